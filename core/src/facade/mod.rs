@@ -1,0 +1,22 @@
+//! The one place where the kinds of build differ.
+//!
+//! | build | atomics, cells, locks | a green thread is |
+//! |---|---|---|
+//! | production | `std` | a fiber (`crate::green` on `crate::scheduler`) |
+//! | `--cfg kahn_threads`, and always under Miri | `std` | an OS thread, for tools that cannot follow a stack switch |
+//! | `--cfg kahn_loom` | `loom` | a loom thread, for models |
+//!
+//! Everything else in the workspace names these re-exports and has no `cfg` of its own.
+
+#[cfg(kahn_loom)]
+mod loom;
+#[cfg(not(kahn_loom))]
+mod std;
+
+#[cfg(kahn_loom)]
+pub use self::loom::*;
+#[cfg(not(kahn_loom))]
+pub use self::std::*;
+
+/// True where the model checker runs: capacities shrink, and nothing spins.
+pub const MODEL: bool = cfg!(kahn_loom);

@@ -1,0 +1,1 @@
+//! Locks that park green threads and block OS threads, with the names and the meaning of `std::sync`.

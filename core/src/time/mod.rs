@@ -1,0 +1,3 @@
+//! Time: sleeping, intervals, and bounds on waiting.
+/// placeholder
+pub fn timeout() {}

@@ -1,0 +1,135 @@
+//! Who is calling: the only thread-local of the waiting protocol.
+//!
+//! A green thread that may change its OS thread at a park must not carry the address of a thread-local across one, and
+//! the compiler does not know that (it may compute the address once for a whole function). So every access is in a
+//! function of its own that is never inlined.
+
+use core::cell::Cell;
+use core::ptr::NonNull;
+
+use crate::facade::Arc;
+use crate::wait::party::{Party, ThreadParty};
+
+/// What an OS thread knows about whom it runs.
+pub struct Current {
+    /// The green thread that runs on this OS thread now.
+    green: Cell<Option<NonNull<Party>>>,
+    /// How many more operations it may do before it yields.
+    budget: Cell<u32>,
+    /// Gives up the CPU to other green threads.
+    yield_now: Cell<Option<fn()>>,
+}
+
+/// Operations that a green thread may do without parking before it has to let others run.
+pub const BUDGET: u32 = 256;
+
+thread_local! {
+    static CURRENT: Current =
+        const { Current { green: Cell::new(None), budget: Cell::new(BUDGET), yield_now: Cell::new(None) } };
+}
+
+#[cfg(not(kahn_loom))]
+thread_local! {
+    /// Made at the first wait of an OS thread that is no worker.
+    static THREAD: Arc<ThreadParty> = ThreadParty::new();
+}
+
+impl Current {
+    /// Says that `green` runs on this OS thread now, with a fresh budget.
+    #[inline]
+    pub fn enter(&self, green: NonNull<Party>) {
+        self.green.set(Some(green));
+        self.budget.set(BUDGET);
+    }
+
+    /// Says that no green thread runs on this OS thread now.
+    #[inline]
+    pub fn leave(&self) {
+        self.green.set(None);
+    }
+
+    /// How much of the budget the green thread that ran last has left.
+    #[inline]
+    pub fn budget(&self) -> u32 {
+        self.budget.get()
+    }
+
+    /// Registers what a spent budget calls on this OS thread.
+    pub fn set_yield(&self, yield_now: Option<fn()>) {
+        self.yield_now.set(yield_now);
+    }
+}
+
+/// This OS thread's record, for a worker, which never leaves its OS thread and may keep the address.
+///
+/// # Safety
+///
+/// The reference is used on this OS thread alone, and not after the thread's locals are gone.
+pub unsafe fn of_this_thread() -> &'static Current {
+    // SAFETY: the record has no destructor, so it is valid until the OS thread ends, by the contract longer than used.
+    CURRENT.with(|current| unsafe { &*core::ptr::from_ref(current) })
+}
+
+/// The green thread that is calling, if it is one.
+#[inline(never)]
+pub fn green() -> Option<NonNull<Party>> {
+    CURRENT.with(|current| current.green.get())
+}
+
+/// Counts `cost` operations that did not park, and yields to other green threads when the budget is spent.
+#[inline(never)]
+pub fn spend(cost: u32) {
+    let yield_now = CURRENT.with(|current| {
+        let left = current.budget.get();
+        if left > cost {
+            current.budget.set(left - cost);
+            return None;
+        }
+        current.budget.set(BUDGET);
+        current.green.get().and(current.yield_now.get())
+    });
+    if let Some(yield_now) = yield_now {
+        yield_now();
+    }
+}
+
+/// The party of the caller, green thread or OS thread.
+pub enum Me {
+    /// A green thread, which stays alive as long as it runs.
+    Green(NonNull<Party>),
+    /// An OS thread.
+    Thread(Arc<ThreadParty>),
+}
+
+impl Me {
+    /// The caller's party.
+    #[inline]
+    pub fn current() -> Me {
+        match green() {
+            Some(party) => Me::Green(party),
+            None => Me::thread(),
+        }
+    }
+
+    #[cfg(not(kahn_loom))]
+    #[cold]
+    fn thread() -> Me {
+        // While the thread's locals are being destroyed, each wait gets a party of its own.
+        Me::Thread(THREAD.try_with(Arc::clone).unwrap_or_else(|_| ThreadParty::new()))
+    }
+
+    /// In a model, each wait has a party of its own: the less state, the fewer interleavings.
+    #[cfg(kahn_loom)]
+    fn thread() -> Me {
+        Me::Thread(ThreadParty::new())
+    }
+
+    /// The party as its wakers see it.
+    #[inline]
+    pub fn party(&self) -> NonNull<Party> {
+        match self {
+            Me::Green(party) => *party,
+            Me::Thread(thread) => ThreadParty::party(thread),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The one waiting protocol: how everything that parks, parks, and how it is woken.
+//!
+//! Channels, select, locks, timers, joins and mailboxes all wait like this:
+//!
+//! ```text
+//! let wait = Wait::new();                          // 1. open a wait: from here on it can be claimed
+//! let node = Node::new(wait.party(), 0, payload);
+//! resource.lock().queue.push(&node);               // 2. look once more, then stand in the queue, under its lock
+//! match wait.park(reason, deadline) {              // 3. park
+//!     Ok(token) => …                               //    claimed: the payload says with what
+//!     Err(missed) => {                             //    timed out or cancelled: nothing was taken …
+//!         resource.lock().queue.remove(&node);     // 4. … leave the queue
+//!         missed.raise();                          // 5. a cancel unwinds from here; a time-out returns
+//!     }
+//! }
+//! ```
+//!
+//! and are woken like this: `let claimed = resource.lock().queue.claim_next()`, leave the payload, unlock, drop
+//! `claimed.wake`. [`party`] has the rules and the argument that no wake-up is lost and none hits the wrong wait.
+
+pub mod current;
+pub mod party;
+pub mod queue;
+pub mod reason;
+mod unwind;
+
+use core::cell::Cell;
+use core::ptr::NonNull;
+use std::time::Instant;
+
+pub use current::{Me, spend};
+pub use party::{Limit, Party, PartyKind, TaskParty, ThreadParty, Verdict, Wake};
+pub use queue::{Claimed, Node, WaitQueue};
+pub use reason::{Kind, Reason};
+pub use unwind::{CancelUnwind, LimitUnwind, Missed, TimedOut, is_quiet_unwind};
+
+/// A wait that is open: the caller's party, which can be claimed until this is dropped.
+///
+/// Whoever has one must have taken its nodes out of all queues, and hold no lock, before dropping it: dropped without
+/// having been parked or [claimed by its owner](Wait::claim_self), it may have to take delivery of a cancel's wake-up.
+pub struct Wait {
+    me: Me,
+    shielded: bool,
+    settled: Cell<bool>,
+}
+
+impl Wait {
+    /// Opens a wait of the caller, green thread or OS thread.
+    #[inline]
+    #[expect(clippy::new_without_default, reason = "opening a wait is an action, not a value")]
+    pub fn new() -> Wait {
+        let me = Me::current();
+        // SAFETY: a party lives as long as its owner runs, and the owner is the caller.
+        let party = unsafe { me.party().as_ref() };
+        // A destructor that parks while its green thread unwinds must be let finish: a second unwinding would abort.
+        let shielded = party.shields() > 0 || std::thread::panicking();
+        party.prepare(shielded);
+        Wait { me, shielded, settled: Cell::new(false) }
+    }
+
+    /// The party, for its nodes.
+    #[inline]
+    pub fn party(&self) -> NonNull<Party> {
+        self.me.party()
+    }
+
+    #[inline]
+    fn owner(&self) -> &Party {
+        // SAFETY: as in `new`.
+        unsafe { self.me.party().as_ref() }
+    }
+
+    /// How the wait has been ended by a waker, if it has: a look without parking.
+    #[inline]
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.owner().verdict()
+    }
+
+    /// Ends the wait by the owner's own claim: it has found what it wanted without parking. Answers false if a waker
+    /// was faster; then the owner parks as usual, and is told at once.
+    #[must_use]
+    pub fn claim_self(&self) -> bool {
+        let won = self.owner().claim(0);
+        if won {
+            self.settled.set(true);
+        }
+        won
+    }
+
+    /// Parks until a waker has claimed the party, and answers the token of the node that was claimed; or until the
+    /// deadline, the nearest enclosing [`time::timeout`](crate::time::timeout), or a cancel.
+    ///
+    /// # Errors
+    ///
+    /// [`Missed`] when the wait ended otherwise. The caller takes its nodes out of all queues, and then calls
+    /// [`Missed::raise`], which unwinds unless it was the deadline given here.
+    #[inline]
+    pub fn park(&self, reason: Reason, deadline: Option<Instant>) -> Result<usize, Missed> {
+        let party = self.owner();
+        let mut until = deadline;
+        let mut limit = core::ptr::null();
+        if !self.shielded && !party.limit().is_null() {
+            // SAFETY: limits stand on frames below this one on the caller's stack (`time::timeout`).
+            let frame = unsafe { &*party.limit() };
+            if until.is_none_or(|until| frame.deadline < until) {
+                until = Some(frame.deadline);
+                limit = frame.owner;
+            }
+        }
+        party.set_reason(&reason);
+        if self.shielded || party.may_suspend() {
+            // SAFETY: the owner calls, on its own stack, with its wait open.
+            unsafe { (party.kind().suspend)(self.party(), until) };
+        }
+        party.set_reason(core::ptr::null());
+        self.settled.set(true);
+        match party.verdict() {
+            Some(Verdict::Token(token)) => Ok(token),
+            Some(Verdict::Cancelled) => Err(Missed::cancelled()),
+            Some(Verdict::TimedOut) => Err(Missed::timed_out(limit)),
+            None => unreachable!("a party was resumed that nobody had claimed"),
+        }
+    }
+}
+
+impl Drop for Wait {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.settled.get() && !self.owner().close() {
+            // Claimed meanwhile, and the wake-up is on its way: take it, or it would hit whatever we do next. The
+            // claimer can only have been a canceller, whose flag outlasts this wait.
+            // SAFETY: the owner calls, on its own stack, with its wait claimed.
+            unsafe { (self.owner().kind().suspend)(self.party(), None) };
+        }
+        self.owner().finish();
+    }
+}
+
+/// Runs `f` with cancels and limits held off: what it parks on is waited for, and a cancel takes effect at the next
+/// park after it.
+pub fn shield<T>(f: impl FnOnce() -> T) -> T {
+    struct Shield(Me);
+    impl Drop for Shield {
+        fn drop(&mut self) {
+            // SAFETY: the owner's own party, which lives as long as it runs.
+            let party = unsafe { self.0.party().as_ref() };
+            party.set_shields(party.shields() - 1);
+        }
+    }
+    let me = Me::current();
+    // SAFETY: as above.
+    let party = unsafe { me.party().as_ref() };
+    party.set_shields(party.shields() + 1);
+    let _shield = Shield(me);
+    f()
+}
+
+/// Unwinds now if the calling green thread has been cancelled and is neither shielded nor unwinding already.
+pub fn check_cancelled() {
+    if let Some(party) = current::green() {
+        // SAFETY: the caller's own party.
+        let party = unsafe { party.as_ref() };
+        if party.is_cancelled() && party.shields() == 0 && !std::thread::panicking() {
+            let _ = Missed::cancelled().raise();
+        }
+    }
+}

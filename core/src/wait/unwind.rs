@@ -1,0 +1,72 @@
+//! Cancellation is an unwind from a park: the two payloads that carry it, which no panic hook ever sees.
+
+use core::any::Any;
+use core::fmt;
+use std::panic::resume_unwind;
+
+use crate::wait::party::Limit;
+
+/// The payload with which a cancelled green thread unwinds.
+#[derive(Debug)]
+pub struct CancelUnwind(());
+
+/// The payload with which a park unwinds to the [`time::timeout`](crate::time::timeout) whose time is over.
+#[derive(Debug)]
+pub struct LimitUnwind(usize);
+
+impl LimitUnwind {
+    /// Whether it is meant for the `timeout` with this frame.
+    pub fn is_for(&self, limit: *const Limit) -> bool {
+        self.0 == limit.addr()
+    }
+}
+
+/// Whether a payload is one of ours: an unwind that ends a green thread quietly, not a panic.
+pub fn is_quiet_unwind(payload: &(dyn Any + Send)) -> bool {
+    payload.is::<CancelUnwind>() || payload.is::<LimitUnwind>()
+}
+
+/// A wait that ended without what was waited for. Nothing has been taken, nothing lost.
+#[must_use = "leave the queues, then raise it"]
+#[derive(Debug)]
+pub struct Missed(Cause);
+
+#[derive(Debug)]
+enum Cause {
+    Deadline,
+    Limit(*const Limit),
+    Cancelled,
+}
+
+/// The deadline of an operation has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimedOut;
+
+impl fmt::Display for TimedOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the deadline has passed")
+    }
+}
+
+impl core::error::Error for TimedOut {}
+
+impl Missed {
+    pub(super) fn timed_out(limit: *const Limit) -> Missed {
+        Missed(if limit.is_null() { Cause::Deadline } else { Cause::Limit(limit) })
+    }
+
+    pub(super) fn cancelled() -> Missed {
+        Missed(Cause::Cancelled)
+    }
+
+    /// Unwinds if the caller was cancelled or an enclosing `timeout` is over; answers [`TimedOut`] if it was the
+    /// operation's own deadline. The caller has left all queues.
+    #[cold]
+    pub fn raise(self) -> TimedOut {
+        match self.0 {
+            Cause::Deadline => TimedOut,
+            Cause::Limit(limit) => resume_unwind(Box::new(LimitUnwind(limit.addr()))),
+            Cause::Cancelled => resume_unwind(Box::new(CancelUnwind(()))),
+        }
+    }
+}
