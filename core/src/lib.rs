@@ -1,11 +1,20 @@
 //! Green threads, their scheduler, and what they wait for: the lower half of `kahn`.
 //!
-//! Modules stand lowest first; each uses only those above it.
+//! Modules stand lowest first.
 
 #[doc(hidden)]
 pub mod facade;
 #[doc(hidden)]
 pub mod wait;
+mod timer;
+mod fiber;
+mod job;
+mod blocking;
+mod scheduler;
+pub mod runtime;
 pub mod thread;
 pub mod sync;
 pub mod time;
+
+pub use runtime::{Runtime, run};
+pub use thread::{block_on, blocking, scope, sleep, spawn, spawn_local, yield_now};

@@ -1,7 +1,100 @@
-//! Green threads.
-/// placeholder
-pub struct Thread;
-impl Thread {
-    /// placeholder
-    pub fn unpark(&self) {}
+//! Green threads, with the names and the meaning of `std::thread`.
+
+mod block_on;
+mod builder;
+mod handle;
+pub mod local;
+mod park;
+mod scope;
+mod task;
+
+pub use block_on::block_on;
+pub use builder::{Builder, spawn, spawn_local};
+pub use handle::{JoinError, JoinHandle};
+pub use local::LocalKey;
+pub use park::{Thread, ThreadId, current, park, park_timeout};
+pub use scope::{Scope, ScopedJoinHandle, scope};
+#[doc(hidden)]
+pub use task::spawn_task;
+
+use std::time::{Duration, Instant};
+
+use crate::scheduler;
+use crate::wait::{Kind, Reason, Wait, check_cancelled, current as waiting};
+
+/// Whether the caller is a green thread.
+pub fn is_green() -> bool {
+    waiting::green().is_some()
+}
+
+/// Lets other green threads run. On an OS thread, lets other OS threads run.
+///
+/// # Parks
+///
+/// Goes to the end of its worker's queue. A cancelled green thread unwinds from here.
+pub fn yield_now() {
+    if is_green() {
+        check_cancelled();
+        scheduler::yield_now();
+    } else {
+        std::thread::yield_now();
+    }
+}
+
+/// Waits for at least `duration`; for ever, if it is too long for the clock.
+///
+/// # Parks
+///
+/// Until the time is over.
+#[track_caller]
+pub fn sleep(duration: Duration) {
+    if duration.is_zero() {
+        return yield_now();
+    }
+    sleep_to(Instant::now().checked_add(duration));
+}
+
+/// Waits until `deadline`.
+///
+/// # Parks
+///
+/// Until the deadline.
+#[track_caller]
+pub fn sleep_until(deadline: Instant) {
+    sleep_to(Some(deadline));
+}
+
+#[track_caller]
+fn sleep_to(deadline: Option<Instant>) {
+    let reason = Reason::new::<()>(Kind::Sleep, core::ptr::null());
+    let missed = Wait::new().park(reason, deadline);
+    if let Err(missed) = missed {
+        let _ = missed.raise();
+    }
+}
+
+/// Runs `f` on an OS thread of the runtime's pool, and answers its value: for calls that block, or compute for long,
+/// and would hold up the worker. `f` may borrow from the caller. On an OS thread outside any runtime `f` is run there.
+///
+/// # Parks
+///
+/// Until `f` has ended. A cancel waits for that, too.
+///
+/// # Panics
+///
+/// If `f` panics, the panic goes on in the caller.
+#[track_caller]
+pub fn blocking<F, T>(f: F) -> T
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    check_cancelled();
+    if !is_green() {
+        return f();
+    }
+    match scheduler::runtime_here() {
+        Some(shared) => shared.blocking.call(f),
+        None => f(),
+    }
 }

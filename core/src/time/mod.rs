@@ -1,3 +1,135 @@
 //! Time: sleeping, intervals, and bounds on waiting.
-/// placeholder
-pub fn timeout() {}
+
+use core::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+pub use std::time::{Duration, Instant};
+
+pub use crate::thread::{sleep, sleep_until};
+use crate::wait::{Limit, LimitUnwind, Me};
+
+/// The runtime's clock.
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// The time given to [`timeout`] was over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Elapsed(());
+
+impl fmt::Display for Elapsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the time is over")
+    }
+}
+
+impl core::error::Error for Elapsed {}
+
+impl From<Elapsed> for std::io::Error {
+    fn from(elapsed: Elapsed) -> std::io::Error {
+        std::io::Error::new(std::io::ErrorKind::TimedOut, elapsed)
+    }
+}
+
+/// Runs `f`, and bounds everything that it parks on, in whatever library, by `duration` from now: when the time is over,
+/// the park that `f` is in, or its next, unwinds to here, running the destructors on the way.
+///
+/// What never parks is not bounded. Nested bounds work: the earlier one ends first.
+///
+/// # Errors
+///
+/// [`Elapsed`] if the time was over before `f` had returned.
+///
+/// # Panics
+///
+/// If `f` panics.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// kahn_core::run(|| {
+///     let late = kahn_core::time::timeout(Duration::from_millis(1), || kahn_core::sleep(Duration::MAX));
+///     assert!(late.is_err());
+/// });
+/// ```
+pub fn timeout<T>(duration: Duration, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
+    let Some(deadline) = Instant::now().checked_add(duration) else { return Ok(f()) };
+    let me = Me::current();
+    // SAFETY: the caller's own party, which lives as long as it runs.
+    let party = unsafe { me.party().as_ref() };
+    let outer = party.limit();
+    let mut limit = Limit { deadline, owner: core::ptr::null(), outer };
+    // SAFETY: the frames around this one are still there.
+    match unsafe { outer.as_ref() }.filter(|outer| outer.deadline <= deadline) {
+        Some(earlier) => (limit.deadline, limit.owner) = (earlier.deadline, earlier.owner),
+        None => limit.owner = &raw const limit,
+    }
+    party.set_limit(&raw const limit);
+    let result = catch_unwind(AssertUnwindSafe(f));
+    party.set_limit(outer);
+    match result {
+        Ok(value) => Ok(value),
+        Err(payload) => match payload.downcast::<LimitUnwind>() {
+            Ok(unwind) if unwind.is_for(&raw const limit) => Err(Elapsed(())),
+            Ok(unwind) => resume_unwind(unwind),
+            Err(payload) => resume_unwind(payload),
+        },
+    }
+}
+
+/// Moments that are `period` apart; see [`interval`].
+#[derive(Debug)]
+pub struct Interval {
+    next: Option<Instant>,
+    period: Duration,
+}
+
+/// Moments that are `period` apart, the first of them now. One that is missed is not made up for: the next is in the
+/// future again.
+///
+/// # Panics
+///
+/// If `period` is zero.
+///
+/// # Examples
+///
+/// ```
+/// let mut beat = kahn_core::time::interval(std::time::Duration::from_millis(1));
+/// let first = beat.tick();
+/// assert!(beat.tick() > first);
+/// ```
+#[track_caller]
+pub fn interval(period: Duration) -> Interval {
+    assert!(!period.is_zero(), "an interval must be longer than zero");
+    Interval { next: Some(Instant::now()), period }
+}
+
+impl Interval {
+    /// Waits for the next moment, and answers it.
+    ///
+    /// # Parks
+    ///
+    /// Until then.
+    #[track_caller]
+    pub fn tick(&mut self) -> Instant {
+        let Some(due) = self.next else {
+            crate::thread::sleep(Duration::MAX);
+            unreachable!("an endless sleep ends by a cancel alone");
+        };
+        if due > now() {
+            crate::thread::sleep_until(due);
+        }
+        let now = now();
+        // Moments that are past are skipped, keeping the beat.
+        let behind = now.saturating_duration_since(due).as_nanos();
+        let periods = behind / self.period.as_nanos() + 1;
+        let step = u64::try_from(periods.saturating_mul(self.period.as_nanos())).ok();
+        self.next = step.and_then(|step| due.checked_add(Duration::from_nanos(step)));
+        due
+    }
+
+    /// The time between two moments.
+    pub fn period(&self) -> Duration {
+        self.period
+    }
+}

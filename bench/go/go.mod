@@ -1,0 +1,3 @@
+module kahn.invalid/bench
+
+go 1.21

@@ -1,0 +1,123 @@
+//! The command line.
+
+use crate::rows::{self, Row};
+use crate::workloads::{self, Workload};
+
+pub const USAGE: &str = "\
+kahn-bench [WORKLOAD…] [--peers LIST] [--rounds N] [--workers N] [--one] [--quick] [--list]
+
+  WORKLOAD…     which to run; all of them if none is named
+  --peers LIST  comma-separated: kahn (its three rows), kahn-safe, kahn-migratory, kahn-local, tokio, may, go
+  --rounds N    rounds, of which the table has the median (5)
+  --workers N   worker threads of every peer (2)
+  --one         a second table with one worker
+  --quick       a twentieth of the sizes and one round: only to see that everything runs
+  --list        the workloads";
+
+#[derive(Debug, PartialEq)]
+pub enum Command {
+    Run(Run),
+    List,
+    Help,
+}
+
+#[derive(Debug, PartialEq)]
+pub struct Run {
+    pub workloads: Vec<Workload>,
+    pub rows: Vec<Row>,
+    pub rounds: usize,
+    /// One table for each.
+    pub workers: Vec<usize>,
+    pub quick: bool,
+}
+
+/// # Errors
+///
+/// One line that says which argument is wrong, and what would be right.
+pub fn parse(args: impl Iterator<Item = String>) -> Result<Command, String> {
+    let mut args = args.into_iter();
+    let (mut chosen, mut rows, mut rounds, mut workers) = (Vec::new(), Vec::new(), None, 2);
+    let (mut one, mut quick) = (false, false);
+    while let Some(arg) = args.next() {
+        let mut value = || args.next().ok_or(format!("{arg} needs a value"));
+        match arg.as_str() {
+            "--list" => return Ok(Command::List),
+            "--help" | "-h" => return Ok(Command::Help),
+            "--quick" => quick = true,
+            "--one" => one = true,
+            "--rounds" => rounds = Some(count(&arg, &value()?)?),
+            "--workers" => workers = count(&arg, &value()?)?,
+            "--peers" => rows.extend(peers(&value()?)?),
+            option if option.starts_with('-') => {
+                return Err(format!("unknown option {option}; --help lists them"));
+            }
+            name => chosen
+                .push(Workload::named(name).ok_or(format!("unknown workload {name}; --list lists them"))?),
+        }
+    }
+    let listed = |row: &Row| rows.is_empty() || rows.contains(row);
+    let named = |workload: &Workload| chosen.is_empty() || chosen.contains(workload);
+    Ok(Command::Run(Run {
+        workloads: workloads::ALL.iter().map(|spec| spec.workload).filter(named).collect(),
+        rows: rows::ALL.iter().map(|(row, ..)| *row).filter(listed).collect(),
+        rounds: rounds.unwrap_or(if quick { 1 } else { 5 }),
+        workers: if one && workers != 1 { vec![workers, 1] } else { vec![workers] },
+        quick,
+    }))
+}
+
+fn count(option: &str, value: &str) -> Result<usize, String> {
+    match value.parse() {
+        Ok(n @ 1..=1024) => Ok(n),
+        _ => Err(format!("{option} takes a number from 1 to 1024, not {value}")),
+    }
+}
+
+fn peers(list: &str) -> Result<Vec<Row>, String> {
+    let mut rows = Vec::new();
+    for name in list.split(',') {
+        let named = Row::named(name);
+        if named.is_empty() {
+            return Err(format!("unknown peer {name}; there are kahn, tokio, may and go"));
+        }
+        rows.extend(named);
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kahn_side::Mode;
+
+    fn run(line: &str) -> Result<Run, String> {
+        match parse(line.split_whitespace().map(String::from))? {
+            Command::Run(run) => Ok(run),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn nothing_named_is_everything() {
+        let run = run("").unwrap();
+        assert_eq!((run.workloads.len(), run.rows.len()), (workloads::ALL.len(), rows::ALL.len()));
+        assert_eq!((run.rounds, run.workers, run.quick), (5, vec![2], false));
+    }
+
+    #[test]
+    fn what_is_named_is_run_once_in_the_tables_order() {
+        let run = run("yield spawn yield --peers go,kahn-local,tokio --one --quick").unwrap();
+        assert_eq!(run.workloads, [Workload::Spawn, Workload::Yield]);
+        assert_eq!(run.rows, [Row::Kahn(Mode::Local), Row::Tokio, Row::Go]);
+        assert_eq!((run.rounds, run.workers, run.quick), (1, vec![2, 1], true));
+    }
+
+    #[test]
+    fn a_wrong_argument_is_named() {
+        for wrong in ["nothing", "--rounds 0", "--rounds many", "--workers", "--peers erlang", "--fast"] {
+            let error = run(wrong).unwrap_err();
+            let word = wrong.split_whitespace().last().unwrap();
+            assert!(error.contains(word) && !error.contains('\n'), "{error}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! One figure, one process: peers do not share a heap, a signal handler or a page table, and one that dies takes
+//! nothing along.
+
+use crate::rows::Row;
+use crate::workloads::{Spec, Workload};
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// The first argument of a process that is one of ours.
+pub const FLAG: &str = "--child";
+
+/// How long one round of one workload may take.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// How often a running child is looked at: seldom, since it shares its cores with the one who looks.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Runs one round in a process of its own.
+///
+/// # Errors
+///
+/// Why there is no figure, in one line.
+pub fn measure(row: Row, spec: &Spec, quick: bool, workers: usize, go: &Path) -> Result<f64, String> {
+    let size = row.size(spec, quick);
+    let mut command;
+    if row == Row::Go {
+        command = Command::new(go);
+        command.args([spec.name, "1", &size.to_string()]).env("GOMAXPROCS", workers.to_string());
+    } else {
+        let me = std::env::current_exe().map_err(|error| format!("cannot find itself: {error}"))?;
+        command = Command::new(me);
+        command.args([FLAG, row.key(), spec.name, &size.to_string(), &workers.to_string()]);
+    }
+    command.env_remove("KAHN_WORKERS").env("RUST_BACKTRACE", "0");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| format!("cannot be started: {error}"))?;
+    let out = collect(child.stdout.take());
+    let err = collect(child.stderr.take());
+    let Some(status) = wait(&mut child) else {
+        return Err(format!("still not done after {} s", LIMIT.as_secs()));
+    };
+    let (out, err) = (out.join().unwrap_or_default(), err.join().unwrap_or_default());
+    let total = out.split_whitespace().last().and_then(|word| word.parse().ok());
+    match total {
+        Some(total) if status.success() => Ok(spec.figure(total, size)),
+        _ => Err(reason(status, &err)),
+    }
+}
+
+/// The other side of `measure`: the process that does the work. It prints its total and leaves, without taking
+/// the runtime apart: what that costs is not measured here.
+pub fn main(args: &[String]) -> ! {
+    let [row, workload, size, workers] = args else { panic!("{FLAG} takes four arguments, not {args:?}") };
+    let row = Row::named(row)[0];
+    let workload = Workload::named(workload).expect("a workload");
+    let (size, workers) = (size.parse().expect("a size"), workers.parse().expect("a number of workers"));
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        // Whichever task it is in: some runtimes would carry on without it and never end.
+        report(panic);
+        std::process::exit(101);
+    }));
+    println!("{}", row.run(workload, size, workers));
+    std::process::exit(0);
+}
+
+/// Waits for the child, and ends it at the limit.
+fn wait(child: &mut Child) -> Option<ExitStatus> {
+    let deadline = Instant::now() + LIMIT;
+    while Instant::now() < deadline {
+        match child.try_wait() {
+            Ok(Some(status)) => return Some(status),
+            Ok(None) => std::thread::sleep(LOOK),
+            Err(_) => break,
+        }
+    }
+    // Both fail only for a child that has ended meanwhile.
+    let _ = child.kill();
+    let _ = child.wait();
+    None
+}
+
+fn collect(pipe: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut text = Vec::new();
+        if let Some(mut pipe) = pipe {
+            // What came before an error is what there is to say.
+            let _ = pipe.read_to_end(&mut text);
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    })
+}
+
+/// The line that says most: Go's first, or the last that is not an advertisement for backtraces.
+fn reason(status: ExitStatus, stderr: &str) -> String {
+    let lines =
+        || stderr.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("note:"));
+    let line = lines()
+        .find(|line| line.starts_with("panic:") || line.starts_with("fatal error:"))
+        .or_else(|| lines().next_back())
+        .unwrap_or("nothing on standard error");
+    let line: String = line.chars().take(160).collect();
+    format!("{status}: {line}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt;
+
+    #[test]
+    fn the_reason_is_the_message() {
+        let rust = "thread 'main' panicked at src/a.rs:1:2:\nwrong sum\nnote: run with `RUST_BACKTRACE=1`\n";
+        assert_eq!(reason(ExitStatus::from_raw(101 << 8), rust), "exit status: 101: wrong sum");
+        let go = "panic: wrong sum\n\ngoroutine 1 [running]:\nmain.main()\n";
+        assert!(reason(ExitStatus::from_raw(2 << 8), go).ends_with(": panic: wrong sum"));
+        assert!(reason(ExitStatus::from_raw(9), "").contains("signal: 9"));
+    }
+}

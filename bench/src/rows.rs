@@ -1,0 +1,83 @@
+//! Who is measured: a row is a peer, or a way of running kahn.
+
+use crate::kahn_side::{self, Mode};
+use crate::workloads::{Spec, Workload};
+use crate::{may_side, tokio_side};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Row {
+    Kahn(Mode),
+    Tokio,
+    May,
+    Go,
+}
+
+/// In the order of the table: the name on the command line, and the one in the table.
+pub const ALL: [(Row, &str, &str); 6] = [
+    (Row::Kahn(Mode::Safe), "kahn-safe", "kahn"),
+    (Row::Kahn(Mode::Migratory), "kahn-migratory", "kahn migratory"),
+    (Row::Kahn(Mode::Local), "kahn-local", "kahn local"),
+    (Row::Tokio, "tokio", "tokio"),
+    (Row::May, "may", "may"),
+    (Row::Go, "go", "Go"),
+];
+
+impl Row {
+    /// The rows that a word of `--peers` means; `kahn` is all three of kahn's.
+    pub fn named(name: &str) -> Vec<Row> {
+        ALL.iter()
+            .filter(|(row, key, _)| *key == name || (name == "kahn" && row.is_kahn()))
+            .map(|(row, ..)| *row)
+            .collect()
+    }
+
+    pub fn key(self) -> &'static str {
+        self.entry().1
+    }
+
+    pub fn label(self) -> &'static str {
+        self.entry().2
+    }
+
+    fn entry(self) -> &'static (Row, &'static str, &'static str) {
+        ALL.iter().find(|(row, ..)| *row == self).expect("every row is in ALL")
+    }
+
+    pub fn is_kahn(self) -> bool {
+        matches!(self, Row::Kahn(_))
+    }
+
+    /// Whether the row has a figure for this workload at all: `spawn_local` has not for every one.
+    pub fn applies(self, workload: Workload) -> bool {
+        self != Row::Kahn(Mode::Local) || kahn_side::has_local(workload)
+    }
+
+    /// Why this row cannot run the workload, where that is known beforehand.
+    pub fn cannot(self, workload: Workload) -> Option<&'static str> {
+        if self == Row::May { may_side::cannot(workload) } else { None }
+    }
+
+    /// The size this row runs the workload at.
+    pub fn size(self, spec: &Spec, quick: bool) -> u64 {
+        let size = if quick { spec.quick } else { spec.size };
+        if self == Row::May && spec.workload == Workload::Idle {
+            size.min(may_side::MOST_TASKS)
+        } else {
+            size
+        }
+    }
+
+    /// Runs the workload in this process; the total in nanoseconds or bytes.
+    ///
+    /// # Panics
+    ///
+    /// For Go, which is a program of its own, and where the workload comes to a wrong answer.
+    pub fn run(self, workload: Workload, size: u64, workers: usize) -> f64 {
+        match self {
+            Row::Kahn(mode) => kahn_side::run(mode, workload, size, workers),
+            Row::Tokio => tokio_side::run(workload, size, workers),
+            Row::May => may_side::run(workload, size, workers),
+            Row::Go => panic!("Go runs in its own program"),
+        }
+    }
+}

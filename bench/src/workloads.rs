@@ -1,0 +1,176 @@
+//! What is measured: every workload's name, unit and sizes, in one table.
+//!
+//! A side (`kahn_side`, `tokio_side`, `may_side`, `go/main.go`) is given the size and answers with a
+//! total, in nanoseconds or in bytes; only this file knows what a total means.
+
+use std::time::Duration;
+
+/// One thing that green threads and channels are asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workload {
+    Spawn,
+    Yield,
+    Pingpong,
+    Pairs,
+    Ring,
+    Spsc,
+    Mpsc,
+    Mpmc,
+    Select,
+    Skynet,
+    Sieve,
+    Pool,
+    Pipeline,
+    Sleep,
+    Mutex,
+    Idle,
+}
+
+/// What the figure in the table counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// The total in milliseconds.
+    Milliseconds,
+    /// The total in nanoseconds over the size, of what the word names.
+    NanosecondsPer(&'static str),
+    /// The total in bytes over the size.
+    BytesPer(&'static str),
+}
+
+/// A row of the table of workloads.
+pub struct Spec {
+    pub workload: Workload,
+    pub name: &'static str,
+    pub unit: Unit,
+    /// How many of what the unit counts; where it is milliseconds, how much work in all.
+    pub size: u64,
+    /// The same under `--quick`: about a twentieth.
+    pub quick: u64,
+    pub what: &'static str,
+}
+
+pub const YIELDERS: u64 = 4;
+pub const PAIRS: u64 = 64;
+pub const RING_TASKS: usize = 503;
+pub const STREAM_CAPACITY: usize = 128;
+pub const MPSC_SENDERS: u64 = 8;
+pub const MPMC_ENDS: u64 = 4;
+pub const SELECT_SENDERS: u64 = 4;
+pub const SELECT_CAPACITY: usize = 16;
+pub const SKYNET_ARITY: u64 = 10;
+pub const POOL_TASKS: u64 = 8;
+pub const POOL_STEPS: u64 = 20_000;
+pub const POOL_CAPACITY: usize = 8;
+pub const PIPELINE_STAGES: u64 = 3;
+pub const PIPELINE_STEPS: u64 = 800;
+pub const PIPELINE_CAPACITY: usize = 16;
+pub const LOCKERS: u64 = 8;
+
+/// How long `pool` and `pipeline` leave their tasks without work before the clock starts, so that every worker
+/// is asleep when the work comes.
+pub const IDLE_BEFORE: Duration = Duration::from_millis(10);
+
+/// How long `idle` waits, after the last task said that it is about to park, for it to have parked.
+pub const SETTLE: Duration = Duration::from_millis(200);
+
+/// How long the `i`th task of `sleep` sleeps.
+pub fn nap(i: u64) -> Duration {
+    Duration::from_millis(i % 100)
+}
+
+use Unit::{BytesPer, Milliseconds, NanosecondsPer};
+
+#[rustfmt::skip]
+pub const ALL: &[Spec] = &[
+    Spec { workload: Workload::Spawn, name: "spawn", unit: NanosecondsPer("task"), size: 1_000_000, quick: 50_000,
+           what: "empty tasks started from one task, until the last has ended" },
+    Spec { workload: Workload::Yield, name: "yield", unit: NanosecondsPer("yield"), size: 2_000_000, quick: 100_000,
+           what: "4 tasks that do nothing but yield" },
+    Spec { workload: Workload::Pingpong, name: "pingpong", unit: NanosecondsPer("round trip"), size: 1_000_000, quick: 50_000,
+           what: "2 tasks, a word there and a word back, capacity 0" },
+    Spec { workload: Workload::Pairs, name: "pairs", unit: NanosecondsPer("round trip"), size: 2_000_000, quick: 102_400,
+           what: "64 pingpongs at once" },
+    Spec { workload: Workload::Ring, name: "ring", unit: NanosecondsPer("hop"), size: 2_000_000, quick: 100_000,
+           what: "one token through 503 tasks in a circle, capacity 0" },
+    Spec { workload: Workload::Spsc, name: "spsc", unit: NanosecondsPer("message"), size: 8_000_000, quick: 400_000,
+           what: "1 sender, 1 receiver, capacity 128" },
+    Spec { workload: Workload::Mpsc, name: "mpsc", unit: NanosecondsPer("message"), size: 8_000_000, quick: 400_000,
+           what: "8 senders, 1 receiver, capacity 128" },
+    Spec { workload: Workload::Mpmc, name: "mpmc", unit: NanosecondsPer("message"), size: 8_000_000, quick: 400_000,
+           what: "4 senders, 4 receivers, capacity 128" },
+    Spec { workload: Workload::Select, name: "select", unit: NanosecondsPer("message"), size: 4_000_000, quick: 200_000,
+           what: "4 senders, a channel of capacity 16 each, one task that selects fairly among them" },
+    Spec { workload: Workload::Skynet, name: "skynet", unit: Milliseconds, size: 1_000_000, quick: 10_000,
+           what: "a tree of tasks, ten below each, a million leaves; sums travel up channels of capacity 0" },
+    Spec { workload: Workload::Sieve, name: "sieve", unit: Milliseconds, size: 3_000, quick: 150,
+           what: "the first 3,000 primes by a chain of filters, capacity 0" },
+    Spec { workload: Workload::Pool, name: "pool", unit: Milliseconds, size: 4_000, quick: 200,
+           what: "8 tasks that were idle share 4,000 jobs of 33 µs over capacity 8" },
+    Spec { workload: Workload::Pipeline, name: "pipeline", unit: Milliseconds, size: 200_000, quick: 10_000,
+           what: "200,000 items through 3 stages that were idle, 1.3 µs each, over capacity 16" },
+    Spec { workload: Workload::Sleep, name: "sleep", unit: NanosecondsPer("task"), size: 1_000_000, quick: 50_000,
+           what: "tasks that sleep 0 to 99 ms, until the last is awake" },
+    Spec { workload: Workload::Mutex, name: "mutex", unit: NanosecondsPer("lock"), size: 4_000_000, quick: 200_000,
+           what: "8 tasks, one lock, one counter" },
+    Spec { workload: Workload::Idle, name: "idle", unit: BytesPer("task"), size: 1_000_000, quick: 50_000,
+           what: "parked tasks: resident memory, page tables included" },
+];
+
+impl Workload {
+    pub fn spec(self) -> &'static Spec {
+        ALL.iter().find(|spec| spec.workload == self).expect("every workload is in ALL")
+    }
+
+    pub fn named(name: &str) -> Option<Workload> {
+        ALL.iter().find(|spec| spec.name == name).map(|spec| spec.workload)
+    }
+}
+
+impl Spec {
+    /// The figure for the table, out of a side's total.
+    pub fn figure(&self, total: f64, size: u64) -> f64 {
+        match self.unit {
+            Milliseconds => total / 1e6,
+            NanosecondsPer(_) | BytesPer(_) => total / size as f64,
+        }
+    }
+}
+
+impl std::fmt::Display for Unit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Milliseconds => f.write_str("ms"),
+            NanosecondsPer(what) => write!(f, "ns a {what}"),
+            BytesPer(what) => write!(f, "bytes a {what}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_workload_is_listed_once_and_divides_among_its_tasks() {
+        for spec in ALL {
+            assert_eq!(Workload::named(spec.name), Some(spec.workload));
+            assert_eq!(ALL.iter().filter(|other| other.workload == spec.workload).count(), 1);
+            let tasks = match spec.workload {
+                Workload::Yield => YIELDERS,
+                Workload::Pairs => PAIRS,
+                Workload::Mpsc => MPSC_SENDERS,
+                Workload::Mpmc => MPMC_ENDS,
+                Workload::Select => SELECT_SENDERS,
+                Workload::Mutex => LOCKERS,
+                _ => 1,
+            };
+            assert_eq!((spec.size % tasks, spec.quick % tasks), (0, 0), "{}", spec.name);
+        }
+    }
+
+    #[test]
+    fn figures_are_per_operation_except_in_milliseconds() {
+        assert_eq!(Workload::Yield.spec().figure(2e8, 2_000_000), 100.0);
+        assert_eq!(Workload::Skynet.spec().figure(5e8, 1_000_000), 500.0);
+    }
+}

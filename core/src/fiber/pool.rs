@@ -1,0 +1,119 @@
+//! A worker's idle fibers: last in, first out, so that the stack whose pages are warm is the next to be used.
+//!
+//! | fibers | kept as | cost of the next use |
+//! |---|---|---|
+//! | up to `WARM` | fibers, their pages resident | none |
+//! | beyond | slots given back to the process, their pages to the kernel, in batches | a page fault or two |
+//!
+//! What is beyond is given back only at a worker's calm moments (`trim`), and half of the surplus at a time, so that a
+//! wave of green threads that comes and goes does not fault its stacks in anew each time.
+
+use core::ptr::NonNull;
+use std::io;
+
+use crate::fiber::Fiber;
+use crate::fiber::stack::{self, SizeClass, Slot};
+
+/// Idle fibers that a worker keeps per class, whatever happens.
+const WARM: usize = 256;
+/// Slots taken from the process at a time. Doubles with demand up to the last.
+const BATCH: usize = 16;
+const BATCH_MAX: usize = 256;
+
+#[derive(Default)]
+struct Shelf {
+    fibers: Vec<NonNull<Fiber>>,
+    /// Taken from the process and not yet made into fibers.
+    slots: Vec<Slot>,
+    batch: usize,
+    /// The fewest idle fibers since the last `trim`: what nobody needed meanwhile.
+    low: usize,
+}
+
+/// The idle fibers of one worker, by size class.
+#[derive(Default)]
+pub(crate) struct Pool {
+    shelves: [Shelf; SizeClass::COUNT],
+}
+
+impl Pool {
+    /// A free fiber of `class`.
+    ///
+    /// # Errors
+    ///
+    /// If there is no memory for its stack.
+    #[inline]
+    pub(crate) fn take(&mut self, class: SizeClass) -> io::Result<NonNull<Fiber>> {
+        let shelf = &mut self.shelves[class.index()];
+        match shelf.fibers.pop() {
+            Some(fiber) => {
+                shelf.low = shelf.low.min(shelf.fibers.len());
+                Ok(fiber)
+            }
+            None => shelf.build(class),
+        }
+    }
+
+    /// Takes back a free fiber.
+    #[inline]
+    pub(crate) fn put(&mut self, fiber: NonNull<Fiber>) {
+        // SAFETY: the header of a fiber lives until it is dismantled.
+        let class = unsafe { fiber.as_ref() }.slot().class();
+        self.shelves[class.index()].fibers.push(fiber);
+    }
+
+    /// Gives back half of what nobody has needed since the last call.
+    pub(crate) fn trim(&mut self) {
+        for shelf in &mut self.shelves {
+            let surplus = shelf.low.saturating_sub(WARM) / 2;
+            shelf.low = shelf.fibers.len();
+            if surplus > 0 {
+                shelf.give_back(surplus);
+            }
+        }
+    }
+
+    /// How many fibers are idle.
+    pub(crate) fn idle(&self) -> usize {
+        self.shelves.iter().map(|shelf| shelf.fibers.len()).sum()
+    }
+}
+
+impl Shelf {
+    #[cold]
+    fn build(&mut self, class: SizeClass) -> io::Result<NonNull<Fiber>> {
+        if self.slots.is_empty() {
+            self.batch = (self.batch * 2).clamp(BATCH, BATCH_MAX);
+            stack::allocate(class, self.batch, &mut self.slots)?;
+        }
+        let slot = self.slots.pop().ok_or(io::ErrorKind::OutOfMemory)?;
+        self.low = 0;
+        // SAFETY: the slot was just allocated to us.
+        Ok(unsafe { Fiber::build(slot) })
+    }
+
+    /// Gives the `count` coldest fibers back.
+    fn give_back(&mut self, count: usize) {
+        let mut slots: Vec<Slot> = self
+            .fibers
+            .drain(..count)
+            // SAFETY: fibers in a pool are free.
+            .map(|fiber| unsafe { Fiber::dismantle(fiber) })
+            .collect();
+        // SAFETY: the fibers are gone, so nothing lives on the slots.
+        unsafe {
+            stack::discard(&slots);
+            stack::release(&mut slots);
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        for shelf in &mut self.shelves {
+            shelf.give_back(shelf.fibers.len());
+            // SAFETY: these were never made into fibers.
+            unsafe { stack::release(&mut shelf.slots) };
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! A runner: a coroutine that is started once and then runs one job after another.
+//!
+//! ```text
+//!   slot   | guard | … unused … | frames of the job │ frame of the runner | Fiber header | top
+//!                               ^ stack pointer while parked               ^ the coroutine's base
+//! ```
+//!
+//! The header stands in the slot's first page, which is touched anyway: a parked green thread costs one page, and the
+//! heap cell of its job.
+
+use core::cell::{Cell, UnsafeCell};
+use core::mem::MaybeUninit;
+use core::num::NonZeroUsize;
+use core::ptr::NonNull;
+
+use corosensei::stack::{Stack, StackPointer};
+use corosensei::{Coroutine, CoroutineResult, Yielder};
+
+use crate::fiber::stack::Slot;
+use crate::job::Job;
+use crate::thread::local::Locals;
+
+/// Why a fiber came back to its worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Suspend {
+    /// The job has ended, or a stackless job has gone idle: the fiber is free.
+    Free,
+    /// As `Free`, and the stackless job was woken while it ran: it is to be queued again.
+    FreeAgain,
+    /// The job waits to be woken.
+    Parked,
+    /// The job lets others run.
+    Yielded,
+}
+
+type Body = Coroutine<(), Suspend, (), Bounds>;
+
+/// The header at the top of a slot. It is reached through raw pointers alone, because the worker that resumes the
+/// coroutine and the job that runs in it both use it.
+#[repr(C, align(64))]
+pub(crate) struct Fiber {
+    coroutine: UnsafeCell<MaybeUninit<Body>>,
+    yielder: Cell<*const Yielder<(), Suspend>>,
+    job: Cell<*mut Job>,
+    /// The next in a pool.
+    pub(crate) next: Cell<*mut Fiber>,
+    /// The thread-locals of the job that runs.
+    pub(crate) locals: Cell<*mut Locals>,
+    /// When the job parked, on the worker's coarse clock, in nanoseconds.
+    pub(crate) since_ns: Cell<u64>,
+    slot: Slot,
+}
+
+/// What corosensei may use of a slot.
+struct Bounds {
+    base: StackPointer,
+    limit: StackPointer,
+}
+
+// SAFETY: `base` and `limit` are the ends of memory that is a slot's, from above its guard to below its header; both
+// are aligned to 64 and more. The slot outlives the coroutine, which is torn down in `dismantle` before the slot is
+// released.
+unsafe impl Stack for Bounds {
+    fn base(&self) -> StackPointer {
+        self.base
+    }
+
+    fn limit(&self) -> StackPointer {
+        self.limit
+    }
+
+    #[cfg(windows)]
+    fn teb_fields(&self) -> corosensei::stack::StackTebFields {
+        unimplemented!("slots are made on unix alone")
+    }
+
+    #[cfg(windows)]
+    fn update_teb_fields(&mut self, _: usize, _: usize) {}
+}
+
+impl Fiber {
+    /// Makes a fiber on `slot`.
+    ///
+    /// # Safety
+    ///
+    /// The slot is the caller's, and nothing lives on it.
+    pub(crate) unsafe fn build(slot: Slot) -> NonNull<Fiber> {
+        // SAFETY: a slot is larger than the header, and 64 divides the page size, so the place is in the slot and
+        // aligned.
+        let fiber = unsafe { slot.top().sub(size_of::<Fiber>()) }.cast::<Fiber>();
+        let stack_pointer = |p: *mut u8| NonZeroUsize::new(p.expose_provenance()).expect("a slot is not at zero");
+        let bounds = Bounds { base: stack_pointer(fiber.cast()), limit: stack_pointer(slot.limit()) };
+        // SAFETY: the place is valid for writes, and nobody else has it.
+        unsafe {
+            fiber.write(Fiber {
+                coroutine: UnsafeCell::new(MaybeUninit::uninit()),
+                yielder: Cell::new(core::ptr::null()),
+                job: Cell::new(core::ptr::null_mut()),
+                next: Cell::new(core::ptr::null_mut()),
+                locals: Cell::new(core::ptr::null_mut()),
+                since_ns: Cell::new(0),
+                slot,
+            });
+            let this = NonNull::new_unchecked(fiber);
+            let address = fiber.expose_provenance();
+            let body = Body::with_stack(bounds, move |yielder, ()| run_jobs(address, yielder));
+            (*this.as_ref().coroutine.get()).write(body);
+            this
+        }
+    }
+
+    /// Ends a fiber, and gives its slot back to the caller.
+    ///
+    /// # Safety
+    ///
+    /// The fiber is free: it has never been resumed, or it came back with `Free`.
+    pub(crate) unsafe fn dismantle(fiber: NonNull<Fiber>) -> Slot {
+        // SAFETY: a free runner stands in its loop with nothing on its stack that has a destructor, so the coroutine
+        // can be forgotten: `force_reset` makes its drop do nothing.
+        unsafe {
+            let body = (*fiber.as_ref().coroutine.get()).assume_init_mut();
+            if body.started() {
+                body.force_reset();
+            }
+            (*fiber.as_ref().coroutine.get()).assume_init_drop();
+            fiber.as_ref().slot
+        }
+    }
+
+    /// The slot that it stands on.
+    pub(crate) fn slot(&self) -> Slot {
+        self.slot
+    }
+
+    /// The job that runs on it; null while it is free.
+    #[inline]
+    pub(crate) fn job(&self) -> *mut Job {
+        self.job.get()
+    }
+
+    /// Gives a free fiber a job, to be run by the next `resume`.
+    #[inline]
+    pub(crate) fn load(&self, job: NonNull<Job>) {
+        self.job.set(job.as_ptr());
+    }
+
+    /// Runs the fiber until it suspends.
+    ///
+    /// # Safety
+    ///
+    /// The fiber is suspended, has a job, and is the caller's; the caller does not stand on a fiber itself.
+    #[inline]
+    pub(crate) unsafe fn resume(fiber: NonNull<Fiber>) -> Suspend {
+        // SAFETY: the coroutine is initialised, and only the caller resumes it, so the exclusive reference is unique:
+        // the body reaches the other fields of the header, not this one.
+        match unsafe { (*fiber.as_ref().coroutine.get()).assume_init_mut() }.resume(()) {
+            CoroutineResult::Yield(why) => why,
+            CoroutineResult::Return(()) => unreachable!("a runner never returns"),
+        }
+    }
+
+    /// Goes back to the worker until the next `resume`.
+    ///
+    /// # Safety
+    ///
+    /// Called on this very fiber.
+    #[inline]
+    pub(crate) unsafe fn suspend(&self, why: Suspend) {
+        // SAFETY: set by the body before it ran the job that calls this, and valid as long as the body is.
+        unsafe { (*self.yielder.get()).suspend(why) };
+    }
+}
+
+/// The body of every runner.
+fn run_jobs(fiber: usize, yielder: &Yielder<(), Suspend>) {
+    // SAFETY: the header outlives the coroutine whose body this is.
+    let fiber = unsafe { &*core::ptr::with_exposed_provenance::<Fiber>(fiber) };
+    fiber.yielder.set(yielder);
+    loop {
+        let job = NonNull::new(fiber.job.get()).expect("resumed with a job");
+        // SAFETY: the worker has taken the job from a queue and put it here.
+        let ended = unsafe { Job::run(job) };
+        // SAFETY: a stackless job that has not ended is alive until `end_run`, which gives it up.
+        let again = !ended && unsafe { crate::scheduler::go_idle(job) };
+        if !again {
+            fiber.job.set(core::ptr::null_mut());
+        }
+        yielder.suspend(if again { Suspend::FreeAgain } else { Suspend::Free });
+    }
+}

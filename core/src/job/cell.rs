@@ -1,0 +1,221 @@
+//! The typed part of a job: the closure before it runs, its output afterwards.
+
+use core::any::Any;
+use core::cell::UnsafeCell;
+use core::future::Future;
+use core::mem::ManuallyDrop;
+use core::pin::Pin;
+use core::ptr::NonNull;
+use core::task::{Context, Poll};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::job::{Job, JobKind, Traits};
+use crate::wait::PartyKind;
+
+/// What a job leaves: its value, or the payload with which it unwound.
+pub(crate) type Output<T> = Result<T, Box<dyn Any + Send>>;
+
+/// Which variant is there follows from the job's history: the work until `run` takes it, the output from `run`'s end
+/// until it is taken or dropped, nothing afterwards.
+union Stage<F, T> {
+    work: ManuallyDrop<F>,
+    output: ManuallyDrop<Output<T>>,
+}
+
+#[repr(C)]
+struct Cell<F, T> {
+    job: Job,
+    stage: UnsafeCell<Stage<F, T>>,
+}
+
+impl<F: FnOnce() -> T, T> Cell<F, T> {
+    const KIND: JobKind = JobKind {
+        run: run::<F, T>,
+        drop_output: drop_output::<F, T>,
+        take_output: take_output::<F, T>,
+        free: free::<F, T>,
+        stackless: false,
+    };
+}
+
+/// A cell for `work`, with a reference for the runtime and one for the join handle.
+///
+/// # Safety
+///
+/// If `F` or `T` is not `Send`, the job is run, joined and dropped by this OS thread alone. If they are not `'static`,
+/// the job has ended and its output is gone before what they borrow is.
+pub(crate) unsafe fn allocate<F: FnOnce() -> T, T>(
+    work: F,
+    party: &'static PartyKind,
+    name: Option<Box<str>>,
+    traits: Traits,
+) -> NonNull<Job> {
+    let job = Job::header(party, const { &Cell::<F, T>::KIND }, name, traits);
+    let stage = UnsafeCell::new(Stage::<F, T> { work: ManuallyDrop::new(work) });
+    NonNull::from(Box::leak(Box::new(Cell { job, stage }))).cast()
+}
+
+unsafe fn run<F: FnOnce() -> T, T>(job: NonNull<Job>) -> bool {
+    let cell = job.cast::<Cell<F, T>>();
+    // SAFETY: the scheduler calls this once for a job from `allocate::<F, T>`, so the work is there, and nobody else
+    // touches the stage before `end`.
+    unsafe {
+        let stage = cell.as_ref().stage.get();
+        let work = ManuallyDrop::take(&mut (*stage).work);
+        let cancelled = cell.as_ref().job.as_party().is_cancelled();
+        let output = catch_unwind(AssertUnwindSafe(move || {
+            if cancelled {
+                // Cancelled before it started: it never runs; what it owns is dropped here, and may park.
+                crate::wait::shield(|| drop(work));
+                crate::wait::check_cancelled();
+                unreachable!("a cancel is never taken back");
+            }
+            work()
+        }));
+        (*stage).output = ManuallyDrop::new(output);
+        crate::thread::local::clear();
+        crate::scheduler::retire(job);
+        Job::end(job);
+    }
+    true
+}
+
+unsafe fn drop_output<F: FnOnce() -> T, T>(job: NonNull<Job>) {
+    // SAFETY: the caller is entitled to the output, which is there, and drops it once.
+    unsafe {
+        let stage = job.cast::<Cell<F, T>>().as_ref().stage.get();
+        drop_quietly(ManuallyDrop::take(&mut (*stage).output));
+    }
+}
+
+unsafe fn take_output<F: FnOnce() -> T, T>(job: NonNull<Job>, to: *mut ()) {
+    // SAFETY: as in `drop_output`; `to` is the caller's place for an `Output<T>`.
+    unsafe {
+        let stage = job.cast::<Cell<F, T>>().as_ref().stage.get();
+        to.cast::<Output<T>>().write(ManuallyDrop::take(&mut (*stage).output));
+    }
+}
+
+unsafe fn free<F: FnOnce() -> T, T>(job: NonNull<Job>) {
+    // SAFETY: the last reference is gone, so this is the box's owner. The stage drops nothing by itself.
+    drop(unsafe { Box::from_raw(job.cast::<Cell<F, T>>().as_ptr()) });
+}
+
+/// Drops an output that nobody asked for. Its destructor may panic: the panic has been reported by the panic hook, and
+/// ends here, as a panic of the green thread itself would.
+fn drop_quietly<T>(output: Output<T>) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(output))) {
+        // A payload whose destructor panics again is leaked.
+        core::mem::forget(payload);
+    }
+}
+
+/// A stackless job: a future that is polled on a runner's stack each time it is woken, and may park while polled.
+#[repr(C)]
+struct TaskCell<F: Future> {
+    job: Job,
+    stage: UnsafeCell<TaskStage<F>>,
+}
+
+enum TaskStage<F: Future> {
+    Running(F),
+    Ended(Output<F::Output>),
+    Gone,
+}
+
+impl<F: Future + Send + 'static> TaskCell<F>
+where
+    F::Output: Send,
+{
+    const KIND: JobKind = JobKind {
+        run: poll::<F>,
+        drop_output: drop_task_output::<F>,
+        take_output: take_task_output::<F>,
+        free: free_task::<F>,
+        stackless: true,
+    };
+}
+
+/// A cell for `future`, with a reference for the runtime and one for the join handle.
+pub(crate) fn allocate_task<F>(
+    future: F,
+    party: &'static PartyKind,
+    name: Option<Box<str>>,
+    traits: Traits,
+) -> NonNull<Job>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let job = Job::header(party, const { &TaskCell::<F>::KIND }, name, traits);
+    job.state.mark_woken();
+    NonNull::from(Box::leak(Box::new(TaskCell { job, stage: UnsafeCell::new(TaskStage::Running(future)) })))
+        .cast()
+}
+
+unsafe fn poll<F>(job: NonNull<Job>) -> bool
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let cell = job.cast::<TaskCell<F>>();
+    // SAFETY: the scheduler runs a job from `allocate_task::<F>` in one place at a time (`State::wake` queues it once),
+    // and until it has ended the stage belongs to that place. The future is never moved: the cell is on the heap, and
+    // it is dropped in place.
+    unsafe {
+        let this = cell.as_ref();
+        this.job.state.begin_run();
+        let stage = this.stage.get();
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            crate::wait::check_cancelled();
+            let TaskStage::Running(future) = &mut *stage else { unreachable!("polled after its end") };
+            let waker = crate::scheduler::task_waker(job);
+            let polled = Pin::new_unchecked(future).poll(&mut Context::from_waker(&waker));
+            if polled.is_pending() {
+                crate::wait::check_cancelled();
+            }
+            polled
+        }));
+        let output = match polled {
+            Ok(Poll::Pending) => return false,
+            Ok(Poll::Ready(value)) => Ok(value),
+            Err(payload) => Err(payload),
+        };
+        // The future goes first, in place; it may park, and it may panic, which then is the outcome.
+        let dropped =
+            catch_unwind(AssertUnwindSafe(|| crate::wait::shield(|| *stage = TaskStage::Gone)));
+        *stage = TaskStage::Ended(match dropped {
+            Ok(()) => output,
+            Err(payload) => output.and(Err(payload)),
+        });
+        crate::thread::local::clear();
+        crate::scheduler::retire(job);
+        Job::end(job);
+    }
+    true
+}
+
+unsafe fn drop_task_output<F: Future>(job: NonNull<Job>) {
+    // SAFETY: the caller is entitled to the output, which is there.
+    let stage = unsafe { &mut *job.cast::<TaskCell<F>>().as_ref().stage.get() };
+    if let TaskStage::Ended(output) = core::mem::replace(stage, TaskStage::Gone) {
+        drop_quietly(output);
+    }
+}
+
+unsafe fn take_task_output<F: Future>(job: NonNull<Job>, to: *mut ()) {
+    // SAFETY: as in `drop_task_output`; `to` is the caller's place for the output.
+    unsafe {
+        let stage = &mut *job.cast::<TaskCell<F>>().as_ref().stage.get();
+        let TaskStage::Ended(output) = core::mem::replace(stage, TaskStage::Gone) else {
+            unreachable!("the output was taken before")
+        };
+        to.cast::<Output<F::Output>>().write(output);
+    }
+}
+
+unsafe fn free_task<F: Future>(job: NonNull<Job>) {
+    // SAFETY: the last reference is gone. A stage that still holds a future belongs to a runtime that was shut down:
+    // it is dropped here, by whoever was last.
+    drop(unsafe { Box::from_raw(job.cast::<TaskCell<F>>().as_ptr()) });
+}

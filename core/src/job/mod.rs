@@ -1,0 +1,371 @@
+//! A job: what is spawned. A small heap cell without a stack, which borrows one only while it runs.
+//!
+//! ```text
+//!   Job (header) ┐ party      who waits, and why               its wakers, and itself
+//!                │ state      who still needs the cell         everyone, see `state`
+//!                │ link       its place in one run queue       who owns it while it is runnable
+//!                │ home       the worker it has a stack on     set by the worker that runs it, read by its wakers
+//!                │ fiber      the stack it stands on           the worker that runs it
+//!                │ corner     joiners, and the park token      under its lock
+//!                │ roster     its place among those that wait  under the roster's lock
+//!   Stage        ┘ the closure, then the output                the worker that runs it, then the handle
+//! ```
+//!
+//! | it is | queued in | may be run by |
+//! |---|---|---|
+//! | fresh (`fiber` is null) | a worker's fresh queue, the injector, an inbox | any worker; a local job by its worker alone |
+//! | running | nothing | itself |
+//! | parked | the queues of what it waits for | nobody, until a waker claims its party |
+//! | woken | its home's run queue or inbox | its home; a migratory job by anyone |
+//!
+//! Safety by situation: the header lives while `state` counts a reference, and the runtime holds one until the job has
+//! ended, so a queued, running or parked job is alive. Only one queue or worker has it at a time, because a job is
+//! queued exactly once: at its spawn, and by the one waker that has claimed it.
+
+mod cell;
+mod id;
+mod state;
+
+use core::cell::Cell;
+use core::fmt;
+use core::ptr::NonNull;
+
+pub(crate) use cell::{Output, allocate, allocate_task};
+pub use id::JobId;
+pub(crate) use state::Ended;
+use state::State;
+
+use crate::facade::{AtomicPtr, AtomicU64, Lock, Ordering};
+use crate::fiber::Fiber;
+use crate::scheduler::remote::Remote;
+use crate::wait::{Kind, Missed, Node, Party, PartyKind, Reason, Wait, WaitQueue};
+
+/// What differs between jobs of different types.
+pub(crate) struct JobKind {
+    /// Runs the closure, on a runner's stack, and leaves the output. Answers false if a stackless job went idle.
+    pub(crate) run: unsafe fn(NonNull<Job>) -> bool,
+    /// Drops the output that nobody wants.
+    pub(crate) drop_output: unsafe fn(NonNull<Job>),
+    /// Moves the output, a `Result<T, Box<dyn Any + Send>>`, to where the pointer says.
+    pub(crate) take_output: unsafe fn(NonNull<Job>, *mut ()),
+    /// Frees the cell, whose stage is empty.
+    pub(crate) free: unsafe fn(NonNull<Job>),
+    /// Whether it is a future, which has no stack while it waits to be polled.
+    pub(crate) stackless: bool,
+}
+
+/// How a job is to be run. Immutable after the spawn.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Traits {
+    /// Index of its stack's size class; `None` is the runtime's default.
+    pub(crate) class: Option<u8>,
+    /// Its stack may be resumed by any worker.
+    pub(crate) migratory: bool,
+    /// It starts on the worker that spawned it.
+    pub(crate) local: bool,
+}
+
+/// The header of every job.
+#[repr(C)]
+pub struct Job {
+    party: Party,
+    pub(crate) state: State,
+    kind: &'static JobKind,
+    /// The next in a run queue. Atomic because an inbox is pushed to by many.
+    pub(crate) link: AtomicPtr<Job>,
+    home: AtomicPtr<Remote>,
+    fiber: Cell<*mut Fiber>,
+    id: AtomicU64,
+    name: Option<Box<str>>,
+    pub(crate) traits: Traits,
+    /// Whether it has parked in its present run, and counts as an occupied stack. The running worker's.
+    pub(crate) settled: Cell<bool>,
+    /// It parked while it unwound: the count of panics is its OS thread's, so it must not change threads now.
+    pub(crate) unwinding: Cell<bool>,
+    /// The worker in whose roster it is listed, or null. Changes under that roster's lock.
+    pub(crate) roster: Cell<*const Remote>,
+    pub(crate) neighbours: Cell<[*const Job; 2]>,
+    corner: Lock<Corner>,
+}
+
+// SAFETY: see the table in the module's head: each field is atomic, immutable, behind a lock, or belongs to whoever
+// runs the job. The stage moves between threads only if its closure is `Send`, or the job is local (`cell`).
+unsafe impl Send for Job {}
+// SAFETY: as above.
+unsafe impl Sync for Job {}
+
+/// The rarely used part: who joins, and the token of `park`.
+#[derive(Default)]
+struct Corner {
+    joiners: WaitQueue,
+    parked: WaitQueue,
+    token: bool,
+}
+
+impl Job {
+    pub(crate) fn header(
+        party: &'static PartyKind,
+        kind: &'static JobKind,
+        name: Option<Box<str>>,
+        traits: Traits,
+    ) -> Job {
+        Job {
+            party: Party::new(party),
+            state: State::new(),
+            kind,
+            link: AtomicPtr::new(core::ptr::null_mut()),
+            home: AtomicPtr::new(core::ptr::null_mut()),
+            fiber: Cell::new(core::ptr::null_mut()),
+            id: AtomicU64::new(0),
+            name,
+            traits,
+            settled: Cell::new(false),
+            unwinding: Cell::new(false),
+            roster: Cell::new(core::ptr::null()),
+            neighbours: Cell::new([core::ptr::null(); 2]),
+            corner: Lock::new(Corner::default()),
+        }
+    }
+
+    /// The job whose party this is.
+    ///
+    /// # Safety
+    ///
+    /// The party is a green thread's.
+    #[inline]
+    pub(crate) unsafe fn of_party(party: NonNull<Party>) -> NonNull<Job> {
+        // The party is the first field, and pointers to it are derived from the whole cell (`party`).
+        party.cast()
+    }
+
+    /// The party as its wakers see it.
+    #[inline]
+    pub(crate) fn party(job: NonNull<Job>) -> NonNull<Party> {
+        job.cast()
+    }
+
+    #[inline]
+    pub(crate) fn as_party(&self) -> &Party {
+        &self.party
+    }
+
+    /// The worker that the job has a stack on; null before it has started.
+    #[inline]
+    pub(crate) fn home(&self) -> *const Remote {
+        // Relaxed: a waker got the job through a queue, whose lock orders the store before this.
+        self.home.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn set_home(&self, home: *const Remote) {
+        self.home.store(home.cast_mut(), Ordering::Relaxed);
+    }
+
+    /// Whether it is a future, polled without a stack of its own.
+    #[inline]
+    pub(crate) fn is_stackless(&self) -> bool {
+        self.kind.stackless
+    }
+
+    /// The stack that it stands on; null while it has none. The running worker's call.
+    #[inline]
+    pub(crate) fn fiber(&self) -> *mut Fiber {
+        self.fiber.get()
+    }
+
+    #[inline]
+    pub(crate) fn set_fiber(&self, fiber: *mut Fiber) {
+        self.fiber.set(fiber);
+    }
+
+    /// Its name, if it was given one.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Its number, unique in the process, given when first asked for.
+    pub fn id(&self) -> JobId {
+        JobId::of(&self.id)
+    }
+
+    /// As [`id`](Self::id), for a signal handler: zero if nobody has asked before.
+    pub(crate) fn id_if_known(&self) -> u64 {
+        self.id.load(Ordering::Relaxed)
+    }
+
+    /// Runs it, on a runner's stack. Answers false if a stackless job went idle: it is not to be touched then.
+    ///
+    /// # Safety
+    ///
+    /// The caller has taken the job from a queue, and stands on a runner's stack.
+    #[inline]
+    pub(crate) unsafe fn run(job: NonNull<Job>) -> bool {
+        // SAFETY: by the contract the job is alive and ours.
+        unsafe { (job.as_ref().kind.run)(job) }
+    }
+
+    /// Ends a job whose output is in place: wakes the joiners and lets go of the runtime's reference.
+    ///
+    /// # Safety
+    ///
+    /// Called once, by `JobKind::run`, on the stack that ran the job.
+    #[inline]
+    pub(crate) unsafe fn end(job: NonNull<Job>) {
+        // SAFETY: the runtime's reference, ours, keeps the job until `release`.
+        unsafe {
+            let this = job.as_ref();
+            let Ended { unwanted, waited } = this.state.end();
+            if unwanted {
+                (this.kind.drop_output)(job);
+            }
+            if waited {
+                this.wake_joiners();
+            }
+            Job::release(job);
+        }
+    }
+
+    #[cold]
+    fn wake_joiners(&self) {
+        loop {
+            let claimed = self.corner.lock().joiners.claim_next();
+            let Some(claimed) = claimed else { return };
+            claimed.wake.wake();
+        }
+    }
+
+    /// One holder less; the last frees the cell.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns a reference and gives it up. If it may be the last, the stage is empty, or holds what may be
+    /// dropped here.
+    #[inline]
+    pub(crate) unsafe fn release(job: NonNull<Job>) {
+        // SAFETY: by the contract.
+        unsafe {
+            if job.as_ref().state.release() {
+                (job.as_ref().kind.free)(job);
+            }
+        }
+    }
+
+    /// Asks the job to unwind.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds a reference.
+    pub(crate) unsafe fn cancel(job: NonNull<Job>) {
+        // SAFETY: the reference keeps the job until the wake-up has been delivered.
+        drop(unsafe { Party::cancel(Job::party(job)) });
+    }
+
+    /// Waits until the job has ended.
+    ///
+    /// # Errors
+    ///
+    /// As `Wait::park`. Nothing is lost: the job can be joined again.
+    pub(crate) fn wait_for_end(
+        &self,
+        reason: Reason,
+        deadline: Option<std::time::Instant>,
+    ) -> Result<(), Missed> {
+        if self.state.is_done() {
+            return Ok(());
+        }
+        let wait = Wait::new();
+        let node = Node::new(wait.party(), 0, core::ptr::null_mut());
+        let place = NonNull::from(&node);
+        {
+            let mut corner = self.corner.lock();
+            if !self.state.wait_for_end() {
+                return Ok(());
+            }
+            // SAFETY: the node stays here until the wait is over; it is removed below unless it was claimed.
+            unsafe { corner.joiners.push(place) };
+        }
+        wait.park(reason, deadline).map(drop).inspect_err(|_| {
+            // SAFETY: the node is in this queue or in none.
+            unsafe { self.corner.lock().joiners.remove(place) };
+        })
+    }
+
+    /// Waits for the token of [`unpark`](Self::unpark), and takes it.
+    ///
+    /// # Errors
+    ///
+    /// As `Wait::park`.
+    pub(crate) fn park(
+        &self,
+        location: &'static core::panic::Location<'static>,
+        deadline: Option<std::time::Instant>,
+    ) -> Result<(), Missed> {
+        if core::mem::take(&mut self.corner.lock().token) {
+            return Ok(());
+        }
+        let wait = Wait::new();
+        let node = Node::new(wait.party(), 0, core::ptr::null_mut());
+        let place = NonNull::from(&node);
+        let mut corner = self.corner.lock();
+        if core::mem::take(&mut corner.token) {
+            drop(corner);
+            return Ok(());
+        }
+        // SAFETY: the node stays here until the wait is over; it is removed below unless it was claimed.
+        unsafe { corner.parked.push(place) };
+        drop(corner);
+        let reason = Reason { kind: Kind::Park, resource: core::ptr::from_ref(self).addr(), location };
+        wait.park(reason, deadline).map(drop).inspect_err(|_| {
+            // SAFETY: the node is in this queue or in none.
+            unsafe { self.corner.lock().parked.remove(place) };
+        })
+    }
+
+    /// Leaves the token that [`park`](Self::park) takes, or wakes who is parked there.
+    pub(crate) fn unpark(&self) {
+        let claimed = {
+            let mut corner = self.corner.lock();
+            let claimed = corner.parked.claim_next();
+            corner.token = claimed.is_none();
+            claimed
+        };
+        if let Some(claimed) = claimed {
+            claimed.wake.wake();
+        }
+    }
+
+    /// Moves the output out.
+    ///
+    /// # Safety
+    ///
+    /// The job is done, its handle asks, once, and `to` is the `Result` that the job's kind says.
+    pub(crate) unsafe fn take_output(job: NonNull<Job>, to: *mut ()) {
+        // SAFETY: by the contract.
+        unsafe { (job.as_ref().kind.take_output)(job, to) }
+    }
+
+    /// The handle goes without having joined.
+    ///
+    /// # Safety
+    ///
+    /// The handle calls, once, and does not use the job afterwards. It has not taken the output.
+    pub(crate) unsafe fn disclaim(job: NonNull<Job>) {
+        // SAFETY: the handle's reference keeps the job.
+        unsafe {
+            match job.as_ref().state.disclaim() {
+                Some(false) => {}
+                Some(true) => (job.as_ref().kind.free)(job),
+                None => {
+                    (job.as_ref().kind.drop_output)(job);
+                    Job::release(job);
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job").field("name", &self.name()).field("state", &self.state).finish()
+    }
+}

@@ -1,0 +1,183 @@
+//! The settings of a runtime.
+
+use core::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::fiber::stack::{DEFAULT_STACK_SIZE, SizeClass};
+use crate::runtime::deadlock::{DeadlockReport, OnDeadlock};
+use crate::runtime::{Runtime, start};
+
+/// The environment variable that overrides the number of workers.
+const WORKERS_VARIABLE: &str = "KAHN_WORKERS";
+/// More workers than this are taken for a mistake.
+const WORKERS_MAX: usize = 4096;
+const BLOCKING_THREADS: usize = 512;
+
+/// The settings of a [`Runtime`].
+///
+/// # Examples
+///
+/// ```
+/// let runtime = kahn_core::Runtime::builder().workers(2).name("shop").build()?;
+/// assert_eq!(runtime.run(|| 6 * 7), 42);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use = "`build` makes the runtime"]
+#[derive(Clone)]
+pub struct Builder {
+    pub(crate) workers: Option<usize>,
+    pub(crate) stack_size: usize,
+    pub(crate) blocking_threads: usize,
+    pub(crate) name: String,
+    pub(crate) migratory: bool,
+    pub(crate) on_deadlock: Option<OnDeadlock>,
+    pub(crate) warn_after: Option<Duration>,
+}
+
+impl Builder {
+    /// The defaults: a worker for each CPU, stacks of 256 KiB, up to 512 threads for blocking calls.
+    pub fn new() -> Builder {
+        Builder {
+            workers: None,
+            stack_size: DEFAULT_STACK_SIZE,
+            blocking_threads: BLOCKING_THREADS,
+            name: "kahn".to_owned(),
+            migratory: false,
+            on_deadlock: None,
+            warn_after: None,
+        }
+    }
+
+    /// How many worker threads run green threads. By default as many as the process has CPUs. The environment variable
+    /// `KAHN_WORKERS` overrides both.
+    pub fn workers(mut self, workers: usize) -> Builder {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// The size of a green thread's stack, in bytes, rounded up to a size class (16, 64, 256 KiB, 1, 4, 16, 64,
+    /// 256 MiB, the guard page included). Only the pages that are touched take memory.
+    pub fn stack_size(mut self, bytes: usize) -> Builder {
+        self.stack_size = bytes;
+        self
+    }
+
+    /// The most OS threads that run [`blocking`](crate::thread::blocking) calls at a time.
+    pub fn blocking_threads(mut self, max: usize) -> Builder {
+        self.blocking_threads = max;
+        self
+    }
+
+    /// The runtime's name: its OS threads are called `NAME-worker-0` and so on.
+    pub fn name(mut self, name: impl Into<String>) -> Builder {
+        self.name = name.into();
+        self
+    }
+
+    /// What to do when all green threads are asleep and nothing can wake any of them, instead of ending
+    /// [`run`](Runtime::run) with a panic. Called on a worker; the green threads stay asleep.
+    pub fn on_deadlock(mut self, handler: impl Fn(&DeadlockReport) + Send + Sync + 'static) -> Builder {
+        self.on_deadlock = Some(Arc::new(handler));
+        self
+    }
+
+    /// Warns, through the `tracing` crate, when a worker has been in one job for so long without parking. Needs the
+    /// feature `tracing`; off by default.
+    #[cfg(feature = "tracing")]
+    pub fn warn_when_stuck(mut self, after: Duration) -> Builder {
+        self.warn_after = Some(after);
+        self
+    }
+
+    /// Lets every green thread of this runtime change its OS thread when it parks, so that parked ones are balanced
+    /// over the workers, too, as in Go.
+    ///
+    /// # Safety
+    ///
+    /// Every value that is on the stack of a green thread of this runtime while it parks must be fit to be used on
+    /// another OS thread afterwards, and no code may carry over a park what belongs to an OS thread:
+    ///
+    /// - no value that is not `Send`, such as an `Rc`, and no guard of a lock that its OS thread must release;
+    /// - no reference to a thread-local, and none that the compiler may have computed: a function that uses the same
+    ///   `thread_local!` before and after a park may be given the old thread's the second time, unless the uses are in
+    ///   functions that are not inlined.
+    ///
+    /// This holds for the libraries that it calls as well.
+    pub unsafe fn migratory(mut self) -> Builder {
+        self.migratory = true;
+        self
+    }
+
+    /// Starts the runtime.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if there are to be no workers or absurdly many, no threads for blocking calls, a stack smaller or
+    /// larger than the size classes, a name with a zero byte, or if `KAHN_WORKERS` is not a number from 1 to 4096; any
+    /// other error if the OS refuses to start the worker threads.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let error = kahn_core::Runtime::builder().workers(0).build().unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+    /// ```
+    pub fn build(self) -> io::Result<Runtime> {
+        let workers = self.worker_count()?;
+        let class = SizeClass::for_size(self.stack_size)?;
+        if self.blocking_threads == 0 {
+            return Err(invalid("blocking_threads(0): blocking calls need at least one thread"));
+        }
+        if self.name.contains('\0') {
+            return Err(invalid("the name of a runtime must not contain a zero byte"));
+        }
+        start(&self, class, workers)
+    }
+
+    fn worker_count(&self) -> io::Result<usize> {
+        let (count, whence) = match std::env::var_os(WORKERS_VARIABLE) {
+            Some(text) => {
+                let count = text.to_str().and_then(|text| text.trim().parse().ok()).ok_or_else(|| {
+                    invalid(&format!("{WORKERS_VARIABLE}={text:?}: give a number from 1 to {WORKERS_MAX}"))
+                })?;
+                (count, format!("{WORKERS_VARIABLE}={count}"))
+            }
+            None => {
+                let count = self
+                    .workers
+                    .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+                (count, format!("workers({count})"))
+            }
+        };
+        if (1..=WORKERS_MAX).contains(&count) {
+            Ok(count)
+        } else {
+            Err(invalid(&format!("{whence}: a runtime has from 1 to {WORKERS_MAX} workers")))
+        }
+    }
+}
+
+fn invalid(text: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, text)
+}
+
+impl Default for Builder {
+    fn default() -> Builder {
+        Builder::new()
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("workers", &self.workers)
+            .field("stack_size", &self.stack_size)
+            .field("blocking_threads", &self.blocking_threads)
+            .field("name", &self.name)
+            .field("migratory", &self.migratory)
+            .field("on_deadlock", &self.on_deadlock.is_some())
+            .finish()
+    }
+}

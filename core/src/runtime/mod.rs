@@ -1,0 +1,239 @@
+//! Runtimes: a set of workers, and what is spawned on them.
+
+mod builder;
+pub(crate) mod deadlock;
+pub(crate) mod quiet;
+mod shutdown;
+#[cfg(feature = "tracing")]
+mod stuck;
+
+use core::any::Any;
+use core::fmt;
+use core::ptr::NonNull;
+use std::io;
+use std::panic::{panic_any, resume_unwind};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+pub use builder::Builder;
+pub use deadlock::{DeadlockReport, Waiting};
+pub use shutdown::ShutdownError;
+
+use crate::facade::Ordering;
+use crate::fiber::stack::SizeClass;
+use crate::job::{Job, Traits, allocate};
+use crate::scheduler::{self, GREEN, shared::Shared};
+use crate::thread::JoinHandle;
+use crate::wait::{self, Kind, Reason};
+
+/// How long dropping a runtime, or the end of [`run`], waits for its green threads to unwind.
+const DROP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A runtime: worker threads that run green threads. There can be many in one process.
+///
+/// Dropping it shuts it down, waiting up to two seconds; [`shutdown`](Self::shutdown) says what was left.
+pub struct Runtime {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
+}
+
+/// Runs `f` as the main green thread of a new runtime with the default settings, and answers its value. When `f` has
+/// returned, green threads that still run are cancelled, as the threads of a process end with `main`.
+///
+/// # Panics
+///
+/// If `f` panics, the panic goes on in the caller. If all green threads are asleep and nothing can wake any of them, the
+/// panic's message is the [report](DeadlockReport) of who waits for what. Panics in a green thread (a runtime inside a
+/// runtime), and if the OS gives no threads.
+///
+/// # Examples
+///
+/// ```
+/// let answer = kahn_core::run(|| kahn_core::spawn(|| 6 * 7).join().unwrap());
+/// assert_eq!(answer, 42);
+/// ```
+#[track_caller]
+pub fn run<F, T>(f: F) -> T
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    refuse_nesting();
+    let runtime = Builder::new().build().unwrap_or_else(|error| panic!("kahn::run: {error}"));
+    runtime.run(f)
+}
+
+#[track_caller]
+fn refuse_nesting() {
+    assert!(
+        !crate::thread::is_green(),
+        "a runtime cannot be run inside a green thread: it would block the worker. \
+         Call the function directly, or use `kahn::blocking` around it"
+    );
+}
+
+impl Runtime {
+    /// The settings for a new runtime.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// Runs `f` as a green thread, blocks the calling OS thread until it has ended, and answers its value. `f` may
+    /// borrow from the caller. Green threads that it has spawned go on running.
+    ///
+    /// # Panics
+    ///
+    /// As [`run`]; and if the runtime has been shut down.
+    #[track_caller]
+    pub fn run<F, T>(&self, f: F) -> T
+    where
+        F: FnOnce() -> T + Send,
+        T: Send,
+    {
+        match self.run_or_deadlock(f) {
+            Ok(Ok(value)) => value,
+            Ok(Err(payload)) => resume_unwind(payload),
+            Err(report) => panic_any(report.to_string()),
+        }
+    }
+
+    /// As [`run`](Self::run), telling a deadlock from a panic.
+    #[doc(hidden)]
+    #[track_caller]
+    pub fn run_or_deadlock<F, T>(&self, f: F) -> Result<Result<T, Box<dyn Any + Send>>, DeadlockReport>
+    where
+        F: FnOnce() -> T + Send,
+        T: Send,
+    {
+        refuse_nesting();
+        self.shared.deadlock.reset();
+        let traits = Traits { migratory: self.shared.migratory, ..Traits::default() };
+        // SAFETY: `F` and `T` are `Send`. What they borrow outlives this call, which ends after the job has.
+        let job = unsafe { allocate(f, &GREEN, Some("main".into()), traits) };
+        let handle = JoinHandle::<T>::new(job);
+        self.shared.runs.fetch_add(1, Ordering::AcqRel);
+        if self.shared.inject(job).is_err() {
+            self.shared.runs.fetch_sub(1, Ordering::AcqRel);
+            // SAFETY: the job is in no queue.
+            unsafe { reject(job) };
+            panic!("this runtime has been shut down");
+        }
+        let reason = Reason::new(Kind::Join, job.as_ptr());
+        // `f` may borrow from our caller, so not even a `timeout` around us may end the wait.
+        wait::shield(|| {
+            // SAFETY: the handle's reference keeps the job.
+            while unsafe { job.as_ref() }.wait_for_end(reason, None).is_err() {}
+        });
+        self.shared.runs.fetch_sub(1, Ordering::AcqRel);
+        let output = handle.into_output();
+        match output {
+            Err(payload) if wait::is_quiet_unwind(&*payload) => match self.shared.deadlock.report() {
+                Some(report) => Err(report),
+                None => Ok(Err(Box::new("the main green thread was cancelled"))),
+            },
+            output => Ok(output),
+        }
+    }
+
+    /// Spawns a green thread from outside the runtime.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = kahn_core::Runtime::builder().workers(1).build()?;
+    /// assert_eq!(runtime.spawn(|| 6 * 7).join().unwrap(), 42);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn spawn<F, T>(&self, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let traits = Traits { migratory: self.shared.migratory, ..Traits::default() };
+        // SAFETY: `Send` and `'static`.
+        let job = unsafe { allocate(f, &GREEN, None, traits) };
+        inject(&self.shared, job);
+        JoinHandle::new(job)
+    }
+
+    /// Shuts the runtime down: every green thread that is parked, or parks from now on, is cancelled and unwinds; what
+    /// has not started never does; then the workers and the threads of the blocking pool end.
+    ///
+    /// # Errors
+    ///
+    /// If green threads have not ended within `timeout`: how many, and their names. Their stacks are leaked, because
+    /// what stands on them may still be in use.
+    pub fn shutdown(self, timeout: Duration) -> Result<(), ShutdownError> {
+        self.end(timeout)
+    }
+
+    fn end(&self, timeout: Duration) -> Result<(), ShutdownError> {
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        shutdown::shut_down(&self.shared, threads, timeout)
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        // What is left is leaked, see `shutdown`.
+        let _ = self.end(DROP_TIMEOUT);
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime")
+            .field("name", &self.shared.name)
+            .field("workers", &self.shared.remotes.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn start(settings: &Builder, class: SizeClass, workers: usize) -> io::Result<Runtime> {
+    let shared = Arc::new(Shared::new(settings, class, workers));
+    let runtime = Runtime { shared, threads: Mutex::default() };
+    for i in 0..workers {
+        let shared = Arc::clone(&runtime.shared);
+        let thread = std::thread::Builder::new()
+            .name(format!("{}-worker-{i}", settings.name))
+            .spawn(move || scheduler::run_worker(i, &shared))?;
+        runtime.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+    }
+    #[cfg(feature = "tracing")]
+    stuck::watch(&runtime.shared);
+    Ok(runtime)
+}
+
+/// The process's default runtime, started by the first use of kahn on an OS thread that is in no runtime.
+fn default_runtime() -> &'static Runtime {
+    static DEFAULT: OnceLock<Runtime> = OnceLock::new();
+    DEFAULT.get_or_init(|| {
+        Builder::new().build().unwrap_or_else(|error| panic!("the default runtime does not start: {error}"))
+    })
+}
+
+/// The runtime that a caller outside any belongs to.
+pub(crate) fn default_shared() -> &'static Arc<Shared> {
+    &default_runtime().shared
+}
+
+/// Queues a job from outside; if the runtime has ended, the job ends as cancelled, here.
+pub(crate) fn inject(shared: &Shared, job: NonNull<Job>) {
+    if let Err(job) = shared.inject(job) {
+        // SAFETY: given back, so in no queue.
+        unsafe { reject(job) };
+    }
+}
+
+/// Ends a job that will never be run, dropping what it owns on the calling thread.
+///
+/// # Safety
+///
+/// The job has not started, and is in no queue.
+unsafe fn reject(job: NonNull<Job>) {
+    // SAFETY: alive by the runtime's reference; cancelled, so `run` only drops the work.
+    unsafe {
+        Job::cancel(job);
+        let _ended = Job::run(job);
+    }
+}

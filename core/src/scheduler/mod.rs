@@ -1,0 +1,341 @@
+//! The scheduler: workers that run jobs, and how jobs reach it. `README.md` beside this file proves that no wake-up is
+//! lost.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `remote` | what others touch of a worker |
+//! | `inbox`, `run_queue` | the queues |
+//! | `idle` | who sleeps, searches, watches |
+//! | `placement` | the policy of where jobs start |
+//! | `shared` | what the workers of a runtime share |
+//! | `worker`, `search` | the loop, and what it does when it finds nothing |
+
+mod idle;
+mod inbox;
+mod placement;
+pub(crate) mod remote;
+mod run_queue;
+mod search;
+pub(crate) mod shared;
+mod worker;
+
+use core::cell::Cell;
+use core::ptr::{self, NonNull};
+use core::task::{RawWaker, RawWakerVTable, Waker};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::fiber::{Fiber, Suspend, overflow};
+use crate::job::Job;
+use crate::scheduler::shared::Shared;
+use crate::scheduler::worker::Worker;
+use crate::timer::{self, wheel::Entry};
+use crate::wait::{Party, PartyKind, current};
+
+thread_local! {
+    /// The worker that this OS thread is.
+    static HERE: Cell<*const Worker> = const { Cell::new(ptr::null()) };
+}
+
+/// The worker that the caller runs on. Never inlined: see `wait::current`.
+#[inline(never)]
+fn here() -> *const Worker {
+    HERE.get()
+}
+
+/// How green threads take part in the waiting protocol.
+pub(crate) static GREEN: PartyKind = PartyKind { wake, suspend, retain: None, is_task: false };
+
+/// Runs a worker on the calling OS thread until its runtime ends.
+pub(crate) fn run_worker(index: usize, shared: &Arc<Shared>) {
+    let _alternate_stack = overflow::thread_setup();
+    overflow::install();
+    overflow::set_describe(describe_running);
+    let worker = Worker::new(index, Arc::clone(shared));
+    HERE.set(&raw const worker);
+    worker.run();
+    HERE.set(ptr::null());
+    drop(worker);
+    shared.report_progress(true);
+}
+
+/// The runtime whose worker the caller runs on.
+pub(crate) fn runtime_here() -> Option<Arc<Shared>> {
+    // SAFETY: non-null only while the worker runs, on this very OS thread.
+    unsafe { here().as_ref() }.map(|worker| Arc::clone(&worker.shared))
+}
+
+/// Whether the caller runs on a worker of `shared`.
+pub(crate) fn is_worker_of(shared: &Shared) -> bool {
+    // SAFETY: as above.
+    unsafe { here().as_ref() }.is_some_and(|worker| ptr::eq(&raw const *worker.shared, shared))
+}
+
+/// Whether a runtime can be spawned to from here, and the new job's stack may move.
+pub(crate) fn migratory_here() -> Option<bool> {
+    // SAFETY: as above.
+    unsafe { here().as_ref() }.map(|worker| worker.shared.migratory)
+}
+
+/// Whether the last attempt of the runtime here to get a stack failed.
+pub(crate) fn short_of_memory_here() -> bool {
+    // SAFETY: as above.
+    unsafe { here().as_ref() }.is_some_and(|worker| worker.shared.is_short_of_memory())
+}
+
+/// Queues a new job on the worker here. Gives it back to a caller that is on no worker.
+#[inline]
+pub(crate) fn spawn(job: NonNull<Job>) -> Result<(), NonNull<Job>> {
+    // SAFETY: as above.
+    match unsafe { here().as_ref() } {
+        Some(worker) => {
+            worker.push_fresh(job);
+            Ok(())
+        }
+        None => Err(job),
+    }
+}
+
+/// Lets others run.
+pub(crate) fn yield_now() {
+    if let Some(fiber) = running_fiber() {
+        // SAFETY: the caller runs on this fiber.
+        unsafe { fiber.as_ref().suspend(Suspend::Yielded) };
+    }
+}
+
+/// The fiber that the caller runs on.
+pub(crate) fn running_fiber() -> Option<NonNull<Fiber>> {
+    // SAFETY: as above.
+    NonNull::new(unsafe { here().as_ref() }?.running())
+}
+
+/// The job that the caller is.
+pub(crate) fn running_job() -> Option<NonNull<Job>> {
+    // SAFETY: a green thread's party is a job's.
+    current::green().map(|party| unsafe { Job::of_party(party) })
+}
+
+/// Makes a claimed green thread run again, at home.
+unsafe fn wake(party: NonNull<Party>) {
+    // SAFETY: GREEN is the kind of jobs' parties alone, and a claimed job is alive until it runs again.
+    let (job, home) = unsafe {
+        let job = Job::of_party(party);
+        (job, job.as_ref().home())
+    };
+    // SAFETY: as above.
+    match unsafe { here().as_ref() } {
+        Some(worker) if ptr::eq(worker.remote, home) => worker.wake_here(job),
+        // SAFETY: records of workers are never freed, and the job is ours to queue, having claimed it.
+        _ => unsafe { (*home).deliver(job) },
+    }
+}
+
+/// Parks the running green thread until it has been claimed and woken.
+unsafe fn suspend(party: NonNull<Party>, deadline: Option<Instant>) {
+    // SAFETY: the owner calls, so the job runs, here.
+    let job = unsafe { Job::of_party(party).as_ref() };
+    // SAFETY: a running job has a fiber.
+    let fiber = unsafe { &*job.fiber() };
+    if job.traits.migratory {
+        job.unwinding.set(std::thread::panicking());
+    }
+    stamp(fiber);
+    match deadline {
+        // SAFETY: the caller runs on this fiber.
+        None => unsafe { fiber.suspend(Suspend::Parked) },
+        Some(deadline) => suspend_until(party, job, fiber, deadline),
+    }
+}
+
+/// Writes down when the green thread parks, by the coarse clock.
+#[inline(never)]
+fn stamp(fiber: &Fiber) {
+    // SAFETY: as in `runtime_here`.
+    if let Some(worker) = unsafe { here().as_ref() } {
+        fiber.since_ns.set(worker.coarse_ns());
+    }
+}
+
+#[inline(never)]
+fn suspend_until(party: NonNull<Party>, job: &Job, fiber: &Fiber, deadline: Instant) {
+    let entry = Entry::new(party.as_ptr().cast_const().cast());
+    let place = NonNull::from(&entry);
+    // SAFETY: a running job's home is a worker's record, which is never freed.
+    let remote = unsafe { &*job.home() };
+    if let Some(wheel) = remote.wheel.lock().as_mut() {
+        // The worker looks at its wheel before it sleeps, so an earlier deadline needs no wake-up.
+        // SAFETY: the entry stays here until it is removed, below, under the wheel's lock.
+        let _ = unsafe { wheel.insert(place, timer::to_ns(deadline)) };
+    }
+    // SAFETY: the caller runs on this fiber.
+    unsafe { fiber.suspend(Suspend::Parked) };
+    // The wheel it was put in: a migratory job may have another home by now.
+    let mut wheel = remote.wheel.lock();
+    if let Some(wheel) = wheel.as_mut() {
+        if entry.is_linked() {
+            // SAFETY: linked in this wheel.
+            unsafe { wheel.remove(place) };
+        }
+    }
+}
+
+/// The party whose deadline an entry is.
+///
+/// # Safety
+///
+/// The entry was made by `suspend_until`, and the lock of its wheel is held.
+unsafe fn party_of(entry: NonNull<Entry>) -> NonNull<Party> {
+    // SAFETY: by the contract the sleeper has not left yet.
+    let data = unsafe { entry.as_ref() }.data();
+    NonNull::new(data.cast_mut().cast()).expect("an entry holds a party")
+}
+
+/// Whether a parked migratory job must be resumed where it parked.
+fn is_unwinding_on(job: &Job) -> bool {
+    job.unwinding.get()
+}
+
+/// A job has ended: strikes it from its roster and its worker's residents. Called on the stack that ran it.
+pub(crate) fn retire(job: NonNull<Job>) {
+    // SAFETY: the caller runs the job, which is alive until it has ended.
+    let this = unsafe { job.as_ref() };
+    let roster = this.roster.get();
+    if !roster.is_null() {
+        // SAFETY: it was inserted there; records are never freed.
+        unsafe { (*roster).roster.lock().remove(job) };
+        this.roster.set(ptr::null());
+    }
+    // SAFETY: as in `runtime_here`.
+    if let Some(worker) = unsafe { here().as_ref() } {
+        worker.leave_stack(job);
+    }
+}
+
+/// A stackless job goes idle. Answers true if it was woken meanwhile, and is to be queued again; else the caller must
+/// not touch it any more.
+///
+/// # Safety
+///
+/// The caller has just run the job, here.
+pub(crate) unsafe fn go_idle(job: NonNull<Job>) -> bool {
+    // SAFETY: as in `runtime_here`.
+    if let Some(worker) = unsafe { here().as_ref() } {
+        worker.leave_stack(job);
+        worker.enlist_idle(job);
+    }
+    // SAFETY: alive until given up here.
+    unsafe { job.as_ref() }.state.end_run()
+}
+
+/// Asks a job to unwind, or, if it is a stackless one that idles, to drop what it has.
+///
+/// # Safety
+///
+/// The caller holds a reference.
+pub(crate) unsafe fn cancel(job: NonNull<Job>) {
+    // SAFETY: by the contract.
+    unsafe {
+        Job::cancel(job);
+        if job.as_ref().is_stackless() {
+            wake_task(job);
+        }
+    }
+}
+
+/// Queues a stackless job unless it is queued, runs, or has ended.
+///
+/// # Safety
+///
+/// The caller holds a reference.
+unsafe fn wake_task(job: NonNull<Job>) {
+    // SAFETY: by the contract.
+    let this = unsafe { job.as_ref() };
+    if this.state.wake() {
+        // SAFETY: as in `runtime_here`.
+        match unsafe { here().as_ref() } {
+            Some(worker) if worker.shared.remotes.iter().any(|remote| ptr::eq(*remote, this.home())) => {
+                worker.push_fresh(job);
+            }
+            // SAFETY: it has run before, so it has a home, whose record is never freed; queueing it is ours alone.
+            _ => unsafe { (*this.home()).deliver(job) },
+        }
+    }
+}
+
+static TASK_WAKER: RawWakerVTable = RawWakerVTable::new(
+    // SAFETY (all four): the pointer is a job's, and each waker holds one reference to it.
+    |data| {
+        let job = data.cast::<Job>();
+        // SAFETY: see above.
+        unsafe { (*job).state.retain() };
+        RawWaker::new(data, &TASK_WAKER)
+    },
+    |data| {
+        let job = NonNull::new(data.cast::<Job>().cast_mut()).expect("a waker holds a job");
+        // SAFETY: see above; the reference is given up.
+        unsafe {
+            wake_task(job);
+            Job::release(job);
+        }
+    },
+    |data| {
+        let job = NonNull::new(data.cast::<Job>().cast_mut()).expect("a waker holds a job");
+        // SAFETY: see above.
+        unsafe { wake_task(job) };
+    },
+    |data| {
+        let job = NonNull::new(data.cast::<Job>().cast_mut()).expect("a waker holds a job");
+        // SAFETY: see above; the reference is given up.
+        unsafe { Job::release(job) };
+    },
+);
+
+/// A waker of a stackless job.
+///
+/// # Safety
+///
+/// The job is stackless, and alive.
+pub(crate) unsafe fn task_waker(job: NonNull<Job>) -> Waker {
+    // SAFETY: by the contract; the reference made here is the waker's.
+    unsafe {
+        job.as_ref().state.retain();
+        Waker::from_raw(RawWaker::new(job.as_ptr().cast_const().cast(), &TASK_WAKER))
+    }
+}
+
+/// Feeds the name of the running green thread to `say`. Async-signal-safe: loads, and no allocation.
+fn describe_running(say: &mut dyn FnMut(&[u8])) {
+    // SAFETY: as in `runtime_here`; the fiber that runs has a job that is alive.
+    let job = unsafe { here().as_ref() }
+        .and_then(|worker| NonNull::new(worker.running()))
+        .and_then(|fiber| NonNull::new(unsafe { fiber.as_ref() }.job()));
+    let Some(job) = job else {
+        say(b"a green thread");
+        return;
+    };
+    // SAFETY: as above.
+    let job = unsafe { job.as_ref() };
+    say(b"green thread");
+    match job.name() {
+        Some(name) => {
+            say(b" '");
+            say(name.as_bytes());
+            say(b"'");
+        }
+        None => say(b" <unnamed>"),
+    }
+    let mut id = job.id_if_known();
+    if id != 0 {
+        let mut digits = [0_u8; 20];
+        let mut at = digits.len();
+        while id > 0 {
+            at -= 1;
+            digits[at] = b'0' + (id % 10) as u8;
+            id /= 10;
+        }
+        say(b" (id ");
+        say(&digits[at..]);
+        say(b")");
+    }
+}

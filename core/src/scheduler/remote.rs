@@ -1,0 +1,184 @@
+//! The part of a worker that others touch.
+//!
+//! A waker finds the worker of a parked job through `Job::home`, pushes the job to its inbox, and may then have to
+//! unpark it; by that time the job may have run, ended, and been the last of its runtime. So these records are never
+//! freed: they go back to a list, and the next runtime uses them again. A late unpark then wakes a worker for nothing.
+
+use core::cell::Cell;
+use core::ptr::{self, NonNull};
+use std::sync::{Mutex, PoisonError};
+
+use crate::facade::{AtomicU64, AtomicUsize, Lock, Ordering, Parker, Unparker};
+use crate::job::Job;
+use crate::scheduler::inbox::Inbox;
+use crate::scheduler::run_queue::SharedQueue;
+use crate::timer::wheel::Wheel;
+
+/// A worker as others see it. Two lines of the cache apart from its neighbours.
+#[repr(align(128))]
+pub(crate) struct Remote {
+    pub(crate) inbox: Inbox,
+    /// Jobs without a stack.
+    pub(crate) fresh: SharedQueue,
+    /// Woken migratory jobs.
+    pub(crate) ready: SharedQueue,
+    /// Deadlines of the green threads that have parked here.
+    pub(crate) wheel: Lock<Option<Wheel>>,
+    /// Those that have parked here, for reports and for the shutdown.
+    pub(crate) roster: Lock<Roster>,
+    /// Stacks that are occupied here, those on the way included. Written by the worker, and by those who hand over.
+    residents: AtomicUsize,
+    /// Counts the worker's turns; stands still while it is stuck in one job.
+    pub(crate) turns: AtomicU64,
+    pub(crate) parker: Parker,
+    unparker: Unparker,
+}
+
+// SAFETY: `parker` is used by the worker alone; the rest is atomics and locks.
+unsafe impl Send for Remote {}
+// SAFETY: as above.
+unsafe impl Sync for Remote {}
+
+static UNUSED: Mutex<Vec<&'static Remote>> = Mutex::new(Vec::new());
+
+impl Remote {
+    /// One that nobody uses.
+    pub(crate) fn obtain() -> &'static Remote {
+        let unused = UNUSED.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let remote = unused.unwrap_or_else(|| {
+            let parker = Parker::new();
+            let unparker = parker.unparker();
+            Box::leak(Box::new(Remote {
+                inbox: Inbox::new(),
+                fresh: SharedQueue::new(),
+                ready: SharedQueue::new(),
+                wheel: Lock::new(None),
+                roster: Lock::new(Roster::new()),
+                residents: AtomicUsize::new(0),
+                turns: AtomicU64::new(0),
+                parker,
+                unparker,
+            }))
+        });
+        *remote.wheel.lock() = Some(Wheel::new(crate::timer::now_ns()));
+        remote
+    }
+
+    /// Gives one back whose worker has ended with nothing left on it.
+    pub(crate) fn give_back(&'static self) {
+        self.wheel.lock().take();
+        self.residents.store(0, Ordering::Relaxed);
+        UNUSED.lock().unwrap_or_else(PoisonError::into_inner).push(self);
+    }
+
+    /// Wakes the worker if it sleeps.
+    pub(crate) fn unpark(&self) {
+        self.unparker.unpark();
+    }
+
+    /// Hands a job to the worker, from wherever.
+    ///
+    /// # Safety
+    ///
+    /// The job is alive, in no queue, and the caller's to give.
+    pub(crate) unsafe fn deliver(&self, job: NonNull<Job>) {
+        // SAFETY: by the contract.
+        if unsafe { self.inbox.push(job, job) } {
+            self.unpark();
+        }
+    }
+
+    /// How many residents the worker has, or is about to have.
+    #[inline]
+    pub(crate) fn residents(&self) -> usize {
+        // Relaxed: a figure to compare, nothing depends on it.
+        self.residents.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add_residents(&self, count: usize) {
+        self.residents.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn remove_residents(&self, count: usize) {
+        self.residents.fetch_sub(count, Ordering::Relaxed);
+    }
+}
+
+/// The jobs that have parked on a worker and not yet ended, in no order.
+#[derive(Debug)]
+pub(crate) struct Roster {
+    first: Cell<*const Job>,
+    len: usize,
+}
+
+// SAFETY: the links are touched with the roster's lock held.
+unsafe impl Send for Roster {}
+
+const PREVIOUS: usize = 0;
+const NEXT: usize = 1;
+
+impl Roster {
+    fn new() -> Roster {
+        Roster { first: Cell::new(ptr::null()), len: 0 }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Lists a job.
+    ///
+    /// # Safety
+    ///
+    /// The job is in no roster, and is removed from this one before it is freed.
+    pub(crate) unsafe fn insert(&mut self, job: NonNull<Job>) {
+        let first = self.first.get();
+        // SAFETY: listed jobs are alive, and their links are ours under the lock.
+        unsafe {
+            job.as_ref().neighbours.set([ptr::null(), first]);
+            set_neighbour(first, PREVIOUS, job.as_ptr());
+        }
+        self.first.set(job.as_ptr());
+        self.len += 1;
+    }
+
+    /// Strikes a job out.
+    ///
+    /// # Safety
+    ///
+    /// The job is in this roster.
+    pub(crate) unsafe fn remove(&mut self, job: NonNull<Job>) {
+        // SAFETY: as in `insert`.
+        unsafe {
+            let [previous, next] = job.as_ref().neighbours.get();
+            if previous.is_null() {
+                self.first.set(next);
+            }
+            set_neighbour(previous, NEXT, next);
+            set_neighbour(next, PREVIOUS, previous);
+        }
+        self.len -= 1;
+    }
+
+    /// Shows every listed job.
+    pub(crate) fn each(&self, mut f: impl FnMut(NonNull<Job>)) {
+        let mut next = self.first.get();
+        while let Some(job) = NonNull::new(next.cast_mut()) {
+            // SAFETY: as in `insert`.
+            next = unsafe { job.as_ref() }.neighbours.get()[NEXT];
+            f(job);
+        }
+    }
+}
+
+/// # Safety
+///
+/// `job` is null, or listed in a roster whose lock is held.
+unsafe fn set_neighbour(job: *const Job, side: usize, to: *const Job) {
+    // SAFETY: by the contract.
+    if let Some(job) = unsafe { job.as_ref() } {
+        let mut neighbours = job.neighbours.get();
+        neighbours[side] = to;
+        job.neighbours.set(neighbours);
+    }
+}

@@ -1,0 +1,154 @@
+//! The two kinds of run queue.
+//!
+//! [`LocalQueue`] is for green threads at home: a worker's own, first in first out, no atomics.
+//!
+//! [`SharedQueue`] is for what may be stolen: jobs without a stack, and migratory ones. The owner takes the newest
+//! first (a tree of green threads is then run depth first, so that few of them are alive at once, and what was touched
+//! last is still in the cache), but every so often the oldest, so that none waits for ever; a thief takes the older
+//! half, which are the larger subtrees. As in Cilk (Blumofe and Leiserson, "Scheduling multithreaded computations by
+//! work stealing", 1999), but with a lock: an uncontended lock costs the owner one compare-and-swap for a push and one
+//! for a pop, a Chase-Lev deque one fence for a pop, and behind a lock "half of it, in order, if the oldest has waited
+//! long enough" is one step.
+
+use core::cell::Cell;
+use core::ptr::{self, NonNull};
+use std::collections::VecDeque;
+
+use crate::facade::{AtomicUsize, Lock, Ordering};
+use crate::job::Job;
+
+/// A worker's own queue, linked through `Job::link`.
+#[derive(Debug)]
+pub(crate) struct LocalQueue {
+    head: Cell<*mut Job>,
+    tail: Cell<*mut Job>,
+}
+
+impl LocalQueue {
+    pub(crate) const fn new() -> LocalQueue {
+        LocalQueue { head: Cell::new(ptr::null_mut()), tail: Cell::new(ptr::null_mut()) }
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head.get().is_null()
+    }
+
+    /// Puts a job at the end.
+    #[inline]
+    pub(crate) fn push(&self, job: NonNull<Job>) {
+        // SAFETY: a job in a run queue is alive. Relaxed: the queue is this worker's alone.
+        unsafe { job.as_ref() }.link.store(ptr::null_mut(), Ordering::Relaxed);
+        match NonNull::new(self.tail.replace(job.as_ptr())) {
+            // SAFETY: as above.
+            Some(tail) => unsafe { tail.as_ref() }.link.store(job.as_ptr(), Ordering::Relaxed),
+            None => self.head.set(job.as_ptr()),
+        }
+    }
+
+    /// Takes the job at the front.
+    #[inline]
+    pub(crate) fn pop(&self) -> Option<NonNull<Job>> {
+        let job = NonNull::new(self.head.get())?;
+        // SAFETY: a job in a run queue is alive. Relaxed: as in `push`.
+        let next = unsafe { job.as_ref() }.link.load(Ordering::Relaxed);
+        self.head.set(next);
+        if next.is_null() {
+            self.tail.set(ptr::null_mut());
+        }
+        Some(job)
+    }
+}
+
+/// A pointer to a job that is this queue's to give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Queued(NonNull<Job>);
+
+// SAFETY: what is in a shared queue may be run by any worker.
+unsafe impl Send for Queued {}
+
+/// A queue that thieves may take from.
+#[derive(Debug)]
+pub(crate) struct SharedQueue {
+    jobs: Lock<VecDeque<Queued>>,
+    /// The length, for looks without the lock. Written with the lock held.
+    len: AtomicUsize,
+}
+
+/// From which end the owner takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Newest,
+    Oldest,
+}
+
+/// Empty queues whose buffer is larger than this give it back.
+const KEEP: usize = 4096;
+
+impl SharedQueue {
+    pub(crate) fn new() -> SharedQueue {
+        SharedQueue { jobs: Lock::new(VecDeque::new()), len: AtomicUsize::new(0) }
+    }
+
+    /// How many jobs there are, or were a moment ago.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        // Relaxed: a hint. Who must know takes the lock (`is_empty_for_sure`).
+        self.len.load(Ordering::Relaxed)
+    }
+
+    /// Puts a job in as the newest.
+    #[inline]
+    pub(crate) fn push(&self, job: NonNull<Job>) {
+        let mut jobs = self.jobs.lock();
+        jobs.push_back(Queued(job));
+        self.len.store(jobs.len(), Ordering::Relaxed);
+    }
+
+    /// Takes a job.
+    #[inline]
+    pub(crate) fn pop(&self, end: End) -> Option<NonNull<Job>> {
+        if self.len() == 0 {
+            return None;
+        }
+        let mut jobs = self.jobs.lock();
+        let job = match end {
+            End::Newest => jobs.pop_back(),
+            End::Oldest => jobs.pop_front(),
+        };
+        self.len.store(jobs.len(), Ordering::Relaxed);
+        if jobs.is_empty() && jobs.capacity() > KEEP {
+            let buffer = std::mem::take(&mut *jobs);
+            drop(jobs);
+            drop(buffer);
+        }
+        job.map(|job| job.0)
+    }
+
+    /// Takes the `count` oldest, oldest first.
+    pub(crate) fn take_oldest(&self, count: usize, mut each: impl FnMut(NonNull<Job>)) {
+        let taken: VecDeque<Queued> = {
+            let mut jobs = self.jobs.lock();
+            let count = count.min(jobs.len());
+            let rest = jobs.split_off(count);
+            let taken = std::mem::replace(&mut *jobs, rest);
+            self.len.store(jobs.len(), Ordering::Relaxed);
+            taken
+        };
+        taken.into_iter().for_each(|job| each(job.0));
+    }
+
+    /// Which job is the oldest, as a mark to compare with later. `None` if the queue is empty or its lock taken.
+    pub(crate) fn oldest(&self) -> Option<usize> {
+        if self.len() == 0 {
+            return None;
+        }
+        self.jobs.try_lock()?.front().map(|job| job.0.as_ptr().addr())
+    }
+
+    /// Whether there is nothing. Ordered by the lock against every push: a push that this does not see finds whatever
+    /// the caller did before.
+    pub(crate) fn is_empty_for_sure(&self) -> bool {
+        self.jobs.lock().is_empty()
+    }
+}

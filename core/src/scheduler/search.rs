@@ -1,0 +1,243 @@
+//! What a worker does when it has nothing to run: it searches, steals, keeps watch, sleeps.
+
+use core::ptr::NonNull;
+use std::time::{Duration, Instant};
+
+use crate::job::Job;
+use crate::scheduler::remote::Remote;
+use crate::scheduler::run_queue::{End, SharedQueue};
+use crate::scheduler::worker::Worker;
+use crate::timer;
+
+/// How long a worker searches before it sleeps. A sleep and a wake-up cost some 50 µs together, so to search a little
+/// is cheaper where work comes often, and to search longer is a waste.
+const SEARCH_NS: u64 = 20_000;
+/// How long the oldest job of another must have waited before it is stolen: its worker usually starts it sooner, beside
+/// its parent.
+const AGE_NS: u64 = 15_000;
+/// Pauses between two rounds of the search.
+const PAUSES: u32 = 20;
+/// How long the watch sleeps between two looks at the busy workers: the first, and the longest.
+const WATCH_FIRST: Duration = Duration::from_micros(50);
+const WATCH_LONGEST: Duration = Duration::from_millis(1);
+
+/// The oldest waiting job of some worker, as a thief saw it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Sighting {
+    victim: usize,
+    oldest: usize,
+}
+
+/// What a thief has seen, and since when.
+#[derive(Default)]
+struct Patience {
+    seen: Option<(Sighting, u64)>,
+}
+
+impl Patience {
+    /// Whether `sighting` has been there for `AGE_NS`.
+    fn is_over(&mut self, sighting: Sighting, now_ns: u64) -> bool {
+        match self.seen {
+            Some((seen, since_ns)) if seen == sighting => now_ns.saturating_sub(since_ns) >= AGE_NS,
+            _ => {
+                self.seen = Some((sighting, now_ns));
+                false
+            }
+        }
+    }
+}
+
+impl Worker {
+    /// Finds a job elsewhere, or sleeps until there may be one. `None` means: look at home again.
+    #[cold]
+    pub(super) fn search(&self) -> Option<NonNull<Job>> {
+        let mut patience = Patience::default();
+        if self.shared.idle.start_search() {
+            let found = self.search_for(&mut patience);
+            let last = self.shared.idle.stop_search();
+            if found {
+                if last {
+                    // Where one found work there may be more.
+                    self.pass_on();
+                }
+                return None;
+            }
+        }
+        self.sleep(&mut patience);
+        None
+    }
+
+    /// Looks until there is something in our own queues.
+    fn search_for(&self, patience: &mut Patience) -> bool {
+        let start_ns = timer::now_ns();
+        loop {
+            if self.has_work() {
+                return true;
+            }
+            let now_ns = timer::now_ns();
+            if self.next_timer_ns().is_some_and(|due_ns| due_ns <= now_ns) {
+                self.fire_timers(now_ns);
+                if self.has_work() {
+                    return true;
+                }
+            }
+            if self.take_injected() || self.steal(patience, now_ns) {
+                return true;
+            }
+            if now_ns.saturating_sub(start_ns) > SEARCH_NS || self.shared.is_closing() {
+                return false;
+            }
+            for _ in 0..PAUSES {
+                core::hint::spin_loop();
+                if self.remote.inbox.has_mail() {
+                    return true;
+                }
+            }
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        !self.local.is_empty()
+            || self.remote.inbox.has_mail()
+            || self.remote.fresh.len() != 0
+            || self.remote.ready.len() != 0
+    }
+
+    /// Wakes another if there is more to take than this worker does at once.
+    fn pass_on(&self) {
+        if self.shared.injector.len() + self.remote.fresh.len() + self.remote.ready.len() > 1 {
+            self.shared.wake_one();
+        }
+    }
+
+    /// Takes the older half of what has waited too long at another worker.
+    fn steal(&self, patience: &mut Patience, now_ns: u64) -> bool {
+        let remotes = &self.shared.remotes;
+        let start = self.random() as usize;
+        for i in 0..remotes.len() {
+            let victim = (start + i) % remotes.len();
+            if victim == self.index {
+                continue;
+            }
+            let remote = remotes[victim];
+            let Some(oldest) = remote.ready.oldest().or_else(|| remote.fresh.oldest()) else { continue };
+            if patience.is_over(Sighting { victim, oldest }, now_ns) {
+                let taken = self.take_half(remote, &remote.ready) + self.take_half(remote, &remote.fresh);
+                if taken > 0 {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    fn take_half(&self, victim: &Remote, from: &SharedQueue) -> usize {
+        let mut taken = 0;
+        from.take_oldest(from.len().div_ceil(2), |job| {
+            // SAFETY: out of the victim's queue, so alive and ours.
+            let this = unsafe { job.as_ref() };
+            if this.fiber().is_null() {
+                if this.settled.replace(false) {
+                    // It was promised to the victim.
+                    victim.remove_residents(1);
+                }
+                self.remote.fresh.push(job);
+            } else {
+                self.remote.ready.push(job);
+            }
+            taken += 1;
+        });
+        taken
+    }
+
+    /// Sleeps until there may be something to do.
+    fn sleep(&self, patience: &mut Patience) {
+        let idle = &self.shared.idle;
+        self.trim();
+        if self.shared.is_closing() {
+            self.cancel_all();
+        }
+        // 1. From here on others see us asleep.
+        idle.announce(self.index);
+        // 2. The last look. A push that comes after it finds the announcement (README), or the watch finds the push.
+        let mail = !self.remote.inbox.sleep();
+        let elsewhere = self.work_elsewhere();
+        let stay = mail || self.has_work() || elsewhere == Elsewhere::ToTake || self.shared.is_terminated();
+        if !stay {
+            // 3. Until when.
+            let due = self.next_timer_ns().map(timer::to_instant);
+            let all_asleep = idle.all_asleep();
+            if all_asleep && self.shared.is_closing() {
+                self.shared.report_progress(false);
+            }
+            if all_asleep && due.is_none() && self.shared.deadlock.is_on_guard(&self.shared) {
+                crate::runtime::deadlock::examine(&self.shared, self.remote, || self.has_work());
+            } else if !all_asleep && idle.take_watch() {
+                self.watch(patience, due.flatten(), elsewhere == Elsewhere::Waiting);
+                idle.leave_watch();
+            } else if let Some(due) = due.flatten() {
+                self.remote.parker.park_deadline(due);
+            } else {
+                self.remote.parker.park();
+            }
+        }
+        // 4. Awake.
+        idle.retract(self.index);
+        self.remote.inbox.awake();
+        let now_ns = timer::now_ns();
+        self.fire_timers(now_ns);
+    }
+
+    /// Sleeps in naps, looking after each whether work waits too long at a busy worker, until there is something to do.
+    fn watch(&self, patience: &mut Patience, due: Option<Instant>, waiting: bool) {
+        let mut nap = if waiting { WATCH_FIRST } else { WATCH_FIRST * 2 };
+        loop {
+            let wake_at = Instant::now() + nap;
+            let until = due.map_or(wake_at, |due| due.min(wake_at));
+            self.remote.parker.park_deadline(until);
+            let now = Instant::now();
+            if self.has_work()
+                || self.shared.injector.len() != 0
+                || due.is_some_and(|due| due <= now)
+                || self.shared.is_closing()
+                || self.shared.idle.all_asleep()
+            {
+                return;
+            }
+            if self.steal(patience, timer::now_ns()) {
+                self.pass_on();
+                return;
+            }
+            nap = if patience.seen.is_some() && self.work_elsewhere() == Elsewhere::Waiting {
+                WATCH_FIRST
+            } else {
+                (nap * 2).min(WATCH_LONGEST)
+            };
+        }
+    }
+
+    /// Whether others have work that could be taken. Takes the queues' locks, which orders the answer against pushes.
+    fn work_elsewhere(&self) -> Elsewhere {
+        if !self.shared.injector.is_empty_for_sure() {
+            return Elsewhere::ToTake;
+        }
+        let waiting = self.shared.remotes.iter().enumerate().any(|(i, remote)| {
+            i != self.index && (!remote.fresh.is_empty_for_sure() || !remote.ready.is_empty_for_sure())
+        });
+        if waiting { Elsewhere::Waiting } else { Elsewhere::Nothing }
+    }
+
+    /// A job that was left in a queue when the workers went home.
+    pub(super) fn take_any(&self) -> Option<NonNull<Job>> {
+        self.local.pop().or_else(|| self.remote.fresh.pop(End::Oldest))
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Elsewhere {
+    /// In the injector: anybody's.
+    ToTake,
+    /// In another worker's queue, who is about to run it unless it is stuck.
+    Waiting,
+    Nothing,
+}

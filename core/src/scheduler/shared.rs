@@ -1,0 +1,167 @@
+//! What the workers of one runtime share.
+
+use core::ptr::NonNull;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::blocking::Pool as BlockingPool;
+use crate::facade::{AtomicBool, AtomicUsize, Ordering};
+use crate::fiber::stack::SizeClass;
+use crate::job::Job;
+use crate::runtime::deadlock::Watch as DeadlockWatch;
+use crate::scheduler::idle::Idle;
+use crate::scheduler::remote::Remote;
+use crate::scheduler::run_queue::SharedQueue;
+
+/// One runtime, as its workers and handles see it.
+pub(crate) struct Shared {
+    pub(crate) name: String,
+    pub(crate) class: SizeClass,
+    pub(crate) migratory: bool,
+    pub(crate) remotes: Box<[&'static Remote]>,
+    /// What is spawned from outside.
+    pub(crate) injector: SharedQueue,
+    pub(crate) idle: Idle,
+    /// The runtime shuts down: what parks is cancelled, what has not started never will.
+    closing: AtomicBool,
+    /// The workers are to leave their loops.
+    terminated: AtomicBool,
+    /// A stack could not be had, and none has been freed since.
+    short_of_memory: AtomicBool,
+    /// Worker threads that have left their loops, and the word to those who wait for it.
+    ended: Mutex<usize>,
+    progress: Condvar,
+    /// Calls of `run` that wait for their green thread.
+    pub(crate) runs: AtomicUsize,
+    pub(crate) blocking: Arc<BlockingPool>,
+    pub(crate) deadlock: DeadlockWatch,
+    /// Warn of a worker that has been in one job for so long.
+    pub(crate) warn_after: Option<Duration>,
+}
+
+impl Shared {
+    pub(crate) fn new(settings: &crate::runtime::Builder, class: SizeClass, workers: usize) -> Shared {
+        Shared {
+            name: settings.name.clone(),
+            class,
+            migratory: settings.migratory,
+            remotes: (0..workers).map(|_| Remote::obtain()).collect(),
+            injector: SharedQueue::new(),
+            idle: Idle::new(workers),
+            closing: AtomicBool::new(false),
+            terminated: AtomicBool::new(false),
+            short_of_memory: AtomicBool::new(false),
+            ended: Mutex::new(0),
+            progress: Condvar::new(),
+            runs: AtomicUsize::new(0),
+            blocking: Arc::new(BlockingPool::new(settings.name.clone(), settings.blocking_threads)),
+            deadlock: DeadlockWatch::new(settings.on_deadlock.clone()),
+            warn_after: settings.warn_after,
+        }
+    }
+
+    /// Spawns from outside. Gives the job back if the runtime is closing.
+    pub(crate) fn inject(&self, job: NonNull<Job>) -> Result<(), NonNull<Job>> {
+        if self.is_closing() {
+            return Err(job);
+        }
+        self.injector.push(job);
+        self.wake_one();
+        Ok(())
+    }
+
+    /// Wakes a sleeping worker, if no other is searching.
+    #[inline]
+    pub(crate) fn wake_one(&self) {
+        if self.idle.wants_waking() {
+            self.wake_one_now();
+        }
+    }
+
+    #[cold]
+    pub(crate) fn wake_one_now(&self) {
+        if let Some(i) = self.idle.pick() {
+            self.remotes[i].unpark();
+        }
+    }
+
+    pub(crate) fn wake_all(&self) {
+        self.remotes.iter().for_each(|remote| remote.unpark());
+    }
+
+    #[inline]
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    /// Begins the shutdown.
+    pub(crate) fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+        self.wake_all();
+    }
+
+    #[inline]
+    pub(crate) fn is_terminated(&self) -> bool {
+        self.terminated.load(Ordering::Acquire)
+    }
+
+    /// Sends the workers home.
+    pub(crate) fn terminate(&self) {
+        self.terminated.store(true, Ordering::Release);
+        self.wake_all();
+    }
+
+    pub(crate) fn is_short_of_memory(&self) -> bool {
+        // Relaxed: advice to `Builder::spawn`.
+        self.short_of_memory.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_short_of_memory(&self, short: bool) {
+        self.short_of_memory.store(short, Ordering::Relaxed);
+    }
+
+    /// Whether there is no job left: all workers sleep, nothing is queued or parked. Final once closing, since then
+    /// only jobs make jobs.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.idle.all_asleep()
+            && self.injector.is_empty_for_sure()
+            && self.remotes.iter().all(|remote| {
+                remote.roster.lock().len() == 0
+                    && remote.fresh.is_empty_for_sure()
+                    && remote.ready.is_empty_for_sure()
+                    && !remote.inbox.has_mail()
+            })
+            && self.idle.all_asleep()
+    }
+
+    fn ended(&self) -> MutexGuard<'_, usize> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A worker tells of progress in a shutdown.
+    pub(crate) fn report_progress(&self, left_loop: bool) {
+        *self.ended() += usize::from(left_loop);
+        self.progress.notify_all();
+    }
+
+    /// Waits until `done` says so of the number of workers that have left, or until the deadline.
+    pub(crate) fn wait_for(&self, deadline: Option<std::time::Instant>, mut done: impl FnMut(usize) -> bool) -> bool {
+        /// A worker reports before it sleeps; the look at whether all do is repeated, in case it came too early.
+        const LOOK_AGAIN: Duration = Duration::from_millis(1);
+        let mut ended = self.ended();
+        loop {
+            if done(*ended) {
+                return true;
+            }
+            let left = deadline.map_or(LOOK_AGAIN, |d| d.saturating_duration_since(std::time::Instant::now()));
+            if left.is_zero() {
+                return false;
+            }
+            ended = self
+                .progress
+                .wait_timeout(ended, left.min(LOOK_AGAIN))
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! `block_on`: a future, from blocking code.
+
+use core::future::Future;
+use core::pin::pin;
+use core::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Wake as StdWake, Waker};
+
+use crate::facade::Lock;
+use crate::wait::{Kind, Node, Reason, Wait, WaitQueue};
+
+/// What the future's wakers and the one who polls it share.
+#[derive(Default)]
+struct Signal {
+    state: Lock<State>,
+}
+
+#[derive(Default)]
+struct State {
+    woken: bool,
+    waiting: WaitQueue,
+}
+
+impl StdWake for Signal {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let claimed = {
+            let mut state = self.state.lock();
+            let claimed = state.waiting.claim_next();
+            state.woken = claimed.is_none();
+            claimed
+        };
+        if let Some(claimed) = claimed {
+            claimed.wake.wake();
+        }
+    }
+}
+
+impl Signal {
+    fn wait(&self, reason: Reason) {
+        let wait = Wait::new();
+        let node = Node::new(wait.party(), 0, core::ptr::null_mut());
+        {
+            let mut state = self.state.lock();
+            if core::mem::take(&mut state.woken) {
+                drop(state);
+                return;
+            }
+            // SAFETY: the node stays until it is claimed, or removed below.
+            unsafe { state.waiting.push((&node).into()) };
+        }
+        if let Err(missed) = wait.park(reason, None) {
+            // SAFETY: the node is in this queue or in none.
+            unsafe { self.state.lock().waiting.remove((&node).into()) };
+            drop(wait);
+            let _ = missed.raise();
+        }
+    }
+}
+
+/// Runs a future to its end. It may be any executor's that needs no other runtime's context.
+///
+/// # Parks
+///
+/// Whenever the future is pending. A cancel drops the future.
+///
+/// # Examples
+///
+/// ```
+/// assert_eq!(kahn_core::block_on(async { 6 * 7 }), 42);
+/// ```
+#[track_caller]
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    let signal = Arc::new(Signal::default());
+    let reason = Reason::new(Kind::Future, Arc::as_ptr(&signal));
+    let waker = Waker::from(Arc::clone(&signal));
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
+            return value;
+        }
+        signal.wait(reason);
+    }
+}

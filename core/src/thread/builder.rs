@@ -1,0 +1,210 @@
+//! Spawning.
+
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+use std::io;
+
+use crate::fiber::stack::SizeClass;
+use crate::job::{Job, Traits, allocate};
+use crate::runtime;
+use crate::scheduler::{self, GREEN};
+use crate::thread::handle::JoinHandle;
+use crate::wait::spend;
+
+/// Spawns a green thread in the caller's runtime, or in the process's default runtime.
+///
+/// # Parks
+///
+/// Never waits, but lets others run every so often, so that a loop of spawns does not fill the memory.
+///
+/// # Panics
+///
+/// If the last attempt to get memory for a stack failed and none has been freed since. [`Builder::spawn`] answers an
+/// error instead.
+///
+/// # Examples
+///
+/// ```
+/// let handle = kahn_core::spawn(|| 6 * 7);
+/// assert_eq!(handle.join().unwrap(), 42);
+/// ```
+///
+/// What it captures must be `Send`, since any worker may start it:
+///
+/// ```compile_fail
+/// let local = std::rc::Rc::new(1);
+/// kahn_core::spawn(move || println!("{local}"));
+/// ```
+#[track_caller]
+pub fn spawn<F, T>(f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    assert!(!scheduler::short_of_memory_here(), "spawn: {SHORT}");
+    let migratory = scheduler::migratory_here();
+    let traits = Traits { migratory: migratory.unwrap_or(false), ..Traits::default() };
+    // SAFETY: `Send` and `'static`.
+    unsafe { start(f, None, traits) }
+}
+
+const SHORT: &str = "there is no memory for another stack; wait for green threads to end, or spawn fewer at a time";
+
+/// Spawns a green thread that stays on the worker of its parent, so that what it captures, and its value, need not be
+/// `Send`. It is the cheapest neighbour to talk to.
+///
+/// # Panics
+///
+/// On an OS thread that is no worker: nothing would run it.
+///
+/// # Examples
+///
+/// ```
+/// kahn_core::run(|| {
+///     let shared = std::rc::Rc::new(std::cell::Cell::new(0));
+///     let child = kahn_core::spawn_local({
+///         let shared = shared.clone();
+///         move || shared.set(42)
+///     });
+///     child.join().unwrap();
+///     assert_eq!(shared.get(), 42);
+/// });
+/// ```
+#[track_caller]
+pub fn spawn_local<F, T>(f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + 'static,
+    T: 'static,
+{
+    // SAFETY: `'static`.
+    unsafe { spawn_local_unchecked(f) }
+}
+
+/// # Safety
+///
+/// What `F` and `T` borrow outlives the job and its output.
+#[track_caller]
+pub(super) unsafe fn spawn_local_unchecked<F, T>(f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T,
+{
+    assert!(
+        crate::thread::is_green(),
+        "spawn_local: the caller is not a green thread, so there is no worker to stay on; use spawn"
+    );
+    let traits = Traits { local: true, ..Traits::default() };
+    // SAFETY: a local job is run by this worker alone, and the handle is not `Send` if `T` is not.
+    unsafe { start(f, None, traits) }
+}
+
+/// # Safety
+///
+/// As `allocate`.
+pub(super) unsafe fn start<F, T>(f: F, name: Option<Box<str>>, traits: Traits) -> JoinHandle<T>
+where
+    F: FnOnce() -> T,
+{
+    // SAFETY: by the contract.
+    let job = unsafe { allocate(f, &GREEN, name, traits) };
+    let handle = JoinHandle::new(job);
+    queue(job);
+    handle
+}
+
+/// Queues a new job in the caller's runtime, or in the default one.
+pub(super) fn queue(job: NonNull<Job>) {
+    match scheduler::spawn(job) {
+        Ok(()) => spend(1),
+        Err(job) => runtime::inject(runtime::default_shared(), job),
+    }
+}
+
+/// A green thread's settings, as `std::thread::Builder`.
+///
+/// # Examples
+///
+/// ```
+/// let handle = kahn_core::thread::Builder::new()
+///     .name("parser".into())
+///     .stack_size(1 << 20)
+///     .spawn(|| kahn_core::thread::current().name().map(str::to_owned))?;
+/// assert_eq!(handle.join().unwrap().as_deref(), Some("parser"));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use = "`spawn` starts the green thread"]
+#[derive(Clone, Debug, Default)]
+pub struct Builder {
+    name: Option<String>,
+    stack_size: Option<usize>,
+    _more: PhantomData<()>,
+}
+
+impl Builder {
+    /// No name, and the runtime's stack size.
+    pub fn new() -> Builder {
+        Builder::default()
+    }
+
+    /// Its name, for reports.
+    pub fn name(mut self, name: String) -> Builder {
+        self.name = Some(name);
+        self
+    }
+
+    /// The size of its stack, in bytes, rounded up to a size class (16, 64, 256 KiB, 1, 4, 16, 64, 256 MiB, the guard
+    /// page included).
+    pub fn stack_size(mut self, bytes: usize) -> Builder {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    /// Spawns the green thread.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if the stack size is below or above the size classes; `OutOfMemory` if the last attempt to get
+    /// memory for a stack failed and none has been freed since.
+    pub fn spawn<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let traits = self.traits(scheduler::migratory_here().unwrap_or(false))?;
+        // SAFETY: `Send` and `'static`.
+        Ok(unsafe { start(f, self.name.map(String::into_boxed_str), traits) })
+    }
+
+    /// Spawns a green thread that may change its OS thread when it parks.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    ///
+    /// # Safety
+    ///
+    /// What is on its stack while it parks must be fit to be used on another OS thread afterwards, and nothing that
+    /// belongs to an OS thread may be carried over a park: see
+    /// [`runtime::Builder::migratory`](crate::runtime::Builder::migratory), which says it for a whole runtime.
+    pub unsafe fn spawn_migratory<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let traits = self.traits(true)?;
+        // SAFETY: `Send` and `'static`; the caller vouches for what is on the stack.
+        Ok(unsafe { start(f, self.name.map(String::into_boxed_str), traits) })
+    }
+
+    pub(super) fn traits(&self, migratory: bool) -> io::Result<Traits> {
+        let class = self.stack_size.map(SizeClass::for_size).transpose()?;
+        if scheduler::short_of_memory_here() {
+            return Err(io::Error::new(io::ErrorKind::OutOfMemory, SHORT));
+        }
+        let class = class.map(|class| u8::try_from(class.index()).expect("there are eight classes"));
+        Ok(Traits { class, migratory, local: false })
+    }
+
+    pub(super) fn into_name(self) -> Option<Box<str>> {
+        self.name.map(String::into_boxed_str)
+    }
+}

@@ -1,0 +1,176 @@
+//! The handle of a green thread: joining and cancelling it.
+
+use core::any::Any;
+use core::fmt;
+use core::marker::PhantomData;
+use core::mem::{self, MaybeUninit};
+use core::ptr::NonNull;
+
+use crate::job::{Job, Output};
+use crate::scheduler;
+use crate::thread::park::Thread;
+use crate::wait::{CancelUnwind, Kind, Reason, is_quiet_unwind};
+
+/// Waits for a green thread and gets its value. Dropping it lets the green thread run on.
+pub struct JoinHandle<T> {
+    job: NonNull<Job>,
+    _output: PhantomData<T>,
+}
+
+// SAFETY: the handle hands the output, a `T`, to the thread that joins; all else in a job is made to be shared.
+unsafe impl<T: Send> Send for JoinHandle<T> {}
+// SAFETY: through `&JoinHandle` no `T` is reached: `join` consumes.
+unsafe impl<T: Send> Sync for JoinHandle<T> {}
+
+impl<T> JoinHandle<T> {
+    /// The handle of a job that was allocated with one, for an output of type `T`.
+    pub(crate) fn new(job: NonNull<Job>) -> JoinHandle<T> {
+        JoinHandle { job, _output: PhantomData }
+    }
+
+    pub(crate) fn job_pointer(&self) -> NonNull<Job> {
+        self.job
+    }
+
+    fn job(&self) -> &Job {
+        // SAFETY: the handle holds a reference.
+        unsafe { self.job.as_ref() }
+    }
+
+    /// Waits for the green thread to end, and answers its value.
+    ///
+    /// # Parks
+    ///
+    /// Until it has ended.
+    ///
+    /// # Errors
+    ///
+    /// If it panicked or was cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// kahn_core::run(|| {
+    ///     assert_eq!(kahn_core::spawn(|| 6 * 7).join().unwrap(), 42);
+    ///     assert!(kahn_core::spawn(|| if true { panic!("no") }).join().unwrap_err().is_panic());
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn join(self) -> Result<T, JoinError> {
+        let reason = Reason::new(Kind::Join, self.job.as_ptr());
+        if let Err(missed) = self.job().wait_for_end(reason, None) {
+            let _ = missed.raise();
+            unreachable!("a join has no deadline of its own");
+        }
+        self.into_output().map_err(|payload| JoinError { payload })
+    }
+
+    /// The output of a job that has ended.
+    pub(crate) fn into_output(self) -> Output<T> {
+        debug_assert!(self.job().state.is_done());
+        let mut output = MaybeUninit::<Output<T>>::uninit();
+        let this = mem::ManuallyDrop::new(self);
+        // SAFETY: the job is done, the handle asks, once: it is not dropped. Its reference is given up last.
+        unsafe {
+            Job::take_output(this.job, output.as_mut_ptr().cast());
+            Job::release(this.job);
+            output.assume_init()
+        }
+    }
+
+    /// Whether it has ended: [`join`](Self::join) would not park.
+    pub fn is_finished(&self) -> bool {
+        self.job().state.is_done()
+    }
+
+    /// Asks the green thread to end: it unwinds from the park that it is in, or from its next, running its destructors,
+    /// and `join` says that it was cancelled. One that has not started never does. One that never parks is not
+    /// affected.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// kahn_core::run(|| {
+    ///     let sleeper = kahn_core::spawn(|| kahn_core::sleep(std::time::Duration::MAX));
+    ///     sleeper.cancel();
+    ///     assert!(sleeper.join().unwrap_err().is_cancelled());
+    /// });
+    /// ```
+    pub fn cancel(&self) {
+        // SAFETY: the handle holds a reference.
+        unsafe { scheduler::cancel(self.job) };
+    }
+
+    /// The green thread.
+    pub fn thread(&self) -> &Thread {
+        // SAFETY: the handle holds a reference; `Thread` is a transparent pointer to the job.
+        unsafe { Thread::borrowed(&self.job) }
+    }
+}
+
+impl<T> Drop for JoinHandle<T> {
+    fn drop(&mut self) {
+        // SAFETY: called once, and the output has not been taken (`into_output` forgets the handle).
+        unsafe { Job::disclaim(self.job) };
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle").field("job", self.job()).finish()
+    }
+}
+
+/// Why a green thread left no value.
+pub struct JoinError {
+    payload: Box<dyn Any + Send>,
+}
+
+impl JoinError {
+    pub(crate) fn new(payload: Box<dyn Any + Send>) -> JoinError {
+        JoinError { payload }
+    }
+
+    /// Whether it panicked.
+    pub fn is_panic(&self) -> bool {
+        !is_quiet_unwind(&*self.payload)
+    }
+
+    /// Whether it was cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        self.payload.is::<CancelUnwind>()
+    }
+
+    /// The payload of the panic, for [`std::panic::resume_unwind`]. If it was cancelled, the payload says so as a
+    /// string.
+    pub fn into_panic(self) -> Box<dyn Any + Send> {
+        if self.is_panic() { self.payload } else { Box::new("the green thread was cancelled") }
+    }
+
+    fn message(&self) -> Option<&str> {
+        let payload = &self.payload;
+        payload
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+    }
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.is_panic(), self.message()) {
+            (false, _) => f.write_str("the green thread was cancelled"),
+            (true, Some(message)) => write!(f, "the green thread panicked: {message}"),
+            (true, None) => f.write_str("the green thread panicked"),
+        }
+    }
+}
+
+impl fmt::Debug for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.is_panic() { "Panic" } else { "Cancelled" };
+        f.debug_tuple(&format!("JoinError::{kind}")).field(&self.message()).finish()
+    }
+}
+
+impl core::error::Error for JoinError {}

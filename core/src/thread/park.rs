@@ -1,0 +1,210 @@
+//! `current`, `park`, `unpark`, and the identity of green threads.
+
+use core::fmt;
+use core::num::NonZeroU64;
+use core::ptr::NonNull;
+use std::time::{Duration, Instant};
+
+use crate::job::{Job, JobId};
+use crate::scheduler;
+
+/// A handle to a thread, green or of the OS, as in `std`.
+#[repr(transparent)]
+pub struct Thread(Repr);
+
+/// A green thread's handle is a bare reference to its job; an OS thread's is std's, in a box, told by the low bit.
+#[repr(transparent)]
+struct Repr(NonNull<()>);
+
+const OS_BIT: usize = 1;
+
+enum View<'a> {
+    Green(&'a Job),
+    Os(&'a OsThread),
+}
+
+#[repr(align(8))]
+struct OsThread {
+    thread: std::thread::Thread,
+    id: NonZeroU64,
+}
+
+// SAFETY: a `Job` header and std's `Thread` are both made to be shared between threads.
+unsafe impl Send for Thread {}
+// SAFETY: as above.
+unsafe impl Sync for Thread {}
+
+/// The number of a thread, unique in the process and never reused.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ThreadId(NonZeroU64);
+
+impl fmt::Debug for ThreadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ThreadId({})", self.0)
+    }
+}
+
+impl Thread {
+    /// The handle of a job; takes over one reference.
+    fn green(job: NonNull<Job>) -> Thread {
+        Thread(Repr(job.cast()))
+    }
+
+    /// A handle seen through another holder of a reference.
+    ///
+    /// # Safety
+    ///
+    /// The reference behind `job` lasts as long as the answer.
+    pub(crate) unsafe fn borrowed(job: &NonNull<Job>) -> &Thread {
+        // SAFETY: `Thread` is transparent around a pointer, and a green thread's is the job's address. The answer is
+        // never dropped, being a reference.
+        unsafe { &*core::ptr::from_ref(job).cast::<Thread>() }
+    }
+
+    fn view(&self) -> View<'_> {
+        let pointer = self.0.0.as_ptr();
+        if pointer.addr() & OS_BIT == 0 {
+            // SAFETY: a green thread's handle holds a reference, see `green` and `borrowed`.
+            View::Green(unsafe { &*pointer.cast::<Job>() })
+        } else {
+            // SAFETY: made from a box in `os`, which `drop` frees.
+            View::Os(unsafe { &*pointer.map_addr(|addr| addr & !OS_BIT).cast::<OsThread>() })
+        }
+    }
+
+    fn os(thread: std::thread::Thread, id: NonZeroU64) -> Thread {
+        let boxed = Box::into_raw(Box::new(OsThread { thread, id }));
+        let tagged = boxed.map_addr(|addr| addr | OS_BIT).cast::<()>();
+        Thread(Repr(NonNull::new(tagged).expect("a box is not null")))
+    }
+
+    /// Its number.
+    pub fn id(&self) -> ThreadId {
+        ThreadId(match self.view() {
+            View::Green(job) => NonZeroU64::new(job.id().get()).expect("numbers start at one"),
+            View::Os(os) => os.id,
+        })
+    }
+
+    /// Its name, if it was given one.
+    pub fn name(&self) -> Option<&str> {
+        match self.view() {
+            View::Green(job) => job.name(),
+            View::Os(os) => os.thread.name(),
+        }
+    }
+
+    /// Lets the thread's present or next [`park`] return.
+    pub fn unpark(&self) {
+        match self.view() {
+            View::Green(job) => job.unpark(),
+            View::Os(os) => os.thread.unpark(),
+        }
+    }
+}
+
+impl Clone for Thread {
+    fn clone(&self) -> Thread {
+        match self.view() {
+            View::Green(job) => {
+                job.state.retain();
+                Thread::green(NonNull::from(job))
+            }
+            View::Os(os) => Thread::os(os.thread.clone(), os.id),
+        }
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        let pointer = self.0.0.as_ptr();
+        if pointer.addr() & OS_BIT == 0 {
+            // SAFETY: an owned handle holds a reference, and gives it up.
+            unsafe { Job::release(self.0.0.cast()) };
+        } else {
+            // SAFETY: made from a box in `os`, freed once.
+            drop(unsafe { Box::from_raw(pointer.map_addr(|addr| addr & !OS_BIT).cast::<OsThread>()) });
+        }
+    }
+}
+
+impl fmt::Debug for Thread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Thread").field("id", &self.id()).field("name", &self.name()).finish_non_exhaustive()
+    }
+}
+
+/// The calling thread.
+///
+/// # Examples
+///
+/// ```
+/// kahn_core::run(|| assert_eq!(kahn_core::thread::current().name(), Some("main")));
+/// ```
+pub fn current() -> Thread {
+    thread_local! {
+        static OS_ID: NonZeroU64 = NonZeroU64::new(JobId::next().get()).expect("numbers start at one");
+    }
+    match scheduler::running_job() {
+        Some(job) => {
+            // SAFETY: the running job is alive.
+            unsafe { job.as_ref() }.state.retain();
+            Thread::green(job)
+        }
+        None => {
+            let id = OS_ID
+                .try_with(|id| *id)
+                .unwrap_or_else(|_| NonZeroU64::new(JobId::next().get()).expect("numbers start at one"));
+            Thread::os(std::thread::current(), id)
+        }
+    }
+}
+
+/// Waits until another thread calls [`Thread::unpark`] on this one; returns at once if it already has. May, as std's,
+/// return for no reason.
+///
+/// # Parks
+///
+/// Until unparked.
+///
+/// # Examples
+///
+/// ```
+/// kahn_core::run(|| {
+///     let main = kahn_core::thread::current();
+///     kahn_core::spawn(move || main.unpark());
+///     kahn_core::thread::park();
+/// });
+/// ```
+#[track_caller]
+pub fn park() {
+    park_until(None);
+}
+
+/// As [`park`], for at most `duration`.
+///
+/// # Parks
+///
+/// Until unparked, or until the time is over.
+#[track_caller]
+pub fn park_timeout(duration: Duration) {
+    park_until(Some(Instant::now().checked_add(duration)));
+}
+
+/// `None` is no deadline, `Some(None)` one that the clock cannot reach.
+#[track_caller]
+fn park_until(deadline: Option<Option<Instant>>) {
+    match (scheduler::running_job(), deadline) {
+        (Some(job), deadline) => {
+            // SAFETY: the running job is alive.
+            let job = unsafe { job.as_ref() };
+            if let Err(missed) = job.park(core::panic::Location::caller(), deadline.flatten()) {
+                let _ = missed.raise();
+            }
+        }
+        (None, Some(Some(deadline))) => {
+            std::thread::park_timeout(deadline.saturating_duration_since(Instant::now()));
+        }
+        (None, _) => std::thread::park(),
+    }
+}

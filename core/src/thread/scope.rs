@@ -1,0 +1,364 @@
+//! Scoped green threads: children that borrow their parent's locals, as `std::thread::scope`.
+//!
+//! What makes it sound is that `scope` does not return, nor unwind, before every child has ended and its value is gone
+//! or with its handle. A parent that is cancelled, or whose body panics, cancels the children, and waits all the same.
+
+use core::fmt;
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+
+use crate::facade::Lock;
+use crate::job::{Job, Output, Traits};
+use crate::scheduler;
+use crate::thread::builder::{Builder, spawn_local_unchecked, start};
+use crate::thread::handle::{JoinError, JoinHandle};
+use crate::thread::park::Thread;
+use crate::wait::{Kind, Node, Reason, Wait, WaitQueue, is_quiet_unwind, shield};
+
+/// A scope to spawn green threads in; see [`scope`].
+pub struct Scope<'scope, 'env: 'scope> {
+    data: Arc<Data>,
+    /// Invariant over both, as std's.
+    _scope: PhantomData<&'scope mut &'scope ()>,
+    _env: PhantomData<&'env mut &'env ()>,
+}
+
+#[derive(Default)]
+struct Data {
+    state: Lock<State>,
+}
+
+#[derive(Default)]
+struct State {
+    running: usize,
+    /// A child panicked whose handle nobody joined.
+    panicked: bool,
+    cancelled: bool,
+    waiting: WaitQueue,
+    /// The children's jobs, each with a reference, some of which may have ended.
+    children: Children,
+}
+
+#[derive(Default)]
+struct Children {
+    jobs: Vec<NonNull<Job>>,
+    prune_at: usize,
+}
+
+// SAFETY: each pointer holds a reference to a job, whose header is made to be shared.
+unsafe impl Send for Children {}
+
+impl Children {
+    /// Adds a job, and answers those that have ended, every so often.
+    fn add(&mut self, job: NonNull<Job>) -> Vec<NonNull<Job>> {
+        const FIRST: usize = 64;
+        self.jobs.push(job);
+        if self.jobs.len() <= self.prune_at.max(FIRST) {
+            return Vec::new();
+        }
+        // SAFETY: each holds a reference.
+        let is_done = |job: &mut NonNull<Job>| unsafe { job.as_ref() }.state.is_done();
+        let ended = self.jobs.extract_if(.., is_done).collect();
+        self.prune_at = 2 * self.jobs.len();
+        ended
+    }
+}
+
+fn release_all(jobs: Vec<NonNull<Job>>) {
+    for job in jobs {
+        // SAFETY: each held a reference, given up here.
+        unsafe { Job::release(job) };
+    }
+}
+
+impl Drop for Children {
+    fn drop(&mut self) {
+        release_all(core::mem::take(&mut self.jobs));
+    }
+}
+
+/// The value of a child, held by the child until it has ended, and by its handle.
+struct Packet<T> {
+    result: Lock<Option<Output<T>>>,
+}
+
+/// Says that a child has ended, when the last of its closure is gone.
+struct Ended(Arc<Data>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let claimed = {
+            let mut state = self.0.state.lock();
+            state.running -= 1;
+            if state.running == 0 { state.waiting.claim_next() } else { None }
+        };
+        if let Some(claimed) = claimed {
+            claimed.wake.wake();
+        }
+    }
+}
+
+/// What a child runs. Dropped field by field in this order, whether it has run or not: nothing of the caller's is left
+/// when the scope is told.
+struct Child<F, T> {
+    work: Option<F>,
+    packet: Option<Arc<Packet<T>>>,
+    ended: Ended,
+}
+
+impl<F: FnOnce() -> T, T> Child<F, T> {
+    fn run(mut self) {
+        let work = self.work.take().expect("run once");
+        let result = catch_unwind(AssertUnwindSafe(work));
+        let panicked = result.as_ref().is_err_and(|payload| !is_quiet_unwind(&**payload));
+        let packet = self.packet.take().expect("run once");
+        *packet.result.lock() = Some(result);
+        // If the handle is gone, nobody will look at the value: it is dropped here. A panic that nobody will see is the
+        // scope's.
+        if let Some(packet) = Arc::into_inner(packet) {
+            let dropped = catch_unwind(AssertUnwindSafe(|| drop(packet)));
+            if panicked || dropped.is_err() {
+                self.ended.0.state.lock().panicked = true;
+            }
+            core::mem::forget(dropped);
+        }
+    }
+}
+
+/// Runs `f` with a scope in which green threads can be spawned that borrow from the caller, and waits for all of them.
+///
+/// # Parks
+///
+/// Until every child has ended. If the caller is cancelled meanwhile, or `f` panics, the children are cancelled, and
+/// waited for.
+///
+/// # Panics
+///
+/// If `f` panics, or if a child panicked that nobody joined.
+///
+/// # Examples
+///
+/// ```
+/// kahn_core::run(|| {
+///     let mut counts = [0, 0];
+///     let (left, right) = counts.split_at_mut(1);
+///     kahn_core::scope(|s| {
+///         s.spawn(|| left[0] = 1);
+///         s.spawn(|| right[0] = 2);
+///     });
+///     assert_eq!(counts, [1, 2]);
+/// });
+/// ```
+///
+/// A borrow cannot escape:
+///
+/// ```compile_fail
+/// let handle = kahn_core::scope(|s| {
+///     let local = 1;
+///     s.spawn(|| &local)
+/// });
+/// ```
+#[track_caller]
+pub fn scope<'env, F, T>(f: F) -> T
+where
+    F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
+{
+    let scope = Scope { data: Arc::new(Data::default()), _scope: PhantomData, _env: PhantomData };
+    let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
+    let reason = Reason::new(Kind::Scope, Arc::as_ptr(&scope.data));
+    if result.is_err() {
+        scope.data.cancel();
+    }
+    let missed = scope.data.wait(reason);
+    if missed.is_some() {
+        scope.data.cancel();
+        shield(|| while scope.data.wait(reason).is_some() {});
+    }
+    match (result, missed) {
+        (Err(payload), _) => resume_unwind(payload),
+        (Ok(_), Some(missed)) => {
+            let _ = missed.raise();
+            unreachable!("waiting for a scope has no deadline of its own")
+        }
+        (Ok(value), None) => {
+            assert!(!scope.data.state.lock().panicked, "a scoped green thread panicked");
+            value
+        }
+    }
+}
+
+impl Data {
+    /// Waits until no child runs. Answers why it could not, if it was cancelled.
+    fn wait(&self, reason: Reason) -> Option<crate::wait::Missed> {
+        if self.state.lock().running == 0 {
+            return None;
+        }
+        let wait = Wait::new();
+        let node = Node::new(wait.party(), 0, core::ptr::null_mut());
+        {
+            let mut state = self.state.lock();
+            if state.running == 0 {
+                drop(state);
+                return None;
+            }
+            // SAFETY: the node stays until it is claimed, or removed below.
+            unsafe { state.waiting.push((&node).into()) };
+        }
+        wait.park(reason, None)
+            .inspect_err(|_| {
+                // SAFETY: the node is in this queue or in none.
+                unsafe { self.state.lock().waiting.remove((&node).into()) };
+            })
+            .err()
+    }
+
+    /// Cancels the children, also those to come.
+    fn cancel(&self) {
+        let children = {
+            let mut state = self.state.lock();
+            state.cancelled = true;
+            core::mem::take(&mut state.children.jobs)
+        };
+        for &job in &children {
+            // SAFETY: each holds a reference.
+            unsafe { scheduler::cancel(job) };
+        }
+        release_all(children);
+    }
+}
+
+impl<'scope> Scope<'scope, '_> {
+    /// Spawns a green thread in the scope.
+    ///
+    /// # Panics
+    ///
+    /// As [`spawn`](crate::thread::spawn()).
+    #[track_caller]
+    pub fn spawn<F, T>(&'scope self, f: F) -> ScopedJoinHandle<'scope, T>
+    where
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        self.spawn_with(Builder::new(), f).expect("failed to spawn a green thread")
+    }
+
+    /// Spawns a green thread in the scope, with settings.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::spawn`].
+    pub fn spawn_with<F, T>(
+        &'scope self,
+        builder: Builder,
+        f: F,
+    ) -> std::io::Result<ScopedJoinHandle<'scope, T>>
+    where
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        let traits = builder.traits(scheduler::migratory_here().unwrap_or(false))?;
+        let name = builder.into_name();
+        // SAFETY: `Send`; and `scope` waits for `Ended`, dropped when nothing of `F` and `T` is left but what the
+        // handle has, which cannot outlive `'scope`.
+        Ok(self.adopt(f, |child| unsafe { start(child, name, traits) }))
+    }
+
+    /// Spawns a green thread in the scope that stays on the caller's worker: what it captures need not be `Send`.
+    ///
+    /// # Panics
+    ///
+    /// On an OS thread that is no worker.
+    #[track_caller]
+    pub fn spawn_local<F, T>(&'scope self, f: F) -> ScopedJoinHandle<'scope, T>
+    where
+        F: FnOnce() -> T + 'scope,
+        T: 'scope,
+    {
+        let _ = Traits::default();
+        // SAFETY: as in `spawn_with`, but for `Send`, which a local job need not be.
+        self.adopt(f, |child| unsafe { spawn_local_unchecked(child) })
+    }
+
+    #[track_caller]
+    fn adopt<F, T>(
+        &'scope self,
+        f: F,
+        start: impl FnOnce(Box<dyn FnOnce() + 'scope>) -> JoinHandle<()>,
+    ) -> ScopedJoinHandle<'scope, T>
+    where
+        F: FnOnce() -> T + 'scope,
+        T: 'scope,
+    {
+        let packet = Arc::new(Packet { result: Lock::new(None) });
+        self.data.state.lock().running += 1;
+        let ended = Ended(Arc::clone(&self.data));
+        let child = Child { work: Some(f), packet: Some(Arc::clone(&packet)), ended };
+        let handle = start(Box::new(move || child.run()));
+        let job = handle.job_pointer();
+        // SAFETY: the handle holds a reference.
+        unsafe { job.as_ref() }.state.retain();
+        let (ended, cancelled) = {
+            let mut state = self.data.state.lock();
+            (state.children.add(job), state.cancelled)
+        };
+        release_all(ended);
+        if cancelled {
+            handle.cancel();
+        }
+        ScopedJoinHandle { handle, packet, _scope: PhantomData }
+    }
+}
+
+impl fmt::Debug for Scope<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope").field("running", &self.data.state.lock().running).finish_non_exhaustive()
+    }
+}
+
+/// Waits for a scoped green thread and gets its value.
+pub struct ScopedJoinHandle<'scope, T> {
+    handle: JoinHandle<()>,
+    packet: Arc<Packet<T>>,
+    _scope: PhantomData<&'scope ()>,
+}
+
+impl<T> ScopedJoinHandle<'_, T> {
+    /// Waits for it to end, and answers its value.
+    ///
+    /// # Parks
+    ///
+    /// Until it has ended.
+    ///
+    /// # Errors
+    ///
+    /// If it panicked or was cancelled.
+    #[track_caller]
+    pub fn join(self) -> Result<T, JoinError> {
+        self.handle.join()?;
+        let result = self.packet.result.lock().take();
+        result.expect("ended, so there is a result").map_err(JoinError::new)
+    }
+
+    /// Whether it has ended.
+    pub fn is_finished(&self) -> bool {
+        self.handle.is_finished()
+    }
+
+    /// Asks it to end, as [`JoinHandle::cancel`].
+    pub fn cancel(&self) {
+        self.handle.cancel();
+    }
+
+    /// The green thread.
+    pub fn thread(&self) -> &Thread {
+        self.handle.thread()
+    }
+}
+
+impl<T> fmt::Debug for ScopedJoinHandle<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScopedJoinHandle").field("handle", &self.handle).finish()
+    }
+}

@@ -1,0 +1,22 @@
+//! Stackless jobs: futures that are polled on a runner's stack, and may park while they are polled. What `serve` and
+//! actors are made of.
+
+use core::future::Future;
+
+use crate::job::{Traits, allocate_task};
+use crate::scheduler::{self, GREEN};
+use crate::thread::builder::queue;
+use crate::thread::handle::JoinHandle;
+
+/// Runs `future` as a green thread that has no stack while the future is pending.
+pub fn spawn_task<F>(name: Option<Box<str>>, future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let traits = Traits { migratory: scheduler::migratory_here().unwrap_or(false), ..Traits::default() };
+    let job = allocate_task(future, &GREEN, name, traits);
+    let handle = JoinHandle::new(job);
+    queue(job);
+    handle
+}
