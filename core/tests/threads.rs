@@ -151,7 +151,7 @@ fn shutdown_unwinds_what_is_parked() {
                 thread::park();
             });
         }
-        runtime.shutdown(Duration::from_secs(20)).unwrap();
+        runtime.shutdown(Duration::from_secs(3)).unwrap();
         assert_eq!(drops.load(Ordering::Relaxed), 1000);
     }
 }

@@ -39,6 +39,12 @@ impl Idle {
         self.asleep[i / 64].fetch_and(!(1 << (i % 64)), Ordering::Relaxed);
     }
 
+    /// Whether worker `i`, which has announced that it sleeps, has been picked since.
+    pub(crate) fn is_picked(&self, i: usize) -> bool {
+        // Relaxed: who picked it unparks it as well, which orders the rest.
+        self.asleep[i / 64].load(Ordering::Relaxed) & (1 << (i % 64)) == 0
+    }
+
     /// Whether some worker sleeps while none searches, so that new work may have to wake one.
     #[inline]
     pub(crate) fn wants_waking(&self) -> bool {

@@ -48,6 +48,16 @@ pub(crate) static GREEN: PartyKind = PartyKind { wake, suspend, retain: None, is
 
 /// Runs a worker on the calling OS thread until its runtime ends.
 pub(crate) fn run_worker(index: usize, shared: &Arc<Shared>) {
+    /// A panic in the scheduler itself is a defect of ours, and would leave green threads asleep for ever.
+    struct Abort;
+    impl Drop for Abort {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                std::process::abort();
+            }
+        }
+    }
+    let _abort = Abort;
     let _alternate_stack = overflow::thread_setup();
     overflow::install();
     overflow::set_describe(describe_running);

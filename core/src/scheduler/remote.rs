@@ -26,10 +26,14 @@ pub(crate) struct Remote {
     pub(crate) wheel: Lock<Option<Wheel>>,
     /// Those that have parked here, for reports and for the shutdown.
     pub(crate) roster: Lock<Roster>,
-    /// Stacks that are occupied here, those on the way included. Written by the worker, and by those who hand over.
+    /// Stacks that are occupied here. Written by the worker alone.
     residents: AtomicUsize,
+    /// Jobs that were handed over to this worker, and have not started yet.
+    promised: AtomicUsize,
     /// Counts the worker's turns; stands still while it is stuck in one job.
     pub(crate) turns: AtomicU64,
+    /// Counts how often the worker went to sleep, so that "asleep all the while" can be told from "asleep again".
+    pub(crate) naps: AtomicU64,
     pub(crate) parker: Parker,
     unparker: Unparker,
 }
@@ -55,7 +59,9 @@ impl Remote {
                 wheel: Lock::new(None),
                 roster: Lock::new(Roster::new()),
                 residents: AtomicUsize::new(0),
+                promised: AtomicUsize::new(0),
                 turns: AtomicU64::new(0),
+                naps: AtomicU64::new(0),
                 parker,
                 unparker,
             }))
@@ -67,7 +73,7 @@ impl Remote {
     /// Gives one back whose worker has ended with nothing left on it.
     pub(crate) fn give_back(&'static self) {
         self.wheel.lock().take();
-        self.residents.store(0, Ordering::Relaxed);
+        debug_assert_eq!((self.residents(), self.promised()), (0, 0), "a worker ended with residents");
         UNUSED.lock().unwrap_or_else(PoisonError::into_inner).push(self);
     }
 
@@ -88,19 +94,36 @@ impl Remote {
         }
     }
 
-    /// How many residents the worker has, or is about to have.
+    /// How many residents the worker has.
     #[inline]
     pub(crate) fn residents(&self) -> usize {
-        // Relaxed: a figure to compare, nothing depends on it.
+        // Relaxed (this and the next four): figures to compare, nothing depends on them.
         self.residents.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn add_residents(&self, count: usize) {
-        self.residents.fetch_add(count, Ordering::Relaxed);
+    /// One resident more. The worker's call.
+    #[inline]
+    pub(crate) fn add_resident(&self) {
+        self.residents.store(self.residents() + 1, Ordering::Relaxed);
     }
 
-    pub(crate) fn remove_residents(&self, count: usize) {
-        self.residents.fetch_sub(count, Ordering::Relaxed);
+    /// One resident less. The worker's call.
+    #[inline]
+    pub(crate) fn remove_resident(&self) {
+        self.residents.store(self.residents() - 1, Ordering::Relaxed);
+    }
+
+    /// How many jobs have been handed over to the worker and not yet started.
+    pub(crate) fn promised(&self) -> usize {
+        self.promised.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn promise(&self, count: usize) {
+        self.promised.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn keep_promise(&self) {
+        self.promised.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

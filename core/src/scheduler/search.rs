@@ -3,6 +3,7 @@
 use core::ptr::NonNull;
 use std::time::{Duration, Instant};
 
+use crate::facade::Ordering;
 use crate::job::Job;
 use crate::scheduler::remote::Remote;
 use crate::scheduler::run_queue::{End, SharedQueue};
@@ -137,9 +138,8 @@ impl Worker {
             // SAFETY: out of the victim's queue, so alive and ours.
             let this = unsafe { job.as_ref() };
             if this.fiber().is_null() {
-                if this.settled.replace(false) {
-                    // It was promised to the victim.
-                    victim.remove_residents(1);
+                if this.promised.replace(false) {
+                    victim.keep_promise();
                 }
                 self.remote.fresh.push(job);
             } else {
@@ -157,7 +157,9 @@ impl Worker {
         if self.shared.is_closing() {
             self.cancel_all();
         }
-        // 1. From here on others see us asleep.
+        // 1. From here on others see us asleep. Relaxed: published by the announcement.
+        let naps = &self.remote.naps;
+        naps.store(naps.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         idle.announce(self.index);
         // 2. The last look. A push that comes after it finds the announcement (README), or the watch finds the push.
         let mail = !self.remote.inbox.sleep();
@@ -197,6 +199,7 @@ impl Worker {
             self.remote.parker.park_deadline(until);
             let now = Instant::now();
             if self.has_work()
+                || self.shared.idle.is_picked(self.index)
                 || self.shared.injector.len() != 0
                 || due.is_some_and(|due| due <= now)
                 || self.shared.is_closing()
@@ -225,11 +228,6 @@ impl Worker {
             i != self.index && (!remote.fresh.is_empty_for_sure() || !remote.ready.is_empty_for_sure())
         });
         if waiting { Elsewhere::Waiting } else { Elsewhere::Nothing }
-    }
-
-    /// A job that was left in a queue when the workers went home.
-    pub(super) fn take_any(&self) -> Option<NonNull<Job>> {
-        self.local.pop().or_else(|| self.remote.fresh.pop(End::Oldest))
     }
 }
 

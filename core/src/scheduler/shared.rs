@@ -122,7 +122,13 @@ impl Shared {
 
     /// Whether there is no job left: all workers sleep, nothing is queued or parked. Final once closing, since then
     /// only jobs make jobs.
+    ///
+    /// The looks at the queues are one after the other. They add up to one moment if all workers were asleep before and
+    /// after, and none had woken in between.
     pub(crate) fn is_drained(&self) -> bool {
+        // Acquire (both): the looks in between stay in between.
+        let naps = || self.remotes.iter().map(|remote| remote.naps.load(Ordering::Acquire)).sum::<u64>();
+        let before = naps();
         self.idle.all_asleep()
             && self.injector.is_empty_for_sure()
             && self.remotes.iter().all(|remote| {
@@ -132,6 +138,7 @@ impl Shared {
                     && !remote.inbox.has_mail()
             })
             && self.idle.all_asleep()
+            && naps() == before
     }
 
     fn ended(&self) -> MutexGuard<'_, usize> {

@@ -180,8 +180,9 @@ impl Worker {
         };
         let random = self.random() as usize;
         let (a, b) = (other(random), other(random >> 32));
-        let to = if a.residents() <= b.residents() { a } else { b };
-        let count = placement::hand_over(mine, waiting, to.residents());
+        let load = |remote: &Remote| remote.residents() + remote.promised();
+        let to = if load(a) <= load(b) { a } else { b };
+        let count = placement::hand_over(mine, waiting, load(to));
         if count == 0 {
             return;
         }
@@ -190,9 +191,11 @@ impl Worker {
         self.remote.fresh.take_oldest(count, |job| {
             // SAFETY: the job is ours, out of the queue. Relaxed: published by the push to the inbox.
             let this = unsafe { job.as_ref() };
-            if !this.settled.replace(true) {
-                given += 1;
+            if this.promised.replace(true) {
+                // It had been promised to us: we pass it on.
+                self.remote.keep_promise();
             }
+            given += 1;
             let (newest, oldest) = match chain {
                 None => (job, job),
                 Some((newest, oldest)) => {
@@ -202,7 +205,7 @@ impl Worker {
             };
             chain = Some((newest, oldest));
         });
-        to.add_residents(given);
+        to.promise(given);
         if let Some((newest, oldest)) = chain {
             // SAFETY: a chain of jobs without a stack, which are ours.
             if unsafe { to.inbox.push(newest, oldest) } {
@@ -256,6 +259,9 @@ impl Worker {
     fn give_stack(&self, job: NonNull<Job>) -> bool {
         // SAFETY: as in `run_job`.
         let this = unsafe { job.as_ref() };
+        if this.promised.replace(false) {
+            self.remote.keep_promise();
+        }
         if self.shared.is_closing() {
             // SAFETY: the runtime's reference keeps it.
             unsafe { Job::cancel(job) };
@@ -303,8 +309,8 @@ impl Worker {
     fn settle(&self, job: NonNull<Job>) {
         // SAFETY: suspended here; nobody else resumes it before this worker has queued it or taken its mail.
         let this = unsafe { job.as_ref() };
-        if !this.settled.replace(true) {
-            self.remote.add_residents(1);
+        if !this.settled.replace(true) && !this.traits.migratory {
+            self.remote.add_resident();
         }
         if this.roster.get().is_null() {
             self.enlist(job);
@@ -328,8 +334,8 @@ impl Worker {
     pub(super) fn leave_stack(&self, job: NonNull<Job>) {
         // SAFETY: the job runs on this worker.
         let this = unsafe { job.as_ref() };
-        if this.settled.replace(false) {
-            self.remote.remove_residents(1);
+        if this.settled.replace(false) && !this.traits.migratory {
+            self.remote.remove_resident();
         }
         this.set_fiber(ptr::null_mut());
     }
