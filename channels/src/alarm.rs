@@ -1,14 +1,19 @@
 //! Wakes async tasks that wait for a timer. Parked green threads and OS threads have their own deadlines; a task in
 //! somebody else's executor has nobody, so one OS thread, started at the first need, keeps the time for all of them.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, Once, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
-/// Who is to be woken when; the number tells apart those of one moment.
-static ALARMS: Mutex<(u64, BTreeMap<(Instant, Reverse<u64>), Waker>)> = Mutex::new((0, BTreeMap::new()));
+/// Who is to be woken when.
+struct Alarms {
+    /// Tells apart those of one moment.
+    count: u64,
+    wakers: BTreeMap<(Instant, u64), Waker>,
+}
+
+static ALARMS: Mutex<Alarms> = Mutex::new(Alarms { count: 0, wakers: BTreeMap::new() });
 static CHANGED: Condvar = Condvar::new();
 static STARTED: Once = Once::new();
 
@@ -22,9 +27,9 @@ pub(crate) fn wake_at(when: Instant, waker: Waker) {
     });
     // No user's code runs with the lock held, so a poisoned lock is sound.
     let mut alarms = ALARMS.lock().unwrap_or_else(PoisonError::into_inner);
-    alarms.0 += 1;
-    let number = alarms.0;
-    alarms.1.insert((when, Reverse(number)), waker);
+    alarms.count += 1;
+    let number = alarms.count;
+    alarms.wakers.insert((when, number), waker);
     drop(alarms);
     CHANGED.notify_one();
 }
@@ -33,7 +38,7 @@ fn keep_time() {
     let mut alarms = ALARMS.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
         let now = Instant::now();
-        alarms = match alarms.1.first_entry() {
+        alarms = match alarms.wakers.first_entry() {
             None => CHANGED.wait(alarms).unwrap_or_else(PoisonError::into_inner),
             Some(first) if first.key().0 <= now => {
                 let waker = first.remove();

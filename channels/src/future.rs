@@ -20,6 +20,7 @@ use crate::bounded::Chan;
 use crate::error::{RecvError, SendError, TryRecvError, TrySendError};
 use crate::receiver::{Receiver, Source};
 use crate::seat::{Packet, Status};
+use crate::sender::Sender;
 use crate::state::{Redeemed, Taken, Wakes};
 
 /// Where a future stands.
@@ -388,5 +389,80 @@ impl<T> Drop for RecvStream<T> {
 impl<T> fmt::Debug for RecvStream<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad("RecvStream { .. }")
+    }
+}
+
+impl<T> Sender<T> {
+    /// Sends a message from async code. The future waits for a place as [`send`](Self::send) does, and is the same
+    /// waiter in the same queue.
+    ///
+    /// Cancel safety: dropping the future before it is ready drops the message, unsent, and leaves the queue.
+    ///
+    /// # Errors
+    ///
+    /// The channel is disconnected or closed; the message is handed back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{pin::pin, task::{Context, Poll, Waker}};
+    /// let (tx, rx) = kahn_channels::bounded(1);
+    /// let mut sent = pin!(tx.send_async(7));
+    /// let poll = sent.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    /// # use std::future::Future;
+    /// assert_eq!(poll, Poll::Ready(Ok(())));
+    /// assert_eq!(rx.recv(), Ok(7));
+    /// ```
+    pub fn send_async(&self, msg: T) -> SendFuture<'_, T> {
+        SendFuture::new(&self.chan, msg)
+    }
+}
+
+impl<T> Receiver<T> {
+    /// Receives a message from async code. The future waits as [`recv`](Self::recv) does, and is the same waiter in the
+    /// same queue.
+    ///
+    /// Cancel safety: dropping the future loses nothing. A message that was handed to it already goes to the next
+    /// receiver, or back to the front.
+    ///
+    /// # Errors
+    ///
+    /// The channel is empty, and disconnected or closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{future::Future, pin::pin, task::{Context, Poll, Waker}};
+    /// let (tx, rx) = kahn_channels::bounded(1);
+    /// let mut received = pin!(rx.recv_async());
+    /// let mut context = Context::from_waker(Waker::noop());
+    /// assert_eq!(received.as_mut().poll(&mut context), Poll::Pending);
+    /// tx.send(7).unwrap();
+    /// assert_eq!(received.as_mut().poll(&mut context), Poll::Ready(Ok(7)));
+    /// ```
+    pub fn recv_async(&self) -> RecvFuture<'_, T> {
+        RecvFuture::new(self)
+    }
+
+    /// The messages as a stream, for async code. It ends when the channel is empty, and disconnected or closed.
+    ///
+    /// Cancel safety: as [`recv_async`](Self::recv_async).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{pin::pin, task::{Context, Poll, Waker}};
+    /// use futures_core::Stream;
+    ///
+    /// let (tx, rx) = kahn_channels::bounded(1);
+    /// let mut messages = pin!(rx.into_stream());
+    /// tx.send(7).unwrap();
+    /// drop(tx);
+    /// let mut context = Context::from_waker(Waker::noop());
+    /// assert_eq!(messages.as_mut().poll_next(&mut context), Poll::Ready(Some(7)));
+    /// assert_eq!(messages.as_mut().poll_next(&mut context), Poll::Ready(None));
+    /// ```
+    pub fn into_stream(self) -> RecvStream<T> {
+        RecvStream::new(self)
     }
 }

@@ -1,4 +1,7 @@
-//! Channels of kahn.
+//! Channels of kahn: bounded queues between green threads, OS threads and async tasks, in any mix, with the names and the
+//! meaning of `crossbeam-channel`.
+//!
+//! Modules stand lowest first; each uses only those above it.
 
 mod alarm;
 mod bounded;
@@ -6,9 +9,13 @@ mod clock;
 mod ends;
 mod error;
 mod future;
+#[doc(hidden)]
+pub mod internal;
+mod open;
 mod receiver;
 mod ring;
 mod seat;
+mod select;
 mod sender;
 mod state;
 mod timers;
@@ -18,6 +25,8 @@ pub use error::{
     TryReadyError, TryRecvError, TrySelectError, TrySendError,
 };
 pub use future::{RecvFuture, RecvStream, SendFuture};
+pub use open::{after, at, bounded, never, tick};
 pub use receiver::{IntoIter, Iter, Receiver, TryIter};
-pub use sender::{Permit, Sender, bounded};
-pub use timers::{after, at, never, tick};
+pub use select::Select;
+pub use select::chosen::SelectedOperation;
+pub use sender::{Permit, Sender};

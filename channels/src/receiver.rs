@@ -13,7 +13,6 @@ use crate::bounded::Chan;
 use crate::clock;
 use crate::ends;
 use crate::error::{RecvError, RecvTimeoutError, TryRecvError};
-use crate::future::{RecvFuture, RecvStream};
 use crate::state::{Taken, Wakes};
 use crate::timers::{Timer, sleep};
 
@@ -262,53 +261,6 @@ impl<T> Receiver<T> {
         let count = messages.len() - before;
         spend(u32::try_from(count).unwrap_or(u32::MAX));
         Ok(count)
-    }
-
-    /// Receives a message from async code. The future waits as [`recv`](Self::recv) does, and is the same waiter in the
-    /// same queue.
-    ///
-    /// Cancel safety: dropping the future loses nothing. A message that was handed to it already goes to the next
-    /// receiver, or back to the front.
-    ///
-    /// # Errors
-    ///
-    /// The channel is empty, and disconnected or closed.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::{future::Future, pin::pin, task::{Context, Poll, Waker}};
-    /// let (tx, rx) = kahn_channels::bounded(1);
-    /// let mut received = pin!(rx.recv_async());
-    /// let mut context = Context::from_waker(Waker::noop());
-    /// assert_eq!(received.as_mut().poll(&mut context), Poll::Pending);
-    /// tx.send(7).unwrap();
-    /// assert_eq!(received.as_mut().poll(&mut context), Poll::Ready(Ok(7)));
-    /// ```
-    pub fn recv_async(&self) -> RecvFuture<'_, T> {
-        RecvFuture::new(self)
-    }
-
-    /// The messages as a stream, for async code. It ends when the channel is empty, and disconnected or closed.
-    ///
-    /// Cancel safety: as [`recv_async`](Self::recv_async).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::{pin::pin, task::{Context, Poll, Waker}};
-    /// use futures_core::Stream;
-    ///
-    /// let (tx, rx) = kahn_channels::bounded(1);
-    /// let mut messages = pin!(rx.into_stream());
-    /// tx.send(7).unwrap();
-    /// drop(tx);
-    /// let mut context = Context::from_waker(Waker::noop());
-    /// assert_eq!(messages.as_mut().poll_next(&mut context), Poll::Ready(Some(7)));
-    /// assert_eq!(messages.as_mut().poll_next(&mut context), Poll::Ready(None));
-    /// ```
-    pub fn into_stream(self) -> RecvStream<T> {
-        RecvStream::new(self)
     }
 
     /// Ends the channel: later sends fail, senders that wait get their message back, and receivers get what is left,

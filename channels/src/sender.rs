@@ -13,27 +13,6 @@ use crate::bounded::Chan;
 use crate::clock;
 use crate::ends;
 use crate::error::{SendError, SendTimeoutError, TrySendError};
-use crate::future::SendFuture;
-use crate::receiver::Receiver;
-
-/// Makes a channel that holds at most `cap` messages, and answers its two ends. With `cap` 0 it holds none: a send and a
-/// receive meet (a rendezvous).
-///
-/// The buffer is allocated as it fills, so a large capacity costs nothing until it is used.
-///
-/// # Examples
-///
-/// ```
-/// let (tx, rx) = kahn_channels::bounded(2);
-/// tx.send("one").unwrap();
-/// tx.send("two").unwrap();
-/// assert!(tx.try_send("three").is_err());
-/// assert_eq!(rx.recv(), Ok("one"));
-/// ```
-pub fn bounded<T>(cap: usize) -> (Sender<T>, Receiver<T>) {
-    let chan = Arc::new(Chan::new(cap));
-    (Sender { chan: chan.clone() }, Receiver::of_channel(chan))
-}
 
 /// The sending end of a channel. Clones send into the same channel; when the last one is gone, receivers get what is
 /// left and then [`RecvError`](crate::RecvError).
@@ -186,30 +165,6 @@ impl<T> Sender<T> {
     #[track_caller]
     pub fn reserve(&self) -> Result<Permit<'_, T>, SendError<()>> {
         if self.chan.reserve() { Ok(Permit { sender: self }) } else { Err(SendError(())) }
-    }
-
-    /// Sends a message from async code. The future waits for a place as [`send`](Self::send) does, and is the same
-    /// waiter in the same queue.
-    ///
-    /// Cancel safety: dropping the future before it is ready drops the message, unsent, and leaves the queue.
-    ///
-    /// # Errors
-    ///
-    /// The channel is disconnected or closed; the message is handed back.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use std::{pin::pin, task::{Context, Poll, Waker}};
-    /// let (tx, rx) = kahn_channels::bounded(1);
-    /// let mut sent = pin!(tx.send_async(7));
-    /// let poll = sent.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-    /// # use std::future::Future;
-    /// assert_eq!(poll, Poll::Ready(Ok(())));
-    /// assert_eq!(rx.recv(), Ok(7));
-    /// ```
-    pub fn send_async(&self, msg: T) -> SendFuture<'_, T> {
-        SendFuture::new(&self.chan, msg)
     }
 
     /// Ends the channel, as if all senders were gone: receivers get what is left, and every later send fails, also on

@@ -1,17 +1,16 @@
-//! Timers as channels: `after`, `at`, `tick` and `never`. No thread and no queue is behind them: the message is made by
+//! Timers as channels. No thread and no queue is behind them: the message is made by
 //! the receiver that finds that its moment has come.
 
 use core::time::Duration;
 use std::time::Instant;
 
-use kahn_core::facade::{Arc, Lock};
+use kahn_core::facade::Lock;
 use kahn_core::wait::{Kind, Reason, Wait};
 
 use crate::clock;
 use crate::error::RecvTimeoutError;
-use crate::receiver::Receiver;
 
-/// A channel whose messages are moments. `T` is `Instant`; it is generic only so that [`Receiver`] can hold it.
+/// A channel whose messages are moments. `T` is `Instant`; it is generic only so that a receiver of any type can hold it.
 pub(crate) struct Timer<T> {
     /// When the next message comes; `None` if no more will.
     next: Lock<Option<Instant>>,
@@ -22,6 +21,10 @@ pub(crate) struct Timer<T> {
 }
 
 impl<T> Timer<T> {
+    pub(crate) fn new(next: Instant, period: Option<Duration>, message: fn(Instant) -> T) -> Timer<T> {
+        Timer { next: Lock::new(Some(next)), period, message }
+    }
+
     /// The moment of the next message.
     pub(crate) fn next(&self) -> Option<Instant> {
         *self.next.lock()
@@ -83,84 +86,4 @@ pub(crate) fn sleep(resource: *const (), until: Option<Instant>) {
     if let Err(missed) = wait.park(Reason::new(Kind::Recv, resource), until) {
         missed.raise();
     }
-}
-
-fn timer(next: Option<Instant>, period: Option<Duration>) -> Receiver<Instant> {
-    match next {
-        Some(when) => {
-            Receiver::of_timer(Arc::new(Timer { next: Lock::new(Some(when)), period, message: |when| when }))
-        }
-        None => never(),
-    }
-}
-
-/// A receiver that gets one message, the moment `duration` from now, when that moment has come. After that the channel
-/// is empty, and never disconnected. A duration that the clock cannot express is never over.
-///
-/// # Examples
-///
-/// ```
-/// use kahn_channels::{after, bounded, select};
-/// use std::time::Duration;
-///
-/// let (_tx, rx) = bounded::<u32>(1);
-/// select! {
-///     recv(rx) -> _ => unreachable!(),
-///     recv(after(Duration::from_millis(5))) -> moment => assert!(moment.is_ok()),
-/// }
-/// ```
-pub fn after(duration: Duration) -> Receiver<Instant> {
-    timer(clock::deadline_in(duration), None)
-}
-
-/// A receiver that gets one message, `when`, when that moment has come. After that the channel is empty, and never
-/// disconnected.
-///
-/// # Examples
-///
-/// ```
-/// use std::time::{Duration, Instant};
-///
-/// let when = Instant::now() + Duration::from_millis(5);
-/// assert_eq!(kahn_channels::at(when).recv(), Ok(when));
-/// ```
-pub fn at(when: Instant) -> Receiver<Instant> {
-    timer(Some(when), None)
-}
-
-/// A receiver that gets a message every `duration`, the moment at which it was due. At most one message is kept:
-/// those that are missed while nobody receives are skipped. It is never disconnected.
-///
-/// # Examples
-///
-/// ```
-/// use std::time::{Duration, Instant};
-///
-/// let start = Instant::now();
-/// let ticker = kahn_channels::tick(Duration::from_millis(5));
-/// ticker.recv().unwrap();
-/// ticker.recv().unwrap();
-/// assert!(start.elapsed() >= Duration::from_millis(10));
-/// ```
-pub fn tick(duration: Duration) -> Receiver<Instant> {
-    timer(clock::deadline_in(duration), Some(duration))
-}
-
-/// A receiver that never gets a message and is never disconnected: an arm of a select that is switched off.
-///
-/// # Examples
-///
-/// ```
-/// use kahn_channels::{bounded, never, select};
-///
-/// let (tx, rx) = bounded(1);
-/// tx.send(1).unwrap();
-/// let disabled: Option<&kahn_channels::Receiver<i32>> = None;
-/// select! {
-///     recv(rx) -> msg => assert_eq!(msg, Ok(1)),
-///     recv(disabled.unwrap_or(&never())) -> _ => unreachable!(),
-/// }
-/// ```
-pub fn never<T>() -> Receiver<T> {
-    Receiver::of_never()
 }
