@@ -1,0 +1,468 @@
+//! The same channel from async code: futures that stand in the queues beside the threads.
+//!
+//! A future can be dropped at any moment, also between having been claimed and being polled. So its seat and slot are
+//! touched with the channel's lock held, by both sides, and dropping it takes the lock, leaves the queue, and puts back
+//! what it was handed and has not passed on. It is pinned while it stands in a queue, and it never moves after.
+
+use core::cell::{Cell, OnceCell};
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use core::ptr::NonNull;
+use core::task::{Context, Poll, Waker};
+
+use futures_core::Stream;
+use kahn_core::facade::Arc;
+use kahn_core::wait::{Node, Party, TaskParty};
+
+use crate::alarm;
+use crate::bounded::Chan;
+use crate::error::{RecvError, SendError, TryRecvError, TrySendError};
+use crate::receiver::{Receiver, Source};
+use crate::seat::{Packet, Status};
+use crate::sender::Sender;
+use crate::state::{Redeemed, Taken, Wakes};
+
+/// Where a future stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// In no queue.
+    Idle,
+    /// In the queue of its side, or claimed there.
+    Queued,
+    /// A receiver that holds a right, in `promised`, or claimed there.
+    Promised,
+}
+
+/// A task's place in a queue.
+struct TaskSeat<T> {
+    party: TaskParty,
+    packet: Packet<T>,
+    /// Made at the first wait, when the address is final.
+    node: OnceCell<Node>,
+    phase: Cell<Phase>,
+}
+
+impl<T> TaskSeat<T> {
+    fn new(packet: Packet<T>) -> TaskSeat<T> {
+        TaskSeat { party: TaskParty::new(), packet, node: OnceCell::new(), phase: Cell::new(Phase::Idle) }
+    }
+
+    fn party(&self) -> NonNull<Party> {
+        TaskParty::party(NonNull::from(&self.party))
+    }
+
+    /// Opens a wait, with the channel's lock held, and answers the node to be queued. Exchanges the waker for the old
+    /// one, which the caller drops after unlocking.
+    ///
+    /// # Safety
+    ///
+    /// The seat is pinned, it is in no queue, and the caller holds the lock.
+    unsafe fn open(&self, waker: &mut Option<Waker>, phase: Phase) -> NonNull<Node> {
+        // SAFETY: it is in no queue.
+        *waker = unsafe { self.party.set_waker(waker.take()) };
+        let node = self.node.get_or_init(|| Node::new(self.party(), 0, self.packet.payload()));
+        self.packet.seat().set_status(Status::Waiting);
+        // SAFETY: the party lives as long as `self`.
+        unsafe { self.party().as_ref() }.prepare(false);
+        self.phase.set(phase);
+        NonNull::from(node)
+    }
+
+    /// Closes the wait, with the channel's lock held: the node is in no queue.
+    fn close(&self) {
+        // SAFETY: the party lives as long as `self`.
+        unsafe { self.party().as_ref() }.finish();
+        self.phase.set(Phase::Idle);
+    }
+
+    fn node(&self) -> NonNull<Node> {
+        NonNull::from(self.node.get().expect("made when the wait was opened"))
+    }
+
+    /// One poll of a receive.
+    ///
+    /// # Safety
+    ///
+    /// The seat is pinned, and all polls name the same channel.
+    unsafe fn poll_recv(&self, chan: &Chan<T>, context: &Context<'_>) -> Poll<Result<T, RecvError>> {
+        // A user's waker is cloned and dropped outside of the lock.
+        let mut waker = Some(context.waker().clone());
+        let mut wakes = Wakes::new();
+        let mut state = chan.lock();
+        let mut promised = false;
+        if self.phase.get() != Phase::Idle {
+            match self.packet.seat().status() {
+                Status::Waiting => {
+                    // SAFETY: the lock is held.
+                    waker = unsafe { self.party.set_waker(waker) };
+                    drop(state);
+                    drop(waker);
+                    return Poll::Pending;
+                }
+                Status::Done => {
+                    self.close();
+                    // SAFETY: a message was handed over, under the lock, and this takes it once: the phase is Idle now.
+                    return Poll::Ready(Ok(unsafe { self.packet.take() }));
+                }
+                Status::Closed => {
+                    self.close();
+                    return Poll::Ready(Err(RecvError));
+                }
+                Status::Promised => promised = true,
+                Status::Retry => {}
+            }
+            self.close();
+        }
+        loop {
+            if promised {
+                match state.redeem() {
+                    Redeemed::Message(msg) => return Poll::Ready(Ok(msg)),
+                    Redeemed::Closed => return Poll::Ready(Err(RecvError)),
+                    Redeemed::Retry => {}
+                    Redeemed::NotYet => {
+                        // SAFETY: as in the contract; it is in no queue in phase Idle, and leaves it when dropped.
+                        unsafe {
+                            let node = self.open(&mut waker, Phase::Promised);
+                            state.promised.push(node);
+                        }
+                        return Poll::Pending;
+                    }
+                }
+            }
+            match state.recv(&mut wakes) {
+                Taken::Message(msg) => return Poll::Ready(Ok(msg)),
+                Taken::Nothing(TryRecvError::Disconnected) => return Poll::Ready(Err(RecvError)),
+                Taken::Nothing(TryRecvError::Empty) => {
+                    // SAFETY: as above.
+                    unsafe {
+                        let node = self.open(&mut waker, Phase::Queued);
+                        state.push_receiver(node, &mut wakes);
+                    }
+                    return Poll::Pending;
+                }
+                Taken::Promised => promised = true,
+            }
+        }
+    }
+
+    /// Leaves the channel: what was handed over goes back.
+    fn leave_as_receiver(&self, chan: &Chan<T>) {
+        let phase = self.phase.get();
+        if phase == Phase::Idle {
+            return;
+        }
+        let mut wakes = Wakes::new();
+        let mut state = chan.lock();
+        self.close();
+        match (phase, self.packet.seat().status()) {
+            (_, Status::Done) => {
+                // SAFETY: handed over under the lock, and taken once: the phase is Idle now.
+                let msg = unsafe { self.packet.take() };
+                state.put_back(msg, &mut wakes);
+            }
+            (Phase::Promised, Status::Waiting) => {
+                // SAFETY: the node stands in this queue.
+                unsafe { state.promised.remove(self.node()) };
+                state.drop_right(&mut wakes);
+            }
+            (_, Status::Promised) => state.drop_right(&mut wakes),
+            (_, Status::Waiting) => {
+                // SAFETY: the node stands in this queue.
+                unsafe { state.receivers.remove(self.node()) };
+            }
+            (_, Status::Closed | Status::Retry) => {}
+        }
+        drop(state);
+    }
+}
+
+/// A send from async code. Made by [`Sender::send_async`](crate::Sender::send_async).
+#[must_use = "futures do nothing unless polled"]
+pub struct SendFuture<'a, T> {
+    chan: &'a Arc<Chan<T>>,
+    seat: TaskSeat<T>,
+    /// Whether the message is in the packet. While the phase is Queued, the status says it better.
+    has_message: Cell<bool>,
+}
+
+// SAFETY: what other threads may touch of it (seat, slot, waker) is touched under the channel's lock; the message moves
+// between threads.
+unsafe impl<T: Send> Send for SendFuture<'_, T> {}
+
+impl<'a, T> SendFuture<'a, T> {
+    pub(crate) fn new(chan: &'a Arc<Chan<T>>, msg: T) -> SendFuture<'a, T> {
+        SendFuture { chan, seat: TaskSeat::new(Packet::full(msg)), has_message: Cell::new(true) }
+    }
+
+    /// # Safety
+    ///
+    /// The message is in the packet, and no queue has it.
+    unsafe fn take(&self) -> T {
+        self.has_message.set(false);
+        // SAFETY: by the contract.
+        unsafe { self.seat.packet.take() }
+    }
+}
+
+impl<T> Future for SendFuture<'_, T> {
+    type Output = Result<(), SendError<T>>;
+
+    /// # Panics
+    ///
+    /// If it is polled again after it was ready.
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.into_ref().get_ref();
+        let seat = &this.seat;
+        // A user's waker is cloned and dropped outside of the lock, so it is declared before.
+        let mut waker = Some(context.waker().clone());
+        let mut wakes = Wakes::new();
+        let mut state = this.chan.lock();
+        if seat.phase.get() == Phase::Queued {
+            match seat.packet.seat().status() {
+                Status::Waiting => {
+                    // SAFETY: the lock is held.
+                    waker = unsafe { seat.party.set_waker(waker) };
+                    drop(state);
+                    drop(waker);
+                    return Poll::Pending;
+                }
+                Status::Done => {
+                    seat.close();
+                    this.has_message.set(false);
+                    return Poll::Ready(Ok(()));
+                }
+                _ => {
+                    seat.close();
+                    // SAFETY: woken with the message still there, and out of the queue.
+                    return Poll::Ready(Err(SendError(unsafe { this.take() })));
+                }
+            }
+        }
+        if !this.has_message.get() {
+            drop(state);
+            panic!("`SendFuture` polled after it was ready");
+        }
+        // SAFETY: the message is there, and in no queue.
+        match state.send(unsafe { this.take() }, &mut wakes) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(TrySendError::Disconnected(msg)) => Poll::Ready(Err(SendError(msg))),
+            Err(TrySendError::Full(msg)) => {
+                // SAFETY: the slot was emptied just now. The future is pinned, in no queue in phase Idle, and leaves
+                // the queue when dropped.
+                unsafe {
+                    seat.packet.put(msg);
+                    this.has_message.set(true);
+                    let node = seat.open(&mut waker, Phase::Queued);
+                    state.push_sender(node, &mut wakes);
+                }
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<T> Drop for SendFuture<'_, T> {
+    fn drop(&mut self) {
+        if self.seat.phase.get() == Phase::Queued {
+            let mut state = self.chan.lock();
+            self.seat.close();
+            // SAFETY: the node stands in this queue, or in none.
+            unsafe { state.senders.remove(self.seat.node()) };
+            drop(state);
+            self.has_message.set(self.seat.packet.seat().status() != Status::Done);
+        }
+        if self.has_message.get() {
+            // SAFETY: the message is there, and in no queue.
+            drop(unsafe { self.take() });
+        }
+    }
+}
+
+impl<T> fmt::Debug for SendFuture<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("SendFuture { .. }")
+    }
+}
+
+/// One poll of a receive from any source.
+///
+/// # Safety
+///
+/// The seat is pinned, and all polls name the same receiver.
+unsafe fn poll_source<T>(
+    seat: &TaskSeat<T>,
+    source: &Source<T>,
+    context: &Context<'_>,
+) -> Poll<Result<T, RecvError>> {
+    match source {
+        // SAFETY: by the contract.
+        Source::Chan(chan) => unsafe { seat.poll_recv(chan, context) },
+        Source::Timer(timer) => match timer.fire() {
+            Some(when) => Poll::Ready(Ok(timer.message(when))),
+            None => {
+                if let Some(when) = timer.next() {
+                    alarm::wake_at(when, context.waker().clone());
+                }
+                Poll::Pending
+            }
+        },
+        Source::Never => Poll::Pending,
+    }
+}
+
+/// A receive from async code. Made by [`Receiver::recv_async`].
+#[must_use = "futures do nothing unless polled"]
+pub struct RecvFuture<'a, T> {
+    receiver: &'a Receiver<T>,
+    seat: TaskSeat<T>,
+}
+
+// SAFETY: as of SendFuture.
+unsafe impl<T: Send> Send for RecvFuture<'_, T> {}
+
+impl<'a, T> RecvFuture<'a, T> {
+    pub(crate) fn new(receiver: &'a Receiver<T>) -> RecvFuture<'a, T> {
+        RecvFuture { receiver, seat: TaskSeat::new(Packet::empty()) }
+    }
+}
+
+impl<T> Future for RecvFuture<'_, T> {
+    type Output = Result<T, RecvError>;
+
+    /// Polled again after it was ready, it receives the next message.
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.into_ref().get_ref();
+        // SAFETY: the future is pinned, and its receiver is always the same.
+        unsafe { poll_source(&this.seat, &this.receiver.source, context) }
+    }
+}
+
+impl<T> Drop for RecvFuture<'_, T> {
+    fn drop(&mut self) {
+        if let Source::Chan(chan) = &self.receiver.source {
+            self.seat.leave_as_receiver(chan);
+        }
+    }
+}
+
+impl<T> fmt::Debug for RecvFuture<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("RecvFuture { .. }")
+    }
+}
+
+/// Messages as a stream. Made by [`Receiver::into_stream`].
+#[must_use = "streams do nothing unless polled"]
+pub struct RecvStream<T> {
+    receiver: Receiver<T>,
+    seat: TaskSeat<T>,
+}
+
+// SAFETY: as of SendFuture.
+unsafe impl<T: Send> Send for RecvStream<T> {}
+
+impl<T> RecvStream<T> {
+    pub(crate) fn new(receiver: Receiver<T>) -> RecvStream<T> {
+        RecvStream { receiver, seat: TaskSeat::new(Packet::empty()) }
+    }
+}
+
+impl<T> Stream for RecvStream<T> {
+    type Item = T;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+        let this = self.into_ref().get_ref();
+        // SAFETY: the stream is pinned, and its receiver is always the same.
+        unsafe { poll_source(&this.seat, &this.receiver.source, context) }.map(Result::ok)
+    }
+}
+
+impl<T> Drop for RecvStream<T> {
+    fn drop(&mut self) {
+        if let Source::Chan(chan) = &self.receiver.source {
+            self.seat.leave_as_receiver(chan);
+        }
+    }
+}
+
+impl<T> fmt::Debug for RecvStream<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("RecvStream { .. }")
+    }
+}
+
+impl<T> Sender<T> {
+    /// Sends a message from async code. The future waits for a place as [`send`](Self::send) does, and is the same
+    /// waiter in the same queue.
+    ///
+    /// Cancel safety: dropping the future before it is ready drops the message, unsent, and leaves the queue.
+    ///
+    /// # Errors
+    ///
+    /// The channel is disconnected or closed; the message is handed back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{pin::pin, task::{Context, Poll, Waker}};
+    /// let (tx, rx) = kahn_channels::bounded(1);
+    /// let mut sent = pin!(tx.send_async(7));
+    /// let poll = sent.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    /// # use std::future::Future;
+    /// assert_eq!(poll, Poll::Ready(Ok(())));
+    /// assert_eq!(rx.recv(), Ok(7));
+    /// ```
+    pub fn send_async(&self, msg: T) -> SendFuture<'_, T> {
+        SendFuture::new(&self.chan, msg)
+    }
+}
+
+impl<T> Receiver<T> {
+    /// Receives a message from async code. The future waits as [`recv`](Self::recv) does, and is the same waiter in the
+    /// same queue.
+    ///
+    /// Cancel safety: dropping the future loses nothing. A message that was handed to it already goes to the next
+    /// receiver, or back to the front.
+    ///
+    /// # Errors
+    ///
+    /// The channel is empty, and disconnected or closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{future::Future, pin::pin, task::{Context, Poll, Waker}};
+    /// let (tx, rx) = kahn_channels::bounded(1);
+    /// let mut received = pin!(rx.recv_async());
+    /// let mut context = Context::from_waker(Waker::noop());
+    /// assert_eq!(received.as_mut().poll(&mut context), Poll::Pending);
+    /// tx.send(7).unwrap();
+    /// assert_eq!(received.as_mut().poll(&mut context), Poll::Ready(Ok(7)));
+    /// ```
+    pub fn recv_async(&self) -> RecvFuture<'_, T> {
+        RecvFuture::new(self)
+    }
+
+    /// The messages as a stream, for async code. It ends when the channel is empty, and disconnected or closed.
+    ///
+    /// Cancel safety: as [`recv_async`](Self::recv_async).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{pin::pin, task::{Context, Poll, Waker}};
+    /// use futures_core::Stream;
+    ///
+    /// let (tx, rx) = kahn_channels::bounded(1);
+    /// let mut messages = pin!(rx.into_stream());
+    /// tx.send(7).unwrap();
+    /// drop(tx);
+    /// let mut context = Context::from_waker(Waker::noop());
+    /// assert_eq!(messages.as_mut().poll_next(&mut context), Poll::Ready(Some(7)));
+    /// assert_eq!(messages.as_mut().poll_next(&mut context), Poll::Ready(None));
+    /// ```
+    pub fn into_stream(self) -> RecvStream<T> {
+        RecvStream::new(self)
+    }
+}

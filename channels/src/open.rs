@@ -1,0 +1,109 @@
+//! Opening channels and timers.
+
+use core::time::Duration;
+use std::time::Instant;
+
+use kahn_core::facade::Arc;
+
+use crate::bounded::Chan;
+use crate::clock;
+use crate::receiver::Receiver;
+use crate::sender::Sender;
+use crate::timers::Timer;
+
+/// Makes a channel that holds at most `cap` messages, and answers its two ends. With `cap` 0 it holds none: a send and a
+/// receive meet (a rendezvous).
+///
+/// The buffer is allocated as it fills, so a large capacity costs nothing until it is used.
+///
+/// # Examples
+///
+/// ```
+/// let (tx, rx) = kahn_channels::bounded(2);
+/// tx.send("one").unwrap();
+/// tx.send("two").unwrap();
+/// assert!(tx.try_send("three").is_err());
+/// assert_eq!(rx.recv(), Ok("one"));
+/// ```
+pub fn bounded<T>(cap: usize) -> (Sender<T>, Receiver<T>) {
+    let chan = Arc::new(Chan::new(cap));
+    (Sender { chan: chan.clone() }, Receiver::of_channel(chan))
+}
+
+fn timer(next: Option<Instant>, period: Option<Duration>) -> Receiver<Instant> {
+    match next {
+        Some(when) => Receiver::of_timer(Arc::new(Timer::new(when, period, |when| when))),
+        None => never(),
+    }
+}
+
+/// A receiver that gets one message, the moment `duration` from now, when that moment has come. After that the channel
+/// is empty, and never disconnected. A duration that the clock cannot express is never over.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_channels::{after, bounded, select};
+/// use std::time::Duration;
+///
+/// let (_tx, rx) = bounded::<u32>(1);
+/// select! {
+///     recv(rx) -> _ => unreachable!(),
+///     recv(after(Duration::from_millis(5))) -> moment => assert!(moment.is_ok()),
+/// }
+/// ```
+pub fn after(duration: Duration) -> Receiver<Instant> {
+    timer(clock::deadline_in(duration), None)
+}
+
+/// A receiver that gets one message, `when`, when that moment has come. After that the channel is empty, and never
+/// disconnected.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// let when = Instant::now() + Duration::from_millis(5);
+/// assert_eq!(kahn_channels::at(when).recv(), Ok(when));
+/// ```
+pub fn at(when: Instant) -> Receiver<Instant> {
+    timer(Some(when), None)
+}
+
+/// A receiver that gets a message every `duration`, the moment at which it was due. At most one message is kept:
+/// those that are missed while nobody receives are skipped. It is never disconnected.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// let start = Instant::now();
+/// let ticker = kahn_channels::tick(Duration::from_millis(5));
+/// ticker.recv().unwrap();
+/// ticker.recv().unwrap();
+/// assert!(start.elapsed() >= Duration::from_millis(10));
+/// ```
+pub fn tick(duration: Duration) -> Receiver<Instant> {
+    timer(clock::deadline_in(duration), Some(duration))
+}
+
+/// A receiver that never gets a message and is never disconnected: an arm of a select that is switched off.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_channels::{bounded, never, select};
+///
+/// let (tx, rx) = bounded(1);
+/// tx.send(1).unwrap();
+/// let disabled: Option<&kahn_channels::Receiver<i32>> = None;
+/// select! {
+///     recv(rx) -> msg => assert_eq!(msg, Ok(1)),
+///     recv(disabled.unwrap_or(&never())) -> _ => unreachable!(),
+/// }
+/// ```
+pub fn never<T>() -> Receiver<T> {
+    Receiver::of_never()
+}

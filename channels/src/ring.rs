@@ -1,0 +1,173 @@
+//! The buffer of a channel: a ring that grows by doubling as it fills, so that a large capacity costs nothing up front.
+
+use core::mem::MaybeUninit;
+
+/// Messages in the order of their coming.
+///
+/// ```text
+///   slots:  . . m m m m . .        `head` counts the messages ever taken, so the first stands at `head & mask`;
+///               ^head   ^head+len  the number of slots is a power of two, or zero before the first message
+/// ```
+pub(crate) struct Ring<T> {
+    slots: Box<[MaybeUninit<T>]>,
+    head: usize,
+    len: usize,
+}
+
+impl<T> Ring<T> {
+    /// Slots of the first allocation: enough that a lively channel of a small capacity allocates once.
+    const FIRST: usize = 8;
+
+    pub(crate) fn new() -> Ring<T> {
+        Ring { slots: Box::new([]), head: 0, len: 0 }
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline]
+    fn mask(&self) -> usize {
+        self.slots.len().wrapping_sub(1)
+    }
+
+    /// Puts a message at the end.
+    #[inline]
+    pub(crate) fn push_back(&mut self, msg: T) {
+        if self.len == self.slots.len() {
+            self.grow();
+        }
+        let at = self.head.wrapping_add(self.len) & self.mask();
+        // SAFETY: `at` is at most `mask`, which is one less than the number of slots, and that is not zero after `grow`.
+        unsafe { self.slots.get_unchecked_mut(at) }.write(msg);
+        self.len += 1;
+    }
+
+    /// Puts a message back at the front.
+    pub(crate) fn push_front(&mut self, msg: T) {
+        if self.len == self.slots.len() {
+            self.grow();
+        }
+        self.head = self.head.wrapping_sub(1);
+        let at = self.head & self.mask();
+        self.slots[at].write(msg);
+        self.len += 1;
+    }
+
+    /// Takes the first message.
+    #[inline]
+    pub(crate) fn pop_front(&mut self) -> Option<T> {
+        if self.len == 0 {
+            return None;
+        }
+        let at = self.head & self.mask();
+        self.head = self.head.wrapping_add(1);
+        self.len -= 1;
+        // SAFETY: `at` is in bounds as in `push_back` (a message is there, so there are slots), and the first `len`
+        // slots from `head` on hold messages; this one is now outside of them, so it is read once.
+        Some(unsafe { self.slots.get_unchecked(at).assume_init_read() })
+    }
+
+    /// Doubles the slots. The messages move to the same place modulo the new size.
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self) {
+        let more = (self.slots.len() * 2).max(Self::FIRST);
+        let mut slots = Box::new_uninit_slice(more);
+        for count in 0..self.len {
+            let position = self.head.wrapping_add(count);
+            // SAFETY: the slot holds a message (it is one of the first `len` from `head` on). The old slots are freed
+            // below without being dropped, so the message moves.
+            let msg = unsafe { self.slots[position & self.mask()].assume_init_read() };
+            slots[position & (more - 1)].write(msg);
+        }
+        self.slots = slots;
+    }
+}
+
+impl<T> Drop for Ring<T> {
+    fn drop(&mut self) {
+        /// Goes on dropping when the drop of a message panics.
+        struct Rest<'a, T>(&'a mut Ring<T>);
+        impl<T> Drop for Rest<'_, T> {
+            fn drop(&mut self) {
+                while let Some(msg) = self.0.pop_front() {
+                    drop(msg);
+                }
+            }
+        }
+        if core::mem::needs_drop::<T>() {
+            let rest = Rest(self);
+            while let Some(msg) = rest.0.pop_front() {
+                drop(msg);
+            }
+        }
+    }
+}
+
+#[cfg(all(test, not(kahn_loom)))]
+mod tests {
+    use super::Ring;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::rc::Rc;
+
+    #[test]
+    fn order_is_kept_while_it_grows_and_wraps() {
+        let mut ring = Ring::new();
+        let (mut next_in, mut next_out) = (0_u32, 0_u32);
+        for round in 0..40 {
+            for _ in 0..round {
+                ring.push_back(next_in);
+                next_in += 1;
+            }
+            for _ in 0..round / 2 {
+                assert_eq!(ring.pop_front(), Some(next_out));
+                next_out += 1;
+            }
+        }
+        while let Some(msg) = ring.pop_front() {
+            assert_eq!(msg, next_out);
+            next_out += 1;
+        }
+        assert_eq!(next_in, next_out);
+    }
+
+    #[test]
+    fn what_is_put_back_comes_first() {
+        let mut ring = Ring::new();
+        for n in 0..8 {
+            ring.push_back(n);
+        }
+        let first = ring.pop_front().expect("eight are in");
+        ring.push_back(8);
+        ring.push_front(first);
+        assert_eq!(core::iter::from_fn(|| ring.pop_front()).collect::<Vec<_>>(), (0..=8).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn zero_sized_messages() {
+        let mut ring = Ring::new();
+        for _ in 0..100 {
+            ring.push_back(());
+        }
+        assert_eq!(core::iter::from_fn(|| ring.pop_front()).count(), 100);
+    }
+
+    #[test]
+    fn a_panicking_drop_does_not_lose_the_others() {
+        struct Bomb(Rc<()>, bool);
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                assert!(!self.1, "bomb");
+            }
+        }
+        let alive = Rc::new(());
+        let mut ring = Ring::new();
+        for n in 0..5 {
+            ring.push_back(Bomb(alive.clone(), n == 2));
+        }
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(ring))).is_err());
+        assert_eq!(Rc::strong_count(&alive), 1);
+    }
+}

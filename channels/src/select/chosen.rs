@@ -1,0 +1,184 @@
+//! An operation that was chosen, and how it is completed.
+
+use core::fmt;
+use core::mem::ManuallyDrop;
+
+use crate::error::{RecvError, SendError};
+use crate::receiver::{Receiver, Source};
+use crate::select::case::{Grant, Identity, Operation};
+use crate::select::passes::Case;
+use crate::sender::Sender;
+
+/// A chosen operation with its grant. It has no destructor, so that the macros' arms can do what they like with what
+/// the operands borrowed; what is in doubt is [held](Self::hold).
+#[must_use]
+pub struct Chosen<'a> {
+    case: Case<'a>,
+    grant: Grant,
+}
+
+impl<'a> Chosen<'a> {
+    pub(crate) fn new(case: Case<'a>, grant: Grant) -> Chosen<'a> {
+        Chosen { case, grant }
+    }
+
+    /// Which operation it is.
+    #[inline]
+    pub fn index(&self) -> usize {
+        self.case.index
+    }
+
+    fn is(&self, identity: Identity) -> bool {
+        self.case.operation.identity() == identity
+    }
+
+    /// Until the operation is completed, gives up the grant when dropped.
+    #[inline]
+    pub fn hold(self) -> Held<'a> {
+        Held(self)
+    }
+
+    /// Completes a receive.
+    #[inline]
+    #[track_caller]
+    pub fn recv<T>(self, receiver: &Receiver<T>) -> Result<T, RecvError> {
+        match (&receiver.source, self.grant) {
+            (Source::Chan(chan), Grant::Operation) => match chan.fetch() {
+                Some(fetched) => fetched.map_err(|_| RecvError),
+                // The sender that we met gave up: there is nothing to choose again, so wait for another.
+                None => chan.recv(None).map_err(|_| RecvError),
+            },
+            (Source::Timer(timer), Grant::Fired(when)) => Ok(timer.message(when)),
+            _ => Err(RecvError),
+        }
+    }
+
+    /// Completes a send.
+    #[inline]
+    fn send<T>(self, sender: &Sender<T>, msg: T) -> Result<(), SendError<T>> {
+        match self.grant {
+            Grant::Operation => sender.chan.fill_permit(msg).map_err(SendError),
+            _ => Err(SendError(msg)),
+        }
+    }
+}
+
+/// A chosen operation that gives up its grant when dropped.
+pub struct Held<'a>(Chosen<'a>);
+
+impl<'a> Held<'a> {
+    fn release(self) -> Chosen<'a> {
+        let this = ManuallyDrop::new(self);
+        Chosen { case: this.0.case, grant: this.0.grant }
+    }
+
+    /// Completes a send.
+    #[inline]
+    pub fn send<T>(self, sender: &Sender<T>, msg: T) -> Result<(), SendError<T>> {
+        self.release().send(sender, msg)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.case.operation.give_up(self.0.grant);
+    }
+}
+
+/// An operation that [`Select`](crate::Select) has chosen and that has to be completed, with the endpoint that was added.
+///
+/// # Panics
+///
+/// When it is dropped without having been completed. The operation is not done then: a message stays in the channel,
+/// and a partner with capacity 0 waits for another.
+#[must_use = "a chosen operation has to be completed"]
+pub struct SelectedOperation<'a>(ManuallyDrop<Held<'a>>);
+
+impl<'a> SelectedOperation<'a> {
+    pub(crate) fn new(chosen: Chosen<'a>) -> SelectedOperation<'a> {
+        SelectedOperation(ManuallyDrop::new(chosen.hold()))
+    }
+
+    /// The index of the operation, as answered when it was added.
+    pub fn index(&self) -> usize {
+        self.0.0.index()
+    }
+
+    /// Disarms the destructor.
+    fn complete(self) -> Chosen<'a> {
+        let this = ManuallyDrop::new(self);
+        Chosen { case: this.0.0.case, grant: this.0.0.grant }
+    }
+
+    /// Completes a send.
+    ///
+    /// # Errors
+    ///
+    /// The channel is disconnected or closed; the message is handed back.
+    ///
+    /// # Panics
+    ///
+    /// If the operation that was chosen is not a send into this channel.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_channels::{Select, bounded};
+    ///
+    /// let (tx, rx) = bounded(1);
+    /// let mut select = Select::new();
+    /// select.send(&tx);
+    /// select.select().send(&tx, 5).unwrap();
+    /// assert_eq!(rx.recv(), Ok(5));
+    /// ```
+    #[track_caller]
+    pub fn send<T>(self, sender: &Sender<T>, msg: T) -> Result<(), SendError<T>> {
+        assert!(self.0.0.is(sender.identity()), "passed a sender that wasn't selected");
+        self.complete().send(sender, msg)
+    }
+
+    /// Completes a receive.
+    ///
+    /// # Parks
+    ///
+    /// Only with capacity 0, until the sender that was met has sent its message, if that is a select or a permit too.
+    ///
+    /// # Errors
+    ///
+    /// The channel is empty, and disconnected or closed.
+    ///
+    /// # Panics
+    ///
+    /// If the operation that was chosen is not a receive from this channel.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_channels::{Select, bounded};
+    ///
+    /// let (tx, rx) = bounded(1);
+    /// tx.send(5).unwrap();
+    /// let mut select = Select::new();
+    /// select.recv(&rx);
+    /// assert_eq!(select.select().recv(&rx), Ok(5));
+    /// ```
+    #[track_caller]
+    pub fn recv<T>(self, receiver: &Receiver<T>) -> Result<T, RecvError> {
+        assert!(self.0.0.is(receiver.identity()), "passed a receiver that wasn't selected");
+        self.complete().recv(receiver)
+    }
+}
+
+impl Drop for SelectedOperation<'_> {
+    fn drop(&mut self) {
+        // SAFETY: dropped once, here; `complete` forgets the whole instead.
+        unsafe { ManuallyDrop::drop(&mut self.0) };
+        assert!(std::thread::panicking(), "dropped `SelectedOperation` without completing the operation");
+    }
+}
+
+impl fmt::Debug for SelectedOperation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("SelectedOperation { .. }")
+    }
+}

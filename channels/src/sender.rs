@@ -1,0 +1,268 @@
+//! The sending side.
+
+use core::fmt;
+use core::mem::ManuallyDrop;
+use core::panic::{RefUnwindSafe, UnwindSafe};
+use core::time::Duration;
+use std::time::Instant;
+
+use kahn_core::facade::Arc;
+use kahn_core::wait::spend;
+
+use crate::bounded::Chan;
+use crate::clock;
+use crate::ends;
+use crate::error::{SendError, SendTimeoutError, TrySendError};
+
+/// The sending end of a channel. Clones send into the same channel; when the last one is gone, receivers get what is
+/// left and then [`RecvError`](crate::RecvError).
+///
+/// # Examples
+///
+/// ```
+/// let (tx, rx) = kahn_channels::bounded(1);
+/// let other = tx.clone();
+/// std::thread::spawn(move || other.send(5).unwrap());
+/// drop(tx);
+/// assert_eq!(rx.iter().sum::<i32>(), 5);
+/// ```
+pub struct Sender<T> {
+    pub(crate) chan: Arc<Chan<T>>,
+}
+
+// No message is ever seen half made: the state is consistent whenever its lock is free.
+impl<T> UnwindSafe for Sender<T> {}
+impl<T> RefUnwindSafe for Sender<T> {}
+
+impl<T> Sender<T> {
+    /// Sends a message, and waits for a place, or with capacity 0 for a receiver.
+    ///
+    /// # Parks
+    ///
+    /// While the channel is full. A cancel drops the message.
+    ///
+    /// # Errors
+    ///
+    /// The channel is disconnected or closed; the message is handed back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = kahn_channels::bounded(1);
+    /// tx.send(1).unwrap();
+    /// drop(rx);
+    /// assert_eq!(tx.send(2).unwrap_err().into_inner(), 2);
+    /// ```
+    #[inline]
+    #[track_caller]
+    pub fn send(&self, msg: T) -> Result<(), SendError<T>> {
+        self.chan.send(msg, None).map_err(|err| SendError(err.into_inner()))
+    }
+
+    /// Sends a message if it can be done at once.
+    ///
+    /// # Errors
+    ///
+    /// The channel is full (with capacity 0: no receiver waits), disconnected or closed; the message is handed back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_channels::{TrySendError, bounded};
+    ///
+    /// let (tx, _rx) = bounded(1);
+    /// assert_eq!(tx.try_send(1), Ok(()));
+    /// assert_eq!(tx.try_send(2), Err(TrySendError::Full(2)));
+    /// ```
+    #[inline]
+    pub fn try_send(&self, msg: T) -> Result<(), TrySendError<T>> {
+        if !self.chan.send_hint() {
+            spend(1);
+            return Err(TrySendError::Full(msg));
+        }
+        let sent = self.chan.send_now(msg);
+        if sent.is_err() {
+            spend(1);
+        }
+        sent
+    }
+
+    /// Sends a message, and waits for a place for at most `timeout`.
+    ///
+    /// # Parks
+    ///
+    /// While the channel is full, until the time is over. A cancel drops the message.
+    ///
+    /// # Errors
+    ///
+    /// The time is over, or the channel is disconnected or closed; the message is handed back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_channels::{SendTimeoutError, bounded};
+    /// use std::time::Duration;
+    ///
+    /// let (tx, _rx) = bounded(0);
+    /// assert_eq!(tx.send_timeout(1, Duration::from_millis(5)), Err(SendTimeoutError::Timeout(1)));
+    /// ```
+    #[inline]
+    #[track_caller]
+    pub fn send_timeout(&self, msg: T, timeout: Duration) -> Result<(), SendTimeoutError<T>> {
+        match self.chan.send_now(msg) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Disconnected(msg)) => Err(SendTimeoutError::Disconnected(msg)),
+            // The clock is read only where something has to be waited for.
+            Err(TrySendError::Full(msg)) => self.chan.send(msg, clock::deadline_in(timeout)),
+        }
+    }
+
+    /// Sends a message, and waits for a place until `deadline` at most.
+    ///
+    /// # Parks
+    ///
+    /// As [`send_timeout`](Self::send_timeout).
+    ///
+    /// # Errors
+    ///
+    /// As [`send_timeout`](Self::send_timeout).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, _rx) = kahn_channels::bounded(0);
+    /// assert!(tx.send_deadline(1, std::time::Instant::now()).unwrap_err().is_timeout());
+    /// ```
+    #[inline]
+    #[track_caller]
+    pub fn send_deadline(&self, msg: T, deadline: Instant) -> Result<(), SendTimeoutError<T>> {
+        self.chan.send(msg, Some(deadline))
+    }
+
+    /// Takes a place first; the message comes later, and then never waits.
+    ///
+    /// With capacity 0 the place is a receiver: it is bound to the permit from now on, past its own deadline if need be,
+    /// until the permit is used or dropped.
+    ///
+    /// # Parks
+    ///
+    /// While the channel is full.
+    ///
+    /// # Errors
+    ///
+    /// The channel is disconnected or closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = kahn_channels::bounded(1);
+    /// let permit = tx.reserve().unwrap();
+    /// assert!(tx.try_send(2).is_err());
+    /// permit.send(1).unwrap();
+    /// assert_eq!(rx.recv(), Ok(1));
+    /// ```
+    #[inline]
+    #[track_caller]
+    pub fn reserve(&self) -> Result<Permit<'_, T>, SendError<()>> {
+        if self.chan.reserve() { Ok(Permit { sender: self }) } else { Err(SendError(())) }
+    }
+
+    /// Ends the channel, as if all senders were gone: receivers get what is left, and every later send fails, also on
+    /// other clones and with permits given out before. Senders that wait get their message back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = kahn_channels::bounded(2);
+    /// tx.send(1).unwrap();
+    /// tx.close();
+    /// assert!(tx.send(2).is_err());
+    /// assert_eq!(rx.iter().collect::<Vec<_>>(), [1]);
+    /// ```
+    pub fn close(&self) {
+        self.chan.close();
+    }
+
+    /// How many messages are in the channel.
+    pub fn len(&self) -> usize {
+        self.chan.lock().available()
+    }
+
+    /// Whether no message is in the channel. With capacity 0 always.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether the channel has no place for another message. With capacity 0 always.
+    pub fn is_full(&self) -> bool {
+        !self.chan.lock().has_room()
+    }
+
+    /// The capacity. Always `Some`: there are no unbounded channels.
+    pub fn capacity(&self) -> Option<usize> {
+        Some(self.chan.cap)
+    }
+
+    /// Whether both send into the same channel.
+    pub fn same_channel(&self, other: &Sender<T>) -> bool {
+        Arc::ptr_eq(&self.chan, &other.chan)
+    }
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Sender<T> {
+        ends::add(&self.chan.senders);
+        Sender { chan: self.chan.clone() }
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        self.chan.remove_sender();
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("Sender { .. }")
+    }
+}
+
+/// A place in a channel, taken before the message is there. Dropping it gives the place back.
+#[must_use = "the place is given back when this is dropped"]
+pub struct Permit<'a, T> {
+    sender: &'a Sender<T>,
+}
+
+impl<T> Permit<'_, T> {
+    /// Puts the message into the place. Does not wait.
+    ///
+    /// # Errors
+    ///
+    /// The channel has been disconnected or closed since; the message is handed back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = kahn_channels::bounded(1);
+    /// let permit = tx.reserve().unwrap();
+    /// drop(rx);
+    /// assert!(permit.send(1).is_err());
+    /// ```
+    pub fn send(self, msg: T) -> Result<(), SendError<T>> {
+        let this = ManuallyDrop::new(self);
+        this.sender.chan.fill_permit(msg).map_err(SendError)
+    }
+}
+
+impl<T> Drop for Permit<'_, T> {
+    fn drop(&mut self) {
+        self.sender.chan.drop_permit();
+    }
+}
+
+impl<T> fmt::Debug for Permit<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("Permit { .. }")
+    }
+}

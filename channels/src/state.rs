@@ -1,0 +1,546 @@
+//! What a channel is while its lock is held: the buffer, who waits, and who has been promised what.
+//!
+//! Every operation is a step on [`State`] under the lock; nothing here parks, wakes, or runs a user's code. Wake-ups
+//! and messages to be dropped are handed out, and used after unlocking.
+//!
+//! The words:
+//! - a *permit* is a place in the channel that was given to a sender who has no message yet (`reserve`, a selected send);
+//! - a *right* is a message that was given to a receiver who has not taken it yet (a selected receive). It is any
+//!   message, the first that is there when the receiver comes for it.
+//!
+//! With `M` messages in the ring, `P` permits, `R` rights, between two operations:
+//!
+//! 1. With a capacity: `R <= M`; who may be sent to, `M - R + P < cap`; who may receive, `M > R`.
+//!    A receiver waits only if `M == R`; a sender waits only if `M - R + P >= cap`. So the order is kept: a message goes
+//!    past the ring to a waiting receiver only when no other message is there.
+//! 2. With capacity 0 the ring holds only what a selected receiver has not fetched yet, and a permit is given only
+//!    together with a right: each selected sender has a receiver that waits for it. So `R <= M + P`, but for moments when a
+//!    permit has been given up: then the next receiver that comes for its right is told to start again.
+//!    Receivers that wait for a promised message stand in `promised`, and do so only while `M == 0`.
+//!    (A right that was given up leaves a permit or a message without a receiver; the next receiver takes it.)
+//! 3. `closed` never goes back to false, and nobody waits in any queue once it is true.
+//!
+//! Places may be exceeded by one for each right given up and each async receive dropped late: what has been accepted is
+//! never thrown away.
+
+use core::ptr::NonNull;
+
+use kahn_core::wait::{Claimed, Node, Party, WaitQueue, Wake};
+
+use crate::error::{TryRecvError, TrySendError};
+use crate::ring::Ring;
+use crate::seat::{Guest, Status};
+
+/// Wake-ups that are owed. Dropped after unlocking.
+pub(crate) struct Wakes {
+    first: Option<Wake>,
+    more: Vec<Wake>,
+}
+
+impl Wakes {
+    #[inline]
+    pub(crate) fn new() -> Wakes {
+        Wakes { first: None, more: Vec::new() }
+    }
+
+    #[inline]
+    fn add(&mut self, wake: Wake) {
+        if self.first.is_none() {
+            self.first = Some(wake);
+        } else {
+            self.more.push(wake);
+        }
+    }
+}
+
+/// What a receiver without a slot of its own got.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Offer {
+    /// The right to do the operation.
+    Granted,
+    /// The channel is closed: the operation is ready, and fails.
+    Closed,
+    /// Nothing for now.
+    Nothing,
+}
+
+/// What a receiver got.
+pub(crate) enum Taken<T> {
+    Message(T),
+    /// A right to a message that is about to come: [`State::redeem`] fetches it.
+    Promised,
+    Nothing(TryRecvError),
+}
+
+/// What became of a right.
+pub(crate) enum Redeemed<T> {
+    Message(T),
+    /// Wait in `promised`.
+    NotYet,
+    /// The right is gone: start again.
+    Retry,
+    /// The right is gone: the channel is closed.
+    Closed,
+}
+
+pub(crate) struct State<T> {
+    pub(crate) ring: Ring<T>,
+    pub(crate) receivers: WaitQueue,
+    pub(crate) senders: WaitQueue,
+    /// `P`.
+    pub(crate) permits: usize,
+    /// `R`.
+    pub(crate) rights: usize,
+    pub(crate) cap: usize,
+    /// Operations done, for the cooperative budget.
+    pub(crate) ops: u32,
+    pub(crate) closed: bool,
+    /// Somebody stands in a watchers' queue: the fast paths leave the rest to the slow ones.
+    pub(crate) watched: bool,
+    pub(crate) promised: WaitQueue,
+    /// Selects that only want to know when a receive, or a send, is ready.
+    recv_watchers: WaitQueue,
+    send_watchers: WaitQueue,
+}
+
+/// Claims the first of `queue`, but not `me`.
+#[inline]
+fn claim(queue: &mut WaitQueue, me: Option<NonNull<Party>>) -> Option<Claimed> {
+    match me {
+        None => queue.claim_next(),
+        Some(me) => queue.claim_next_but(me),
+    }
+}
+
+impl<T> State<T> {
+    pub(crate) fn new(cap: usize) -> State<T> {
+        State {
+            ring: Ring::new(),
+            receivers: WaitQueue::new(),
+            senders: WaitQueue::new(),
+            permits: 0,
+            rights: 0,
+            cap,
+            ops: 0,
+            closed: false,
+            watched: false,
+            promised: WaitQueue::new(),
+            recv_watchers: WaitQueue::new(),
+            send_watchers: WaitQueue::new(),
+        }
+    }
+
+    /// Counts an operation, and answers how many there were.
+    #[inline]
+    pub(crate) fn count(&mut self) -> u32 {
+        self.ops = self.ops.wrapping_add(1);
+        self.ops
+    }
+
+    /// Messages that nobody has a right to.
+    #[inline]
+    pub(crate) fn available(&self) -> usize {
+        self.ring.len().saturating_sub(self.rights)
+    }
+
+    /// Whether a sender may have a place.
+    #[inline]
+    pub(crate) fn has_room(&self) -> bool {
+        // A sum of what is in memory at once cannot overflow, but for zero-sized messages it might.
+        self.available().saturating_add(self.permits) < self.cap
+    }
+
+    /// A permit or a message with capacity 0 that no receiver is promised to.
+    #[inline]
+    fn has_surplus(&self) -> bool {
+        self.cap == 0 && self.ring.len() + self.permits > self.rights
+    }
+
+    /// Whether a receive might be done now. If it answers false it cannot.
+    #[inline]
+    pub(crate) fn recv_hint(&self) -> bool {
+        self.available() > 0 || self.closed || !self.senders.is_empty() || self.has_surplus()
+    }
+
+    /// Whether a send might be done now. If it answers false it cannot.
+    #[inline]
+    pub(crate) fn send_hint(&self) -> bool {
+        self.has_room() || self.closed || !self.receivers.is_empty()
+    }
+
+    /// Whether a receive could be done now by `me`.
+    pub(crate) fn recv_ready(&self, me: Option<NonNull<Party>>) -> bool {
+        self.available() > 0
+            || self.closed
+            || self.has_surplus()
+            || (self.cap == 0 && self.senders.has_other(me))
+    }
+
+    /// Whether a send could be done now by `me`.
+    pub(crate) fn send_ready(&self, me: Option<NonNull<Party>>) -> bool {
+        self.closed || self.has_room() || (self.cap == 0 && self.receivers.has_other(me))
+    }
+
+    // Sending.
+
+    /// Sends, if it can be done without waiting.
+    #[inline]
+    pub(crate) fn send(&mut self, msg: T, wakes: &mut Wakes) -> Result<(), TrySendError<T>> {
+        if self.closed {
+            return Err(TrySendError::Disconnected(msg));
+        }
+        if let Some(claimed) = self.receivers.claim_next() {
+            self.hand(claimed, msg, wakes);
+            return Ok(());
+        }
+        if self.has_room() {
+            self.store(msg, wakes);
+            return Ok(());
+        }
+        Err(TrySendError::Full(msg))
+    }
+
+    /// Gives a message to a waiting receiver that has been claimed.
+    #[inline]
+    fn hand(&mut self, claimed: Claimed, msg: T, wakes: &mut Wakes) {
+        // SAFETY: just claimed under the lock that `&mut self` stands for; nodes in a channel's queues carry seats or
+        // packets of its message type. A waiting receiver's slot is empty, and the claimer's.
+        unsafe {
+            let guest = Guest::new(claimed.payload);
+            match guest.packet::<T>() {
+                Some(packet) => packet.put(msg),
+                None => {
+                    self.ring.push_back(msg);
+                    self.rights += 1;
+                }
+            }
+            guest.seat().set_status(Status::Done);
+        }
+        wakes.add(claimed.wake);
+    }
+
+    /// Puts a message into the ring for whoever comes.
+    fn store(&mut self, msg: T, wakes: &mut Wakes) {
+        self.ring.push_back(msg);
+        self.tell_recv_watchers(wakes);
+    }
+
+    /// Gives a message that has been accepted to the first waiting receiver, or stores it.
+    fn deliver(&mut self, msg: T, wakes: &mut Wakes) {
+        match self.receivers.claim_next() {
+            Some(claimed) => self.hand(claimed, msg, wakes),
+            None => self.store(msg, wakes),
+        }
+    }
+
+    /// Takes back a message that was handed out but not looked at: it is the first again.
+    pub(crate) fn put_back(&mut self, msg: T, wakes: &mut Wakes) {
+        match self.receivers.claim_next() {
+            Some(claimed) => self.hand(claimed, msg, wakes),
+            None => {
+                self.ring.push_front(msg);
+                self.tell_recv_watchers(wakes);
+            }
+        }
+    }
+
+    /// Asks for a permit.
+    pub(crate) fn want_permit(&mut self, me: Option<NonNull<Party>>, wakes: &mut Wakes) -> Offer {
+        if self.closed {
+            return Offer::Closed;
+        }
+        if self.cap > 0 {
+            if !self.has_room() {
+                return Offer::Nothing;
+            }
+            self.permits += 1;
+            return Offer::Granted;
+        }
+        let Some(claimed) = claim(&mut self.receivers, me) else { return Offer::Nothing };
+        // SAFETY: as in `hand`.
+        let guest = unsafe { Guest::new(claimed.payload) };
+        // SAFETY: as in `hand`.
+        let has_slot = unsafe { guest.packet::<T>() }.is_some();
+        guest.seat().set_status(if has_slot { Status::Promised } else { Status::Done });
+        self.rights += 1;
+        self.permits += 1;
+        wakes.add(claimed.wake);
+        Offer::Granted
+    }
+
+    /// Uses a permit.
+    pub(crate) fn fill_permit(&mut self, msg: T, wakes: &mut Wakes) -> Result<(), T> {
+        self.permits -= 1;
+        if self.closed {
+            return Err(msg);
+        }
+        if let Some(claimed) = self.promised.claim_next() {
+            self.rights -= 1;
+            // SAFETY: as in `hand`; only receivers with packets stand in `promised`.
+            unsafe {
+                let guest = Guest::new(claimed.payload);
+                guest.packet::<T>().expect("has a packet").put(msg);
+                guest.seat().set_status(Status::Done);
+            }
+            wakes.add(claimed.wake);
+        } else if self.cap == 0 && self.rights > self.ring.len() {
+            // Promised to a receiver that has not come for it yet.
+            self.ring.push_back(msg);
+        } else {
+            self.deliver(msg, wakes);
+        }
+        Ok(())
+    }
+
+    /// Gives a permit up.
+    pub(crate) fn drop_permit(&mut self, wakes: &mut Wakes) {
+        self.permits -= 1;
+        if self.cap > 0 {
+            self.refill(wakes);
+        } else if self.rights > self.ring.len() + self.permits {
+            self.break_promise(Status::Retry, wakes);
+        }
+    }
+
+    /// Tells one receiver that what it was promised will not come, if one waits for it by now.
+    fn break_promise(&mut self, status: Status, wakes: &mut Wakes) -> bool {
+        let Some(claimed) = self.promised.claim_next() else { return false };
+        self.rights -= 1;
+        // SAFETY: as in `hand`.
+        unsafe { Guest::new(claimed.payload) }.seat().set_status(status);
+        wakes.add(claimed.wake);
+        true
+    }
+
+    // Receiving.
+
+    /// Receives a message that is in the ring, if there is one.
+    #[inline]
+    pub(crate) fn recv_stored(&mut self, wakes: &mut Wakes) -> Option<T> {
+        if self.available() == 0 {
+            return None;
+        }
+        let msg = self.ring.pop_front();
+        self.refill(wakes);
+        msg
+    }
+
+    /// Receives, if it can be done without waiting, but for a message that has been promised.
+    #[inline]
+    pub(crate) fn recv(&mut self, wakes: &mut Wakes) -> Taken<T> {
+        if let Some(msg) = self.recv_stored(wakes) {
+            return Taken::Message(msg);
+        }
+        if self.cap == 0 {
+            if self.take_surplus() {
+                return Taken::Promised;
+            }
+            if let Some(claimed) = self.senders.claim_next() {
+                if let Some(msg) = Self::admit(claimed, wakes) {
+                    return Taken::Message(msg);
+                }
+                self.permits += 1;
+                self.rights += 1;
+                return Taken::Promised;
+            }
+        }
+        Taken::Nothing(if self.closed { TryRecvError::Disconnected } else { TryRecvError::Empty })
+    }
+
+    /// With capacity 0: takes a right to what no receiver was promised, if there is such a thing.
+    #[inline]
+    fn take_surplus(&mut self) -> bool {
+        let taken = self.has_surplus() && !self.closed;
+        self.rights += usize::from(taken);
+        taken
+    }
+
+    /// Serves a waiting sender that has been claimed: takes its message, or answers `None`, and the caller gives it a
+    /// permit.
+    #[inline]
+    fn admit(claimed: Claimed, wakes: &mut Wakes) -> Option<T> {
+        // SAFETY: as in `hand`. A waiting sender's slot holds its message, and the status says that it is taken.
+        let msg = unsafe {
+            let guest = Guest::new(claimed.payload);
+            guest.seat().set_status(Status::Done);
+            guest.packet::<T>().map(|packet| packet.take())
+        };
+        wakes.add(claimed.wake);
+        msg
+    }
+
+    /// Fills places that became free with the messages of waiting senders, or gives them permits.
+    #[inline]
+    fn refill(&mut self, wakes: &mut Wakes) {
+        while !self.senders.is_empty() && self.has_room() {
+            let Some(claimed) = self.senders.claim_next() else { break };
+            match Self::admit(claimed, wakes) {
+                Some(msg) => self.deliver(msg, wakes),
+                None => self.permits += 1,
+            }
+        }
+        if !self.send_watchers.is_empty() && self.has_room() {
+            self.tell_send_watchers(wakes);
+        }
+    }
+
+    /// Asks for a right.
+    pub(crate) fn want_right(&mut self, me: Option<NonNull<Party>>, wakes: &mut Wakes) -> Offer {
+        if self.available() > 0 {
+            self.rights += 1;
+            self.refill(wakes);
+            return Offer::Granted;
+        }
+        if self.cap == 0 {
+            if self.take_surplus() {
+                return Offer::Granted;
+            }
+            if let Some(claimed) = claim(&mut self.senders, me) {
+                self.rights += 1;
+                match Self::admit(claimed, wakes) {
+                    Some(msg) => self.ring.push_back(msg),
+                    None => self.permits += 1,
+                }
+                return Offer::Granted;
+            }
+        }
+        if self.closed { Offer::Closed } else { Offer::Nothing }
+    }
+
+    /// Uses a right, if what it is for has come.
+    pub(crate) fn redeem(&mut self) -> Redeemed<T> {
+        if let Some(msg) = self.ring.pop_front() {
+            self.rights -= 1;
+            return Redeemed::Message(msg);
+        }
+        if self.closed {
+            self.rights -= 1;
+            return Redeemed::Closed;
+        }
+        if self.rights > self.permits {
+            self.rights -= 1;
+            return Redeemed::Retry;
+        }
+        Redeemed::NotYet
+    }
+
+    /// Gives a right up.
+    pub(crate) fn drop_right(&mut self, wakes: &mut Wakes) {
+        self.rights -= 1;
+        while self.available() > 0 {
+            let Some(claimed) = self.receivers.claim_next() else {
+                self.tell_recv_watchers(wakes);
+                break;
+            };
+            let msg = self.ring.pop_front().expect("one is available");
+            // Its place in the order is the first; a selected receiver fetches the first that is there.
+            // SAFETY: as in `hand`.
+            unsafe {
+                let guest = Guest::new(claimed.payload);
+                match guest.packet::<T>() {
+                    Some(packet) => packet.put(msg),
+                    None => {
+                        self.ring.push_front(msg);
+                        self.rights += 1;
+                    }
+                }
+                guest.seat().set_status(Status::Done);
+            }
+            wakes.add(claimed.wake);
+        }
+    }
+
+    // The end, and the watchers.
+
+    /// Ends the channel: who waits is told, what is in the ring stays.
+    pub(crate) fn close(&mut self, wakes: &mut Wakes) {
+        if self.closed {
+            return;
+        }
+        self.closed = true;
+        for queue in [&mut self.senders, &mut self.receivers] {
+            while let Some(claimed) = queue.claim_next() {
+                // SAFETY: as in `hand`.
+                unsafe { Guest::new(claimed.payload) }.seat().set_status(Status::Closed);
+                wakes.add(claimed.wake);
+            }
+        }
+        while self.break_promise(Status::Closed, wakes) {}
+        self.tell_recv_watchers(wakes);
+        self.tell_send_watchers(wakes);
+    }
+
+    fn tell(queue: &mut WaitQueue, wakes: &mut Wakes) {
+        while let Some(claimed) = queue.claim_next() {
+            // SAFETY: as in `hand`.
+            unsafe { Guest::new(claimed.payload) }.seat().set_status(Status::Done);
+            wakes.add(claimed.wake);
+        }
+    }
+
+    #[inline]
+    fn tell_recv_watchers(&mut self, wakes: &mut Wakes) {
+        if self.watched {
+            Self::tell(&mut self.recv_watchers, wakes);
+            self.watched = !self.send_watchers.is_empty();
+        }
+    }
+
+    #[inline]
+    fn tell_send_watchers(&mut self, wakes: &mut Wakes) {
+        if self.watched {
+            Self::tell(&mut self.send_watchers, wakes);
+            self.watched = !self.recv_watchers.is_empty();
+        }
+    }
+
+    /// Lets a sender wait.
+    ///
+    /// # Safety
+    ///
+    /// As of [`WaitQueue::push`], and the node's payload is a seat or a packet of this channel.
+    pub(crate) unsafe fn push_sender(&mut self, node: NonNull<Node>, wakes: &mut Wakes) {
+        // SAFETY: by the contract.
+        unsafe { self.senders.push(node) };
+        if self.cap == 0 {
+            self.tell_recv_watchers(wakes);
+        }
+    }
+
+    /// Lets a receiver wait.
+    ///
+    /// # Safety
+    ///
+    /// As of `push_sender`.
+    pub(crate) unsafe fn push_receiver(&mut self, node: NonNull<Node>, wakes: &mut Wakes) {
+        // SAFETY: by the contract.
+        unsafe { self.receivers.push(node) };
+        if self.cap == 0 {
+            self.tell_send_watchers(wakes);
+        }
+    }
+
+    /// Lets a select wait until a receive (or else a send) may be ready.
+    ///
+    /// # Safety
+    ///
+    /// As of `push_sender`.
+    pub(crate) unsafe fn push_watcher(&mut self, node: NonNull<Node>, recv: bool) {
+        let queue = if recv { &mut self.recv_watchers } else { &mut self.send_watchers };
+        // SAFETY: by the contract.
+        unsafe { queue.push(node) };
+        self.watched = true;
+    }
+
+    /// Takes a watcher out.
+    ///
+    /// # Safety
+    ///
+    /// As of [`WaitQueue::remove`].
+    pub(crate) unsafe fn remove_watcher(&mut self, node: NonNull<Node>, recv: bool) {
+        let queue = if recv { &mut self.recv_watchers } else { &mut self.send_watchers };
+        // SAFETY: by the contract.
+        unsafe { queue.remove(node) };
+        self.watched = !self.recv_watchers.is_empty() || !self.send_watchers.is_empty();
+    }
+}
