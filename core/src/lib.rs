@@ -4,8 +4,8 @@
 
 #[doc(hidden)]
 pub mod facade;
+pub mod sync;
+pub mod thread;
+pub mod time;
 #[doc(hidden)]
 pub mod wait;
-pub mod thread;
-pub mod sync;
-pub mod time;
