@@ -174,6 +174,16 @@ impl WaitQueue {
         None
     }
 
+    /// Takes out the node at the front, and claims its party. `None` if the queue is empty or its wait has ended otherwise.
+    pub fn claim_front(&mut self) -> Option<Claimed> {
+        let node = self.head?;
+        // SAFETY: a linked node is valid, and the lock is held.
+        unsafe {
+            self.remove(node);
+            claim(node)
+        }
+    }
+
     /// As [`claim_next`](Self::claim_next), passing over the nodes of `me`, which stay: a select does not meet itself.
     pub fn claim_next_but(&mut self, me: NonNull<Party>) -> Option<Claimed> {
         let mut next = self.head;
