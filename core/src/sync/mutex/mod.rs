@@ -6,6 +6,7 @@ use core::cell::UnsafeCell;
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
+use core::panic::Location;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
 
@@ -117,7 +118,7 @@ impl<T: ?Sized> Mutex<T> {
     #[track_caller]
     #[inline]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
-        self.raw.lock();
+        self.raw.lock(Location::caller());
         // SAFETY: taken in the line above.
         self.poison.check(unsafe { self.guard() })
     }
@@ -186,6 +187,20 @@ impl<T: ?Sized> Mutex<T> {
         self.poison.check(self.value.get_mut())
     }
 
+    pub(in crate::sync) fn raw(&self) -> &RawMutex {
+        &self.raw
+    }
+
+    /// The guard of the lock, or the error with it.
+    ///
+    /// # Safety
+    ///
+    /// The caller has just taken the lock, and makes one guard of it.
+    pub(in crate::sync) unsafe fn relocked(&self) -> LockResult<MutexGuard<'_, T>> {
+        // SAFETY: by the contract.
+        self.poison.check(unsafe { self.guard() })
+    }
+
     /// # Safety
     ///
     /// The caller has just taken the lock, and makes one guard of it.
@@ -196,11 +211,10 @@ impl<T: ?Sized> Mutex<T> {
 }
 
 impl<'a, T: ?Sized> MutexGuard<'a, T> {
-    /// Gives the lock back as a wait begins that is to take it again: nothing is poisoned. Answers the lock.
-    pub(in crate::sync) fn suspend(self) -> &'a Mutex<T> {
+    /// For a wait that gives the lock back and takes it again: the lock, which is still held, without its guard.
+    pub(in crate::sync) fn into_lock(self) -> &'a Mutex<T> {
         let lock = self.lock;
         core::mem::forget(self);
-        lock.raw.unlock();
         lock
     }
 }

@@ -22,6 +22,7 @@
 //!   or loses four times and is handed it, or leaves. It comes back to the front, so none overtakes it in the queue.
 
 use core::cell::Cell;
+use core::panic::Location;
 use core::ptr::NonNull;
 
 use crate::facade::{AtomicU32, Lock, MODEL, Ordering, maybe_const};
@@ -76,16 +77,15 @@ impl RawMutex {
         }
     }
 
-    /// Takes the lock.
-    #[track_caller]
+    /// Takes the lock. `location` is the line of the program that wants it.
     #[inline]
-    pub(in crate::sync) fn lock(&self) {
+    pub(in crate::sync) fn lock(&self, location: &'static Location<'static>) {
         // Acquire: pairs with the Release in `unlock`. One bit is asked for, which is one instruction on x86; the load
         // after it sees at least what stood there as we took the bit.
         if self.state.fetch_or(LOCKED, Ordering::Acquire) & LOCKED != 0 {
-            self.lock_contended();
+            self.lock_contended(location);
         } else if self.state.load(Ordering::Relaxed) & (HANDOFF | TICK) != 0 {
-            self.lock_not_yet();
+            self.lock_not_yet(location);
         }
     }
 
@@ -116,8 +116,7 @@ impl RawMutex {
     /// The lock is taken, but it was another's turn, or others have to run first.
     #[cold]
     #[inline(never)]
-    #[track_caller]
-    fn lock_not_yet(&self) {
+    fn lock_not_yet(&self, location: &'static Location<'static>) {
         // Relaxed: the bits decide nothing here that is not looked at again with the queue locked.
         let seen = self.state.load(Ordering::Relaxed);
         if seen & TICK != 0 {
@@ -128,15 +127,14 @@ impl RawMutex {
             spend(1);
         }
         if !self.try_lock() {
-            self.lock_contended();
+            self.lock_contended(location);
         }
     }
 
     #[cold]
     #[inline(never)]
-    #[track_caller]
-    fn lock_contended(&self) {
-        let reason = Reason::new(Kind::Lock, self);
+    fn lock_contended(&self, location: &'static Location<'static>) {
+        let reason = Reason { kind: Kind::Lock, resource: core::ptr::from_ref(self).addr(), location };
         if self.spin(WAKE) {
             return;
         }
@@ -168,7 +166,6 @@ impl RawMutex {
 
     /// Queues and parks. Answers true with the lock taken; false when woken to try again, and then the caller is the one
     /// on its way. `losses` is how often that was.
-    #[track_caller]
     fn wait_turn(&self, reason: Reason, losses: u32) -> bool {
         let handed = Cell::new(false);
         let wait = Wait::new();
