@@ -6,6 +6,14 @@ pub use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Atomic
 use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
+/// A `const fn`, but in a model, whose atomics cannot be made in a constant.
+macro_rules! maybe_const {
+    ($(#[$attribute:meta])* $visibility:vis const fn $($rest:tt)*) => {
+        $(#[$attribute])* $visibility fn $($rest)*
+    };
+}
+pub(crate) use maybe_const;
+
 /// As in the production build, of loom's mutex and condition variable.
 #[derive(Debug)]
 pub struct Parker(Unparker);

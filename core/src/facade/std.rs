@@ -5,6 +5,12 @@ pub use core::sync::atomic::{
 };
 pub use std::sync::Arc;
 
+/// A `const fn`, but in a model, whose atomics cannot be made in a constant.
+macro_rules! maybe_const {
+    ($($function:tt)*) => { $($function)* };
+}
+pub(crate) use maybe_const;
+
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 use core::time::Duration;

@@ -179,10 +179,8 @@ impl Party {
         // fences and then looks at `cancelled` (`begin_suspend`), sees our flag. One of the two ends the wait.
         this.cancelled.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        let won = this
-            .claim
-            .compare_exchange(WAITING, CANCELLED, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok();
+        let won =
+            this.claim.compare_exchange(WAITING, CANCELLED, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         // SAFETY: the party is claimed by us, just now.
         won.then(|| unsafe { Wake::owed(party) })
     }

@@ -106,6 +106,33 @@ impl WaitQueue {
         self.tail = Some(node);
     }
 
+    /// Puts a node at the front: its party has been here before, and keeps its turn.
+    ///
+    /// # Safety
+    ///
+    /// As of [`push`](Self::push).
+    pub unsafe fn push_front(&mut self, node: NonNull<Node>) {
+        // SAFETY: as in `push`.
+        unsafe {
+            let n = node.as_ref();
+            debug_assert!(!n.linked.get(), "a node stands in one queue at a time");
+            n.prev.set(None);
+            n.next.set(self.head);
+            n.linked.set(true);
+            match self.head {
+                Some(head) => head.as_ref().prev.set(Some(node)),
+                None => self.tail = Some(node),
+            }
+        }
+        self.head = Some(node);
+    }
+
+    /// The payload of the node at the front. Valid as long as the lock is held; the party may have missed its wait.
+    pub fn front_payload(&self) -> Option<*mut ()> {
+        // SAFETY: a linked node is valid.
+        self.head.map(|node| unsafe { node.as_ref() }.payload)
+    }
+
     /// Takes a node out if it is still in, and answers whether it was.
     ///
     /// # Safety
@@ -145,6 +172,16 @@ impl WaitQueue {
             }
         }
         None
+    }
+
+    /// Takes out the node at the front, and claims its party. `None` if the queue is empty or its wait has ended otherwise.
+    pub fn claim_front(&mut self) -> Option<Claimed> {
+        let node = self.head?;
+        // SAFETY: a linked node is valid, and the lock is held.
+        unsafe {
+            self.remove(node);
+            claim(node)
+        }
     }
 
     /// As [`claim_next`](Self::claim_next), passing over the nodes of `me`, which stay: a select does not meet itself.

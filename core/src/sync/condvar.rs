@@ -1,0 +1,238 @@
+//! Waiting for a condition under a mutex.
+
+use core::fmt;
+use core::panic::Location;
+use core::time::Duration;
+use std::sync::{LockResult, PoisonError};
+use std::time::Instant;
+
+use crate::facade::{AtomicUsize, Ordering, maybe_const};
+use crate::sync::gate::{Gate, Look, deadline_after};
+use crate::sync::mutex::MutexGuard;
+use crate::wait::{Kind, Reason, shield};
+
+/// A condition variable: waits, with a mutex given back, until another says that something has changed. As
+/// [`std::sync::Condvar`].
+///
+/// Those who wait are notified in the order in which they came. A wait may also end without a notification, as in std, so
+/// the condition is to be looked at again; [`wait_while`](Condvar::wait_while) does.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_core::sync::{Arc, Condvar, Mutex};
+///
+/// let shared = Arc::new((Mutex::new(false), Condvar::new()));
+/// let setter = {
+///     let shared = shared.clone();
+///     std::thread::spawn(move || {
+///         *shared.0.lock().unwrap() = true;
+///         shared.1.notify_one();
+///     })
+/// };
+/// let (ready, changed) = &*shared;
+/// let guard = changed.wait_while(ready.lock().unwrap(), |ready| !*ready).unwrap();
+/// assert!(*guard);
+/// # drop(guard);
+/// # setter.join().unwrap();
+/// ```
+pub struct Condvar {
+    gate: Gate<()>,
+    /// How many are in a `wait`: at zero, a notification is one load.
+    waiting: AtomicUsize,
+}
+
+/// Whether a wait with a time-out ended because the time was over. As [`std::sync::WaitTimeoutResult`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WaitTimeoutResult(bool);
+
+impl WaitTimeoutResult {
+    /// Whether the time was over.
+    pub fn timed_out(&self) -> bool {
+        self.0
+    }
+}
+
+impl Condvar {
+    maybe_const! {
+        /// A condition variable that nobody waits for.
+        pub const fn new() -> Condvar {
+            Condvar { gate: Gate::new(()), waiting: AtomicUsize::new(0) }
+        }
+    }
+
+    /// Gives the lock back, waits for a notification, and takes the lock again. A notification that comes after the lock
+    /// was given back is not missed.
+    ///
+    /// # Parks
+    ///
+    /// Until notified, and then until the lock is free. Cancelled or timed out before it is notified, it unwinds *without*
+    /// the lock: the guard was given away, so nobody can tell, and nothing is poisoned. Once notified, it takes the lock
+    /// and returns, and a cancel takes effect at the next wait: no notification is lost.
+    ///
+    /// # Errors
+    ///
+    /// If a holder has unwound meanwhile. The lock is taken nevertheless, and the guard comes in the error.
+    #[track_caller]
+    pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> LockResult<MutexGuard<'a, T>> {
+        let (guard, _) = self.wait_until(guard, None, Location::caller());
+        guard
+    }
+
+    /// [Waits](Self::wait) as long as `condition` holds.
+    ///
+    /// # Parks
+    ///
+    /// As [`wait`](Self::wait).
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait), as soon as it finds out.
+    ///
+    /// # Panics
+    ///
+    /// If `condition` does; that poisons the lock.
+    #[track_caller]
+    pub fn wait_while<'a, T>(
+        &self,
+        mut guard: MutexGuard<'a, T>,
+        mut condition: impl FnMut(&mut T) -> bool,
+    ) -> LockResult<MutexGuard<'a, T>> {
+        while condition(&mut *guard) {
+            guard = self.wait(guard)?;
+        }
+        Ok(guard)
+    }
+
+    /// [Waits](Self::wait), for `timeout` at most.
+    ///
+    /// # Parks
+    ///
+    /// As [`wait`](Self::wait). The time is over, it takes the lock, for which it may wait longer.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_core::sync::{Condvar, Mutex};
+    ///
+    /// let (lock, never) = (Mutex::new(1), Condvar::new());
+    /// let (guard, result) = never.wait_timeout(lock.lock().unwrap(), Duration::from_millis(1)).unwrap();
+    /// assert!(result.timed_out() && *guard == 1);
+    /// ```
+    #[track_caller]
+    pub fn wait_timeout<'a, T>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        timeout: Duration,
+    ) -> LockResult<(MutexGuard<'a, T>, WaitTimeoutResult)> {
+        with(self.wait_until(guard, deadline_after(timeout), Location::caller()))
+    }
+
+    /// [Waits](Self::wait) as long as `condition` holds, for `timeout` at most. The result says that the time was over only
+    /// if the condition still held.
+    ///
+    /// # Parks
+    ///
+    /// As [`wait_timeout`](Self::wait_timeout).
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait), as soon as it finds out.
+    ///
+    /// # Panics
+    ///
+    /// If `condition` does; that poisons the lock.
+    #[track_caller]
+    pub fn wait_timeout_while<'a, T>(
+        &self,
+        mut guard: MutexGuard<'a, T>,
+        timeout: Duration,
+        mut condition: impl FnMut(&mut T) -> bool,
+    ) -> LockResult<(MutexGuard<'a, T>, WaitTimeoutResult)> {
+        let deadline = deadline_after(timeout);
+        let mut over = false;
+        while condition(&mut *guard) {
+            if over {
+                return Ok((guard, WaitTimeoutResult(true)));
+            }
+            let result;
+            (guard, result) = with(self.wait_until(guard, deadline, Location::caller()))?;
+            over = result.timed_out();
+        }
+        Ok((guard, WaitTimeoutResult(false)))
+    }
+
+    /// Notifies the one who has waited longest. Without anybody waiting, nothing happens, and nothing is remembered.
+    #[inline]
+    pub fn notify_one(&self) {
+        // Relaxed: who must find a waiter has taken the mutex after the waiter gave it back, and so sees its count.
+        if self.waiting.load(Ordering::Relaxed) != 0 {
+            self.gate.open_for_one();
+        }
+    }
+
+    /// Notifies all who wait now.
+    #[inline]
+    pub fn notify_all(&self) {
+        // Relaxed: as in `notify_one`.
+        if self.waiting.load(Ordering::Relaxed) != 0 {
+            self.gate.open(|()| {});
+        }
+    }
+
+    fn wait_until<'a, T>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        deadline: Option<Instant>,
+        location: &'static Location<'static>,
+    ) -> (LockResult<MutexGuard<'a, T>>, WaitTimeoutResult) {
+        let lock = guard.into_lock();
+        let reason = Reason { kind: Kind::Condvar, resource: core::ptr::from_ref(self).addr(), location };
+        // Relaxed: as in `notify_one`; the mutex is given back below.
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let count = Count(&self.waiting);
+        let waited = self.gate.wait(reason, deadline, |()| Look::Park, || lock.raw().unlock(), |()| {});
+        drop(count);
+        match waited {
+            // Shielded: a notification that has been taken has to be acted upon.
+            Ok(()) => shield(|| lock.raw().lock(location)),
+            Err(_) => lock.raw().lock(location),
+        }
+        // SAFETY: given back as the wait began, and taken again just now; the first guard is gone.
+        (unsafe { lock.relocked() }, WaitTimeoutResult(waited.is_err()))
+    }
+}
+
+/// One who waits, counted.
+struct Count<'a>(&'a AtomicUsize);
+
+impl Drop for Count<'_> {
+    fn drop(&mut self) {
+        // Relaxed: counting too many for a while costs a notifier a look, no more.
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn with<G, R>((guard, result): (LockResult<G>, R)) -> LockResult<(G, R)> {
+    match guard {
+        Ok(guard) => Ok((guard, result)),
+        Err(error) => Err(PoisonError::new((error.into_inner(), result))),
+    }
+}
+
+impl Default for Condvar {
+    fn default() -> Condvar {
+        Condvar::new()
+    }
+}
+
+impl fmt::Debug for Condvar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Condvar").finish_non_exhaustive()
+    }
+}

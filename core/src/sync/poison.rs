@@ -1,0 +1,58 @@
+//! Poisoning: the flag of a lock whose holder unwound.
+
+use std::sync::{LockResult, PoisonError};
+use std::thread::panicking;
+
+use crate::facade::{AtomicBool, Ordering, maybe_const};
+
+/// Whether a holder has unwound while it could change the value.
+#[derive(Debug)]
+pub(super) struct Poison(AtomicBool);
+
+/// What a guard remembers: whether its holder was unwinding already when it took the lock. Such a holder (a destructor)
+/// that gives the lock back as it should poisons nothing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Before {
+    panicking: bool,
+}
+
+impl Poison {
+    maybe_const! {
+        /// Not poisoned.
+        pub(super) const fn new() -> Poison {
+            Poison(AtomicBool::new(false))
+        }
+    }
+
+    /// Called with the lock just taken.
+    #[inline]
+    pub(super) fn enter(&self) -> Before {
+        Before { panicking: panicking() }
+    }
+
+    /// Called with the lock about to be given back.
+    #[inline]
+    pub(super) fn leave(&self, before: Before) {
+        if !before.panicking && panicking() {
+            // Relaxed: the lock's own Release comes after.
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
+    pub(super) fn get(&self) -> bool {
+        // Relaxed: a holder of the lock has synchronised with the last one; to others it is a hint.
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn clear(&self) {
+        // Relaxed: as in `get`.
+        self.0.store(false, Ordering::Relaxed);
+    }
+
+    /// The `guard` of a lock that is held, as an error if it is poisoned.
+    #[inline]
+    pub(super) fn check<G>(&self, guard: G) -> LockResult<G> {
+        if self.get() { Err(PoisonError::new(guard)) } else { Ok(guard) }
+    }
+}

@@ -1,0 +1,271 @@
+//! Permits.
+
+use core::fmt;
+use core::ptr::NonNull;
+use core::time::Duration;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::time::Instant;
+
+use crate::facade::{Lock, maybe_const};
+use crate::sync::chain::{Chain, Slot};
+use crate::sync::gate::deadline_after;
+use crate::wait::{Claimed, Kind, Node, Reason, TimedOut, Wait, WaitQueue, spend};
+
+/// A number of permits, which are taken and given back.
+///
+/// # Fairness
+///
+/// Strictly first come, first served: nobody overtakes one who waits, be it for fewer permits. So who waits for many
+/// gets them, and holds up those behind it meanwhile.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_core::sync::Semaphore;
+///
+/// static AT_ONCE: Semaphore = Semaphore::new(2);
+///
+/// let workers: Vec<_> = (0..4)
+///     .map(|_| {
+///         std::thread::spawn(|| {
+///             let _permit = AT_ONCE.acquire();
+///             // … two at most are here …
+///         })
+///     })
+///     .collect();
+/// for worker in workers {
+///     worker.join().unwrap();
+/// }
+/// assert_eq!(AT_ONCE.available_permits(), 2);
+/// ```
+pub struct Semaphore {
+    inside: Lock<Inside>,
+}
+
+#[derive(Debug)]
+struct Inside {
+    permits: usize,
+    /// The payload of each is its `Request`. While anybody stands here, the first wants more than `permits`.
+    queue: WaitQueue,
+}
+
+// No user's code runs while the inside is changed, so an unwind never leaves it half changed.
+impl UnwindSafe for Semaphore {}
+impl RefUnwindSafe for Semaphore {}
+
+/// What a waiter wants, on its stack. Under the lock before it is claimed, the claimer's after.
+#[repr(C)]
+struct Request {
+    slot: Slot,
+    wanted: usize,
+}
+
+impl Semaphore {
+    maybe_const! {
+        /// A semaphore with so many permits.
+        pub const fn new(permits: usize) -> Semaphore {
+            Semaphore { inside: Lock::new(Inside { permits, queue: WaitQueue::new() }) }
+        }
+    }
+
+    /// Takes a permit, which is given back when the answer is dropped.
+    ///
+    /// # Parks
+    ///
+    /// Until there is one, and everybody who came before has been served. Cancelled or timed out, it unwinds, and has
+    /// taken nothing.
+    #[track_caller]
+    pub fn acquire(&self) -> Permit<'_> {
+        self.acquire_many(1)
+    }
+
+    /// Takes `n` permits at once.
+    ///
+    /// # Parks
+    ///
+    /// As [`acquire`](Self::acquire): for ever if there are never as many.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let semaphore = kahn_core::sync::Semaphore::new(5);
+    /// let three = semaphore.acquire_many(3);
+    /// assert!(semaphore.try_acquire_many(3).is_none());
+    /// drop(three);
+    /// assert!(semaphore.try_acquire_many(3).is_some());
+    /// ```
+    #[track_caller]
+    pub fn acquire_many(&self, n: usize) -> Permit<'_> {
+        match self.acquire_until(n, None, Reason::new(Kind::Semaphore, self)) {
+            Ok(permit) => permit,
+            Err(TimedOut) => unreachable!("there is no deadline"),
+        }
+    }
+
+    /// Takes a permit if one comes within `timeout`.
+    ///
+    /// # Parks
+    ///
+    /// As [`acquire`](Self::acquire), for `timeout` at most; after it, answers `None`, and has taken nothing.
+    #[track_caller]
+    pub fn acquire_timeout(&self, timeout: Duration) -> Option<Permit<'_>> {
+        self.acquire_many_timeout(1, timeout)
+    }
+
+    /// Takes `n` permits at once if they come within `timeout`.
+    ///
+    /// # Parks
+    ///
+    /// As [`acquire_timeout`](Self::acquire_timeout).
+    #[track_caller]
+    pub fn acquire_many_timeout(&self, n: usize, timeout: Duration) -> Option<Permit<'_>> {
+        let reason = Reason::new(Kind::Semaphore, self);
+        self.try_acquire_many(n).or_else(|| self.acquire_until(n, deadline_after(timeout), reason).ok())
+    }
+
+    /// Takes a permit if there is one and nobody waits. Never parks.
+    pub fn try_acquire(&self) -> Option<Permit<'_>> {
+        self.try_acquire_many(1)
+    }
+
+    /// Takes `n` permits at once if they are there and nobody waits. Never parks.
+    pub fn try_acquire_many(&self, n: usize) -> Option<Permit<'_>> {
+        spend(1);
+        let taken = self.inside.lock().take(n);
+        // Not before it is known: a permit that is dropped gives back.
+        taken.then(|| Permit { semaphore: self, permits: n })
+    }
+
+    /// Adds permits, for good.
+    ///
+    /// # Panics
+    ///
+    /// If there are more than `usize::MAX` then.
+    pub fn add_permits(&self, n: usize) {
+        let mut inside = self.inside.lock();
+        let Some(permits) = inside.permits.checked_add(n) else {
+            drop(inside);
+            panic!("a semaphore has at most usize::MAX permits");
+        };
+        inside.permits = permits;
+        let served = inside.serve();
+        drop(inside);
+        drop(served);
+    }
+
+    /// How many permits are there to be taken, at this moment.
+    pub fn available_permits(&self) -> usize {
+        self.inside.lock().permits
+    }
+
+    fn acquire_until(
+        &self,
+        n: usize,
+        deadline: Option<Instant>,
+        reason: Reason,
+    ) -> Result<Permit<'_>, TimedOut> {
+        let permit = || Ok(Permit { semaphore: self, permits: n });
+        spend(1);
+        if self.inside.lock().take(n) {
+            return permit();
+        }
+        let request = Request { slot: Slot::new(), wanted: n };
+        let wait = Wait::new();
+        let node = Node::new(wait.party(), 0, (&raw const request).cast_mut().cast());
+        let place = NonNull::from(&node);
+        {
+            let mut inside = self.inside.lock();
+            if inside.take(n) {
+                drop(inside);
+                return permit();
+            }
+            // SAFETY: the node is new, its party prepared by `Wait::new`, and it is taken out before this function
+            // returns: by its claimer, or below.
+            unsafe { inside.queue.push(place) };
+        }
+        match wait.park(reason, deadline) {
+            Ok(_) => permit(),
+            Err(missed) => {
+                let mut inside = self.inside.lock();
+                // SAFETY: the node stands in this queue or in none.
+                unsafe { inside.queue.remove(place) };
+                // We may have held up others, who want less.
+                let served = inside.serve();
+                drop(inside);
+                drop(served);
+                drop(wait);
+                Err(missed.raise())
+            }
+        }
+    }
+}
+
+impl Inside {
+    /// Takes `n` permits if they are there and nobody waits.
+    fn take(&mut self, n: usize) -> bool {
+        let free = self.queue.is_empty() && self.permits >= n;
+        if free {
+            self.permits -= n;
+        }
+        free
+    }
+
+    /// Serves those who wait, in order, as far as the permits go.
+    fn serve(&mut self) -> Chain {
+        let mut served = Chain::new();
+        while let Some(first) = self.queue.front_payload() {
+            // SAFETY: the payloads of this queue are the waiters' requests, and they stand as long as the lock is held.
+            if unsafe { (*first.cast::<Request>()).wanted } > self.permits {
+                break;
+            }
+            // It may have missed its wait, and then the next is the first.
+            let Some(Claimed { payload, wake }) = self.queue.claim_front() else { continue };
+            let request = NonNull::new(payload.cast::<Request>()).expect("the address of a local");
+            // SAFETY: claimed in the line above and not yet woken, so its stack is ours; the slot is the first field.
+            unsafe {
+                self.permits -= request.as_ref().wanted;
+                served.push(request.cast::<Slot>(), wake);
+            }
+        }
+        served
+    }
+}
+
+/// Permits that have been taken. Dropping it gives them back. It may go to another thread.
+#[must_use = "dropped at once, it gives its permits back at once"]
+pub struct Permit<'a> {
+    semaphore: &'a Semaphore,
+    permits: usize,
+}
+
+impl Permit<'_> {
+    /// How many permits it is.
+    pub fn permits(&self) -> usize {
+        self.permits
+    }
+
+    /// Never gives the permits back.
+    pub fn forget(self) {
+        core::mem::forget(self);
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        self.semaphore.add_permits(self.permits);
+    }
+}
+
+impl fmt::Debug for Permit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit").field("permits", &self.permits).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Semaphore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Semaphore")
+            .field("available_permits", &self.available_permits())
+            .finish_non_exhaustive()
+    }
+}

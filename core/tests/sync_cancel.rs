@@ -1,0 +1,283 @@
+//! Cancelled while they wait: every lock is left as if the waiter had never come.
+#![cfg(not(kahn_loom))]
+
+mod sync_support;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+
+use kahn_core::sync::{Arc, Barrier, Condvar, Mutex, Once, OnceLock, RwLock, Semaphore, WaitGroup};
+use kahn_core::wait::{Me, Party, is_quiet_unwind};
+use sync_support::{Mode, Random, eventually, settle, size};
+
+/// Threads that another may cancel. They stand still at the end until nobody refers to their party any more.
+struct Victim {
+    party: Arc<AtomicUsize>,
+    let_go: Arc<AtomicBool>,
+    thread: sync_support::Handle<bool>,
+}
+
+impl Victim {
+    /// Runs `f`, which answers by returning, or is cancelled.
+    fn run(f: impl FnOnce() + Send + 'static) -> Victim {
+        let party = Arc::new(AtomicUsize::new(0));
+        let let_go = Arc::new(AtomicBool::new(false));
+        let (address, go) = (party.clone(), let_go.clone());
+        let thread = Mode::Os.spawn(move || {
+            let me = Me::current();
+            address.store(me.party().as_ptr().expose_provenance(), SeqCst);
+            let outcome = catch_unwind(AssertUnwindSafe(f));
+            while !go.load(SeqCst) {
+                std::thread::yield_now();
+            }
+            match outcome {
+                Ok(()) => false,
+                Err(payload) => {
+                    assert!(is_quiet_unwind(&*payload), "panicked instead of being cancelled");
+                    true
+                }
+            }
+        });
+        eventually(|| party.load(SeqCst) != 0);
+        Victim { party, let_go, thread }
+    }
+
+    /// Cancels it, and answers whether that ended it.
+    fn cancel(self) -> bool {
+        let party = std::ptr::with_exposed_provenance_mut::<Party>(self.party.load(SeqCst));
+        let party = std::ptr::NonNull::new(party).unwrap();
+        // SAFETY: the thread stays alive, and with it its party, until it is let go below.
+        drop(unsafe { Party::cancel(party) });
+        self.let_go.store(true, SeqCst);
+        self.thread.join().unwrap()
+    }
+}
+
+#[test]
+fn a_cancelled_lock_takes_nothing() {
+    let lock = Arc::new(Mutex::new(0));
+    let guard = lock.lock().unwrap();
+    let victim = {
+        let lock = lock.clone();
+        Victim::run(move || *lock.lock().unwrap() += 1)
+    };
+    settle();
+    assert!(victim.cancel());
+    drop(guard);
+    assert_eq!(*lock.try_lock().unwrap(), 0);
+    assert!(!lock.is_poisoned());
+}
+
+/// Cancels race with hand-overs among others that use the lock in earnest: it stays usable, and every increment counts.
+#[test]
+fn cancels_race_with_hand_overs() {
+    let mut random = Random(1);
+    for _ in 0..size(150, 3) {
+        let lock = Arc::new(Mutex::new(0_usize));
+        let counted = Arc::new(AtomicUsize::new(0));
+        let users: Vec<_> = (0..2)
+            .map(|_| {
+                let (lock, counted) = (lock.clone(), counted.clone());
+                Mode::Os.spawn(move || {
+                    for _ in 0..20 {
+                        let mut value = lock.lock().unwrap();
+                        std::thread::yield_now();
+                        *value += 1;
+                        counted.fetch_add(1, SeqCst);
+                    }
+                })
+            })
+            .collect();
+        let victims: Vec<_> = (0..2)
+            .map(|_| {
+                let (lock, counted) = (lock.clone(), counted.clone());
+                Victim::run(move || {
+                    for _ in 0..20 {
+                        let mut value = lock.lock().unwrap();
+                        *value += 1;
+                        counted.fetch_add(1, SeqCst);
+                    }
+                })
+            })
+            .collect();
+        for _ in 0..random.below(200) {
+            std::hint::spin_loop();
+        }
+        for victim in victims {
+            victim.cancel();
+        }
+        users.into_iter().for_each(|user| user.join().unwrap());
+        assert_eq!(*lock.try_lock().unwrap(), counted.load(SeqCst));
+    }
+}
+
+/// The guard was given away, so nothing is poisoned, and nobody's turn is lost.
+#[test]
+fn a_cancelled_condvar_wait_leaves_the_lock_free_and_whole() {
+    let shared = Arc::new((Mutex::new(false), Condvar::new()));
+    let victim = {
+        let shared = shared.clone();
+        Victim::run(move || drop(shared.1.wait_while(shared.0.lock().unwrap(), |ready| !*ready)))
+    };
+    settle();
+    let bystander = {
+        let shared = shared.clone();
+        Mode::Os.spawn(move || drop(shared.1.wait_while(shared.0.lock().unwrap(), |ready| !*ready)))
+    };
+    settle();
+    assert!(victim.cancel());
+    *shared.0.try_lock().expect("free and not poisoned") = true;
+    shared.1.notify_one();
+    bystander.join().unwrap();
+}
+
+#[test]
+fn a_cancelled_writer_lets_the_readers_in_that_it_held_back() {
+    let lock = Arc::new(RwLock::new(()));
+    let reader = lock.read().unwrap();
+    let writer = {
+        let lock = lock.clone();
+        Victim::run(move || drop(lock.write()))
+    };
+    eventually(|| lock.try_read().is_err());
+    let held_back = {
+        let lock = lock.clone();
+        Mode::Os.spawn(move || drop(lock.read()))
+    };
+    settle();
+    assert!(!held_back.is_finished());
+    assert!(writer.cancel());
+    held_back.join().unwrap();
+    drop(reader);
+    assert!(lock.try_write().is_ok());
+}
+
+#[test]
+fn a_cancelled_reader_takes_nothing() {
+    let lock = Arc::new(RwLock::new(()));
+    let writer = lock.write().unwrap();
+    let reader = {
+        let lock = lock.clone();
+        Victim::run(move || drop(lock.read()))
+    };
+    settle();
+    assert!(reader.cancel());
+    drop(writer);
+    assert!(lock.try_write().is_ok());
+}
+
+/// Readers and writers, some cancelled at any moment: at the end the lock is free and clean.
+#[test]
+fn cancels_race_with_turns_of_readers_and_writers() {
+    let mut random = Random(2);
+    for _ in 0..size(150, 3) {
+        let lock = Arc::new(RwLock::new(0_usize));
+        let user = |writes: bool| {
+            let lock = lock.clone();
+            move || {
+                for round in 0..20 {
+                    if writes == (round % 3 > 0) {
+                        *lock.write().unwrap() += 1;
+                    } else {
+                        let _value = lock.read().unwrap();
+                        std::thread::yield_now();
+                    }
+                }
+            }
+        };
+        let users: Vec<_> = [true, false].map(|writes| Mode::Os.spawn(user(writes))).into();
+        let victims: Vec<_> = [true, false].map(|writes| Victim::run(user(writes))).into();
+        for _ in 0..random.below(200) {
+            std::hint::spin_loop();
+        }
+        for victim in victims {
+            victim.cancel();
+        }
+        users.into_iter().for_each(|user| user.join().unwrap());
+        drop(lock.try_write().expect("free and not poisoned"));
+        drop(lock.try_read().expect("nobody is thought to wait"));
+    }
+}
+
+#[test]
+fn a_cancelled_acquire_lets_those_behind_pass() {
+    let semaphore = Arc::new(Semaphore::new(1));
+    let greedy = {
+        let semaphore = semaphore.clone();
+        Victim::run(move || drop(semaphore.acquire_many(2)))
+    };
+    eventually(|| semaphore.try_acquire().is_none());
+    let modest = {
+        let semaphore = semaphore.clone();
+        Mode::Os.spawn(move || drop(semaphore.acquire()))
+    };
+    settle();
+    assert!(greedy.cancel());
+    modest.join().unwrap();
+    assert_eq!(semaphore.available_permits(), 1);
+}
+
+#[test]
+fn a_cancelled_barrier_wait_does_not_count() {
+    let barrier = Arc::new(Barrier::new(2));
+    let victim = {
+        let barrier = barrier.clone();
+        Victim::run(move || _ = barrier.wait())
+    };
+    settle();
+    assert!(victim.cancel());
+    let other = {
+        let barrier = barrier.clone();
+        Mode::Os.spawn(move || barrier.wait().is_leader())
+    };
+    settle();
+    assert!(!other.is_finished(), "the cancelled one was counted");
+    assert!(barrier.wait().is_leader());
+    assert!(!other.join().unwrap());
+}
+
+#[test]
+fn cancelled_waits_for_an_initialiser_and_a_group() {
+    let (once, cell, group) = (Arc::new(Once::new()), Arc::new(OnceLock::<i32>::new()), WaitGroup::new());
+    let victims = [
+        Victim::run({
+            let once = once.clone();
+            move || once.wait()
+        }),
+        Victim::run({
+            let cell = cell.clone();
+            move || _ = cell.wait()
+        }),
+        Victim::run({
+            let member = group.clone();
+            move || member.wait()
+        }),
+    ];
+    settle();
+    for victim in victims {
+        assert!(victim.cancel());
+    }
+    once.call_once(|| {});
+    assert_eq!(cell.set(1), Ok(()));
+    group.wait();
+}
+
+/// An initialiser that is cancelled: the cell stays empty, and who waits takes over.
+#[test]
+fn a_cancelled_initialiser_is_taken_over() {
+    let (cell, never) = (Arc::new(OnceLock::new()), Arc::new(Semaphore::new(0)));
+    let victim = {
+        let (cell, never) = (cell.clone(), never.clone());
+        Victim::run(move || {
+            cell.get_or_init(|| never.acquire().permits());
+        })
+    };
+    settle();
+    let heir = {
+        let cell = cell.clone();
+        Mode::Os.spawn(move || *cell.get_or_init(|| 7))
+    };
+    settle();
+    assert!(victim.cancel());
+    assert_eq!(heir.join().unwrap(), 7);
+}
