@@ -3,18 +3,26 @@
 //! Modules stand lowest first.
 
 #[doc(hidden)]
+#[macro_use]
 pub mod facade;
 #[doc(hidden)]
 pub mod wait;
-mod timer;
-mod fiber;
-mod job;
-mod blocking;
-mod scheduler;
-pub mod runtime;
-pub mod thread;
-pub mod sync;
-pub mod time;
 
-pub use runtime::{Runtime, run};
-pub use thread::{block_on, blocking, scope, sleep, spawn, spawn_local, yield_now};
+production! {
+    mod timer;
+    mod fiber;
+    mod job;
+    mod blocking;
+    mod scheduler;
+    pub mod runtime;
+    pub mod thread;
+}
+
+pub mod sync;
+
+production! {
+    pub mod time;
+
+    pub use runtime::{Runtime, run};
+    pub use thread::{block_on, blocking, scope, sleep, spawn, spawn_local, yield_now};
+}

@@ -14,6 +14,13 @@ macro_rules! maybe_const {
 }
 pub(crate) use maybe_const;
 
+/// Items of the production build, which a model does without: it has no fibers, and its threads are loom's.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! production {
+    ($($item:item)*) => {};
+}
+
 /// As in the production build, of loom's mutex and condition variable.
 #[derive(Debug)]
 pub struct Parker(Unparker);

@@ -16,6 +16,13 @@ use core::ops::{Deref, DerefMut};
 use core::time::Duration;
 use std::time::Instant;
 
+/// Items of the production build: what stands on fibers, and what is built on that.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! production {
+    ($($item:item)*) => { $($item)* };
+}
+
 /// How an OS thread sleeps until another wakes it. A token is kept, so a wake-up that comes first is not lost.
 #[derive(Debug)]
 pub struct Parker(crossbeam_utils::sync::Parker);

@@ -66,10 +66,10 @@ impl Pool {
     pub(crate) fn trim(&mut self) {
         for shelf in &mut self.shelves {
             let surplus = shelf.low.saturating_sub(WARM) / 2;
-            shelf.low = shelf.fibers.len();
             if surplus > 0 {
                 shelf.give_back(surplus);
             }
+            shelf.low = shelf.fibers.len();
         }
     }
 

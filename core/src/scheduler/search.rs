@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::facade::Ordering;
 use crate::job::Job;
 use crate::scheduler::remote::Remote;
-use crate::scheduler::run_queue::{End, SharedQueue};
+use crate::scheduler::run_queue::SharedQueue;
 use crate::scheduler::worker::Worker;
 use crate::timer;
 
