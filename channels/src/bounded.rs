@@ -8,7 +8,7 @@ use core::ptr::NonNull;
 use std::time::Instant;
 
 use crossbeam_utils::CachePadded;
-use kahn_core::facade::{AtomicU32, AtomicUsize, Lock, LockGuard, MODEL, Ordering};
+use kahn_core::facade::{AtomicU64, AtomicUsize, Lock, LockGuard, MODEL, Ordering};
 use kahn_core::wait::{Kind, Node, Reason, Wait, current, shield, spend};
 
 use crate::error::{RecvTimeoutError, SendTimeoutError, TryRecvError, TrySendError};
@@ -27,9 +27,10 @@ pub(crate) fn counted(ops: u32) {
     }
 }
 
-/// Bits of [`Chan::hint`].
-const RECV: u32 = 1;
-const SEND: u32 = 2;
+/// Bits of [`Hot::hint`]; the rest counts how often they have changed.
+const RECV: u64 = 1;
+const SEND: u64 = 2;
+const CHANGE: u64 = 4;
 
 /// How an OS thread waits a little on the CPU before it sleeps: a sleep and its wake-up cost both sides microseconds, and
 /// its partner often comes sooner. A green thread does not: parking costs it nanoseconds.
@@ -52,7 +53,7 @@ impl Patience {
     }
 
     /// Watches a bit of the hint until it is set or the rounds are over.
-    fn watch(&mut self, hint: &AtomicU32, bit: u32) {
+    fn watch(&mut self, hint: &AtomicU64, bit: u64) {
         while self.rounds > 0 {
             self.rounds -= 1;
             let doublings = Self::ROUNDS - self.rounds;
@@ -84,13 +85,13 @@ struct Hot<T> {
     state: Lock<State<T>>,
     /// Whether a receive or a send might be ready, for those who only look. Written with the lock held, at the end of
     /// every operation that may change it; one word, so that a look never sees a state that never was.
-    hint: AtomicU32,
+    hint: AtomicU64,
 }
 
 /// The state, locked; unlocking publishes the hint.
 pub(crate) struct Locked<'a, T> {
     state: LockGuard<'a, State<T>>,
-    hint: &'a AtomicU32,
+    hint: &'a AtomicU64,
 }
 
 impl<T> core::ops::Deref for Locked<'_, T> {
@@ -112,23 +113,25 @@ impl<T> core::ops::DerefMut for Locked<'_, T> {
 impl<T> Drop for Locked<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        let bits = u32::from(self.state.recv_hint()) * RECV + u32::from(self.state.send_hint()) * SEND;
+        let bits = u64::from(self.state.recv_hint()) * RECV + u64::from(self.state.send_hint()) * SEND;
         publish(self.hint, bits);
     }
 }
 
 #[inline]
-fn publish(hint: &AtomicU32, bits: u32) {
-    // Release, although nothing is read through it: who sees this value and then another channel's must not see an
-    // older one there. The relaxed look before it keeps the line clean where nothing changes.
-    if hint.load(Ordering::Relaxed) != bits {
-        hint.store(bits, Ordering::Release);
+fn publish(hint: &AtomicU64, bits: u64) {
+    // Relaxed: written with the lock held alone. The look before it keeps the line clean where nothing changes.
+    let old = hint.load(Ordering::Relaxed);
+    if old & (RECV | SEND) != bits {
+        // Release, although nothing is read through it: who sees this value and then another channel's must not see an
+        // older one there.
+        hint.store((old & !(RECV | SEND)).wrapping_add(CHANGE) | bits, Ordering::Release);
     }
 }
 
 impl<T> Chan<T> {
     pub(crate) fn new(cap: usize) -> Chan<T> {
-        let hint = AtomicU32::new(if cap > 0 { SEND } else { 0 });
+        let hint = AtomicU64::new(if cap > 0 { SEND } else { 0 });
         Chan {
             hot: CachePadded::new(Hot { state: Lock::new(State::new(cap)), hint }),
             senders: CachePadded::new(AtomicUsize::new(1)),
@@ -162,6 +165,14 @@ impl<T> Chan<T> {
         self.hot.hint.load(Ordering::Acquire) & SEND != 0
     }
 
+    /// A number that changes whenever a receive (or else a send) becomes ready or stops to be; `None` while it might be
+    /// ready.
+    pub(crate) fn idle_since(&self, recv: bool) -> Option<u64> {
+        // Acquire: see `publish`, and later looks come later.
+        let hint = self.hot.hint.load(Ordering::Acquire);
+        (hint & if recv { RECV } else { SEND } == 0).then_some(hint)
+    }
+
     // Without waiting.
 
     /// Sends if there is room and nobody else to care for; hands back the lock and the message otherwise.
@@ -171,7 +182,7 @@ impl<T> Chan<T> {
         if state.has_room() && state.receivers.is_empty() && !state.closed && !state.watched {
             state.ring.push_back(msg);
             let ops = state.count();
-            publish(&self.hot.hint, RECV + u32::from(state.has_room()) * SEND);
+            publish(&self.hot.hint, RECV + u64::from(state.has_room()) * SEND);
             drop(state);
             counted(ops);
             return Ok(());
@@ -191,7 +202,7 @@ impl<T> Chan<T> {
             let ops = state.count();
             // A place is free now, and a closed channel is always ready.
             let recv = state.ring.len() > state.rights || state.closed;
-            publish(&self.hot.hint, SEND + u32::from(recv) * RECV);
+            publish(&self.hot.hint, SEND + u64::from(recv) * RECV);
             drop(state);
             counted(ops);
             return Ok(msg);
@@ -385,7 +396,11 @@ impl<T> Chan<T> {
                         return received;
                     }
                 }
-                Taken::Promised => drop(state),
+                Taken::Promised => {
+                    drop(state);
+                    // The sender has to be woken before it is waited for.
+                    drop(wakes);
+                }
             }
             if let Some(fetched) = self.fetch() {
                 return fetched.map_err(|_| RecvTimeoutError::Disconnected);

@@ -156,16 +156,19 @@ impl<T> State<T> {
         self.cap == 0 && self.ring.len() + self.permits > self.rights
     }
 
-    /// Whether a receive might be done now. If it answers false it cannot.
+    /// Whether a receive might be done now. If it answers false it cannot; with a capacity, it can if it answers true.
+    /// With 0 those who wait may have been claimed elsewhere: a try takes them out, and then it answers false.
     #[inline]
     pub(crate) fn recv_hint(&self) -> bool {
-        self.available() > 0 || self.closed || !self.senders.is_empty() || self.has_surplus()
+        self.available() > 0
+            || self.closed
+            || (self.cap == 0 && (!self.senders.is_empty() || self.has_surplus()))
     }
 
-    /// Whether a send might be done now. If it answers false it cannot.
+    /// Whether a send might be done now; as `recv_hint`.
     #[inline]
     pub(crate) fn send_hint(&self) -> bool {
-        self.has_room() || self.closed || !self.receivers.is_empty()
+        self.has_room() || self.closed || (self.cap == 0 && !self.receivers.is_empty())
     }
 
     /// Whether a receive could be done now by `me`.
@@ -189,15 +192,17 @@ impl<T> State<T> {
         if self.closed {
             return Err(TrySendError::Disconnected(msg));
         }
+        if self.cap > 0 && !self.has_room() {
+            return Err(TrySendError::Full(msg));
+        }
         if let Some(claimed) = self.receivers.claim_next() {
             self.hand(claimed, msg, wakes);
-            return Ok(());
-        }
-        if self.has_room() {
+        } else if self.cap > 0 {
             self.store(msg, wakes);
-            return Ok(());
+        } else {
+            return Err(TrySendError::Full(msg));
         }
-        Err(TrySendError::Full(msg))
+        Ok(())
     }
 
     /// Gives a message to a waiting receiver that has been claimed.
@@ -288,6 +293,8 @@ impl<T> State<T> {
             self.ring.push_back(msg);
         } else {
             self.deliver(msg, wakes);
+            // It may have passed the ring, and its place is free then.
+            self.refill(wakes);
         }
         Ok(())
     }

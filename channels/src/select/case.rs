@@ -95,6 +95,9 @@ pub(crate) trait Operation {
     /// The node was entered there.
     unsafe fn unwatch(&self, node: NonNull<Node>);
 
+    /// A number that changes whenever the operation becomes ready or stops to be; `None` while it might be ready.
+    fn idle_since(&self) -> Option<u64>;
+
     /// When the operation will be ready without anybody doing anything.
     fn due(&self) -> Option<Instant>;
 
@@ -171,6 +174,10 @@ impl<T> Operation for Sender<T> {
     unsafe fn unwatch(&self, node: NonNull<Node>) {
         // SAFETY: by the contract.
         unsafe { self.chan.lock().remove_watcher(node, false) };
+    }
+
+    fn idle_since(&self) -> Option<u64> {
+        self.chan.idle_since(false)
     }
 
     fn due(&self) -> Option<Instant> {
@@ -253,6 +260,14 @@ impl<T> Operation for Receiver<T> {
         if let Source::Chan(chan) = &self.source {
             // SAFETY: by the contract.
             unsafe { chan.lock().remove_watcher(node, true) };
+        }
+    }
+
+    fn idle_since(&self) -> Option<u64> {
+        match &self.source {
+            Source::Chan(chan) => chan.idle_since(true),
+            Source::Timer(timer) => (!timer.is_ready()).then_some(0),
+            Source::Never => Some(0),
         }
     }
 
