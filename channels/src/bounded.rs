@@ -1,19 +1,15 @@
-//! The channel itself: its state behind a lock, the fast paths, and the blocking operations.
+//! The channel itself: its state behind a lock, and what can be done without waiting.
 //!
 //! An operation first tries under the lock. Only if it has to wait does it open a wait, and then tries again under the
 //! same lock in which it enters the queue: so whoever changes the state after that finds it there, and no wake-up is
 //! lost. Capacity 0 is the same algorithm: a ring without room, where every message passes from hand to hand.
 
-use core::ptr::NonNull;
-use std::time::Instant;
-
 use crossbeam_utils::CachePadded;
 use kahn_core::facade::{AtomicU64, AtomicUsize, Lock, LockGuard, MODEL, Ordering};
-use kahn_core::wait::{Kind, Node, Reason, Wait, current, shield, spend};
+use kahn_core::wait::spend;
 
-use crate::error::{RecvTimeoutError, SendTimeoutError, TryRecvError, TrySendError};
-use crate::seat::{Packet, Seat, Status, Want};
-use crate::state::{Redeemed, State, Taken, Wakes};
+use crate::error::TrySendError;
+use crate::state::{State, Taken, Wakes};
 
 /// Operations between two reports to the cooperative budget.
 const SPEND_EVERY: u32 = 32;
@@ -28,49 +24,9 @@ pub(crate) fn counted(ops: u32) {
 }
 
 /// Bits of [`Hot::hint`]; the rest counts how often they have changed.
-const RECV: u64 = 1;
-const SEND: u64 = 2;
+pub(crate) const RECV: u64 = 1;
+pub(crate) const SEND: u64 = 2;
 const CHANGE: u64 = 4;
-
-/// How an OS thread waits a little on the CPU before it sleeps: a sleep and its wake-up cost both sides microseconds, and
-/// its partner often comes sooner. A green thread does not: parking costs it nanoseconds.
-struct Patience {
-    rounds: u32,
-}
-
-impl Patience {
-    const ROUNDS: u32 = if MODEL || cfg!(miri) { 0 } else { 10 };
-
-    #[inline]
-    fn new(deadline: Option<Instant>) -> Patience {
-        let sleeps = deadline.is_none() && current::green().is_none();
-        Patience { rounds: if sleeps { Self::ROUNDS } else { 0 } }
-    }
-
-    #[inline]
-    fn is_left(&self) -> bool {
-        self.rounds > 0
-    }
-
-    /// Watches a bit of the hint until it is set or the rounds are over.
-    fn watch(&mut self, hint: &AtomicU64, bit: u64) {
-        while self.rounds > 0 {
-            self.rounds -= 1;
-            let doublings = Self::ROUNDS - self.rounds;
-            if doublings <= 7 {
-                for _ in 0..1_u32 << doublings {
-                    core::hint::spin_loop();
-                }
-            } else {
-                std::thread::yield_now();
-            }
-            // Relaxed: only a reason to look again under the lock.
-            if hint.load(Ordering::Relaxed) & bit != 0 {
-                return;
-            }
-        }
-    }
-}
 
 /// What the endpoints of one channel share.
 pub(crate) struct Chan<T> {
@@ -79,7 +35,12 @@ pub(crate) struct Chan<T> {
     pub(crate) senders: CachePadded<AtomicUsize>,
     pub(crate) receivers: AtomicUsize,
     pub(crate) cap: usize,
+    /// In a model: which channel this is, in the order of their making.
+    number: usize,
 }
+
+/// Counts the channels of models.
+static MADE: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(1);
 
 struct Hot<T> {
     state: Lock<State<T>>,
@@ -137,7 +98,15 @@ impl<T> Chan<T> {
             senders: CachePadded::new(AtomicUsize::new(1)),
             receivers: AtomicUsize::new(1),
             cap,
+            // Relaxed: a number of its own is all that is wanted.
+            number: if MODEL { MADE.fetch_add(1, Ordering::Relaxed) } else { 0 },
         }
+    }
+
+    /// What selects sort channels by: the address, or in a model, where addresses differ from run to run, the number.
+    #[inline]
+    pub(crate) fn order(&self) -> usize {
+        if MODEL { self.number } else { self.address().addr() }
     }
 
     /// What reports name the channel by.
@@ -149,6 +118,12 @@ impl<T> Chan<T> {
     #[inline]
     pub(crate) fn lock(&self) -> Locked<'_, T> {
         Locked { state: self.hot.state.lock(), hint: &self.hot.hint }
+    }
+
+    /// What a waiter may watch without the lock.
+    #[inline]
+    pub(crate) fn hint(&self) -> &AtomicU64 {
+        &self.hot.hint
     }
 
     /// Whether a receive might be done now. If it answers false there was a moment during the call when it could not.
@@ -177,7 +152,7 @@ impl<T> Chan<T> {
 
     /// Sends if there is room and nobody else to care for; hands back the lock and the message otherwise.
     #[inline(always)]
-    fn send_fast(&self, msg: T) -> Result<(), (Locked<'_, T>, T)> {
+    pub(crate) fn send_fast(&self, msg: T) -> Result<(), (Locked<'_, T>, T)> {
         let mut state = self.hot.state.lock();
         if state.has_room() && state.receivers.is_empty() && !state.closed && !state.watched {
             state.ring.push_back(msg);
@@ -192,7 +167,7 @@ impl<T> Chan<T> {
 
     /// Receives if a message is there and nobody else to care for; hands back the lock otherwise.
     #[inline(always)]
-    fn recv_fast(&self) -> Result<T, Locked<'_, T>> {
+    pub(crate) fn recv_fast(&self) -> Result<T, Locked<'_, T>> {
         let mut state = self.hot.state.lock();
         if state.ring.len() > state.rights
             && state.senders.is_empty()
@@ -219,32 +194,12 @@ impl<T> Chan<T> {
         }
     }
 
-    /// Sends, and waits until it can be done or the deadline has passed.
-    #[inline]
-    #[track_caller]
-    pub(crate) fn send(&self, msg: T, deadline: Option<Instant>) -> Result<(), SendTimeoutError<T>> {
-        match self.send_fast(msg) {
-            Ok(()) => Ok(()),
-            Err((state, msg)) => self.send_slow(state, msg, deadline),
-        }
-    }
-
     /// Receives if it can be done at once.
     #[inline]
     pub(crate) fn recv_now(&self) -> Taken<T> {
         match self.recv_fast() {
             Ok(msg) => Taken::Message(msg),
             Err(state) => self.recv_from_waiter(state),
-        }
-    }
-
-    /// Receives, and waits until a message comes or the deadline has passed.
-    #[inline]
-    #[track_caller]
-    pub(crate) fn recv(&self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
-        match self.recv_fast() {
-            Ok(msg) => Ok(msg),
-            Err(state) => self.recv_parking(state, deadline),
         }
     }
 
@@ -283,252 +238,7 @@ impl<T> Chan<T> {
         msg
     }
 
-    /// As [`recv_now`](Self::recv_now), waiting for a message that has been promised.
-    #[inline]
-    #[track_caller]
-    pub(crate) fn try_recv(&self) -> Result<T, TryRecvError> {
-        if !self.recv_hint() {
-            spend(1);
-            return Err(TryRecvError::Empty);
-        }
-        match self.recv_now() {
-            Taken::Message(msg) => Ok(msg),
-            Taken::Nothing(err) => {
-                spend(1);
-                Err(err)
-            }
-            Taken::Promised => self.fetch().unwrap_or(Err(TryRecvError::Empty)),
-        }
-    }
-
-    // Waiting.
-
-    #[inline(never)]
-    #[track_caller]
-    fn send_slow<'a>(
-        &'a self,
-        mut state: Locked<'a, T>,
-        msg: T,
-        deadline: Option<Instant>,
-    ) -> Result<(), SendTimeoutError<T>> {
-        let mut wakes = Wakes::new();
-        let mut msg = msg;
-        let mut patience = Patience::new(deadline);
-        loop {
-            msg = match state.send(msg, &mut wakes) {
-                Err(TrySendError::Full(msg)) => msg,
-                sent => {
-                    let ops = state.count();
-                    drop(state);
-                    drop(wakes);
-                    counted(ops);
-                    return sent.map_err(|err| SendTimeoutError::Disconnected(err.into_inner()));
-                }
-            };
-            if !patience.is_left() {
-                break;
-            }
-            drop(state);
-            patience.watch(&self.hot.hint, SEND);
-            state = self.lock();
-        }
-        self.send_parking(state, wakes, msg, deadline)
-    }
-
-    #[inline]
-    #[track_caller]
-    fn send_parking(
-        &self,
-        mut state: Locked<'_, T>,
-        mut wakes: Wakes,
-        msg: T,
-        deadline: Option<Instant>,
-    ) -> Result<(), SendTimeoutError<T>> {
-        let wait = Wait::new();
-        let packet = Packet::full(msg);
-        let node = Node::new(wait.party(), 0, packet.payload());
-        // SAFETY: node and packet stay where they are until the node has been claimed and the wait is over, or removed.
-        unsafe { state.push_sender(NonNull::from(&node), &mut wakes) };
-        drop(state);
-        drop(wakes);
-        match wait.park(Reason::new(Kind::Send, self.address()), deadline) {
-            Ok(_) if packet.seat().status() == Status::Done => Ok(()),
-            // SAFETY: woken without the message having been taken, and the node is out of the queue.
-            Ok(_) => Err(SendTimeoutError::Disconnected(unsafe { packet.take() })),
-            Err(missed) => {
-                let mut state = self.lock();
-                // SAFETY: the node was put into this queue.
-                unsafe { state.senders.remove(NonNull::from(&node)) };
-                drop(state);
-                // SAFETY: nobody has claimed the wait through the node, so the message is still there. It is dropped
-                // by the unwinding if there is one.
-                let msg = unsafe { packet.take() };
-                missed.raise();
-                Err(SendTimeoutError::Timeout(msg))
-            }
-        }
-    }
-
-    #[inline(never)]
-    #[track_caller]
-    fn recv_parking(&self, state: Locked<'_, T>, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
-        let mut locked = Some(state);
-        let mut patience = Patience::new(deadline);
-        loop {
-            let mut wakes = Wakes::new();
-            let mut state = locked.take().unwrap_or_else(|| self.lock());
-            match state.recv(&mut wakes) {
-                Taken::Message(msg) => {
-                    let ops = state.count();
-                    drop(state);
-                    drop(wakes);
-                    counted(ops);
-                    return Ok(msg);
-                }
-                Taken::Nothing(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
-                Taken::Nothing(TryRecvError::Empty) if patience.is_left() => {
-                    drop(state);
-                    patience.watch(&self.hot.hint, RECV);
-                    continue;
-                }
-                Taken::Nothing(TryRecvError::Empty) => {
-                    if let Some(received) = self.recv_in_queue(state, wakes, deadline) {
-                        return received;
-                    }
-                }
-                Taken::Promised => {
-                    drop(state);
-                    // The sender has to be woken before it is waited for.
-                    drop(wakes);
-                }
-            }
-            if let Some(fetched) = self.fetch() {
-                return fetched.map_err(|_| RecvTimeoutError::Disconnected);
-            }
-        }
-    }
-
-    /// Waits in the queue. Answers `None` if it has got a right only.
-    #[inline]
-    #[track_caller]
-    fn recv_in_queue(
-        &self,
-        mut state: Locked<'_, T>,
-        mut wakes: Wakes,
-        deadline: Option<Instant>,
-    ) -> Option<Result<T, RecvTimeoutError>> {
-        let wait = Wait::new();
-        let packet = Packet::empty();
-        let node = Node::new(wait.party(), 0, packet.payload());
-        // SAFETY: node and packet stay where they are until the node has been claimed and the wait is over, or removed.
-        unsafe { state.push_receiver(NonNull::from(&node), &mut wakes) };
-        drop(state);
-        drop(wakes);
-        match wait.park(Reason::new(Kind::Recv, self.address()), deadline) {
-            Ok(_) => match packet.seat().status() {
-                // SAFETY: woken with the message, which nobody else has a pointer to.
-                Status::Done => Some(Ok(unsafe { packet.take() })),
-                Status::Closed => Some(Err(RecvTimeoutError::Disconnected)),
-                _ => None,
-            },
-            Err(missed) => {
-                let mut state = self.lock();
-                // SAFETY: the node was put into this queue.
-                unsafe { state.receivers.remove(NonNull::from(&node)) };
-                drop(state);
-                missed.raise();
-                Some(Err(RecvTimeoutError::Timeout))
-            }
-        }
-    }
-
-    /// Uses a right: takes the message, or, with capacity 0, waits until the selected sender has sent it. No deadline
-    /// and no cancel ends this: that sender was told that a receiver takes its message. Answers `None` if the sender
-    /// gave up.
-    #[inline]
-    #[track_caller]
-    pub(crate) fn fetch(&self) -> Option<Result<T, TryRecvError>> {
-        let mut state = self.lock();
-        let redeemed = state.redeem();
-        drop(state);
-        match redeemed {
-            Redeemed::Message(msg) => Some(Ok(msg)),
-            Redeemed::Closed => Some(Err(TryRecvError::Disconnected)),
-            Redeemed::Retry => None,
-            Redeemed::NotYet => {
-                let reason = Reason::new(Kind::Recv, self.address());
-                shield(|| self.fetch_parking(reason))
-            }
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn fetch_parking(&self, reason: Reason) -> Option<Result<T, TryRecvError>> {
-        let wait = Wait::new();
-        let packet = Packet::empty();
-        let node = Node::new(wait.party(), 0, packet.payload());
-        let mut state = self.lock();
-        match state.redeem() {
-            Redeemed::NotYet => {}
-            redeemed => {
-                drop(state);
-                return match redeemed {
-                    Redeemed::Message(msg) => Some(Ok(msg)),
-                    Redeemed::Closed => Some(Err(TryRecvError::Disconnected)),
-                    _ => None,
-                };
-            }
-        }
-        // SAFETY: node and packet stay where they are until the node has been claimed and the wait is over.
-        unsafe { state.promised.push(NonNull::from(&node)) };
-        drop(state);
-        let woken = wait.park(reason, None);
-        assert!(woken.is_ok(), "a shielded wait without a deadline ends by being claimed alone");
-        match packet.seat().status() {
-            // SAFETY: woken with the message.
-            Status::Done => Some(Ok(unsafe { packet.take() })),
-            Status::Closed => Some(Err(TryRecvError::Disconnected)),
-            _ => None,
-        }
-    }
-
     // Permits.
-
-    /// Waits for a permit. Answers false if the channel is closed.
-    #[inline]
-    #[track_caller]
-    pub(crate) fn reserve(&self) -> bool {
-        use crate::state::Offer;
-        let wait = Wait::new();
-        let seat = Seat::new(Want::Right);
-        let node = Node::new(wait.party(), 0, seat.payload());
-        let mut wakes = Wakes::new();
-        let mut state = self.lock();
-        match state.want_permit(None, &mut wakes) {
-            Offer::Nothing => {}
-            offer => {
-                drop(state);
-                drop(wakes);
-                return offer == Offer::Granted;
-            }
-        }
-        // SAFETY: node and seat stay where they are until the node has been claimed and the wait is over, or removed.
-        unsafe { state.push_sender(NonNull::from(&node), &mut wakes) };
-        drop(state);
-        drop(wakes);
-        match wait.park(Reason::new(Kind::Send, self.address()), None) {
-            Ok(_) => seat.status() == Status::Done,
-            Err(missed) => {
-                let mut state = self.lock();
-                // SAFETY: the node was put into this queue.
-                unsafe { state.senders.remove(NonNull::from(&node)) };
-                drop(state);
-                missed.raise();
-                unreachable!("there was no deadline")
-            }
-        }
-    }
 
     /// Sends with a permit.
     #[inline]

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 #[inline]
 pub(crate) fn now() -> Instant {
-    kahn_core::time::now()
+    Instant::now()
 }
 
 /// The moment `timeout` from now; `None`, which means never, if the clock cannot express it.

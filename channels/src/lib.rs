@@ -5,6 +5,7 @@
 
 mod alarm;
 mod bounded;
+mod parking;
 pub mod broadcast;
 mod clock;
 mod crowd;
@@ -16,11 +17,13 @@ pub mod internal;
 pub mod oneshot;
 mod open;
 mod receiver;
+mod iter;
 mod ring;
 mod seat;
 mod select;
 mod sender;
 mod state;
+mod grants;
 mod timers;
 pub mod watch;
 
@@ -30,9 +33,10 @@ pub use error::{
     TryReadyError, TryRecvError, TrySelectError, TrySendError,
 };
 pub use future::{RecvFuture, RecvStream, SendFuture};
+pub use iter::{IntoIter, Iter, TryIter};
 pub use oneshot::oneshot;
 pub use open::{after, at, bounded, never, tick};
-pub use receiver::{IntoIter, Iter, Receiver, TryIter};
+pub use receiver::Receiver;
 pub use select::Select;
 pub use select::chosen::SelectedOperation;
 pub use sender::{Permit, Sender};

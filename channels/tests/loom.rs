@@ -10,10 +10,10 @@ use std::time::Duration;
 use kahn_channels::{Receiver, RecvError, Select, Sender, TryRecvError, bounded};
 use loom::thread;
 
-/// Two preemptions find nearly every bug, and let a model end.
+/// Three preemptions find nearly every bug, and let a model end.
 fn model(scenario: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(Some(2));
+    builder.preemption_bound = builder.preemption_bound.or(Some(3));
     builder.check(scenario);
 }
 

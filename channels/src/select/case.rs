@@ -10,9 +10,10 @@ use kahn_core::facade::Arc;
 use kahn_core::wait::{Node, Wait};
 
 use crate::bounded::{Chan, counted};
+use crate::grants::Offer;
 use crate::receiver::{Receiver, Source};
 use crate::sender::Sender;
-use crate::state::{Offer, Wakes};
+use crate::state::Wakes;
 use crate::timers::Timer;
 
 /// What a chosen case has.
@@ -124,7 +125,7 @@ fn settle(wait: &Wait, ask: impl FnOnce() -> Option<Grant>) -> Entered {
 
 impl<T> Operation for Sender<T> {
     fn identity(&self) -> Identity {
-        Identity { address: self.chan.address().addr(), sends: true }
+        Identity { address: self.chan.order(), sends: true }
     }
 
     #[inline]
@@ -194,7 +195,7 @@ impl<T> Operation for Sender<T> {
 impl<T> Operation for Receiver<T> {
     fn identity(&self) -> Identity {
         let address = match &self.source {
-            Source::Chan(chan) => chan.address().addr(),
+            Source::Chan(chan) => chan.order(),
             Source::Timer(timer) => Arc::as_ptr(timer).addr(),
             Source::Never => 0,
         };
