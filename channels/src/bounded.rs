@@ -9,6 +9,7 @@ use kahn_core::facade::{AtomicU64, AtomicUsize, Lock, LockGuard, MODEL, Ordering
 use kahn_core::wait::spend;
 
 use crate::error::TrySendError;
+use crate::grants::{Offer, Redeemed};
 use crate::state::{State, Taken, Wakes};
 
 /// Operations between two reports to the cooperative budget.
@@ -192,6 +193,41 @@ impl<T> Chan<T> {
             Ok(()) => Ok(()),
             Err((state, msg)) => self.send_to_waiter(state, msg),
         }
+    }
+
+    /// Asks for a right.
+    #[inline]
+    pub(crate) fn right_now(&self) -> Offer {
+        if !self.recv_hint() {
+            return Offer::Nothing;
+        }
+        let mut state = self.hot.state.lock();
+        if state.ring.len() > state.rights && state.senders.is_empty() && !state.watched {
+            state.rights += 1;
+            let ops = state.count();
+            let recv = state.ring.len() > state.rights || state.closed;
+            publish(&self.hot.hint, SEND + u64::from(recv) * RECV);
+            drop(state);
+            counted(ops);
+            return Offer::Granted;
+        }
+        self.right_from_waiter(Locked { state, hint: &self.hot.hint })
+    }
+
+    #[inline(never)]
+    fn right_from_waiter(&self, mut state: Locked<'_, T>) -> Offer {
+        let mut wakes = Wakes::new();
+        let offer = state.want_right(None, &mut wakes);
+        drop(state);
+        drop(wakes);
+        offer
+    }
+
+    /// Uses a right.
+    #[inline]
+    pub(crate) fn redeem(&self) -> Redeemed<T> {
+        // As many messages as rights go, so the hint stays right.
+        self.hot.state.lock().redeem()
     }
 
     /// Receives if it can be done at once.

@@ -237,10 +237,7 @@ impl<T> Chan<T> {
     #[inline]
     #[track_caller]
     pub(crate) fn fetch(&self) -> Option<Result<T, TryRecvError>> {
-        let mut state = self.lock();
-        let redeemed = state.redeem();
-        drop(state);
-        match redeemed {
+        match self.redeem() {
             Redeemed::Message(msg) => Some(Ok(msg)),
             Redeemed::Closed => Some(Err(TryRecvError::Disconnected)),
             Redeemed::Retry => None,

@@ -205,18 +205,7 @@ impl<T> Operation for Receiver<T> {
     #[inline]
     fn look(&self) -> Option<Grant> {
         match &self.source {
-            Source::Chan(chan) => {
-                if !chan.recv_hint() {
-                    return None;
-                }
-                let mut wakes = Wakes::new();
-                let mut state = chan.lock();
-                let offer = state.want_right(None, &mut wakes);
-                let ops = state.count();
-                drop(state);
-                drop(wakes);
-                looked(offer, ops)
-            }
+            Source::Chan(chan) => Grant::of(chan.right_now()),
             Source::Timer(timer) => timer.fire().map(Grant::Fired),
             Source::Never => None,
         }
