@@ -83,6 +83,30 @@ fn mutex_three_threads() {
     });
 }
 
+/// One starves while another waits behind it: the hand-over does not forget who is left.
+#[test]
+fn mutex_three_threads_again_and_again() {
+    model(2, || {
+        let lock = Arc::new(Mutex::new(Checked::new()));
+        let others: Vec<_> = [2, 1]
+            .into_iter()
+            .map(|rounds| {
+                let lock = lock.clone();
+                thread::spawn(move || {
+                    for _ in 0..rounds {
+                        lock.lock().unwrap().add();
+                    }
+                })
+            })
+            .collect();
+        for _ in 0..3 {
+            lock.lock().unwrap().add();
+        }
+        others.into_iter().for_each(|other| other.join().unwrap());
+        assert_eq!(lock.lock().unwrap().get(), 6);
+    });
+}
+
 #[test]
 fn mutex_try_lock() {
     model(3, || {
@@ -213,6 +237,27 @@ fn rwlock_two_writers_again_and_again() {
     });
 }
 
+/// One is on its way while another waits.
+#[test]
+fn rwlock_three_writers() {
+    model(3, || {
+        let lock = Arc::new(RwLock::new(Checked::new()));
+        let others: Vec<_> = (0..2)
+            .map(|_| {
+                let lock = lock.clone();
+                thread::spawn(move || {
+                    lock.write().unwrap().add();
+                })
+            })
+            .collect();
+        for _ in 0..2 {
+            lock.write().unwrap().add();
+        }
+        others.into_iter().for_each(|other| other.join().unwrap());
+        assert_eq!(lock.try_write().unwrap().get(), 4);
+    });
+}
+
 #[test]
 fn rwlock_downgrade() {
     model(3, || {
@@ -300,6 +345,24 @@ fn once_lock_race_and_wait() {
         };
         let mine = *cell.get_or_init(|| 2);
         assert_eq!((other.join().unwrap(), waiter.join().unwrap()), (mine, mine));
+    });
+}
+
+/// Who finds the value without waiting sees all that its maker wrote.
+#[test]
+fn once_lock_is_whole_when_seen() {
+    model(3, || {
+        let shared = Arc::new((OnceLock::new(), Checked::new()));
+        let finder = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                if let Some(value) = shared.0.get() {
+                    assert_eq!((*value, shared.1.get()), (1, 1));
+                }
+            })
+        };
+        shared.0.set(shared.1.add()).unwrap();
+        finder.join().unwrap();
     });
 }
 
