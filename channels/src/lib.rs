@@ -20,6 +20,11 @@ mod sender;
 mod state;
 mod timers;
 
+kahn_core::production! {
+    mod serve;
+    pub use serve::serve;
+}
+
 pub use error::{
     ReadyTimeoutError, RecvError, RecvTimeoutError, SelectTimeoutError, SendError, SendTimeoutError,
     TryReadyError, TryRecvError, TrySelectError, TrySendError,
