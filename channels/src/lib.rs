@@ -27,6 +27,11 @@ mod grants;
 mod timers;
 pub mod watch;
 
+kahn_core::production! {
+    mod serve;
+    pub use serve::serve;
+}
+
 pub use broadcast::broadcast;
 pub use error::{
     ReadyTimeoutError, RecvError, RecvTimeoutError, SelectTimeoutError, SendError, SendTimeoutError,
