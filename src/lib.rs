@@ -1,7 +1,10 @@
 //! Communicating processes for Rust: green threads that share nothing and talk over bounded channels.
 pub use kahn_channels::select;
 pub use kahn_channels::select_biased;
-pub use kahn_core::{Runtime, block_on, blocking, local, run, runtime, scope, sleep, spawn, spawn_local, sync, thread, time, yield_now};
+pub use kahn_core::{
+    Runtime, block_on, blocking, local, run, runtime, scope, sleep, spawn, spawn_local, sync, thread, time,
+    yield_now,
+};
 /// Channels.
 pub mod channel {
     pub use kahn_channels::*;
