@@ -1,13 +1,15 @@
 //! The same count once more, by a plain loop.
 
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use crate::count::{Counts, count_words};
 use crate::options::Options;
 use crate::pipeline::Outcome;
-use crate::read::is_binary;
+use crate::read::{SNIFF, is_binary};
 use crate::report::megabytes;
 use crate::tally::Tally;
 use crate::walk::Walk;
@@ -44,17 +46,27 @@ pub fn compare(options: &Options, outcome: &Outcome) -> Result<String, String> {
 fn count_one_by_one(options: &Options, tally: &Tally) -> Counts {
     let mut counts = Counts::default();
     for path in Walk::new(options.paths.clone(), tally).flatten() {
-        match fs::read(&path) {
-            Ok(text) if !options.binary && is_binary(&text) => {
-                tally.binary.fetch_add(1, Relaxed);
-            }
-            Ok(mut text) => {
+        match read(&path, options.binary) {
+            Ok(Some(mut text)) => {
                 tally.files.fetch_add(1, Relaxed);
                 tally.bytes.fetch_add(text.len() as u64, Relaxed);
-                tally.words.fetch_add(count_words(&mut text, &mut counts), Relaxed);
+                tally.words.fetch_add(count_words(&mut text, std::slice::from_mut(&mut counts)), Relaxed);
             }
+            Ok(None) => drop(tally.binary.fetch_add(1, Relaxed)),
             Err(error) => tally.skip(&path, &error),
         }
     }
     counts
+}
+
+/// Reads a whole file; only its beginning, if that is binary.
+fn read(path: &Path, with_binary: bool) -> io::Result<Option<Vec<u8>>> {
+    let mut file = File::open(path)?;
+    let mut text = Vec::new();
+    Read::by_ref(&mut file).take(SNIFF as u64).read_to_end(&mut text)?;
+    if !with_binary && is_binary(&text) {
+        return Ok(None);
+    }
+    file.read_to_end(&mut text)?;
+    Ok(Some(text))
 }

@@ -24,18 +24,26 @@ fn is_in_word(byte: u8) -> bool {
     IN_WORD[usize::from(byte)]
 }
 
-/// Adds the words of `text`, which is put in lower case, and answers their number.
-pub fn count_words(text: &mut [u8], counts: &mut Counts) -> u64 {
+/// Adds the words of `text`, which is put in lower case, each to the shard that its hash says, and answers their number.
+pub fn count_words(text: &mut [u8], shards: &mut [Counts]) -> u64 {
     text.make_ascii_lowercase();
     let mut words = 0;
     text.split(|&byte| !is_in_word(byte)).flat_map(|run| run.chunks(WORD_MAX)).for_each(|word| {
         words += 1;
+        let counts = &mut shards[shard_of(word, shards.len())];
         match counts.get_mut(word) {
             Some(count) => *count += 1,
             None => drop(counts.insert(word.into(), 1)),
         }
     });
     words
+}
+
+fn shard_of(word: &[u8], shards: usize) -> usize {
+    let mut hasher = WordHasher::default();
+    hasher.write(word);
+    // The map uses the low bits and the highest ones.
+    (hasher.finish() >> 32) as u32 as usize % shards
 }
 
 /// Where to cut a text that goes on, if no word is to be cut: less than [`WORD_MAX`] bytes before its end.

@@ -1,7 +1,7 @@
 //! Who does what, and what goes from one to the next:
 //!
 //! ```text
-//!            files         chunks            parts of maps
+//!            files         chunks              maps
 //! walker ──────────▶ readers ──────▶ counters ──────▶ mergers ──▶ main
 //!                       ▲               │
 //!                       └───────────────┘ chunks to fill again
@@ -13,7 +13,6 @@
 //! to stop, too: on Ctrl-C the counters leave.
 
 use std::collections::HashSet;
-use std::hash::BuildHasher;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,10 +33,8 @@ use crate::walk::Walk;
 
 /// Batches of files between the walker and the readers.
 const BATCHES: usize = 16;
-/// The entries of a map that are sent at a time.
-const PART: usize = 4096;
-
-type Part = Vec<(Box<[u8]>, u64)>;
+/// Pairs of a reader and a counter, for each worker.
+const TEAMS: usize = 2;
 
 pub struct Outcome {
     /// Each word is in the shard that its hash says.
@@ -53,39 +50,35 @@ pub struct Outcome {
 /// Counts the words of everything in `options.paths`, until `stop` ends.
 pub fn run(options: &Options, stop: &Receiver<()>) -> Result<Outcome, JoinError> {
     let start = Instant::now();
-    let (readers, counters, mergers) = (2 * options.workers, 2 * options.workers, options.workers);
+    let (teams, mergers) = (TEAMS * options.workers, options.workers);
     let tally = Arc::new(Tally::default());
 
-    let (part_txs, merging): (Vec<_>, Vec<_>) = (0..mergers)
+    let (map_txs, merging): (Vec<_>, Vec<_>) = (0..mergers)
         .map(|_| {
-            let (tx, parts) = bounded(counters);
-            (tx, spawn(move || merge(&parts)))
+            let (tx, maps) = bounded(teams);
+            (tx, spawn(move || merge(&maps)))
         })
         .unzip();
 
-    let (chunk_tx, chunks) = bounded(counters);
-    let (free_tx, free) = bounded(readers + 2 * counters);
-    for _ in 0..readers + 2 * counters {
+    let (file_tx, files) = bounded(BATCHES);
+    let (chunk_tx, chunks) = bounded(teams);
+    let (free_tx, free) = bounded(3 * teams);
+    for _ in 0..3 * teams {
         let _ = free_tx.send(Chunk::new());
     }
-    let counting: Vec<_> = (0..counters)
-        .map(|_| {
-            let (chunks, free, parts) = (chunks.clone(), free_tx.clone(), part_txs.clone());
-            let (stop, tally) = (stop.clone(), tally.clone());
-            spawn(move || count(&chunks, &free, &parts, &stop, &tally))
-        })
-        .collect();
-    drop((chunks, free_tx, part_txs));
+    // In teams, because green threads that are started one after the other tend to share a worker: all the readers first
+    // and then all the counters might leave one worker with nothing to compute.
+    let (mut reading, mut counting) = (Vec::new(), Vec::new());
+    for _ in 0..teams {
+        let (files, free, chunk_tx, tally_) = (files.clone(), free.clone(), chunk_tx.clone(), tally.clone());
+        let with_binary = options.binary;
+        reading.push(spawn(move || read(&files, &free, &chunk_tx, with_binary, &tally_)));
 
-    let (file_tx, files) = bounded(BATCHES);
-    let reading: Vec<_> = (0..readers)
-        .map(|_| {
-            let (files, free, chunks, tally) = (files.clone(), free.clone(), chunk_tx.clone(), tally.clone());
-            let with_binary = options.binary;
-            spawn(move || read(&files, &free, &chunks, with_binary, &tally))
-        })
-        .collect();
-    drop((files, free, chunk_tx));
+        let (chunks, free_tx, map_txs) = (chunks.clone(), free_tx.clone(), map_txs.clone());
+        let (stop, tally) = (stop.clone(), tally.clone());
+        counting.push(spawn(move || count(&chunks, &free_tx, &map_txs, &stop, &tally)));
+    }
+    drop((files, free, chunk_tx, chunks, free_tx, map_txs));
 
     let walking = {
         let (paths, tally) = (options.paths.clone(), tally.clone());
@@ -97,7 +90,7 @@ pub fn run(options: &Options, stop: &Receiver<()>) -> Result<Outcome, JoinError>
         let tally = tally.clone();
         spawn(move || report::show_progress(&tally, start, &quit))
     });
-    let green_threads = 1 + mergers + counters + readers + 1 + usize::from(progress.is_some());
+    let green_threads = 1 + mergers + 2 * teams + 1 + usize::from(progress.is_some());
 
     let mut workers = HashSet::new();
     for counter in counting {
@@ -148,15 +141,16 @@ fn read(
     }
 }
 
-/// Counts the words of chunks in a map of its own, and at the end hands the map to the mergers. Answers the OS thread.
+/// Counts the words of chunks in maps of its own, one for each merger, and hands them over at the end. Answers the OS
+/// thread.
 fn count(
     chunks: &Receiver<Chunk>,
     free: &Sender<Chunk>,
-    parts: &[Sender<Part>],
+    mergers: &[Sender<Counts>],
     stop: &Receiver<()>,
     tally: &Tally,
 ) -> ThreadId {
-    let mut counts = Counts::default();
+    let mut shards: Vec<Counts> = mergers.iter().map(|_| Counts::default()).collect();
     loop {
         let mut chunk = select! {
             recv(chunks) -> chunk => match chunk {
@@ -165,32 +159,27 @@ fn count(
             },
             recv(stop) -> _ => break,
         };
-        let words = count_words(chunk.text(), &mut counts);
+        let words = count_words(chunk.text(), &mut shards);
         tally.words.fetch_add(words, Relaxed);
         // The readers may be gone.
         let _ = free.send(chunk);
     }
-
-    let hasher = counts.hasher().clone();
-    let mut full: Vec<Part> = parts.iter().map(|_| Part::new()).collect();
-    for entry in counts {
-        let shard = (hasher.hash_one(&entry.0) >> 32) as usize % parts.len();
-        full[shard].push(entry);
-        if full[shard].len() == PART {
-            let _ = parts[shard].send(std::mem::take(&mut full[shard]));
-        }
-    }
-    for (part, shard) in full.into_iter().zip(parts) {
-        let _ = shard.send(part);
+    for (shard, merger) in shards.into_iter().zip(mergers) {
+        let _ = merger.send(shard);
     }
     std::thread::current().id()
 }
 
-/// Adds up one shard.
-fn merge(parts: &Receiver<Part>) -> Counts {
-    let mut counts = Counts::default();
-    for (word, count) in parts.iter().flatten() {
-        *counts.entry(word).or_default() += count;
+/// Adds up one shard of all counters.
+fn merge(maps: &Receiver<Counts>) -> Counts {
+    let mut sum = Counts::default();
+    for mut map in maps {
+        if map.len() > sum.len() {
+            std::mem::swap(&mut map, &mut sum);
+        }
+        for (word, count) in map {
+            *sum.entry(word).or_default() += count;
+        }
     }
-    counts
+    sum
 }

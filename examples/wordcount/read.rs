@@ -11,7 +11,7 @@ use crate::tally::Tally;
 
 const CHUNK: usize = 256 << 10;
 /// How much of a file is looked at to tell whether it is binary.
-const SNIFF: usize = 8 << 10;
+pub const SNIFF: usize = 8 << 10;
 
 /// Text to count: several small files, or a part of a large one.
 pub struct Chunk {
@@ -33,15 +33,15 @@ impl Chunk {
         self.len += bytes.len();
     }
 
-    /// Room for more, but for the blank after a file.
-    fn room(&mut self) -> &mut [u8] {
-        &mut self.buffer[self.len..CHUNK - 1]
+    /// How much more there is room for, but for the blank after a file.
+    fn room(&self) -> usize {
+        CHUNK - 1 - self.len
     }
 
-    /// Reads until there is no room. Answers whether the file has ended.
-    fn read_from(&mut self, file: &mut File) -> io::Result<bool> {
-        while !self.room().is_empty() {
-            match file.read(self.room()) {
+    /// Reads until there is no room, or only `end` bytes in all. Answers whether the file has ended.
+    fn read_from(&mut self, file: &mut File, end: usize) -> io::Result<bool> {
+        while self.len < end.min(CHUNK - 1) {
+            match file.read(&mut self.buffer[self.len..end.min(CHUNK - 1)]) {
                 Ok(0) => return Ok(true),
                 Ok(count) => self.len += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -91,36 +91,51 @@ impl<'a> Source<'a> {
     /// Reads as much as goes into the chunk; nothing if all is read.
     pub fn fill(&mut self, mut chunk: Chunk) -> Chunk {
         chunk.len = 0;
-        while self.open.is_some() || chunk.room().len() >= SNIFF {
-            let Some(mut open) = self.open.take().or_else(|| self.next_file()) else { break };
-            chunk.push(&open.carry);
+        while self.open.is_some() || chunk.room() >= SNIFF {
+            let Some(open) = self.open.take().or_else(|| self.next_file()) else { break };
             let start = chunk.len;
-            let ended = match chunk.read_from(&mut open.file) {
-                Ok(ended) => ended,
-                Err(error) => {
-                    self.tally.skip(&open.path, &error);
-                    chunk.len = start - open.carry.len();
-                    continue;
+            match self.read(open, &mut chunk) {
+                Ok(None) => {}
+                Ok(more) => {
+                    self.open = more;
+                    break;
                 }
-            };
-            if open.is_new && !self.with_binary && is_binary(&chunk.buffer[start..chunk.len]) {
-                self.tally.binary.fetch_add(1, Relaxed);
-                chunk.len = start;
-                continue;
-            }
-            self.tally.bytes.fetch_add((chunk.len - start) as u64, Relaxed);
-            if ended {
-                self.tally.files.fetch_add(1, Relaxed);
-                chunk.push(b"\n");
-            } else {
-                let border = last_border(chunk.text());
-                let carry = chunk.text()[border..].to_vec();
-                chunk.len = border;
-                self.open = Some(Open { is_new: false, carry, ..open });
-                break;
+                Err((path, error)) => {
+                    self.tally.skip(&path, &error);
+                    chunk.len = start;
+                }
             }
         }
         chunk
+    }
+
+    /// Reads on in a file, and answers it if there is more of it than there is room.
+    fn read(&self, mut open: Open, chunk: &mut Chunk) -> Result<Option<Open>, (PathBuf, io::Error)> {
+        chunk.push(&open.carry);
+        let start = chunk.len;
+        let mut read = |chunk: &mut Chunk, end| chunk.read_from(&mut open.file, end);
+        let beginning = if open.is_new { read(chunk, start + SNIFF) } else { Ok(false) };
+        if open.is_new && !self.with_binary && is_binary(&chunk.buffer[start..chunk.len]) {
+            self.tally.binary.fetch_add(1, Relaxed);
+            chunk.len = start;
+            return Ok(None);
+        }
+        let ended = match beginning {
+            Ok(false) => read(chunk, CHUNK),
+            ended => ended,
+        };
+        let ended = ended.map_err(|error| (open.path.clone(), error))?;
+        self.tally.bytes.fetch_add((chunk.len - start) as u64, Relaxed);
+        if ended {
+            self.tally.files.fetch_add(1, Relaxed);
+            chunk.push(b"\n");
+            return Ok(None);
+        }
+        let border = last_border(chunk.text());
+        open.carry = chunk.text()[border..].to_vec();
+        open.is_new = false;
+        chunk.len = border;
+        Ok(Some(open))
     }
 
     pub fn is_empty(&self) -> bool {
