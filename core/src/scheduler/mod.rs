@@ -150,20 +150,10 @@ unsafe fn suspend(party: NonNull<Party>, deadline: Option<Instant>) {
     if job.traits.migratory {
         job.unwinding.set(std::thread::panicking());
     }
-    stamp(fiber);
     match deadline {
         // SAFETY: the caller runs on this fiber.
         None => unsafe { fiber.suspend(Suspend::Parked) },
         Some(deadline) => suspend_until(party, job, fiber, deadline),
-    }
-}
-
-/// Writes down when the green thread parks, by the coarse clock.
-#[inline(never)]
-fn stamp(fiber: &Fiber) {
-    // SAFETY: as in `runtime_here`.
-    if let Some(worker) = unsafe { here().as_ref() } {
-        fiber.since_ns.set(worker.coarse_ns());
     }
 }
 

@@ -231,12 +231,17 @@ impl Worker {
         let why = unsafe { Fiber::resume(NonNull::new_unchecked(fiber)) };
         self.current.leave();
         self.running.set(ptr::null_mut());
-        let used = 1 + (BUDGET - self.current.budget()) as i32;
-        self.balance.set(
-            (self.balance.get() + if fresh { -used } else { used }).clamp(-BALANCE_MAX, BALANCE_MAX),
-        );
+        if fresh || self.remote.fresh.len() != 0 {
+            let used = 1 + (BUDGET - self.current.budget()) as i32;
+            let balance = self.balance.get() + if fresh { -used } else { used };
+            self.balance.set(balance.clamp(-BALANCE_MAX, BALANCE_MAX));
+        }
         match why {
-            Suspend::Parked => self.settle(job),
+            Suspend::Parked => {
+                // SAFETY: the header of a fiber lives until it is dismantled.
+                unsafe { &*fiber }.since_ns.set(self.looked_ns.get());
+                self.settle(job);
+            }
             Suspend::Yielded => {
                 self.settle(job);
                 self.queue_woken(job);
@@ -434,6 +439,14 @@ impl Worker {
 
     /// Wakes those whose deadline has passed.
     pub(super) fn fire_timers(&self, now_ns: u64) {
+        if self.next_timer_ns().is_some_and(|due_ns| due_ns <= now_ns) {
+            self.fire_due_timers(now_ns);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn fire_due_timers(&self, now_ns: u64) {
         /// Wake-ups handed out under one hold of the lock.
         const BATCH: usize = 64;
         let mut wakes: [Option<Wake>; BATCH] = [const { None }; BATCH];
@@ -515,11 +528,6 @@ impl Worker {
     /// What runs now; null between jobs.
     pub(super) fn running(&self) -> *mut Fiber {
         self.running.get()
-    }
-
-    /// The moment of the last look around, in nanoseconds: a clock that costs nothing.
-    pub(super) fn coarse_ns(&self) -> u64 {
-        self.looked_ns.get()
     }
 
     /// Xorshift; only for choices that need no quality.

@@ -46,6 +46,14 @@ pub struct PartyKind {
     pub is_task: bool,
 }
 
+impl PartyKind {
+    /// Whether a claim needs nothing but a later `wake`: a green thread's.
+    #[inline]
+    fn is_plain(&self) -> bool {
+        self.retain.is_none() && !self.is_task
+    }
+}
+
 /// How a wait ended without what was waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -246,13 +254,11 @@ impl Party {
 /// A wake-up that is owed to a party which the holder has claimed. Wakes on drop; drop it after unlocking.
 #[must_use = "wakes when dropped: hold it until the lock is released"]
 #[derive(Debug)]
-pub struct Wake(Owed);
-
-#[derive(Debug)]
-enum Owed {
-    Party(NonNull<Party>),
-    Task(Waker),
-    Nothing,
+pub struct Wake {
+    /// A green or an OS thread; null for a task.
+    party: *const Party,
+    /// A task's waker; `None` for a thread, and for a task that was dropped.
+    task: Option<Waker>,
 }
 
 // SAFETY: a claimed party may be woken from any thread; it stays alive until then (rule 2, or `retain`).
@@ -269,37 +275,52 @@ impl Wake {
     pub unsafe fn owed(party: NonNull<Party>) -> Wake {
         // SAFETY: a claimed party lives until it is woken, a task's as long as the lock is held.
         let kind = unsafe { party.as_ref() }.kind;
+        if kind.is_plain() {
+            return Wake { party: party.as_ptr(), task: None };
+        }
+        // SAFETY: as above, and by the contract.
+        unsafe { Wake::owed_to_others(party, kind) }
+    }
+
+    /// # Safety
+    ///
+    /// As [`owed`](Self::owed).
+    #[cold]
+    unsafe fn owed_to_others(party: NonNull<Party>, kind: &PartyKind) -> Wake {
         if kind.is_task {
             // SAFETY: `is_task` says that the party is the first field of a `TaskParty`, and its lock is held.
-            return match unsafe { TaskParty::take_waker(party) } {
-                Some(waker) => Wake(Owed::Task(waker)),
-                None => Wake(Owed::Nothing),
-            };
+            return Wake { party: core::ptr::null(), task: unsafe { TaskParty::take_waker(party) } };
         }
         if let Some(retain) = kind.retain {
             // SAFETY: the party is alive, and `wake` is called once to balance.
             unsafe { retain(party) };
         }
-        Wake(Owed::Party(party))
+        Wake { party: party.as_ptr(), task: None }
     }
 
     /// Wakes the party.
-    #[inline]
+    #[inline(always)]
     pub fn wake(self) {
         drop(self);
     }
 }
 
 impl Drop for Wake {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
-        match core::mem::replace(&mut self.0, Owed::Nothing) {
-            // SAFETY: claimed by us and not yet woken, by `owed`'s contract; `replace` makes this the only time.
-            Owed::Party(party) => unsafe { (party.as_ref().kind.wake)(party) },
-            Owed::Task(waker) => waker.wake(),
-            Owed::Nothing => {}
+        if let Some(party) = NonNull::new(self.party.cast_mut()) {
+            // SAFETY: claimed by us and not yet woken, by `owed`'s contract; a drop happens once.
+            unsafe { (party.as_ref().kind.wake)(party) };
+        } else if let Some(task) = self.task.take() {
+            wake_task(task);
         }
     }
+}
+
+#[cold]
+#[inline(never)]
+fn wake_task(task: Waker) {
+    task.wake();
 }
 
 /// An OS thread that waits.
