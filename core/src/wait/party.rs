@@ -119,8 +119,9 @@ impl Party {
     /// Opens a wait: from now on a waker that finds one of the party's nodes may claim it. The owner's call.
     #[inline]
     pub fn prepare(&self, shielded: bool) {
-        // Relaxed: a waker learns of this wait through a queue, whose lock orders this before its claim.
-        self.claim.store(if shielded { SHIELDED } else { WAITING }, Ordering::Relaxed);
+        // Release: pairs with the claim of a canceller, who comes through no queue, and then reads where the party is
+        // to be woken. Others learn of this wait through a queue, whose lock orders this before their claim.
+        self.claim.store(if shielded { SHIELDED } else { WAITING }, Ordering::Release);
     }
 
     /// Closes the wait. The owner's call, when no node of its is in any queue.
