@@ -82,7 +82,7 @@ pub mod channel {
         IntoIter, Iter, Permit, ReadyTimeoutError, Receiver, RecvError, RecvFuture, RecvStream,
         RecvTimeoutError, Select, SelectTimeoutError, SelectedOperation, SendError, SendFuture,
         SendTimeoutError, Sender, TryIter, TryReadyError, TryRecvError, TrySelectError, TrySendError, after,
-        at, bounded, never, select, select_biased, tick,
+        at, bounded, broadcast, never, oneshot, select, select_biased, tick, watch,
     };
 }
 

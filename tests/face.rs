@@ -90,7 +90,7 @@ fn channels() {
     assert_eq!(rx.recv_deadline(Instant::now()), Err(RecvTimeoutError::Timeout));
     assert_eq!((rx.len(), rx.capacity(), rx.is_empty(), rx.is_full()), (0, Some(1), true, false));
     assert!(tx.same_channel(&tx.clone()) && rx.same_channel(&rx.clone()));
-    tx.reserve().unwrap().send(3);
+    tx.reserve().unwrap().send(3).unwrap();
     assert_eq!(rx.iter().next(), Some(3));
     assert_eq!(rx.try_iter().next(), None);
     tx.send(4).unwrap();
@@ -108,6 +108,22 @@ fn channels() {
         kahn::channel::tick(Duration::from_secs(1)),
         kahn::channel::never(),
     ];
+}
+
+#[test]
+fn the_other_channels() {
+    use kahn::channel::{broadcast, oneshot, watch};
+    let (tx, rx): (oneshot::Sender<u8>, oneshot::Receiver<u8>) = oneshot();
+    tx.send(1).unwrap();
+    assert_eq!(rx.recv(), Ok(1));
+    let (tx, first): (broadcast::Sender<u8>, broadcast::Receiver<u8>) = broadcast(2);
+    let second = tx.subscribe();
+    tx.send(2).unwrap();
+    assert_eq!((first.recv(), second.recv()), (Ok(2), Ok(2)));
+    let (tx, rx): (watch::Sender<u8>, watch::Receiver<u8>) = watch(3);
+    assert_eq!(rx.get(), 3);
+    tx.send(4).unwrap();
+    assert_eq!(rx.get(), 4);
 }
 
 #[test]
@@ -157,7 +173,7 @@ fn locks_and_time() {
     Barrier::new(1).wait();
     Once::new().call_once(|| ());
     OnceLock::new().get_or_init(|| 1);
-    drop(Semaphore::new(1));
+    assert_eq!(Semaphore::new(1).available_permits(), 1);
     WaitGroup::new().wait();
 
     let _: Instant = kahn::time::now();
