@@ -24,7 +24,8 @@ CRATES = {
 }
 # A crate or cfg, and the folders that may name it.
 CONFINED = {
-    r"\bcorosensei\b": ["core/src/fiber/"],
+    # The facade names its switch, fiber/ does the rest.
+    r"\bcorosensei\b": ["core/src/facade/", "core/src/fiber/"],
     r"\bloom::": ["core/src/facade/"],
     r"\bpolling::": ["core/src/reactor/"],
     r"\b(?:kahn_loom|kahn_threads|miri)\b": ["core/src/facade/"],
