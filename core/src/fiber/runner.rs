@@ -14,24 +14,15 @@ use core::num::NonZeroUsize;
 use core::ptr::NonNull;
 
 use corosensei::stack::{Stack, StackPointer};
-use corosensei::{Coroutine, CoroutineResult, Yielder};
+use corosensei::{Coroutine, CoroutineResult};
 
+pub(crate) use crate::facade::Suspend;
+use crate::facade::Switch;
+
+use crate::fiber::panic_count;
 use crate::fiber::stack::Slot;
 use crate::job::Job;
 use crate::thread::local::Locals;
-
-/// Why a fiber came back to its worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Suspend {
-    /// The job has ended, or a stackless job has gone idle: the fiber is free.
-    Free,
-    /// As `Free`, and the stackless job was woken while it ran: it is to be queued again.
-    FreeAgain,
-    /// The job waits to be woken.
-    Parked,
-    /// The job lets others run.
-    Yielded,
-}
 
 type Body = Coroutine<(), Suspend, (), Bounds>;
 
@@ -40,7 +31,7 @@ type Body = Coroutine<(), Suspend, (), Bounds>;
 #[repr(C, align(64))]
 pub(crate) struct Fiber {
     coroutine: UnsafeCell<MaybeUninit<Body>>,
-    yielder: Cell<*const Yielder<(), Suspend>>,
+    yielder: Cell<*const Switch>,
     job: Cell<*mut Job>,
     /// The next in a pool.
     pub(crate) next: Cell<*mut Fiber>,
@@ -52,14 +43,22 @@ pub(crate) struct Fiber {
 }
 
 /// What corosensei may use of a slot.
-struct Bounds {
+pub(super) struct Bounds {
     base: StackPointer,
     limit: StackPointer,
 }
 
-// SAFETY: `base` and `limit` are the ends of memory that is a slot's, from above its guard to below its header; both
-// are aligned to 64 and more. The slot outlives the coroutine, which is torn down in `dismantle` before the slot is
-// released.
+impl Bounds {
+    /// # Safety
+    ///
+    /// They are the ends of memory that is a slot's, from above its guard to its top or to below its header, aligned to
+    /// 64 or more, and the slot outlives the coroutine.
+    pub(super) unsafe fn new(base: StackPointer, limit: StackPointer) -> Bounds {
+        Bounds { base, limit }
+    }
+}
+
+// SAFETY: by the contract of `new`.
 unsafe impl Stack for Bounds {
     fn base(&self) -> StackPointer {
         self.base
@@ -89,7 +88,9 @@ impl Fiber {
         // aligned.
         let fiber = unsafe { slot.top().sub(size_of::<Fiber>()) }.cast::<Fiber>();
         let stack_pointer = |p: *mut u8| NonZeroUsize::new(p.expose_provenance()).expect("a slot is not at zero");
-        let bounds = Bounds { base: stack_pointer(fiber.cast()), limit: stack_pointer(slot.limit()) };
+        // SAFETY: from above the guard to below the header, and 64 divides the page size. The coroutine is torn down in
+        // `dismantle` before the slot is released.
+        let bounds = unsafe { Bounds::new(stack_pointer(fiber.cast()), stack_pointer(slot.limit())) };
         // SAFETY: the place is valid for writes, and nobody else has it.
         unsafe {
             fiber.write(Fiber {
@@ -166,18 +167,27 @@ impl Fiber {
     /// Called on this very fiber.
     #[inline]
     pub(crate) unsafe fn suspend(&self, why: Suspend) {
+        // The count of panics is the OS thread's. Mostly one load of a global.
+        if std::thread::panicking() {
+            let aside = panic_count::set_aside();
+            // SAFETY: as below.
+            unsafe { (*self.yielder.get()).suspend(why) };
+            return aside.put_back();
+        }
         // SAFETY: set by the body before it ran the job that calls this, and valid as long as the body is.
         unsafe { (*self.yielder.get()).suspend(why) };
     }
 }
 
 /// The body of every runner.
-fn run_jobs(fiber: usize, yielder: &Yielder<(), Suspend>) {
+fn run_jobs(fiber: usize, yielder: &Switch) {
     // SAFETY: the header outlives the coroutine whose body this is.
     let fiber = unsafe { &*core::ptr::with_exposed_provenance::<Fiber>(fiber) };
     fiber.yielder.set(yielder);
     loop {
         let job = NonNull::new(fiber.job.get()).expect("resumed with a job");
+        // SAFETY: the worker has taken the job from a queue and put it here, so it is alive and ours.
+        unsafe { job.as_ref() }.as_party().set_switch(yielder);
         // SAFETY: the worker has taken the job from a queue and put it here.
         let ended = unsafe { Job::run(job) };
         // SAFETY: a stackless job that has not ended is alive until `end_run`, which gives it up.

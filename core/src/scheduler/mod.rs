@@ -30,7 +30,7 @@ use crate::job::Job;
 use crate::scheduler::shared::Shared;
 use crate::scheduler::worker::Worker;
 use crate::timer::{self, wheel::Entry};
-use crate::wait::{Party, PartyKind, current};
+use crate::wait::{self, Party, PartyKind, current};
 
 thread_local! {
     /// The worker that this OS thread is.
@@ -106,15 +106,28 @@ pub(crate) fn spawn(job: NonNull<Job>) -> Result<(), NonNull<Job>> {
     }
 }
 
-/// Lets others run.
+/// Lets others run, because the budget is spent.
 pub(crate) fn yield_now() {
-    if let Some(fiber) = running_fiber() {
-        // SAFETY: the caller runs on this fiber.
-        unsafe { fiber.as_ref().suspend(Suspend::Yielded) };
+    yield_or(|| ());
+}
+
+/// Lets other green threads run; calls `otherwise` if the caller is none. Inlined, see `Wait::park`.
+#[inline(always)]
+pub(crate) fn yield_or(otherwise: fn()) {
+    let Some(fiber) = running_fiber() else { return otherwise() };
+    // SAFETY: the caller runs on this fiber, and is its job.
+    unsafe {
+        let fiber = fiber.as_ref();
+        let party = (*fiber.job()).as_party();
+        if party.is_cancelled() {
+            wait::check_cancelled();
+        }
+        fiber.suspend(Suspend::Yielded);
     }
 }
 
 /// The fiber that the caller runs on.
+#[inline]
 pub(crate) fn running_fiber() -> Option<NonNull<Fiber>> {
     // SAFETY: as above.
     NonNull::new(unsafe { here().as_ref() }?.running())
@@ -147,9 +160,6 @@ unsafe fn suspend(party: NonNull<Party>, deadline: Option<Instant>) {
     let job = unsafe { Job::of_party(party).as_ref() };
     // SAFETY: a running job has a fiber.
     let fiber = unsafe { &*job.fiber() };
-    if job.traits.migratory {
-        job.unwinding.set(std::thread::panicking());
-    }
     match deadline {
         // SAFETY: the caller runs on this fiber.
         None => unsafe { fiber.suspend(Suspend::Parked) },
@@ -189,11 +199,6 @@ unsafe fn party_of(entry: NonNull<Entry>) -> NonNull<Party> {
     // SAFETY: by the contract the sleeper has not left yet.
     let data = unsafe { entry.as_ref() }.data();
     NonNull::new(data.cast_mut().cast()).expect("an entry holds a party")
-}
-
-/// Whether a parked migratory job must be resumed where it parked.
-fn is_unwinding_on(job: &Job) -> bool {
-    job.unwinding.get()
 }
 
 /// A job has ended: strikes it from its roster and its worker's residents. Called on the stack that ran it.

@@ -79,9 +79,21 @@ impl Drop for Children {
     }
 }
 
-/// The value of a child, held by the child until it has ended, and by its handle.
+/// The value of a child, held by the child until it has ended, and by its handle. Whoever lets go last drops it.
 struct Packet<T> {
     result: Lock<Option<Output<T>>>,
+    scope: Arc<Data>,
+}
+
+impl<T> Drop for Packet<T> {
+    fn drop(&mut self) {
+        // A panic that nobody has joined is the scope's.
+        if let Some(Err(payload)) = self.result.get_mut() {
+            if !is_quiet_unwind(&**payload) {
+                self.scope.state.lock().panicked = true;
+            }
+        }
+    }
 }
 
 /// Says that a child has ended, when the last of its closure is gone.
@@ -112,17 +124,12 @@ impl<F: FnOnce() -> T, T> Child<F, T> {
     fn run(mut self) {
         let work = self.work.take().expect("run once");
         let result = catch_unwind(AssertUnwindSafe(work));
-        let panicked = result.as_ref().is_err_and(|payload| !is_quiet_unwind(&**payload));
         let packet = self.packet.take().expect("run once");
         *packet.result.lock() = Some(result);
-        // If the handle is gone, nobody will look at the value: it is dropped here. A panic that nobody will see is the
-        // scope's.
-        if let Some(packet) = Arc::into_inner(packet) {
-            let dropped = catch_unwind(AssertUnwindSafe(|| drop(packet)));
-            if panicked || dropped.is_err() {
-                self.ended.0.state.lock().panicked = true;
-            }
-            core::mem::forget(dropped);
+        // If the handle is gone, the value is dropped here, and its destructor may panic.
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(packet))) {
+            self.ended.0.state.lock().panicked = true;
+            core::mem::forget(payload);
         }
     }
 }
@@ -291,7 +298,7 @@ impl<'scope> Scope<'scope, '_> {
         F: FnOnce() -> T + 'scope,
         T: 'scope,
     {
-        let packet = Arc::new(Packet { result: Lock::new(None) });
+        let packet = Arc::new(Packet { result: Lock::new(None), scope: Arc::clone(&self.data) });
         self.data.state.lock().running += 1;
         let ended = Ended(Arc::clone(&self.data));
         let child = Child { work: Some(f), packet: Some(Arc::clone(&packet)), ended };
