@@ -37,6 +37,7 @@ struct Options {
     delay: Duration,
 }
 
+#[kahn::main]
 fn main() -> ExitCode {
     let options = match parse(std::env::args().skip(1)) {
         Ok(Some(options)) => options,
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    kahn::run(|| crawl(&options));
+    crawl(&options);
     ExitCode::SUCCESS
 }
 

@@ -46,6 +46,7 @@ struct Options {
     autosave: Duration,
 }
 
+#[kahn::main]
 fn main() -> ExitCode {
     let options = match parse(std::env::args().skip(1)) {
         Ok(Some(options)) => options,
@@ -58,7 +59,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    kahn::run(|| edit(options))
+    edit(options)
 }
 
 fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Options>, String> {

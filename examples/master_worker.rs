@@ -45,6 +45,7 @@ struct Answer {
     is_lost: bool,
 }
 
+#[kahn::main]
 fn main() -> ExitCode {
     let (workers, input) = match parse(std::env::args().skip(1)) {
         Ok(Some(options)) => options,
@@ -57,7 +58,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match kahn::run(|| master(workers, input)) {
+    match master(workers, input) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             eprintln!("master_worker: {error}");
             ExitCode::FAILURE

@@ -28,6 +28,7 @@ const MOST: usize = 1_000_000;
 /// How many numbers may wait in front of each filter.
 const CAPACITY: usize = 64;
 
+#[kahn::main]
 fn main() -> ExitCode {
     let (mut check, mut count) = (false, 1000);
     for arg in std::env::args().skip(1) {
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
     }
 
     let start = Instant::now();
-    let primes = kahn::run(|| primes(count));
+    let primes = primes(count);
     let seconds = start.elapsed().as_secs_f64();
 
     let shown: Vec<String> = primes.iter().take(15).map(u64::to_string).collect();

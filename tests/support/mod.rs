@@ -32,7 +32,8 @@ pub fn with_each_size(scenario: impl Fn() + Sync) {
 
 /// `full` rounds, times `KAHN_TEST_ROUNDS` (1 if it is not set), which a hunt for rare races sets high.
 pub fn rounds(full: usize) -> usize {
-    let factor = std::env::var("KAHN_TEST_ROUNDS").map_or(1.0, |text| text.parse().expect("KAHN_TEST_ROUNDS=number"));
+    let factor =
+        std::env::var("KAHN_TEST_ROUNDS").map_or(1.0, |text| text.parse().expect("KAHN_TEST_ROUNDS=number"));
     ((full as f64 * factor) as usize).max(1)
 }
 
