@@ -1,19 +1,16 @@
-//! The channel itself: its state behind a lock, the fast paths, and the blocking operations.
+//! The channel itself: its state behind a lock, and what can be done without waiting.
 //!
 //! An operation first tries under the lock. Only if it has to wait does it open a wait, and then tries again under the
 //! same lock in which it enters the queue: so whoever changes the state after that finds it there, and no wake-up is
 //! lost. Capacity 0 is the same algorithm: a ring without room, where every message passes from hand to hand.
 
-use core::ptr::NonNull;
-use std::time::Instant;
-
 use crossbeam_utils::CachePadded;
-use kahn_core::facade::{AtomicU32, AtomicUsize, Lock, LockGuard, Ordering};
-use kahn_core::wait::{Kind, Node, Reason, Wait, shield, spend};
+use kahn_core::facade::{AtomicU64, AtomicUsize, Lock, LockGuard, MODEL, Ordering};
+use kahn_core::wait::spend;
 
-use crate::error::{RecvTimeoutError, SendTimeoutError, TryRecvError, TrySendError};
-use crate::seat::{Packet, Seat, Status, Want};
-use crate::state::{Redeemed, State, Taken, Wakes};
+use crate::error::TrySendError;
+use crate::grants::{Offer, Redeemed};
+use crate::state::{State, Taken, Wakes};
 
 /// Operations between two reports to the cooperative budget.
 const SPEND_EVERY: u32 = 32;
@@ -27,9 +24,10 @@ pub(crate) fn counted(ops: u32) {
     }
 }
 
-/// Bits of [`Chan::hint`].
-const RECV: u32 = 1;
-const SEND: u32 = 2;
+/// Bits of [`Hot::hint`]; the rest counts how often they have changed.
+pub(crate) const RECV: u64 = 1;
+pub(crate) const SEND: u64 = 2;
+const CHANGE: u64 = 4;
 
 /// What the endpoints of one channel share.
 pub(crate) struct Chan<T> {
@@ -38,19 +36,24 @@ pub(crate) struct Chan<T> {
     pub(crate) senders: CachePadded<AtomicUsize>,
     pub(crate) receivers: AtomicUsize,
     pub(crate) cap: usize,
+    /// In a model: which channel this is, in the order of their making.
+    number: usize,
 }
+
+/// Counts the channels of models.
+static MADE: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(1);
 
 struct Hot<T> {
     state: Lock<State<T>>,
     /// Whether a receive or a send might be ready, for those who only look. Written with the lock held, at the end of
     /// every operation that may change it; one word, so that a look never sees a state that never was.
-    hint: AtomicU32,
+    hint: AtomicU64,
 }
 
 /// The state, locked; unlocking publishes the hint.
 pub(crate) struct Locked<'a, T> {
     state: LockGuard<'a, State<T>>,
-    hint: &'a AtomicU32,
+    hint: &'a AtomicU64,
 }
 
 impl<T> core::ops::Deref for Locked<'_, T> {
@@ -72,29 +75,39 @@ impl<T> core::ops::DerefMut for Locked<'_, T> {
 impl<T> Drop for Locked<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        let bits = u32::from(self.state.recv_hint()) * RECV + u32::from(self.state.send_hint()) * SEND;
+        let bits = u64::from(self.state.recv_hint()) * RECV + u64::from(self.state.send_hint()) * SEND;
         publish(self.hint, bits);
     }
 }
 
 #[inline]
-fn publish(hint: &AtomicU32, bits: u32) {
-    // Release, although nothing is read through it: who sees this value and then another channel's must not see an
-    // older one there. The relaxed look before it keeps the line clean where nothing changes.
-    if hint.load(Ordering::Relaxed) != bits {
-        hint.store(bits, Ordering::Release);
+fn publish(hint: &AtomicU64, bits: u64) {
+    // Relaxed: written with the lock held alone. The look before it keeps the line clean where nothing changes.
+    let old = hint.load(Ordering::Relaxed);
+    if old & (RECV | SEND) != bits {
+        // Release, although nothing is read through it: who sees this value and then another channel's must not see an
+        // older one there.
+        hint.store((old & !(RECV | SEND)).wrapping_add(CHANGE) | bits, Ordering::Release);
     }
 }
 
 impl<T> Chan<T> {
     pub(crate) fn new(cap: usize) -> Chan<T> {
-        let hint = AtomicU32::new(if cap > 0 { SEND } else { 0 });
+        let hint = AtomicU64::new(if cap > 0 { SEND } else { 0 });
         Chan {
             hot: CachePadded::new(Hot { state: Lock::new(State::new(cap)), hint }),
             senders: CachePadded::new(AtomicUsize::new(1)),
             receivers: AtomicUsize::new(1),
             cap,
+            // Relaxed: a number of its own is all that is wanted.
+            number: if MODEL { MADE.fetch_add(1, Ordering::Relaxed) } else { 0 },
         }
+    }
+
+    /// What selects sort channels by: the address, or in a model, where addresses differ from run to run, the number.
+    #[inline]
+    pub(crate) fn order(&self) -> usize {
+        if MODEL { self.number } else { self.address().addr() }
     }
 
     /// What reports name the channel by.
@@ -106,6 +119,12 @@ impl<T> Chan<T> {
     #[inline]
     pub(crate) fn lock(&self) -> Locked<'_, T> {
         Locked { state: self.hot.state.lock(), hint: &self.hot.hint }
+    }
+
+    /// What a waiter may watch without the lock.
+    #[inline]
+    pub(crate) fn hint(&self) -> &AtomicU64 {
+        &self.hot.hint
     }
 
     /// Whether a receive might be done now. If it answers false there was a moment during the call when it could not.
@@ -122,16 +141,24 @@ impl<T> Chan<T> {
         self.hot.hint.load(Ordering::Acquire) & SEND != 0
     }
 
+    /// A number that changes whenever a receive (or else a send) becomes ready or stops to be; `None` while it might be
+    /// ready.
+    pub(crate) fn idle_since(&self, recv: bool) -> Option<u64> {
+        // Acquire: see `publish`, and later looks come later.
+        let hint = self.hot.hint.load(Ordering::Acquire);
+        (hint & if recv { RECV } else { SEND } == 0).then_some(hint)
+    }
+
     // Without waiting.
 
     /// Sends if there is room and nobody else to care for; hands back the lock and the message otherwise.
     #[inline(always)]
-    fn send_fast(&self, msg: T) -> Result<(), (Locked<'_, T>, T)> {
+    pub(crate) fn send_fast(&self, msg: T) -> Result<(), (Locked<'_, T>, T)> {
         let mut state = self.hot.state.lock();
         if state.has_room() && state.receivers.is_empty() && !state.closed && !state.watched {
             state.ring.push_back(msg);
             let ops = state.count();
-            publish(&self.hot.hint, RECV + u32::from(state.has_room()) * SEND);
+            publish(&self.hot.hint, RECV + u64::from(state.has_room()) * SEND);
             drop(state);
             counted(ops);
             return Ok(());
@@ -141,7 +168,7 @@ impl<T> Chan<T> {
 
     /// Receives if a message is there and nobody else to care for; hands back the lock otherwise.
     #[inline(always)]
-    fn recv_fast(&self) -> Result<T, Locked<'_, T>> {
+    pub(crate) fn recv_fast(&self) -> Result<T, Locked<'_, T>> {
         let mut state = self.hot.state.lock();
         if state.ring.len() > state.rights
             && state.senders.is_empty()
@@ -151,7 +178,7 @@ impl<T> Chan<T> {
             let ops = state.count();
             // A place is free now, and a closed channel is always ready.
             let recv = state.ring.len() > state.rights || state.closed;
-            publish(&self.hot.hint, SEND + u32::from(recv) * RECV);
+            publish(&self.hot.hint, SEND + u64::from(recv) * RECV);
             drop(state);
             counted(ops);
             return Ok(msg);
@@ -168,14 +195,39 @@ impl<T> Chan<T> {
         }
     }
 
-    /// Sends, and waits until it can be done or the deadline has passed.
+    /// Asks for a right.
     #[inline]
-    #[track_caller]
-    pub(crate) fn send(&self, msg: T, deadline: Option<Instant>) -> Result<(), SendTimeoutError<T>> {
-        match self.send_fast(msg) {
-            Ok(()) => Ok(()),
-            Err((state, msg)) => self.send_parking(state, msg, deadline),
+    pub(crate) fn right_now(&self) -> Offer {
+        if !self.recv_hint() {
+            return Offer::Nothing;
         }
+        let mut state = self.hot.state.lock();
+        if state.ring.len() > state.rights && state.senders.is_empty() && !state.watched {
+            state.rights += 1;
+            let ops = state.count();
+            let recv = state.ring.len() > state.rights || state.closed;
+            publish(&self.hot.hint, SEND + u64::from(recv) * RECV);
+            drop(state);
+            counted(ops);
+            return Offer::Granted;
+        }
+        self.right_from_waiter(Locked { state, hint: &self.hot.hint })
+    }
+
+    #[inline(never)]
+    fn right_from_waiter(&self, mut state: Locked<'_, T>) -> Offer {
+        let mut wakes = Wakes::new();
+        let offer = state.want_right(None, &mut wakes);
+        drop(state);
+        drop(wakes);
+        offer
+    }
+
+    /// Uses a right.
+    #[inline]
+    pub(crate) fn redeem(&self) -> Redeemed<T> {
+        // As many messages as rights go, so the hint stays right.
+        self.hot.state.lock().redeem()
     }
 
     /// Receives if it can be done at once.
@@ -184,16 +236,6 @@ impl<T> Chan<T> {
         match self.recv_fast() {
             Ok(msg) => Taken::Message(msg),
             Err(state) => self.recv_from_waiter(state),
-        }
-    }
-
-    /// Receives, and waits until a message comes or the deadline has passed.
-    #[inline]
-    #[track_caller]
-    pub(crate) fn recv(&self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
-        match self.recv_fast() {
-            Ok(msg) => Ok(msg),
-            Err(state) => self.recv_parking(state, deadline),
         }
     }
 
@@ -232,220 +274,7 @@ impl<T> Chan<T> {
         msg
     }
 
-    /// As [`recv_now`](Self::recv_now), waiting for a message that has been promised.
-    #[inline]
-    #[track_caller]
-    pub(crate) fn try_recv(&self) -> Result<T, TryRecvError> {
-        if !self.recv_hint() {
-            spend(1);
-            return Err(TryRecvError::Empty);
-        }
-        match self.recv_now() {
-            Taken::Message(msg) => Ok(msg),
-            Taken::Nothing(err) => {
-                spend(1);
-                Err(err)
-            }
-            Taken::Promised => self.fetch().unwrap_or(Err(TryRecvError::Empty)),
-        }
-    }
-
-    // Waiting.
-
-    #[inline(never)]
-    #[track_caller]
-    fn send_parking(
-        &self,
-        mut state: Locked<'_, T>,
-        msg: T,
-        deadline: Option<Instant>,
-    ) -> Result<(), SendTimeoutError<T>> {
-        let mut wakes = Wakes::new();
-        let msg = match state.send(msg, &mut wakes) {
-            Err(TrySendError::Full(msg)) => msg,
-            sent => {
-                let ops = state.count();
-                drop(state);
-                drop(wakes);
-                counted(ops);
-                return sent.map_err(|err| SendTimeoutError::Disconnected(err.into_inner()));
-            }
-        };
-        let wait = Wait::new();
-        let packet = Packet::full(msg);
-        let node = Node::new(wait.party(), 0, packet.payload());
-        // SAFETY: node and packet stay where they are until the node has been claimed and the wait is over, or removed.
-        unsafe { state.push_sender(NonNull::from(&node), &mut wakes) };
-        drop(state);
-        drop(wakes);
-        match wait.park(Reason::new(Kind::Send, self.address()), deadline) {
-            Ok(_) if packet.seat().status() == Status::Done => Ok(()),
-            // SAFETY: woken without the message having been taken, and the node is out of the queue.
-            Ok(_) => Err(SendTimeoutError::Disconnected(unsafe { packet.take() })),
-            Err(missed) => {
-                let mut state = self.lock();
-                // SAFETY: the node was put into this queue.
-                unsafe { state.senders.remove(NonNull::from(&node)) };
-                drop(state);
-                // SAFETY: nobody has claimed the wait through the node, so the message is still there. It is dropped
-                // by the unwinding if there is one.
-                let msg = unsafe { packet.take() };
-                missed.raise();
-                Err(SendTimeoutError::Timeout(msg))
-            }
-        }
-    }
-
-    #[inline(never)]
-    #[track_caller]
-    fn recv_parking(&self, state: Locked<'_, T>, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
-        let mut locked = Some(state);
-        loop {
-            let mut wakes = Wakes::new();
-            let mut state = locked.take().unwrap_or_else(|| self.lock());
-            match state.recv(&mut wakes) {
-                Taken::Message(msg) => {
-                    let ops = state.count();
-                    drop(state);
-                    drop(wakes);
-                    counted(ops);
-                    return Ok(msg);
-                }
-                Taken::Nothing(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
-                Taken::Nothing(TryRecvError::Empty) => {
-                    if let Some(received) = self.recv_in_queue(state, wakes, deadline) {
-                        return received;
-                    }
-                }
-                Taken::Promised => drop(state),
-            }
-            if let Some(fetched) = self.fetch() {
-                return fetched.map_err(|_| RecvTimeoutError::Disconnected);
-            }
-        }
-    }
-
-    /// Waits in the queue. Answers `None` if it has got a right only.
-    #[inline]
-    #[track_caller]
-    fn recv_in_queue(
-        &self,
-        mut state: Locked<'_, T>,
-        mut wakes: Wakes,
-        deadline: Option<Instant>,
-    ) -> Option<Result<T, RecvTimeoutError>> {
-        let wait = Wait::new();
-        let packet = Packet::empty();
-        let node = Node::new(wait.party(), 0, packet.payload());
-        // SAFETY: node and packet stay where they are until the node has been claimed and the wait is over, or removed.
-        unsafe { state.push_receiver(NonNull::from(&node), &mut wakes) };
-        drop(state);
-        drop(wakes);
-        match wait.park(Reason::new(Kind::Recv, self.address()), deadline) {
-            Ok(_) => match packet.seat().status() {
-                // SAFETY: woken with the message, which nobody else has a pointer to.
-                Status::Done => Some(Ok(unsafe { packet.take() })),
-                Status::Closed => Some(Err(RecvTimeoutError::Disconnected)),
-                _ => None,
-            },
-            Err(missed) => {
-                let mut state = self.lock();
-                // SAFETY: the node was put into this queue.
-                unsafe { state.receivers.remove(NonNull::from(&node)) };
-                drop(state);
-                missed.raise();
-                Some(Err(RecvTimeoutError::Timeout))
-            }
-        }
-    }
-
-    /// Uses a right: takes the message, or, with capacity 0, waits until the selected sender has sent it. No deadline
-    /// and no cancel ends this: that sender was told that a receiver takes its message. Answers `None` if the sender
-    /// gave up.
-    #[inline]
-    #[track_caller]
-    pub(crate) fn fetch(&self) -> Option<Result<T, TryRecvError>> {
-        let mut state = self.lock();
-        let redeemed = state.redeem();
-        drop(state);
-        match redeemed {
-            Redeemed::Message(msg) => Some(Ok(msg)),
-            Redeemed::Closed => Some(Err(TryRecvError::Disconnected)),
-            Redeemed::Retry => None,
-            Redeemed::NotYet => {
-                let reason = Reason::new(Kind::Recv, self.address());
-                shield(|| self.fetch_parking(reason))
-            }
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn fetch_parking(&self, reason: Reason) -> Option<Result<T, TryRecvError>> {
-        let wait = Wait::new();
-        let packet = Packet::empty();
-        let node = Node::new(wait.party(), 0, packet.payload());
-        let mut state = self.lock();
-        match state.redeem() {
-            Redeemed::NotYet => {}
-            redeemed => {
-                drop(state);
-                return match redeemed {
-                    Redeemed::Message(msg) => Some(Ok(msg)),
-                    Redeemed::Closed => Some(Err(TryRecvError::Disconnected)),
-                    _ => None,
-                };
-            }
-        }
-        // SAFETY: node and packet stay where they are until the node has been claimed and the wait is over.
-        unsafe { state.promised.push(NonNull::from(&node)) };
-        drop(state);
-        let woken = wait.park(reason, None);
-        assert!(woken.is_ok(), "a shielded wait without a deadline ends by being claimed alone");
-        match packet.seat().status() {
-            // SAFETY: woken with the message.
-            Status::Done => Some(Ok(unsafe { packet.take() })),
-            Status::Closed => Some(Err(TryRecvError::Disconnected)),
-            _ => None,
-        }
-    }
-
     // Permits.
-
-    /// Waits for a permit. Answers false if the channel is closed.
-    #[inline]
-    #[track_caller]
-    pub(crate) fn reserve(&self) -> bool {
-        use crate::state::Offer;
-        let wait = Wait::new();
-        let seat = Seat::new(Want::Right);
-        let node = Node::new(wait.party(), 0, seat.payload());
-        let mut wakes = Wakes::new();
-        let mut state = self.lock();
-        match state.want_permit(None, &mut wakes) {
-            Offer::Nothing => {}
-            offer => {
-                drop(state);
-                drop(wakes);
-                return offer == Offer::Granted;
-            }
-        }
-        // SAFETY: node and seat stay where they are until the node has been claimed and the wait is over, or removed.
-        unsafe { state.push_sender(NonNull::from(&node), &mut wakes) };
-        drop(state);
-        drop(wakes);
-        match wait.park(Reason::new(Kind::Send, self.address()), None) {
-            Ok(_) => seat.status() == Status::Done,
-            Err(missed) => {
-                let mut state = self.lock();
-                // SAFETY: the node was put into this queue.
-                unsafe { state.senders.remove(NonNull::from(&node)) };
-                drop(state);
-                missed.raise();
-                unreachable!("there was no deadline")
-            }
-        }
-    }
 
     /// Sends with a permit.
     #[inline]

@@ -18,10 +18,11 @@ use kahn_core::wait::{Node, Party, TaskParty};
 use crate::alarm;
 use crate::bounded::Chan;
 use crate::error::{RecvError, SendError, TryRecvError, TrySendError};
+use crate::grants::Redeemed;
 use crate::receiver::{Receiver, Source};
 use crate::seat::{Packet, Status};
 use crate::sender::Sender;
-use crate::state::{Redeemed, Taken, Wakes};
+use crate::state::{Taken, Wakes};
 
 /// Where a future stands.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_panicking_drop_does_not_lose_the_others() {
-        struct Bomb(Rc<()>, bool);
+        struct Bomb(#[expect(dead_code, reason = "dropped")] Rc<()>, bool);
         impl Drop for Bomb {
             fn drop(&mut self) {
                 assert!(!self.1, "bomb");

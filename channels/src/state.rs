@@ -44,7 +44,7 @@ impl Wakes {
     }
 
     #[inline]
-    fn add(&mut self, wake: Wake) {
+    pub(crate) fn add(&mut self, wake: Wake) {
         if self.first.is_none() {
             self.first = Some(wake);
         } else {
@@ -53,34 +53,12 @@ impl Wakes {
     }
 }
 
-/// What a receiver without a slot of its own got.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Offer {
-    /// The right to do the operation.
-    Granted,
-    /// The channel is closed: the operation is ready, and fails.
-    Closed,
-    /// Nothing for now.
-    Nothing,
-}
-
 /// What a receiver got.
 pub(crate) enum Taken<T> {
     Message(T),
     /// A right to a message that is about to come: [`State::redeem`] fetches it.
     Promised,
     Nothing(TryRecvError),
-}
-
-/// What became of a right.
-pub(crate) enum Redeemed<T> {
-    Message(T),
-    /// Wait in `promised`.
-    NotYet,
-    /// The right is gone: start again.
-    Retry,
-    /// The right is gone: the channel is closed.
-    Closed,
 }
 
 pub(crate) struct State<T> {
@@ -105,7 +83,7 @@ pub(crate) struct State<T> {
 
 /// Claims the first of `queue`, but not `me`.
 #[inline]
-fn claim(queue: &mut WaitQueue, me: Option<NonNull<Party>>) -> Option<Claimed> {
+pub(crate) fn claim(queue: &mut WaitQueue, me: Option<NonNull<Party>>) -> Option<Claimed> {
     match me {
         None => queue.claim_next(),
         Some(me) => queue.claim_next_but(me),
@@ -156,16 +134,19 @@ impl<T> State<T> {
         self.cap == 0 && self.ring.len() + self.permits > self.rights
     }
 
-    /// Whether a receive might be done now. If it answers false it cannot.
+    /// Whether a receive might be done now. If it answers false it cannot; with a capacity, it can if it answers true.
+    /// With 0 those who wait may have been claimed elsewhere: a try takes them out, and then it answers false.
     #[inline]
     pub(crate) fn recv_hint(&self) -> bool {
-        self.available() > 0 || self.closed || !self.senders.is_empty() || self.has_surplus()
+        self.available() > 0
+            || self.closed
+            || (self.cap == 0 && (!self.senders.is_empty() || self.has_surplus()))
     }
 
-    /// Whether a send might be done now. If it answers false it cannot.
+    /// Whether a send might be done now; as `recv_hint`.
     #[inline]
     pub(crate) fn send_hint(&self) -> bool {
-        self.has_room() || self.closed || !self.receivers.is_empty()
+        self.has_room() || self.closed || (self.cap == 0 && !self.receivers.is_empty())
     }
 
     /// Whether a receive could be done now by `me`.
@@ -189,20 +170,22 @@ impl<T> State<T> {
         if self.closed {
             return Err(TrySendError::Disconnected(msg));
         }
+        if self.cap > 0 && !self.has_room() {
+            return Err(TrySendError::Full(msg));
+        }
         if let Some(claimed) = self.receivers.claim_next() {
             self.hand(claimed, msg, wakes);
-            return Ok(());
-        }
-        if self.has_room() {
+        } else if self.cap > 0 {
             self.store(msg, wakes);
-            return Ok(());
+        } else {
+            return Err(TrySendError::Full(msg));
         }
-        Err(TrySendError::Full(msg))
+        Ok(())
     }
 
     /// Gives a message to a waiting receiver that has been claimed.
     #[inline]
-    fn hand(&mut self, claimed: Claimed, msg: T, wakes: &mut Wakes) {
+    pub(crate) fn hand(&mut self, claimed: Claimed, msg: T, wakes: &mut Wakes) {
         // SAFETY: just claimed under the lock that `&mut self` stands for; nodes in a channel's queues carry seats or
         // packets of its message type. A waiting receiver's slot is empty, and the claimer's.
         unsafe {
@@ -226,7 +209,7 @@ impl<T> State<T> {
     }
 
     /// Gives a message that has been accepted to the first waiting receiver, or stores it.
-    fn deliver(&mut self, msg: T, wakes: &mut Wakes) {
+    pub(crate) fn deliver(&mut self, msg: T, wakes: &mut Wakes) {
         match self.receivers.claim_next() {
             Some(claimed) => self.hand(claimed, msg, wakes),
             None => self.store(msg, wakes),
@@ -242,74 +225,6 @@ impl<T> State<T> {
                 self.tell_recv_watchers(wakes);
             }
         }
-    }
-
-    /// Asks for a permit.
-    pub(crate) fn want_permit(&mut self, me: Option<NonNull<Party>>, wakes: &mut Wakes) -> Offer {
-        if self.closed {
-            return Offer::Closed;
-        }
-        if self.cap > 0 {
-            if !self.has_room() {
-                return Offer::Nothing;
-            }
-            self.permits += 1;
-            return Offer::Granted;
-        }
-        let Some(claimed) = claim(&mut self.receivers, me) else { return Offer::Nothing };
-        // SAFETY: as in `hand`.
-        let guest = unsafe { Guest::new(claimed.payload) };
-        // SAFETY: as in `hand`.
-        let has_slot = unsafe { guest.packet::<T>() }.is_some();
-        guest.seat().set_status(if has_slot { Status::Promised } else { Status::Done });
-        self.rights += 1;
-        self.permits += 1;
-        wakes.add(claimed.wake);
-        Offer::Granted
-    }
-
-    /// Uses a permit.
-    pub(crate) fn fill_permit(&mut self, msg: T, wakes: &mut Wakes) -> Result<(), T> {
-        self.permits -= 1;
-        if self.closed {
-            return Err(msg);
-        }
-        if let Some(claimed) = self.promised.claim_next() {
-            self.rights -= 1;
-            // SAFETY: as in `hand`; only receivers with packets stand in `promised`.
-            unsafe {
-                let guest = Guest::new(claimed.payload);
-                guest.packet::<T>().expect("has a packet").put(msg);
-                guest.seat().set_status(Status::Done);
-            }
-            wakes.add(claimed.wake);
-        } else if self.cap == 0 && self.rights > self.ring.len() {
-            // Promised to a receiver that has not come for it yet.
-            self.ring.push_back(msg);
-        } else {
-            self.deliver(msg, wakes);
-        }
-        Ok(())
-    }
-
-    /// Gives a permit up.
-    pub(crate) fn drop_permit(&mut self, wakes: &mut Wakes) {
-        self.permits -= 1;
-        if self.cap > 0 {
-            self.refill(wakes);
-        } else if self.rights > self.ring.len() + self.permits {
-            self.break_promise(Status::Retry, wakes);
-        }
-    }
-
-    /// Tells one receiver that what it was promised will not come, if one waits for it by now.
-    fn break_promise(&mut self, status: Status, wakes: &mut Wakes) -> bool {
-        let Some(claimed) = self.promised.claim_next() else { return false };
-        self.rights -= 1;
-        // SAFETY: as in `hand`.
-        unsafe { Guest::new(claimed.payload) }.seat().set_status(status);
-        wakes.add(claimed.wake);
-        true
     }
 
     // Receiving.
@@ -349,7 +264,7 @@ impl<T> State<T> {
 
     /// With capacity 0: takes a right to what no receiver was promised, if there is such a thing.
     #[inline]
-    fn take_surplus(&mut self) -> bool {
+    pub(crate) fn take_surplus(&mut self) -> bool {
         let taken = self.has_surplus() && !self.closed;
         self.rights += usize::from(taken);
         taken
@@ -358,7 +273,7 @@ impl<T> State<T> {
     /// Serves a waiting sender that has been claimed: takes its message, or answers `None`, and the caller gives it a
     /// permit.
     #[inline]
-    fn admit(claimed: Claimed, wakes: &mut Wakes) -> Option<T> {
+    pub(crate) fn admit(claimed: Claimed, wakes: &mut Wakes) -> Option<T> {
         // SAFETY: as in `hand`. A waiting sender's slot holds its message, and the status says that it is taken.
         let msg = unsafe {
             let guest = Guest::new(claimed.payload);
@@ -371,7 +286,7 @@ impl<T> State<T> {
 
     /// Fills places that became free with the messages of waiting senders, or gives them permits.
     #[inline]
-    fn refill(&mut self, wakes: &mut Wakes) {
+    pub(crate) fn refill(&mut self, wakes: &mut Wakes) {
         while !self.senders.is_empty() && self.has_room() {
             let Some(claimed) = self.senders.claim_next() else { break };
             match Self::admit(claimed, wakes) {
@@ -381,72 +296,6 @@ impl<T> State<T> {
         }
         if !self.send_watchers.is_empty() && self.has_room() {
             self.tell_send_watchers(wakes);
-        }
-    }
-
-    /// Asks for a right.
-    pub(crate) fn want_right(&mut self, me: Option<NonNull<Party>>, wakes: &mut Wakes) -> Offer {
-        if self.available() > 0 {
-            self.rights += 1;
-            self.refill(wakes);
-            return Offer::Granted;
-        }
-        if self.cap == 0 {
-            if self.take_surplus() {
-                return Offer::Granted;
-            }
-            if let Some(claimed) = claim(&mut self.senders, me) {
-                self.rights += 1;
-                match Self::admit(claimed, wakes) {
-                    Some(msg) => self.ring.push_back(msg),
-                    None => self.permits += 1,
-                }
-                return Offer::Granted;
-            }
-        }
-        if self.closed { Offer::Closed } else { Offer::Nothing }
-    }
-
-    /// Uses a right, if what it is for has come.
-    pub(crate) fn redeem(&mut self) -> Redeemed<T> {
-        if let Some(msg) = self.ring.pop_front() {
-            self.rights -= 1;
-            return Redeemed::Message(msg);
-        }
-        if self.closed {
-            self.rights -= 1;
-            return Redeemed::Closed;
-        }
-        if self.rights > self.permits {
-            self.rights -= 1;
-            return Redeemed::Retry;
-        }
-        Redeemed::NotYet
-    }
-
-    /// Gives a right up.
-    pub(crate) fn drop_right(&mut self, wakes: &mut Wakes) {
-        self.rights -= 1;
-        while self.available() > 0 {
-            let Some(claimed) = self.receivers.claim_next() else {
-                self.tell_recv_watchers(wakes);
-                break;
-            };
-            let msg = self.ring.pop_front().expect("one is available");
-            // Its place in the order is the first; a selected receiver fetches the first that is there.
-            // SAFETY: as in `hand`.
-            unsafe {
-                let guest = Guest::new(claimed.payload);
-                match guest.packet::<T>() {
-                    Some(packet) => packet.put(msg),
-                    None => {
-                        self.ring.push_front(msg);
-                        self.rights += 1;
-                    }
-                }
-                guest.seat().set_status(Status::Done);
-            }
-            wakes.add(claimed.wake);
         }
     }
 
@@ -479,7 +328,7 @@ impl<T> State<T> {
     }
 
     #[inline]
-    fn tell_recv_watchers(&mut self, wakes: &mut Wakes) {
+    pub(crate) fn tell_recv_watchers(&mut self, wakes: &mut Wakes) {
         if self.watched {
             Self::tell(&mut self.recv_watchers, wakes);
             self.watched = !self.send_watchers.is_empty();
@@ -487,7 +336,7 @@ impl<T> State<T> {
     }
 
     #[inline]
-    fn tell_send_watchers(&mut self, wakes: &mut Wakes) {
+    pub(crate) fn tell_send_watchers(&mut self, wakes: &mut Wakes) {
         if self.watched {
             Self::tell(&mut self.send_watchers, wakes);
             self.watched = !self.recv_watchers.is_empty();

@@ -10,9 +10,10 @@ use kahn_core::facade::Arc;
 use kahn_core::wait::{Node, Wait};
 
 use crate::bounded::{Chan, counted};
+use crate::grants::Offer;
 use crate::receiver::{Receiver, Source};
 use crate::sender::Sender;
-use crate::state::{Offer, Wakes};
+use crate::state::Wakes;
 use crate::timers::Timer;
 
 /// What a chosen case has.
@@ -95,6 +96,9 @@ pub(crate) trait Operation {
     /// The node was entered there.
     unsafe fn unwatch(&self, node: NonNull<Node>);
 
+    /// A number that changes whenever the operation becomes ready or stops to be; `None` while it might be ready.
+    fn idle_since(&self) -> Option<u64>;
+
     /// When the operation will be ready without anybody doing anything.
     fn due(&self) -> Option<Instant>;
 
@@ -121,7 +125,7 @@ fn settle(wait: &Wait, ask: impl FnOnce() -> Option<Grant>) -> Entered {
 
 impl<T> Operation for Sender<T> {
     fn identity(&self) -> Identity {
-        Identity { address: self.chan.address().addr(), sends: true }
+        Identity { address: self.chan.order(), sends: true }
     }
 
     #[inline]
@@ -173,6 +177,10 @@ impl<T> Operation for Sender<T> {
         unsafe { self.chan.lock().remove_watcher(node, false) };
     }
 
+    fn idle_since(&self) -> Option<u64> {
+        self.chan.idle_since(false)
+    }
+
     fn due(&self) -> Option<Instant> {
         None
     }
@@ -187,7 +195,7 @@ impl<T> Operation for Sender<T> {
 impl<T> Operation for Receiver<T> {
     fn identity(&self) -> Identity {
         let address = match &self.source {
-            Source::Chan(chan) => chan.address().addr(),
+            Source::Chan(chan) => chan.order(),
             Source::Timer(timer) => Arc::as_ptr(timer).addr(),
             Source::Never => 0,
         };
@@ -197,18 +205,7 @@ impl<T> Operation for Receiver<T> {
     #[inline]
     fn look(&self) -> Option<Grant> {
         match &self.source {
-            Source::Chan(chan) => {
-                if !chan.recv_hint() {
-                    return None;
-                }
-                let mut wakes = Wakes::new();
-                let mut state = chan.lock();
-                let offer = state.want_right(None, &mut wakes);
-                let ops = state.count();
-                drop(state);
-                drop(wakes);
-                looked(offer, ops)
-            }
+            Source::Chan(chan) => Grant::of(chan.right_now()),
             Source::Timer(timer) => timer.fire().map(Grant::Fired),
             Source::Never => None,
         }
@@ -253,6 +250,14 @@ impl<T> Operation for Receiver<T> {
         if let Source::Chan(chan) = &self.source {
             // SAFETY: by the contract.
             unsafe { chan.lock().remove_watcher(node, true) };
+        }
+    }
+
+    fn idle_since(&self) -> Option<u64> {
+        match &self.source {
+            Source::Chan(chan) => chan.idle_since(true),
+            Source::Timer(timer) => (!timer.is_ready()).then_some(0),
+            Source::Never => Some(0),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Waiting for the first of several channel operations.
 
 pub(crate) mod case;
+mod cases;
 pub(crate) mod chosen;
 mod macros;
 pub(crate) mod passes;
@@ -10,12 +11,11 @@ use core::fmt;
 use core::time::Duration;
 use std::time::Instant;
 
-use smallvec::SmallVec;
-
 use crate::clock;
 use crate::error::{ReadyTimeoutError, SelectTimeoutError, TryReadyError, TrySelectError};
 use crate::receiver::Receiver;
 use crate::select::case::{Grant, Operation};
+use crate::select::cases::Cases;
 use crate::select::chosen::{Chosen, SelectedOperation};
 use crate::select::passes::{Aim, Case, Manner, Patience, wait_for};
 use crate::sender::Sender;
@@ -51,7 +51,7 @@ use crate::sender::Sender;
 /// ```
 #[derive(Clone)]
 pub struct Select<'a> {
-    cases: SmallVec<[Case<'a>; 8]>,
+    cases: Cases<'a>,
     next_index: usize,
     biased: bool,
 }
@@ -59,7 +59,7 @@ pub struct Select<'a> {
 impl<'a> Select<'a> {
     /// An empty set that chooses at random.
     pub fn new() -> Select<'a> {
-        Select { cases: SmallVec::new(), next_index: 0, biased: false }
+        Select { cases: Cases::new(), next_index: 0, biased: false }
     }
 
     /// An empty set that prefers operations that were added earlier.
@@ -125,31 +125,27 @@ impl<'a> Select<'a> {
     /// ```
     pub fn remove(&mut self, index: usize) {
         assert!(index < self.next_index, "index out of bounds; {index} >= {}", self.next_index);
-        let place = self.cases.iter().position(|case| case.index == index);
+        let place = self.cases.as_ref().iter().position(|case| case.index == index);
         let place = place.unwrap_or_else(|| panic!("no operation with this index; {index} was removed"));
-        if self.biased {
-            self.cases.remove(place);
-        } else {
-            self.cases.swap_remove(place);
-        }
+        self.cases.remove(place);
     }
 
     #[track_caller]
     fn choose(&mut self, patience: Patience) -> Option<SelectedOperation<'a>> {
         let manner = Manner { aim: Aim::Choose, biased: self.biased };
-        let (place, grant) = wait_for(&mut self.cases, manner, patience)?;
-        Some(SelectedOperation::new(Chosen::new(self.cases[place], grant)))
+        let (place, grant) = wait_for(self.cases.as_mut(), manner, patience)?;
+        Some(SelectedOperation::new(Chosen::new(self.cases.as_ref()[place], grant)))
     }
 
     #[track_caller]
     fn watch(&mut self, patience: Patience) -> Option<usize> {
         let manner = Manner { aim: Aim::Watch, biased: self.biased };
-        let (place, _): (usize, Grant) = wait_for(&mut self.cases, manner, patience)?;
-        Some(self.cases[place].index)
+        let (place, _): (usize, Grant) = wait_for(self.cases.as_mut(), manner, patience)?;
+        Some(self.cases.as_ref()[place].index)
     }
 
     fn assert_not_empty(&self) {
-        assert!(!self.cases.is_empty(), "no operations have been added to `Select`");
+        assert!(!self.cases.as_ref().is_empty(), "no operations have been added to `Select`");
     }
 
     /// Chooses an operation that is ready now.

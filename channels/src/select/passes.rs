@@ -4,6 +4,8 @@
 //! 2. Enter every queue, in the order of the channels' addresses, unless a case can be done by now; then park.
 //! 3. Leave every queue but that of the case through which the wait was claimed.
 //!
+//! One that does not wait gives up after pass 1 only if there was a moment when no case could be done.
+//!
 //! A select that finds its partner in pass 2 ends its own wait first (nobody can claim it from then on), and takes the
 //! grant after: if the partner has been claimed by another meanwhile, it starts again. Two selects that find each other
 //! would both start again, and again; but the order of the queues forbids it: one that stands in queue `a` and looks at
@@ -22,7 +24,7 @@ use crate::select::random::Choices;
 use crate::state::Wakes;
 
 /// Cases up to which nothing is allocated.
-const FEW: usize = 8;
+pub(crate) const FEW: usize = 8;
 
 /// One operation of a select.
 #[derive(Clone, Copy)]
@@ -70,10 +72,11 @@ pub(crate) fn wait_for(cases: &mut [Case<'_>], manner: Manner, patience: Patienc
             return Some(found);
         }
         let deadline = match patience {
-            Patience::None => {
+            Patience::None if manner.aim == Aim::Watch || were_idle_at_once(cases) => {
                 spend(1);
                 return None;
             }
+            Patience::None => continue,
             Patience::Until(deadline) => Some(deadline),
             Patience::Endless => None,
         };
@@ -106,6 +109,22 @@ fn look(cases: &mut [Case<'_>], manner: Manner) -> Option<(usize, Grant)> {
         }
     }
     None
+}
+
+/// Whether there was a moment when no case could be done. A look at one after the other does not tell: what was looked at
+/// first may have become ready before what was looked at last stopped to be. (What may be ready after a look failed has
+/// changed since, so the loop around this ends unless others go on.)
+fn were_idle_at_once(cases: &[Case<'_>]) -> bool {
+    if cases.len() <= 1 {
+        return true;
+    }
+    // What has not changed from the first look to the second was idle at every moment between the two rounds.
+    let mut first: SmallVec<[u64; FEW]> = SmallVec::new();
+    for case in cases {
+        let Some(since) = case.operation.idle_since() else { return false };
+        first.push(since);
+    }
+    cases.iter().zip(first).all(|(case, since)| case.operation.idle_since() == Some(since))
 }
 
 /// How passes 2 and 3 ended.

@@ -2,6 +2,8 @@
 
 mod builder;
 pub(crate) mod deadlock;
+#[doc(hidden)]
+pub mod entry;
 pub(crate) mod quiet;
 mod shutdown;
 #[cfg(feature = "tracing")]

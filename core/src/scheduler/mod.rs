@@ -30,7 +30,7 @@ use crate::job::Job;
 use crate::scheduler::shared::Shared;
 use crate::scheduler::worker::Worker;
 use crate::timer::{self, wheel::Entry};
-use crate::wait::{Party, PartyKind, current};
+use crate::wait::{self, Party, PartyKind, current};
 
 thread_local! {
     /// The worker that this OS thread is.
@@ -106,15 +106,28 @@ pub(crate) fn spawn(job: NonNull<Job>) -> Result<(), NonNull<Job>> {
     }
 }
 
-/// Lets others run.
+/// Lets others run, because the budget is spent.
 pub(crate) fn yield_now() {
-    if let Some(fiber) = running_fiber() {
-        // SAFETY: the caller runs on this fiber.
-        unsafe { fiber.as_ref().suspend(Suspend::Yielded) };
+    yield_or(|| ());
+}
+
+/// Lets other green threads run; calls `otherwise` if the caller is none.
+#[inline(never)]
+pub(crate) fn yield_or(otherwise: fn()) {
+    let Some(fiber) = running_fiber() else { return otherwise() };
+    // SAFETY: the caller runs on this fiber, and is its job.
+    unsafe {
+        let fiber = fiber.as_ref();
+        let party = (*fiber.job()).as_party();
+        if party.is_cancelled() {
+            wait::check_cancelled();
+        }
+        fiber.suspend(Suspend::Yielded);
     }
 }
 
 /// The fiber that the caller runs on.
+#[inline]
 pub(crate) fn running_fiber() -> Option<NonNull<Fiber>> {
     // SAFETY: as above.
     NonNull::new(unsafe { here().as_ref() }?.running())

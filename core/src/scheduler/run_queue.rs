@@ -105,6 +105,13 @@ impl SharedQueue {
         self.len.store(jobs.len(), Ordering::Relaxed);
     }
 
+    /// Puts a job in as the oldest: behind all that the owner takes, before all that a thief takes.
+    pub(crate) fn push_behind(&self, job: NonNull<Job>) {
+        let mut jobs = self.jobs.lock();
+        jobs.push_front(Queued(job));
+        self.len.store(jobs.len(), Ordering::Relaxed);
+    }
+
     /// Takes a job.
     #[inline]
     pub(crate) fn pop(&self, end: End) -> Option<NonNull<Job>> {

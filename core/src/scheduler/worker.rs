@@ -253,7 +253,7 @@ impl Worker {
                 // SAFETY: it came back free.
                 self.pool.borrow_mut().put(unsafe { NonNull::new_unchecked(fiber) });
                 if why == Suspend::FreeAgain {
-                    self.push_fresh(job);
+                    self.push_again(job);
                 }
             }
         }
@@ -384,6 +384,14 @@ impl Worker {
             return;
         }
         self.remote.fresh.push(job);
+        if !self.shared.idle.is_watched() {
+            self.shared.wake_one();
+        }
+    }
+
+    /// Queues a stackless job that has just had its turn. As the newest it would have the next turn, too.
+    fn push_again(&self, job: NonNull<Job>) {
+        self.remote.fresh.push_behind(job);
         if !self.shared.idle.is_watched() {
             self.shared.wake_one();
         }

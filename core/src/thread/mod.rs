@@ -32,13 +32,9 @@ pub fn is_green() -> bool {
 /// # Parks
 ///
 /// Goes to the end of its worker's queue. A cancelled green thread unwinds from here.
+#[inline]
 pub fn yield_now() {
-    if is_green() {
-        check_cancelled();
-        scheduler::yield_now();
-    } else {
-        std::thread::yield_now();
-    }
+    scheduler::yield_or(std::thread::yield_now);
 }
 
 /// Waits for at least `duration`; for ever, if it is too long for the clock.

@@ -85,8 +85,10 @@ pub fn spend(cost: u32) {
             current.budget.set(left - cost);
             return None;
         }
-        current.budget.set(BUDGET);
-        current.green.get().and(current.yield_now.get())
+        let yield_now = current.green.get().and(current.yield_now.get());
+        // Spent: the worker sees it, and `enter` renews it. An OS thread starts again.
+        current.budget.set(if yield_now.is_some() { 0 } else { BUDGET });
+        yield_now
     });
     if let Some(yield_now) = yield_now {
         yield_now();

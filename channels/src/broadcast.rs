@@ -1,0 +1,409 @@
+//! A channel in which every subscriber sees every message.
+//!
+//! Messages are numbered. A message stays in the buffer until every subscriber that was there when it was sent has seen
+//! it: it counts those left. A subscriber knows the number of the next message it has to see. So the buffer is bounded
+//! by the slowest subscriber, and senders wait for it: nothing is ever skipped.
+
+use core::fmt;
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use kahn_core::facade::{Arc, AtomicU64, Lock, LockGuard, Ordering};
+use kahn_core::wait::{Kind, Reason, WaitQueue, Wake, spend};
+
+use crate::clock;
+use crate::crowd::{wait_in, wake_all};
+use crate::error::{RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError};
+
+struct Entry<T> {
+    message: Arc<T>,
+    /// How many subscribers have yet to see it.
+    left: usize,
+}
+
+struct State<T> {
+    entries: VecDeque<Entry<T>>,
+    /// The number of the first entry.
+    first: u64,
+    subscribers: usize,
+    senders: usize,
+    closed: bool,
+    waiting_senders: WaitQueue,
+    waiting_receivers: WaitQueue,
+}
+
+struct Shared<T> {
+    state: Lock<State<T>>,
+    cap: usize,
+}
+
+impl<T> State<T> {
+    /// The number that the next message will have.
+    fn next(&self) -> u64 {
+        self.first + self.entries.len() as u64
+    }
+
+    /// Where the message with a number stands.
+    fn place(&self, number: u64) -> usize {
+        usize::try_from(number - self.first).expect("not more entries than memory")
+    }
+
+    /// Takes out the messages at the front that all have seen.
+    fn seen(&mut self, freed: &mut Vec<Arc<T>>) {
+        while self.entries.front().is_some_and(|entry| entry.left == 0) {
+            self.first += 1;
+            freed.extend(self.entries.pop_front().map(|entry| entry.message));
+        }
+    }
+}
+
+/// Makes a channel in which every subscriber sees every message that is sent after it has subscribed. At most `cap`
+/// messages wait for the slowest of them; then senders wait too.
+///
+/// # Panics
+///
+/// If `cap` is 0: a message has to be kept somewhere until all have seen it.
+///
+/// # Examples
+///
+/// ```
+/// let (tx, first) = kahn_channels::broadcast(4);
+/// let second = tx.subscribe();
+/// tx.send("hello").unwrap();
+/// assert_eq!(first.recv(), Ok("hello"));
+/// assert_eq!(second.recv(), Ok("hello"));
+/// ```
+pub fn broadcast<T>(cap: usize) -> (Sender<T>, Receiver<T>) {
+    assert!(cap > 0, "a broadcast channel needs a capacity of at least 1");
+    let state = State {
+        entries: VecDeque::new(),
+        first: 0,
+        subscribers: 1,
+        senders: 1,
+        closed: false,
+        waiting_senders: WaitQueue::new(),
+        waiting_receivers: WaitQueue::new(),
+    };
+    let shared = Arc::new(Shared { state: Lock::new(state), cap });
+    (Sender { shared: shared.clone() }, Receiver { shared, next: AtomicU64::new(0) })
+}
+
+/// The sending end. Clones send to the same subscribers.
+pub struct Sender<T> {
+    shared: Arc<Shared<T>>,
+}
+
+/// What a look at the buffer found.
+enum Looked<'a, T> {
+    Done,
+    Full(LockGuard<'a, State<T>>, T),
+    Disconnected(T),
+}
+
+impl<T> Sender<T> {
+    fn look(&self, msg: T) -> Looked<'_, T> {
+        let mut state = self.shared.state.lock();
+        if state.closed || state.subscribers == 0 {
+            drop(state);
+            return Looked::Disconnected(msg);
+        }
+        if state.entries.len() >= self.shared.cap {
+            return Looked::Full(state, msg);
+        }
+        let left = state.subscribers;
+        state.entries.push_back(Entry { message: Arc::new(msg), left });
+        let wakes = wake_all(&mut state.waiting_receivers);
+        drop(state);
+        drop(wakes);
+        Looked::Done
+    }
+
+    #[track_caller]
+    fn send_until(&self, msg: T, deadline: Option<Instant>) -> Result<(), SendTimeoutError<T>> {
+        let mut msg = msg;
+        loop {
+            match self.look(msg) {
+                Looked::Done => {
+                    spend(1);
+                    return Ok(());
+                }
+                Looked::Disconnected(msg) => return Err(SendTimeoutError::Disconnected(msg)),
+                Looked::Full(state, back) => {
+                    msg = back;
+                    let reason = Reason::new(Kind::Send, Arc::as_ptr(&self.shared));
+                    let lock = &self.shared.state;
+                    if wait_in(lock, state, |state| &mut state.waiting_senders, reason, deadline).is_err() {
+                        return Err(SendTimeoutError::Timeout(msg));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends a message to every subscriber, and waits until the slowest has room for it.
+    ///
+    /// # Parks
+    ///
+    /// While the buffer is full.
+    ///
+    /// # Errors
+    ///
+    /// There is no subscriber, or the channel was closed; the message is handed back.
+    #[track_caller]
+    pub fn send(&self, msg: T) -> Result<(), SendError<T>> {
+        self.send_until(msg, None).map_err(|err| SendError(err.into_inner()))
+    }
+
+    /// Sends a message to every subscriber if the slowest has room for it.
+    ///
+    /// # Errors
+    ///
+    /// The buffer is full, there is no subscriber, or the channel was closed; the message is handed back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, slow) = kahn_channels::broadcast(1);
+    /// tx.send(1).unwrap();
+    /// assert!(tx.try_send(2).unwrap_err().is_full());
+    /// drop(slow);
+    /// assert!(tx.try_send(2).unwrap_err().is_disconnected());
+    /// ```
+    pub fn try_send(&self, msg: T) -> Result<(), TrySendError<T>> {
+        let sent = match self.look(msg) {
+            Looked::Done => Ok(()),
+            Looked::Disconnected(msg) => Err(TrySendError::Disconnected(msg)),
+            Looked::Full(state, msg) => {
+                drop(state);
+                Err(TrySendError::Full(msg))
+            }
+        };
+        spend(1);
+        sent
+    }
+
+    /// Sends a message to every subscriber, and waits for at most `timeout` until the slowest has room for it.
+    ///
+    /// # Parks
+    ///
+    /// While the buffer is full, until the time is over.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and when the time is over; the message is handed back.
+    #[track_caller]
+    pub fn send_timeout(&self, msg: T, timeout: Duration) -> Result<(), SendTimeoutError<T>> {
+        self.send_until(msg, clock::deadline_in(timeout))
+    }
+
+    /// A new subscriber, which sees what is sent from now on.
+    pub fn subscribe(&self) -> Receiver<T> {
+        let mut state = self.shared.state.lock();
+        state.subscribers += 1;
+        let next = state.next();
+        drop(state);
+        Receiver { shared: self.shared.clone(), next: AtomicU64::new(next) }
+    }
+
+    /// How many subscribers there are.
+    pub fn subscribers(&self) -> usize {
+        self.shared.state.lock().subscribers
+    }
+
+    /// Ends the channel: later sends fail, and subscribers see what is left.
+    pub fn close(&self) {
+        close(&self.shared);
+    }
+}
+
+fn close<T>(shared: &Shared<T>) {
+    let mut state = shared.state.lock();
+    state.closed = true;
+    let mut wakes = wake_all(&mut state.waiting_receivers);
+    wakes.extend(wake_all(&mut state.waiting_senders));
+    drop(state);
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Sender<T> {
+        self.shared.state.lock().senders += 1;
+        Sender { shared: self.shared.clone() }
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        let mut state = self.shared.state.lock();
+        state.senders -= 1;
+        let last = state.senders == 0;
+        drop(state);
+        if last {
+            close(&self.shared);
+        }
+    }
+}
+
+/// A subscriber. A clone starts where the original is.
+pub struct Receiver<T> {
+    shared: Arc<Shared<T>>,
+    /// The number of the next message to see. Changed with the lock held.
+    next: AtomicU64,
+}
+
+impl<T> Receiver<T> {
+    /// Takes the next message if it is there, with what is to be dropped and woken after unlocking.
+    fn step(&self, state: &mut State<T>, freed: &mut Vec<Arc<T>>) -> Option<(Arc<T>, Vec<Wake>)> {
+        // Relaxed: the lock orders it.
+        let next = self.next.load(Ordering::Relaxed);
+        if next == state.next() {
+            return None;
+        }
+        let place = state.place(next);
+        let entry = &mut state.entries[place];
+        entry.left -= 1;
+        let message = entry.message.clone();
+        self.next.store(next + 1, Ordering::Relaxed);
+        let before = freed.len();
+        state.seen(freed);
+        let wakes = if freed.len() > before { wake_all(&mut state.waiting_senders) } else { Vec::new() };
+        Some((message, wakes))
+    }
+}
+
+impl<T: Clone> Receiver<T> {
+    /// The subscriber's own copy, made outside of the lock.
+    fn own(message: Arc<T>, freed: Vec<Arc<T>>) -> T {
+        drop(freed);
+        T::clone(&message)
+    }
+
+    #[track_caller]
+    fn recv_until(&self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
+        loop {
+            let mut freed = Vec::new();
+            let mut state = self.shared.state.lock();
+            if let Some((message, wakes)) = self.step(&mut state, &mut freed) {
+                drop(state);
+                drop(wakes);
+                spend(1);
+                return Ok(Self::own(message, freed));
+            }
+            if state.closed {
+                return Err(RecvTimeoutError::Disconnected);
+            }
+            let reason = Reason::new(Kind::Recv, Arc::as_ptr(&self.shared));
+            wait_in(&self.shared.state, state, |state| &mut state.waiting_receivers, reason, deadline)
+                .map_err(|_| RecvTimeoutError::Timeout)?;
+        }
+    }
+
+    /// Receives the next message, and waits for it.
+    ///
+    /// # Parks
+    ///
+    /// Until there is one.
+    ///
+    /// # Errors
+    ///
+    /// All has been seen, and the senders are gone or the channel was closed.
+    #[track_caller]
+    pub fn recv(&self) -> Result<T, RecvError> {
+        self.recv_until(None).map_err(|_| RecvError)
+    }
+
+    /// Receives the next message if it is there.
+    ///
+    /// # Errors
+    ///
+    /// It is not there yet, or never will be.
+    pub fn try_recv(&self) -> Result<T, TryRecvError> {
+        let mut freed = Vec::new();
+        let mut state = self.shared.state.lock();
+        let stepped = self.step(&mut state, &mut freed);
+        let closed = state.closed;
+        drop(state);
+        spend(1);
+        match stepped {
+            Some((message, wakes)) => {
+                drop(wakes);
+                Ok(Self::own(message, freed))
+            }
+            None => Err(if closed { TryRecvError::Disconnected } else { TryRecvError::Empty }),
+        }
+    }
+
+    /// Receives the next message, and waits for it for at most `timeout`.
+    ///
+    /// # Parks
+    ///
+    /// Until there is one or the time is over.
+    ///
+    /// # Errors
+    ///
+    /// The time is over, or all has been seen and no more will come.
+    #[track_caller]
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
+        self.recv_until(clock::deadline_in(timeout))
+    }
+
+    /// The messages, one after the other, until no more will come.
+    pub fn iter(&self) -> impl Iterator<Item = T> + '_ {
+        core::iter::from_fn(|| self.recv().ok())
+    }
+}
+
+impl<T> Receiver<T> {
+    /// How many messages this subscriber has yet to see.
+    pub fn len(&self) -> usize {
+        let state = self.shared.state.lock();
+        // Relaxed: the lock orders it.
+        usize::try_from(state.next() - self.next.load(Ordering::Relaxed)).expect("not more than memory")
+    }
+
+    /// Whether this subscriber has seen every message.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<T> Clone for Receiver<T> {
+    fn clone(&self) -> Receiver<T> {
+        let mut state = self.shared.state.lock();
+        state.subscribers += 1;
+        // Relaxed: the lock orders it.
+        let next = self.next.load(Ordering::Relaxed);
+        let from = state.place(next);
+        state.entries.range_mut(from..).for_each(|entry| entry.left += 1);
+        drop(state);
+        Receiver { shared: self.shared.clone(), next: AtomicU64::new(next) }
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        let mut freed = Vec::new();
+        let mut state = self.shared.state.lock();
+        state.subscribers -= 1;
+        // Relaxed: the lock orders it.
+        let from = state.place(self.next.load(Ordering::Relaxed));
+        state.entries.range_mut(from..).for_each(|entry| entry.left -= 1);
+        state.seen(&mut freed);
+        let wakes = wake_all(&mut state.waiting_senders);
+        drop(state);
+        drop(wakes);
+        drop(freed);
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("Sender { .. }")
+    }
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("Receiver { .. }")
+    }
+}

@@ -1,0 +1,312 @@
+//! A channel for a single message: an answer, a result.
+//!
+//! The state says who is still there. The message stands in it until the receiver takes it, or is dropped by whoever
+//! finds that nobody will. It is dropped outside of the lock.
+
+use core::fmt;
+use core::future::Future;
+use core::mem::ManuallyDrop;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
+use std::time::Instant;
+
+use kahn_core::facade::{Arc, Lock};
+use kahn_core::wait::{Kind, Reason, WaitQueue, spend};
+
+use crate::clock;
+use crate::crowd::{wait_in, wake_all};
+use crate::error::{RecvError, RecvTimeoutError, SendError, TryRecvError};
+
+struct State<T> {
+    message: Option<T>,
+    /// The sender has sent, or is gone.
+    sender_done: bool,
+    /// The receiver is gone, or closed.
+    receiver_done: bool,
+    receivers: WaitQueue,
+    /// Who waits for the receiver to be gone.
+    closers: WaitQueue,
+    /// The task that waits for the message.
+    waker: Option<Waker>,
+}
+
+struct Shared<T>(Lock<State<T>>);
+
+impl<T> Shared<T> {
+    #[track_caller]
+    fn reason(&self, kind: Kind) -> Reason {
+        Reason::new(kind, core::ptr::from_ref(self))
+    }
+}
+
+/// Makes a channel for a single message.
+///
+/// # Examples
+///
+/// ```
+/// let (tx, rx) = kahn_channels::oneshot();
+/// std::thread::spawn(move || tx.send(6 * 7));
+/// assert_eq!(rx.recv(), Ok(42));
+/// ```
+pub fn oneshot<T>() -> (Sender<T>, Receiver<T>) {
+    let shared = Arc::new(Shared(Lock::new(State {
+        message: None,
+        sender_done: false,
+        receiver_done: false,
+        receivers: WaitQueue::new(),
+        closers: WaitQueue::new(),
+        waker: None,
+    })));
+    (Sender { shared: shared.clone() }, Receiver { shared })
+}
+
+/// The sending end. Dropped without having sent, it leaves the receiver with an error.
+pub struct Sender<T> {
+    shared: Arc<Shared<T>>,
+}
+
+impl<T> Sender<T> {
+    /// Sends the message. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// The receiver is gone; the message is handed back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = kahn_channels::oneshot();
+    /// drop(rx);
+    /// assert_eq!(tx.send(5).unwrap_err().into_inner(), 5);
+    /// ```
+    pub fn send(self, msg: T) -> Result<(), SendError<T>> {
+        self.finish(Some(msg))
+    }
+
+    /// The end of the sender, with a message or without.
+    fn finish(self, msg: Option<T>) -> Result<(), SendError<T>> {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: read once; the destructor does not run.
+        let shared = unsafe { core::ptr::read(&this.shared) };
+        finish(&shared, msg)
+    }
+
+    /// Whether the receiver is gone, or has closed the channel.
+    pub fn is_closed(&self) -> bool {
+        self.shared.0.lock().receiver_done
+    }
+
+    /// Waits until the receiver is gone, or has closed the channel: nobody wants the message any more.
+    ///
+    /// # Parks
+    ///
+    /// Until then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = kahn_channels::oneshot::<i32>();
+    /// std::thread::spawn(move || drop(rx));
+    /// tx.closed();
+    /// assert!(tx.is_closed());
+    /// ```
+    #[track_caller]
+    pub fn closed(&self) {
+        loop {
+            let state = self.shared.0.lock();
+            if state.receiver_done {
+                return;
+            }
+            let reason = self.shared.reason(Kind::Send);
+            let _ = wait_in(&self.shared.0, state, |state| &mut state.closers, reason, None);
+        }
+    }
+}
+
+fn finish<T>(shared: &Shared<T>, msg: Option<T>) -> Result<(), SendError<T>> {
+    let mut state = shared.0.lock();
+    state.sender_done = true;
+    if state.receiver_done {
+        drop(state);
+        return msg.map_or(Ok(()), |msg| Err(SendError(msg)));
+    }
+    state.message = msg;
+    let waker = state.waker.take();
+    let claimed = state.receivers.claim_next();
+    drop(state);
+    if let Some(claimed) = claimed {
+        claimed.wake.wake();
+    }
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+    Ok(())
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        let _ = finish(&self.shared, None);
+    }
+}
+
+/// The receiving end. It is a future too, so that async code can await it.
+pub struct Receiver<T> {
+    shared: Arc<Shared<T>>,
+}
+
+impl<T> Receiver<T> {
+    #[track_caller]
+    fn recv_until(&self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
+        loop {
+            let mut state = self.shared.0.lock();
+            if let Some(msg) = state.message.take() {
+                return Ok(msg);
+            }
+            if state.sender_done || state.receiver_done {
+                return Err(RecvTimeoutError::Disconnected);
+            }
+            let reason = self.shared.reason(Kind::Recv);
+            wait_in(&self.shared.0, state, |state| &mut state.receivers, reason, deadline)
+                .map_err(|_| RecvTimeoutError::Timeout)?;
+        }
+    }
+
+    /// Receives the message, and waits for it.
+    ///
+    /// # Parks
+    ///
+    /// Until the message is sent or the sender is gone.
+    ///
+    /// # Errors
+    ///
+    /// The sender is gone without having sent, or the message was received before.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = kahn_channels::oneshot();
+    /// tx.send("yes").unwrap();
+    /// assert_eq!(rx.recv(), Ok("yes"));
+    /// assert!(rx.recv().is_err());
+    /// ```
+    #[track_caller]
+    pub fn recv(&self) -> Result<T, RecvError> {
+        self.recv_until(None).map_err(|_| RecvError)
+    }
+
+    /// Receives the message if it is there.
+    ///
+    /// # Errors
+    ///
+    /// It is not there yet, or never will be.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_channels::{TryRecvError, oneshot};
+    ///
+    /// let (tx, rx) = oneshot::<i32>();
+    /// assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
+    /// drop(tx);
+    /// assert_eq!(rx.try_recv(), Err(TryRecvError::Disconnected));
+    /// ```
+    pub fn try_recv(&self) -> Result<T, TryRecvError> {
+        let mut state = self.shared.0.lock();
+        if let Some(msg) = state.message.take() {
+            return Ok(msg);
+        }
+        let over = state.sender_done || state.receiver_done;
+        drop(state);
+        spend(1);
+        Err(if over { TryRecvError::Disconnected } else { TryRecvError::Empty })
+    }
+
+    /// Receives the message, and waits for it for at most `timeout`.
+    ///
+    /// # Parks
+    ///
+    /// Until the message is sent, the sender is gone, or the time is over.
+    ///
+    /// # Errors
+    ///
+    /// The time is over, or the message will never come.
+    #[track_caller]
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
+        self.recv_until(clock::deadline_in(timeout))
+    }
+
+    /// Receives the message, and waits for it until `deadline` at most.
+    ///
+    /// # Parks
+    ///
+    /// As [`recv_timeout`](Self::recv_timeout).
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_timeout`](Self::recv_timeout).
+    #[track_caller]
+    pub fn recv_deadline(&self, deadline: Instant) -> Result<T, RecvTimeoutError> {
+        self.recv_until(Some(deadline))
+    }
+
+    /// Ends the channel: a later send fails. A message that is there already can still be received.
+    pub fn close(&self) {
+        drop(self.end());
+    }
+
+    /// Whether no message will come any more: it was sent, or its sender is gone, or the channel was closed.
+    pub fn is_closed(&self) -> bool {
+        let state = self.shared.0.lock();
+        state.sender_done || state.receiver_done
+    }
+
+    fn end(&self) -> Option<Waker> {
+        let mut state = self.shared.0.lock();
+        state.receiver_done = true;
+        let waker = state.waker.take();
+        let mut wakes = wake_all(&mut state.closers);
+        wakes.extend(wake_all(&mut state.receivers));
+        drop(state);
+        waker
+    }
+}
+
+impl<T> Future for Receiver<T> {
+    type Output = Result<T, RecvError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let waker = context.waker().clone();
+        let mut state = self.shared.0.lock();
+        if let Some(msg) = state.message.take() {
+            return Poll::Ready(Ok(msg));
+        }
+        if state.sender_done || state.receiver_done {
+            return Poll::Ready(Err(RecvError));
+        }
+        let old = state.waker.replace(waker);
+        drop(state);
+        drop(old);
+        Poll::Pending
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        drop(self.end());
+        let msg = self.shared.0.lock().message.take();
+        drop(msg);
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("Sender { .. }")
+    }
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("Receiver { .. }")
+    }
+}

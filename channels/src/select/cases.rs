@@ -1,0 +1,52 @@
+//! The operations of a dynamic select: a few in place, more in a `Vec`.
+
+use crate::receiver::{Receiver, Source};
+use crate::select::passes::{Case, FEW};
+
+/// What stands in a place that is not used.
+static NOTHING: Receiver<()> = Receiver { source: Source::Never };
+
+/// A list of cases. It has no destructor of its own (`SmallVec` has one), so that a select may be declared before the
+/// endpoints that it borrows.
+#[derive(Clone)]
+pub(crate) struct Cases<'a> {
+    few: [Case<'a>; FEW],
+    /// How many of `few` are used; none if there are more than fit.
+    count: usize,
+    many: Vec<Case<'a>>,
+}
+
+impl<'a> Cases<'a> {
+    pub(crate) fn new() -> Cases<'a> {
+        Cases { few: [Case { operation: &NOTHING, index: usize::MAX }; FEW], count: 0, many: Vec::new() }
+    }
+
+    pub(crate) fn as_mut(&mut self) -> &mut [Case<'a>] {
+        if self.many.is_empty() { &mut self.few[..self.count] } else { &mut self.many }
+    }
+
+    pub(crate) fn as_ref(&self) -> &[Case<'a>] {
+        if self.many.is_empty() { &self.few[..self.count] } else { &self.many }
+    }
+
+    pub(crate) fn push(&mut self, case: Case<'a>) {
+        if self.many.is_empty() && self.count < FEW {
+            self.few[self.count] = case;
+            self.count += 1;
+        } else {
+            self.many.extend_from_slice(&self.few[..self.count]);
+            self.count = 0;
+            self.many.push(case);
+        }
+    }
+
+    /// Takes a case out; the others keep their order.
+    pub(crate) fn remove(&mut self, place: usize) {
+        if self.many.is_empty() {
+            self.few.copy_within(place + 1..self.count, place);
+            self.count -= 1;
+        } else {
+            self.many.remove(place);
+        }
+    }
+}

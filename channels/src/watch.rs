@@ -1,0 +1,336 @@
+//! A channel that holds one value, the latest: subscribers see that it has changed, not every change.
+//!
+//! A value is never changed in place: sending replaces it, so who looks at one keeps what it saw, and no lock is held
+//! while it does. Values are numbered; a subscriber knows the number of the one it saw last.
+
+use core::fmt;
+use core::future::poll_fn;
+use core::ops::Deref;
+use core::task::{Poll, Waker};
+use core::time::Duration;
+use std::time::Instant;
+
+use kahn_core::facade::{Arc, AtomicU64, Lock, Ordering};
+use kahn_core::wait::{Kind, Reason, WaitQueue, spend};
+
+use crate::clock;
+use crate::crowd::{wait_in, wake_all};
+use crate::error::{RecvError, RecvTimeoutError, SendError};
+
+struct State<T> {
+    value: Arc<T>,
+    /// How often it was replaced.
+    number: u64,
+    subscribers: usize,
+    senders: usize,
+    closed: bool,
+    waiting: WaitQueue,
+    /// Tasks that wait. One that has gone away is woken once for nothing.
+    wakers: Vec<Waker>,
+}
+
+struct Shared<T>(Lock<State<T>>);
+
+/// Makes a channel that holds the latest of the values sent, `initial` at first.
+///
+/// # Examples
+///
+/// ```
+/// let (tx, rx) = kahn_channels::watch("red");
+/// tx.send("green").unwrap();
+/// tx.send("blue").unwrap();
+/// rx.changed().unwrap();
+/// assert_eq!(rx.get(), "blue");
+/// ```
+pub fn watch<T>(initial: T) -> (Sender<T>, Receiver<T>) {
+    let shared = Arc::new(Shared(Lock::new(State {
+        value: Arc::new(initial),
+        number: 0,
+        subscribers: 1,
+        senders: 1,
+        closed: false,
+        waiting: WaitQueue::new(),
+        wakers: Vec::new(),
+    })));
+    (Sender { shared: shared.clone() }, Receiver { shared, seen: AtomicU64::new(0) })
+}
+
+/// A look at a value. The value stays as it was seen, whatever is sent meanwhile.
+pub struct Ref<T>(Arc<T>);
+
+impl<T> Deref for Ref<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Ref<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T> Shared<T> {
+    /// Replaces the value, if its number still is `expected`. Otherwise hands the new one back, and says whether the
+    /// channel is closed.
+    fn replace(&self, value: T, expected: Option<u64>) -> Result<(), (T, bool)> {
+        let mut state = self.0.lock();
+        let ended = state.closed;
+        if ended || expected.is_some_and(|expected| expected != state.number) {
+            drop(state);
+            return Err((value, ended));
+        }
+        let old = core::mem::replace(&mut state.value, Arc::new(value));
+        state.number += 1;
+        let wakes = wake_all(&mut state.waiting);
+        let wakers = core::mem::take(&mut state.wakers);
+        drop(state);
+        drop(wakes);
+        wakers.into_iter().for_each(Waker::wake);
+        drop(old);
+        Ok(())
+    }
+
+    fn close(&self) {
+        let mut state = self.0.lock();
+        state.closed = true;
+        let wakes = wake_all(&mut state.waiting);
+        let wakers = core::mem::take(&mut state.wakers);
+        drop(state);
+        drop(wakes);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// The sending end. Clones send into the same channel.
+pub struct Sender<T> {
+    shared: Arc<Shared<T>>,
+}
+
+impl<T> Sender<T> {
+    /// Replaces the value. Never waits. The value is replaced also where no subscriber is there now.
+    ///
+    /// # Errors
+    ///
+    /// The channel was closed; the value is handed back.
+    pub fn send(&self, value: T) -> Result<(), SendError<T>> {
+        let sent = self.shared.replace(value, None).map_err(|(value, _)| SendError(value));
+        spend(1);
+        sent
+    }
+
+    /// Replaces the value by what `change` makes of a clone of it. If another value is sent meanwhile, `change` is
+    /// called again, on that.
+    ///
+    /// # Errors
+    ///
+    /// The channel was closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = kahn_channels::watch(1);
+    /// tx.modify(|n| *n += 1).unwrap();
+    /// assert_eq!(rx.get(), 2);
+    /// ```
+    pub fn modify(&self, mut change: impl FnMut(&mut T)) -> Result<(), SendError<()>>
+    where
+        T: Clone,
+    {
+        loop {
+            let state = self.shared.0.lock();
+            let (current, number) = (state.value.clone(), state.number);
+            drop(state);
+            let mut value = T::clone(&current);
+            change(&mut value);
+            match self.shared.replace(value, Some(number)) {
+                Ok(()) => {
+                    spend(1);
+                    return Ok(());
+                }
+                Err((_, true)) => return Err(SendError(())),
+                Err((_, false)) => {}
+            }
+        }
+    }
+
+    /// The latest value.
+    pub fn borrow(&self) -> Ref<T> {
+        Ref(self.shared.0.lock().value.clone())
+    }
+
+    /// A new subscriber, which has seen the present value.
+    pub fn subscribe(&self) -> Receiver<T> {
+        let mut state = self.shared.0.lock();
+        state.subscribers += 1;
+        let seen = AtomicU64::new(state.number);
+        drop(state);
+        Receiver { shared: self.shared.clone(), seen }
+    }
+
+    /// How many subscribers there are.
+    pub fn subscribers(&self) -> usize {
+        self.shared.0.lock().subscribers
+    }
+
+    /// Ends the channel: later sends fail, and subscribers keep the last value.
+    pub fn close(&self) {
+        self.shared.close();
+    }
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Sender<T> {
+        self.shared.0.lock().senders += 1;
+        Sender { shared: self.shared.clone() }
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        let mut state = self.shared.0.lock();
+        state.senders -= 1;
+        let last = state.senders == 0;
+        drop(state);
+        if last {
+            self.shared.close();
+        }
+    }
+}
+
+/// A subscriber. A clone has seen what the original has.
+pub struct Receiver<T> {
+    shared: Arc<Shared<T>>,
+    /// The number of the value seen last. Changed with the lock held.
+    seen: AtomicU64,
+}
+
+impl<T> Receiver<T> {
+    /// The latest value. It counts as seen.
+    pub fn borrow(&self) -> Ref<T> {
+        let state = self.shared.0.lock();
+        // Relaxed: the lock orders it.
+        self.seen.store(state.number, Ordering::Relaxed);
+        Ref(state.value.clone())
+    }
+
+    /// A clone of the latest value. It counts as seen.
+    pub fn get(&self) -> T
+    where
+        T: Clone,
+    {
+        T::clone(&self.borrow())
+    }
+
+    /// Whether there is a value that this subscriber has not seen.
+    pub fn has_changed(&self) -> bool {
+        // Relaxed: the lock orders it.
+        self.shared.0.lock().number != self.seen.load(Ordering::Relaxed)
+    }
+
+    /// Marks the latest value as seen. Answers whether it was new; `None` if it was not, and none will come.
+    fn step(&self, state: &State<T>) -> Option<bool> {
+        // Relaxed: the lock orders it.
+        if self.seen.swap(state.number, Ordering::Relaxed) != state.number {
+            return Some(true);
+        }
+        (!state.closed).then_some(false)
+    }
+
+    #[track_caller]
+    fn changed_until(&self, deadline: Option<Instant>) -> Result<(), RecvTimeoutError> {
+        loop {
+            let state = self.shared.0.lock();
+            match self.step(&state) {
+                Some(true) => return Ok(()),
+                None => return Err(RecvTimeoutError::Disconnected),
+                Some(false) => {}
+            }
+            let reason = Reason::new(Kind::Recv, Arc::as_ptr(&self.shared));
+            wait_in(&self.shared.0, state, |state| &mut state.waiting, reason, deadline)
+                .map_err(|_| RecvTimeoutError::Timeout)?;
+        }
+    }
+
+    /// Waits until there is a value that this subscriber has not seen. It counts as seen then.
+    ///
+    /// # Parks
+    ///
+    /// Until there is one.
+    ///
+    /// # Errors
+    ///
+    /// The senders are gone, or the channel was closed, and the last value has been seen.
+    #[track_caller]
+    pub fn changed(&self) -> Result<(), RecvError> {
+        self.changed_until(None).map_err(|_| RecvError)
+    }
+
+    /// Waits for at most `timeout` until there is a value that this subscriber has not seen. It counts as seen then.
+    ///
+    /// # Parks
+    ///
+    /// Until there is one or the time is over.
+    ///
+    /// # Errors
+    ///
+    /// As [`changed`](Self::changed), and when the time is over.
+    #[track_caller]
+    pub fn changed_timeout(&self, timeout: Duration) -> Result<(), RecvTimeoutError> {
+        self.changed_until(clock::deadline_in(timeout))
+    }
+
+    /// As [`changed`](Self::changed), for async code.
+    ///
+    /// # Errors
+    ///
+    /// As [`changed`](Self::changed).
+    pub async fn changed_async(&self) -> Result<(), RecvError> {
+        poll_fn(|context| {
+            let waker = context.waker().clone();
+            let mut state = self.shared.0.lock();
+            match self.step(&state) {
+                Some(true) => return Poll::Ready(Ok(())),
+                None => return Poll::Ready(Err(RecvError)),
+                Some(false) => {}
+            }
+            if !state.wakers.iter().any(|other| other.will_wake(&waker)) {
+                state.wakers.push(waker);
+            }
+            drop(state);
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+impl<T> Clone for Receiver<T> {
+    fn clone(&self) -> Receiver<T> {
+        let mut state = self.shared.0.lock();
+        state.subscribers += 1;
+        // Relaxed: the lock orders it.
+        let seen = AtomicU64::new(self.seen.load(Ordering::Relaxed));
+        drop(state);
+        Receiver { shared: self.shared.clone(), seen }
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        self.shared.0.lock().subscribers -= 1;
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("Sender { .. }")
+    }
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("Receiver { .. }")
+    }
+}

@@ -1,0 +1,292 @@
+//! Models: every interleaving of two or three threads, as far as it is bounded.
+//!
+//! Run with `RUSTFLAGS="--cfg kahn_loom" cargo test -p kahn-channels --release --test loom`.
+#![cfg(kahn_loom)]
+
+use std::sync::Arc as StdArc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use kahn_channels::{Receiver, RecvError, Select, Sender, TryRecvError, bounded};
+use loom::thread;
+
+/// Three preemptions find nearly every bug, and let a model end.
+fn model(scenario: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = builder.preemption_bound.or(Some(3));
+    builder.check(scenario);
+}
+
+/// Any time that is not zero: in a model a deadline passes whenever it is looked at.
+const SHORT: Duration = Duration::from_millis(1);
+
+/// Messages that count themselves, unseen by the model.
+struct Counted(StdArc<AtomicUsize>);
+
+impl Counted {
+    fn new(alive: &StdArc<AtomicUsize>) -> Counted {
+        alive.fetch_add(1, Ordering::SeqCst);
+        Counted(alive.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        assert!(self.0.fetch_sub(1, Ordering::SeqCst) > 0, "dropped twice");
+    }
+}
+
+#[test]
+fn hand_off() {
+    model(|| {
+        let (tx, rx) = bounded(0);
+        let sender = thread::spawn(move || tx.send(Box::new(1)).unwrap());
+        assert_eq!(rx.recv(), Ok(Box::new(1)));
+        assert_eq!(rx.recv(), Err(RecvError));
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn capacity_one_with_two_senders() {
+    model(|| {
+        let (tx, rx) = bounded(1);
+        let parts: Vec<_> = [tx.clone(), tx]
+            .into_iter()
+            .enumerate()
+            .map(|(n, tx)| thread::spawn(move || tx.send(n).unwrap()))
+            .collect();
+        assert_eq!(rx.recv().unwrap() + rx.recv().unwrap(), 1);
+        parts.into_iter().for_each(|part| part.join().unwrap());
+    });
+}
+
+#[test]
+fn close_against_send_and_receive() {
+    for cap in [0, 1] {
+        model(move || {
+            let (tx, rx) = bounded(cap);
+            let closer = tx.clone();
+            let sender = thread::spawn(move || tx.send(1).is_ok());
+            let closing = thread::spawn(move || closer.close());
+            let got = rx.recv();
+            closing.join().unwrap();
+            // A receiver that came after the end of an unbuffered channel, or before the message of a buffered one.
+            let got = got.or_else(|_| rx.recv());
+            assert_eq!(sender.join().unwrap(), got.is_ok());
+        });
+    }
+}
+
+#[test]
+fn ends_dropped_in_a_race() {
+    for cap in [0, 1] {
+        model(move || {
+            let alive = StdArc::new(AtomicUsize::new(0));
+            let (tx, rx) = bounded(cap);
+            let msg = Counted::new(&alive);
+            let sender = thread::spawn(move || {
+                let _ = tx.send(msg);
+            });
+            let receiver = thread::spawn(move || {
+                let _ = rx.try_recv();
+            });
+            sender.join().unwrap();
+            receiver.join().unwrap();
+            assert_eq!(alive.load(Ordering::SeqCst), 0);
+        });
+    }
+}
+
+fn select_timed(rx1: &Receiver<i32>, rx2: &Receiver<i32>) -> Option<Result<i32, RecvError>> {
+    kahn_channels::select_biased! {
+        recv(rx1) -> msg => Some(msg),
+        recv(rx2) -> msg => Some(msg),
+        default(SHORT) => None,
+    }
+}
+
+#[test]
+fn a_select_cancelled_against_woken() {
+    model(|| {
+        let (tx1, rx1) = bounded(0);
+        let (_tx2, rx2) = bounded(1);
+        let sender = thread::spawn(move || tx1.try_send(1).is_ok());
+        let got = select_timed(&rx1, &rx2);
+        let sent = sender.join().unwrap();
+        match got {
+            Some(Ok(n)) => assert_eq!((n, sent), (1, true)),
+            // Disconnected, or out of time: the message was not taken.
+            _ => assert!(!sent),
+        }
+    });
+}
+
+#[test]
+fn two_selects_over_two_channels() {
+    model(|| {
+        let (tx1, rx1) = bounded::<i32>(0);
+        let (tx2, rx2) = bounded::<i32>(0);
+        let (other1, other2) = (rx1.clone(), tx2.clone());
+        let other = thread::spawn(move || {
+            kahn_channels::select_biased! {
+                recv(other1) -> msg => assert_eq!(msg, Ok(1)),
+                send(other2, 2) -> res => res.unwrap(),
+            }
+        });
+        kahn_channels::select_biased! {
+            recv(rx2) -> msg => assert_eq!(msg, Ok(2)),
+            send(tx1, 1) -> res => res.unwrap(),
+        }
+        other.join().unwrap();
+        drop((rx1, tx2));
+    });
+}
+
+#[test]
+fn a_select_meets_a_plain_receiver() {
+    model(|| {
+        let (tx, rx) = bounded(0);
+        let receiver = thread::spawn(move || rx.recv());
+        let mut select = Select::new();
+        select.send(&tx);
+        select.select().send(&tx, 1).unwrap();
+        assert_eq!(receiver.join().unwrap(), Ok(1));
+    });
+}
+
+#[test]
+fn a_permit_dropped_or_used() {
+    for cap in [0, 1] {
+        model(move || {
+            let (tx, rx) = bounded(cap);
+            let sender = thread::spawn(move || {
+                drop(tx.reserve().unwrap());
+                tx.reserve().unwrap().send(1).unwrap();
+            });
+            assert_eq!(rx.recv(), Ok(1));
+            sender.join().unwrap();
+        });
+    }
+}
+
+#[test]
+fn a_permit_against_a_sender() {
+    model(|| {
+        let (tx, rx) = bounded(1);
+        let other = tx.clone();
+        let reserver = thread::spawn(move || tx.reserve().unwrap().send(1).unwrap());
+        let sender = thread::spawn(move || other.send(2).unwrap());
+        assert_eq!(rx.recv().unwrap() + rx.recv().unwrap(), 3);
+        reserver.join().unwrap();
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn a_waiter_withdrawn_against_close() {
+    for cap in [0, 1] {
+        model(move || {
+            let alive = StdArc::new(AtomicUsize::new(0));
+            let (tx, rx): (Sender<Counted>, _) = bounded(cap);
+            let messages: Vec<_> = (0..=cap).map(|_| Counted::new(&alive)).collect();
+            let sender = thread::spawn(move || {
+                for msg in messages {
+                    let _ = tx.send_timeout(msg, SHORT);
+                }
+            });
+            rx.close();
+            drop(rx);
+            sender.join().unwrap();
+            assert_eq!(alive.load(Ordering::SeqCst), 0);
+        });
+    }
+}
+
+#[test]
+fn a_receiver_withdrawn_against_a_send() {
+    model(|| {
+        let (tx, rx) = bounded(0);
+        let sender = thread::spawn(move || tx.try_send(1).is_ok());
+        let got = rx.recv_timeout(SHORT);
+        assert_eq!(sender.join().unwrap(), got.is_ok());
+    });
+}
+
+#[test]
+fn a_look_at_two_is_one_look() {
+    model(|| {
+        let (tx1, rx1) = bounded(1);
+        let (tx2, rx2) = bounded(1);
+        tx1.send(1).unwrap();
+        let (other1, other2) = (rx1.clone(), rx2.clone());
+        let looker = thread::spawn(move || {
+            kahn_channels::select_biased! {
+                recv(other2) -> _ => true,
+                recv(other1) -> _ => true,
+                default => false,
+            }
+        });
+        tx2.send(2).unwrap();
+        let _ = rx1.try_recv();
+        assert!(looker.join().unwrap());
+        drop((tx1, rx2));
+    });
+}
+
+#[test]
+fn oneshot_against_its_drop() {
+    model(|| {
+        let alive = StdArc::new(AtomicUsize::new(0));
+        let (tx, rx) = kahn_channels::oneshot();
+        let msg = Counted::new(&alive);
+        let sender = thread::spawn(move || drop(tx.send(msg)));
+        let got = rx.recv_timeout(SHORT).is_ok();
+        drop(rx);
+        sender.join().unwrap();
+        assert_eq!(alive.load(Ordering::SeqCst), 0, "received: {got}");
+    });
+}
+
+#[test]
+fn oneshot_wakes() {
+    model(|| {
+        let (tx, rx) = kahn_channels::oneshot();
+        let sender = thread::spawn(move || tx.send(1).unwrap());
+        assert_eq!(rx.recv(), Ok(1));
+        sender.join().unwrap();
+        assert_eq!(rx.try_recv(), Err(TryRecvError::Disconnected));
+    });
+}
+
+#[test]
+fn broadcast_waits_for_the_slowest() {
+    model(|| {
+        let (tx, rx) = kahn_channels::broadcast(1);
+        let other = tx.subscribe();
+        let sender = thread::spawn(move || {
+            tx.send(1).unwrap();
+            tx.send(2).is_ok()
+        });
+        let dropper = thread::spawn(move || drop(other));
+        assert_eq!((rx.recv(), rx.recv()), (Ok(1), Ok(2)));
+        assert!(sender.join().unwrap());
+        dropper.join().unwrap();
+    });
+}
+
+#[test]
+fn watch_wakes() {
+    model(|| {
+        let (tx, rx) = kahn_channels::watch(0);
+        let sender = thread::spawn(move || {
+            tx.send(1).unwrap();
+            tx.send(2).unwrap();
+        });
+        while rx.get() < 2 {
+            rx.changed().unwrap();
+        }
+        sender.join().unwrap();
+        assert_eq!(rx.changed(), Err(RecvError));
+    });
+}

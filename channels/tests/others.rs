@@ -1,0 +1,326 @@
+//! Oneshot, broadcast, watch, and the async ends.
+
+mod support;
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use futures_core::Stream;
+use kahn_channels::{
+    RecvError, RecvTimeoutError, SendError, TryRecvError, TrySendError, after, bounded, broadcast, oneshot,
+    select, watch,
+};
+use support::{everywhere, times};
+
+/// A waker that counts.
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn counter() -> (Arc<Count>, Waker) {
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    (count.clone(), Waker::from(count))
+}
+
+/// Runs a future on this OS thread.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+fn next<S: Stream>(mut stream: Pin<&mut S>) -> impl Future<Output = Option<S::Item>> + '_ {
+    std::future::poll_fn(move |context| stream.as_mut().poll_next(context))
+}
+
+fn is_send<T: Send>(value: T) -> T {
+    value
+}
+
+#[test]
+fn async_ends_meet_threads() {
+    everywhere(|world| {
+        for cap in [0, 1, 5] {
+            let total = times(2000);
+            let (tx, rx) = bounded(cap);
+            let (back_tx, back) = bounded(cap);
+            let task = world.spawn(move || {
+                block_on(is_send(async move {
+                    let mut sum = 0;
+                    for n in 0..total {
+                        tx.send_async(n).await.unwrap();
+                        sum += back.recv_async().await.unwrap();
+                    }
+                    sum
+                }))
+            });
+            for n in 0..total {
+                if n % 2 == 0 {
+                    assert_eq!(rx.recv(), Ok(n));
+                    back_tx.send(1).unwrap();
+                } else {
+                    select! { recv(rx) -> msg => assert_eq!(msg, Ok(n)) }
+                    select! { send(back_tx, 1) -> res => res.unwrap() }
+                }
+            }
+            assert_eq!(task.join(), total);
+        }
+    });
+}
+
+#[test]
+fn async_to_async_and_streams() {
+    everywhere(|world| {
+        for cap in [0, 3] {
+            let total = times(2000);
+            let (tx, rx) = bounded(cap);
+            let sender = world.spawn(move || {
+                block_on(async move {
+                    for n in 0..total {
+                        tx.send_async(n).await.unwrap();
+                    }
+                })
+            });
+            let sum = block_on(async {
+                let mut messages = pin!(rx.into_stream());
+                let mut sum = 0;
+                while let Some(n) = next(messages.as_mut()).await {
+                    sum += n;
+                }
+                sum
+            });
+            assert_eq!(sum, total * (total - 1) / 2);
+            sender.join();
+        }
+        assert!(block_on(after(Duration::from_millis(5)).recv_async()).is_ok());
+    });
+}
+
+/// A receive that is dropped after it was handed a message gives it to the next, or puts it back in front.
+#[test]
+fn dropping_a_receive_loses_nothing() {
+    let (count, waker) = counter();
+    let mut context = Context::from_waker(&waker);
+    let (tx, rx) = bounded(2);
+    {
+        let mut first = Box::pin(rx.recv_async());
+        let mut second = Box::pin(rx.recv_async());
+        assert!(first.as_mut().poll(&mut context).is_pending());
+        assert!(second.as_mut().poll(&mut context).is_pending());
+        tx.send(1).unwrap();
+        assert_eq!(count.0.load(Ordering::SeqCst), 1);
+        drop(first);
+        assert_eq!(count.0.load(Ordering::SeqCst), 2);
+        tx.send(2).unwrap();
+        assert_eq!(second.as_mut().poll(&mut context), Poll::Ready(Ok(1)));
+        let mut third = Box::pin(rx.recv_async());
+        assert_eq!(third.as_mut().poll(&mut context), Poll::Ready(Ok(2)));
+        assert!(third.as_mut().poll(&mut context).is_pending());
+        tx.send(3).unwrap();
+        tx.send(4).unwrap();
+    }
+    assert_eq!(rx.try_iter().collect::<Vec<_>>(), [3, 4]);
+
+    // With capacity 0 too.
+    let (tx, rx) = bounded(0);
+    let mut receive = Box::pin(rx.recv_async());
+    assert!(receive.as_mut().poll(&mut context).is_pending());
+    assert_eq!(tx.try_send(1), Ok(()));
+    drop(receive);
+    assert_eq!(rx.try_recv(), Ok(1));
+    // Promised by a permit, then given up by either.
+    let mut receive = Box::pin(rx.recv_async());
+    assert!(receive.as_mut().poll(&mut context).is_pending());
+    let permit = tx.reserve().unwrap();
+    assert!(receive.as_mut().poll(&mut context).is_pending());
+    drop(permit);
+    assert!(receive.as_mut().poll(&mut context).is_pending());
+    let permit = tx.reserve().unwrap();
+    drop(receive);
+    permit.send(2).unwrap();
+    assert_eq!(rx.try_recv(), Ok(2));
+    assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
+}
+
+/// A send that is dropped leaves the queue, with its message; one that was taken has been sent.
+#[test]
+fn dropping_a_send() {
+    let (_, waker) = counter();
+    let mut context = Context::from_waker(&waker);
+    let (tx, rx) = bounded(1);
+    let alive = Arc::new(());
+    tx.send(alive.clone()).unwrap();
+    let mut first = Box::pin(tx.send_async(alive.clone()));
+    let mut second = Box::pin(tx.send_async(alive.clone()));
+    let never_polled = tx.send_async(alive.clone());
+    assert!(first.as_mut().poll(&mut context).is_pending());
+    assert!(second.as_mut().poll(&mut context).is_pending());
+    assert_eq!(Arc::strong_count(&alive), 5);
+    drop((first, never_polled));
+    assert_eq!(Arc::strong_count(&alive), 3);
+    drop(rx.recv());
+    drop(second);
+    assert_eq!(rx.len(), 1);
+    drop(rx);
+    assert_eq!(Arc::strong_count(&alive), 1);
+    assert!(block_on(tx.send_async(alive.clone())).is_err());
+    assert_eq!(Arc::strong_count(&alive), 1);
+}
+
+#[test]
+fn close_wakes_tasks() {
+    let (count, waker) = counter();
+    let mut context = Context::from_waker(&waker);
+    let (tx, rx) = bounded(0);
+    let mut send = Box::pin(tx.send_async(1));
+    assert!(send.as_mut().poll(&mut context).is_pending());
+    rx.close();
+    assert_eq!(count.0.load(Ordering::SeqCst), 1);
+    assert_eq!(send.as_mut().poll(&mut context), Poll::Ready(Err(SendError(1))));
+    assert_eq!(block_on(rx.recv_async()), Err(RecvError));
+}
+
+#[test]
+fn oneshots() {
+    everywhere(|world| {
+        for _ in 0..times(200) {
+            let (tx, rx) = oneshot();
+            let sender = world.spawn(move || tx.send(Box::new(5)));
+            let receiver = world.spawn(move || rx.recv());
+            assert!(sender.join().is_ok());
+            assert_eq!(receiver.join(), Ok(Box::new(5)));
+
+            let (tx, rx) = oneshot();
+            let sender = world.spawn(move || tx.send(Arc::new(())));
+            let dropper = world.spawn(move || drop(rx));
+            let _ = sender.join();
+            dropper.join();
+
+            let (tx, rx) = oneshot();
+            let task = world.spawn(move || block_on(rx));
+            tx.send(6).unwrap();
+            assert_eq!(task.join(), Ok(6));
+        }
+        let (tx, rx) = oneshot::<i32>();
+        assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
+        assert_eq!(rx.recv_timeout(Duration::ZERO), Err(RecvTimeoutError::Timeout));
+        assert!(!rx.is_closed() && !tx.is_closed());
+        drop(tx);
+        assert!(rx.is_closed());
+        assert_eq!(rx.recv(), Err(RecvError));
+        let (tx, rx) = oneshot();
+        let waiting = world.spawn(move || {
+            tx.closed();
+            tx.send(1)
+        });
+        rx.close();
+        assert_eq!(waiting.join(), Err(SendError(1)));
+    });
+}
+
+#[test]
+fn broadcasts() {
+    everywhere(|world| {
+        let total = times(1000);
+        let (tx, first) = broadcast(4);
+        let rest: Vec<_> = (0..3).map(|_| tx.subscribe()).collect();
+        let parts: Vec<_> = rest
+            .into_iter()
+            .chain([first])
+            .map(|rx| world.spawn(move || assert!(rx.iter().eq((0..2 * total).map(|n| n % total)))))
+            .collect();
+        let other = tx.clone();
+        world.spawn(move || (0..total).for_each(|n| other.send(n).unwrap())).join();
+        (0..total).for_each(|n| tx.send(n).unwrap());
+        drop(tx);
+        parts.into_iter().for_each(|part| part.join());
+
+        let alive = Arc::new(());
+        let (tx, slow) = broadcast(2);
+        let fast = tx.subscribe();
+        tx.send(alive.clone()).unwrap();
+        tx.send(alive.clone()).unwrap();
+        assert!(matches!(tx.try_send(alive.clone()), Err(TrySendError::Full(_))));
+        assert_eq!((fast.recv().is_ok(), fast.len(), slow.len()), (true, 1, 2));
+        assert!(tx.try_send(alive.clone()).unwrap_err().is_full());
+        let late = slow.clone();
+        assert_eq!(late.len(), 2);
+        let blocked = {
+            let (tx, alive) = (tx.clone(), alive.clone());
+            world.spawn(move || tx.send(alive).is_ok())
+        };
+        drop((slow, late));
+        assert!(blocked.join());
+        assert_eq!(fast.len(), 2);
+        drop(fast);
+        assert_eq!(Arc::strong_count(&alive), 1);
+        assert!(tx.send(alive.clone()).is_err());
+        let again = tx.subscribe();
+        tx.close();
+        assert_eq!(again.recv().map(drop), Err(RecvError));
+        assert!(std::panic::catch_unwind(|| broadcast::<i32>(0)).is_err());
+    });
+}
+
+#[test]
+fn watches() {
+    everywhere(|world| {
+        let (tx, rx) = watch(0);
+        assert_eq!((rx.get(), rx.has_changed()), (0, false));
+        let total = times(1000);
+        let watcher = {
+            let rx = rx.clone();
+            world.spawn(move || {
+                let mut last = 0;
+                while rx.changed().is_ok() {
+                    let now = rx.get();
+                    assert!(now >= last);
+                    last = now;
+                }
+                last
+            })
+        };
+        let task = {
+            let rx = rx.clone();
+            world.spawn(move || {
+                block_on(is_send(async move {
+                    while rx.changed_async().await.is_ok() {}
+                    rx.get()
+                }))
+            })
+        };
+        let parts: Vec<_> = (0..2)
+            .map(|_| {
+                let tx = tx.clone();
+                world.spawn(move || (0..total).for_each(|_| tx.modify(|n| *n += 1).unwrap()))
+            })
+            .collect();
+        parts.into_iter().for_each(|part| part.join());
+        assert!(rx.has_changed());
+        assert_eq!(*rx.borrow(), 2 * total);
+        assert!(!rx.has_changed());
+        assert_eq!(rx.changed_timeout(Duration::ZERO), Err(RecvTimeoutError::Timeout));
+        drop(tx);
+        assert_eq!((watcher.join(), task.join()), (2 * total, 2 * total));
+        assert_eq!(rx.changed(), Err(RecvError));
+    });
+}

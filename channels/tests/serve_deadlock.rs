@@ -1,0 +1,31 @@
+//! Servers and the end of `run` when all are asleep. In a process of their own: whether nothing can happen any more is a
+//! question about all of a process.
+
+use std::time::Duration;
+
+use kahn_channels::{after, bounded, serve};
+use kahn_core::run;
+
+/// Nobody but a timer can end it, which takes longer than a deadlock takes to be found.
+#[test]
+fn waiting_for_a_timer_is_no_deadlock() {
+    run(|| {
+        let (tx, rx) = bounded(1);
+        let server = serve(after(Duration::from_secs(3)), move |_| tx.send(()).unwrap());
+        rx.recv().unwrap();
+        server.cancel();
+    });
+}
+
+#[test]
+fn waiting_for_oneself_is_a_deadlock() {
+    let deadlock = std::panic::catch_unwind(|| {
+        run(|| {
+            let (tx, rx) = bounded::<u8>(1);
+            serve(rx, |_| ()).join().unwrap();
+            drop(tx);
+        });
+    });
+    let report = deadlock.unwrap_err().downcast::<String>().unwrap();
+    assert!(report.contains("all green threads are asleep"), "{report}");
+}

@@ -1,0 +1,109 @@
+//! `#[kahn::test]`: every setting, every kind of result, and what stays of the function it is over.
+
+use std::error::Error;
+use std::rc::Rc;
+
+#[kahn::test]
+fn runs_in_a_green_thread() {
+    assert!(kahn::thread::is_green());
+    assert_eq!(kahn::spawn(|| 6 * 7).join().unwrap(), 42);
+}
+
+#[kahn::test()]
+fn empty_settings() {
+    assert!(kahn::thread::is_green());
+}
+
+const BYTES: usize = 4 << 20;
+
+#[kahn::test(workers = 2, stack_size = BYTES, blocking_threads = 1 + 1, name = "shop",)]
+fn every_setting_and_any_expression() {
+    let name = kahn::blocking(|| std::thread::current().name().map(str::to_owned));
+    assert!(name.is_some_and(|name| name.starts_with("shop")));
+    // More than the default stack would hold.
+    let big = std::hint::black_box([1_u8; 600 * 1024]);
+    kahn::yield_now();
+    assert!(big.iter().all(|byte| *byte == 1));
+}
+
+#[kahn::test(workers = 2, unsafe(migratory))]
+fn green_threads_that_change_their_thread() {
+    let children: Vec<_> = (0..100).map(|n| kahn::spawn(move || (kahn::yield_now(), n).1)).collect();
+    assert_eq!(children.into_iter().map(|child| child.join().unwrap()).sum::<i32>(), 4950);
+}
+
+#[kahn::test(workers = if cfg!(debug_assertions) { 1 } else { 2 })]
+fn a_setting_of_several_tokens() {}
+
+#[kahn::test]
+fn a_result_that_is_not_send() -> Result<(), Box<dyn Error>> {
+    assert_eq!("42".parse::<i32>()?, 42);
+    Ok(())
+}
+
+#[derive(Debug)]
+struct Failure(#[expect(dead_code, reason = "shown by Debug")] Rc<str>);
+
+#[kahn::test]
+fn an_error_that_is_not_send() -> Result<(), Failure> {
+    let _kept = Rc::new(1);
+    kahn::yield_now();
+    if std::env::args().len() == 0 { Err(Failure("no arguments".into())) } else { Ok(()) }
+}
+
+#[kahn::test]
+fn an_exit_code() -> std::process::ExitCode {
+    std::process::ExitCode::SUCCESS
+}
+
+#[kahn::test]
+#[expect(clippy::unused_unit, reason = "this is what it is about")]
+fn an_explicit_unit() -> () {}
+
+#[kahn::test]
+#[should_panic(expected = "exactly this")]
+fn a_panic_comes_through_with_its_message() {
+    kahn::yield_now();
+    panic!("exactly this");
+}
+
+#[should_panic(expected = "all green threads are asleep")]
+#[kahn::test]
+fn a_deadlock_is_a_panic_with_the_report() {
+    kahn::thread::park();
+}
+
+#[kahn::test(workers = 0)]
+#[should_panic(expected = "a runtime has from 1 to 4096 workers")]
+fn no_workers() {}
+
+#[kahn::test(stack_size = 1)]
+#[should_panic(expected = "kahn does not start: ")]
+fn no_stack() {}
+
+#[kahn::test]
+#[ignore = "must be left out"]
+fn ignored() {
+    unreachable!("it is ignored");
+}
+
+/// The attribute's other neighbours stay, too.
+#[kahn::test]
+#[cfg(any())]
+fn switched_off() {
+    this_does_not_compile
+}
+
+mod inner {
+    /// Visible from outside, and callable: it is a function still.
+    #[kahn::test]
+    #[expect(unused_variables, reason = "that this lint is silent shows that the attribute is kept")]
+    pub(crate) fn visible() {
+        let unused = 1;
+    }
+}
+
+#[test]
+fn callable_as_the_function_that_it_is() {
+    inner::visible();
+}
