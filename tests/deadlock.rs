@@ -60,7 +60,7 @@ fn every_waiter_is_named_with_its_kind_and_its_line() {
                 std::mem::forget((rx.clone(), lock.lock().unwrap(), write.read().unwrap(), group.clone()));
                 drop(rx);
                 named("sends", move || tx.send(1).unwrap());
-                named("receives", move || drop(other_rx.recv()));
+                named("receives", move || _ = other_rx.recv());
                 named("selects", move || {
                     kahn::select! {
                         send(other_tx, 1) -> _ => {},
@@ -73,7 +73,7 @@ fn every_waiter_is_named_with_its_kind_and_its_line() {
                     let mutex = Mutex::new(());
                     drop(condvar.wait(mutex.lock().unwrap()));
                 });
-                named("barriers", move || drop(barrier.wait()));
+                named("barriers", move || _ = barrier.wait());
                 named("acquires", move || drop(semaphore.acquire()));
                 named("groups", move || group.wait());
                 named("parks", || loop {
@@ -163,7 +163,7 @@ fn it_unwinds_and_the_runtime_lives_on() {
                     }
                     let _counted = count.make();
                     kahn::sync::WaitGroup::new().clone().wait();
-                    drop(never::<()>().recv());
+                    let _ = never::<()>().recv();
                 });
                 support::until("all have unwound", || counter.alive() == 0);
                 assert_eq!(runtime.run(|| kahn::spawn(|| 7).join().unwrap()), 7);
