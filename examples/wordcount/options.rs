@@ -1,0 +1,72 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+pub const USAGE: &str = "\
+Counts the words in files, on all the cores.
+
+usage: wordcount [--binary] [--check] [--top N] [--workers N] [PATH…]
+
+A PATH is a file, or a folder of which all files are counted; by default the current one. In folders, symbolic links
+and what is not a regular file are passed over, and so are binary files (a zero byte among the first 8 KiB).
+
+  --binary     count binary files, too
+  --check      count a second time in one thread, without any runtime, and compare
+  --top N      how many words to print (20)
+  --workers N  how many worker threads (one for each CPU)
+
+A word is a run of ASCII letters and digits and of bytes from 0x80 up, in lower case; nothing is decoded, so that invalid
+UTF-8 is counted like anything else, and printed with U+FFFD in its place. Runs longer than 128 bytes count as several.
+
+Exit code: 0, or 1 if something could not be read, 2 for a bad argument, 130 after Ctrl-C (which prints what there is).
+";
+
+#[derive(Debug)]
+pub struct Options {
+    pub paths: Vec<PathBuf>,
+    pub binary: bool,
+    pub check: bool,
+    pub top: usize,
+    pub workers: usize,
+}
+
+impl Options {
+    /// Reads the arguments. `None` if help was asked for.
+    pub fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Option<Options>, String> {
+        let mut options = Options {
+            paths: Vec::new(),
+            binary: false,
+            check: false,
+            top: 20,
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        while let Some(arg) = args.next() {
+            match arg.to_str() {
+                Some("--help" | "-h") => return Ok(None),
+                Some("--binary") => options.binary = true,
+                Some("--check") => options.check = true,
+                Some("--top") => options.top = number("--top", args.next())?,
+                Some("--workers") => options.workers = number("--workers", args.next())?,
+                Some("--") => options.paths.extend(args.by_ref().map(PathBuf::from)),
+                Some(flag) if flag.starts_with('-') => {
+                    return Err(format!("{flag}: no such option, try --help"));
+                }
+                _ => options.paths.push(arg.into()),
+            }
+        }
+        if options.paths.is_empty() {
+            options.paths.push(".".into());
+        }
+        for path in &options.paths {
+            std::fs::metadata(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        Ok(Some(options))
+    }
+}
+
+fn number(name: &str, value: Option<OsString>) -> Result<usize, String> {
+    let value = value.ok_or_else(|| format!("{name} needs a number"))?;
+    let parsed = value.to_str().and_then(|text| text.parse().ok()).filter(|&number| number > 0);
+    parsed.ok_or_else(|| format!("{name} needs a number from 1 up, not {value:?}"))
+}
