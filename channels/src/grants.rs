@@ -113,7 +113,9 @@ impl<T> State<T> {
             }
             if let Some(claimed) = claim(&mut self.senders, me) {
                 self.rights += 1;
-                match Self::admit(claimed, wakes) {
+                let (msg, wake) = Self::admit(claimed);
+                wakes.add(wake);
+                match msg {
                     Some(msg) => self.ring.push_back(msg),
                     None => self.permits += 1,
                 }

@@ -1,11 +1,12 @@
 //! The operations of a channel that wait. Each tries again under the lock in which it enters the queue, so nothing can
 //! come between.
 
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use std::time::Instant;
 
 use kahn_core::facade::{AtomicU64, MODEL, Ordering};
-use kahn_core::wait::{Kind, Node, Reason, Wait, current, shield, spend};
+use kahn_core::wait::{Kind, Missed, Node, Reason, Wait, current, shield, spend};
 
 use crate::bounded::{Chan, Locked, RECV, SEND, counted};
 use crate::error::{RecvTimeoutError, SendTimeoutError, TryRecvError, TrySendError};
@@ -53,14 +54,77 @@ impl Patience {
     }
 }
 
+/// A waiter's place: what its node points to, and what it waits with.
+struct Place<T> {
+    wait: Wait,
+    packet: Packet<T>,
+    node: Node,
+}
+
+/// How an operation has begun.
+enum Begun<'a, T, D, R> {
+    /// It is done.
+    Done(D),
+    /// Its node is in the queue: park.
+    Waits,
+    /// Neither: it goes the long way, with the lock.
+    Else(Locked<'a, T>, R),
+}
+
+impl<T> Place<T> {
+    /// Opens a wait, with a node for `packet`.
+    #[inline]
+    fn write(place: &mut MaybeUninit<Place<T>>, packet: Packet<T>) -> &Place<T> {
+        let wait = Wait::new();
+        let party = wait.party();
+        let at = place.as_mut_ptr();
+        // SAFETY: field by field, since the node points to the packet where it will stay.
+        unsafe {
+            (&raw mut (*at).wait).write(wait);
+            (&raw mut (*at).packet).write(packet);
+            (&raw mut (*at).node).write(Node::new(party, 0, (*at).packet.payload()));
+            &*at
+        }
+    }
+
+    /// Ends the wait.
+    ///
+    /// # Safety
+    ///
+    /// The node is in no queue, the message has been taken or never was, and the place is not used afterwards.
+    #[inline(always)]
+    unsafe fn finish(&self) {
+        // SAFETY: by the contract this is the end of its life; packet and node drop nothing.
+        unsafe { core::ptr::drop_in_place((&raw const self.wait).cast_mut()) };
+    }
+}
+
 impl<T> Chan<T> {
+    // A green thread that waits is the hot path of rendezvous. Its node stands in the frame of the caller, and the stack
+    // switch is inlined there too, between `begin` and `leave`, which return before and start after it: on the way back
+    // from a switch the processor predicts no return rightly.
+
     /// Sends, and waits until it can be done or the deadline has passed.
     #[inline]
     #[track_caller]
     pub(crate) fn send(&self, msg: T, deadline: Option<Instant>) -> Result<(), SendTimeoutError<T>> {
-        match self.send_fast(msg) {
-            Ok(()) => Ok(()),
-            Err((state, msg)) => self.send_slow(state, msg, deadline),
+        let (state, msg) = match self.send_fast(msg) {
+            Ok(()) => return Ok(()),
+            Err(rest) => rest,
+        };
+        let mut place = MaybeUninit::uninit();
+        match self.send_begin(state, msg, &mut place) {
+            Begun::Done(()) => Ok(()),
+            Begun::Waits => {
+                // SAFETY: written by `send_begin`, as it says.
+                let place = unsafe { place.assume_init_ref() };
+                let woken = place.wait.park(Reason::new(Kind::Send, self.address()), deadline);
+                let done = woken.is_ok() && place.packet.seat().status() == Status::Done;
+                // SAFETY: as above; not used afterwards.
+                if done { unsafe { place.finish() } } else { unsafe { self.send_leave(place, woken) }? }
+                Ok(())
+            }
+            Begun::Else(state, msg) => self.send_slow(state, msg, deadline),
         }
     }
 
@@ -68,9 +132,163 @@ impl<T> Chan<T> {
     #[inline]
     #[track_caller]
     pub(crate) fn recv(&self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
-        match self.recv_fast() {
-            Ok(msg) => Ok(msg),
-            Err(state) => self.recv_parking(state, deadline),
+        let state = match self.recv_fast() {
+            Ok(msg) => return Ok(msg),
+            Err(state) => state,
+        };
+        let mut place = MaybeUninit::uninit();
+        match self.recv_begin(state, &mut place) {
+            Begun::Done(msg) => Ok(msg),
+            Begun::Waits => {
+                // SAFETY: written by `recv_begin`, as it says.
+                let place = unsafe { place.assume_init_ref() };
+                let woken = place.wait.park(Reason::new(Kind::Recv, self.address()), deadline);
+                if woken.is_ok() && place.packet.seat().status() == Status::Done {
+                    // SAFETY: woken with the message, which nobody else has a pointer to; the place is not used
+                    // afterwards.
+                    return Ok(unsafe {
+                        let msg = place.packet.take();
+                        place.finish();
+                        msg
+                    });
+                }
+                // SAFETY: as above.
+                match unsafe { self.recv_leave(place, woken) } {
+                    Some(received) => received,
+                    None => self.recv_parking(None, deadline),
+                }
+            }
+            Begun::Else(state, ()) => self.recv_parking(Some(state), deadline),
+        }
+    }
+
+    /// Hands the message to a waiting receiver, or enters the queue, if that is all there is to do and the caller is a
+    /// green thread. Has written `place` if it answers `Waits`.
+    #[inline(never)]
+    fn send_begin<'a>(
+        &'a self,
+        mut state: Locked<'a, T>,
+        msg: T,
+        place: &mut MaybeUninit<Place<T>>,
+    ) -> Begun<'a, T, (), T> {
+        if state.closed || state.watched {
+            return Begun::Else(state, msg);
+        }
+        if let Some(claimed) = state.receivers.claim_next() {
+            let wake = state.hand(claimed, msg);
+            let ops = state.count();
+            drop(state);
+            wake.wake();
+            counted(ops);
+            return Begun::Done(());
+        }
+        if state.has_room() || current::green().is_none() {
+            return Begun::Else(state, msg);
+        }
+        let place = Place::write(place, Packet::full(msg));
+        // SAFETY: the caller keeps the place where it is until the wait is over and the node out of the queue.
+        unsafe { state.senders.push(NonNull::from(&place.node)) };
+        Begun::Waits
+    }
+
+    /// Takes the message of a waiting sender of capacity 0, or enters the queue, if that is all there is to do and the
+    /// caller is a green thread. Has written `place` if it answers `Waits`.
+    #[inline(never)]
+    fn recv_begin<'a>(
+        &'a self,
+        mut state: Locked<'a, T>,
+        place: &mut MaybeUninit<Place<T>>,
+    ) -> Begun<'a, T, T, ()> {
+        if state.closed || state.watched || state.ring.len() + state.permits + state.rights > 0 {
+            return Begun::Else(state, ());
+        }
+        if self.cap == 0
+            && let Some(claimed) = state.senders.claim_next()
+        {
+            let (msg, wake) = state.meet(claimed);
+            let Some(msg) = msg else {
+                // A select's: it has to be woken to bring its message.
+                drop(state);
+                wake.wake();
+                return match self.fetch() {
+                    Some(Ok(msg)) => Begun::Done(msg),
+                    _ => Begun::Else(self.lock(), ()),
+                };
+            };
+            let ops = state.count();
+            drop(state);
+            wake.wake();
+            counted(ops);
+            return Begun::Done(msg);
+        }
+        if current::green().is_none() {
+            return Begun::Else(state, ());
+        }
+        let place = Place::write(place, Packet::empty());
+        // SAFETY: the caller keeps the place where it is until the wait is over and the node out of the queue.
+        unsafe { state.receivers.push(NonNull::from(&place.node)) };
+        Begun::Waits
+    }
+
+    /// The rest of a send that was not woken by a receiver.
+    ///
+    /// # Safety
+    ///
+    /// The place is not used afterwards.
+    #[cold]
+    #[inline(never)]
+    unsafe fn send_leave(
+        &self,
+        place: &Place<T>,
+        woken: Result<usize, Missed>,
+    ) -> Result<(), SendTimeoutError<T>> {
+        let missed = woken.err();
+        if missed.is_some() {
+            // SAFETY: the node was put into this queue.
+            unsafe { self.lock().senders.remove(NonNull::from(&place.node)) };
+        }
+        // SAFETY: nobody has taken the message, and the node is out of the queue. If there is an unwinding, it drops
+        // the message.
+        let msg = unsafe {
+            let msg = place.packet.take();
+            place.finish();
+            msg
+        };
+        match missed {
+            Some(missed) => {
+                missed.raise();
+                Err(SendTimeoutError::Timeout(msg))
+            }
+            None => Err(SendTimeoutError::Disconnected(msg)),
+        }
+    }
+
+    /// The rest of a receive that was not woken with a message. Answers `None` if it is to start again.
+    ///
+    /// # Safety
+    ///
+    /// The place is not used afterwards.
+    #[cold]
+    #[inline(never)]
+    unsafe fn recv_leave(
+        &self,
+        place: &Place<T>,
+        woken: Result<usize, Missed>,
+    ) -> Option<Result<T, RecvTimeoutError>> {
+        let status = place.packet.seat().status();
+        if woken.is_err() {
+            // SAFETY: the node was put into this queue.
+            unsafe { self.lock().receivers.remove(NonNull::from(&place.node)) };
+        }
+        // SAFETY: the node is out of the queue.
+        unsafe { place.finish() };
+        match woken {
+            Err(missed) => {
+                missed.raise();
+                Some(Err(RecvTimeoutError::Timeout))
+            }
+            Ok(_) if status == Status::Closed => Some(Err(RecvTimeoutError::Disconnected)),
+            Ok(_) => self.fetch().map(|fetched| fetched.map_err(|_| RecvTimeoutError::Disconnected)),
         }
     }
 
@@ -160,8 +378,11 @@ impl<T> Chan<T> {
 
     #[inline(never)]
     #[track_caller]
-    fn recv_parking(&self, state: Locked<'_, T>, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
-        let mut locked = Some(state);
+    fn recv_parking(
+        &self,
+        mut locked: Option<Locked<'_, T>>,
+        deadline: Option<Instant>,
+    ) -> Result<T, RecvTimeoutError> {
         let mut patience = Patience::new(deadline);
         loop {
             let mut wakes = Wakes::new();

@@ -174,7 +174,8 @@ impl<T> State<T> {
             return Err(TrySendError::Full(msg));
         }
         if let Some(claimed) = self.receivers.claim_next() {
-            self.hand(claimed, msg, wakes);
+            let wake = self.hand(claimed, msg);
+            wakes.add(wake);
         } else if self.cap > 0 {
             self.store(msg, wakes);
         } else {
@@ -185,7 +186,7 @@ impl<T> State<T> {
 
     /// Gives a message to a waiting receiver that has been claimed.
     #[inline]
-    pub(crate) fn hand(&mut self, claimed: Claimed, msg: T, wakes: &mut Wakes) {
+    pub(crate) fn hand(&mut self, claimed: Claimed, msg: T) -> Wake {
         // SAFETY: just claimed under the lock that `&mut self` stands for; nodes in a channel's queues carry seats or
         // packets of its message type. A waiting receiver's slot is empty, and the claimer's.
         unsafe {
@@ -199,7 +200,7 @@ impl<T> State<T> {
             }
             guest.seat().set_status(Status::Done);
         }
-        wakes.add(claimed.wake);
+        claimed.wake
     }
 
     /// Puts a message into the ring for whoever comes.
@@ -211,7 +212,7 @@ impl<T> State<T> {
     /// Gives a message that has been accepted to the first waiting receiver, or stores it.
     pub(crate) fn deliver(&mut self, msg: T, wakes: &mut Wakes) {
         match self.receivers.claim_next() {
-            Some(claimed) => self.hand(claimed, msg, wakes),
+            Some(claimed) => wakes.add(self.hand(claimed, msg)),
             None => self.store(msg, wakes),
         }
     }
@@ -219,7 +220,7 @@ impl<T> State<T> {
     /// Takes back a message that was handed out but not looked at: it is the first again.
     pub(crate) fn put_back(&mut self, msg: T, wakes: &mut Wakes) {
         match self.receivers.claim_next() {
-            Some(claimed) => self.hand(claimed, msg, wakes),
+            Some(claimed) => wakes.add(self.hand(claimed, msg)),
             None => {
                 self.ring.push_front(msg);
                 self.tell_recv_watchers(wakes);
@@ -251,15 +252,24 @@ impl<T> State<T> {
                 return Taken::Promised;
             }
             if let Some(claimed) = self.senders.claim_next() {
-                if let Some(msg) = Self::admit(claimed, wakes) {
-                    return Taken::Message(msg);
-                }
-                self.permits += 1;
-                self.rights += 1;
-                return Taken::Promised;
+                let (msg, wake) = self.meet(claimed);
+                wakes.add(wake);
+                return msg.map_or(Taken::Promised, Taken::Message);
             }
         }
         Taken::Nothing(if self.closed { TryRecvError::Disconnected } else { TryRecvError::Empty })
+    }
+
+    /// With capacity 0: meets a waiting sender that has been claimed. Takes its message; a select's has to be fetched when
+    /// it has been woken.
+    #[inline]
+    pub(crate) fn meet(&mut self, claimed: Claimed) -> (Option<T>, Wake) {
+        let met = Self::admit(claimed);
+        if met.0.is_none() {
+            self.permits += 1;
+            self.rights += 1;
+        }
+        met
     }
 
     /// With capacity 0: takes a right to what no receiver was promised, if there is such a thing.
@@ -273,15 +283,14 @@ impl<T> State<T> {
     /// Serves a waiting sender that has been claimed: takes its message, or answers `None`, and the caller gives it a
     /// permit.
     #[inline]
-    pub(crate) fn admit(claimed: Claimed, wakes: &mut Wakes) -> Option<T> {
+    pub(crate) fn admit(claimed: Claimed) -> (Option<T>, Wake) {
         // SAFETY: as in `hand`. A waiting sender's slot holds its message, and the status says that it is taken.
         let msg = unsafe {
             let guest = Guest::new(claimed.payload);
             guest.seat().set_status(Status::Done);
             guest.packet::<T>().map(|packet| packet.take())
         };
-        wakes.add(claimed.wake);
-        msg
+        (msg, claimed.wake)
     }
 
     /// Fills places that became free with the messages of waiting senders, or gives them permits.
@@ -289,7 +298,9 @@ impl<T> State<T> {
     pub(crate) fn refill(&mut self, wakes: &mut Wakes) {
         while !self.senders.is_empty() && self.has_room() {
             let Some(claimed) = self.senders.claim_next() else { break };
-            match Self::admit(claimed, wakes) {
+            let (msg, wake) = Self::admit(claimed);
+            wakes.add(wake);
+            match msg {
                 Some(msg) => self.deliver(msg, wakes),
                 None => self.permits += 1,
             }

@@ -14,6 +14,24 @@ macro_rules! maybe_const {
 }
 pub(crate) use maybe_const;
 
+/// Why a green thread gives its worker the CPU back. There are none in a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suspend {
+    /// The job waits to be woken.
+    Parked,
+}
+
+/// The way from a green thread's stack back to its worker's. There are none in a model.
+#[derive(Debug)]
+pub struct Switch(());
+
+impl Switch {
+    /// Never called: a model's waiters are threads.
+    pub fn suspend(&self, _why: Suspend) {
+        unreachable!("there are no green threads in a model");
+    }
+}
+
 /// Items of the production build, which a model does without: it has no fibers, and its threads are loom's.
 #[macro_export]
 #[doc(hidden)]

@@ -14,25 +14,15 @@ use core::num::NonZeroUsize;
 use core::ptr::NonNull;
 
 use corosensei::stack::{Stack, StackPointer};
-use corosensei::{Coroutine, CoroutineResult, Yielder};
+use corosensei::{Coroutine, CoroutineResult};
+
+pub(crate) use crate::facade::Suspend;
+use crate::facade::Switch;
 
 use crate::fiber::panic_count;
 use crate::fiber::stack::Slot;
 use crate::job::Job;
 use crate::thread::local::Locals;
-
-/// Why a fiber came back to its worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Suspend {
-    /// The job has ended, or a stackless job has gone idle: the fiber is free.
-    Free,
-    /// As `Free`, and the stackless job was woken while it ran: it is to be queued again.
-    FreeAgain,
-    /// The job waits to be woken.
-    Parked,
-    /// The job lets others run.
-    Yielded,
-}
 
 type Body = Coroutine<(), Suspend, (), Bounds>;
 
@@ -41,7 +31,7 @@ type Body = Coroutine<(), Suspend, (), Bounds>;
 #[repr(C, align(64))]
 pub(crate) struct Fiber {
     coroutine: UnsafeCell<MaybeUninit<Body>>,
-    yielder: Cell<*const Yielder<(), Suspend>>,
+    yielder: Cell<*const Switch>,
     job: Cell<*mut Job>,
     /// The next in a pool.
     pub(crate) next: Cell<*mut Fiber>,
@@ -190,12 +180,14 @@ impl Fiber {
 }
 
 /// The body of every runner.
-fn run_jobs(fiber: usize, yielder: &Yielder<(), Suspend>) {
+fn run_jobs(fiber: usize, yielder: &Switch) {
     // SAFETY: the header outlives the coroutine whose body this is.
     let fiber = unsafe { &*core::ptr::with_exposed_provenance::<Fiber>(fiber) };
     fiber.yielder.set(yielder);
     loop {
         let job = NonNull::new(fiber.job.get()).expect("resumed with a job");
+        // SAFETY: the worker has taken the job from a queue and put it here, so it is alive and ours.
+        unsafe { job.as_ref() }.as_party().set_switch(yielder);
         // SAFETY: the worker has taken the job from a queue and put it here.
         let ended = unsafe { Job::run(job) };
         // SAFETY: a stackless job that has not ended is alive until `end_run`, which gives it up.

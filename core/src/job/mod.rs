@@ -82,8 +82,6 @@ pub struct Job {
     pub(crate) settled: Cell<bool>,
     /// Whether it was handed over to the worker in whose queue it is, and counts there. Whoever has it queued.
     pub(crate) promised: Cell<bool>,
-    /// It parked while it unwound: the count of panics is its OS thread's, so it must not change threads now.
-    pub(crate) unwinding: Cell<bool>,
     /// The worker in whose roster it is listed, or null. Changes under that roster's lock.
     pub(crate) roster: Cell<*const Remote>,
     pub(crate) neighbours: Cell<[*const Job; 2]>,
@@ -123,7 +121,6 @@ impl Job {
             traits,
             settled: Cell::new(false),
             promised: Cell::new(false),
-            unwinding: Cell::new(false),
             roster: Cell::new(core::ptr::null()),
             neighbours: Cell::new([core::ptr::null(); 2]),
             corner: Lock::new(Corner::default()),

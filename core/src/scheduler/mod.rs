@@ -111,8 +111,8 @@ pub(crate) fn yield_now() {
     yield_or(|| ());
 }
 
-/// Lets other green threads run; calls `otherwise` if the caller is none.
-#[inline(never)]
+/// Lets other green threads run; calls `otherwise` if the caller is none. Inlined, see `Wait::park`.
+#[inline(always)]
 pub(crate) fn yield_or(otherwise: fn()) {
     let Some(fiber) = running_fiber() else { return otherwise() };
     // SAFETY: the caller runs on this fiber, and is its job.
@@ -160,9 +160,6 @@ unsafe fn suspend(party: NonNull<Party>, deadline: Option<Instant>) {
     let job = unsafe { Job::of_party(party).as_ref() };
     // SAFETY: a running job has a fiber.
     let fiber = unsafe { &*job.fiber() };
-    if job.traits.migratory {
-        job.unwinding.set(std::thread::panicking());
-    }
     match deadline {
         // SAFETY: the caller runs on this fiber.
         None => unsafe { fiber.suspend(Suspend::Parked) },
@@ -202,11 +199,6 @@ unsafe fn party_of(entry: NonNull<Entry>) -> NonNull<Party> {
     // SAFETY: by the contract the sleeper has not left yet.
     let data = unsafe { entry.as_ref() }.data();
     NonNull::new(data.cast_mut().cast()).expect("an entry holds a party")
-}
-
-/// Whether a parked migratory job must be resumed where it parked.
-fn is_unwinding_on(job: &Job) -> bool {
-    job.unwinding.get()
 }
 
 /// A job has ended: strikes it from its roster and its worker's residents. Called on the stack that ran it.

@@ -368,7 +368,7 @@ impl Worker {
     fn queue_woken(&self, job: NonNull<Job>) {
         // SAFETY: alive and ours.
         let this = unsafe { job.as_ref() };
-        if this.traits.migratory && !this.fiber().is_null() && !super::is_unwinding_on(this) {
+        if this.traits.migratory && !this.fiber().is_null() {
             self.remote.ready.push(job);
         } else {
             self.local.push(job);

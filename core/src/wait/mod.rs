@@ -28,6 +28,8 @@ use core::cell::Cell;
 use core::ptr::NonNull;
 use std::time::Instant;
 
+use crate::facade::Suspend;
+
 pub use current::{Me, spend};
 pub use party::{Limit, Party, PartyKind, TaskParty, ThreadParty, Verdict, Wake};
 pub use queue::{Claimed, Node, WaitQueue};
@@ -68,6 +70,15 @@ impl Wait {
     fn owner(&self) -> &Party {
         // SAFETY: as in `new`.
         unsafe { self.me.party().as_ref() }
+    }
+
+    #[inline(never)]
+    fn suspend(&self, until: Option<Instant>) {
+        let party = self.owner();
+        if self.shielded || party.may_suspend() {
+            // SAFETY: the owner calls, on its own stack, with its wait open.
+            unsafe { (party.kind().suspend)(self.party(), until) };
+        }
     }
 
     #[cold]
@@ -121,9 +132,12 @@ impl Wait {
             }
         }
         party.set_reason(&reason);
-        if self.shielded || party.may_suspend() {
-            // SAFETY: the owner calls, on its own stack, with its wait open.
-            unsafe { (party.kind().suspend)(self.party(), until) };
+        if self.shielded || until.is_some() || party.switch().is_null() {
+            self.suspend(until);
+        } else if party.may_suspend() {
+            // A green thread without a deadline, and not unwinding.
+            // SAFETY: the owner calls, on its own stack, with its wait open; its way back is valid while it runs.
+            unsafe { (*party.switch()).suspend(Suspend::Parked) };
         }
         party.set_reason(core::ptr::null());
         self.settled.set(true);

@@ -23,7 +23,7 @@ use core::ptr::NonNull;
 use core::task::Waker;
 use std::time::Instant;
 
-use crate::facade::{Arc, AtomicBool, AtomicUsize, Ordering, Parker, Unparker, fence};
+use crate::facade::{Arc, AtomicBool, AtomicUsize, Ordering, Parker, Switch, Unparker, fence};
 use crate::wait::reason::Reason;
 
 const RUNNING: usize = 0;
@@ -70,6 +70,8 @@ pub enum Verdict {
 pub struct Party {
     claim: AtomicUsize,
     kind: &'static PartyKind,
+    /// A green thread's way back to its worker; null for others, and while it has no stack. The owner's alone.
+    switch: Cell<*const Switch>,
     /// Set while waiting; read by reports. Points to the owner's stack.
     reason: Cell<*const Reason>,
     /// The innermost [`time::timeout`](crate::time::timeout) that the owner is in. The owner's alone.
@@ -80,7 +82,7 @@ pub struct Party {
     shields: Cell<u32>,
 }
 
-// SAFETY: `claim` and `cancelled` are atomics, `kind` is immutable; `limit` and `shields` are touched by the owner alone,
+// SAFETY: `claim` and `cancelled` are atomics, `kind` is immutable; `switch`, `limit` and `shields` are touched by the owner alone,
 // and `reason` by the owner and by reports made while it cannot run.
 unsafe impl Send for Party {}
 // SAFETY: as above.
@@ -103,6 +105,7 @@ impl Party {
         Party {
             claim: AtomicUsize::new(RUNNING),
             kind,
+            switch: Cell::new(core::ptr::null()),
             reason: Cell::new(core::ptr::null()),
             limit: Cell::new(core::ptr::null()),
             cancelled: AtomicBool::new(false),
@@ -208,6 +211,17 @@ impl Party {
         fence(Ordering::SeqCst);
         !self.is_cancelled()
             || self.claim.compare_exchange(WAITING, CANCELLED, Ordering::AcqRel, Ordering::Relaxed).is_err()
+    }
+
+    /// Sets the way back to the worker, for as long as the green thread runs on its present stack.
+    pub fn set_switch(&self, switch: *const Switch) {
+        self.switch.set(switch);
+    }
+
+    /// The way back to the worker; null if the party is no green thread. The owner's call.
+    #[inline]
+    pub fn switch(&self) -> *const Switch {
+        self.switch.get()
     }
 
     /// Writes down why the party waits, for reports. The owner's call; null when it no longer waits.
