@@ -3,7 +3,7 @@
 //! Tests wait for conditions, not for time. A test that hangs ends the process by [`within`], with its name.
 #![allow(dead_code, reason = "each test file uses a part")]
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -41,12 +41,16 @@ pub fn rounds(full: usize) -> usize {
 #[track_caller]
 pub fn within<T>(what: &str, f: impl FnOnce() -> T) -> T {
     let place = std::panic::Location::caller();
-    let limit = HANGS.mul_f64(rounds(100) as f64 / 100.0).max(HANGS);
+    let limit = std::env::var("KAHN_TEST_PATIENCE").map_or(
+        HANGS.mul_f64(rounds(100) as f64 / 100.0).max(HANGS),
+        |seconds| Duration::from_secs(seconds.parse().expect("KAHN_TEST_PATIENCE=seconds")),
+    );
     let (ended, is_ended) = mpsc::channel::<()>();
     let what = what.to_owned();
     let watch = std::thread::spawn(move || {
         if is_ended.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout) {
-            eprintln!("HANGS: {what}, at {place}");
+            // Past the harness, which keeps what a test prints, and would keep it for ever.
+            let _ = writeln!(std::io::stderr(), "HANGS: {what}, at {place}");
             std::process::abort();
         }
     });
