@@ -174,6 +174,20 @@ impl Drop for Wait {
     }
 }
 
+/// For an OS thread that sleeps by other means than [`Wait::park`]: when the nearest enclosing
+/// [`time::timeout`](crate::time::timeout) is over, and what is to be raised then.
+pub fn enclosing_limit() -> Option<(Instant, Missed)> {
+    let me = Me::current();
+    // SAFETY: the caller's own party, which lives as long as it runs.
+    let party = unsafe { me.party().as_ref() };
+    if party.shields() > 0 || std::thread::panicking() {
+        return None;
+    }
+    // SAFETY: as in `park`.
+    let frame = unsafe { party.limit().as_ref() }?;
+    Some((frame.deadline, Missed::timed_out(frame.owner)))
+}
+
 /// Runs `f` with cancels and limits held off: what it parks on is waited for, and a cancel takes effect at the next
 /// park after it.
 pub fn shield<T>(f: impl FnOnce() -> T) -> T {
