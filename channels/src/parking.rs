@@ -5,7 +5,7 @@ use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use std::time::Instant;
 
-use kahn_core::facade::{AtomicU64, LockGuard, MODEL, Ordering};
+use kahn_core::facade::{AtomicU64, LockGuard, Ordering, SPINS};
 use kahn_core::wait::{Kind, Missed, Node, Party, Reason, Wait, current, shield, spend};
 
 use crate::bounded::{Chan, Locked, RECV, SEND, counted};
@@ -21,7 +21,7 @@ struct Patience {
 }
 
 impl Patience {
-    const ROUNDS: u32 = if MODEL || cfg!(miri) { 0 } else { 10 };
+    const ROUNDS: u32 = if SPINS { 10 } else { 0 };
 
     #[inline]
     fn new(deadline: Option<Instant>) -> Patience {

@@ -4,17 +4,9 @@
 //! allocation a turn.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::scheduler::shared::Shared;
-
-/// A job that a worker runs now.
-pub(crate) struct Running {
-    pub(crate) job: String,
-    pub(crate) since: Instant,
-    /// It has been warned of.
-    pub(crate) warned: bool,
-}
 
 /// Starts the thread that watches, if the runtime's settings ask for it. It ends with the runtime.
 pub(super) fn watch(shared: &Arc<Shared>) -> std::io::Result<Option<std::thread::JoinHandle<()>>> {

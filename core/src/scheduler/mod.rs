@@ -10,6 +10,7 @@
 //! | `shared` | what the workers of a runtime share |
 //! | `worker`, `search` | the loop, and what it does when it finds nothing |
 
+pub(crate) mod deadlock;
 mod idle;
 mod inbox;
 mod placement;
@@ -25,7 +26,7 @@ use core::task::{RawWaker, RawWakerVTable, Waker};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::fiber::{Fiber, Suspend, overflow};
+use crate::fiber::{Fiber, Suspend, locals, overflow};
 use crate::job::Job;
 use crate::scheduler::shared::Shared;
 use crate::scheduler::worker::Worker;
@@ -131,6 +132,14 @@ pub(crate) fn yield_or(otherwise: fn()) {
 pub(crate) fn running_fiber() -> Option<NonNull<Fiber>> {
     // SAFETY: as above.
     NonNull::new(unsafe { here().as_ref() }?.running())
+}
+
+/// Drops the thread-local values of the job that runs, which has ended.
+pub(crate) fn clear_locals() {
+    if let Some(fiber) = running_fiber() {
+        // SAFETY: the caller runs on this fiber, whose header outlives it.
+        locals::clear(unsafe { fiber.as_ref() });
+    }
 }
 
 /// The job that the caller is.

@@ -36,7 +36,7 @@ pub(crate) struct Remote {
     pub(crate) naps: AtomicU64,
     /// What the worker runs now, where somebody watches for workers that are stuck.
     #[cfg(feature = "tracing")]
-    pub(crate) running: Lock<Option<crate::runtime::stuck::Running>>,
+    pub(crate) running: Lock<Option<Running>>,
     pub(crate) parker: Parker,
     unparker: Unparker,
 }
@@ -130,6 +130,15 @@ impl Remote {
     pub(crate) fn keep_promise(&self) {
         self.promised.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+#[cfg(feature = "tracing")]
+/// A job that a worker runs now.
+pub(crate) struct Running {
+    pub(crate) job: String,
+    pub(crate) since: std::time::Instant,
+    /// It has been warned of.
+    pub(crate) warned: bool,
 }
 
 /// The jobs that have parked on a worker and not yet ended, in no order.

@@ -271,7 +271,7 @@ impl Worker {
         if self.shared.warn_after.is_none() {
             return;
         }
-        let running = job.map(|job| crate::runtime::stuck::Running {
+        let running = job.map(|job| crate::scheduler::remote::Running {
             job: job.name().map_or_else(|| format!("green thread {:?}", job.id()), str::to_owned),
             since: std::time::Instant::now(),
             warned: false,

@@ -13,8 +13,8 @@ use crate::facade::Lock;
 use crate::job::{Job, Output, Traits};
 use crate::scheduler;
 use crate::thread::builder::{Builder, spawn_local_unchecked, start};
-use crate::thread::handle::{JoinError, JoinHandle};
-use crate::thread::park::Thread;
+use crate::handle::{JoinError, JoinHandle};
+use crate::handle::Thread;
 use crate::wait::{Kind, Node, Reason, Wait, WaitQueue, is_quiet_unwind, shield};
 
 /// A scope to spawn green threads in; see [`scope`].
