@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# Every test of every crate, the examples' own tests and the examples in the documentation. More arguments go to cargo.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cargo test --workspace "$@"
