@@ -120,14 +120,13 @@ impl<T> Chan<T> {
                 // SAFETY: written by `send_begin`, as it says.
                 let place = unsafe { place.assume_init_ref() };
                 let woken = place.wait.park(Reason::new(Kind::Send, self.address()), deadline);
-                let done = woken.is_ok() && place.packet.seat().status() == Status::Done;
-                // SAFETY: as above; not used afterwards.
-                if done {
-                    unsafe { place.finish() }
-                } else {
-                    unsafe { self.send_leave(place, woken) }?
+                if woken.is_ok() && place.packet.seat().status() == Status::Done {
+                    // SAFETY: the message has been taken, the node with it; the place is not used afterwards.
+                    unsafe { place.finish() };
+                    return Ok(());
                 }
-                Ok(())
+                // SAFETY: the place is not used afterwards.
+                unsafe { self.send_leave(place, woken) }
             }
             Begun::Else(state, msg) => self.send_slow(state, msg, deadline),
         }

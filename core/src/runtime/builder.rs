@@ -3,6 +3,7 @@
 use core::fmt;
 use std::io;
 use std::sync::Arc;
+#[cfg(feature = "tracing")]
 use std::time::Duration;
 
 use crate::fiber::stack::{DEFAULT_STACK_SIZE, SizeClass};
@@ -33,6 +34,7 @@ pub struct Builder {
     pub(crate) name: String,
     pub(crate) migratory: bool,
     pub(crate) on_deadlock: Option<OnDeadlock>,
+    #[cfg(feature = "tracing")]
     pub(crate) warn_after: Option<Duration>,
 }
 
@@ -46,6 +48,7 @@ impl Builder {
             name: "kahn".to_owned(),
             migratory: false,
             on_deadlock: None,
+            #[cfg(feature = "tracing")]
             warn_after: None,
         }
     }

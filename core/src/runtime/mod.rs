@@ -7,7 +7,7 @@ pub mod entry;
 pub(crate) mod quiet;
 mod shutdown;
 #[cfg(feature = "tracing")]
-mod stuck;
+pub(crate) mod stuck;
 
 use core::any::Any;
 use core::fmt;
@@ -202,7 +202,9 @@ fn start(settings: &Builder, class: SizeClass, workers: usize) -> io::Result<Run
         runtime.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
     }
     #[cfg(feature = "tracing")]
-    stuck::watch(&runtime.shared);
+    if let Some(watch) = stuck::watch(&runtime.shared)? {
+        runtime.threads.lock().unwrap_or_else(PoisonError::into_inner).push(watch);
+    }
     Ok(runtime)
 }
 

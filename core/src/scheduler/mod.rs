@@ -182,11 +182,11 @@ fn suspend_until(party: NonNull<Party>, job: &Job, fiber: &Fiber, deadline: Inst
     unsafe { fiber.suspend(Suspend::Parked) };
     // The wheel it was put in: a migratory job may have another home by now.
     let mut wheel = remote.wheel.lock();
-    if let Some(wheel) = wheel.as_mut() {
-        if entry.is_linked() {
-            // SAFETY: linked in this wheel.
-            unsafe { wheel.remove(place) };
-        }
+    if let Some(wheel) = wheel.as_mut()
+        && entry.is_linked()
+    {
+        // SAFETY: linked in this wheel.
+        unsafe { wheel.remove(place) };
     }
 }
 

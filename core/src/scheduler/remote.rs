@@ -34,6 +34,9 @@ pub(crate) struct Remote {
     pub(crate) turns: AtomicU64,
     /// Counts how often the worker went to sleep, so that "asleep all the while" can be told from "asleep again".
     pub(crate) naps: AtomicU64,
+    /// What the worker runs now, where somebody watches for workers that are stuck.
+    #[cfg(feature = "tracing")]
+    pub(crate) running: Lock<Option<crate::runtime::stuck::Running>>,
     pub(crate) parker: Parker,
     unparker: Unparker,
 }
@@ -62,6 +65,8 @@ impl Remote {
                 promised: AtomicUsize::new(0),
                 turns: AtomicU64::new(0),
                 naps: AtomicU64::new(0),
+                #[cfg(feature = "tracing")]
+                running: Lock::new(None),
                 parker,
                 unparker,
             }))

@@ -36,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) blocking: Arc<BlockingPool>,
     pub(crate) deadlock: DeadlockWatch,
     /// Warn of a worker that has been in one job for so long.
+    #[cfg(feature = "tracing")]
     pub(crate) warn_after: Option<Duration>,
 }
 
@@ -56,6 +57,7 @@ impl Shared {
             runs: AtomicUsize::new(0),
             blocking: Arc::new(BlockingPool::new(settings.name.clone(), settings.blocking_threads)),
             deadlock: DeadlockWatch::new(settings.on_deadlock.clone()),
+            #[cfg(feature = "tracing")]
             warn_after: settings.warn_after,
         }
     }

@@ -88,10 +88,10 @@ struct Packet<T> {
 impl<T> Drop for Packet<T> {
     fn drop(&mut self) {
         // A panic that nobody has joined is the scope's.
-        if let Some(Err(payload)) = self.result.get_mut() {
-            if !is_quiet_unwind(&**payload) {
-                self.scope.state.lock().panicked = true;
-            }
+        if let Some(Err(payload)) = self.result.get_mut()
+            && !is_quiet_unwind(&**payload)
+        {
+            self.scope.state.lock().panicked = true;
         }
     }
 }
