@@ -10,10 +10,12 @@ pub mod wait;
 
 production! {
     mod timer;
+    mod quiet;
+    mod blocking;
     mod fiber;
     mod job;
-    mod blocking;
     mod scheduler;
+    mod handle;
     pub mod runtime;
     pub mod thread;
 }

@@ -3,7 +3,8 @@
 //! Tests wait for conditions, not for time. A test that hangs ends the process by [`within`], with its name.
 #![allow(dead_code, reason = "each test file uses a part")]
 
-use std::process::{Command, Output};
+use std::io::{Read, Write};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc;
@@ -32,7 +33,8 @@ pub fn with_each_size(scenario: impl Fn() + Sync) {
 
 /// `full` rounds, times `KAHN_TEST_ROUNDS` (1 if it is not set), which a hunt for rare races sets high.
 pub fn rounds(full: usize) -> usize {
-    let factor = std::env::var("KAHN_TEST_ROUNDS").map_or(1.0, |text| text.parse().expect("KAHN_TEST_ROUNDS=number"));
+    let factor =
+        std::env::var("KAHN_TEST_ROUNDS").map_or(1.0, |text| text.parse().expect("KAHN_TEST_ROUNDS=number"));
     ((full as f64 * factor) as usize).max(1)
 }
 
@@ -40,12 +42,16 @@ pub fn rounds(full: usize) -> usize {
 #[track_caller]
 pub fn within<T>(what: &str, f: impl FnOnce() -> T) -> T {
     let place = std::panic::Location::caller();
-    let limit = HANGS.mul_f64(rounds(100) as f64 / 100.0).max(HANGS);
+    let limit = std::env::var("KAHN_TEST_PATIENCE")
+        .map_or(HANGS.mul_f64(rounds(100) as f64 / 100.0).max(HANGS), |seconds| {
+            Duration::from_secs(seconds.parse().expect("KAHN_TEST_PATIENCE=seconds"))
+        });
     let (ended, is_ended) = mpsc::channel::<()>();
     let what = what.to_owned();
     let watch = std::thread::spawn(move || {
         if is_ended.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout) {
-            eprintln!("HANGS: {what}, at {place}");
+            // Past the harness, which keeps what a test prints, and would keep it for ever.
+            let _ = writeln!(std::io::stderr(), "HANGS: {what}, at {place}");
             std::process::abort();
         }
     });
@@ -204,7 +210,38 @@ pub fn child_command(test: &str, part: &str) -> Command {
 
 /// Runs the test named `test` of this binary again, as a child with [`is_child`] true for `part`.
 pub fn child(test: &str, part: &str) -> Output {
-    child_command(test, part).output().unwrap()
+    output_of(child_command(test, part))
+}
+
+/// Runs a command to its end. One that hangs is killed, and the test fails with what it has printed.
+#[track_caller]
+pub fn output_of(mut command: Command) -> Output {
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let id = child.id();
+    fn drain(mut pipe: impl Read + Send + 'static) -> std::thread::JoinHandle<Vec<u8>> {
+        std::thread::spawn(move || {
+            let mut text = Vec::new();
+            pipe.read_to_end(&mut text).unwrap();
+            text
+        })
+    }
+    let (stdout, stderr) = (drain(child.stdout.take().unwrap()), drain(child.stderr.take().unwrap()));
+    let (ended, is_ended) = mpsc::channel::<()>();
+    let killer = std::thread::spawn(move || {
+        let hangs = is_ended.recv_timeout(HANGS) == Err(mpsc::RecvTimeoutError::Timeout);
+        if hangs {
+            // SAFETY: the child has not been waited for, so the number is still its own.
+            unsafe { libc::kill(id as i32, libc::SIGKILL) };
+        }
+        hangs
+    });
+    let (stdout, stderr) = (stdout.join().unwrap(), stderr.join().unwrap());
+    drop(ended);
+    let hangs = killer.join().unwrap();
+    let output = Output { status: child.wait().unwrap(), stdout, stderr };
+    assert!(!hangs, "hangs: {command:?}\n{}", self::stderr(&output));
+    output
 }
 
 /// What a process has printed to standard error.

@@ -30,3 +30,6 @@ pub use self::threads::*;
 
 /// True where the model checker runs: capacities shrink, and nothing spins.
 pub const MODEL: bool = cfg!(kahn_loom);
+
+/// Whether it pays to wait a little on the CPU: not in a model, and not in an interpreter.
+pub const SPINS: bool = !cfg!(any(kahn_loom, miri));

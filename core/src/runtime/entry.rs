@@ -7,6 +7,7 @@ use std::panic::resume_unwind;
 use std::process::{ExitCode, Termination};
 
 use crate::runtime::Builder;
+use crate::quiet::InTest;
 
 /// The exit code of a program whose green threads are all asleep.
 const DEADLOCKED: u8 = 2;
@@ -45,6 +46,7 @@ where
 /// If `f` panics, on a deadlock, and if the runtime does not start.
 #[track_caller]
 pub fn test(settings: Builder, f: impl FnOnce() + Send) {
+    let _in_test = InTest::new();
     match settings.build() {
         Ok(runtime) => runtime.run(f),
         Err(error) => panic!("kahn does not start: {error}"),
@@ -62,6 +64,7 @@ where
     F: FnOnce() -> T + Send,
     T: Termination,
 {
+    let _in_test = InTest::new();
     match settings.build() {
         Ok(runtime) => runtime.run(|| f().report()),
         Err(error) => panic!("kahn does not start: {error}"),

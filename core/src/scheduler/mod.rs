@@ -10,6 +10,7 @@
 //! | `shared` | what the workers of a runtime share |
 //! | `worker`, `search` | the loop, and what it does when it finds nothing |
 
+pub(crate) mod deadlock;
 mod idle;
 mod inbox;
 mod placement;
@@ -25,7 +26,7 @@ use core::task::{RawWaker, RawWakerVTable, Waker};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::fiber::{Fiber, Suspend, overflow};
+use crate::fiber::{Fiber, Suspend, locals, overflow};
 use crate::job::Job;
 use crate::scheduler::shared::Shared;
 use crate::scheduler::worker::Worker;
@@ -133,6 +134,14 @@ pub(crate) fn running_fiber() -> Option<NonNull<Fiber>> {
     NonNull::new(unsafe { here().as_ref() }?.running())
 }
 
+/// Drops the thread-local values of the job that runs, which has ended.
+pub(crate) fn clear_locals() {
+    if let Some(fiber) = running_fiber() {
+        // SAFETY: the caller runs on this fiber, whose header outlives it.
+        locals::clear(unsafe { fiber.as_ref() });
+    }
+}
+
 /// The job that the caller is.
 pub(crate) fn running_job() -> Option<NonNull<Job>> {
     // SAFETY: a green thread's party is a job's.
@@ -182,11 +191,11 @@ fn suspend_until(party: NonNull<Party>, job: &Job, fiber: &Fiber, deadline: Inst
     unsafe { fiber.suspend(Suspend::Parked) };
     // The wheel it was put in: a migratory job may have another home by now.
     let mut wheel = remote.wheel.lock();
-    if let Some(wheel) = wheel.as_mut() {
-        if entry.is_linked() {
-            // SAFETY: linked in this wheel.
-            unsafe { wheel.remove(place) };
-        }
+    if let Some(wheel) = wheel.as_mut()
+        && entry.is_linked()
+    {
+        // SAFETY: linked in this wheel.
+        unsafe { wheel.remove(place) };
     }
 }
 

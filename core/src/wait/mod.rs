@@ -51,7 +51,21 @@ impl Wait {
     #[inline]
     #[expect(clippy::new_without_default, reason = "opening a wait is an action, not a value")]
     pub fn new() -> Wait {
-        let me = Me::current();
+        Wait::of(Me::current())
+    }
+
+    /// As [`new`](Self::new), for a caller that has just asked [`current::green`].
+    ///
+    /// # Safety
+    ///
+    /// `party` is the calling green thread's.
+    #[inline(always)]
+    pub unsafe fn of_green(party: NonNull<Party>) -> Wait {
+        Wait::of(Me::Green(party))
+    }
+
+    #[inline(always)]
+    fn of(me: Me) -> Wait {
         // SAFETY: a party lives as long as its owner runs, and the owner is the caller.
         let party = unsafe { me.party().as_ref() };
         // A destructor that parks while its green thread unwinds must be let finish: a second unwinding would abort.
@@ -158,6 +172,20 @@ impl Drop for Wait {
         }
         self.owner().finish();
     }
+}
+
+/// For an OS thread that sleeps by other means than [`Wait::park`]: when the nearest enclosing
+/// [`time::timeout`](crate::time::timeout) is over, and what is to be raised then.
+pub fn enclosing_limit() -> Option<(Instant, Missed)> {
+    let me = Me::current();
+    // SAFETY: the caller's own party, which lives as long as it runs.
+    let party = unsafe { me.party().as_ref() };
+    if party.shields() > 0 || std::thread::panicking() {
+        return None;
+    }
+    // SAFETY: as in `park`.
+    let frame = unsafe { party.limit().as_ref() }?;
+    Some((frame.deadline, Missed::timed_out(frame.owner)))
 }
 
 /// Runs `f` with cancels and limits held off: what it parks on is waited for, and a cancel takes effect at the next

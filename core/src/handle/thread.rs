@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::job::{Job, JobId};
 use crate::scheduler;
+use crate::wait::enclosing_limit;
 
 /// A handle to a thread, green or of the OS, as in `std`.
 #[repr(transparent)]
@@ -202,9 +203,24 @@ fn park_until(deadline: Option<Option<Instant>>) {
                 let _ = missed.raise();
             }
         }
-        (None, Some(Some(deadline))) => {
-            std::thread::park_timeout(deadline.saturating_duration_since(Instant::now()));
-        }
-        (None, _) => std::thread::park(),
+        (None, deadline) => park_os_thread(deadline.flatten()),
+    }
+}
+
+/// std's park, which `time::timeout` bounds as it does ours.
+fn park_os_thread(deadline: Option<Instant>) {
+    let limit = enclosing_limit().filter(|(end, _)| deadline.is_none_or(|deadline| *end < deadline));
+    let until = limit.as_ref().map(|(end, _)| *end).or(deadline);
+    match until {
+        None => std::thread::park(),
+        // Once the time is over no token is taken.
+        Some(until) => match until.checked_duration_since(Instant::now()) {
+            Some(left) => std::thread::park_timeout(left),
+            None if limit.is_none() => std::thread::park_timeout(Duration::ZERO),
+            None => {}
+        },
+    }
+    if let Some((_, missed)) = limit.filter(|(end, _)| *end <= Instant::now()) {
+        let _ = missed.raise();
     }
 }

@@ -1,5 +1,7 @@
 //! The handle of a green thread: joining and cancelling it.
 
+pub(crate) mod thread;
+
 use core::any::Any;
 use core::fmt;
 use core::marker::PhantomData;
@@ -8,7 +10,8 @@ use core::ptr::NonNull;
 
 use crate::job::{Job, Output};
 use crate::scheduler;
-use crate::thread::park::Thread;
+pub(crate) use thread::Thread;
+
 use crate::wait::{CancelUnwind, Kind, Reason, is_quiet_unwind};
 
 /// Waits for a green thread and gets its value. Dropping it lets the green thread run on.

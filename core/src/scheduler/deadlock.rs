@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::facade::{AtomicBool, Ordering};
 use crate::job::Job;
-use crate::runtime::quiet;
+use crate::quiet;
 use crate::scheduler::remote::Remote;
 use crate::scheduler::shared::Shared;
 use crate::timer;
@@ -109,12 +109,10 @@ pub(crate) fn examine(shared: &Shared, me: &Remote, has_work: impl Fn() -> bool)
     /// The first and the longest nap between two looks.
     const FIRST: Duration = Duration::from_millis(5);
     const LONGEST: Duration = Duration::from_secs(1);
-    /// How long the process's first thread must stay in one wait with a limit to be taken for asleep.
-    const LIMITED_STILL: Duration = Duration::from_secs(1);
 
     let _harmless = quiet::Harmless::new();
     let mut nap = FIRST;
-    let mut before: Option<(quiet::Stillness, Instant)> = None;
+    let mut before: Option<quiet::Stillness> = None;
     loop {
         me.parker.park_deadline(Instant::now() + nap);
         nap = (nap * 2).min(LONGEST);
@@ -125,21 +123,19 @@ pub(crate) fn examine(shared: &Shared, me: &Remote, has_work: impl Fn() -> bool)
             before = None;
             continue;
         }
-        let now = Instant::now();
         let Some(still) = quiet::look() else {
             before = None;
             continue;
         };
         match &before {
-            Some((earlier, since)) if *earlier == still => {
-                let confirmed = !still.main_has_limit || now.duration_since(*since) >= LIMITED_STILL;
-                if confirmed && nothing_is_due(shared) && !has_work() {
+            Some(earlier) if *earlier == still => {
+                if nothing_is_due(shared) && !has_work() {
                     declare(shared);
                     return;
                 }
             }
             _ => {
-                before = Some((still, now));
+                before = Some(still);
                 nap = FIRST;
             }
         }

@@ -1,0 +1,281 @@
+//! Cancels and time-outs at every kind of park: they end it, run the destructors, and leave nothing behind.
+
+mod support;
+#[path = "support/parks.rs"]
+mod parks;
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+use kahn::channel::bounded;
+use kahn::time::timeout;
+use parks::parks;
+use support::{Counter, OnDrop, Random, dawdle, rounds, runtime, until, with_each_size, within};
+
+/// Spawned beside a caller that is alone on its worker: when it has started, and the caller runs again, it is parked.
+fn parked(park: fn(), counter: &Counter) -> kahn::thread::JoinHandle<()> {
+    let started = Arc::new(AtomicBool::new(false));
+    let (counted, start) = (counter.make(), started.clone());
+    let handle = kahn::spawn_local(move || {
+        let _counted = counted;
+        start.store(true, SeqCst);
+        park();
+    });
+    until("it starts", || started.load(SeqCst));
+    handle
+}
+
+#[test]
+fn a_cancel_ends_every_park() {
+    for workers in [1, 2] {
+        runtime(workers).run(|| {
+            for (name, park) in parks() {
+                within(name, || {
+                    let counter = Counter::new();
+                    let handle = parked(park, &counter);
+                    // What "join" and "scope" have started parks, too.
+                    for _ in 0..5 {
+                        kahn::yield_now();
+                    }
+                    assert!(!handle.is_finished(), "{name}: it does not park");
+                    handle.cancel();
+                    let ended = handle.join();
+                    assert!(ended.is_err_and(|error| error.is_cancelled()), "{name}");
+                    counter.assert_all_gone();
+                });
+            }
+        });
+    }
+}
+
+#[test]
+fn a_cancel_before_or_at_any_moment_ends_every_park() {
+    for seed in 0..3 {
+        with_each_size(|| {
+            let mut random = Random::new(seed);
+            let counter = Counter::new();
+            for _ in 0..rounds(20) {
+                for (name, park) in parks() {
+                    let counted = counter.make();
+                    let handle = kahn::spawn(move || {
+                        let _counted = counted;
+                        park();
+                    });
+                    dawdle(&mut random);
+                    handle.cancel();
+                    assert!(handle.join().is_err_and(|error| error.is_cancelled()), "{name}");
+                }
+            }
+            counter.assert_all_gone();
+        });
+    }
+}
+
+#[test]
+fn a_timeout_ends_every_park() {
+    with_each_size(|| {
+        for (name, park) in parks() {
+            let counter = Counter::new();
+            let start = Instant::now();
+            let ended = timeout(Duration::from_millis(2), || {
+                let _counted = counter.make();
+                park();
+            });
+            assert!(ended.is_err(), "{name}");
+            assert!(start.elapsed() >= Duration::from_millis(2), "{name}: too early");
+            counter.assert_all_gone();
+        }
+    });
+}
+
+#[test]
+fn a_timeout_ends_every_park_of_an_os_thread() {
+    for (name, park) in parks() {
+        within(name, || assert!(timeout(Duration::from_millis(2), park).is_err(), "{name}"));
+    }
+}
+
+#[test]
+fn a_shutdown_ends_every_park() {
+    for workers in support::WORKERS {
+        within(&format!("{workers} workers"), || {
+            for _ in 0..rounds(5) {
+                let runtime = runtime(workers);
+                let counter = Counter::new();
+                let started = Arc::new(AtomicUsize::new(0));
+                let all = parks();
+                let count = all.len() * 5;
+                for (_, park) in all.into_iter().cycle().take(count) {
+                    let (counted, start) = (counter.make(), started.clone());
+                    drop(runtime.spawn(move || {
+                        let _counted = counted;
+                        start.fetch_add(1, SeqCst);
+                        park();
+                    }));
+                }
+                until("all have started", || started.load(SeqCst) == count);
+                runtime.shutdown(Duration::from_secs(60)).unwrap();
+                counter.assert_all_gone();
+            }
+        });
+    }
+}
+
+/// Whoever catches the unwinding of a cancel meets it again at the next park, whatever that is.
+#[test]
+fn a_caught_cancel_is_raised_again_at_the_next_park() {
+    runtime(2).run(|| {
+        for (name, park) in parks() {
+            within(name, || {
+                let counter = Counter::new();
+                let caught = Arc::new(AtomicUsize::new(0));
+                let catches = caught.clone();
+                let counted = counter.make();
+                let handle = kahn::spawn(move || {
+                    let _counted = counted;
+                    for _ in 0..3 {
+                        if catch_unwind(AssertUnwindSafe(park)).is_err() {
+                            catches.fetch_add(1, SeqCst);
+                        }
+                    }
+                    park();
+                });
+                kahn::yield_now();
+                handle.cancel();
+                assert!(handle.join().is_err_and(|error| error.is_cancelled()), "{name}");
+                assert_eq!(caught.load(SeqCst) % 3, 0, "{name}");
+                counter.assert_all_gone();
+            });
+        }
+    });
+}
+
+/// The same with a time-out, up to where the bound ends.
+#[test]
+fn a_caught_time_out_is_raised_again_within_its_bound() {
+    with_each_size(|| {
+        for (name, park) in parks() {
+            let mut caught = 0;
+            let ended = timeout(Duration::from_millis(1), || {
+                for _ in 0..3 {
+                    caught += usize::from(catch_unwind(AssertUnwindSafe(park)).is_err());
+                }
+                park();
+            });
+            assert_eq!((ended.is_err(), caught), (true, 3), "{name}");
+            // And no further.
+            kahn::sleep(Duration::from_micros(1));
+        }
+    });
+}
+
+/// Destructors that run in a cancel's unwinding park as they like, every kind that comes to an end.
+#[test]
+fn destructors_of_the_cancelled_park_and_are_let_finish() {
+    with_each_size(|| {
+        for _ in 0..rounds(50) {
+            let finished = Arc::new(AtomicUsize::new(0));
+            let finish = finished.clone();
+            let (started, is_started) = bounded(1);
+            let handle = kahn::spawn(move || {
+                let _parks = OnDrop(move || {
+                    let (tx, rx) = bounded(0);
+                    kahn::spawn(move || tx.send(7).unwrap());
+                    assert_eq!(rx.recv(), Ok(7));
+                    kahn::sleep(Duration::from_micros(50));
+                    kahn::blocking(|| ());
+                    kahn::yield_now();
+                    kahn::scope(|s| {
+                        s.spawn(kahn::yield_now);
+                    });
+                    finish.fetch_add(1, SeqCst);
+                });
+                started.send(()).unwrap();
+                kahn::sleep(Duration::MAX);
+            });
+            is_started.recv().unwrap();
+            handle.cancel();
+            handle.cancel();
+            assert!(handle.join().unwrap_err().is_cancelled());
+            assert_eq!(finished.load(SeqCst), 1);
+        }
+    });
+}
+
+#[test]
+fn a_blocking_call_is_waited_for() {
+    with_each_size(|| {
+        let (finish, is_finished) = std::sync::mpsc::channel::<()>();
+        let (started, is_started) = std::sync::mpsc::channel();
+        let handle = kahn::spawn(move || {
+            kahn::blocking(move || {
+                started.send(()).unwrap();
+                is_finished.recv().unwrap();
+            });
+            kahn::sleep(Duration::MAX);
+        });
+        kahn::blocking(move || is_started.recv().unwrap());
+        handle.cancel();
+        for _ in 0..20 {
+            kahn::sleep(Duration::from_micros(100));
+            assert!(!handle.is_finished(), "the call borrows from a stack that must not unwind yet");
+        }
+        finish.send(()).unwrap();
+        assert!(handle.join().unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
+fn nested_time_outs_end_at_the_earliest() {
+    let (short, long) = (Duration::from_millis(2), Duration::from_secs(3600));
+    with_each_size(|| {
+        let endless = || kahn::sleep(Duration::MAX);
+        for depth in 0..6 {
+            // The outermost of several is the short one: the inner ones let it pass.
+            let mut inner_ended = false;
+            let ended = timeout(short, || {
+                fn nest(depth: u32, long: Duration, f: &dyn Fn()) -> bool {
+                    if depth == 0 {
+                        f();
+                        return false;
+                    }
+                    timeout(long, || nest(depth - 1, long, f)).is_err()
+                }
+                inner_ended = nest(depth, long, &endless);
+            });
+            assert!(ended.is_err() && !inner_ended);
+            // The innermost is.
+            let ended = timeout(long, || timeout(long, || timeout(short, endless)));
+            assert!(ended.unwrap().unwrap().is_err());
+        }
+        // A bound of nothing lets pass what does not park.
+        assert_eq!(timeout(Duration::ZERO, || 7), Ok(7));
+        assert!(timeout(Duration::ZERO, endless).is_err());
+        // One bound for many parks.
+        let start = Instant::now();
+        let ended = timeout(short, || {
+            loop {
+                kahn::sleep(Duration::from_micros(100));
+            }
+        });
+        assert!(ended.map(|()| ()).is_err() && start.elapsed() >= short);
+        // A panic inside goes through.
+        let caught = catch_unwind(|| timeout(long, || resume_unwind(Box::new(7_u8))).map(|()| ()));
+        assert_eq!(*caught.unwrap_err().downcast::<u8>().unwrap(), 7);
+    });
+}
+
+/// A cancel beats the bound, and goes through it.
+#[test]
+fn a_cancel_goes_through_a_bound() {
+    with_each_size(|| {
+        for _ in 0..rounds(100) {
+            let handle = kahn::spawn(|| timeout(Duration::from_secs(3600), || kahn::sleep(Duration::MAX)));
+            kahn::yield_now();
+            handle.cancel();
+            assert!(handle.join().unwrap_err().is_cancelled());
+        }
+    });
+}

@@ -1,0 +1,275 @@
+//! When nothing can ever wake anything, `run` ends with a report of who waits for what.
+//!
+//! Whether anything can is a question about the whole process, so each test runs in a process of its own.
+
+mod support;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use kahn::Runtime;
+use kahn::channel::{bounded, never};
+use kahn::sync::{Barrier, Condvar, Mutex, RwLock, Semaphore, WaitGroup};
+use support::{Counter, WORKERS, child, is_child, runtime, stderr};
+
+/// Runs `part` in a process of its own, where nothing else goes on, and checks that it ends well.
+#[track_caller]
+fn alone(test: &str, part: fn()) {
+    if is_child(test) {
+        return part();
+    }
+    let output = child(test, test);
+    assert!(output.status.success(), "{:?}: {}", output.status, stderr(&output));
+}
+
+/// The report with which `run` panics.
+#[track_caller]
+fn report(runtime: &Runtime, f: impl FnOnce() + Send) -> String {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let caught = catch_unwind(AssertUnwindSafe(|| runtime.run(f)));
+    std::panic::set_hook(hook);
+    *caught.expect_err("it must not end by itself").downcast::<String>().expect("a panic with the report")
+}
+
+/// The line of the report for the green thread with this name.
+#[track_caller]
+fn line<'a>(report: &'a str, name: &str) -> &'a str {
+    let mut lines = report.lines().filter(|line| line.split_whitespace().nth(1) == Some(name));
+    let found = lines.next().unwrap_or_else(|| panic!("{name} is missing in\n{report}"));
+    assert_eq!(lines.next(), None, "twice in\n{report}");
+    found
+}
+
+fn named(name: &str, f: impl FnOnce() + Send + 'static) {
+    let _detached = kahn::thread::Builder::new().name(name.to_owned()).spawn(f).unwrap();
+}
+
+#[test]
+fn every_waiter_is_named_with_its_kind_and_its_line() {
+    alone("every_waiter_is_named_with_its_kind_and_its_line", || {
+        for workers in WORKERS {
+            let runtime = runtime(workers);
+            let report = report(&runtime, || {
+                let (tx, rx) = bounded::<u32>(0);
+                let (other_tx, other_rx) = (tx.clone(), never::<u32>());
+                let (lock, write) = (Arc::new(Mutex::new(0)), Arc::new(RwLock::new(0)));
+                let (condvar, barrier) = (Arc::new(Condvar::new()), Arc::new(Barrier::new(2)));
+                let (semaphore, group) = (Arc::new(Semaphore::new(0)), WaitGroup::new());
+                std::mem::forget((rx.clone(), lock.lock().unwrap(), write.read().unwrap(), group.clone()));
+                drop(rx);
+                named("sends", move || tx.send(1).unwrap());
+                named("receives", move || _ = other_rx.recv());
+                named("selects", move || {
+                    kahn::select! {
+                        send(other_tx, 1) -> _ => {},
+                        recv(never::<()>()) -> _ => {},
+                    }
+                });
+                named("locks", move || drop(lock.lock()));
+                named("writes", move || drop(write.write()));
+                named("conditions", move || {
+                    let mutex = Mutex::new(());
+                    drop(condvar.wait(mutex.lock().unwrap()));
+                });
+                named("barriers", move || _ = barrier.wait());
+                named("acquires", move || drop(semaphore.acquire()));
+                named("groups", move || group.wait());
+                named("parks", || {
+                    loop {
+                        kahn::thread::park();
+                    }
+                });
+                named("futures", || kahn::block_on(std::future::pending::<()>()));
+                named("sleeps", || kahn::sleep(std::time::Duration::MAX));
+                named("scopes", || {
+                    kahn::scope(|s| {
+                        s.spawn(|| kahn::thread::park());
+                    });
+                });
+                kahn::spawn(kahn::thread::park).join().unwrap();
+            });
+            assert!(report.starts_with("all green threads are asleep"), "{report}");
+            for (name, kind) in [
+                ("main", "join"),
+                ("sends", "send"),
+                ("receives", "receive"),
+                ("selects", "select"),
+                ("locks", "lock"),
+                ("writes", "lock"),
+                ("conditions", "condition"),
+                ("barriers", "barrier"),
+                ("acquires", "semaphore"),
+                ("groups", "wait group"),
+                ("parks", "park"),
+                ("futures", "future"),
+                ("sleeps", "sleep"),
+                ("scopes", "scope"),
+            ] {
+                let line = line(&report, name);
+                assert!(line.contains(&format!(" {kind} ")), "{kind} in {line}");
+                assert!(line.contains("tests/deadlock.rs:"), "its line in {line}");
+                assert!(line.contains(" ms "), "since when in {line}");
+            }
+        }
+    });
+}
+
+/// Two that wait for each other's lock are seen to wait for two things; two that wait for one, for the same.
+#[test]
+fn the_report_tells_resources_apart() {
+    alone("the_report_tells_resources_apart", || {
+        let report = report(&runtime(2), || {
+            let locks = Arc::new((Mutex::new(0), Mutex::new(0)));
+            let (met, meet) = (Arc::new(Barrier::new(2)), locks.clone());
+            let (other, met_too) = (locks.clone(), met.clone());
+            named("left", move || {
+                let _first = other.0.lock().unwrap();
+                met_too.wait();
+                let _second = other.1.lock();
+            });
+            named("right", move || {
+                let _first = meet.1.lock().unwrap();
+                met.wait();
+                let _second = meet.0.lock();
+            });
+            let _third = kahn::spawn(move || {
+                kahn::sleep(std::time::Duration::from_millis(20));
+                let _ = locks.0.lock();
+            })
+            .join();
+        });
+        let resource = |name| line(&report, name).split_whitespace().nth(3).unwrap().to_owned();
+        assert_ne!(resource("left"), resource("right"), "{report}");
+        assert_eq!(report.matches(&resource("right")).count(), 2, "{report}");
+    });
+}
+
+/// What waited unwinds, and the runtime can be used again, and deadlock again.
+#[test]
+fn it_unwinds_and_the_runtime_lives_on() {
+    alone("it_unwinds_and_the_runtime_lives_on", || {
+        for workers in WORKERS {
+            let runtime = runtime(workers);
+            let counter = Counter::new();
+            for round in 0..5 {
+                let count = counter.clone();
+                report(&runtime, move || {
+                    for _ in 0..round {
+                        let counted = count.make();
+                        kahn::spawn(move || {
+                            let _counted = counted;
+                            kahn::thread::park();
+                        });
+                    }
+                    let _counted = count.make();
+                    kahn::sync::WaitGroup::new().clone().wait();
+                    let _ = never::<()>().recv();
+                });
+                support::until("all have unwound", || counter.alive() == 0);
+                assert_eq!(runtime.run(|| kahn::spawn(|| 7).join().unwrap()), 7);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_handler_is_called_instead() {
+    alone("a_handler_is_called_instead", || {
+        for workers in WORKERS {
+            let calls = Arc::new(AtomicUsize::new(0));
+            let (tx, rx) = bounded(1);
+            let called = calls.clone();
+            let runtime = Runtime::builder()
+                .workers(workers)
+                .on_deadlock(move |report| {
+                    called.fetch_add(1, SeqCst);
+                    assert_eq!(report.waiting().len(), 2);
+                    assert!(report.waiting().iter().any(|waiting| waiting.name.as_deref() == Some("main")));
+                    assert!(report.to_string().contains("tests/deadlock.rs"));
+                    // The way out: whoever waits may be woken.
+                    tx.send(7).unwrap();
+                })
+                .build()
+                .unwrap();
+            let value = runtime.run(move || {
+                kahn::spawn(|| kahn::thread::park());
+                rx.recv().unwrap()
+            });
+            assert_eq!((value, calls.load(SeqCst)), (7, 1));
+        }
+    });
+}
+
+/// `kahn::run` as such.
+#[test]
+fn run_panics_with_the_report() {
+    alone("run_panics_with_the_report", || {
+        let caught = catch_unwind(|| kahn::run(|| bounded::<()>(0).1.clone().recv().is_ok() || kahn_stuck()));
+        let report = *caught.unwrap_err().downcast::<String>().unwrap();
+        assert!(report.starts_with("all green threads are asleep"), "{report}");
+    });
+}
+
+fn kahn_stuck() -> bool {
+    kahn::thread::park();
+    true
+}
+
+/// Two runtimes that wait for each other: nothing can wake either, and both end.
+#[test]
+fn two_runtimes_may_be_deadlocked_together() {
+    alone("two_runtimes_may_be_deadlocked_together", || {
+        let (to_one, one) = bounded::<()>(0);
+        let (to_other, other) = bounded::<()>(0);
+        let left = std::thread::spawn(move || {
+            catch_unwind(AssertUnwindSafe(|| {
+                runtime(2).run(|| {
+                    let _ = one.recv();
+                    let _ = to_other.send(());
+                })
+            }))
+        });
+        let right = catch_unwind(AssertUnwindSafe(|| {
+            runtime(1).run(|| {
+                let _ = other.recv();
+                let _ = to_one.send(());
+            })
+        }));
+        // The first to be ended drops its ends, which may let the other go.
+        let ended = usize::from(left.join().unwrap().is_err()) + usize::from(right.is_err());
+        assert!(ended >= 1);
+    });
+}
+
+/// A green thread waits for an OS thread that waits for the green thread.
+#[test]
+fn os_threads_that_wait_take_part() {
+    alone("os_threads_that_wait_take_part", || {
+        let (tx, rx) = bounded::<()>(0);
+        let (never_tx, never_rx) = std::sync::mpsc::channel::<()>();
+        let outsider = std::thread::spawn(move || {
+            let _ = never_rx.recv();
+            drop(tx);
+        });
+        let report = report(&runtime(2), move || {
+            let _ = rx.recv();
+        });
+        assert!(report.contains(" receive "), "{report}");
+        drop(never_tx);
+        outsider.join().unwrap();
+    });
+}
+
+/// Idle threads of the blocking pool wait with a limit, and are no hope.
+#[test]
+fn an_idle_blocking_pool_is_no_hope() {
+    alone("an_idle_blocking_pool_is_no_hope", || {
+        let report = report(&runtime(2), || {
+            assert_eq!(kahn::blocking(|| 7), 7);
+            kahn::thread::park();
+        });
+        assert!(report.contains(" park "), "{report}");
+    });
+}

@@ -1,0 +1,213 @@
+//! Runtimes come and go, and leave nothing: no OS thread, no memory, no mapping, no value.
+//!
+//! What is counted is the process's, so each test is alone in one.
+
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use kahn::channel::bounded;
+use support::{Counter, child, is_child, runtime, stderr, until};
+
+fn alone(test: &str, part: fn()) {
+    if is_child(test) {
+        return part();
+    }
+    let output = child(test, test);
+    assert!(output.status.success(), "{:?}: {}", output.status, stderr(&output));
+}
+
+fn os_threads() -> usize {
+    std::fs::read_dir("/proc/self/task").unwrap().count()
+}
+
+fn mappings() -> usize {
+    std::fs::read_to_string("/proc/self/maps").unwrap().lines().count()
+}
+
+fn resident_kb() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// A bit of everything, part of it unfinished at the end.
+fn live_and_leave(workers: usize, counter: &Counter) {
+    let runtime = runtime(workers);
+    runtime.run(|| {
+        let (tx, rx) = bounded(1);
+        let handles: Vec<_> = (0..200)
+            .map(|i| {
+                let (counted, tx) = (counter.make(), tx.clone());
+                kahn::spawn(move || {
+                    if i % 20 == 0 {
+                        kahn::blocking(|| ());
+                    }
+                    kahn::sleep(Duration::from_micros(i * 5));
+                    tx.send(counted).unwrap();
+                    if i % 10 == 0 {
+                        std::panic::resume_unwind(Box::new("on purpose"));
+                    }
+                })
+            })
+            .collect();
+        drop(tx);
+        assert_eq!(rx.iter().count(), 200);
+        handles.into_iter().for_each(|handle| drop(handle.join()));
+        // Left parked, running on a timer, and never started.
+        for i in 0..300 {
+            let counted = counter.make();
+            drop(kahn::spawn(move || {
+                let _counted = counted;
+                match i % 3 {
+                    0 => kahn::thread::park(),
+                    1 => kahn::sleep(Duration::from_secs(3600)),
+                    _ => drop(kahn::channel::never::<()>().recv().is_ok()),
+                }
+            }));
+        }
+    });
+    if workers % 2 == 0 {
+        runtime.shutdown(Duration::from_secs(60)).unwrap();
+    } else {
+        drop(runtime);
+    }
+}
+
+#[test]
+fn fifty_runtimes_leave_nothing() {
+    alone("fifty_runtimes_leave_nothing", || {
+        let counter = Counter::new();
+        let mut plateau = None;
+        for i in 0..80 {
+            live_and_leave(1 + i % 4, &counter);
+            counter.assert_all_gone();
+            if i == 29 {
+                plateau = Some((os_threads(), mappings(), resident_kb()));
+            }
+        }
+        let (threads, maps, kb) = plateau.unwrap();
+        assert_eq!(os_threads(), threads, "OS threads");
+        assert!(mappings() <= maps + 8, "mappings: {maps}, and now {}", mappings());
+        assert!(resident_kb() <= kb + 2048, "resident KiB: {kb}, and now {}", resident_kb());
+    });
+}
+
+#[test]
+fn no_os_thread_outlives_its_runtime() {
+    alone("no_os_thread_outlives_its_runtime", || {
+        let before = os_threads();
+        for workers in support::WORKERS {
+            let runtime = runtime(workers);
+            runtime.run(|| {
+                kahn::scope(|s| {
+                    for _ in 0..20 {
+                        s.spawn(|| kahn::blocking(|| std::thread::sleep(Duration::from_millis(1))));
+                    }
+                });
+            });
+            assert!(os_threads() > before + workers, "the blocking pool had threads");
+            runtime.shutdown(Duration::from_secs(60)).unwrap();
+            // An OS thread that was joined may be listed for a moment longer.
+            until("they are gone", || os_threads() == before);
+        }
+    });
+}
+
+/// Each worker's thread-locals, of std's, are dropped at the end of its runtime.
+#[test]
+fn thread_locals_of_workers_are_dropped() {
+    static ALIVE: AtomicUsize = AtomicUsize::new(0);
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    struct Local;
+    impl Local {
+        fn new() -> Local {
+            ALIVE.fetch_add(1, SeqCst);
+            MADE.fetch_add(1, SeqCst);
+            Local
+        }
+    }
+    impl Drop for Local {
+        fn drop(&mut self) {
+            // What can be used here still works.
+            kahn::yield_now();
+            let (tx, rx) = bounded(1);
+            tx.send(7).unwrap();
+            assert_eq!(rx.recv(), Ok(7));
+            ALIVE.fetch_sub(1, SeqCst);
+        }
+    }
+    thread_local!(static LOCAL: Local = Local::new());
+    for workers in support::WORKERS {
+        let runtime = runtime(workers);
+        runtime.run(|| {
+            kahn::scope(|s| {
+                for _ in 0..50 {
+                    s.spawn(|| {
+                        kahn::yield_now();
+                        LOCAL.with(|_| ());
+                        kahn::sleep(Duration::from_micros(100));
+                    });
+                }
+            });
+        });
+        assert!(ALIVE.load(SeqCst) > 0);
+        runtime.shutdown(Duration::from_secs(60)).unwrap();
+        assert_eq!(ALIVE.load(SeqCst), 0, "of {}", MADE.load(SeqCst));
+    }
+}
+
+/// A runtime that lives long and does much keeps no memory for what has ended.
+#[test]
+fn waves_of_green_threads_leave_a_plateau() {
+    alone("waves_of_green_threads_leave_a_plateau", || {
+        let runtime = runtime(2);
+        let counter = Counter::new();
+        let mut plateau = None;
+        for wave in 0..24 {
+            runtime.run(|| {
+                let (open, gate) = bounded::<()>(0);
+                for _ in 0..3000 {
+                    let (gate, counted) = (gate.clone(), counter.make());
+                    drop(kahn::spawn(move || {
+                        let _counted = counted;
+                        let _ = gate.recv();
+                    }));
+                }
+                kahn::yield_now();
+                drop(open);
+                until("the wave is over", || counter.alive() == 0);
+            });
+            if wave == 7 {
+                plateau = Some((resident_kb(), mappings()));
+            }
+        }
+        let (kb, maps) = plateau.unwrap();
+        assert!(resident_kb() <= kb + 4096, "resident KiB: {kb}, and now {}", resident_kb());
+        assert!(mappings() <= maps + 8, "mappings: {maps}, and now {}", mappings());
+    });
+}
+
+/// What was spawned and never started is dropped at the shutdown, wherever it was queued.
+#[test]
+fn what_never_started_is_dropped() {
+    for workers in support::WORKERS {
+        for _ in 0..support::rounds(20) {
+            let counter = Counter::new();
+            let runtime = runtime(workers);
+            for _ in 0..200 {
+                let counted = counter.make();
+                drop(runtime.spawn(move || {
+                    let inner = kahn::spawn(move || drop(counted));
+                    drop(inner);
+                    kahn::thread::park();
+                }));
+            }
+            runtime.shutdown(Duration::from_secs(60)).unwrap();
+            counter.assert_all_gone();
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! Bad input, and as much of everything as there is: a typed error or a documented panic, and the rest lives on.
+
+mod support;
+
+use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use kahn::Runtime;
+use kahn::channel::{
+    RecvTimeoutError, SendTimeoutError, after, at, bounded, broadcast, never, oneshot, tick, watch,
+};
+use kahn::sync::{Condvar, Mutex, Semaphore};
+use kahn::time::{interval, timeout};
+use support::{child, child_command, is_child, output_of, runtime, stderr, with_each_size, within};
+
+#[test]
+fn a_runtime_needs_workers_and_threads() {
+    for builder in [
+        Runtime::builder().workers(0),
+        Runtime::builder().workers(usize::MAX),
+        Runtime::builder().blocking_threads(0),
+        Runtime::builder().name("a\0b"),
+    ] {
+        let text = format!("{builder:?}");
+        let error = builder.build().map(drop).expect_err(&text);
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{text}: {error}");
+    }
+    // The error says what would do.
+    let error = Runtime::builder().workers(0).build().unwrap_err().to_string();
+    assert!(error.contains("workers(0)") && error.contains("from 1 to"), "{error}");
+}
+
+#[test]
+fn stack_sizes_that_cannot_be() {
+    for bytes in [0, 1, 4096, (16 << 10) - 1, (256 << 20) + 1, 1 << 40, usize::MAX / 2, usize::MAX] {
+        let error = Runtime::builder().stack_size(bytes).build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{bytes}");
+        let error = kahn::thread::Builder::new().stack_size(bytes).spawn(|| ()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{bytes}");
+        assert!(error.to_string().contains("256 MiB"), "{error}");
+    }
+    for bytes in [16 << 10, (16 << 10) + 1, 1 << 20, 256 << 20] {
+        let builder = kahn::thread::Builder::new().stack_size(bytes);
+        assert_eq!(builder.spawn(|| 7).unwrap().join().unwrap(), 7, "{bytes}");
+    }
+}
+
+/// `KAHN_WORKERS`, in a process of its own for each value.
+#[test]
+fn the_variable_for_the_workers() {
+    let test = "the_variable_for_the_workers";
+    if is_child(test) {
+        match Runtime::builder().workers(3).build() {
+            Ok(runtime) => eprintln!("built {runtime:?}"),
+            Err(error) => eprintln!("refused {:?}: {error}", error.kind()),
+        }
+        return;
+    }
+    for (value, answer) in [
+        ("2", "built"),
+        (" 5 ", "built"),
+        ("4096", "built"),
+        ("0", "refused InvalidInput"),
+        ("4097", "refused InvalidInput"),
+        ("-1", "refused InvalidInput"),
+        ("two", "refused InvalidInput"),
+        ("", "refused InvalidInput"),
+        ("99999999999999999999999", "refused InvalidInput"),
+        ("1.5", "refused InvalidInput"),
+    ] {
+        if value == "4096" {
+            // More OS threads than a small machine may have.
+            continue;
+        }
+        let mut command = child_command(test, test);
+        command.env("KAHN_WORKERS", value);
+        let said = stderr(&output_of(command));
+        assert!(said.contains(answer), "{value:?}: {said}");
+        if answer == "built" {
+            assert!(said.contains(&format!("workers: {}", value.trim())), "{value:?}: {said}");
+        } else {
+            assert!(said.contains("KAHN_WORKERS"), "{value:?}: {said}");
+        }
+    }
+}
+
+/// Durations of nothing: everything answers at once, and a wait that could be satisfied is.
+#[test]
+fn no_time_at_all() {
+    let zero = Duration::ZERO;
+    let check = || {
+        let (tx, rx) = bounded(1);
+        assert_eq!(rx.recv_timeout(zero), Err(RecvTimeoutError::Timeout));
+        assert_eq!(tx.send_timeout(1, zero), Ok(()));
+        assert_eq!(tx.send_timeout(2, zero), Err(SendTimeoutError::Timeout(2)));
+        assert_eq!(rx.recv_timeout(zero), Ok(1));
+        assert_eq!(rx.recv_deadline(Instant::now()), Err(RecvTimeoutError::Timeout));
+        kahn::select! {
+            recv(rx) -> _ => unreachable!(),
+            default(zero) => {},
+        }
+        assert!(after(zero).recv().is_ok());
+        assert!(at(Instant::now()).recv().is_ok());
+        kahn::sleep(zero);
+        kahn::thread::sleep_until(Instant::now());
+        kahn::thread::park_timeout(zero);
+        assert_eq!(timeout(zero, || 7), Ok(7));
+        assert!(Semaphore::new(0).acquire_timeout(zero).is_none());
+        assert!(Semaphore::new(1).acquire_timeout(zero).is_some());
+        let (lock, condvar) = (Mutex::new(()), Condvar::new());
+        let (_guard, ended) = condvar.wait_timeout(lock.lock().unwrap(), zero).unwrap();
+        assert!(ended.timed_out());
+        let (_one_tx, one_rx) = oneshot::<u32>();
+        assert_eq!(one_rx.recv_timeout(zero), Err(RecvTimeoutError::Timeout));
+        let (_all_tx, all_rx) = broadcast::<u32>(1);
+        assert_eq!(all_rx.recv_timeout(zero), Err(RecvTimeoutError::Timeout));
+        let (_watch_tx, watch_rx) = watch(1);
+        assert_eq!(watch_rx.changed_timeout(zero), Err(RecvTimeoutError::Timeout));
+    };
+    with_each_size(check);
+    within("an OS thread", check);
+    assert!(catch_unwind(|| interval(zero)).is_err(), "documented");
+    runtime(1).shutdown(zero).map_or_else(|error| assert!(error.count() > 0), |()| ());
+}
+
+/// Durations of for ever: nothing overflows, and what comes is got.
+#[test]
+fn all_the_time_there_is() {
+    for time in [Duration::MAX, Duration::from_secs(u64::MAX), Duration::from_secs(1 << 40)] {
+        let check = || {
+            let (tx, rx) = bounded(0);
+            let other = kahn::spawn(move || {
+                tx.send_timeout(1, time).unwrap();
+                tx.send_timeout(2, time).unwrap();
+                tx.send_timeout(3, time).unwrap();
+            });
+            assert_eq!(rx.recv_timeout(time), Ok(1));
+            assert_eq!(timeout(time, || rx.recv()), Ok(Ok(2)));
+            kahn::select! {
+                recv(rx) -> three => assert_eq!(three, Ok(3)),
+                recv(after(time)) -> _ => unreachable!(),
+                recv(tick(time)) -> _ => unreachable!(),
+                recv(never::<()>()) -> _ => unreachable!(),
+                default(time) => unreachable!(),
+            }
+            other.join().unwrap();
+            let me = kahn::thread::current();
+            kahn::spawn(move || me.unpark());
+            kahn::thread::park_timeout(time);
+            assert!(Semaphore::new(1).acquire_timeout(time).is_some());
+            let sleeper = kahn::spawn(move || kahn::sleep(time));
+            let (lock, condvar) =
+                (std::sync::Arc::new(Mutex::new(false)), std::sync::Arc::new(Condvar::new()));
+            let (there, wakes) = (lock.clone(), condvar.clone());
+            let waker = kahn::spawn(move || {
+                *there.lock().unwrap() = true;
+                wakes.notify_all();
+            });
+            let mut said = lock.lock().unwrap();
+            while !*said {
+                said = condvar.wait_timeout(said, time).unwrap().0;
+            }
+            drop(said);
+            waker.join().unwrap();
+            sleeper.cancel();
+            assert!(sleeper.join().unwrap_err().is_cancelled());
+            let mut beat = interval(time);
+            beat.tick();
+        };
+        with_each_size(check);
+        within("an OS thread", check);
+        within("a shutdown", || runtime(2).shutdown(time).unwrap());
+    }
+}
+
+/// Buffers are made as they fill.
+#[test]
+fn a_capacity_beyond_all_memory() {
+    let (tx, rx) = bounded::<[u64; 100]>(usize::MAX);
+    assert_eq!(tx.capacity(), Some(usize::MAX));
+    for i in 0..1000 {
+        tx.send([i; 100]).unwrap();
+    }
+    assert_eq!((rx.len(), rx.is_full()), (1000, false));
+    assert!((0..1000).all(|i| rx.recv().unwrap()[7] == i));
+    let (tx, rx) = bounded::<()>(usize::MAX);
+    for _ in 0..1000 {
+        tx.try_send(()).unwrap();
+    }
+    assert_eq!(rx.try_iter().count(), 1000);
+    for wrong in [0, usize::MAX] {
+        // Either it works, or the panic is documented; it does not take the memory.
+        let _ = catch_unwind(|| drop(broadcast::<u64>(wrong)));
+    }
+}
+
+#[test]
+fn a_runtime_inside_a_green_thread_panics_at_once() {
+    with_each_size(|| {
+        let message = |caught: std::thread::Result<()>| {
+            *caught
+                .unwrap_err()
+                .downcast::<String>()
+                .unwrap_or_else(|other| Box::new((*other.downcast::<&str>().unwrap()).to_owned()))
+        };
+        let caught = message(catch_unwind(|| kahn::run(|| ())));
+        assert!(caught.contains("cannot be run inside a green thread"), "{caught}");
+        let inner = runtime(1);
+        let caught = message(catch_unwind(AssertUnwindSafe(|| inner.run(|| ()))));
+        assert!(caught.contains("cannot be run inside a green thread"), "{caught}");
+        // What the message says instead works, and so does a spawn there.
+        assert_eq!(kahn::blocking(|| kahn::run(|| 7)), 7);
+        assert_eq!(inner.spawn(|| 7).join().unwrap(), 7);
+    });
+}
+
+/// Limits the process's address space to what it has and so many bytes more.
+#[cfg(target_os = "linux")]
+fn allow(more: Option<u64>) {
+    let used = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = used.split_whitespace().next().unwrap().parse().unwrap();
+    // SAFETY: no arguments that could be wrong; a valid record.
+    unsafe {
+        let page = libc::sysconf(libc::_SC_PAGESIZE) as u64;
+        let rlim_cur = more.map_or(libc::RLIM_INFINITY, |more| pages * page + more);
+        let limit = libc::rlimit { rlim_cur, rlim_max: libc::RLIM_INFINITY };
+        assert_eq!(libc::setrlimit(libc::RLIMIT_AS, &limit), 0);
+    }
+}
+
+/// Memory for stacks runs out: `Builder::spawn` says so, the rest lives on, and when some have ended all is well again.
+#[test]
+#[cfg(target_os = "linux")]
+fn memory_runs_out_and_comes_back() {
+    let test = "memory_runs_out_and_comes_back";
+    if !is_child(test) {
+        let output = child(test, test);
+        return assert!(output.status.success(), "{:?}: {}", output.status, stderr(&output));
+    }
+    for (workers, stack) in [(1, 4 << 20), (2, 1 << 20), (2, 256 << 10)] {
+        let runtime = runtime(workers);
+        // A thread of the pool, which cannot be made when all is gone.
+        runtime.run(|| kahn::blocking(|| ()));
+        runtime.run(|| {
+            for round in 0..3 {
+                let (open, gate) = bounded::<()>(0);
+                let mut parked = Vec::new();
+                allow(Some(200 << 20));
+                let error = loop {
+                    let gate = gate.clone();
+                    let builder = kahn::thread::Builder::new().stack_size(stack);
+                    match builder.spawn(move || gate.recv().is_err()) {
+                        Ok(handle) => parked.push(handle),
+                        Err(error) => break error,
+                    }
+                    assert!(parked.len() < 100_000, "memory never runs out");
+                    kahn::yield_now();
+                };
+                // A little, or the first small thing that is allocated would end the process.
+                allow(Some(32 << 20));
+                assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{error}");
+                assert!(parked.len() > 20, "round {round}: {} only", parked.len());
+                // The rest lives on.
+                kahn::sleep(Duration::from_millis(1));
+                assert_eq!(kahn::blocking(|| 7), 7);
+                // And all get through, also those that had no stack yet.
+                drop(open);
+                for handle in parked {
+                    assert!(handle.join().unwrap());
+                }
+                assert_eq!(kahn::spawn(|| 7).join().unwrap(), 7);
+            }
+        });
+        allow(None);
+    }
+}

@@ -1,0 +1,271 @@
+//! Many runtimes in one process, and their ends in unlikely places.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use kahn::Runtime;
+use kahn::channel::bounded;
+use support::{Counter, rounds, runtime, until, within};
+
+/// A ring through several runtimes and an OS thread in between.
+#[test]
+fn a_ring_through_many_runtimes() {
+    within("the ring", || {
+        let runtimes: Vec<_> = support::WORKERS.iter().map(|&workers| runtime(workers)).collect();
+        for cap in [0, 1, 5] {
+            let (first, mut last) = bounded::<usize>(cap);
+            let mut handles = Vec::new();
+            for i in 0..12 {
+                let (tx, rx) = bounded(cap);
+                let before = std::mem::replace(&mut last, rx);
+                handles
+                    .push(runtimes[i % 4].spawn(move || before.iter().for_each(|n| tx.send(n + 1).unwrap())));
+            }
+            let count = rounds(500);
+            let feeder = std::thread::spawn(move || (0..count).for_each(|n| first.send(n).unwrap()));
+            for n in 0..count {
+                assert_eq!(last.recv(), Ok(n + 12));
+            }
+            feeder.join().unwrap();
+            handles.into_iter().for_each(|handle| handle.join().unwrap());
+        }
+    });
+}
+
+#[test]
+fn runtimes_start_and_end_at_once() {
+    within("the starts and ends", || {
+        let threads: Vec<_> = (0..4_usize)
+            .map(|seed| {
+                std::thread::spawn(move || {
+                    for i in 0..rounds(30) {
+                        let runtime = runtime(1 + (seed + i) % 3);
+                        let sum = runtime.run(|| {
+                            let handles: Vec<_> = (0..20).map(|n| kahn::spawn(move || n)).collect();
+                            handles.into_iter().map(|handle| handle.join().unwrap()).sum::<usize>()
+                        });
+                        assert_eq!(sum, 190);
+                        if i % 2 == 0 {
+                            runtime.shutdown(Duration::from_secs(60)).unwrap();
+                        }
+                    }
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    });
+}
+
+#[test]
+fn dropped_inside_its_own_green_thread() {
+    for workers in support::WORKERS {
+        within(&format!("{workers} workers"), || {
+            for _ in 0..rounds(20) {
+                let counter = Counter::new();
+                let runtime = runtime(workers);
+                let (give, get) = std::sync::mpsc::channel::<Runtime>();
+                let (ended, is_ended) = std::sync::mpsc::channel();
+                let (counted, other) = (counter.make(), counter.make());
+                drop(runtime.spawn(move || {
+                    let _other = other;
+                    kahn::thread::park();
+                }));
+                let handle = runtime.spawn(move || {
+                    let _counted = counted;
+                    let own = get.recv().unwrap();
+                    drop(own);
+                    ended.send(()).unwrap();
+                    // From here on every park unwinds.
+                    kahn::thread::park();
+                });
+                give.send(runtime).unwrap();
+                is_ended.recv().unwrap();
+                assert!(handle.join().unwrap_err().is_cancelled());
+                until("all are gone", || counter.alive() == 0);
+            }
+        });
+    }
+}
+
+#[test]
+fn dropped_inside_another_runtimes_green_thread() {
+    for workers in support::WORKERS {
+        within(&format!("{workers} workers"), || {
+            let outer = runtime(workers);
+            for _ in 0..rounds(10) {
+                let counter = Counter::new();
+                let inner = runtime(2);
+                for _ in 0..20 {
+                    let counted = counter.make();
+                    drop(inner.spawn(move || {
+                        let _counted = counted;
+                        kahn::thread::park();
+                    }));
+                }
+                outer.run(move || drop(inner));
+                counter.assert_all_gone();
+            }
+        });
+    }
+}
+
+#[test]
+fn dropped_in_a_destructor_of_a_thread_local() {
+    thread_local! {
+        static KEPT: std::cell::RefCell<Option<Runtime>> = const { std::cell::RefCell::new(None) };
+    }
+    within("an OS thread", || {
+        let counter = Counter::new();
+        let kept = counter.clone();
+        let keeper = std::thread::spawn(move || {
+            let runtime = runtime(2);
+            let counted = kept.make();
+            drop(runtime.spawn(move || {
+                let _counted = counted;
+                kahn::thread::park();
+            }));
+            KEPT.set(Some(runtime));
+        });
+        keeper.join().unwrap();
+        counter.assert_all_gone();
+    });
+    within("a worker of another", || {
+        let counter = Counter::new();
+        let outer = runtime(1);
+        let inner = runtime(2);
+        let counted = counter.make();
+        drop(inner.spawn(move || {
+            let _counted = counted;
+            kahn::thread::park();
+        }));
+        outer.run(|| KEPT.set(Some(inner)));
+        outer.shutdown(Duration::from_secs(60)).unwrap();
+        counter.assert_all_gone();
+    });
+}
+
+/// `run` may borrow from its caller, and several may run at once in one runtime.
+#[test]
+fn runs_from_many_os_threads_at_once() {
+    for workers in support::WORKERS {
+        within(&format!("{workers} workers"), || {
+            let runtime = runtime(workers);
+            let total = AtomicUsize::new(0);
+            std::thread::scope(|s| {
+                for i in 0..4 {
+                    let (runtime, total) = (&runtime, &total);
+                    s.spawn(move || {
+                        for _ in 0..rounds(100) {
+                            let own = vec![i; 3];
+                            let sum: usize = runtime.run(|| {
+                                let (tx, rx) = bounded(0);
+                                kahn::scope(|s| {
+                                    s.spawn(|| own.iter().for_each(|n| tx.send(*n).unwrap()));
+                                    (0..3).map(|_| rx.recv().unwrap()).sum()
+                                })
+                            });
+                            total.fetch_add(sum, SeqCst);
+                        }
+                    });
+                }
+            });
+            assert_eq!(total.into_inner(), rounds(100) * 3 * 6);
+        });
+    }
+}
+
+/// Wake-ups of green threads that end, by OS threads that know nothing of it, while their runtime shuts down.
+#[test]
+fn a_shutdown_with_wake_ups_in_flight() {
+    within("the shutdowns", || {
+        for i in 0..rounds(150) {
+            let counter = Counter::new();
+            let runtime = runtime(1 + i % 3);
+            let (tx, rx) = bounded::<usize>(i % 2);
+            let parked: Vec<_> = (0..10)
+                .map(|_| {
+                    let (rx, counted) = (rx.clone(), counter.make());
+                    runtime.spawn(move || {
+                        let _counted = counted;
+                        while rx.recv().is_ok() {}
+                        kahn::thread::park();
+                    })
+                })
+                .collect();
+            drop(rx);
+            let threads: Vec<_> = parked.iter().map(|handle| handle.thread().clone()).collect();
+            let waker = std::thread::spawn(move || {
+                for n in 0.. {
+                    threads[n % 10].unpark();
+                    if tx.send(n).is_err() {
+                        break;
+                    }
+                }
+            });
+            runtime.shutdown(Duration::from_secs(60)).unwrap();
+            waker.join().unwrap();
+            for handle in parked {
+                let ended = handle.join();
+                assert!(ended.is_ok() || ended.unwrap_err().is_cancelled());
+            }
+            counter.assert_all_gone();
+        }
+    });
+}
+
+/// A shutdown says who was left, by name; what was left ends as it can.
+#[test]
+fn a_shutdown_names_who_is_left() {
+    within("the shutdown", || {
+        let runtime = runtime(1);
+        let (go_on, gate) = std::sync::mpsc::channel::<()>();
+        let (arrived, arrival) = std::sync::mpsc::channel();
+        let handle = runtime.run(move || {
+            kahn::thread::Builder::new()
+                .name("stubborn".into())
+                .spawn(move || {
+                    kahn::yield_now();
+                    arrived.send(()).unwrap();
+                    let _ = gate.recv();
+                })
+                .unwrap()
+        });
+        arrival.recv().unwrap();
+        let error = runtime.shutdown(Duration::from_millis(5)).unwrap_err();
+        assert_eq!((error.count(), error.names()), (1, &["stubborn".to_owned()][..]));
+        assert!(error.to_string().contains("stubborn"), "{error}");
+        go_on.send(()).unwrap();
+        handle.join().unwrap();
+    });
+}
+
+/// The default runtime, which serves OS threads that are in none.
+#[test]
+fn the_default_runtime_serves_all_os_threads() {
+    within("the default runtime", || {
+        let sum = Arc::new(AtomicUsize::new(0));
+        let threads: Vec<_> = (0..4)
+            .map(|i| {
+                let sum = sum.clone();
+                std::thread::spawn(move || {
+                    for _ in 0..rounds(50) {
+                        let add = sum.clone();
+                        kahn::spawn(move || {
+                            assert!(kahn::thread::is_green());
+                            kahn::yield_now();
+                            add.fetch_add(i, SeqCst);
+                        })
+                        .join()
+                        .unwrap();
+                    }
+                    assert!(std::panic::catch_unwind(|| kahn::spawn_local(|| ())).is_err(), "documented");
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(sum.load(SeqCst), rounds(50) * 6);
+    });
+}
