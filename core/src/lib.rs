@@ -38,14 +38,11 @@ without_fibers! {
     mod fiber { pub(crate) use crate::models::stand_ins::Fiber; }
     #[allow(dead_code, reason = "as above")]
     mod scheduler {
-        pub(crate) use crate::models::stand_ins::{retire, task_waker};
+        pub(crate) use crate::models::stand_ins::{clear_locals, retire, task_waker};
         pub(crate) mod idle;
         pub(crate) mod inbox;
         pub(crate) mod remote;
         pub(crate) mod run_queue;
-    }
-    mod thread {
-        pub(crate) mod local { pub(crate) use crate::models::stand_ins::clear; }
     }
     mod models;
 }

@@ -22,4 +22,4 @@ pub(crate) unsafe fn task_waker(_job: NonNull<Job>) -> Waker {
     Waker::noop().clone()
 }
 
-pub(crate) fn clear() {}
+pub(crate) fn clear_locals() {}
