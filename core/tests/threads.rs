@@ -1,4 +1,5 @@
 //! Green threads: spawning, joining, cancelling, parking, scopes, locals, timers.
+#![cfg(not(any(kahn_loom, kahn_threads, miri)))]
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
