@@ -70,7 +70,7 @@ fn live_and_leave(workers: usize, counter: &Counter) {
             }));
         }
     });
-    if workers % 2 == 0 {
+    if workers.is_multiple_of(2) {
         runtime.shutdown(Duration::from_secs(60)).unwrap();
     } else {
         drop(runtime);
