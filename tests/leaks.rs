@@ -90,7 +90,8 @@ fn fifty_runtimes_leave_nothing() {
             }
         }
         let (threads, maps, kb) = plateau.unwrap();
-        assert_eq!(os_threads(), threads, "OS threads");
+        // An OS thread that was joined may be listed for a moment longer.
+        until("no more OS threads than before", || os_threads() <= threads);
         assert!(mappings() <= maps + 8, "mappings: {maps}, and now {}", mappings());
         assert!(resident_kb() <= kb + 2048, "resident KiB: {kb}, and now {}", resident_kb());
     });
