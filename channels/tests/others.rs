@@ -30,13 +30,16 @@ fn counter() -> (Arc<Count>, Waker) {
     (count.clone(), Waker::from(count))
 }
 
-/// Runs a future on this OS thread.
+/// Runs a future: on an OS thread with a waker of the test's own.
 fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(std::thread::Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {
             self.0.unpark();
         }
+    }
+    if kahn_core::thread::is_green() {
+        return kahn_core::block_on(future);
     }
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut future = pin!(future);

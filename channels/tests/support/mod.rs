@@ -3,56 +3,88 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+use std::any::Any;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
-use std::thread;
 use std::time::{Duration, Instant};
 
-/// A kind of thread.
+/// What a scenario's threads are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum World {
+    /// OS threads outside any runtime, the scenario's own among them.
     Os,
+    /// Green threads of one runtime with so many workers, the scenario's own among them.
+    Green(usize),
+    /// Green threads and OS threads in turn; the scenario's own is an OS thread.
+    Mixed,
 }
 
+#[cfg(miri)]
+const WORLDS: &[World] = &[World::Os];
+#[cfg(not(miri))]
+const WORLDS: &[World] = &[World::Os, World::Green(1), World::Green(2), World::Green(3), World::Mixed];
+
 /// A running part of a scenario.
-pub struct Handle<T>(thread::JoinHandle<T>);
+pub enum Handle<T> {
+    Os(std::thread::JoinHandle<T>),
+    Green(kahn_core::thread::JoinHandle<T>),
+}
 
 impl<T> Handle<T> {
     /// Its result; its panic goes on in the caller.
     pub fn join(self) -> T {
-        self.0.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        let result: Result<T, Box<dyn Any + Send>> = match self {
+            Handle::Os(thread) => thread.join(),
+            Handle::Green(thread) => thread.join().map_err(|error| error.into_panic()),
+        };
+        result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
     pub fn is_finished(&self) -> bool {
-        self.0.is_finished()
+        match self {
+            Handle::Os(thread) => thread.is_finished(),
+            Handle::Green(thread) => thread.is_finished(),
+        }
     }
 }
 
 impl World {
+    /// Starts a part of the scenario.
     pub fn spawn<T: Send + 'static>(&self, part: impl FnOnce() -> T + Send + 'static) -> Handle<T> {
+        static TURN: AtomicBool = AtomicBool::new(false);
         match self {
-            World::Os => Handle(thread::spawn(part)),
+            World::Mixed if TURN.fetch_not(Ordering::Relaxed) => Handle::Os(std::thread::spawn(part)),
+            World::Os => Handle::Os(std::thread::spawn(part)),
+            World::Green(_) | World::Mixed => Handle::Green(kahn_core::spawn(part)),
         }
     }
 
     pub fn yield_now(&self) {
-        thread::yield_now();
+        kahn_core::yield_now();
     }
 
     pub fn sleep(&self, time: Duration) {
-        thread::sleep(time);
+        kahn_core::sleep(time);
     }
 }
 
 /// Runs a scenario in every world. Fails if it does not end.
 pub fn everywhere(scenario: fn(&World)) {
-    let (done, ended) = mpsc::channel();
-    let runner = thread::spawn(move || {
-        scenario(&World::Os);
-        let _ = done.send(());
-    });
-    match ended.recv_timeout(Duration::from_secs(if cfg!(miri) { 600 } else { 60 })) {
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("the scenario hangs"),
-        _ => runner.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+    for &world in WORLDS {
+        let (done, ended) = mpsc::channel();
+        let runner = std::thread::spawn(move || {
+            match world {
+                World::Green(workers) => {
+                    kahn_core::Runtime::builder().workers(workers).build().unwrap().run(|| scenario(&world));
+                }
+                World::Os | World::Mixed => scenario(&world),
+            }
+            let _ = done.send(());
+        });
+        match ended.recv_timeout(Duration::from_secs(if cfg!(miri) { 600 } else { 60 })) {
+            Err(mpsc::RecvTimeoutError::Timeout) => panic!("the scenario hangs in {world:?}"),
+            _ => runner.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+        }
     }
 }
 
@@ -61,7 +93,7 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < Duration::from_secs(30), "never happened: {what}");
-        thread::yield_now();
+        kahn_core::yield_now();
     }
 }
 
