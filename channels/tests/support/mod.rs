@@ -7,47 +7,33 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A kind of thread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum World {
-    Os,
-}
+#[cfg(not(any(kahn_threads, miri)))]
+#[path = "green_and_os.rs"]
+mod worlds;
+#[cfg(any(kahn_threads, miri))]
+#[path = "os_alone.rs"]
+mod worlds;
 
-/// A running part of a scenario.
-pub struct Handle<T>(thread::JoinHandle<T>);
+#[allow(unused_imports, reason = "each test file uses a part")]
+pub use worlds::{Handle, WORLDS, World};
 
-impl<T> Handle<T> {
-    /// Its result; its panic goes on in the caller.
-    pub fn join(self) -> T {
-        self.0.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    }
-
-    pub fn is_finished(&self) -> bool {
-        self.0.is_finished()
-    }
-}
-
-impl World {
-    pub fn spawn<T: Send + 'static>(&self, part: impl FnOnce() -> T + Send + 'static) -> Handle<T> {
-        match self {
-            World::Os => Handle(thread::spawn(part)),
-        }
-    }
-
-    pub fn yield_now(&self) {
-        thread::yield_now();
-    }
-
-    pub fn sleep(&self, time: Duration) {
-        thread::sleep(time);
-    }
+/// Runs a scenario on OS threads. Fails if it does not end.
+pub fn everywhere(scenario: fn(&World)) {
+    within_a_minute(move || scenario(&World::Os));
 }
 
 /// Runs a scenario in every world. Fails if it does not end.
-pub fn everywhere(scenario: fn(&World)) {
+pub fn in_all_worlds(scenario: fn(&World)) {
+    for world in WORLDS {
+        eprintln!("in the world of {world:?}");
+        within_a_minute(move || world.run(scenario));
+    }
+}
+
+fn within_a_minute(scenario: impl FnOnce() + Send + 'static) {
     let (done, ended) = mpsc::channel();
     let runner = thread::spawn(move || {
-        scenario(&World::Os);
+        scenario();
         let _ = done.send(());
     });
     match ended.recv_timeout(Duration::from_secs(if cfg!(miri) { 600 } else { 60 })) {
