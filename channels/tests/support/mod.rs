@@ -19,7 +19,7 @@ pub use worlds::{Handle, WORLDS, World};
 
 /// Runs a scenario on OS threads. Fails if it does not end.
 pub fn everywhere(scenario: fn(&World)) {
-    within_a_minute(move || scenario(&World::Os));
+    in_all_worlds(scenario);
 }
 
 /// Runs a scenario in every world. Fails if it does not end.
