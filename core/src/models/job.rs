@@ -70,6 +70,21 @@ fn the_end_against_a_handle_that_goes() {
     });
 }
 
+/// As `JoinHandle::is_finished`: who is told so sees what the job did.
+#[test]
+fn the_end_is_seen() {
+    orders(4, || {
+        let (job, place) = maker();
+        let runner = thread::spawn(move || job.run());
+        if job.job().state.is_done() {
+            assert_eq!(place.get(), 7);
+        }
+        job.disclaim();
+        runner.join().unwrap();
+        assert_eq!(place.get(), 0);
+    });
+}
+
 /// As `JoinHandle::join_timeout`, and then the handle goes.
 #[test]
 fn the_end_against_a_join_that_times_out() {
