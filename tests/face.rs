@@ -1,4 +1,4 @@
-//! The names that programs are written against, each used in the shape in which `api.md` has it. It compiles, or a
+//! Every public name is there, with its shape.
 //! promise was broken.
 
 use std::io;
