@@ -1,4 +1,4 @@
-//! Every public name is there, with its shape.
+//! The names that programs are written against, each used in its shape. It compiles, or a
 //! promise was broken.
 
 use std::io;
