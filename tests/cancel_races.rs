@@ -3,8 +3,8 @@
 
 mod support;
 
-use std::sync::{Arc, PoisonError, TryLockError};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, PoisonError, TryLockError};
 use std::time::Duration;
 
 use kahn::channel::{bounded, oneshot};
@@ -228,7 +228,7 @@ fn children_end_whoever_waits_for_them() {
                 let _counted = counted;
                 running.fetch_add(1, SeqCst);
                 let _leaves = support::OnDrop(|| _ = running.fetch_sub(1, SeqCst));
-                if i % 2 == 0 {
+                if i.is_multiple_of(2) {
                     kahn::yield_now();
                 } else {
                     kahn::sleep(Duration::from_micros(i * 7));

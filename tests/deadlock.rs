@@ -76,8 +76,10 @@ fn every_waiter_is_named_with_its_kind_and_its_line() {
                 named("barriers", move || _ = barrier.wait());
                 named("acquires", move || drop(semaphore.acquire()));
                 named("groups", move || group.wait());
-                named("parks", || loop {
-                    kahn::thread::park();
+                named("parks", || {
+                    loop {
+                        kahn::thread::park();
+                    }
                 });
                 named("futures", || kahn::block_on(std::future::pending::<()>()));
                 named("sleeps", || kahn::sleep(std::time::Duration::MAX));

@@ -150,7 +150,8 @@ fn all_the_time_there_is() {
             kahn::thread::park_timeout(time);
             assert!(Semaphore::new(1).acquire_timeout(time).is_some());
             let sleeper = kahn::spawn(move || kahn::sleep(time));
-            let (lock, condvar) = (std::sync::Arc::new(Mutex::new(false)), std::sync::Arc::new(Condvar::new()));
+            let (lock, condvar) =
+                (std::sync::Arc::new(Mutex::new(false)), std::sync::Arc::new(Condvar::new()));
             let (there, wakes) = (lock.clone(), condvar.clone());
             let waker = kahn::spawn(move || {
                 *there.lock().unwrap() = true;
@@ -197,9 +198,12 @@ fn a_capacity_beyond_all_memory() {
 #[test]
 fn a_runtime_inside_a_green_thread_panics_at_once() {
     with_each_size(|| {
-        let message = |caught: std::thread::Result<()>| *caught.unwrap_err().downcast::<String>().unwrap_or_else(|other| {
-            Box::new((*other.downcast::<&str>().unwrap()).to_owned())
-        });
+        let message = |caught: std::thread::Result<()>| {
+            *caught
+                .unwrap_err()
+                .downcast::<String>()
+                .unwrap_or_else(|other| Box::new((*other.downcast::<&str>().unwrap()).to_owned()))
+        };
         let caught = message(catch_unwind(|| kahn::run(|| ())));
         assert!(caught.contains("cannot be run inside a green thread"), "{caught}");
         let inner = runtime(1);

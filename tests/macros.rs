@@ -26,7 +26,11 @@ fn every_setting_and_any_expression() {
     assert!(big.iter().all(|byte| *byte == 1));
 }
 
-#[kahn::test(workers = 2, unsafe(migratory))]
+#[kahn::test(
+    workers = 2,
+    // SAFETY: what stands on the stacks while they park are numbers and handles, which are `Send`.
+    unsafe(migratory)
+)]
 fn green_threads_that_change_their_thread() {
     let children: Vec<_> = (0..100).map(|n| kahn::spawn(move || (kahn::yield_now(), n).1)).collect();
     assert_eq!(children.into_iter().map(|child| child.join().unwrap()).sum::<i32>(), 4950);

@@ -258,7 +258,8 @@ fn a_signal_handler_wakes_an_os_thread() {
         unsafe { libc::sem_post(SEMAPHORE.load(SeqCst)) };
     }
     never_falsely("a_signal_handler_wakes_an_os_thread", |runtime| {
-        let semaphore = Box::into_raw(Box::new(std::mem::MaybeUninit::<libc::sem_t>::zeroed())).cast::<libc::sem_t>();
+        let semaphore =
+            Box::into_raw(Box::new(std::mem::MaybeUninit::<libc::sem_t>::zeroed())).cast::<libc::sem_t>();
         // SAFETY: a place for a semaphore, which stays; a handler of the right type; a timer that fires once.
         unsafe {
             assert_eq!(libc::sem_init(semaphore, 0, 0), 0);

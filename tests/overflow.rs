@@ -114,7 +114,8 @@ fn null_dereference() {
 #[test]
 fn a_null_dereference_kills_as_ever() {
     let test = "a_null_dereference_kills_as_ever";
-    let words = last_words(test, libc::SIGSEGV, || runtime(2).run(|| kahn::spawn(null_dereference).join().unwrap()));
+    let words =
+        last_words(test, libc::SIGSEGV, || runtime(2).run(|| kahn::spawn(null_dereference).join().unwrap()));
     assert!(!words.contains("overflowed"), "{words}");
 }
 

@@ -21,7 +21,8 @@ fn a_ring_through_many_runtimes() {
             for i in 0..12 {
                 let (tx, rx) = bounded(cap);
                 let before = std::mem::replace(&mut last, rx);
-                handles.push(runtimes[i % 4].spawn(move || before.iter().for_each(|n| tx.send(n + 1).unwrap())));
+                handles
+                    .push(runtimes[i % 4].spawn(move || before.iter().for_each(|n| tx.send(n + 1).unwrap())));
             }
             let count = rounds(500);
             let feeder = std::thread::spawn(move || (0..count).for_each(|n| first.send(n).unwrap()));
@@ -158,7 +159,7 @@ fn runs_from_many_os_threads_at_once() {
                     let (runtime, total) = (&runtime, &total);
                     s.spawn(move || {
                         for _ in 0..rounds(100) {
-                            let own = vec![i; 3];
+                            let own = [i; 3];
                             let sum: usize = runtime.run(|| {
                                 let (tx, rx) = bounded(0);
                                 kahn::scope(|s| {

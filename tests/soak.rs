@@ -54,7 +54,11 @@ impl World {
         let before = self.fates[id].fetch_or(fate, SeqCst);
         assert_eq!(before & fate, 0, "message {id} met one fate twice");
         // Who has received it may be ahead of the sender's own note.
-        assert!(!(before | fate) & REFUSED != 0 || (before | fate) == REFUSED, "message {id}: {}", before | fate);
+        assert!(
+            !(before | fate) & REFUSED != 0 || (before | fate) == REFUSED,
+            "message {id}: {}",
+            before | fate
+        );
     }
 
     fn received(&self, message: Message) {
@@ -75,23 +79,32 @@ impl World {
 /// One operation, chosen at random.
 fn act(world: &World, random: &mut Random, txs: &[Sender<Message>], rxs: &[Receiver<Message>]) {
     let soon = Duration::from_nanos(random.below(60_000));
-    let (tx, rx) = (&txs[random.below(CHANNELS as u64) as usize], &rxs[random.below(CHANNELS as u64) as usize]);
+    let (tx, rx) =
+        (&txs[random.below(CHANNELS as u64) as usize], &rxs[random.below(CHANNELS as u64) as usize]);
     match random.below(16) {
         0 => {
             let message = world.message();
             let id = message.id;
-            world.sent(id, match tx.try_send(message) {
-                Ok(()) => None,
-                Err(TrySendError::Full(message) | TrySendError::Disconnected(message)) => Some(message),
-            });
+            world.sent(
+                id,
+                match tx.try_send(message) {
+                    Ok(()) => None,
+                    Err(TrySendError::Full(message) | TrySendError::Disconnected(message)) => Some(message),
+                },
+            );
         }
         1..=3 => {
             let message = world.message();
             let id = message.id;
-            world.sent(id, match tx.send_timeout(message, soon) {
-                Ok(()) => None,
-                Err(SendTimeoutError::Timeout(message) | SendTimeoutError::Disconnected(message)) => Some(message),
-            });
+            world.sent(
+                id,
+                match tx.send_timeout(message, soon) {
+                    Ok(()) => None,
+                    Err(SendTimeoutError::Timeout(message) | SendTimeoutError::Disconnected(message)) => {
+                        Some(message)
+                    }
+                },
+            );
         }
         4 => _ = rx.try_recv().map(|message| world.received(message)),
         5..=7 => _ = rx.recv_timeout(soon).map(|message| world.received(message)),
@@ -128,12 +141,12 @@ fn act(world: &World, random: &mut Random, txs: &[Sender<Message>], rxs: &[Recei
             if tx.capacity() != Some(0) && random.below(2) == 0 {
                 kahn::yield_now();
             }
-            if let Ok(Ok(slot)) = slot {
-                if tx.capacity() == Some(0) || random.below(3) > 0 {
-                    let message = world.message();
-                    let id = message.id;
-                    world.sent(id, slot.send(message).err().map(|error| error.into_inner()));
-                }
+            if let Ok(Ok(slot)) = slot
+                && (tx.capacity() == Some(0) || random.below(3) > 0)
+            {
+                let message = world.message();
+                let id = message.id;
+                world.sent(id, slot.send(message).err().map(|error| error.into_inner()));
             }
         }
         11 => {
@@ -190,8 +203,10 @@ fn round(seed: u64) {
         }
     };
     let runtime = runtime(workers);
-    let outsiders: Vec<_> = (0..2).map(|i| std::thread::spawn(actor(Random::new(seed ^ (i + 1) << 32)))).collect();
-    let green: Vec<_> = (2..ACTORS).map(|i| runtime.spawn(actor(Random::new(seed ^ (i + 1) << 32)))).collect();
+    let outsiders: Vec<_> =
+        (0..2).map(|i| std::thread::spawn(actor(Random::new(seed ^ (i + 1) << 32)))).collect();
+    let green: Vec<_> =
+        (2..ACTORS).map(|i| runtime.spawn(actor(Random::new(seed ^ (i + 1) << 32)))).collect();
     // Every third is a victim.
     for victim in green.iter().step_by(3) {
         for _ in 0..random.below(20_000) {
@@ -216,8 +231,11 @@ fn round(seed: u64) {
         assert_ne!(fate.load(SeqCst) & (SENT | RECEIVED), SENT, "message {id} was sent, and is nowhere");
     }
     counter.assert_all_gone();
-    assert_eq!(*world.total.try_lock().map_or_else(into_value, |guard| guard) as usize, world.added.load(SeqCst));
-    assert!(!matches!(world.pair.try_write(), Err(std::sync::TryLockError::WouldBlock)), "the lock is not free");
+    assert_eq!(*world.total.try_lock().unwrap_or_else(into_value) as usize, world.added.load(SeqCst));
+    assert!(
+        !matches!(world.pair.try_write(), Err(std::sync::TryLockError::WouldBlock)),
+        "the lock is not free"
+    );
     assert_eq!(world.permits.available_permits(), 2);
 }
 

@@ -275,7 +275,10 @@ fn recursion_within_the_stack_is_fine() {
             }
             return 0;
         }
-        deep(levels - 1, parks) + 1 + usize::from(frame[levels % 512]) * 0
+        let below = deep(levels - 1, parks);
+        // Read after the call, so that the frame has to be there.
+        assert_eq!(frame[levels % 512], levels as u8);
+        below + 1
     }
     with_each_size(|| {
         for _ in 0..3 {

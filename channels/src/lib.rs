@@ -4,27 +4,27 @@
 //! Modules stand lowest first; each uses only those above it.
 
 mod alarm;
+mod error;
+mod ring;
+mod seat;
+mod state;
+mod grants;
 mod bounded;
 mod parking;
-pub mod broadcast;
 mod clock;
 mod crowd;
+pub mod broadcast;
 mod ends;
-mod error;
+mod timers;
+mod receiver;
+mod sender;
 mod future;
+mod select;
 #[doc(hidden)]
 pub mod internal;
 pub mod oneshot;
 mod open;
-mod receiver;
 mod iter;
-mod ring;
-mod seat;
-mod select;
-mod sender;
-mod state;
-mod grants;
-mod timers;
 pub mod watch;
 
 kahn_core::production! {

@@ -5,14 +5,14 @@ use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use std::time::Instant;
 
-use kahn_core::facade::{AtomicU64, MODEL, Ordering};
-use kahn_core::wait::{Kind, Missed, Node, Reason, Wait, current, shield, spend};
+use kahn_core::facade::{AtomicU64, LockGuard, Ordering, SPINS};
+use kahn_core::wait::{Kind, Missed, Node, Party, Reason, Wait, current, shield, spend};
 
 use crate::bounded::{Chan, Locked, RECV, SEND, counted};
 use crate::error::{RecvTimeoutError, SendTimeoutError, TryRecvError, TrySendError};
 use crate::grants::{Offer, Redeemed};
 use crate::seat::{Packet, Seat, Status, Want};
-use crate::state::{Taken, Wakes};
+use crate::state::{State, Taken, Wakes};
 
 /// How an OS thread waits a little on the CPU before it sleeps: a sleep and its wake-up cost both sides microseconds, and
 /// its partner often comes sooner. A green thread does not: parking costs it nanoseconds.
@@ -21,7 +21,7 @@ struct Patience {
 }
 
 impl Patience {
-    const ROUNDS: u32 = if MODEL || cfg!(miri) { 0 } else { 10 };
+    const ROUNDS: u32 = if SPINS { 10 } else { 0 };
 
     #[inline]
     fn new(deadline: Option<Instant>) -> Patience {
@@ -72,11 +72,12 @@ enum Begun<'a, T, D, R> {
 }
 
 impl<T> Place<T> {
-    /// Opens a wait, with a node for `packet`.
-    #[inline]
-    fn write(place: &mut MaybeUninit<Place<T>>, packet: Packet<T>) -> &Place<T> {
-        let wait = Wait::new();
-        let party = wait.party();
+    /// Opens a wait of the calling green thread, `me`, with a node for `packet`.
+    #[inline(always)]
+    fn write(place: &mut MaybeUninit<Place<T>>, me: NonNull<Party>, packet: Packet<T>) -> &Place<T> {
+        // SAFETY: `me` is the caller, see `begin`.
+        let wait = unsafe { Wait::of_green(me) };
+        let party = me;
         let at = place.as_mut_ptr();
         // SAFETY: field by field, since the node points to the packet where it will stay.
         unsafe {
@@ -119,10 +120,13 @@ impl<T> Chan<T> {
                 // SAFETY: written by `send_begin`, as it says.
                 let place = unsafe { place.assume_init_ref() };
                 let woken = place.wait.park(Reason::new(Kind::Send, self.address()), deadline);
-                let done = woken.is_ok() && place.packet.seat().status() == Status::Done;
-                // SAFETY: as above; not used afterwards.
-                if done { unsafe { place.finish() } } else { unsafe { self.send_leave(place, woken) }? }
-                Ok(())
+                if woken.is_ok() && place.packet.seat().status() == Status::Done {
+                    // SAFETY: the message has been taken, the node with it; the place is not used afterwards.
+                    unsafe { place.finish() };
+                    return Ok(());
+                }
+                // SAFETY: the place is not used afterwards.
+                unsafe { self.send_leave(place, woken) }
             }
             Begun::Else(state, msg) => self.send_slow(state, msg, deadline),
         }
@@ -167,10 +171,11 @@ impl<T> Chan<T> {
     #[inline(never)]
     fn send_begin<'a>(
         &'a self,
-        mut state: Locked<'a, T>,
+        state: LockGuard<'a, State<T>>,
         msg: T,
         place: &mut MaybeUninit<Place<T>>,
     ) -> Begun<'a, T, (), T> {
+        let mut state = self.relock(state);
         if state.closed || state.watched {
             return Begun::Else(state, msg);
         }
@@ -182,10 +187,10 @@ impl<T> Chan<T> {
             counted(ops);
             return Begun::Done(());
         }
-        if state.has_room() || current::green().is_none() {
+        let Some(me) = current::green().filter(|_| !state.has_room()) else {
             return Begun::Else(state, msg);
-        }
-        let place = Place::write(place, Packet::full(msg));
+        };
+        let place = Place::write(place, me, Packet::full(msg));
         // SAFETY: the caller keeps the place where it is until the wait is over and the node out of the queue.
         unsafe { state.senders.push(NonNull::from(&place.node)) };
         Begun::Waits
@@ -196,9 +201,10 @@ impl<T> Chan<T> {
     #[inline(never)]
     fn recv_begin<'a>(
         &'a self,
-        mut state: Locked<'a, T>,
+        state: LockGuard<'a, State<T>>,
         place: &mut MaybeUninit<Place<T>>,
     ) -> Begun<'a, T, T, ()> {
+        let mut state = self.relock(state);
         if state.closed || state.watched || state.ring.len() + state.permits + state.rights > 0 {
             return Begun::Else(state, ());
         }
@@ -221,10 +227,8 @@ impl<T> Chan<T> {
             counted(ops);
             return Begun::Done(msg);
         }
-        if current::green().is_none() {
-            return Begun::Else(state, ());
-        }
-        let place = Place::write(place, Packet::empty());
+        let Some(me) = current::green() else { return Begun::Else(state, ()) };
+        let place = Place::write(place, me, Packet::empty());
         // SAFETY: the caller keeps the place where it is until the wait is over and the node out of the queue.
         unsafe { state.receivers.push(NonNull::from(&place.node)) };
         Begun::Waits

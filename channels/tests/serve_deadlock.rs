@@ -1,5 +1,6 @@
 //! Servers and the end of `run` when all are asleep. In a process of their own: whether nothing can happen any more is a
 //! question about all of a process.
+#![cfg(not(any(kahn_loom, kahn_threads, miri)))]
 
 use std::time::Duration;
 

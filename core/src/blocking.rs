@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use crate::facade::Lock;
-use crate::runtime::quiet;
+use crate::quiet;
 use crate::wait::{Kind, Node, Reason, Wait, WaitQueue, shield};
 
 /// How long an idle thread of the pool waits for work before it ends.

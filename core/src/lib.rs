@@ -10,10 +10,12 @@ pub mod wait;
 
 production! {
     mod timer;
+    mod quiet;
+    mod blocking;
     mod fiber;
     mod job;
-    mod blocking;
     mod scheduler;
+    mod handle;
     pub mod runtime;
     pub mod thread;
 }
@@ -25,4 +27,22 @@ production! {
 
     pub use runtime::{Runtime, run};
     pub use thread::{block_on, blocking, scope, sleep, spawn, spawn_local, yield_now};
+}
+
+without_fibers! {
+    // What stands on no fiber, for the tests in `models`. What it names of the rest is there as stand-ins.
+    #[allow(dead_code, reason = "models take a part")]
+    mod timer;
+    #[allow(dead_code, reason = "as above")]
+    mod job;
+    mod fiber { pub(crate) use crate::models::stand_ins::Fiber; }
+    #[allow(dead_code, reason = "as above")]
+    mod scheduler {
+        pub(crate) use crate::models::stand_ins::{clear_locals, retire, task_waker};
+        pub(crate) mod idle;
+        pub(crate) mod inbox;
+        pub(crate) mod remote;
+        pub(crate) mod run_queue;
+    }
+    mod models;
 }

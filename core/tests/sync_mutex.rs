@@ -44,9 +44,9 @@ fn a_holder_is_alone_even_if_it_dawdles() {
                         let _guard = lock.lock().unwrap();
                         assert_eq!(inside.fetch_add(1, SeqCst), 0, "two holders");
                         if (round + number) % 3 == 0 {
-                            kahn_core::thread::yield_now();
+                            sync_support::yield_now();
                         } else if (round + number) % 16 == 0 {
-                            kahn_core::thread::sleep(std::time::Duration::from_micros(50));
+                            sync_support::sleep(std::time::Duration::from_micros(50));
                         }
                         inside.fetch_sub(1, SeqCst);
                     }
@@ -72,7 +72,7 @@ fn a_hog_cannot_starve_a_light_user() {
                 while !done.load(SeqCst) {
                     let _guard = lock.lock().unwrap();
                     // Long enough for a light user that was woken to come and find it held.
-                    kahn_core::thread::sleep(std::time::Duration::from_micros(200));
+                    sync_support::sleep(std::time::Duration::from_micros(200));
                     rounds += 1;
                 }
                 rounds

@@ -27,7 +27,7 @@ fn once_is_called_once_and_all_see_it_done() {
                     let shared = shared.clone();
                     mode.spawn(move || {
                         shared.0.call_once(|| {
-                            kahn_core::thread::yield_now();
+                            sync_support::yield_now();
                             shared.1.fetch_add(1, SeqCst);
                         });
                         assert_eq!(shared.1.load(SeqCst), 1);

@@ -30,7 +30,7 @@ fn a_writer_is_alone_and_every_write_is_there() {
                             assert_eq!(inside.fetch_add(1 << 16, SeqCst), 0, "a writer is not alone");
                             value.0 += 1;
                             if random.below(16) == 0 {
-                                kahn_core::thread::yield_now();
+                                sync_support::yield_now();
                             }
                             value.1 += 1;
                             writes += 1;
@@ -45,7 +45,7 @@ fn a_writer_is_alone_and_every_write_is_there() {
                             let value = lock.read().unwrap();
                             assert!(inside.fetch_add(1, SeqCst) < 1 << 16, "a reader beside a writer");
                             if random.below(16) == 0 {
-                                kahn_core::thread::yield_now();
+                                sync_support::yield_now();
                             }
                             assert_eq!(value.0, value.1);
                             inside.fetch_sub(1, SeqCst);
@@ -98,7 +98,7 @@ fn overlapping_readers_cannot_starve_a_writer() {
                             if inside.load(SeqCst) > 1 || done.load(SeqCst) {
                                 break;
                             }
-                            kahn_core::thread::sleep(Duration::from_micros(20));
+                            sync_support::sleep(Duration::from_micros(20));
                         }
                         inside.fetch_sub(1, SeqCst);
                     }
@@ -127,7 +127,7 @@ fn writers_cannot_starve_a_reader() {
                     while !done.load(SeqCst) {
                         let mut writes = lock.write().unwrap();
                         *writes += 1;
-                        kahn_core::thread::sleep(Duration::from_micros(100));
+                        sync_support::sleep(Duration::from_micros(100));
                     }
                 })
             })
@@ -159,7 +159,7 @@ fn a_writer_cannot_starve_another() {
                 let mut rounds = 0_usize;
                 while !done.load(SeqCst) {
                     let _guard = lock.write().unwrap();
-                    kahn_core::thread::sleep(Duration::from_micros(200));
+                    sync_support::sleep(Duration::from_micros(200));
                     rounds += 1;
                 }
                 rounds

@@ -31,7 +31,7 @@ fn permits_are_conserved_under_load() {
                         assert_eq!(permit.permits(), n);
                         assert!(out.fetch_add(n, SeqCst) + n <= PERMITS, "more permits than there are");
                         if random.below(16) == 0 {
-                            kahn_core::thread::yield_now();
+                            sync_support::yield_now();
                         }
                         out.fetch_sub(n, SeqCst);
                     }

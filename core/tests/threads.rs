@@ -1,4 +1,5 @@
 //! Green threads: spawning, joining, cancelling, parking, scopes, locals, timers.
+#![cfg(not(any(kahn_loom, kahn_threads, miri)))]
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -250,9 +251,8 @@ fn blocking_borrows_and_gives_back() {
         assert_eq!(kahn_core::blocking(|| text.len()), 8);
         let caught = std::panic::catch_unwind(|| kahn_core::blocking(|| std::panic::panic_any(3_u8)));
         assert_eq!(*caught.unwrap_err().downcast::<u8>().unwrap(), 3);
-        let workers: Vec<_> = (0..50_u64)
-            .map(|i| kahn_core::spawn(move || kahn_core::blocking(move || i * i)))
-            .collect();
+        let workers: Vec<_> =
+            (0..50_u64).map(|i| kahn_core::spawn(move || kahn_core::blocking(move || i * i))).collect();
         let sum: u64 = workers.into_iter().map(|handle| handle.join().unwrap()).sum();
         assert_eq!(sum, (0..50).map(|i| i * i).sum());
     });

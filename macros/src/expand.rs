@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Error, ItemFn, ReturnType, Signature, Type};
+use syn::{Error, Ident, ItemFn, ReturnType, Signature, Type};
 
 use crate::settings::Settings;
 
@@ -101,26 +101,23 @@ fn around(over: Over, settings: &Settings, function: ItemFn) -> TokenStream {
     let ItemFn { attrs, vis, sig, block } = function;
     let name = &sig.ident;
     let builder = settings.builder();
-    let (test, returns, start) = match over {
-        Over::Main => (None, quote!(-> ::std::process::ExitCode), quote!(main)),
-        Over::Test => {
-            let test = Some(quote!(#[::core::prelude::v1::test]));
-            // `#[should_panic]` wants a function that returns nothing.
-            if returns_nothing(&sig.output) {
-                (test, quote!(), quote!(test))
-            } else {
-                (test, quote!(-> ::std::process::ExitCode), quote!(test_with_result))
-            }
-        }
+    let test = (over == Over::Test).then(|| quote!(#[::core::prelude::v1::test]));
+    let exit_code = quote!(-> ::std::process::ExitCode);
+    let (start, returns) = match over {
+        Over::Main => ("main", Some(exit_code)),
+        // `#[should_panic]` wants a function that returns nothing.
+        Over::Test if returns_nothing(&sig.output) => ("test", None),
+        Over::Test => ("test_with_result", Some(exit_code)),
     };
     // A type that no `main` may return is reported where it is written.
-    let start = quote_spanned!(sig.output.span()=> ::kahn::__private::#start);
+    let start = Ident::new(start, sig.output.span());
+    let call = quote_spanned!(start.span()=> ::kahn::__private::#start(#builder, #name));
     quote! {
         #(#attrs)*
         #test
         #vis fn #name() #returns {
             #sig #block
-            #start(#builder, #name)
+            #call
         }
     }
 }

@@ -4,8 +4,8 @@
 //! the hidden helpers of `kahn::__private` with the settings. They name the crate `::kahn`, so it must not be renamed in
 //! the user's `Cargo.toml`.
 
-mod expand;
 mod settings;
+mod expand;
 
 use proc_macro::TokenStream;
 

@@ -86,9 +86,9 @@ impl Settings {
         let new = quote_spanned!(here=> ::kahn::runtime::Builder::new());
         self.0.iter().fold(new, |builder, setting| match setting {
             Setting::Value { name, value } => quote_spanned!(here=> #builder.#name(#value)),
-            // The user's own `unsafe`, so that a crate that forbids unsafe code forbids this, too.
+            // A block at the place of the user's own `unsafe`, so that a crate that forbids unsafe code forbids it.
             Setting::Migratory { name, unsafe_token } => {
-                quote_spanned!(here=> #unsafe_token { #builder.#name() })
+                quote_spanned!(unsafe_token.span=> #unsafe_token { #builder.#name() })
             }
         })
     }

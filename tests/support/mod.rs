@@ -33,7 +33,8 @@ pub fn with_each_size(scenario: impl Fn() + Sync) {
 
 /// `full` rounds, times `KAHN_TEST_ROUNDS` (1 if it is not set), which a hunt for rare races sets high.
 pub fn rounds(full: usize) -> usize {
-    let factor = std::env::var("KAHN_TEST_ROUNDS").map_or(1.0, |text| text.parse().expect("KAHN_TEST_ROUNDS=number"));
+    let factor =
+        std::env::var("KAHN_TEST_ROUNDS").map_or(1.0, |text| text.parse().expect("KAHN_TEST_ROUNDS=number"));
     ((full as f64 * factor) as usize).max(1)
 }
 
@@ -41,10 +42,10 @@ pub fn rounds(full: usize) -> usize {
 #[track_caller]
 pub fn within<T>(what: &str, f: impl FnOnce() -> T) -> T {
     let place = std::panic::Location::caller();
-    let limit = std::env::var("KAHN_TEST_PATIENCE").map_or(
-        HANGS.mul_f64(rounds(100) as f64 / 100.0).max(HANGS),
-        |seconds| Duration::from_secs(seconds.parse().expect("KAHN_TEST_PATIENCE=seconds")),
-    );
+    let limit = std::env::var("KAHN_TEST_PATIENCE")
+        .map_or(HANGS.mul_f64(rounds(100) as f64 / 100.0).max(HANGS), |seconds| {
+            Duration::from_secs(seconds.parse().expect("KAHN_TEST_PATIENCE=seconds"))
+        });
     let (ended, is_ended) = mpsc::channel::<()>();
     let what = what.to_owned();
     let watch = std::thread::spawn(move || {
@@ -215,7 +216,8 @@ pub fn child(test: &str, part: &str) -> Output {
 /// Runs a command to its end. One that hangs is killed, and the test fails with what it has printed.
 #[track_caller]
 pub fn output_of(mut command: Command) -> Output {
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let id = child.id();
     fn drain(mut pipe: impl Read + Send + 'static) -> std::thread::JoinHandle<Vec<u8>> {
         std::thread::spawn(move || {

@@ -141,7 +141,9 @@ enum Stood {
 fn stand(cases: &[Case<'_>], aim: Aim, deadline: Option<Instant>) -> Stood {
     let reason = Reason::new(
         Kind::Select,
-        cases.first().map_or(0, |case| case.operation.identity().address) as *const (),
+        core::ptr::without_provenance::<()>(
+            cases.first().map_or(0, |case| case.operation.identity().address),
+        ),
     );
     let mut order: SmallVec<[usize; FEW]> = (0..cases.len()).collect();
     order.sort_unstable_by_key(|&at| cases[at].operation.identity());

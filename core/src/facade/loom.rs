@@ -14,31 +14,6 @@ macro_rules! maybe_const {
 }
 pub(crate) use maybe_const;
 
-/// Why a green thread gives its worker the CPU back. There are none in a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Suspend {
-    /// The job waits to be woken.
-    Parked,
-}
-
-/// The way from a green thread's stack back to its worker's. There are none in a model.
-#[derive(Debug)]
-pub struct Switch(());
-
-impl Switch {
-    /// Never called: a model's waiters are threads.
-    pub fn suspend(&self, _why: Suspend) {
-        unreachable!("there are no green threads in a model");
-    }
-}
-
-/// Items of the production build, which a model does without: it has no fibers, and its threads are loom's.
-#[macro_export]
-#[doc(hidden)]
-macro_rules! production {
-    ($($item:item)*) => {};
-}
-
 /// As in the production build, of loom's mutex and condition variable.
 #[derive(Debug)]
 pub struct Parker(Unparker);
@@ -141,4 +116,19 @@ impl<T> DerefMut for LockGuard<'_, T> {
 /// A deadline in a model passes as soon as it is looked at: every wait with one may time out.
 pub fn deadline_passed(_deadline: Instant) -> bool {
     true
+}
+
+/// How tests look at the orders in which threads may run: here, by running all of them.
+#[cfg(test)]
+pub mod explore {
+    pub use loom::cell::UnsafeCell as Place;
+    pub use loom::sync::Arc;
+    pub use loom::thread;
+
+    /// Runs `scenario` in every order of its threads' steps with so many preemptions, or `LOOM_MAX_PREEMPTIONS`.
+    pub fn orders(preemptions: usize, scenario: impl Fn() + Send + Sync + 'static) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
+        builder.check(scenario);
+    }
 }

@@ -2,21 +2,34 @@
 //!
 //! | build | atomics, cells, locks | a green thread is |
 //! |---|---|---|
-//! | production | `std` | a fiber (`crate::green` on `crate::scheduler`) |
+//! | production | `std` | a fiber (`crate::fiber` on `crate::scheduler`) |
 //! | `--cfg kahn_threads`, and always under Miri | `std` | an OS thread, for tools that cannot follow a stack switch |
 //! | `--cfg kahn_loom` | `loom` | a loom thread, for models |
 //!
 //! Everything else in the workspace names these re-exports and has no `cfg` of its own.
 
+#[cfg(not(any(kahn_loom, kahn_threads, miri)))]
+#[macro_use]
+mod fibers;
 #[cfg(kahn_loom)]
 mod loom;
 #[cfg(not(kahn_loom))]
 mod std;
+#[cfg(any(kahn_loom, kahn_threads, miri))]
+#[macro_use]
+mod threads;
 
+#[cfg(not(any(kahn_loom, kahn_threads, miri)))]
+pub use self::fibers::*;
 #[cfg(kahn_loom)]
 pub use self::loom::*;
 #[cfg(not(kahn_loom))]
 pub use self::std::*;
+#[cfg(any(kahn_loom, kahn_threads, miri))]
+pub use self::threads::*;
 
 /// True where the model checker runs: capacities shrink, and nothing spins.
 pub const MODEL: bool = cfg!(kahn_loom);
+
+/// Whether it pays to wait a little on the CPU: not in a model, and not in an interpreter.
+pub const SPINS: bool = !cfg!(any(kahn_loom, miri));

@@ -16,29 +16,6 @@ use core::ops::{Deref, DerefMut};
 use core::time::Duration;
 use std::time::Instant;
 
-/// Why a green thread gives its worker the CPU back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Suspend {
-    /// The job has ended, or a stackless job has gone idle: the fiber is free.
-    Free,
-    /// As `Free`, and the stackless job was woken while it ran: it is to be queued again.
-    FreeAgain,
-    /// The job waits to be woken.
-    Parked,
-    /// The job lets others run.
-    Yielded,
-}
-
-/// The way from a green thread's stack back to its worker's.
-pub type Switch = corosensei::Yielder<(), Suspend>;
-
-/// Items of the production build: what stands on fibers, and what is built on that.
-#[macro_export]
-#[doc(hidden)]
-macro_rules! production {
-    ($($item:item)*) => { $($item)* };
-}
-
 /// How an OS thread sleeps until another wakes it. A token is kept, so a wake-up that comes first is not lost.
 #[derive(Debug)]
 pub struct Parker(crossbeam_utils::sync::Parker);
@@ -224,4 +201,39 @@ impl<T> Drop for LockGuard<'_, T> {
 #[inline]
 pub fn deadline_passed(deadline: Instant) -> bool {
     Instant::now() >= deadline
+}
+
+/// How tests look at the orders in which threads may run: here, by running them many times.
+#[cfg(test)]
+pub mod explore {
+    pub use std::sync::Arc;
+    pub use std::thread;
+
+    /// Runs `scenario` again and again, on threads as they come.
+    pub fn orders(_preemptions: usize, scenario: impl Fn() + Send + Sync + 'static) {
+        for _ in 0..if cfg!(miri) { 20 } else { 2_000 } {
+            scenario();
+        }
+    }
+
+    /// A place in memory; who watches (Miri, ThreadSanitizer) finds two threads in it at once.
+    #[derive(Debug, Default)]
+    pub struct Place<T>(core::cell::UnsafeCell<T>);
+
+    impl<T> Place<T> {
+        /// A place with a value.
+        pub fn new(value: T) -> Place<T> {
+            Place(core::cell::UnsafeCell::new(value))
+        }
+
+        /// Shows the value's address to who reads it.
+        pub fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+            f(self.0.get())
+        }
+
+        /// Shows the value's address to who writes it.
+        pub fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+            f(self.0.get())
+        }
+    }
 }

@@ -29,7 +29,7 @@ use std::{
 
 use super::stack::{SizeClass, slot_containing};
 
-pub(crate) use super::overflow_alt_stack::{AltStack, thread_setup};
+pub(crate) use super::overflow_alt_stack::thread_setup;
 
 /// Feeds the words for the running green thread, such as `green thread 'parser' (id 7)`, to what it is given.
 ///

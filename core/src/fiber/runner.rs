@@ -22,7 +22,7 @@ use crate::facade::Switch;
 use crate::fiber::panic_count;
 use crate::fiber::stack::Slot;
 use crate::job::Job;
-use crate::thread::local::Locals;
+use crate::fiber::locals::Locals;
 
 type Body = Coroutine<(), Suspend, (), Bounds>;
 

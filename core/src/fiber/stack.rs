@@ -30,8 +30,8 @@ use super::{
 
 pub(crate) use super::{
     stack_guard::GuardMethod,
-    stack_slab::{FaultPlace, slot_containing},
-    stack_slot::{DEFAULT_STACK_SIZE, MAX_STACK_SIZE, MIN_STACK_SIZE, SizeClass, Slot},
+    stack_slab::slot_containing,
+    stack_slot::{DEFAULT_STACK_SIZE, SizeClass, Slot},
 };
 
 /// The slots of one class that nobody has.

@@ -73,7 +73,7 @@ unsafe fn run<F: FnOnce() -> T, T>(job: NonNull<Job>) -> bool {
             work()
         }));
         (*stage).output = ManuallyDrop::new(output);
-        crate::thread::local::clear();
+        crate::scheduler::clear_locals();
         crate::scheduler::retire(job);
         Job::end(job);
     }
@@ -188,7 +188,7 @@ where
             Ok(()) => output,
             Err(payload) => output.and(Err(payload)),
         });
-        crate::thread::local::clear();
+        crate::scheduler::clear_locals();
         crate::scheduler::retire(job);
         Job::end(job);
     }

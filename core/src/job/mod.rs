@@ -32,8 +32,7 @@ use core::ptr::NonNull;
 
 pub(crate) use cell::{Output, allocate, allocate_task};
 pub use id::JobId;
-pub(crate) use state::Ended;
-use state::State;
+pub(crate) use state::{Ended, State};
 
 use crate::facade::{AtomicPtr, AtomicU64, Lock, Ordering};
 use crate::fiber::Fiber;

@@ -41,7 +41,7 @@ pub(crate) struct Ended {
 impl State {
     /// Held by the runtime, and by a join handle.
     pub(crate) fn new() -> State {
-        State(AtomicUsize::new(2 * REFERENCE | INTEREST))
+        State(AtomicUsize::new((2 * REFERENCE) | INTEREST))
     }
 
     /// One more holder. The caller is one already.

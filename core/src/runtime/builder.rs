@@ -3,10 +3,12 @@
 use core::fmt;
 use std::io;
 use std::sync::Arc;
+#[cfg(feature = "tracing")]
 use std::time::Duration;
 
 use crate::fiber::stack::{DEFAULT_STACK_SIZE, SizeClass};
-use crate::runtime::deadlock::{DeadlockReport, OnDeadlock};
+use crate::scheduler::deadlock::DeadlockReport;
+use crate::scheduler::shared::Settings;
 use crate::runtime::{Runtime, start};
 
 /// The environment variable that overrides the number of workers.
@@ -29,11 +31,7 @@ const BLOCKING_THREADS: usize = 512;
 pub struct Builder {
     pub(crate) workers: Option<usize>,
     pub(crate) stack_size: usize,
-    pub(crate) blocking_threads: usize,
-    pub(crate) name: String,
-    pub(crate) migratory: bool,
-    pub(crate) on_deadlock: Option<OnDeadlock>,
-    pub(crate) warn_after: Option<Duration>,
+    settings: Settings,
 }
 
 impl Builder {
@@ -42,11 +40,14 @@ impl Builder {
         Builder {
             workers: None,
             stack_size: DEFAULT_STACK_SIZE,
-            blocking_threads: BLOCKING_THREADS,
-            name: "kahn".to_owned(),
-            migratory: false,
-            on_deadlock: None,
-            warn_after: None,
+            settings: Settings {
+                name: "kahn".to_owned(),
+                migratory: false,
+                blocking_threads: BLOCKING_THREADS,
+                on_deadlock: None,
+                #[cfg(feature = "tracing")]
+                warn_after: None,
+            },
         }
     }
 
@@ -66,20 +67,20 @@ impl Builder {
 
     /// The most OS threads that run [`blocking`](crate::thread::blocking) calls at a time.
     pub fn blocking_threads(mut self, max: usize) -> Builder {
-        self.blocking_threads = max;
+        self.settings.blocking_threads = max;
         self
     }
 
     /// The runtime's name: its OS threads are called `NAME-worker-0` and so on.
     pub fn name(mut self, name: impl Into<String>) -> Builder {
-        self.name = name.into();
+        self.settings.name = name.into();
         self
     }
 
     /// What to do when all green threads are asleep and nothing can wake any of them, instead of ending
     /// [`run`](Runtime::run) with a panic. Called on a worker; the green threads stay asleep.
     pub fn on_deadlock(mut self, handler: impl Fn(&DeadlockReport) + Send + Sync + 'static) -> Builder {
-        self.on_deadlock = Some(Arc::new(handler));
+        self.settings.on_deadlock = Some(Arc::new(handler));
         self
     }
 
@@ -87,7 +88,7 @@ impl Builder {
     /// feature `tracing`; off by default.
     #[cfg(feature = "tracing")]
     pub fn warn_when_stuck(mut self, after: Duration) -> Builder {
-        self.warn_after = Some(after);
+        self.settings.warn_after = Some(after);
         self
     }
 
@@ -106,7 +107,7 @@ impl Builder {
     ///
     /// This holds for the libraries that it calls as well.
     pub unsafe fn migratory(mut self) -> Builder {
-        self.migratory = true;
+        self.settings.migratory = true;
         self
     }
 
@@ -127,13 +128,13 @@ impl Builder {
     pub fn build(self) -> io::Result<Runtime> {
         let workers = self.worker_count()?;
         let class = SizeClass::for_size(self.stack_size)?;
-        if self.blocking_threads == 0 {
+        if self.settings.blocking_threads == 0 {
             return Err(invalid("blocking_threads(0): blocking calls need at least one thread"));
         }
-        if self.name.contains('\0') {
+        if self.settings.name.contains('\0') {
             return Err(invalid("the name of a runtime must not contain a zero byte"));
         }
-        start(&self, class, workers)
+        start(&self.settings, class, workers)
     }
 
     fn worker_count(&self) -> io::Result<usize> {
@@ -174,10 +175,10 @@ impl fmt::Debug for Builder {
         f.debug_struct("Builder")
             .field("workers", &self.workers)
             .field("stack_size", &self.stack_size)
-            .field("blocking_threads", &self.blocking_threads)
-            .field("name", &self.name)
-            .field("migratory", &self.migratory)
-            .field("on_deadlock", &self.on_deadlock.is_some())
+            .field("blocking_threads", &self.settings.blocking_threads)
+            .field("name", &self.settings.name)
+            .field("migratory", &self.settings.migratory)
+            .field("on_deadlock", &self.settings.on_deadlock.is_some())
             .finish()
     }
 }

@@ -7,7 +7,7 @@ use std::panic::resume_unwind;
 use std::process::{ExitCode, Termination};
 
 use crate::runtime::Builder;
-use crate::runtime::quiet::InTest;
+use crate::quiet::InTest;
 
 /// The exit code of a program whose green threads are all asleep.
 const DEADLOCKED: u8 = 2;

@@ -1,10 +1,8 @@
 //! Runtimes: a set of workers, and what is spawned on them.
 
 mod builder;
-pub(crate) mod deadlock;
 #[doc(hidden)]
 pub mod entry;
-pub(crate) mod quiet;
 mod shutdown;
 #[cfg(feature = "tracing")]
 mod stuck;
@@ -18,14 +16,14 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 pub use builder::Builder;
-pub use deadlock::{DeadlockReport, Waiting};
+pub use crate::scheduler::deadlock::{DeadlockReport, Waiting};
 pub use shutdown::ShutdownError;
 
 use crate::facade::Ordering;
 use crate::fiber::stack::SizeClass;
 use crate::job::{Job, Traits, allocate};
-use crate::scheduler::{self, GREEN, shared::Shared};
-use crate::thread::JoinHandle;
+use crate::scheduler::{self, GREEN, shared::{Settings, Shared}};
+use crate::handle::JoinHandle;
 use crate::wait::{self, Kind, Reason};
 
 /// How long dropping a runtime, or the end of [`run`], waits for its green threads to unwind.
@@ -68,7 +66,7 @@ where
 #[track_caller]
 fn refuse_nesting() {
     assert!(
-        !crate::thread::is_green(),
+        wait::current::green().is_none(),
         "a runtime cannot be run inside a green thread: it would block the worker. \
          Call the function directly, or use `kahn::blocking` around it"
     );
@@ -191,7 +189,7 @@ impl fmt::Debug for Runtime {
     }
 }
 
-fn start(settings: &Builder, class: SizeClass, workers: usize) -> io::Result<Runtime> {
+fn start(settings: &Settings, class: SizeClass, workers: usize) -> io::Result<Runtime> {
     let shared = Arc::new(Shared::new(settings, class, workers));
     let runtime = Runtime { shared, threads: Mutex::default() };
     for i in 0..workers {
@@ -202,7 +200,9 @@ fn start(settings: &Builder, class: SizeClass, workers: usize) -> io::Result<Run
         runtime.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
     }
     #[cfg(feature = "tracing")]
-    stuck::watch(&runtime.shared);
+    if let Some(watch) = stuck::watch(&runtime.shared)? {
+        runtime.threads.lock().unwrap_or_else(PoisonError::into_inner).push(watch);
+    }
     Ok(runtime)
 }
 

@@ -10,6 +10,7 @@
 //! | `shared` | what the workers of a runtime share |
 //! | `worker`, `search` | the loop, and what it does when it finds nothing |
 
+pub(crate) mod deadlock;
 mod idle;
 mod inbox;
 mod placement;
@@ -25,7 +26,7 @@ use core::task::{RawWaker, RawWakerVTable, Waker};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::fiber::{Fiber, Suspend, overflow};
+use crate::fiber::{Fiber, Suspend, locals, overflow};
 use crate::job::Job;
 use crate::scheduler::shared::Shared;
 use crate::scheduler::worker::Worker;
@@ -133,6 +134,14 @@ pub(crate) fn running_fiber() -> Option<NonNull<Fiber>> {
     NonNull::new(unsafe { here().as_ref() }?.running())
 }
 
+/// Drops the thread-local values of the job that runs, which has ended.
+pub(crate) fn clear_locals() {
+    if let Some(fiber) = running_fiber() {
+        // SAFETY: the caller runs on this fiber, whose header outlives it.
+        locals::clear(unsafe { fiber.as_ref() });
+    }
+}
+
 /// The job that the caller is.
 pub(crate) fn running_job() -> Option<NonNull<Job>> {
     // SAFETY: a green thread's party is a job's.
@@ -182,11 +191,11 @@ fn suspend_until(party: NonNull<Party>, job: &Job, fiber: &Fiber, deadline: Inst
     unsafe { fiber.suspend(Suspend::Parked) };
     // The wheel it was put in: a migratory job may have another home by now.
     let mut wheel = remote.wheel.lock();
-    if let Some(wheel) = wheel.as_mut() {
-        if entry.is_linked() {
-            // SAFETY: linked in this wheel.
-            unsafe { wheel.remove(place) };
-        }
+    if let Some(wheel) = wheel.as_mut()
+        && entry.is_linked()
+    {
+        // SAFETY: linked in this wheel.
+        unsafe { wheel.remove(place) };
     }
 }
 
@@ -224,6 +233,8 @@ pub(crate) fn retire(job: NonNull<Job>) {
 ///
 /// The caller has just run the job, here.
 pub(crate) unsafe fn go_idle(job: NonNull<Job>) -> bool {
+    // Its thread-locals are a turn's: the next may be on another stack, and this one another's. Dropping them may park.
+    clear_locals();
     // SAFETY: as in `runtime_here`.
     if let Some(worker) = unsafe { here().as_ref() } {
         worker.leave_stack(job);
@@ -262,8 +273,12 @@ unsafe fn wake_task(job: NonNull<Job>) {
             Some(worker) if worker.shared.remotes.iter().any(|remote| ptr::eq(*remote, this.home())) => {
                 worker.push_fresh(job);
             }
+            // To where its home looks, and thieves: any worker may run it, should that one be stuck.
             // SAFETY: it has run before, so it has a home, whose record is never freed; queueing it is ours alone.
-            _ => unsafe { (*this.home()).deliver(job) },
+            _ => unsafe {
+                (*this.home()).fresh.push(job);
+                (*this.home()).unpark();
+            },
         }
     }
 }

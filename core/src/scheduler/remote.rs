@@ -34,6 +34,9 @@ pub(crate) struct Remote {
     pub(crate) turns: AtomicU64,
     /// Counts how often the worker went to sleep, so that "asleep all the while" can be told from "asleep again".
     pub(crate) naps: AtomicU64,
+    /// What the worker runs now, where somebody watches for workers that are stuck.
+    #[cfg(feature = "tracing")]
+    pub(crate) running: Lock<Option<Running>>,
     pub(crate) parker: Parker,
     unparker: Unparker,
 }
@@ -62,6 +65,8 @@ impl Remote {
                 promised: AtomicUsize::new(0),
                 turns: AtomicU64::new(0),
                 naps: AtomicU64::new(0),
+                #[cfg(feature = "tracing")]
+                running: Lock::new(None),
                 parker,
                 unparker,
             }))
@@ -125,6 +130,15 @@ impl Remote {
     pub(crate) fn keep_promise(&self) {
         self.promised.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+#[cfg(feature = "tracing")]
+/// A job that a worker runs now.
+pub(crate) struct Running {
+    pub(crate) job: String,
+    pub(crate) since: std::time::Instant,
+    /// It has been warned of.
+    pub(crate) warned: bool,
 }
 
 /// The jobs that have parked on a worker and not yet ended, in no order.

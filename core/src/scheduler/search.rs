@@ -181,7 +181,7 @@ impl Worker {
                 self.shared.report_progress(false);
             }
             if all_asleep && due.is_none() && self.shared.deadlock.is_on_guard(&self.shared) {
-                crate::runtime::deadlock::examine(&self.shared, self.remote, || self.has_work());
+                crate::scheduler::deadlock::examine(&self.shared, self.remote, || self.has_work());
             } else if !all_asleep && idle.take_watch() {
                 self.watch(patience, due.flatten(), elsewhere == Elsewhere::Waiting);
                 idle.leave_watch();

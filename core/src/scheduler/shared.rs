@@ -8,10 +8,22 @@ use crate::blocking::Pool as BlockingPool;
 use crate::facade::{AtomicBool, AtomicUsize, Ordering};
 use crate::fiber::stack::SizeClass;
 use crate::job::Job;
-use crate::runtime::deadlock::Watch as DeadlockWatch;
+use crate::scheduler::deadlock::{OnDeadlock, Watch as DeadlockWatch};
 use crate::scheduler::idle::Idle;
 use crate::scheduler::remote::Remote;
 use crate::scheduler::run_queue::SharedQueue;
+
+/// What a runtime's builder decides.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) name: String,
+    pub(crate) migratory: bool,
+    pub(crate) blocking_threads: usize,
+    pub(crate) on_deadlock: Option<OnDeadlock>,
+    /// Warn of a worker that has been in one job for so long.
+    #[cfg(feature = "tracing")]
+    pub(crate) warn_after: Option<Duration>,
+}
 
 /// One runtime, as its workers and handles see it.
 pub(crate) struct Shared {
@@ -36,11 +48,12 @@ pub(crate) struct Shared {
     pub(crate) blocking: Arc<BlockingPool>,
     pub(crate) deadlock: DeadlockWatch,
     /// Warn of a worker that has been in one job for so long.
+    #[cfg(feature = "tracing")]
     pub(crate) warn_after: Option<Duration>,
 }
 
 impl Shared {
-    pub(crate) fn new(settings: &crate::runtime::Builder, class: SizeClass, workers: usize) -> Shared {
+    pub(crate) fn new(settings: &Settings, class: SizeClass, workers: usize) -> Shared {
         Shared {
             name: settings.name.clone(),
             class,
@@ -56,6 +69,7 @@ impl Shared {
             runs: AtomicUsize::new(0),
             blocking: Arc::new(BlockingPool::new(settings.name.clone(), settings.blocking_threads)),
             deadlock: DeadlockWatch::new(settings.on_deadlock.clone()),
+            #[cfg(feature = "tracing")]
             warn_after: settings.warn_after,
         }
     }

@@ -145,10 +145,11 @@ impl Worker {
         self.streak.set(0);
         // 2. The class that has used less, or the only one that has something.
         let fresh = self.remote.fresh.len() != 0;
-        if fresh && self.balance.get() > 0 {
-            if let Some(job) = self.pop_fresh() {
-                return Some(job);
-            }
+        if fresh
+            && self.balance.get() > 0
+            && let Some(job) = self.pop_fresh()
+        {
+            return Some(job);
         }
         if !fresh {
             self.balance.set(0);
@@ -226,11 +227,15 @@ impl Worker {
         let fiber = this.fiber();
         this.set_home(self.remote);
         self.running.set(fiber);
+        #[cfg(feature = "tracing")]
+        self.note_running(Some(this));
         self.current.enter(Job::party(job));
         // SAFETY: the job is suspended or new on this fiber, and was queued to be run by this worker.
         let why = unsafe { Fiber::resume(NonNull::new_unchecked(fiber)) };
         self.current.leave();
         self.running.set(ptr::null_mut());
+        #[cfg(feature = "tracing")]
+        self.note_running(None);
         if fresh || self.remote.fresh.len() != 0 {
             let used = 1 + (BUDGET - self.current.budget()) as i32;
             let balance = self.balance.get() + if fresh { -used } else { used };
@@ -257,6 +262,21 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Notes down what runs, if somebody watches for workers that are stuck.
+    #[cfg(feature = "tracing")]
+    #[inline]
+    fn note_running(&self, job: Option<&Job>) {
+        if self.shared.warn_after.is_none() {
+            return;
+        }
+        let running = job.map(|job| crate::scheduler::remote::Running {
+            job: job.name().map_or_else(|| format!("green thread {:?}", job.id()), str::to_owned),
+            since: std::time::Instant::now(),
+            warned: false,
+        });
+        *self.remote.running.lock() = running;
     }
 
     /// Puts a job without a stack on a fiber. Answers false if there is no memory for one: the job waits.

@@ -8,7 +8,7 @@ use crate::fiber::stack::SizeClass;
 use crate::job::{Job, Traits, allocate};
 use crate::runtime;
 use crate::scheduler::{self, GREEN};
-use crate::thread::handle::JoinHandle;
+use crate::handle::JoinHandle;
 use crate::wait::spend;
 
 /// Spawns a green thread in the caller's runtime, or in the process's default runtime.

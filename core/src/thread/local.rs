@@ -3,19 +3,12 @@
 //! A green thread's values are listed in its fiber's header, an OS thread's in a thread-local. They are dropped when the
 //! thread ends, the youngest first; a destructor may use other keys, whose values are then dropped in another round.
 
-use core::any::Any;
 use core::cell::{Cell, RefCell};
 use core::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
+use crate::fiber::locals::Locals;
 use crate::scheduler;
-
-/// The values of one thread.
-#[derive(Default)]
-pub(crate) struct Locals {
-    values: RefCell<Vec<(usize, Rc<dyn Any>)>>,
-}
 
 thread_local! {
     static OS_LOCALS: Locals = Locals::default();
@@ -137,16 +130,6 @@ impl<T> fmt::Debug for LocalKey<T> {
     }
 }
 
-impl Locals {
-    fn get(&self, key: usize) -> Option<Rc<dyn Any>> {
-        self.values.borrow().iter().find(|(k, _)| *k == key).map(|(_, value)| Rc::clone(value))
-    }
-
-    fn set(&self, key: usize, value: Rc<dyn Any>) {
-        self.values.borrow_mut().push((key, value));
-    }
-}
-
 fn with_locals<R>(f: impl FnOnce(&Locals) -> R) -> Result<R, AccessError> {
     let Some(fiber) = scheduler::running_fiber() else {
         return OS_LOCALS.try_with(f).map_err(|_| AccessError(()));
@@ -159,30 +142,6 @@ fn with_locals<R>(f: impl FnOnce(&Locals) -> R) -> Result<R, AccessError> {
     // SAFETY: made by a box, and freed by `clear` alone, which runs on this fiber, so not during this call: `f` does
     // not run a user's code.
     Ok(f(unsafe { &*fiber.locals.get() }))
-}
-
-/// Drops the values of the running green thread, which has ended. A destructor may park, and use keys; if it panics,
-/// the panic has been reported, and the other values are dropped all the same.
-pub(crate) fn clear() {
-    /// Rounds of values that were made by the destructors of the round before.
-    const ROUNDS: usize = 5;
-    let Some(fiber) = scheduler::running_fiber() else { return };
-    for _ in 0..ROUNDS {
-        // SAFETY: as in `with_locals`.
-        let locals = unsafe { fiber.as_ref() }.locals.replace(core::ptr::null_mut());
-        if locals.is_null() {
-            return;
-        }
-        // SAFETY: made from a box in `with_locals`, and out of the fiber now.
-        let values = unsafe { Box::from_raw(locals) }.values.into_inner();
-        for (_, value) in values.into_iter().rev() {
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| crate::wait::shield(|| drop(value)))) {
-                core::mem::forget(payload);
-            }
-        }
-    }
-    // SAFETY: as above. What is still there is leaked: its destructors would only make more.
-    unsafe { fiber.as_ref() }.locals.set(core::ptr::null_mut());
 }
 
 /// Declares green-thread-local values: as `std::thread_local!`, one per green thread.

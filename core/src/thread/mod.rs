@@ -2,17 +2,15 @@
 
 mod block_on;
 mod builder;
-mod handle;
 pub mod local;
-mod park;
 mod scope;
 mod task;
 
 pub use block_on::block_on;
 pub use builder::{Builder, spawn, spawn_local};
-pub use handle::{JoinError, JoinHandle};
+pub use crate::handle::{JoinError, JoinHandle};
 pub use local::LocalKey;
-pub use park::{Thread, ThreadId, current, park, park_timeout};
+pub use crate::handle::thread::{Thread, ThreadId, current, park, park_timeout};
 pub use scope::{Scope, ScopedJoinHandle, scope};
 #[doc(hidden)]
 pub use task::spawn_task;

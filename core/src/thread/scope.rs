@@ -13,8 +13,8 @@ use crate::facade::Lock;
 use crate::job::{Job, Output, Traits};
 use crate::scheduler;
 use crate::thread::builder::{Builder, spawn_local_unchecked, start};
-use crate::thread::handle::{JoinError, JoinHandle};
-use crate::thread::park::Thread;
+use crate::handle::{JoinError, JoinHandle};
+use crate::handle::Thread;
 use crate::wait::{Kind, Node, Reason, Wait, WaitQueue, is_quiet_unwind, shield};
 
 /// A scope to spawn green threads in; see [`scope`].
@@ -88,10 +88,10 @@ struct Packet<T> {
 impl<T> Drop for Packet<T> {
     fn drop(&mut self) {
         // A panic that nobody has joined is the scope's.
-        if let Some(Err(payload)) = self.result.get_mut() {
-            if !is_quiet_unwind(&**payload) {
-                self.scope.state.lock().panicked = true;
-            }
+        if let Some(Err(payload)) = self.result.get_mut()
+            && !is_quiet_unwind(&**payload)
+        {
+            self.scope.state.lock().panicked = true;
         }
     }
 }

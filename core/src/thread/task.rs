@@ -6,7 +6,7 @@ use core::future::Future;
 use crate::job::{Traits, allocate_task};
 use crate::scheduler::{self, GREEN};
 use crate::thread::builder::queue;
-use crate::thread::handle::JoinHandle;
+use crate::handle::JoinHandle;
 
 /// Runs `future` as a green thread that has no stack while the future is pending.
 pub fn spawn_task<F>(name: Option<Box<str>>, future: F) -> JoinHandle<F::Output>

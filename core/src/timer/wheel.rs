@@ -192,6 +192,7 @@ impl Wheel {
     }
 
     /// How many entries are linked, those that are never due included.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.len
     }

@@ -135,7 +135,8 @@ fn the_edges_of_every_level_hold_from_every_start() {
     for start_level in 0..LEVELS as u32 {
         let start = (1_u64 << (DIGIT_BITS * start_level)) - 1;
         for level in 0..LEVELS as u32 {
-            for offset in [0_u64, 1, 2, 62, 63] {
+            let offsets: &[u64] = if cfg!(miri) { &[0, 63] } else { &[0, 1, 2, 62, 63] };
+            for &offset in offsets {
                 let tick = offset << (DIGIT_BITS * level);
                 for tick in [tick.saturating_sub(1), tick, tick + 1] {
                     let mut bench = Bench::new(start << TICK_SHIFT);

@@ -7,7 +7,7 @@
 use core::cell::Cell;
 use core::ptr::NonNull;
 
-use crate::facade::Arc;
+use crate::facade::{Arc, MODEL};
 use crate::wait::party::{Party, ThreadParty};
 
 /// What an OS thread knows about whom it runs.
@@ -28,7 +28,6 @@ thread_local! {
         const { Current { green: Cell::new(None), budget: Cell::new(BUDGET), yield_now: Cell::new(None) } };
 }
 
-#[cfg(not(kahn_loom))]
 thread_local! {
     /// Made at the first wait of an OS thread that is no worker.
     static THREAD: Arc<ThreadParty> = ThreadParty::new();
@@ -113,17 +112,12 @@ impl Me {
         }
     }
 
-    #[cfg(not(kahn_loom))]
     #[cold]
     fn thread() -> Me {
-        // While the thread's locals are being destroyed, each wait gets a party of its own.
-        Me::Thread(THREAD.try_with(Arc::clone).unwrap_or_else(|_| ThreadParty::new()))
-    }
-
-    /// In a model, each wait has a party of its own: the less state, the fewer interleavings.
-    #[cfg(kahn_loom)]
-    fn thread() -> Me {
-        Me::Thread(ThreadParty::new())
+        // In a model, each wait has a party of its own: the less state, the fewer interleavings. So it has while the
+        // thread's locals are being destroyed.
+        let known = if MODEL { None } else { THREAD.try_with(Arc::clone).ok() };
+        Me::Thread(known.unwrap_or_else(ThreadParty::new))
     }
 
     /// The party as its wakers see it.

@@ -51,7 +51,21 @@ impl Wait {
     #[inline]
     #[expect(clippy::new_without_default, reason = "opening a wait is an action, not a value")]
     pub fn new() -> Wait {
-        let me = Me::current();
+        Wait::of(Me::current())
+    }
+
+    /// As [`new`](Self::new), for a caller that has just asked [`current::green`].
+    ///
+    /// # Safety
+    ///
+    /// `party` is the calling green thread's.
+    #[inline(always)]
+    pub unsafe fn of_green(party: NonNull<Party>) -> Wait {
+        Wait::of(Me::Green(party))
+    }
+
+    #[inline(always)]
+    fn of(me: Me) -> Wait {
         // SAFETY: a party lives as long as its owner runs, and the owner is the caller.
         let party = unsafe { me.party().as_ref() };
         // A destructor that parks while its green thread unwinds must be let finish: a second unwinding would abort.

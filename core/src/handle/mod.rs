@@ -1,5 +1,7 @@
 //! The handle of a green thread: joining and cancelling it.
 
+pub(crate) mod thread;
+
 use core::any::Any;
 use core::fmt;
 use core::marker::PhantomData;
@@ -8,7 +10,8 @@ use core::ptr::NonNull;
 
 use crate::job::{Job, Output};
 use crate::scheduler;
-use crate::thread::park::Thread;
+pub(crate) use thread::Thread;
+
 use crate::wait::{CancelUnwind, Kind, Reason, is_quiet_unwind};
 
 /// Waits for a green thread and gets its value. Dropping it lets the green thread run on.
@@ -125,6 +128,10 @@ impl<T> fmt::Debug for JoinHandle<T> {
 pub struct JoinError {
     payload: Box<dyn Any + Send>,
 }
+
+// SAFETY: through a shared reference the payload is only asked for its type, and looked at if it is a `&'static str`, a
+// `String` or an unwinding of ours, all of which are `Sync`; anything else leaves by `into_panic` alone.
+unsafe impl Sync for JoinError {}
 
 impl JoinError {
     pub(crate) fn new(payload: Box<dyn Any + Send>) -> JoinError {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::facade::{AtomicBool, Ordering};
 use crate::job::Job;
-use crate::runtime::quiet;
+use crate::quiet;
 use crate::scheduler::remote::Remote;
 use crate::scheduler::shared::Shared;
 use crate::timer;

@@ -1,0 +1,210 @@
+"""Which way the imports go. Printed: every import that goes up. See `ci/layers.sh`.
+
+1. Crates: each uses only those that `CRATES` allows it, in Cargo.toml's [dependencies] and in the source.
+2. Modules: inside a crate a module uses only modules above it in `lib.rs`, which lists them lowest first.
+   Those in `TOGETHER` may use each other.
+3. Confined: what only one folder may name.
+
+Comments, strings and test code do not count. What a macro of ours names by `$crate` is the caller's import, and does not
+count either.
+"""
+
+import os
+import pathlib
+import re
+import sys
+import tomllib
+
+# Each crate's folder, and what of ours it may use.
+CRATES = {
+    "macros": set(),
+    "core": set(),
+    "channels": {"kahn-core"},
+    "actors": {"kahn-core", "kahn-channels"},
+    ".": {"kahn-core", "kahn-channels", "kahn-actors", "kahn-macros"},
+}
+# A crate or cfg, and the folders that may name it.
+CONFINED = {
+    # The facade names its switch, fiber/ does the rest.
+    r"\bcorosensei\b": ["core/src/facade/", "core/src/fiber/"],
+    r"\bloom::": ["core/src/facade/"],
+    r"\bpolling::": ["core/src/reactor/"],
+    r"\b(?:kahn_loom|kahn_threads|miri)\b": ["core/src/facade/"],
+}
+
+# Modules that may use each other: one machine in three parts. A worker resumes a fiber, a fiber runs a job, and a job
+# that ends or parks tells its worker. Nothing above them may be used by any of them.
+TOGETHER = [{"fiber", "job", "scheduler"}]
+
+TOKEN = re.compile(
+    r"""//[^\n]*|(?P<block>/\*)|b?r(?P<hashes>\#*)"|b?c?"(?:\\.|[^"\\])*"|b?'(?:\\[^\n]+?|[^\\'\n])'""",
+    re.DOTALL,
+)
+
+
+def without_comments_and_strings(text):
+    """Blanks them, keeping the line breaks."""
+    out, at = [], 0
+    while match := TOKEN.search(text, at):
+        out.append(text[at : match.start()])
+        end = match.end()
+        if match["block"]:
+            depth = 1
+            for edge in re.compile(r"/\*|\*/").finditer(text, end):
+                depth += 1 if edge[0] == "/*" else -1
+                if depth == 0:
+                    end = edge.end()
+                    break
+        elif match["hashes"] is not None:
+            end = text.index('"' + match["hashes"], end) + 1 + len(match["hashes"])
+        out.append("\n" * text.count("\n", match.start(), end))
+        at = end
+    return "".join(out) + text[at:]
+
+
+def read(path):
+    """A file without comments and strings, but for the files that modules are in."""
+    text = re.sub(r'#\[path = "(\w+)\.rs"\]', r"#[path = \1]", path.read_text())
+    return without_comments_and_strings(text)
+
+
+def end_of_item(text, start):
+    """Where the item that starts here ends: at its `;`, or at the brace that closes it."""
+    depth = 0
+    for i in range(start, len(text)):
+        if text[i] in "{([":
+            depth += 1
+        elif text[i] in "})]":
+            depth -= 1
+            if depth == 0 and text[i] == "}":
+                return i + 1
+        elif text[i] == ";" and depth == 0:
+            return i + 1
+    return len(text)
+
+
+def without_tests(text):
+    """Blanks items under `#[cfg(test)]`; answers the modules that were declared there, too."""
+    test_modules = set()
+    while match := re.search(r"#\[cfg\((?:all\()?test\b[^\]]*\]", text):
+        end = end_of_item(text, match.end())
+        item = text[match.start() : end]
+        if declared := re.search(r"(?:#\[path = (\w+)\]\s*)?\bmod\s+(\w+)\s*;", item):
+            # A path is relative to the file's folder, a module to the file's own.
+            test_modules.add(("../" + declared[1]) if declared[1] else declared[2])
+        text = text[: match.start()] + "\n" * item.count("\n") + text[end:]
+    return text, test_modules
+
+
+def names_in(tree):
+    """The first names in a use tree: `{a::b, c::{d, e}}` has a and c."""
+    tree = tree.strip()
+    if not tree.startswith("{"):
+        return [re.match(r"[\w*]*", tree)[0]]
+    names, depth, part = [], 0, ""
+    for char in tree[1:]:
+        if char == "{":
+            depth += 1
+        elif char == "}":
+            if depth == 0:
+                break
+            depth -= 1
+        if char == "," and depth == 0:
+            names += names_in(part) if part.strip() else []
+            part = ""
+        else:
+            part += char
+    return names + (names_in(part) if part.strip() else [])
+
+
+def root_names(text, module):
+    """What a file names at the root of its crate, with the line: `crate::X`, and enough `super::` in a row."""
+    paths = [r"(?<![\w$])crate\s*::\s*"]
+    if module:
+        paths.append(r"(?<![\w:])(?:super\s*::\s*){%d}(?!super\b)" % len(module))
+    for path in paths:
+        for match in re.finditer(path, text):
+            line = text.count("\n", 0, match.start()) + 1
+            rest = text[match.end() :]
+            tree = rest[: end_of_item(rest, 0)] if rest.startswith("{") else rest[:200]
+            if re.match(r"\w+\s*!", tree):
+                continue
+            for name in names_in(tree):
+                yield line, name
+
+
+def module_of(path, source):
+    parts = list(path.relative_to(source).with_suffix("").parts)
+    return parts[:-1] if parts[-1] == "mod" else parts
+
+
+def check_crate(folder, allowed, offences):
+    source = folder / "src"
+    lib = source / "lib.rs"
+    manifest = tomllib.loads((folder / "Cargo.toml").read_text())
+    tables = [manifest, *manifest.get("target", {}).values()]
+    used = {name for table in tables for name in table.get("dependencies", {}) if name.startswith("kahn")}
+    for name in sorted(used - allowed):
+        offences.append(f"{folder}/Cargo.toml: depends on {name}")
+
+    root, test_modules = without_tests(read(lib))
+    order = re.findall(r"\bmod\s+(\w+)\s*[;{]", root)
+    # A name that comes again is there in place of the first, in another kind of build.
+    rank = {name: i for i, name in reversed(list(enumerate(order)))}
+    # What lib.rs re-exports is its module's.
+    home = {}
+    for use in re.finditer(r"\bpub(?:\([^)]*\))?\s+use\s+(?:self::)?(\w+)::([^;]+);", root):
+        for name in re.findall(r"\w+", use[2]):
+            home.setdefault(name, use[1])
+
+    files = {}
+    for path in sorted(source.rglob("*.rs")):
+        if path != lib:
+            text, tests = without_tests(read(path))
+            files[path] = text
+            folder_of_tests = source / "/".join(module_of(path, source))
+            for name in tests:
+                place = pathlib.Path(os.path.normpath(folder_of_tests / name))
+                test_modules.add("/".join(place.relative_to(source).parts))
+
+    for path, text in [(lib, root), *files.items()]:
+        module = [] if path == lib else module_of(path, source)
+        if any("/".join(module[: i + 1]) in test_modules for i in range(len(module))):
+            continue
+        for crate in sorted(set(re.findall(r"\bkahn_\w+(?=\s*::)", text))):
+            if crate.replace("_", "-") not in allowed:
+                offences.append(f"{path}: names {crate}")
+        for pattern, folders in CONFINED.items():
+            if not any(str(path).startswith(place) for place in folders):
+                for match in re.finditer(pattern, text):
+                    line = text.count("\n", 0, match.start()) + 1
+                    offences.append(f"{path}:{line}: {match[0]} belongs in {' '.join(folders)}")
+        if not module:
+            continue
+        mine = module[0]
+        if mine not in rank:
+            offences.append(f"{path}: {mine} is not in {lib}")
+            continue
+        for line, name in root_names(text, module):
+            target = name if name in rank else home.get(name)
+            if target is None:
+                offences.append(f"{path}:{line}: crate::{name} is of no module")
+            elif any({target, mine} <= group for group in TOGETHER):
+                continue
+            elif target != mine and rank[target] > rank[mine]:
+                offences.append(f"{path}:{line}: {mine} uses {target}, which stands below it in {lib}")
+
+
+def main():
+    offences = []
+    checked = 0
+    for folder, allowed in CRATES.items():
+        folder = pathlib.Path(folder)
+        if (folder / "src/lib.rs").exists():
+            check_crate(folder, allowed, offences)
+            checked += 1
+    print("\n".join(offences) or f"layers: {checked} crates, every import goes one way (fiber, job and scheduler count as one)")
+    sys.exit(1 if offences else 0)
+
+
+main()

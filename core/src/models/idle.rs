@@ -1,0 +1,256 @@
+//! Work for anybody against going to sleep: either who pushes sees the sleeper, or the sleeper, in its last look, the
+//! work. And stealing: each job comes to one worker.
+
+use super::{Checked, Spawned, spawn};
+use crate::facade::explore::{Arc, orders, thread};
+use crate::facade::{AtomicBool, AtomicUsize, Ordering, Parker, Unparker};
+use crate::scheduler::idle::Idle;
+use crate::scheduler::run_queue::{End, LocalQueue, SharedQueue};
+
+/// As `Shared` holds them.
+struct Shared {
+    idle: Idle,
+    injector: SharedQueue,
+    unparkers: Vec<Unparker>,
+    left: AtomicUsize,
+    terminated: AtomicBool,
+}
+
+impl Shared {
+    fn new(workers: usize, jobs: usize) -> (Arc<Shared>, Vec<Parker>) {
+        let parkers: Vec<_> = (0..workers).map(|_| Parker::new()).collect();
+        let shared = Shared {
+            idle: Idle::new(workers),
+            injector: SharedQueue::new(),
+            unparkers: parkers.iter().map(Parker::unparker).collect(),
+            left: AtomicUsize::new(jobs),
+            terminated: AtomicBool::new(false),
+        };
+        (Arc::new(shared), parkers)
+    }
+
+    /// `Shared::inject`.
+    fn inject(&self, job: Spawned) {
+        self.injector.push(job.0);
+        self.wake_one();
+    }
+
+    fn wake_one(&self) {
+        if self.idle.wants_waking() {
+            if let Some(i) = self.idle.pick() {
+                self.unparkers[i].unpark();
+            }
+        }
+    }
+
+    /// `Worker::search` and `Worker::sleep`, until all jobs have been run.
+    fn work(&self, i: usize, parker: &Parker) {
+        // Acquire: as in `Shared::is_terminated`.
+        while !self.terminated.load(Ordering::Acquire) {
+            if self.idle.start_search() {
+                let found = self.injector.pop(End::Oldest);
+                let last = self.idle.stop_search();
+                if let Some(job) = found {
+                    if last && self.injector.len() > 1 {
+                        self.wake_one();
+                    }
+                    self.run(Spawned(job));
+                    continue;
+                }
+            }
+            self.idle.announce(i);
+            let stay = !self.injector.is_empty_for_sure() || self.terminated.load(Ordering::Acquire);
+            if stay {
+                // Another searches, and will find it: its turn.
+                thread::yield_now();
+            } else {
+                parker.park();
+            }
+            self.idle.retract(i);
+        }
+    }
+
+    fn run(&self, job: Spawned) {
+        job.run();
+        job.disclaim();
+        if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.terminated.store(true, Ordering::Release);
+            self.unparkers.iter().for_each(Unparker::unpark);
+        }
+    }
+}
+
+fn parcel(n: usize) -> Spawned {
+    let written = Arc::new(Checked::new(0));
+    written.set(n);
+    spawn(move || assert_eq!(written.get(), n))
+}
+
+#[test]
+fn a_push_against_one_worker() {
+    orders(3, || {
+        let (shared, parkers) = Shared::new(1, 2);
+        let pusher = {
+            let shared = shared.clone();
+            thread::spawn(move || (1..3).for_each(|n| shared.inject(parcel(n))))
+        };
+        shared.work(0, &parkers[0]);
+        pusher.join().unwrap();
+    });
+}
+
+#[test]
+fn a_push_against_two_workers() {
+    orders(2, || {
+        let (shared, parkers) = Shared::new(2, 1);
+        let workers: Vec<_> = parkers
+            .into_iter()
+            .enumerate()
+            .map(|(i, parker)| {
+                let shared = shared.clone();
+                thread::spawn(move || shared.work(i, &parker))
+            })
+            .collect();
+        shared.inject(parcel(1));
+        workers.into_iter().for_each(|worker| worker.join().unwrap());
+    });
+}
+
+/// The pusher relies on a searcher, who has looked already and is about to give up.
+#[test]
+fn a_push_against_the_end_of_a_search() {
+    orders(4, || {
+        let (shared, parkers) = Shared::new(1, 1);
+        assert!(shared.idle.start_search());
+        let pusher = {
+            let shared = shared.clone();
+            thread::spawn(move || shared.inject(parcel(1)))
+        };
+        let _ = shared.idle.stop_search();
+        shared.work(0, &parkers[0]);
+        pusher.join().unwrap();
+    });
+}
+
+/// Each announcement is taken by one picker, or taken back.
+#[test]
+fn picked_once() {
+    orders(3, || {
+        let idle = Arc::new(Idle::new(2));
+        idle.announce(1);
+        let picker = || {
+            let idle = idle.clone();
+            thread::spawn(move || idle.pick())
+        };
+        let pickers = [picker(), picker()];
+        idle.announce(0);
+        let mut picked: Vec<_> = pickers.into_iter().filter_map(|picker| picker.join().unwrap()).collect();
+        for i in [0, 1] {
+            assert_eq!(idle.is_picked(i), picked.contains(&i));
+        }
+        picked.extend(idle.pick());
+        picked.extend(idle.pick());
+        picked.sort_unstable();
+        assert_eq!(picked, [0, 1]);
+    });
+}
+
+#[test]
+fn picked_against_retracted() {
+    orders(4, || {
+        let idle = Arc::new(Idle::new(1));
+        let picker = {
+            let idle = idle.clone();
+            thread::spawn(move || idle.pick().is_some() as usize + idle.pick().is_some() as usize)
+        };
+        idle.announce(0);
+        idle.retract(0);
+        let times = picker.join().unwrap();
+        assert!(times <= 1, "one announcement was picked twice");
+        assert!(!idle.any_asleep() && idle.pick().is_none());
+    });
+}
+
+/// All sleep only if all have announced it, and what they did before is seen.
+#[test]
+fn all_asleep() {
+    orders(4, || {
+        let idle = Arc::new(Idle::new(2));
+        let done = [Arc::new(Checked::new(0)), Arc::new(Checked::new(0))];
+        let workers = [0, 1].map(|i| {
+            let (idle, done) = (idle.clone(), done[i].clone());
+            thread::spawn(move || {
+                done.set(1);
+                idle.announce(i);
+            })
+        });
+        if idle.all_asleep() {
+            assert_eq!((done[0].get(), done[1].get()), (1, 1));
+        }
+        workers.into_iter().for_each(|worker| worker.join().unwrap());
+        assert!(idle.all_asleep());
+    });
+}
+
+/// The owner pushes and pops while a thief takes the older half and another takes what it can.
+#[test]
+fn stealing() {
+    orders(3, || {
+        let queue = Arc::new(SharedQueue::new());
+        let first = parcel(1);
+        queue.push(first.0);
+        let thief = {
+            let queue = queue.clone();
+            thread::spawn(move || {
+                let mut taken = Vec::new();
+                queue.take_oldest(queue.len().div_ceil(2), |job| taken.push(Spawned(job)));
+                taken.iter().for_each(|job| job.run());
+                taken
+            })
+        };
+        let other = {
+            let queue = queue.clone();
+            thread::spawn(move || {
+                let job = queue.oldest().and_then(|_| queue.pop(End::Oldest)).map(Spawned);
+                job.inspect(|job| job.run())
+            })
+        };
+        let mut mine = vec![parcel(2), parcel(3)];
+        mine.iter().for_each(|job| queue.push(job.0));
+        let expected = [first, mine[0], mine[1]];
+        mine.clear();
+        while let Some(job) = queue.pop(if mine.is_empty() { End::Newest } else { End::Oldest }) {
+            Spawned(job).run();
+            mine.push(Spawned(job));
+        }
+        mine.extend(thief.join().unwrap());
+        mine.extend(other.join().unwrap());
+        assert!(queue.is_empty_for_sure() && queue.len() == 0);
+        assert_eq!(mine.len(), expected.len(), "a job was run twice, or never");
+        for job in expected {
+            assert!(mine.contains(&job));
+            job.disclaim();
+        }
+    });
+}
+
+/// No threads: that the worker's own queue keeps its order and its ends.
+#[test]
+fn local_queue() {
+    orders(1, || {
+        let queue = LocalQueue::new();
+        let jobs = [parcel(1), parcel(2), parcel(3)];
+        for _ in 0..2 {
+            assert!(queue.is_empty() && queue.pop().is_none());
+            jobs.iter().for_each(|job| queue.push(job.0));
+            for job in jobs {
+                assert!(!queue.is_empty());
+                assert_eq!(queue.pop().map(Spawned), Some(job));
+            }
+        }
+        for job in jobs {
+            job.run();
+            job.disclaim();
+        }
+    });
+}

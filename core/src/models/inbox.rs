@@ -1,0 +1,129 @@
+//! Mail against going to sleep: nothing is lost, the order of each sender is kept, and the worker does not sleep over it.
+
+use core::ptr::NonNull;
+
+use super::{Checked, Spawned, spawn};
+use crate::facade::explore::{Arc, orders, thread};
+use crate::facade::{Ordering, Parker, Unparker};
+use crate::scheduler::inbox::Inbox;
+
+/// As `Remote` holds them.
+struct Worker {
+    inbox: Inbox,
+    unparker: Unparker,
+}
+
+impl Worker {
+    fn new() -> (Arc<Worker>, Parker) {
+        let parker = Parker::new();
+        let unparker = parker.unparker();
+        (Arc::new(Worker { inbox: Inbox::new(), unparker }), parker)
+    }
+
+    /// `Remote::deliver`, of a chain.
+    fn deliver(&self, newest: Spawned, oldest: Spawned) {
+        // SAFETY: alive and in no queue.
+        if unsafe { self.inbox.push(newest.0, oldest.0) } {
+            self.unparker.unpark();
+        }
+    }
+
+    /// Takes and runs mail until there were `count` jobs, and sleeps whenever there is none.
+    fn work(&self, parker: &Parker, count: usize) -> Vec<Spawned> {
+        let mut got = Vec::new();
+        loop {
+            let mut next = self.inbox.take();
+            while let Some(job) = NonNull::new(next) {
+                // SAFETY: mail is alive and ours. Relaxed: the chain is ours alone.
+                next = unsafe { job.as_ref() }.link.load(Ordering::Relaxed);
+                Spawned(job).run();
+                got.push(Spawned(job));
+            }
+            if got.len() >= count {
+                return got;
+            }
+            if self.inbox.sleep() {
+                parker.park();
+            }
+            self.inbox.awake();
+        }
+    }
+}
+
+/// A job that sees what its sender wrote before it sent it.
+fn letter(n: usize) -> Spawned {
+    let written = Arc::new(Checked::new(0));
+    let job = spawn({
+        let written = written.clone();
+        move || assert_eq!(written.get(), n)
+    });
+    written.set(n);
+    job
+}
+
+#[test]
+fn a_sender_against_sleep() {
+    orders(4, || {
+        let (worker, parker) = Worker::new();
+        let jobs = [letter(1), letter(2)];
+        let sender = {
+            let worker = worker.clone();
+            thread::spawn(move || jobs.into_iter().for_each(|job| worker.deliver(job, job)))
+        };
+        assert_eq!(worker.work(&parker, 2), jobs);
+        sender.join().unwrap();
+        jobs.into_iter().for_each(Spawned::disclaim);
+    });
+}
+
+#[test]
+fn two_senders_against_sleep() {
+    orders(3, || {
+        let (worker, parker) = Worker::new();
+        let chain = [letter(1), letter(2)];
+        let single = letter(3);
+        let senders = [
+            thread::spawn({
+                let worker = worker.clone();
+                move || {
+                    let [oldest, newest] = chain;
+                    // Relaxed: published by the push.
+                    newest.job().link.store(oldest.0.as_ptr(), Ordering::Relaxed);
+                    worker.deliver(newest, oldest);
+                }
+            }),
+            thread::spawn({
+                let worker = worker.clone();
+                move || worker.deliver(single, single)
+            }),
+        ];
+        let got = worker.work(&parker, 3);
+        let place = |job| got.iter().position(|&other: &Spawned| other == job).unwrap();
+        assert_eq!(got.len(), 3);
+        assert_eq!(place(chain[1]), place(chain[0]) + 1, "a chain stays together, in its order");
+        let _ = place(single);
+        senders.into_iter().for_each(|sender| sender.join().unwrap());
+        got.into_iter().for_each(Spawned::disclaim);
+    });
+}
+
+/// The worker sleeps and wakes for other reasons meanwhile; one wake-up is owed for each time it was found asleep.
+#[test]
+fn waking_by_itself_against_a_sender() {
+    orders(4, || {
+        let (worker, parker) = Worker::new();
+        let job = letter(1);
+        let sender = {
+            let worker = worker.clone();
+            thread::spawn(move || worker.deliver(job, job))
+        };
+        for _ in 0..2 {
+            let _ = worker.inbox.sleep();
+            worker.inbox.awake();
+        }
+        assert_eq!(worker.work(&parker, 1), [job]);
+        sender.join().unwrap();
+        assert!(!worker.inbox.has_mail());
+        job.disclaim();
+    });
+}

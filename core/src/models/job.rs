@@ -1,0 +1,322 @@
+//! The end of a job against those who wait for it, let go of it, or wake it; `park` and `unpark`.
+
+use core::mem::MaybeUninit;
+use core::panic::Location;
+use std::time::Instant;
+
+use super::{Checked, NEVER_PARKS, Spawned, spawn};
+use crate::facade::explore::{Arc, orders, thread};
+use crate::facade::{AtomicBool, AtomicUsize, Lock, Ordering, Parker};
+use crate::job::{Job, Output, State, Traits, allocate_task};
+use crate::wait::{Kind, Reason};
+
+/// A job's output: the model fails if it is dropped twice or never, and if who drops it does not see its making.
+struct Made(Arc<Checked>);
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        assert_eq!(self.0.get(), 7, "dropped before it was made, or twice");
+        self.0.set(0);
+    }
+}
+
+fn maker() -> (Spawned, Arc<Checked>) {
+    let place = Arc::new(Checked::new(0));
+    let inner = place.clone();
+    let job = spawn(move || {
+        inner.set(7);
+        Made(inner)
+    });
+    (job, place)
+}
+
+fn reason() -> Reason {
+    Reason::new(Kind::Join, &raw const *Location::caller())
+}
+
+/// As `JoinHandle::join`, without the handle.
+fn join(job: Spawned) -> Made {
+    job.job().wait_for_end(reason(), None).unwrap();
+    let mut output = MaybeUninit::<Output<Made>>::uninit();
+    // SAFETY: the job is done, and its one handle asks.
+    unsafe {
+        Job::take_output(job.0, output.as_mut_ptr().cast());
+        Job::release(job.0);
+        output.assume_init().unwrap()
+    }
+}
+
+#[test]
+fn the_end_against_a_join() {
+    orders(4, || {
+        let (job, place) = maker();
+        let runner = thread::spawn(move || job.run());
+        let made = join(job);
+        assert_eq!(made.0.get(), 7);
+        drop(made);
+        runner.join().unwrap();
+        assert_eq!(place.get(), 0);
+    });
+}
+
+#[test]
+fn the_end_against_a_handle_that_goes() {
+    orders(4, || {
+        let (job, place) = maker();
+        let runner = thread::spawn(move || job.run());
+        job.disclaim();
+        runner.join().unwrap();
+        assert_eq!(place.get(), 0, "the output was not dropped");
+    });
+}
+
+/// As `JoinHandle::is_finished`: who is told so sees what the job did.
+#[test]
+fn the_end_is_seen() {
+    orders(4, || {
+        let (job, place) = maker();
+        let runner = thread::spawn(move || job.run());
+        if job.job().state.is_done() {
+            assert_eq!(place.get(), 7);
+        }
+        job.disclaim();
+        runner.join().unwrap();
+        assert_eq!(place.get(), 0);
+    });
+}
+
+/// As `JoinHandle::join_timeout`, and then the handle goes.
+#[test]
+fn the_end_against_a_join_that_times_out() {
+    orders(3, || {
+        let (job, place) = maker();
+        let runner = thread::spawn(move || job.run());
+        match job.job().wait_for_end(reason(), Some(Instant::now())) {
+            Ok(()) => drop(join(job)),
+            Err(_) => job.disclaim(),
+        }
+        runner.join().unwrap();
+        assert_eq!(place.get(), 0);
+    });
+}
+
+/// A `Thread` handle waits beside the join handle: both are woken.
+#[test]
+fn the_end_against_two_that_wait() {
+    orders(2, || {
+        let (job, place) = maker();
+        job.job().state.retain();
+        let runner = thread::spawn(move || job.run());
+        let other = thread::spawn(move || {
+            job.job().wait_for_end(reason(), None).unwrap();
+            assert!(job.job().state.is_done());
+            // SAFETY: the reference from above.
+            unsafe { Job::release(job.0) };
+        });
+        drop(join(job));
+        runner.join().unwrap();
+        other.join().unwrap();
+        assert_eq!(place.get(), 0);
+    });
+}
+
+/// Three holders go at once: one frees the job, and all have finished with it by then.
+#[test]
+fn the_last_holder_frees() {
+    orders(4, || {
+        struct Header {
+            state: State,
+            used: [Checked; 3],
+            freed: AtomicUsize,
+        }
+        let header = Arc::new(Header {
+            state: State::new(),
+            used: [0; 3].map(Checked::new),
+            freed: AtomicUsize::new(0),
+        });
+        let free = |header: &Header| {
+            assert_eq!(header.freed.fetch_add(1, Ordering::Relaxed), 0, "freed twice");
+            header.used.each_ref().map(|used| used.set(2))
+        };
+        // A third reference, the runtime's being the first and the handle's the second.
+        header.state.retain();
+        let runtime = thread::spawn({
+            let header = header.clone();
+            move || {
+                header.used[0].set(1);
+                let _ = header.state.end();
+                if header.state.release() {
+                    free(&header);
+                }
+            }
+        });
+        let handle = thread::spawn({
+            let header = header.clone();
+            move || {
+                header.used[1].set(1);
+                match header.state.disclaim() {
+                    Some(last) if last => drop(free(&header)),
+                    Some(_) => {}
+                    None if header.state.release() => drop(free(&header)),
+                    None => {}
+                }
+            }
+        });
+        header.used[2].set(1);
+        if header.state.release() {
+            free(&header);
+        }
+        runtime.join().unwrap();
+        handle.join().unwrap();
+        assert_eq!(header.freed.load(Ordering::Relaxed), 1, "never freed");
+    });
+}
+
+/// A stackless job, two wakers, and a worker that runs it: each waking is followed by a run that sees what came before
+/// it, and the job is in one queue at a time.
+#[test]
+fn a_stackless_job_is_woken() {
+    struct Task {
+        state: State,
+        queued: AtomicBool,
+        /// Stands for the queue that the job is in.
+        queue: Lock<()>,
+        events: [AtomicBool; 2],
+        running: Checked,
+    }
+    orders(3, || {
+        let parker = Parker::new();
+        let task = Arc::new(Task {
+            state: State::new(),
+            queued: AtomicBool::new(true),
+            queue: Lock::new(()),
+            events: [AtomicBool::new(false), AtomicBool::new(false)],
+            running: Checked::new(0),
+        });
+        task.state.mark_woken();
+        fn enqueue(task: &Task) {
+            let _queue = task.queue.lock();
+            assert!(!task.queued.swap(true, Ordering::Relaxed), "queued twice");
+        }
+        let wakers = [0, 1].map(|i| {
+            let (task, unparker) = (task.clone(), parker.unparker());
+            thread::spawn(move || {
+                // Relaxed: the waking publishes it.
+                task.events[i].store(true, Ordering::Relaxed);
+                if task.state.wake() {
+                    enqueue(&task);
+                    unparker.unpark();
+                }
+            })
+        });
+        let mut seen = 0;
+        while seen < 2 {
+            let is_queued = {
+                let _queue = task.queue.lock();
+                task.queued.swap(false, Ordering::Relaxed)
+            };
+            if !is_queued {
+                parker.park();
+                continue;
+            }
+            task.state.begin_run();
+            task.running.set(1);
+            seen = task.events.iter().filter(|event| event.load(Ordering::Relaxed)).count();
+            if task.state.end_run() {
+                enqueue(&task);
+            }
+        }
+        wakers.into_iter().for_each(|waker| waker.join().unwrap());
+    });
+}
+
+/// A stackless job that is ready at once, whose output goes the way of any other's.
+#[test]
+fn a_stackless_job_ends() {
+    fn future(made: Arc<Checked>) -> Spawned {
+        let future = async move {
+            made.set(7);
+            Made(made)
+        };
+        Spawned(allocate_task(future, &NEVER_PARKS, None, Traits::default()))
+    }
+    orders(3, || {
+        let place = Arc::new(Checked::new(0));
+        let job = future(place.clone());
+        let runner = thread::spawn(move || job.run());
+        drop(join(job));
+        runner.join().unwrap();
+        assert_eq!(place.get(), 0);
+        let job = future(place.clone());
+        job.run();
+        job.disclaim();
+        assert_eq!(place.get(), 0);
+    });
+}
+
+/// As `thread::park`, called by a green thread for itself.
+fn park(job: Spawned, deadline: Option<Instant>) -> bool {
+    job.job().park(Location::caller(), deadline).is_ok()
+}
+
+fn ended(job: Spawned) {
+    job.run();
+    job.disclaim();
+}
+
+#[test]
+fn park_against_unpark() {
+    orders(4, || {
+        let job = spawn(|| ());
+        let written = Arc::new(Checked::new(0));
+        let waker = {
+            let written = written.clone();
+            thread::spawn(move || {
+                written.set(1);
+                job.job().unpark();
+            })
+        };
+        assert!(park(job, None));
+        assert_eq!(written.get(), 1);
+        waker.join().unwrap();
+        ended(job);
+    });
+}
+
+/// Two wake-ups are one or two tokens, never none; a park that times out does not lose one.
+#[test]
+fn timed_park_against_two_unparks() {
+    orders(2, || {
+        let job = spawn(|| ());
+        let wakers = [0, 1].map(|_| thread::spawn(move || job.job().unpark()));
+        let woken = park(job, Some(Instant::now()));
+        if !woken {
+            assert!(park(job, None));
+        }
+        wakers.into_iter().for_each(|waker| waker.join().unwrap());
+        ended(job);
+    });
+}
+
+#[test]
+fn two_parks_against_two_unparks() {
+    orders(2, || {
+        let job = spawn(|| ());
+        let turn = Arc::new(AtomicUsize::new(0));
+        let waker = {
+            let turn = turn.clone();
+            thread::spawn(move || {
+                for n in 1..3 {
+                    // Relaxed: the token publishes it.
+                    turn.store(n, Ordering::Relaxed);
+                    job.job().unpark();
+                }
+            })
+        };
+        while turn.load(Ordering::Relaxed) < 2 {
+            assert!(park(job, None));
+        }
+        waker.join().unwrap();
+        ended(job);
+    });
+}

@@ -1,0 +1,231 @@
+//! Who ends a wait: a waker, a canceller, a deadline or the owner. One of them does, and a cancel is never missed.
+
+use core::ptr::NonNull;
+use std::time::Instant;
+
+use super::Checked;
+use crate::facade::explore::{Arc, orders, thread};
+use crate::facade::{Arc as PartyArc, Lock};
+use crate::wait::{Me, Node, Party, ThreadParty, Verdict, WaitQueue};
+
+/// One who waits, and may be cancelled: a green thread, played by a thread.
+#[derive(Clone)]
+struct Waiter(PartyArc<ThreadParty>);
+
+impl Waiter {
+    fn new() -> Waiter {
+        Waiter(ThreadParty::new())
+    }
+
+    fn party(&self) -> NonNull<Party> {
+        ThreadParty::party(&self.0)
+    }
+
+    fn as_party(&self) -> &Party {
+        // SAFETY: kept by the Arc, for as long as it is borrowed.
+        unsafe { self.party().as_ref() }
+    }
+
+    /// What `Wait::park` does, of a green thread, with its node in `queue`.
+    fn wait(&self, queue: &Queue, shielded: bool, deadline: Option<Instant>) -> Verdict {
+        let party = self.as_party();
+        party.prepare(shielded);
+        let node = Node::new(self.party(), 1, core::ptr::null_mut());
+        let place = NonNull::from(&node);
+        // SAFETY: the node stays here until it is removed.
+        unsafe { queue.0.lock().push(place) };
+        if shielded || party.may_suspend() {
+            // SAFETY: the owner calls.
+            unsafe { (party.kind().suspend)(self.party(), deadline) };
+        }
+        let verdict = party.verdict().expect("resumed without a claim");
+        // SAFETY: in this queue or in none.
+        unsafe { queue.0.lock().remove(place) };
+        party.finish();
+        verdict
+    }
+
+    fn cancel(&self) -> bool {
+        // SAFETY: kept by the Arc. `Wake::owed` retains it, too.
+        let wake = unsafe { Party::cancel(self.party()) };
+        let won = wake.is_some();
+        drop(wake);
+        won
+    }
+}
+
+#[derive(Clone)]
+struct Queue(Arc<Lock<WaitQueue>>);
+
+impl Queue {
+    fn new() -> Queue {
+        Queue(Arc::new(Lock::new(WaitQueue::new())))
+    }
+
+    fn wake_one(&self) -> bool {
+        let claimed = self.0.lock().claim_next();
+        claimed.map(|claimed| claimed.wake.wake()).is_some()
+    }
+}
+
+#[test]
+fn a_cancel_is_not_missed() {
+    orders(4, || {
+        let (waiter, queue) = (Waiter::new(), Queue::new());
+        let written = Arc::new(Checked::new(0));
+        let canceller = {
+            let (waiter, written) = (waiter.clone(), written.clone());
+            thread::spawn(move || {
+                written.set(1);
+                waiter.cancel()
+            })
+        };
+        assert_eq!(waiter.wait(&queue, false, None), Verdict::Cancelled);
+        let _ = canceller.join().unwrap();
+        assert_eq!(written.get(), 1);
+        assert!(queue.0.lock().is_empty());
+    });
+}
+
+#[test]
+fn a_cancel_against_a_waker() {
+    orders(3, || {
+        let (waiter, queue) = (Waiter::new(), Queue::new());
+        let canceller = {
+            let waiter = waiter.clone();
+            thread::spawn(move || waiter.cancel())
+        };
+        let waker = {
+            let queue = queue.clone();
+            thread::spawn(move || queue.wake_one())
+        };
+        let verdict = waiter.wait(&queue, false, None);
+        let cancelled = canceller.join().unwrap();
+        let woken = waker.join().unwrap();
+        assert!(!(cancelled && woken), "claimed twice");
+        assert_eq!(verdict == Verdict::Token(1), woken);
+        assert!(waiter.as_party().is_cancelled());
+    });
+}
+
+/// A cancel that one wait has missed ends the next one.
+#[test]
+fn a_cancel_against_two_waits() {
+    orders(3, || {
+        let (waiter, queue) = (Waiter::new(), Queue::new());
+        let canceller = {
+            let waiter = waiter.clone();
+            thread::spawn(move || waiter.cancel())
+        };
+        let first = {
+            let waker = {
+                let queue = queue.clone();
+                thread::spawn(move || queue.wake_one())
+            };
+            // With a deadline, as the waker may come too early.
+            let verdict = waiter.wait(&queue, false, Some(Instant::now()));
+            assert_eq!(waker.join().unwrap(), verdict == Verdict::Token(1));
+            verdict
+        };
+        if first != Verdict::Cancelled {
+            assert_eq!(waiter.wait(&queue, false, None), Verdict::Cancelled);
+        }
+        let _ = canceller.join().unwrap();
+    });
+}
+
+#[test]
+fn a_shield_holds_against_a_cancel() {
+    orders(3, || {
+        let (waiter, queue) = (Waiter::new(), Queue::new());
+        let canceller = {
+            let waiter = waiter.clone();
+            thread::spawn(move || assert!(!waiter.cancel()))
+        };
+        let waker = {
+            let queue = queue.clone();
+            thread::spawn(move || {
+                while !queue.wake_one() {
+                    thread::yield_now();
+                }
+            })
+        };
+        assert_eq!(waiter.wait(&queue, true, None), Verdict::Token(1));
+        canceller.join().unwrap();
+        waker.join().unwrap();
+    });
+}
+
+#[test]
+fn a_deadline_against_a_waker() {
+    orders(4, || {
+        let (waiter, queue) = (Waiter::new(), Queue::new());
+        let waker = {
+            let queue = queue.clone();
+            thread::spawn(move || queue.wake_one())
+        };
+        let verdict = waiter.wait(&queue, false, Some(Instant::now()));
+        let woken = waker.join().unwrap();
+        assert_eq!(verdict, if woken { Verdict::Token(1) } else { Verdict::TimedOut });
+        assert!(queue.0.lock().is_empty());
+    });
+}
+
+/// As `Wait`'s drop: a wait that was opened and not parked takes delivery of the wake-up of a cancel that came meanwhile,
+/// so that the next wait is not woken by it.
+#[test]
+fn a_wait_closed_against_a_cancel() {
+    orders(4, || {
+        let (waiter, queue) = (Waiter::new(), Queue::new());
+        let canceller = {
+            let waiter = waiter.clone();
+            thread::spawn(move || waiter.cancel())
+        };
+        let party = waiter.as_party();
+        party.prepare(false);
+        if !party.close() {
+            // SAFETY: the owner calls, and was claimed.
+            unsafe { (party.kind().suspend)(waiter.party(), None) };
+        }
+        party.finish();
+        assert_eq!(waiter.wait(&queue, false, None), Verdict::Cancelled);
+        let _ = canceller.join().unwrap();
+    });
+}
+
+/// Two queues, two wakers, one wait: a select. One of them wins, and the owner leaves both.
+#[test]
+fn a_wait_in_two_queues() {
+    orders(3, || {
+        let (waiter, queues) = (Waiter::new(), [Queue::new(), Queue::new()]);
+        let party = waiter.as_party();
+        party.prepare(false);
+        let nodes = [0, 1].map(|token| Node::new(waiter.party(), token, core::ptr::null_mut()));
+        for (node, queue) in nodes.iter().zip(&queues) {
+            // SAFETY: the nodes stay here until they are removed.
+            unsafe { queue.0.lock().push(NonNull::from(node)) };
+        }
+        let wakers = queues.clone().map(|queue| thread::spawn(move || queue.wake_one()));
+        // SAFETY: the owner calls.
+        unsafe { (party.kind().suspend)(waiter.party(), None) };
+        let verdict = party.verdict();
+        for (node, queue) in nodes.iter().zip(&queues) {
+            // SAFETY: in this queue or in none.
+            unsafe { queue.0.lock().remove(NonNull::from(node)) };
+        }
+        party.finish();
+        let won = wakers.map(|waker| waker.join().unwrap());
+        assert_ne!(won[0], won[1], "one of them wakes it");
+        assert_eq!(verdict, Some(Verdict::Token(usize::from(won[1]))));
+    });
+}
+
+/// Not a model: that the caller's own party is found again.
+#[test]
+fn the_callers_party() {
+    orders(1, || {
+        let me = Me::current();
+        // SAFETY: the caller's own.
+        assert!(unsafe { me.party().as_ref() }.verdict().is_none());
+    });
+}

@@ -1,0 +1,54 @@
+//! Warnings about workers that are stuck in one job: an OS thread of its own, only where it was asked for.
+//!
+//! While it watches, each worker notes down the job that it runs, and since when, at the price of a lock and an
+//! allocation a turn.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::quiet::Harmless;
+use crate::scheduler::shared::Shared;
+
+/// Starts the thread that watches, if the runtime's settings ask for it. It ends with the runtime.
+pub(super) fn watch(shared: &Arc<Shared>) -> std::io::Result<Option<std::thread::JoinHandle<()>>> {
+    /// The longest nap between two looks, which is how long a shutdown may have to wait for it.
+    const NAP: Duration = Duration::from_millis(20);
+    const LEAST: Duration = Duration::from_millis(1);
+    let Some(after) = shared.warn_after else { return Ok(None) };
+    let shared = Arc::clone(shared);
+    std::thread::Builder::new()
+        .name(format!("{}-watch", shared.name))
+        .spawn(move || {
+            while !shared.is_terminated() {
+                {
+                    let _harmless = Harmless::new();
+                    // A wait on a futex, which the guard against deadlocks knows how to read.
+                    std::thread::park_timeout(NAP.min(after / 2).max(LEAST));
+                }
+                look(&shared, after);
+            }
+        })
+        .map(Some)
+}
+
+fn look(shared: &Shared, after: Duration) {
+    for (worker, remote) in shared.remotes.iter().enumerate() {
+        let warning = {
+            let mut running = remote.running.lock();
+            running.as_mut().filter(|running| !running.warned && running.since.elapsed() >= after).map(|running| {
+                running.warned = true;
+                (running.job.clone(), running.since.elapsed())
+            })
+        };
+        if let Some((job, time)) = warning {
+            tracing::warn!(
+                worker,
+                job,
+                ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
+                "a worker of runtime {} is stuck in one job without parking: use kahn::blocking for calls that block, \
+                 kahn::yield_now in long loops",
+                shared.name,
+            );
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! As `bounded`.
+#[cfg(not(fault))]
+use std::sync::Arc as Shared;
+#[cfg(fault)]
+use std::rc::Rc as Shared;
+
+fn main() {
+    let (tx, _rx) = kahn::channel::broadcast::<Shared<i32>>(1);
+    kahn::spawn(move || tx.send(Shared::new(1)).is_ok()); //~ E0277
+}

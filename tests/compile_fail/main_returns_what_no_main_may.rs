@@ -1,0 +1,11 @@
+//! The error is at the type.
+#[cfg(fault)]
+#[kahn::main]
+fn main() -> u32 { //~ E0277
+    0
+}
+#[cfg(not(fault))]
+#[kahn::main]
+fn main() -> Result<(), u32> {
+    Ok(())
+}

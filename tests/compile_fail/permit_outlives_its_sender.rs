@@ -1,0 +1,8 @@
+//! A permit is a place in a channel whose sender is there.
+fn main() {
+    let (tx, _rx) = kahn::channel::bounded(1);
+    let permit = tx.reserve().unwrap();
+    #[cfg(fault)]
+    drop(tx); //~ E0505
+    permit.send(1);
+}

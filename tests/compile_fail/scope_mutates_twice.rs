@@ -1,0 +1,10 @@
+//! Two green threads of a scope do not share what one of them changes.
+fn main() {
+    let mut count = 0;
+    kahn::scope(|s| {
+        s.spawn(|| count += 1);
+        #[cfg(fault)]
+        s.spawn(|| count += 1); //~ E0499
+    });
+    assert!(count > 0);
+}

@@ -1,0 +1,186 @@
+//! The names that programs are written against, each used in the shape in which `api.md` has it. It compiles, or a
+//! promise was broken.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use kahn::channel::{
+    Receiver, RecvError, RecvTimeoutError, Select, SendError, SendTimeoutError, Sender, TryRecvError,
+    TrySendError,
+};
+use kahn::thread::{JoinError, JoinHandle, Thread};
+
+/// A starred name is the same item at the root and in `thread`.
+#[test]
+fn starred_names_are_at_both_places() {
+    kahn::run(|| {
+        assert_eq!(kahn::spawn(|| 1).join().unwrap() + kahn::thread::spawn(|| 1).join().unwrap(), 2);
+        assert_eq!(
+            kahn::spawn_local(|| 1).join().unwrap() + kahn::thread::spawn_local(|| 1).join().unwrap(),
+            2
+        );
+        assert_eq!(kahn::scope(|s| s.spawn(|| 1).join().unwrap()), 1);
+        assert_eq!(kahn::thread::scope(|s| s.spawn_local(|| 1).join().unwrap()), 1);
+        assert_eq!(kahn::blocking(|| 1) + kahn::thread::blocking(|| 1), 2);
+        assert_eq!(kahn::block_on(async { 1 }) + kahn::thread::block_on(async { 1 }), 2);
+        kahn::sleep(Duration::ZERO);
+        kahn::thread::sleep(Duration::ZERO);
+        kahn::yield_now();
+        kahn::thread::yield_now();
+        let ended = || kahn::channel::bounded::<()>(1).1;
+        let _: JoinHandle<()> = kahn::serve(ended(), |()| ());
+        let _: JoinHandle<()> = kahn::thread::serve(ended(), |()| ());
+    });
+}
+
+#[test]
+fn runtimes() -> io::Result<()> {
+    let builder: kahn::runtime::Builder = kahn::Runtime::builder()
+        .workers(2)
+        .stack_size(64 * 1024)
+        .blocking_threads(4)
+        .name("face")
+        .on_deadlock(|_report| ());
+    // SAFETY: its green threads only add numbers.
+    let runtime: kahn::Runtime = unsafe { builder.migratory() }.build()?;
+    let borrowed = [1, 2, 3];
+    assert_eq!(runtime.run(|| borrowed.iter().sum::<i32>()), 6);
+    let handle: JoinHandle<i32> = runtime.spawn(|| 7);
+    assert_eq!(handle.join().unwrap(), 7);
+    let ended: Result<(), kahn::runtime::ShutdownError> = runtime.shutdown(Duration::from_secs(10));
+    assert!(ended.is_ok());
+    Ok(())
+}
+
+#[test]
+fn green_threads() -> io::Result<()> {
+    kahn::local! { static LOCAL: u32 = 5; }
+    let builder = kahn::thread::Builder::new().name("named".to_owned()).stack_size(64 * 1024);
+    let handle: JoinHandle<u32> = builder.spawn(|| LOCAL.with(|local| *local))?;
+    let thread: &Thread = handle.thread();
+    assert_eq!(thread.name(), Some("named"));
+    let _id: kahn::thread::ThreadId = thread.id();
+    thread.unpark();
+    handle.cancel();
+    let _ = handle.is_finished();
+    let _: Result<u32, JoinError> = handle.join();
+    // SAFETY: it does nothing.
+    let handle = unsafe { kahn::thread::Builder::new().spawn_migratory(|| -> () { panic!("on purpose") }) }?;
+    let error = handle.join().unwrap_err();
+    assert!(error.is_panic() && !error.is_cancelled());
+    assert_eq!(error.into_panic().downcast_ref(), Some(&"on purpose"));
+    let _: Option<&str> = kahn::thread::current().name();
+    kahn::thread::park_timeout(Duration::ZERO);
+    kahn::thread::sleep_until(Instant::now());
+    assert!(!kahn::thread::is_green());
+    Ok(())
+}
+
+#[test]
+fn channels() {
+    let (tx, rx): (Sender<u8>, Receiver<u8>) = kahn::channel::bounded(1);
+    assert_eq!(tx.send(1), Ok::<(), SendError<u8>>(()));
+    assert_eq!(tx.try_send(2), Err(TrySendError::Full(2)));
+    assert_eq!(tx.send_timeout(2, Duration::ZERO), Err(SendTimeoutError::Timeout(2)));
+    assert_eq!(tx.send_deadline(2, Instant::now()), Err(SendTimeoutError::Timeout(2)));
+    assert_eq!((tx.len(), tx.capacity(), tx.is_empty(), tx.is_full()), (1, Some(1), false, true));
+    assert_eq!(rx.recv(), Ok::<u8, RecvError>(1));
+    assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
+    assert_eq!(rx.recv_timeout(Duration::ZERO), Err(RecvTimeoutError::Timeout));
+    assert_eq!(rx.recv_deadline(Instant::now()), Err(RecvTimeoutError::Timeout));
+    assert_eq!((rx.len(), rx.capacity(), rx.is_empty(), rx.is_full()), (0, Some(1), true, false));
+    assert!(tx.same_channel(&tx.clone()) && rx.same_channel(&rx.clone()));
+    tx.reserve().unwrap().send(3).unwrap();
+    assert_eq!(rx.iter().next(), Some(3));
+    assert_eq!(rx.try_iter().next(), None);
+    tx.send(4).unwrap();
+    let mut got = Vec::new();
+    assert_eq!(rx.recv_many(&mut got, 10), Ok(1));
+    assert_eq!(kahn::block_on(tx.send_async(5)), Ok(()));
+    assert_eq!(kahn::block_on(rx.recv_async()), Ok(5));
+    let _stream = rx.clone().into_stream();
+    tx.close();
+    rx.close();
+    assert_eq!(rx.into_iter().next(), None);
+    let _timers: [Receiver<Instant>; 4] = [
+        kahn::channel::after(Duration::MAX),
+        kahn::channel::at(Instant::now()),
+        kahn::channel::tick(Duration::from_secs(1)),
+        kahn::channel::never(),
+    ];
+}
+
+#[test]
+fn the_other_channels() {
+    use kahn::channel::{broadcast, oneshot, watch};
+    let (tx, rx): (oneshot::Sender<u8>, oneshot::Receiver<u8>) = oneshot();
+    tx.send(1).unwrap();
+    assert_eq!(rx.recv(), Ok(1));
+    let (tx, first): (broadcast::Sender<u8>, broadcast::Receiver<u8>) = broadcast(2);
+    let second = tx.subscribe();
+    tx.send(2).unwrap();
+    assert_eq!((first.recv(), second.recv()), (Ok(2), Ok(2)));
+    let (tx, rx): (watch::Sender<u8>, watch::Receiver<u8>) = watch(3);
+    assert_eq!(rx.get(), 3);
+    tx.send(4).unwrap();
+    assert_eq!(rx.get(), 4);
+}
+
+#[test]
+fn select_at_the_root_and_in_channel() {
+    let (tx, rx) = kahn::channel::bounded(1);
+    kahn::select! {
+        send(tx, 1) -> sent => sent.unwrap(),
+        recv(rx) -> _ => unreachable!(),
+    }
+    let got = kahn::channel::select! { recv(rx) -> got => got, default => unreachable!() };
+    assert_eq!(got, Ok(1));
+    kahn::select_biased! { recv(rx) -> _ => unreachable!(), default(Duration::ZERO) => () }
+    kahn::channel::select_biased! { recv(rx) -> _ => unreachable!(), default => () }
+}
+
+#[test]
+fn select_over_a_list() {
+    let (tx, rx) = kahn::channel::bounded(1);
+    let mut select = Select::new();
+    let sending = select.send(&tx);
+    let receiving = select.recv(&rx);
+    let chosen: kahn::channel::SelectedOperation<'_> = select.select();
+    assert_eq!(chosen.index(), sending);
+    chosen.send(&tx, 1).unwrap();
+    select.remove(sending);
+    assert_eq!(select.try_select().unwrap().recv(&rx), Ok(1));
+    let _ = receiving;
+    assert!(select.select_timeout(Duration::ZERO).is_err());
+    assert!(select.select_deadline(Instant::now()).is_err());
+    assert!(select.try_ready().is_err());
+    assert!(select.ready_timeout(Duration::ZERO).is_err());
+    assert!(select.ready_deadline(Instant::now()).is_err());
+    tx.send(2).unwrap();
+    assert_eq!(select.ready(), receiving);
+    let mut biased = Select::new_biased();
+    biased.recv(&rx);
+    assert_eq!(biased.select().recv(&rx), Ok(2));
+}
+
+#[test]
+fn locks_and_time() {
+    use kahn::sync::{Barrier, Condvar, LazyLock, Mutex, Once, OnceLock, RwLock, Semaphore, WaitGroup};
+    static LAZY: LazyLock<u8> = LazyLock::new(|| 1);
+    assert_eq!(*LAZY, 1);
+    assert_eq!(*Mutex::new(1).lock().unwrap() + *RwLock::new(1).read().unwrap(), 2);
+    Condvar::new().notify_all();
+    Barrier::new(1).wait();
+    Once::new().call_once(|| ());
+    OnceLock::new().get_or_init(|| 1);
+    assert_eq!(Semaphore::new(1).available_permits(), 1);
+    WaitGroup::new().wait();
+
+    let _: Instant = kahn::time::now();
+    kahn::time::sleep(kahn::time::Duration::ZERO);
+    kahn::time::sleep_until(kahn::time::Instant::now());
+    kahn::time::interval(Duration::from_secs(1)).tick();
+    let elapsed: Result<(), kahn::time::Elapsed> =
+        kahn::time::timeout(Duration::from_millis(1), || kahn::sleep(Duration::MAX));
+    assert!(elapsed.is_err());
+}
