@@ -78,22 +78,23 @@ fn live_and_leave(workers: usize, counter: &Counter) {
 }
 
 #[test]
-fn fifty_runtimes_leave_nothing() {
-    alone("fifty_runtimes_leave_nothing", || {
+fn a_hundred_runtimes_leave_nothing() {
+    alone("a_hundred_runtimes_leave_nothing", || {
         let counter = Counter::new();
-        let mut plateau = None;
-        for i in 0..80 {
+        let (mut threads, mut maps, mut kb) = (0, 0, 0);
+        for i in 0..150 {
             live_and_leave(1 + i % 4, &counter);
             counter.assert_all_gone();
-            if i == 29 {
-                plateau = Some((os_threads(), mappings(), resident_kb()));
+            if i < 50 {
+                // The most that there was after any.
+                (threads, maps, kb) = (threads.max(os_threads()), maps.max(mappings()), kb.max(resident_kb()));
             }
         }
-        let (threads, maps, kb) = plateau.unwrap();
         // An OS thread that was joined may be listed for a moment longer.
         until("no more OS threads than before", || os_threads() <= threads);
-        assert!(mappings() <= maps + 8, "mappings: {maps}, and now {}", mappings());
-        assert!(resident_kb() <= kb + 2048, "resident KiB: {kb}, and now {}", resident_kb());
+        // A hundred more: one mapping, or 64 KiB, for each would be a leak. The C library keeps some stacks and arenas.
+        assert!(mappings() <= maps + 50, "mappings: {maps}, and now {}", mappings());
+        assert!(resident_kb() <= kb + 6400, "resident KiB: {kb}, and now {}", resident_kb());
     });
 }
 
