@@ -47,7 +47,7 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < Duration::from_secs(30), "never happened: {what}");
-        thread::yield_now();
+        worlds::yield_now();
     }
 }
 
