@@ -14,7 +14,7 @@ use kahn_channels::{
     RecvError, RecvTimeoutError, SendError, TryRecvError, TrySendError, after, bounded, broadcast, oneshot,
     select, watch,
 };
-use support::{everywhere, times};
+use support::{on_os_threads, times};
 
 /// A waker that counts.
 struct Count(AtomicUsize);
@@ -58,7 +58,7 @@ fn is_send<T: Send>(value: T) -> T {
 
 #[test]
 fn async_ends_meet_threads() {
-    everywhere(|world| {
+    on_os_threads(|world| {
         for cap in [0, 1, 5] {
             let total = times(2000);
             let (tx, rx) = bounded(cap);
@@ -89,7 +89,7 @@ fn async_ends_meet_threads() {
 
 #[test]
 fn async_to_async_and_streams() {
-    everywhere(|world| {
+    on_os_threads(|world| {
         for cap in [0, 3] {
             let total = times(2000);
             let (tx, rx) = bounded(cap);
@@ -201,7 +201,7 @@ fn close_wakes_tasks() {
 
 #[test]
 fn oneshots() {
-    everywhere(|world| {
+    on_os_threads(|world| {
         for _ in 0..times(200) {
             let (tx, rx) = oneshot();
             let sender = world.spawn(move || tx.send(Box::new(5)));
@@ -239,7 +239,7 @@ fn oneshots() {
 
 #[test]
 fn broadcasts() {
-    everywhere(|world| {
+    on_os_threads(|world| {
         let total = times(1000);
         let (tx, first) = broadcast(4);
         let rest: Vec<_> = (0..3).map(|_| tx.subscribe()).collect();
@@ -283,7 +283,7 @@ fn broadcasts() {
 
 #[test]
 fn watches() {
-    everywhere(|world| {
+    on_os_threads(|world| {
         let (tx, rx) = watch(0);
         assert_eq!((rx.get(), rx.has_changed()), (0, false));
         let total = times(1000);
