@@ -91,3 +91,8 @@ pub mod channel {
 pub mod __private {
     pub use kahn_core::runtime::entry::{main, test, test_with_result};
 }
+
+/// The examples in README.md, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -1,4 +1,4 @@
-//! The names that programs are written against, each used in the shape in which `api.md` has it. It compiles, or a
+//! The names that programs are written against, each used in its shape. It compiles, or a
 //! promise was broken.
 
 use std::io;

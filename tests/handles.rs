@@ -193,7 +193,7 @@ fn cancels_from_all_sides() {
                         s.spawn(|| thread.unpark());
                     }
                 });
-                assert!(handle.join().map(|()| ()).unwrap_err().is_cancelled());
+                assert!(handle.join().unwrap_err().is_cancelled());
             }
         });
     }

@@ -70,7 +70,7 @@ fn live_and_leave(workers: usize, counter: &Counter) {
             }));
         }
     });
-    if workers % 2 == 0 {
+    if workers.is_multiple_of(2) {
         runtime.shutdown(Duration::from_secs(60)).unwrap();
     } else {
         drop(runtime);
@@ -90,7 +90,8 @@ fn fifty_runtimes_leave_nothing() {
             }
         }
         let (threads, maps, kb) = plateau.unwrap();
-        assert_eq!(os_threads(), threads, "OS threads");
+        // An OS thread that was joined may be listed for a moment longer.
+        until("no more OS threads than before", || os_threads() <= threads);
         assert!(mappings() <= maps + 8, "mappings: {maps}, and now {}", mappings());
         assert!(resident_kb() <= kb + 2048, "resident KiB: {kb}, and now {}", resident_kb());
     });

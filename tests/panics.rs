@@ -81,7 +81,7 @@ fn destructors_park_while_they_unwind() {
                 throw("unwinds");
             });
             assert_eq!(rx.iter().collect::<Vec<_>>(), [0, 1, 2]);
-            assert!(handle.join().map(|()| ()).unwrap_err().is_panic());
+            assert!(handle.join().unwrap_err().is_panic());
         }
     });
 }
@@ -143,7 +143,7 @@ fn locks_are_poisoned_by_who_panics_meanwhile() {
                 let _guard = other.lock().unwrap();
                 throw("holding a lock");
             });
-            assert!(panics.join().map(|()| ()).is_err());
+            assert!(panics.join().is_err());
             assert!(lock.is_poisoned());
             drop(go_on);
             assert!(unwinding.join().is_err());
@@ -184,7 +184,7 @@ fn many_unwind_and_park_at_once() {
                             });
                             throw("inner");
                         });
-                        assert!(inner.map(|()| ()).is_err());
+                        assert!(inner.is_err());
                         assert!(std::thread::panicking());
                         kahn::yield_now();
                         assert!(std::thread::panicking());
@@ -198,7 +198,7 @@ fn many_unwind_and_park_at_once() {
             })
             .collect();
         for handle in handles {
-            let error = handle.join().map(|()| ()).unwrap_err();
+            let error = handle.join().unwrap_err();
             assert_eq!(*error.into_panic().downcast::<&str>().unwrap(), "outer");
             assert!(!std::thread::panicking());
         }
@@ -304,7 +304,7 @@ fn a_child_that_panicked_before_its_handle_was_dropped_fails_its_scope() {
         });
         assert!(caught.is_err());
         // Joined, it is the joiner's.
-        kahn::scope(|s| assert!(s.spawn(|| throw("a child")).join().map(|()| ()).is_err()));
+        kahn::scope(|s| assert!(s.spawn(|| throw("a child")).join().is_err()));
     });
 }
 

@@ -159,7 +159,7 @@ fn runs_from_many_os_threads_at_once() {
                     let (runtime, total) = (&runtime, &total);
                     s.spawn(move || {
                         for _ in 0..rounds(100) {
-                            let own = vec![i; 3];
+                            let own = [i; 3];
                             let sum: usize = runtime.run(|| {
                                 let (tx, rx) = bounded(0);
                                 kahn::scope(|s| {

@@ -14,7 +14,7 @@ use kahn_channels::{
     RecvError, RecvTimeoutError, SendError, TryRecvError, TrySendError, after, bounded, broadcast, oneshot,
     select, watch,
 };
-use support::{on_os_threads, times};
+use support::{everywhere, times};
 
 /// A waker that counts.
 struct Count(AtomicUsize);
@@ -30,13 +30,16 @@ fn counter() -> (Arc<Count>, Waker) {
     (count.clone(), Waker::from(count))
 }
 
-/// Runs a future on this OS thread.
+/// Runs a future: on an OS thread with a waker of the test's own.
 fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(std::thread::Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {
             self.0.unpark();
         }
+    }
+    if kahn_core::thread::is_green() {
+        return kahn_core::block_on(future);
     }
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut future = pin!(future);
@@ -58,7 +61,7 @@ fn is_send<T: Send>(value: T) -> T {
 
 #[test]
 fn async_ends_meet_threads() {
-    on_os_threads(|world| {
+    everywhere(|world| {
         for cap in [0, 1, 5] {
             let total = times(2000);
             let (tx, rx) = bounded(cap);
@@ -89,7 +92,7 @@ fn async_ends_meet_threads() {
 
 #[test]
 fn async_to_async_and_streams() {
-    on_os_threads(|world| {
+    everywhere(|world| {
         for cap in [0, 3] {
             let total = times(2000);
             let (tx, rx) = bounded(cap);
@@ -201,7 +204,7 @@ fn close_wakes_tasks() {
 
 #[test]
 fn oneshots() {
-    on_os_threads(|world| {
+    everywhere(|world| {
         for _ in 0..times(200) {
             let (tx, rx) = oneshot();
             let sender = world.spawn(move || tx.send(Box::new(5)));
@@ -239,7 +242,7 @@ fn oneshots() {
 
 #[test]
 fn broadcasts() {
-    on_os_threads(|world| {
+    everywhere(|world| {
         let total = times(1000);
         let (tx, first) = broadcast(4);
         let rest: Vec<_> = (0..3).map(|_| tx.subscribe()).collect();
@@ -283,7 +286,7 @@ fn broadcasts() {
 
 #[test]
 fn watches() {
-    on_os_threads(|world| {
+    everywhere(|world| {
         let (tx, rx) = watch(0);
         assert_eq!((rx.get(), rx.has_changed()), (0, false));
         let total = times(1000);

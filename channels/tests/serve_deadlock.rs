@@ -5,14 +5,20 @@
 use std::time::Duration;
 
 use kahn_channels::{after, bounded, serve};
-use kahn_core::run;
+use kahn_core::Runtime;
+use kahn_core::runtime::entry;
+
+/// As `#[kahn::test]`: the harness's first thread is known to wake nobody.
+fn run(f: impl FnOnce() + Send) {
+    entry::test(Runtime::builder(), f);
+}
 
 /// Nobody but a timer can end it, which takes longer than a deadlock takes to be found.
 #[test]
 fn waiting_for_a_timer_is_no_deadlock() {
     run(|| {
         let (tx, rx) = bounded(1);
-        let server = serve(after(Duration::from_secs(3)), move |_| tx.send(()).unwrap());
+        let server = serve(after(Duration::from_millis(300)), move |_| tx.send(()).unwrap());
         rx.recv().unwrap();
         server.cancel();
     });

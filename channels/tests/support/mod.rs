@@ -17,11 +17,6 @@ mod worlds;
 #[allow(unused_imports, reason = "each test file uses a part")]
 pub use worlds::{Handle, WORLDS, World};
 
-/// Runs a scenario on OS threads alone, because it blocks its thread by other means than ours. Fails if it does not end.
-pub fn on_os_threads(scenario: fn(&World)) {
-    within_a_minute(move || World::Os.run(scenario));
-}
-
 /// Runs a scenario in every world. Fails if it does not end.
 pub fn everywhere(scenario: fn(&World)) {
     for world in WORLDS {

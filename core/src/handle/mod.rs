@@ -129,6 +129,10 @@ pub struct JoinError {
     payload: Box<dyn Any + Send>,
 }
 
+// SAFETY: through a shared reference the payload is only asked for its type, and looked at if it is a `&'static str`, a
+// `String` or an unwinding of ours, all of which are `Sync`; anything else leaves by `into_panic` alone.
+unsafe impl Sync for JoinError {}
+
 impl JoinError {
     pub(crate) fn new(payload: Box<dyn Any + Send>) -> JoinError {
         JoinError { payload }

@@ -6,19 +6,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::quiet::Harmless;
 use crate::scheduler::shared::Shared;
 
 /// Starts the thread that watches, if the runtime's settings ask for it. It ends with the runtime.
 pub(super) fn watch(shared: &Arc<Shared>) -> std::io::Result<Option<std::thread::JoinHandle<()>>> {
     /// The longest nap between two looks, which is how long a shutdown may have to wait for it.
     const NAP: Duration = Duration::from_millis(20);
+    const LEAST: Duration = Duration::from_millis(1);
     let Some(after) = shared.warn_after else { return Ok(None) };
     let shared = Arc::clone(shared);
     std::thread::Builder::new()
         .name(format!("{}-watch", shared.name))
         .spawn(move || {
             while !shared.is_terminated() {
-                std::thread::sleep(NAP.min(after / 2));
+                {
+                    let _harmless = Harmless::new();
+                    // A wait on a futex, which the guard against deadlocks knows how to read.
+                    std::thread::park_timeout(NAP.min(after / 2).max(LEAST));
+                }
                 look(&shared, after);
             }
         })

@@ -33,10 +33,20 @@ impl Idle {
         self.asleep[i / 64].fetch_or(1 << (i % 64), Ordering::AcqRel);
     }
 
-    /// Worker `i` is awake.
-    pub(crate) fn retract(&self, i: usize) {
-        // Relaxed: nothing is handed over.
-        self.asleep[i / 64].fetch_and(!(1 << (i % 64)), Ordering::Relaxed);
+    /// Worker `i` is awake. Answers whether it has been picked: then it is the one that the picker relies on.
+    #[must_use]
+    pub(crate) fn retract(&self, i: usize) -> bool {
+        let bit = 1 << (i % 64);
+        // Acquire: who was picked finds what the picker had pushed.
+        self.asleep[i / 64].fetch_and(!bit, Ordering::AcqRel) & bit == 0
+    }
+
+    /// Picks worker `i` if it sleeps; then the caller must wake it.
+    #[must_use]
+    pub(crate) fn pick_this(&self, i: usize) -> bool {
+        let bit = 1 << (i % 64);
+        // AcqRel: as in `pick`.
+        self.asleep[i / 64].fetch_and(!bit, Ordering::AcqRel) & bit != 0
     }
 
     /// Whether worker `i`, which has announced that it sleeps, has been picked since.

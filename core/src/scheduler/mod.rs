@@ -233,6 +233,8 @@ pub(crate) fn retire(job: NonNull<Job>) {
 ///
 /// The caller has just run the job, here.
 pub(crate) unsafe fn go_idle(job: NonNull<Job>) -> bool {
+    // Its thread-locals are a turn's: the next may be on another stack, and this one another's. Dropping them may park.
+    clear_locals();
     // SAFETY: as in `runtime_here`.
     if let Some(worker) = unsafe { here().as_ref() } {
         worker.leave_stack(job);
@@ -271,8 +273,12 @@ unsafe fn wake_task(job: NonNull<Job>) {
             Some(worker) if worker.shared.remotes.iter().any(|remote| ptr::eq(*remote, this.home())) => {
                 worker.push_fresh(job);
             }
+            // To where its home looks, and thieves: any worker may run it, should that one be stuck.
             // SAFETY: it has run before, so it has a home, whose record is never freed; queueing it is ours alone.
-            _ => unsafe { (*this.home()).deliver(job) },
+            _ => unsafe {
+                (*this.home()).fresh.push(job);
+                (*this.home()).unpark();
+            },
         }
     }
 }

@@ -105,6 +105,13 @@ impl SharedQueue {
         self.len.store(jobs.len(), Ordering::Relaxed);
     }
 
+    /// Puts jobs in, the last of them as the newest.
+    pub(crate) fn push_all(&self, more: impl Iterator<Item = NonNull<Job>>) {
+        let mut jobs = self.jobs.lock();
+        jobs.extend(more.map(Queued));
+        self.len.store(jobs.len(), Ordering::Relaxed);
+    }
+
     /// Puts a job in as the oldest: behind all that the owner takes, before all that a thief takes.
     pub(crate) fn push_behind(&self, job: NonNull<Job>) {
         let mut jobs = self.jobs.lock();

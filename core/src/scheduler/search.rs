@@ -58,7 +58,6 @@ impl Worker {
             let last = self.shared.idle.stop_search();
             if found {
                 if last {
-                    // Where one found work there may be more.
                     self.pass_on();
                 }
                 return None;
@@ -104,9 +103,12 @@ impl Worker {
             || self.remote.ready.len() != 0
     }
 
-    /// Wakes another if there is more to take than this worker does at once.
+    /// Called by a worker that others have relied on to notice work (it searched, kept watch, or was picked), and that is
+    /// about to run something instead: from now on pushes wake somebody again, and what was pushed while they did not
+    /// is looked for here, and another is woken for it.
     fn pass_on(&self) {
-        if self.shared.injector.len() + self.remote.fresh.len() + self.remote.ready.len() > 1 {
+        let own = self.remote.fresh.len() + self.remote.ready.len();
+        if own > 1 || self.work_elsewhere() != Elsewhere::Nothing {
             self.shared.wake_one();
         }
     }
@@ -133,7 +135,7 @@ impl Worker {
     }
 
     fn take_half(&self, victim: &Remote, from: &SharedQueue) -> usize {
-        let mut taken = 0;
+        let (mut taken, mut fresh) = (0, 0);
         from.take_oldest(from.len().div_ceil(2), |job| {
             // SAFETY: out of the victim's queue, so alive and ours.
             let this = unsafe { job.as_ref() };
@@ -142,11 +144,15 @@ impl Worker {
                     victim.keep_promise();
                 }
                 self.remote.fresh.push(job);
+                fresh += 1;
             } else {
                 self.remote.ready.push(job);
             }
             taken += 1;
         });
+        if fresh > 0 {
+            self.stolen.set(fresh);
+        }
         taken
     }
 
@@ -164,7 +170,9 @@ impl Worker {
         // 2. The last look. A push that comes after it finds the announcement (README), or the watch finds the push.
         let mail = !self.remote.inbox.sleep();
         let elsewhere = self.work_elsewhere();
-        let stay = mail || self.has_work() || elsewhere == Elsewhere::ToTake || self.shared.is_terminated();
+        let given = !self.remote.fresh.is_empty_for_sure();
+        let stay = mail || given || self.has_work() || elsewhere == Elsewhere::ToTake || self.shared.is_terminated();
+        let mut on_watch = false;
         if !stay {
             // 3. Until when.
             let due = self.next_timer_ns().map(timer::to_instant);
@@ -177,6 +185,7 @@ impl Worker {
             } else if !all_asleep && idle.take_watch() {
                 self.watch(patience, due.flatten(), elsewhere == Elsewhere::Waiting);
                 idle.leave_watch();
+                on_watch = true;
             } else if let Some(due) = due.flatten() {
                 self.remote.parker.park_deadline(due);
             } else {
@@ -184,10 +193,13 @@ impl Worker {
             }
         }
         // 4. Awake.
-        idle.retract(self.index);
+        let picked = idle.retract(self.index);
         self.remote.inbox.awake();
         let now_ns = timer::now_ns();
         self.fire_timers(now_ns);
+        if (on_watch || picked) && self.has_work() {
+            self.pass_on();
+        }
     }
 
     /// Sleeps in naps, looking after each whether work waits too long at a busy worker, until there is something to do.
@@ -208,7 +220,6 @@ impl Worker {
                 return;
             }
             if self.steal(patience, timer::now_ns()) {
-                self.pass_on();
                 return;
             }
             nap = if patience.seen.is_some() && self.work_elsewhere() == Elsewhere::Waiting {

@@ -64,6 +64,8 @@ pub(crate) struct Worker {
     looks: Cell<u32>,
     /// The oldest stealable job at the last look.
     waiting: Cell<Option<usize>>,
+    /// So many of the jobs without a stack to be started next are not to be handed over.
+    pub(super) stolen: Cell<usize>,
     /// Wake-ups go to the end of the queue: the worker itself wakes, not a job.
     bulk: Cell<bool>,
     /// What runs now, for reports.
@@ -91,6 +93,7 @@ impl Worker {
             looked_ns: Cell::new(0),
             looks: Cell::new(0),
             waiting: Cell::new(None),
+            stolen: Cell::new(0),
             bulk: Cell::new(false),
             running: Cell::new(ptr::null_mut()),
             seed: Cell::new((index as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15)),
@@ -161,7 +164,12 @@ impl Worker {
 
     /// A job without a stack, to be started here; or none, if all have been handed over.
     fn pop_fresh(&self) -> Option<NonNull<Job>> {
-        if self.remote.residents() > placement::SLACK && self.shared.remotes.len() > 1 && !self.shared.migratory
+        if self.stolen.get() > 0 {
+            // Whoever had them did not come to run them: they are not handed back.
+            self.stolen.set(self.stolen.get() - 1);
+        } else if self.remote.residents() > placement::SLACK
+            && self.shared.remotes.len() > 1
+            && !self.shared.migratory
         {
             self.hand_over();
         }
@@ -177,41 +185,33 @@ impl Worker {
         // The better of two others, chosen at random: looking at all would cost more the more there are.
         let other = |i: usize| {
             let workers = self.shared.remotes.len();
-            self.shared.remotes[(self.index + 1 + i % (workers - 1)) % workers]
+            (self.index + 1 + i % (workers - 1)) % workers
         };
         let random = self.random() as usize;
         let (a, b) = (other(random), other(random >> 32));
-        let load = |remote: &Remote| remote.residents() + remote.promised();
+        let load = |i: usize| self.shared.remotes[i].residents() + self.shared.remotes[i].promised();
         let to = if load(a) <= load(b) { a } else { b };
         let count = placement::hand_over(mine, waiting, load(to));
         if count == 0 {
             return;
         }
-        let mut chain: Option<(NonNull<Job>, NonNull<Job>)> = None;
-        let mut given = 0;
+        let mut given = Vec::with_capacity(count);
         self.remote.fresh.take_oldest(count, |job| {
-            // SAFETY: the job is ours, out of the queue. Relaxed: published by the push to the inbox.
-            let this = unsafe { job.as_ref() };
-            if this.promised.replace(true) {
+            // SAFETY: the job is ours, out of the queue.
+            if unsafe { job.as_ref() }.promised.replace(true) {
                 // It had been promised to us: we pass it on.
                 self.remote.keep_promise();
             }
-            given += 1;
-            let (newest, oldest) = match chain {
-                None => (job, job),
-                Some((newest, oldest)) => {
-                    this.link.store(newest.as_ptr(), Ordering::Relaxed);
-                    (job, oldest)
-                }
-            };
-            chain = Some((newest, oldest));
+            given.push(job);
         });
-        to.promise(given);
-        if let Some((newest, oldest)) = chain {
-            // SAFETY: a chain of jobs without a stack, which are ours.
-            if unsafe { to.inbox.push(newest, oldest) } {
-                to.unpark();
-            }
+        let remote = self.shared.remotes[to];
+        remote.promise(given.len());
+        // Into its queue and not its inbox: should it be stuck in a job, others can take them from there.
+        remote.fresh.push_all(given.into_iter());
+        if self.shared.idle.pick_this(to) {
+            remote.unpark();
+        } else if !self.shared.idle.is_watched() {
+            self.shared.wake_one();
         }
     }
 
@@ -421,15 +421,20 @@ impl Worker {
     #[cold]
     fn take_mail(&self) {
         let mut next = self.remote.inbox.take();
+        let mut fresh = false;
         while let Some(job) = NonNull::new(next) {
             // SAFETY: mail is alive and ours. Relaxed: the chain is ours alone.
             let this = unsafe { job.as_ref() };
             next = this.link.load(Ordering::Relaxed);
             if this.fiber().is_null() && !this.traits.local {
                 self.remote.fresh.push(job);
+                fresh = true;
             } else {
                 self.queue_woken(job);
             }
+        }
+        if fresh && !self.shared.idle.is_watched() {
+            self.shared.wake_one();
         }
     }
 

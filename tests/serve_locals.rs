@@ -1,0 +1,33 @@
+//! What the handler of a `serve` leaves in green-thread-local storage is seen by no other green thread, although they
+//! take turns on one stack.
+
+use std::cell::Cell;
+
+use kahn::channel::bounded;
+
+kahn::local! {
+    static MARK: Cell<u32> = Cell::new(0);
+}
+
+#[test]
+fn the_locals_of_a_handler_are_no_one_elses() {
+    let runtime = kahn::Runtime::builder().workers(1).build().unwrap();
+    runtime.run(|| {
+        let (tx, rx) = bounded(1);
+        let (handled, is_handled) = bounded(1);
+        let server = kahn::serve(rx, move |()| {
+            MARK.set(7);
+            handled.send(()).unwrap();
+        });
+        for _ in 0..100 {
+            tx.send(()).unwrap();
+            is_handled.recv().unwrap();
+            // Until the server idles, and its fiber is free for the next.
+            kahn::yield_now();
+            let seen: Vec<_> = (0..4).map(|_| kahn::spawn(|| MARK.get())).collect();
+            assert!(seen.into_iter().all(|other| other.join().unwrap() == 0));
+        }
+        drop(tx);
+        server.join().unwrap();
+    });
+}
