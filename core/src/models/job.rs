@@ -76,8 +76,12 @@ fn the_end_is_seen() {
     orders(ALL, || {
         let (job, place) = maker();
         let runner = thread::spawn(move || job.run());
-        if job.job().state.is_done() {
-            assert_eq!(place.get(), 7);
+        for _ in 0..2 {
+            if job.job().state.is_done() {
+                assert_eq!(place.get(), 7);
+            }
+            // Loom's pruning passes over orders in which a lone load comes late; this makes one.
+            thread::yield_now();
         }
         job.disclaim();
         runner.join().unwrap();
