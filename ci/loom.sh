@@ -8,8 +8,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 if [[ "${1:-}" == --full ]]; then
     shift
-    # The models have bounds of their own for when this is not set.
-    export LOOM_MAX_PREEMPTIONS=1000
+    # The most that loom takes. Models have bounds of their own for when this is not set.
+    export LOOM_MAX_PREEMPTIONS=255
 else
     export LOOM_MAX_PREEMPTIONS="${LOOM_MAX_PREEMPTIONS:-2}"
 fi

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kahn_channels::{Receiver, Sender, bounded, never, select};
-use support::{World, in_all_worlds, times};
+use support::{World, everywhere, times};
 
 /// goroutines: a chain of 10,000 passes a value, and comes down. Fewer where they are OS threads.
 #[test]
 fn a_long_chain() {
-    in_all_worlds(|world| {
+    everywhere(|world| {
         let links = if format!("{world:?}").starts_with("Green") { 10_000 } else { times(500) };
         let (left, mut end) = bounded(0);
         let parts: Vec<_> = (0..links)
@@ -141,7 +141,7 @@ impl Series {
 /// powser1: series are added, multiplied and derived by processes, which give the right coefficients.
 #[test]
 fn power_series() {
-    in_all_worlds(|&world| {
+    everywhere(|&world| {
         let count = if cfg!(miri) { 3 } else { 8 };
         let ones = || Series::ones(world);
         let n = count as i64;
@@ -157,7 +157,7 @@ fn power_series() {
 /// sieve2: primes from a chain of filters over rendezvous, which comes down from its end.
 #[test]
 fn a_sieve_over_rendezvous() {
-    in_all_worlds(|world| {
+    everywhere(|world| {
         let count = if cfg!(miri) { 5 } else { 40 };
         let (tx, mut numbers) = bounded(0);
         let mut parts = vec![world.spawn(move || (2..).take_while(|&n| tx.send(n).is_ok()).for_each(drop))];
@@ -181,7 +181,7 @@ fn a_sieve_over_rendezvous() {
 /// chanbarrier: what was written before a rendezvous is seen after it, directly and through a select.
 #[test]
 fn a_barrier_of_channels() {
-    in_all_worlds(|world| {
+    everywhere(|world| {
         for round in 0..times(100) {
             let (writers, each) = (4, times(100));
             let cells: Arc<Vec<AtomicUsize>> = Arc::new((0..writers).map(|_| AtomicUsize::new(0)).collect());

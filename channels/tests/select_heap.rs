@@ -7,7 +7,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicIsize, Ordering};
 
 use kahn_channels::{bounded, select};
-use support::{in_all_worlds, times};
+use support::{everywhere, times};
 
 /// Bytes that are allocated now.
 static HELD: AtomicIsize = AtomicIsize::new(0);
@@ -35,7 +35,7 @@ static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn selects_do_not_grow_the_heap() {
-    in_all_worlds(|world| {
+    everywhere(|world| {
         let (tx, rx) = bounded::<usize>(0);
         let (_idle, quiet) = bounded::<usize>(0);
         let rounds = times(100_000);

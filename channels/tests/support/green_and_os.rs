@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use kahn_core::Runtime;
 
+pub use kahn_core::yield_now;
+
 /// A kind of thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum World {

@@ -19,11 +19,6 @@ pub use worlds::{Handle, WORLDS, World};
 
 /// Runs a scenario in every world. Fails if it does not end.
 pub fn everywhere(scenario: fn(&World)) {
-    in_all_worlds(scenario);
-}
-
-/// Runs a scenario in every world. Fails if it does not end.
-pub fn in_all_worlds(scenario: fn(&World)) {
     for world in WORLDS {
         eprintln!("in the world of {world:?}");
         within_a_minute(move || world.run(scenario));
@@ -47,7 +42,7 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < Duration::from_secs(30), "never happened: {what}");
-        thread::yield_now();
+        worlds::yield_now();
     }
 }
 

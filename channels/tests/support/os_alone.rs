@@ -3,6 +3,8 @@
 use std::thread;
 use std::time::Duration;
 
+pub use std::thread::yield_now;
+
 /// A kind of thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum World {

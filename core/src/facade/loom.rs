@@ -125,10 +125,11 @@ pub mod explore {
     pub use loom::sync::Arc;
     pub use loom::thread;
 
-    /// Runs `scenario` in every order of its threads' steps with so many preemptions, or `LOOM_MAX_PREEMPTIONS`.
+    /// Runs `scenario` in every order of its threads' steps with so many preemptions, or `LOOM_MAX_PREEMPTIONS` if that is
+    /// more.
     pub fn orders(preemptions: usize, scenario: impl Fn() + Send + Sync + 'static) {
         let mut builder = loom::model::Builder::new();
-        builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
+        builder.preemption_bound = builder.preemption_bound.max(Some(preemptions));
         builder.check(scenario);
     }
 }

@@ -1,7 +1,7 @@
 //! Work for anybody against going to sleep: either who pushes sees the sleeper, or the sleeper, in its last look, the
 //! work. And stealing: each job comes to one worker.
 
-use super::{Checked, Spawned, spawn};
+use super::{ALL, Checked, Spawned, spawn};
 use crate::facade::explore::{Arc, orders, thread};
 use crate::facade::{AtomicBool, AtomicUsize, Ordering, Parker, Unparker};
 use crate::scheduler::idle::Idle;
@@ -119,7 +119,7 @@ fn a_push_against_two_workers() {
 /// The pusher relies on a searcher, who has looked already and is about to give up.
 #[test]
 fn a_push_against_the_end_of_a_search() {
-    orders(4, || {
+    orders(ALL, || {
         let (shared, parkers) = Shared::new(1, 1);
         assert!(shared.idle.start_search());
         let pusher = {
@@ -157,7 +157,7 @@ fn picked_once() {
 
 #[test]
 fn picked_against_retracted() {
-    orders(4, || {
+    orders(ALL, || {
         let idle = Arc::new(Idle::new(1));
         let picker = {
             let idle = idle.clone();
@@ -174,7 +174,7 @@ fn picked_against_retracted() {
 /// All sleep only if all have announced it, and what they did before is seen.
 #[test]
 fn all_asleep() {
-    orders(4, || {
+    orders(ALL, || {
         let idle = Arc::new(Idle::new(2));
         let done = [Arc::new(Checked::new(0)), Arc::new(Checked::new(0))];
         let workers = [0, 1].map(|i| {

@@ -2,7 +2,7 @@
 
 use core::ptr::NonNull;
 
-use super::{Checked, Spawned, spawn};
+use super::{ALL, Checked, Spawned, spawn};
 use crate::facade::explore::{Arc, orders, thread};
 use crate::facade::{Ordering, Parker, Unparker};
 use crate::scheduler::inbox::Inbox;
@@ -63,7 +63,7 @@ fn letter(n: usize) -> Spawned {
 
 #[test]
 fn a_sender_against_sleep() {
-    orders(4, || {
+    orders(ALL, || {
         let (worker, parker) = Worker::new();
         let jobs = [letter(1), letter(2)];
         let sender = {
@@ -110,7 +110,7 @@ fn two_senders_against_sleep() {
 /// The worker sleeps and wakes for other reasons meanwhile; one wake-up is owed for each time it was found asleep.
 #[test]
 fn waking_by_itself_against_a_sender() {
-    orders(4, || {
+    orders(ALL, || {
         let (worker, parker) = Worker::new();
         let job = letter(1);
         let sender = {

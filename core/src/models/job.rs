@@ -4,7 +4,7 @@ use core::mem::MaybeUninit;
 use core::panic::Location;
 use std::time::Instant;
 
-use super::{Checked, NEVER_PARKS, Spawned, spawn};
+use super::{ALL, Checked, NEVER_PARKS, Spawned, spawn};
 use crate::facade::explore::{Arc, orders, thread};
 use crate::facade::{AtomicBool, AtomicUsize, Lock, Ordering, Parker};
 use crate::job::{Job, Output, State, Traits, allocate_task};
@@ -48,7 +48,7 @@ fn join(job: Spawned) -> Made {
 
 #[test]
 fn the_end_against_a_join() {
-    orders(4, || {
+    orders(ALL, || {
         let (job, place) = maker();
         let runner = thread::spawn(move || job.run());
         let made = join(job);
@@ -61,7 +61,7 @@ fn the_end_against_a_join() {
 
 #[test]
 fn the_end_against_a_handle_that_goes() {
-    orders(4, || {
+    orders(ALL, || {
         let (job, place) = maker();
         let runner = thread::spawn(move || job.run());
         job.disclaim();
@@ -73,11 +73,15 @@ fn the_end_against_a_handle_that_goes() {
 /// As `JoinHandle::is_finished`: who is told so sees what the job did.
 #[test]
 fn the_end_is_seen() {
-    orders(4, || {
+    orders(ALL, || {
         let (job, place) = maker();
         let runner = thread::spawn(move || job.run());
-        if job.job().state.is_done() {
-            assert_eq!(place.get(), 7);
+        for _ in 0..2 {
+            if job.job().state.is_done() {
+                assert_eq!(place.get(), 7);
+            }
+            // Loom's pruning passes over orders in which a lone load comes late; this makes one.
+            thread::yield_now();
         }
         job.disclaim();
         runner.join().unwrap();
@@ -123,7 +127,7 @@ fn the_end_against_two_that_wait() {
 /// Three holders go at once: one frees the job, and all have finished with it by then.
 #[test]
 fn the_last_holder_frees() {
-    orders(4, || {
+    orders(ALL, || {
         struct Header {
             state: State,
             used: [Checked; 3],
@@ -266,7 +270,7 @@ fn ended(job: Spawned) {
 
 #[test]
 fn park_against_unpark() {
-    orders(4, || {
+    orders(ALL, || {
         let job = spawn(|| ());
         let written = Arc::new(Checked::new(0));
         let waker = {

@@ -3,7 +3,7 @@
 use core::ptr::NonNull;
 use std::time::Instant;
 
-use super::Checked;
+use super::{ALL, Checked};
 use crate::facade::explore::{Arc, orders, thread};
 use crate::facade::{Arc as PartyArc, Lock};
 use crate::wait::{Me, Node, Party, ThreadParty, Verdict, WaitQueue};
@@ -70,7 +70,7 @@ impl Queue {
 
 #[test]
 fn a_cancel_is_not_missed() {
-    orders(4, || {
+    orders(ALL, || {
         let (waiter, queue) = (Waiter::new(), Queue::new());
         let written = Arc::new(Checked::new(0));
         let canceller = {
@@ -158,7 +158,7 @@ fn a_shield_holds_against_a_cancel() {
 
 #[test]
 fn a_deadline_against_a_waker() {
-    orders(4, || {
+    orders(ALL, || {
         let (waiter, queue) = (Waiter::new(), Queue::new());
         let waker = {
             let queue = queue.clone();
@@ -175,7 +175,7 @@ fn a_deadline_against_a_waker() {
 /// so that the next wait is not woken by it.
 #[test]
 fn a_wait_closed_against_a_cancel() {
-    orders(4, || {
+    orders(3, || {
         let (waiter, queue) = (Waiter::new(), Queue::new());
         let canceller = {
             let waiter = waiter.clone();
@@ -188,6 +188,17 @@ fn a_wait_closed_against_a_cancel() {
             unsafe { (party.kind().suspend)(waiter.party(), None) };
         }
         party.finish();
+        // Shielded: nothing but its waker ends it, no wake-up that was left over.
+        let waker = {
+            let queue = queue.clone();
+            thread::spawn(move || {
+                while !queue.wake_one() {
+                    thread::yield_now();
+                }
+            })
+        };
+        assert_eq!(waiter.wait(&queue, true, None), Verdict::Token(1));
+        waker.join().unwrap();
         assert_eq!(waiter.wait(&queue, false, None), Verdict::Cancelled);
         let _ = canceller.join().unwrap();
     });
