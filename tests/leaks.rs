@@ -87,7 +87,8 @@ fn a_hundred_runtimes_leave_nothing() {
             counter.assert_all_gone();
             if i < 50 {
                 // The most that there was after any.
-                (threads, maps, kb) = (threads.max(os_threads()), maps.max(mappings()), kb.max(resident_kb()));
+                (threads, maps, kb) =
+                    (threads.max(os_threads()), maps.max(mappings()), kb.max(resident_kb()));
             }
         }
         // An OS thread that was joined may be listed for a moment longer.
