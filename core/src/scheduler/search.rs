@@ -16,6 +16,9 @@ const SEARCH_NS: u64 = 20_000;
 /// How long the oldest job of another must have waited before it is stolen: its worker usually starts it sooner, beside
 /// its parent.
 const AGE_NS: u64 = 15_000;
+/// The same where jobs have been handed over: their new worker may have to wake up first, and who has just handed them
+/// over must not take them back meanwhile.
+const HANDED_OVER_AGE_NS: u64 = 500_000;
 /// Pauses between two rounds of the search.
 const PAUSES: u32 = 20;
 /// How long the watch sleeps between two looks at the busy workers: the first, and the longest.
@@ -36,10 +39,10 @@ struct Patience {
 }
 
 impl Patience {
-    /// Whether `sighting` has been there for `AGE_NS`.
-    fn is_over(&mut self, sighting: Sighting, now_ns: u64) -> bool {
+    /// Whether `sighting` has been there for `age_ns`.
+    fn is_over(&mut self, sighting: Sighting, now_ns: u64, age_ns: u64) -> bool {
         match self.seen {
-            Some((seen, since_ns)) if seen == sighting => now_ns.saturating_sub(since_ns) >= AGE_NS,
+            Some((seen, since_ns)) if seen == sighting => now_ns.saturating_sub(since_ns) >= age_ns,
             _ => {
                 self.seen = Some((sighting, now_ns));
                 false
@@ -124,7 +127,8 @@ impl Worker {
             }
             let remote = remotes[victim];
             let Some(oldest) = remote.ready.oldest().or_else(|| remote.fresh.oldest()) else { continue };
-            if patience.is_over(Sighting { victim, oldest }, now_ns) {
+            let age_ns = if remote.promised() > 0 { HANDED_OVER_AGE_NS } else { AGE_NS };
+            if patience.is_over(Sighting { victim, oldest }, now_ns, age_ns) {
                 let taken = self.take_half(remote, &remote.ready) + self.take_half(remote, &remote.fresh);
                 if taken > 0 {
                     return true;
