@@ -33,8 +33,6 @@ pub(crate) struct Fiber {
     coroutine: UnsafeCell<MaybeUninit<Body>>,
     yielder: Cell<*const Switch>,
     job: Cell<*mut Job>,
-    /// The next in a pool.
-    pub(crate) next: Cell<*mut Fiber>,
     /// The thread-locals of the job that runs.
     pub(crate) locals: Cell<*mut Locals>,
     /// When the job parked, on the worker's coarse clock, in nanoseconds.
@@ -97,7 +95,6 @@ impl Fiber {
                 coroutine: UnsafeCell::new(MaybeUninit::uninit()),
                 yielder: Cell::new(core::ptr::null()),
                 job: Cell::new(core::ptr::null_mut()),
-                next: Cell::new(core::ptr::null_mut()),
                 locals: Cell::new(core::ptr::null_mut()),
                 since_ns: Cell::new(0),
                 slot,

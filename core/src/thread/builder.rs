@@ -1,6 +1,5 @@
 //! Spawning.
 
-use core::marker::PhantomData;
 use core::ptr::NonNull;
 use std::io;
 
@@ -136,7 +135,6 @@ pub(super) fn queue(job: NonNull<Job>) {
 pub struct Builder {
     name: Option<String>,
     stack_size: Option<usize>,
-    _more: PhantomData<()>,
 }
 
 impl Builder {

@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use crate::facade::Lock;
-use crate::job::{Job, Output, Traits};
+use crate::job::{Job, Output};
 use crate::scheduler;
 use crate::thread::builder::{Builder, spawn_local_unchecked, start};
 use crate::handle::{JoinError, JoinHandle};
@@ -283,7 +283,6 @@ impl<'scope> Scope<'scope, '_> {
         F: FnOnce() -> T + 'scope,
         T: 'scope,
     {
-        let _ = Traits::default();
         // SAFETY: as in `spawn_with`, but for `Send`, which a local job need not be.
         self.adopt(f, |child| unsafe { spawn_local_unchecked(child) })
     }
