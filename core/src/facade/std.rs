@@ -153,7 +153,7 @@ impl Backoff {
 
     fn wait(&mut self) {
         if self.round < Self::SPIN_ROUNDS {
-            for _ in 0..(1_u32 << self.round) {
+            for _ in 0..(1_u32 << (4 + self.round)) {
                 core::hint::spin_loop();
             }
         } else if self.round < Self::YIELD_ROUNDS {

@@ -101,7 +101,7 @@ impl Idle {
     /// A worker starts to search, unless half of them do already.
     #[must_use]
     pub(crate) fn start_search(&self) -> bool {
-        if 2 * self.searching.load(Ordering::Relaxed) >= self.workers.max(2) {
+        if 2 * self.searching.load(Ordering::Relaxed) >= self.workers.max(4) {
             return false;
         }
         self.searching.fetch_add(1, Ordering::AcqRel);

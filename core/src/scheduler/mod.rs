@@ -18,6 +18,7 @@ pub(crate) mod remote;
 mod run_queue;
 mod search;
 pub(crate) mod shared;
+mod turn;
 mod worker;
 
 use core::cell::Cell;
@@ -159,7 +160,9 @@ unsafe fn wake(party: NonNull<Party>) {
     match unsafe { here().as_ref() } {
         Some(worker) if ptr::eq(worker.remote, home) => worker.wake_here(job),
         // SAFETY: records of workers are never freed, and the job is ours to queue, having claimed it.
-        _ => unsafe { (*home).deliver(job) },
+        Some(worker) => unsafe { (*home).deliver(job, Some(&worker.remote.turn)) },
+        // SAFETY: as above.
+        None => unsafe { (*home).deliver(job, None) },
     }
 }
 

@@ -6,25 +6,33 @@
 //! - those that talk to each other should share a worker, where a message costs nanoseconds and a wake-up no atomics;
 //! - those that compute should not, or cores stay idle.
 //!
-//! The rule: a job starts beside its parent, until the worker has [`SLACK`] more residents than another. Then the worker
-//! hands its oldest waiting jobs over *in a run*, as many as make the two even, so that neighbours stay neighbours. A
-//! pair, or a pair and its parent, is never split; a pool of eight or a pipeline of three is spread; a ring of five
-//! hundred is cut in as many arcs as there are workers, and a token crosses a border once an arc.
+//! The rule: a job starts beside its parent, until the worker has clearly more residents than another: more than a
+//! quarter and [`SLACK`]. Then the worker hands its oldest waiting jobs over *in a run*, as many as make the two even,
+//! so that neighbours stay neighbours. A pair, or a pair and its parent, is never split; a pool of eight or a pipeline
+//! of three is spread; a ring of five hundred is cut in as many arcs as there are workers, and a token crosses a border
+//! once an arc.
+//!
+//! Jobs may also come one at a time, as each is spawned by the one before or when the last has started: a chain of filters
+//! that grows. To weigh each of them anew would put every other link on the other worker, and each message would cross
+//! at each link. So a run goes on: once a worker hands over, it does until the other is clearly ahead. The runs grow
+//! with what is there already, a quarter each time, so a chain of `n` is cut in O(log n) places.
 //!
 //! Only jobs that park become residents. Those that end without parking are not counted, and what waits long enough
 //! is stolen whoever its neighbours are (`worker::steal`).
 
-/// How many more residents a worker may have than another before it hands jobs over.
+/// How many more residents a worker may have than another before it hands jobs over, however few there are.
 pub(crate) const SLACK: usize = 2;
 
-/// How many of the `waiting` jobs of a worker with `mine` residents should start on a worker with `theirs`.
+/// How many of the `waiting` jobs of a worker with `mine` residents should start on a worker with `theirs`. `giving`: a
+/// run of jobs to that worker has begun.
 #[inline]
-pub(crate) fn hand_over(mine: usize, waiting: usize, theirs: usize) -> usize {
-    if mine <= theirs + SLACK {
+pub(crate) fn hand_over(giving: bool, mine: usize, waiting: usize, theirs: usize) -> usize {
+    let goes_on = giving && theirs <= mine + mine / 4;
+    if !goes_on && mine <= theirs + theirs / 4 + SLACK {
         return 0;
     }
-    // As many as make mine + waiting - n = theirs + n.
-    ((mine + waiting - theirs) / 2).min(waiting)
+    // As many as make mine + waiting - n = theirs + n; in a run that goes on, at least one.
+    ((mine + waiting).saturating_sub(theirs) / 2).max(usize::from(goes_on)).min(waiting)
 }
 
 #[cfg(test)]
@@ -34,27 +42,40 @@ mod tests {
     #[test]
     fn a_pair_and_its_parent_stay_together() {
         for mine in 0..=SLACK {
-            assert_eq!(hand_over(mine, 1, 0), 0);
+            assert_eq!(hand_over(false, mine, 1, 0), 0);
         }
     }
 
     #[test]
     fn a_pool_of_eight_is_spread_evenly() {
         // The parent and two of the eight have parked here; six wait.
-        assert_eq!(hand_over(3, 6, 0), 4);
-        assert_eq!(hand_over(4, 1, 4), 0);
+        assert_eq!(hand_over(false, 3, 6, 0), 4);
+        assert_eq!(hand_over(true, 3, 2, 4), 0);
     }
 
     #[test]
     fn a_ring_is_handed_over_in_one_run() {
-        let given = hand_over(3, 501, 0);
+        let given = hand_over(false, 3, 501, 0);
         assert_eq!(given, 252);
-        assert_eq!(hand_over(3, 501 - given, given), 0);
+        assert_eq!(hand_over(true, 3, 501 - given, given), 0);
     }
 
     #[test]
     fn no_more_is_given_than_waits() {
-        assert_eq!(hand_over(1000, 5, 0), 5);
-        assert_eq!(hand_over(usize::MAX / 2, 0, 0), 0);
+        assert_eq!(hand_over(false, 1000, 5, 0), 5);
+        assert_eq!(hand_over(true, usize::MAX / 2, 0, 0), 0);
+    }
+
+    #[test]
+    fn a_chain_that_grows_link_by_link_is_cut_in_few_places() {
+        let (mut here, mut there, mut giving, mut cuts) = (1, 0, false, 0);
+        for _ in 0..3_000 {
+            let gives = hand_over(giving, here, 1, there) == 1;
+            cuts += usize::from(gives != giving);
+            giving = gives;
+            if gives { there += 1 } else { here += 1 }
+        }
+        assert!(cuts <= 40, "{cuts} cuts");
+        assert!(here.abs_diff(there) <= 3_000 / 8, "{here} and {there}");
     }
 }

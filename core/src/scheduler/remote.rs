@@ -8,16 +8,22 @@ use core::cell::Cell;
 use core::ptr::{self, NonNull};
 use std::sync::{Mutex, PoisonError};
 
+use crossbeam_utils::CachePadded;
+
 use crate::facade::{AtomicU64, AtomicUsize, Lock, Ordering, Parker, Unparker};
 use crate::job::Job;
 use crate::scheduler::inbox::Inbox;
 use crate::scheduler::run_queue::SharedQueue;
+use crate::scheduler::turn::{Sender, Turn};
 use crate::timer::wheel::Wheel;
 
 /// A worker as others see it. Two lines of the cache apart from its neighbours.
 #[repr(align(128))]
 pub(crate) struct Remote {
-    pub(crate) inbox: Inbox,
+    pub(crate) inbox: CachePadded<Inbox>,
+    /// Who put something into the inbox last.
+    pub(crate) sender: Sender,
+    pub(crate) turn: Turn,
     /// Jobs without a stack.
     pub(crate) fresh: SharedQueue,
     /// Woken migratory jobs.
@@ -56,7 +62,9 @@ impl Remote {
             let parker = Parker::new();
             let unparker = parker.unparker();
             Box::leak(Box::new(Remote {
-                inbox: Inbox::new(),
+                inbox: CachePadded::new(Inbox::new()),
+                sender: Sender::new(),
+                turn: Turn::new(),
                 fresh: SharedQueue::new(),
                 ready: SharedQueue::new(),
                 wheel: Lock::new(None),
@@ -87,12 +95,13 @@ impl Remote {
         self.unparker.unpark();
     }
 
-    /// Hands a job to the worker, from wherever.
+    /// Hands a job to the worker, from wherever; `from` is the turn of a worker that sends.
     ///
     /// # Safety
     ///
     /// The job is alive, in no queue, and the caller's to give.
-    pub(crate) unsafe fn deliver(&self, job: NonNull<Job>) {
+    pub(crate) unsafe fn deliver(&self, job: NonNull<Job>, from: Option<&'static Turn>) {
+        self.sender.note(from);
         // SAFETY: by the contract.
         if unsafe { self.inbox.push(job, job) } {
             self.unpark();

@@ -7,12 +7,16 @@ use crate::facade::Ordering;
 use crate::job::Job;
 use crate::scheduler::remote::Remote;
 use crate::scheduler::run_queue::SharedQueue;
+use crate::scheduler::turn::GATHER_NS;
 use crate::scheduler::worker::Worker;
 use crate::timer;
 
-/// How long a worker searches before it sleeps. A sleep and a wake-up cost some 50 µs together, so to search a little
-/// is cheaper where work comes often, and to search longer is a waste.
-const SEARCH_NS: u64 = 20_000;
+/// How long a worker searches before it sleeps, at most: as long as a sleep and a wake-up cost together. So a worker that
+/// is wrong either way pays twice what it had to (Karlin and others, *Competitive randomized algorithms for nonuniform
+/// problems*, 1990).
+const SEARCH_NS: u64 = 50_000;
+/// The same where searching has not paid lately.
+const SEARCH_LEAST_NS: u64 = 5_000;
 /// How long the oldest job of another must have waited before it is stolen: its worker usually starts it sooner, beside
 /// its parent.
 const AGE_NS: u64 = 15_000;
@@ -56,10 +60,12 @@ impl Worker {
     #[cold]
     pub(super) fn search(&self) -> Option<NonNull<Job>> {
         let mut patience = Patience::default();
+        let idle_ns = timer::now_ns();
         if self.shared.idle.start_search() {
-            let found = self.search_for(&mut patience);
+            let found = self.search_for(&mut patience, idle_ns);
             let last = self.shared.idle.stop_search();
             if found {
+                self.search_ns.set(SEARCH_NS);
                 if last {
                     self.pass_on();
                 }
@@ -67,13 +73,18 @@ impl Worker {
             }
         }
         self.sleep(&mut patience);
+        let paid = timer::now_ns().saturating_sub(idle_ns) < 2 * SEARCH_NS;
+        self.search_ns.set(if paid { SEARCH_NS } else { self.search_ns.get() / 2 });
         None
     }
 
     /// Looks until there is something in our own queues.
-    fn search_for(&self, patience: &mut Patience) -> bool {
-        let start_ns = timer::now_ns();
+    fn search_for(&self, patience: &mut Patience, start_ns: u64) -> bool {
         loop {
+            if self.remote.inbox.has_mail() {
+                self.gather_mail();
+                return true;
+            }
             if self.has_work() {
                 return true;
             }
@@ -87,15 +98,23 @@ impl Worker {
             if self.take_injected() || self.steal(patience, now_ns) {
                 return true;
             }
-            if now_ns.saturating_sub(start_ns) > SEARCH_NS || self.shared.is_closing() {
+            if now_ns.saturating_sub(start_ns) > self.search_ns.get().max(SEARCH_LEAST_NS) || self.shared.is_closing() {
                 return false;
             }
             for _ in 0..PAUSES {
                 core::hint::spin_loop();
                 if self.remote.inbox.has_mail() {
-                    return true;
+                    break;
                 }
             }
+        }
+    }
+
+    /// Mail has come while there is nothing else to do. Lets more gather, as long as its sender goes on.
+    fn gather_mail(&self) {
+        let until_ns = timer::now_ns() + GATHER_NS;
+        while self.remote.sender.goes_on() && timer::now_ns() < until_ns {
+            core::hint::spin_loop();
         }
     }
 

@@ -66,6 +66,10 @@ pub(crate) struct Worker {
     waiting: Cell<Option<usize>>,
     /// So many of the jobs without a stack to be started next are not to be handed over.
     pub(super) stolen: Cell<usize>,
+    /// The worker that a run of jobs is being handed over to.
+    giving: Cell<Option<usize>>,
+    /// How long to search before sleeping, if that is longer than the least.
+    pub(super) search_ns: Cell<u64>,
     /// Wake-ups go to the end of the queue: the worker itself wakes, not a job.
     bulk: Cell<bool>,
     /// What runs now, for reports.
@@ -94,6 +98,8 @@ impl Worker {
             looks: Cell::new(0),
             waiting: Cell::new(None),
             stolen: Cell::new(0),
+            giving: Cell::new(None),
+            search_ns: Cell::new(0),
             bulk: Cell::new(false),
             running: Cell::new(ptr::null_mut()),
             seed: Cell::new((index as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15)),
@@ -190,8 +196,10 @@ impl Worker {
         let random = self.random() as usize;
         let (a, b) = (other(random), other(random >> 32));
         let load = |i: usize| self.shared.remotes[i].residents() + self.shared.remotes[i].promised();
-        let to = if load(a) <= load(b) { a } else { b };
-        let count = placement::hand_over(mine, waiting, load(to));
+        let giving = self.giving.get();
+        let to = giving.unwrap_or(if load(a) <= load(b) { a } else { b });
+        let count = placement::hand_over(giving.is_some(), mine, waiting, load(to));
+        self.giving.set((count > 0).then_some(to));
         if count == 0 {
             return;
         }
@@ -233,6 +241,7 @@ impl Worker {
         // SAFETY: the job is suspended or new on this fiber, and was queued to be run by this worker.
         let why = unsafe { Fiber::resume(NonNull::new_unchecked(fiber)) };
         self.current.leave();
+        self.remote.turn.finish();
         self.running.set(ptr::null_mut());
         #[cfg(feature = "tracing")]
         self.note_running(None);
