@@ -147,7 +147,7 @@ fn stand(cases: &[Case<'_>], aim: Aim, deadline: Option<Instant>) -> Stood {
     );
     let mut order: SmallVec<[usize; FEW]> = (0..cases.len()).collect();
     order.sort_unstable_by_key(|&at| cases[at].operation.identity());
-    // Dropped last: what is woken may run a user's code, and we must have left the queues by then.
+    // Dropped last: a task that is woken runs a user's code, and we must have left the queues by then.
     let mut wakes = Wakes::new();
     let wait = Wait::new();
     let seats: SmallVec<[Seat; FEW]> = order.iter().map(|_| Seat::new(Want::Right)).collect();
@@ -193,7 +193,12 @@ fn stand(cases: &[Case<'_>], aim: Aim, deadline: Option<Instant>) -> Stood {
 
     let claimed = match &settled {
         Some(_) => None,
-        None => Some(wait.park(reason, until)),
+        None => {
+            // Who has claimed nobody owes wake-ups to watchers alone. Those are threads, so no user's code is run here;
+            // and they may be who we wait for.
+            drop(core::mem::replace(&mut wakes, Wakes::new()));
+            Some(wait.park(reason, until))
+        }
     };
 
     let through = match &claimed {
