@@ -107,7 +107,7 @@ impl<T> Chan<T> {
     // from a switch the processor predicts no return rightly.
 
     /// Sends, and waits until it can be done or the deadline has passed.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub(crate) fn send(&self, msg: T, deadline: Option<Instant>) -> Result<(), SendTimeoutError<T>> {
         let (state, msg) = match self.send_fast(msg) {
@@ -134,7 +134,7 @@ impl<T> Chan<T> {
     }
 
     /// Receives, and waits until a message comes or the deadline has passed.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub(crate) fn recv(&self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
         let state = match self.recv_fast() {

@@ -34,7 +34,7 @@ pub(crate) use cell::{Output, allocate, allocate_task};
 pub use id::JobId;
 pub(crate) use state::{Ended, State};
 
-use crate::facade::{AtomicPtr, AtomicU64, Lock, Ordering};
+use crate::facade::{AtomicBool, AtomicPtr, AtomicU64, Lock, Ordering};
 use crate::fiber::Fiber;
 use crate::scheduler::remote::Remote;
 use crate::wait::{Kind, Missed, Node, Party, PartyKind, Reason, Wait, WaitQueue};
@@ -79,6 +79,9 @@ pub struct Job {
     pub(crate) traits: Traits,
     /// Whether it has parked in its present run, and counts as an occupied stack. The running worker's.
     pub(crate) settled: Cell<bool>,
+    /// Whether its stack is at rest, so that another worker may resume it. Written by the worker that runs it, and kept for
+    /// migratory jobs alone: a waker may be faster than the switch away from the stack of the job that it wakes.
+    at_rest: AtomicBool,
     /// Whether it was handed over to the worker in whose queue it is, and counts there. Whoever has it queued.
     pub(crate) promised: Cell<bool>,
     /// The worker in whose roster it is listed, or null. Changes under that roster's lock.
@@ -119,6 +122,7 @@ impl Job {
             name,
             traits,
             settled: Cell::new(false),
+            at_rest: AtomicBool::new(false),
             promised: Cell::new(false),
             roster: Cell::new(core::ptr::null()),
             neighbours: Cell::new([core::ptr::null(); 2]),
@@ -158,6 +162,21 @@ impl Job {
     #[inline]
     pub(crate) fn set_home(&self, home: *const Remote) {
         self.home.store(home.cast_mut(), Ordering::Relaxed);
+    }
+
+    /// Whether its stack is at rest.
+    #[inline]
+    pub(crate) fn is_at_rest(&self) -> bool {
+        // Acquire: what the job and the switch away from it have written to its stack is seen by who resumes it.
+        self.at_rest.load(Ordering::Acquire)
+    }
+
+    /// The running worker's call: before it switches to the job, and after it has come back.
+    #[inline]
+    pub(crate) fn set_at_rest(&self, at_rest: bool) {
+        // Release: as above. A waker cannot see the value from before the job was resumed: it has claimed a wait that
+        // was opened since.
+        self.at_rest.store(at_rest, Ordering::Release);
     }
 
     /// Whether it is a future, polled without a stack of its own.

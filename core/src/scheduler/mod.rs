@@ -159,11 +159,22 @@ unsafe fn wake(party: NonNull<Party>) {
     // SAFETY: as above.
     match unsafe { here().as_ref() } {
         Some(worker) if ptr::eq(worker.remote, home) => worker.wake_here(job),
-        // SAFETY: records of workers are never freed, and the job is ours to queue, having claimed it.
+        // Beside its waker, which has just written what it is woken for.
+        // SAFETY: the claimed job is alive, and records of workers are never freed.
+        Some(worker) if unsafe { may_move(job.as_ref()) && worker.remote.is_colleague_of(&*home) } => {
+            worker.wake_here(job);
+        }
+        // SAFETY: as above, and the job is ours to queue, having claimed it.
         Some(worker) => unsafe { (*home).deliver(job, Some(&worker.remote.turn)) },
         // SAFETY: as above.
         None => unsafe { (*home).deliver(job, None) },
     }
+}
+
+/// Whether a job that has parked may be resumed by another worker than the one on which it did.
+#[inline]
+fn may_move(job: &Job) -> bool {
+    job.traits.migratory && job.is_at_rest()
 }
 
 /// Parks the running green thread until it has been claimed and woken.
@@ -273,7 +284,8 @@ unsafe fn wake_task(job: NonNull<Job>) {
     if this.state.wake() {
         // SAFETY: as in `runtime_here`.
         match unsafe { here().as_ref() } {
-            Some(worker) if worker.shared.remotes.iter().any(|remote| ptr::eq(*remote, this.home())) => {
+            // SAFETY: it has run before, so it has a home, whose record is never freed.
+            Some(worker) if worker.remote.is_colleague_of(unsafe { &*this.home() }) => {
                 worker.push_fresh(job);
             }
             // To where its home looks, and thieves: any worker may run it, should that one be stuck.

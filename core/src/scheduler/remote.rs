@@ -13,7 +13,7 @@ use crossbeam_utils::CachePadded;
 use crate::facade::{AtomicU64, AtomicUsize, Lock, Ordering, Parker, Unparker};
 use crate::job::Job;
 use crate::scheduler::inbox::Inbox;
-use crate::scheduler::run_queue::SharedQueue;
+use crate::scheduler::run_queue::{SharedQueue, Slot};
 use crate::scheduler::turn::{Sender, Turn};
 use crate::timer::wheel::Wheel;
 
@@ -24,10 +24,14 @@ pub(crate) struct Remote {
     /// Who put something into the inbox last.
     pub(crate) sender: Sender,
     pub(crate) turn: Turn,
+    /// The number of the runtime whose worker this is, or was last.
+    runtime: AtomicU64,
     /// Jobs without a stack.
     pub(crate) fresh: SharedQueue,
     /// Woken migratory jobs.
     pub(crate) ready: SharedQueue,
+    /// The migratory job woken last.
+    pub(crate) next: CachePadded<Slot>,
     /// Deadlines of the green threads that have parked here.
     pub(crate) wheel: Lock<Option<Wheel>>,
     /// Those that have parked here, for reports and for the shutdown.
@@ -56,7 +60,7 @@ static UNUSED: Mutex<Vec<&'static Remote>> = Mutex::new(Vec::new());
 
 impl Remote {
     /// One that nobody uses.
-    pub(crate) fn obtain() -> &'static Remote {
+    pub(crate) fn obtain(runtime: u64) -> &'static Remote {
         let unused = UNUSED.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let remote = unused.unwrap_or_else(|| {
             let parker = Parker::new();
@@ -65,8 +69,10 @@ impl Remote {
                 inbox: CachePadded::new(Inbox::new()),
                 sender: Sender::new(),
                 turn: Turn::new(),
+                runtime: AtomicU64::new(runtime),
                 fresh: SharedQueue::new(),
                 ready: SharedQueue::new(),
+                next: CachePadded::new(Slot::new()),
                 wheel: Lock::new(None),
                 roster: Lock::new(Roster::new()),
                 residents: AtomicUsize::new(0),
@@ -79,6 +85,9 @@ impl Remote {
                 unparker,
             }))
         });
+        // Relaxed: whoever compares it has got the record from a job of this runtime, or from one that has ended since,
+        // and then is told no.
+        remote.runtime.store(runtime, Ordering::Relaxed);
         *remote.wheel.lock() = Some(Wheel::new(crate::timer::now_ns()));
         remote
     }
@@ -88,6 +97,12 @@ impl Remote {
         self.wheel.lock().take();
         debug_assert_eq!((self.residents(), self.promised()), (0, 0), "a worker ended with residents");
         UNUSED.lock().unwrap_or_else(PoisonError::into_inner).push(self);
+    }
+
+    /// Whether the two are workers of one runtime.
+    #[inline]
+    pub(crate) fn is_colleague_of(&self, other: &Remote) -> bool {
+        self.runtime.load(Ordering::Relaxed) == other.runtime.load(Ordering::Relaxed)
     }
 
     /// Wakes the worker if it sleeps.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::blocking::Pool as BlockingPool;
-use crate::facade::{AtomicBool, AtomicUsize, Ordering};
+use crate::facade::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::fiber::stack::SizeClass;
 use crate::job::Job;
 use crate::scheduler::deadlock::{OnDeadlock, Watch as DeadlockWatch};
@@ -54,11 +54,14 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(settings: &Settings, class: SizeClass, workers: usize) -> Shared {
+        static STARTED: AtomicU64 = AtomicU64::new(0);
+        // Relaxed: a number of its own is all that is wanted.
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
         Shared {
             name: settings.name.clone(),
             class,
             migratory: settings.migratory,
-            remotes: (0..workers).map(|_| Remote::obtain()).collect(),
+            remotes: (0..workers).map(|_| Remote::obtain(number)).collect(),
             injector: SharedQueue::new(),
             idle: Idle::new(workers),
             closing: AtomicBool::new(false),

@@ -4,7 +4,7 @@
 //!
 //! | source | what is in it | order |
 //! |---|---|---|
-//! | `next` | the job woken last on this worker | it runs beside its waker, in one cache |
+//! | `next` | the job woken last on this worker; a migratory one is in `remote.next`, and may be stolen | it runs beside its waker, in one cache |
 //! | `local` | jobs with a stack here that were woken or have yielded; local jobs | first in, first out |
 //! | `remote.ready` | the same, if they are migratory | first in, first out; stolen from |
 //! | `remote.fresh` | jobs without a stack | newest first, every 64th time the oldest; stolen from |
@@ -140,7 +140,7 @@ impl Worker {
             self.take_mail();
         }
         // 1. The job woken last.
-        if let Some(job) = NonNull::new(self.next.replace(ptr::null_mut())) {
+        if let Some(job) = NonNull::new(self.next.replace(ptr::null_mut())).or_else(|| self.remote.next.take()) {
             let streak = self.streak.get() + 1;
             if streak < STREAK {
                 self.streak.set(streak);
@@ -237,6 +237,9 @@ impl Worker {
         self.running.set(fiber);
         #[cfg(feature = "tracing")]
         self.note_running(Some(this));
+        if this.traits.migratory {
+            this.set_at_rest(false);
+        }
         self.current.enter(Job::party(job));
         // SAFETY: the job is suspended or new on this fiber, and was queued to be run by this worker.
         let why = unsafe { Fiber::resume(NonNull::new_unchecked(fiber)) };
@@ -255,6 +258,11 @@ impl Worker {
                 // SAFETY: the header of a fiber lives until it is dismantled.
                 unsafe { &*fiber }.since_ns.set(self.looked_ns.get());
                 self.settle(job);
+                // SAFETY: nobody resumes it, and so it cannot end, before this; afterwards it may be another's.
+                let this = unsafe { job.as_ref() };
+                if this.traits.migratory {
+                    this.set_at_rest(true);
+                }
             }
             Suspend::Yielded => {
                 self.settle(job);
@@ -387,7 +395,15 @@ impl Worker {
     pub(super) fn wake_here(&self, job: NonNull<Job>) {
         if self.bulk.get() {
             self.queue_woken(job);
-        } else if let Some(before) = NonNull::new(self.next.replace(job.as_ptr())) {
+            return;
+        }
+        // SAFETY: alive and ours.
+        let before = if unsafe { job.as_ref() }.traits.migratory {
+            self.remote.next.replace(job)
+        } else {
+            NonNull::new(self.next.replace(job.as_ptr()))
+        };
+        if let Some(before) = before {
             self.queue_woken(before);
         }
     }
