@@ -43,6 +43,7 @@ without_fibers! {
         pub(crate) mod inbox;
         pub(crate) mod remote;
         pub(crate) mod run_queue;
+        pub(crate) mod turn;
     }
     mod models;
 }

@@ -72,20 +72,25 @@ impl Sender {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
+    use crate::facade::explore::orders;
 
     #[test]
     fn the_sender_goes_on_until_its_turn_is_over() {
-        let turn: &'static Turn = Box::leak(Box::new(Turn::new()));
-        let sender = Sender::new();
-        assert!(!sender.goes_on());
-        sender.note(Some(turn));
-        assert!(sender.goes_on());
-        turn.finish();
-        assert!(!sender.goes_on());
-        sender.note(Some(turn));
-        assert!(sender.goes_on());
-        sender.note(None);
-        assert!(!sender.goes_on());
+        static TURN: LazyLock<Turn> = LazyLock::new(Turn::new);
+        orders(0, || {
+            let sender = Sender::new();
+            assert!(!sender.goes_on());
+            sender.note(Some(&TURN));
+            assert!(sender.goes_on());
+            TURN.finish();
+            assert!(!sender.goes_on());
+            sender.note(Some(&TURN));
+            assert!(sender.goes_on());
+            sender.note(None);
+            assert!(!sender.goes_on());
+        });
     }
 }
