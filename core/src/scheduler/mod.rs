@@ -124,6 +124,9 @@ pub(crate) fn yield_or(otherwise: fn()) {
         if party.is_cancelled() {
             wait::check_cancelled();
         }
+        if !party.limit().is_null() {
+            wait::check_limit();
+        }
         fiber.suspend(Suspend::Yielded);
     }
 }
