@@ -116,7 +116,7 @@ impl Worker {
                 None => match self.search() {
                     Some(job) => job,
                     None => {
-                        if self.shared.is_terminated() {
+                        if self.shared.is_terminated() && !self.has_work() {
                             break;
                         }
                         continue;
@@ -200,7 +200,8 @@ impl Worker {
         let to = giving.unwrap_or(if load(a) <= load(b) { a } else { b });
         let count = placement::hand_over(giving.is_some(), mine, waiting, load(to));
         self.giving.set((count > 0).then_some(to));
-        if count == 0 {
+        // In a shutdown the other may have left by now.
+        if count == 0 || self.shared.is_closing() {
             return;
         }
         let mut given = Vec::with_capacity(count);
@@ -562,19 +563,10 @@ impl Worker {
         if self.cancelled_all.replace(true) {
             return;
         }
-        let mut jobs = Vec::new();
-        self.remote.roster.lock().each(|job| {
-            // SAFETY: listed jobs are alive; the reference keeps them so until below.
-            unsafe { job.as_ref() }.state.retain();
-            jobs.push(job);
-        });
         self.bulk.set(true);
-        for job in jobs {
-            // SAFETY: we hold a reference, and give it up.
-            unsafe {
-                super::cancel(job);
-                Job::release(job);
-            }
+        for job in self.remote.listed() {
+            // SAFETY: we hold a reference.
+            unsafe { super::cancel(job.pointer()) };
         }
         self.bulk.set(false);
     }
