@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::blocking::Pool as BlockingPool;
-use crate::facade::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::facade::{AtomicBool, AtomicU64, AtomicUsize, Ordering, now};
 use crate::fiber::stack::SizeClass;
 use crate::job::Job;
 use crate::scheduler::deadlock::{OnDeadlock, Watch as DeadlockWatch};
@@ -191,7 +191,7 @@ impl Shared {
             if done(*ended) {
                 return true;
             }
-            let left = deadline.map_or(LOOK_AGAIN, |d| d.saturating_duration_since(std::time::Instant::now()));
+            let left = deadline.map_or(LOOK_AGAIN, |d| d.saturating_duration_since(now()));
             if left.is_zero() {
                 return false;
             }

@@ -17,6 +17,7 @@ pub use task::spawn_task;
 
 use std::time::{Duration, Instant};
 
+use crate::facade::now;
 use crate::scheduler;
 use crate::wait::{Kind, Reason, Wait, check_cancelled, check_limit, current as waiting};
 
@@ -49,7 +50,7 @@ pub fn sleep(duration: Duration) {
     if duration.is_zero() {
         return yield_now();
     }
-    sleep_to(Instant::now().checked_add(duration));
+    sleep_to(now().checked_add(duration));
 }
 
 /// Waits until `deadline`.
