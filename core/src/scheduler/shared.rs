@@ -80,6 +80,11 @@ impl Shared {
         }
     }
 
+    /// How many workers there are.
+    pub(crate) fn workers(&self) -> usize {
+        self.remotes.len()
+    }
+
     /// Spawns from outside. Gives the job back if the runtime is closing.
     pub(crate) fn inject(&self, job: NonNull<Job>) -> Result<(), NonNull<Job>> {
         if self.is_closing() {
