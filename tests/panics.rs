@@ -207,7 +207,7 @@ fn many_unwind_and_park_at_once() {
 
 #[test]
 fn a_panicking_message_is_dropped_once_and_the_channel_lives() {
-    struct Bomb(#[expect(dead_code)] support::Counted, Arc<AtomicBool>);
+    struct Bomb(#[expect(dead_code, reason = "only to be dropped")] support::Counted, Arc<AtomicBool>);
     impl Drop for Bomb {
         fn drop(&mut self) {
             if self.1.load(SeqCst) {
@@ -321,7 +321,7 @@ fn a_panic_of_a_blocking_call_comes_back() {
 /// Locals whose destructors panic, park, use other keys and themselves.
 #[test]
 fn destructors_of_locals_may_do_anything() {
-    struct Noisy(Counter, #[expect(dead_code)] support::Counted, u32);
+    struct Noisy(Counter, #[expect(dead_code, reason = "only to be dropped")] support::Counted, u32);
     impl Drop for Noisy {
         fn drop(&mut self) {
             kahn::sleep(Duration::from_micros(10));

@@ -174,7 +174,10 @@ fn received_values_become_parts_of_something_not_send() {
         let (tx, rx) = bounded(1);
         let consumer = kahn::spawn(move || {
             enum Link {
-                Node(#[expect(dead_code)] usize, #[expect(dead_code)] Option<Rc<Link>>),
+                Node(
+                    #[expect(dead_code, reason = "only to be held")] usize,
+                    #[expect(dead_code, reason = "only to be held")] Option<Rc<Link>>,
+                ),
             }
             let mut links: Option<Rc<Link>> = None;
             let mut count = 0;

@@ -34,7 +34,10 @@ pub(crate) fn expand(over: Over, settings: TokenStream, item: TokenStream) -> To
     };
     if let Err(error) = check(over, &function) {
         let name = &function.sig.ident;
-        return report(&error, &quote!(#[allow(dead_code)] fn #name() {}));
+        return report(
+            &error,
+            &quote!(#[allow(dead_code, reason = "what stands in its place is an error")] fn #name() {}),
+        );
     }
     match syn::parse2::<Settings>(settings) {
         Ok(settings) => around(over, &settings, function),

@@ -2,6 +2,7 @@
 fn main() {
     #[cfg(fault)]
     let builder = kahn::Runtime::builder().migratory(); //~ E0133
+    // SAFETY: no green thread is ever run.
     #[cfg(not(fault))]
     let builder = unsafe { kahn::Runtime::builder().migratory() };
     drop(builder);

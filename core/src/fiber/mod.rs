@@ -3,9 +3,6 @@
 //! [`stack`] hands out guarded memory, [`overflow`] tells when one was too small, [`runner`] makes a slot into a fiber
 //! that runs one job after another, and [`pool`] keeps each worker's idle ones.
 
-// The figures that a leak test or a report wants are offered whole, whether or not each is asked for yet.
-#![allow(dead_code, reason = "accessors of the stack allocator that only its own tests read")]
-
 pub(crate) mod overflow;
 mod overflow_alt_stack;
 pub(crate) mod locals;

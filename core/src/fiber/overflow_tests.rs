@@ -8,8 +8,8 @@ use std::{hint, os::unix::process::ExitStatusExt, process::Output, thread};
 
 use super::*;
 use crate::fiber::{
-    stack::{GuardMethod, Slot, allocate, discard, stats, tests::in_child},
-    stack_guard::force_method,
+    stack::{Slot, allocate, discard, tests::in_child},
+    stack_guard::{self, GuardMethod, force_method},
 };
 
 /// Asserts that the process died of `signal` and wrote each of `parts`.
@@ -103,7 +103,7 @@ fn guards_made_by_mprotect_are_reported_the_same() {
         install();
         force_method(GuardMethod::Mprotect);
         let slot = one_slot(256 * 1024);
-        assert_eq!(stats().guard_method, GuardMethod::Mprotect);
+        assert_eq!(stack_guard::method(), GuardMethod::Mprotect);
         touch_guard(slot);
     });
     assert_died(output, libc::SIGABRT, &["a green thread has overflowed its stack of 256 KiB"]);
@@ -152,7 +152,7 @@ fn on_a_foreign_thread_the_alternate_stack_is_ours() {
 
 #[test]
 fn an_os_thread_still_gets_the_message_of_std() {
-    #[allow(unconditional_recursion)]
+    #[expect(unconditional_recursion, reason = "it is to overflow")]
     fn deeper(n: u64) -> u64 {
         let frame = hint::black_box([n; 64]);
         deeper(n + 1) + hint::black_box(frame)[(n % 64) as usize]

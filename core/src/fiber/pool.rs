@@ -72,11 +72,6 @@ impl Pool {
             shelf.low = shelf.fibers.len();
         }
     }
-
-    /// How many fibers are idle.
-    pub(crate) fn idle(&self) -> usize {
-        self.shelves.iter().map(|shelf| shelf.fibers.len()).sum()
-    }
 }
 
 impl Shelf {

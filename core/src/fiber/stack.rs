@@ -29,7 +29,6 @@ use super::{
 };
 
 pub(crate) use super::{
-    stack_guard::GuardMethod,
     stack_slab::slot_containing,
     stack_slot::{DEFAULT_STACK_SIZE, SizeClass, Slot},
 };
@@ -149,35 +148,6 @@ pub(crate) unsafe fn discard(slots: &[Slot]) {
             };
             left = &left[done..];
         }
-    }
-}
-
-/// What the process has of stacks, for leak tests and dumps.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Stats {
-    /// Large mappings.
-    pub(crate) slabs: usize,
-    /// Slots that were allocated and not released.
-    pub(crate) slots_handed_out: usize,
-    /// Slots that were released and not allocated again.
-    pub(crate) slots_free: usize,
-    /// How guards are installed.
-    pub(crate) guard_method: GuardMethod,
-}
-
-/// Counts, over all classes; not one instant's if others allocate meanwhile.
-pub(crate) fn stats() -> Stats {
-    let (mut handed_out, mut free) = (0, 0);
-    for index in 0..SizeClass::COUNT {
-        let pool = pool(SizeClass::from_index(index));
-        free += pool.free.len();
-        handed_out += pool.reserved - pool.fresh.slots - pool.free.len();
-    }
-    Stats {
-        slabs: stack_slab::count(),
-        slots_handed_out: handed_out,
-        slots_free: free,
-        guard_method: stack_guard::method(),
     }
 }
 

@@ -93,15 +93,6 @@ unsafe impl Send for Slot {}
 unsafe impl Sync for Slot {}
 
 impl Slot {
-    /// The token whose [`top`](Slot::top) and class these are.
-    ///
-    /// # Safety
-    ///
-    /// `top` and `class` must be those of a slot that [`allocate`](super::stack::allocate) gave out.
-    pub(crate) const unsafe fn from_top(top: *mut u8, class: SizeClass) -> Slot {
-        Slot { top, class }
-    }
-
     /// The slot whose lowest byte is at `base`, for the files that cut slabs into slots.
     pub(super) fn from_base(base: *mut u8, class: SizeClass) -> Slot {
         Slot { top: base.wrapping_add(class.slot_size()), class }
