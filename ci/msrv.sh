@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# The oldest Rust that Cargo.toml promises: everything compiles with it, and the tests of all crates pass.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+version="$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)"
+if ! cargo "+$version" --version >/dev/null 2>&1; then
+    echo "msrv: skipped: Rust $version is not installed (rustup toolchain install $version --profile minimal)"
+    exit 0
+fi
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/msrv"
+cargo "+$version" check --workspace --all-targets --all-features
+cargo "+$version" test --workspace
