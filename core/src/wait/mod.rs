@@ -139,11 +139,10 @@ impl Wait {
         let mut limit = core::ptr::null();
         if !party.limit().is_null()
             && let Some(frame) = party.limit_in_force()
+            && until.is_none_or(|until| frame.deadline < until)
         {
-            if until.is_none_or(|until| frame.deadline < until) {
-                until = Some(frame.deadline);
-                limit = frame.owner;
-            }
+            until = Some(frame.deadline);
+            limit = frame.owner;
         }
         party.set_reason(&reason);
         if self.shielded || until.is_some() || party.switch().is_null() {
