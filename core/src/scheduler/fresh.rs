@@ -41,7 +41,8 @@ impl Worker {
         let load = |i: usize| self.shared.remotes[i].residents() + self.shared.remotes[i].promised();
         let giving = self.giving.get();
         let to = giving.unwrap_or(if load(a) <= load(b) { a } else { b });
-        let count = placement::hand_over(giving.is_some(), mine, waiting, load(to));
+        let talks = self.ops.get() >= placement::TALK || self.remote.is_talking();
+        let count = placement::hand_over(giving.is_some(), mine, waiting, load(to), placement::slack(talks));
         self.giving.set((count > 0).then_some(to));
         if count == 0 {
             return;

@@ -2,6 +2,7 @@
 
 use crate::facade::Ordering;
 use crate::job::Job;
+use crate::scheduler::placement;
 use crate::scheduler::worker::Worker;
 use crate::timer;
 use crate::wait::Wake;
@@ -26,6 +27,8 @@ impl Worker {
         self.look_in.set(ideal as u32);
         // Relaxed: a sign of life for whoever watches.
         self.remote.turns.store(self.remote.turns.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        let talks = self.ops.replace(0) >= placement::TALK;
+        self.remote.set_talking(talks);
         // 2. Who has waited long enough.
         self.fire_timers(now_ns);
         // 3. What came from outside.

@@ -45,6 +45,8 @@ pub(crate) struct Worker {
     pub(super) pool: RefCell<Pool>,
     streak: Cell<u32>,
     pub(super) balance: Cell<i32>,
+    /// Operations on channels and the like since the last look around, while jobs wait to be started.
+    pub(super) ops: Cell<u32>,
     pub(super) turn: Cell<u32>,
     pub(super) look_in: Cell<u32>,
     pub(super) look_every: Cell<u32>,
@@ -79,6 +81,7 @@ impl Worker {
             pool: RefCell::default(),
             streak: Cell::new(0),
             balance: Cell::new(0),
+            ops: Cell::new(0),
             turn: Cell::new(0),
             look_in: Cell::new(1),
             look_every: Cell::new(32),
@@ -184,6 +187,8 @@ impl Worker {
         if fresh || self.remote.fresh.len() != 0 {
             let used = 1 + (BUDGET - self.current.budget()) as i32;
             let balance = self.balance.get() + if fresh { -used } else { used };
+            // That a job starts says nothing about whether it talks.
+            self.ops.set(self.ops.get() + (used - i32::from(fresh)) as u32);
             self.balance.set(balance.clamp(-BALANCE_MAX, BALANCE_MAX));
         }
         match why {
