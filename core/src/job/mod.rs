@@ -243,6 +243,19 @@ impl Job {
         }
     }
 
+    /// Whether it is parked, or a stackless one that nobody polls. A look: the next moment it may be otherwise.
+    pub(crate) fn is_resting(&self) -> bool {
+        self.party.is_waiting() || (self.is_stackless() && !self.state.is_running())
+    }
+
+    /// Lets nobody wait for its end any more: it may never come. Nothing of the job is touched, since it may still run, and
+    /// others may be borrowing from its stack.
+    pub(crate) fn abandon(&self) {
+        if self.state.abandon() {
+            self.wake_joiners();
+        }
+    }
+
     #[cold]
     fn wake_joiners(&self) {
         loop {
@@ -278,7 +291,7 @@ impl Job {
         drop(unsafe { Party::cancel(Job::party(job)) });
     }
 
-    /// Waits until the job has ended.
+    /// Waits until the job has ended, or has been abandoned.
     ///
     /// # Errors
     ///
@@ -288,7 +301,7 @@ impl Job {
         reason: Reason,
         deadline: Option<std::time::Instant>,
     ) -> Result<(), Missed> {
-        if self.state.is_done() {
+        if self.state.is_over() {
             return Ok(());
         }
         let wait = Wait::new();

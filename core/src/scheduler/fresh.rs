@@ -44,7 +44,8 @@ impl Worker {
         let talks = self.ops.get() >= placement::TALK || self.remote.is_talking();
         let count = placement::hand_over(giving.is_some(), mine, waiting, load(to), placement::slack(talks));
         self.giving.set((count > 0).then_some(to));
-        if count == 0 {
+        // In a shutdown the other may have left by now.
+        if count == 0 || self.shared.is_closing() {
             return;
         }
         let mut given = Vec::with_capacity(count);

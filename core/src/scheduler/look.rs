@@ -1,7 +1,6 @@
 //! What a busy worker does every so often: timers, what came from outside, whether others should help, the end.
 
 use crate::facade::Ordering;
-use crate::job::Job;
 use crate::scheduler::placement;
 use crate::scheduler::worker::Worker;
 use crate::timer;
@@ -116,19 +115,10 @@ impl Worker {
         if self.cancelled_all.replace(true) {
             return;
         }
-        let mut jobs = Vec::new();
-        self.remote.roster.lock().each(|job| {
-            // SAFETY: listed jobs are alive; the reference keeps them so until below.
-            unsafe { job.as_ref() }.state.retain();
-            jobs.push(job);
-        });
         self.bulk.set(true);
-        for job in jobs {
-            // SAFETY: we hold a reference, and give it up.
-            unsafe {
-                super::cancel(job);
-                Job::release(job);
-            }
+        for job in self.remote.listed() {
+            // SAFETY: we hold a reference.
+            unsafe { super::cancel(job.pointer()) };
         }
         self.bulk.set(false);
     }

@@ -72,6 +72,7 @@ pub(crate) fn run_worker(index: usize, shared: &Arc<Shared>) {
     let worker = Worker::new(index, Arc::clone(shared));
     HERE.set(&raw const worker);
     worker.run();
+    shared.abandon_parked(Some(shared.remotes[index]));
     HERE.set(ptr::null());
     drop(worker);
     shared.report_progress(true);

@@ -126,6 +126,21 @@ impl Remote {
         }
     }
 
+    /// What is listed here now.
+    pub(crate) fn listed(&self) -> Vec<Kept> {
+        let mut jobs = Vec::new();
+        // SAFETY: listed jobs are alive.
+        self.roster.lock().each(|job| jobs.push(unsafe { Kept::new(job) }));
+        jobs
+    }
+
+    /// The end of the runtime gives up on what is parked and listed here, and on all that `left`, a worker that has left its
+    /// loop, was home to.
+    pub(crate) fn abandon_parked(&self, left: Option<&Remote>) {
+        let is_left = |job: &Job| left.is_some_and(|left| ptr::eq(left, job.home()));
+        self.listed().iter().filter(|job| job.is_resting() || is_left(job)).for_each(|job| job.abandon());
+    }
+
     /// How many residents the worker has.
     #[inline]
     pub(crate) fn residents(&self) -> usize {
@@ -169,6 +184,42 @@ impl Remote {
 
     pub(crate) fn keep_promise(&self) {
         self.promised.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A reference to a job.
+#[derive(Debug)]
+pub(crate) struct Kept(NonNull<Job>);
+
+impl Kept {
+    /// # Safety
+    ///
+    /// The job is alive.
+    unsafe fn new(job: NonNull<Job>) -> Kept {
+        // SAFETY: by the contract.
+        unsafe { job.as_ref() }.state.retain();
+        Kept(job)
+    }
+
+    /// The job; the reference is kept.
+    pub(crate) fn pointer(&self) -> NonNull<Job> {
+        self.0
+    }
+}
+
+impl core::ops::Deref for Kept {
+    type Target = Job;
+
+    fn deref(&self) -> &Job {
+        // SAFETY: the reference keeps it.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // SAFETY: the reference is ours, and given up once.
+        unsafe { Job::release(self.0) };
     }
 }
 

@@ -172,7 +172,7 @@ impl Worker {
         }
     }
 
-    fn has_work(&self) -> bool {
+    pub(super) fn has_work(&self) -> bool {
         !self.local.is_empty()
             || self.remote.inbox.has_mail()
             || self.remote.fresh.len() != 0

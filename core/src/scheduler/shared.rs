@@ -38,6 +38,8 @@ pub(crate) struct Shared {
     closing: AtomicBool,
     /// The workers are to leave their loops.
     terminated: AtomicBool,
+    /// They leave green threads behind.
+    leaves_some: AtomicBool,
     /// A stack could not be had, and none has been freed since.
     short_of_memory: AtomicBool,
     /// Worker threads that have left their loops, and the word to those who wait for it.
@@ -66,6 +68,7 @@ impl Shared {
             idle: Idle::new(workers),
             closing: AtomicBool::new(false),
             terminated: AtomicBool::new(false),
+            leaves_some: AtomicBool::new(false),
             short_of_memory: AtomicBool::new(false),
             ended: Mutex::new(0),
             progress: Condvar::new(),
@@ -123,9 +126,20 @@ impl Shared {
     }
 
     /// Sends the workers home.
-    pub(crate) fn terminate(&self) {
+    pub(crate) fn terminate(&self, drained: bool) {
+        // Relaxed: published by `terminated`.
+        self.leaves_some.store(!drained, Ordering::Relaxed);
         self.terminated.store(true, Ordering::Release);
         self.wake_all();
+    }
+
+    /// If the workers leave green threads behind: lets nobody wait for those that are parked. Called when that has been
+    /// found out, and by each worker when it has `left` its loop, for what has parked since.
+    pub(crate) fn abandon_parked(&self, left: Option<&Remote>) {
+        // Relaxed: a worker has seen `terminated`; who has found it out has written it.
+        if self.leaves_some.load(Ordering::Relaxed) {
+            self.remotes.iter().for_each(|remote| remote.abandon_parked(left));
+        }
     }
 
     pub(crate) fn is_short_of_memory(&self) -> bool {

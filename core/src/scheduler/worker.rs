@@ -107,7 +107,7 @@ impl Worker {
                 None => match self.search() {
                     Some(job) => job,
                     None => {
-                        if self.shared.is_terminated() {
+                        if self.shared.is_terminated() && !self.has_work() {
                             break;
                         }
                         continue;

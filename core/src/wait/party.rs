@@ -129,6 +129,12 @@ impl Party {
         self.claim.store(if shielded { SHIELDED } else { WAITING }, Ordering::Release);
     }
 
+    /// Whether it waits for something that nobody has brought yet. It may be brought the next moment.
+    pub fn is_waiting(&self) -> bool {
+        // Relaxed: a look that nothing depends on.
+        matches!(self.claim.load(Ordering::Relaxed), WAITING | SHIELDED)
+    }
+
     /// Closes the wait. The owner's call, when no node of its is in any queue.
     #[inline]
     pub fn finish(&self) {
