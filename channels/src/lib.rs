@@ -10,6 +10,8 @@ mod seat;
 mod state;
 mod grants;
 mod bounded;
+mod patience;
+mod promise;
 mod parking;
 mod clock;
 mod crowd;
