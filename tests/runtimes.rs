@@ -269,3 +269,20 @@ fn the_default_runtime_serves_all_os_threads() {
         assert_eq!(sum.load(SeqCst), rounds(50) * 6);
     });
 }
+
+/// How many green threads can run at once, asked inside a runtime, outside of any, and of a runtime.
+#[test]
+fn how_many_workers_there_are() {
+    let here = || kahn::thread::available_parallelism().unwrap().get();
+    for workers in support::WORKERS {
+        let runtime = runtime(workers);
+        // `KAHN_WORKERS` overrides what was asked for.
+        let count = std::env::var("KAHN_WORKERS").map_or(workers, |text| text.parse().unwrap());
+        assert_eq!((runtime.workers(), runtime.run(here)), (count, count));
+        assert_eq!(runtime.run(|| kahn::spawn(here).join().unwrap()), count);
+    }
+    let outside = here();
+    kahn::spawn(|| ()).join().unwrap();
+    assert_eq!(outside, kahn::spawn(here).join().unwrap(), "before and after the default runtime is started");
+    assert_eq!(here(), outside);
+}

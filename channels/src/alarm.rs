@@ -7,6 +7,8 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
+use kahn_core::facade::now;
+
 /// Who is to be woken when.
 struct Alarms {
     /// Tells apart those of one moment.
@@ -41,7 +43,7 @@ pub(crate) fn wake_at(when: Instant, waker: Waker) {
 fn keep_time() {
     let mut alarms = ALARMS.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
-        let now = Instant::now();
+        let now = now();
         alarms = match alarms.wakers.first_entry() {
             None => {
                 alarms.kept = false;

@@ -1,12 +1,9 @@
-//! What time it is, asked in one place.
+//! The runtime's clock, as deadlines ask it.
 
 use core::time::Duration;
 use std::time::Instant;
 
-#[inline]
-pub(crate) fn now() -> Instant {
-    Instant::now()
-}
+pub(crate) use kahn_core::facade::now;
 
 /// The moment `timeout` from now; `None`, which means never, if the clock cannot express it.
 #[inline]

@@ -3,6 +3,8 @@
 //!
 //! Modules stand lowest first; each uses only those above it.
 
+#![warn(clippy::disallowed_methods)]
+
 mod alarm;
 mod error;
 mod ring;

@@ -1,23 +1,34 @@
 //! The blocking pool: OS threads for calls that would hold up a worker.
 //!
 //! An errand stands on the stack of the green thread that waits for it, which is shielded meanwhile, so it may borrow.
-//! Threads are made on demand up to a bound, and leave when they have been idle for a while. The queue between is
-//! crossbeam's.
+//! Threads are made on demand up to a bound, and leave when they have been idle for a while.
+//!
+//! | an errand is | then | may be run by |
+//! |---|---|---|
+//! | in `queue` | its caller parks, or is about to | the pool's threads; its caller, who takes it out first |
+//! | out of it, not done | its caller parks | whoever took it out |
+//! | done | its caller takes the output | nobody |
+//!
+//! A thread that the OS has given may never come to serve: `std` prepares it first, and where there is no memory for that
+//! it can end up in a wait of its own. So who has reason to rely on a thread that has not come yet waits for it with a
+//! limit, and then helps himself.
 
 use core::cell::UnsafeCell;
+use std::collections::VecDeque;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-
-use crate::facade::Lock;
+use crate::facade::{Lock, now};
 use crate::quiet;
 use crate::wait::{Kind, Node, Reason, Wait, WaitQueue, shield};
 
 /// How long an idle thread of the pool waits for work before it ends.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// How long a new thread may take to come: much longer than it ever does.
+const COMES_WITHIN: Duration = Duration::from_secs(1);
 /// The stack of a thread of the pool.
 const STACK_SIZE: usize = 2 << 20;
 
@@ -26,14 +37,21 @@ pub(crate) struct Pool {
     name: String,
     max: usize,
     state: Mutex<State>,
-    receiver: Receiver<Errand>,
+    /// Something is in the queue, or it has been closed.
+    work: Condvar,
+    /// Makes a thread that calls [`serve`](Self::serve).
+    start: fn(&Arc<Pool>) -> io::Result<JoinHandle<()>>,
 }
 
+#[derive(Default)]
 struct State {
-    /// `None` once the pool is closed.
-    sender: Option<Sender<Errand>>,
+    queue: VecDeque<Errand>,
+    closed: bool,
     threads: Vec<JoinHandle<()>>,
+    /// Threads that have been made and have not left.
     live: usize,
+    /// Those of them that have not come to serve yet.
+    coming: usize,
     idle: usize,
     /// Errands handed in and not yet done.
     active: usize,
@@ -51,7 +69,7 @@ unsafe impl Send for Errand {}
 struct Task<F, T> {
     work: UnsafeCell<Option<F>>,
     output: UnsafeCell<Option<thread::Result<T>>>,
-    done: Lock<Done>,
+    done: Signal,
 }
 
 #[derive(Default)]
@@ -62,9 +80,7 @@ struct Done {
 
 impl Pool {
     pub(crate) fn new(name: String, max: usize) -> Pool {
-        let (sender, receiver) = crossbeam_channel::unbounded();
-        let state = State { sender: Some(sender), threads: Vec::new(), live: 0, idle: 0, active: 0 };
-        Pool { name, max, state: Mutex::new(state), receiver }
+        Pool { name, max, state: Mutex::default(), work: Condvar::new(), start: Pool::start }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -78,111 +94,176 @@ impl Pool {
 
     /// Runs `f` on a thread of the pool, and parks the caller until it is done.
     #[track_caller]
-    pub(crate) fn call<T: Send, F: FnOnce() -> T + Send>(self: &std::sync::Arc<Self>, f: F) -> T {
+    pub(crate) fn call<T: Send, F: FnOnce() -> T + Send>(self: &Arc<Self>, f: F) -> T {
         let reason = Reason::new::<()>(Kind::Blocking, core::ptr::null());
         let task = Task {
             work: UnsafeCell::new(Some(f)),
             output: UnsafeCell::new(None),
-            done: Lock::new(Done::default()),
+            done: Signal(Lock::new(Done::default())),
         };
-        let errand = Errand { run: run_task::<F, T>, task: (&raw const task).cast() };
-        if let Err(errand) = self.submit(errand) {
-            // No thread can be had, or the pool is closed: then the caller blocks its worker.
-            // SAFETY: `task` is right here, and has not been run.
-            unsafe { (errand.run)(errand.task) };
-        }
-        // What `f` borrows must stay until it has ended, so a cancel waits.
-        shield(|| {
-            let wait = Wait::new();
-            let node = Node::new(wait.party(), 0, core::ptr::null_mut());
-            {
-                let mut done = task.done.lock();
-                if done.done {
-                    drop(done);
-                    return;
+        let place: *const () = (&raw const task).cast();
+        let mine = match self.submit(Errand { run: run_task::<F, T>, task: place }) {
+            // What `f` borrows must stay until it has ended, so a cancel waits.
+            Ok(limit) => shield(|| {
+                let done = task.done.wait(reason, limit);
+                let mine = if done { None } else { self.take_back(place) };
+                if !done && mine.is_none() {
+                    task.done.wait(reason, None);
                 }
-                // SAFETY: the node stays until it is claimed: the wait is shielded and has no deadline.
-                unsafe { done.waiting.push((&node).into()) };
-            }
-            let claimed = wait.park(reason, None);
-            debug_assert!(claimed.is_ok(), "a shielded wait without a deadline ends by a claim");
-        });
+                mine
+            }),
+            // No thread can be had, or the pool is closed.
+            Err(errand) => Some(errand),
+        };
+        if let Some(errand) = mine {
+            // Then the caller blocks its worker.
+            // SAFETY: `task` is right here, and its errand in no queue.
+            unsafe { errand.run() };
+        }
         match task.output.into_inner().expect("done, so there is an output") {
             Ok(value) => value,
             Err(payload) => resume_unwind(payload),
         }
     }
 
-    fn submit(self: &std::sync::Arc<Self>, errand: Errand) -> Result<(), Errand> {
+    fn start(self: &Arc<Self>) -> io::Result<JoinHandle<()>> {
+        let pool = Arc::clone(self);
+        thread::Builder::new()
+            .name(format!("{}-blocking", self.name))
+            .stack_size(STACK_SIZE)
+            .spawn(move || pool.serve())
+    }
+
+    /// Hands an errand in, and answers until when to rely on it, if there is doubt.
+    fn submit(self: &Arc<Self>, errand: Errand) -> Result<Option<Instant>, Errand> {
         let mut state = self.state();
-        let Some(sender) = state.sender.clone() else { return Err(errand) };
-        if state.idle <= self.receiver.len() && state.live < self.max {
-            let pool = std::sync::Arc::clone(self);
-            let thread = thread::Builder::new()
-                .name(format!("{}-blocking", self.name))
-                .stack_size(STACK_SIZE)
-                .spawn(move || pool.serve());
-            match thread {
+        if state.closed {
+            return Err(errand);
+        }
+        if state.idle <= state.queue.len() && state.live < self.max {
+            match (self.start)(self) {
                 Ok(thread) => {
                     state.threads.retain(|thread| !thread.is_finished());
                     state.threads.push(thread);
                     state.live += 1;
+                    state.coming += 1;
                 }
                 Err(_) if state.live > 0 => {}
                 Err(_) => return Err(errand),
             }
         }
         state.active += 1;
-        sender.send(errand).map_err(|error| error.into_inner())
+        state.queue.push_back(errand);
+        let in_doubt = state.coming > 0;
+        drop(state);
+        self.work.notify_one();
+        Ok(in_doubt.then(now).and_then(|now| now.checked_add(COMES_WITHIN)))
+    }
+
+    /// Takes an errand out of the queue if there are threads that should have come for it, and have not.
+    #[cold]
+    fn take_back(&self, task: *const ()) -> Option<Errand> {
+        let mut state = self.state();
+        if state.coming == 0 {
+            return None;
+        }
+        let place = state.queue.iter().position(|errand| errand.task == task)?;
+        state.active -= 1;
+        state.queue.remove(place)
     }
 
     /// The life of a thread of the pool.
     fn serve(&self) {
+        let mut state = self.state();
+        state.coming -= 1;
         loop {
-            self.state().idle += 1;
-            let errand = {
-                let _harmless = quiet::Harmless::new();
-                self.receiver.recv_timeout(KEEP_ALIVE)
-            };
-            let mut state = self.state();
+            if let Some(errand) = state.queue.pop_front() {
+                drop(state);
+                // SAFETY: whoever submitted it waits until it is done; out of the queue, it is ours alone.
+                unsafe { errand.run() };
+                state = self.state();
+                state.active -= 1;
+                continue;
+            }
+            if state.closed {
+                break;
+            }
+            state.idle += 1;
+            let harmless = quiet::Harmless::new();
+            let waited = self.work.wait_timeout(state, KEEP_ALIVE);
+            drop(harmless);
+            let (awake, time) = waited.unwrap_or_else(PoisonError::into_inner);
+            state = awake;
             state.idle -= 1;
-            match errand {
-                Ok(errand) => {
-                    drop(state);
-                    // SAFETY: whoever submitted it waits until it is done.
-                    unsafe { (errand.run)(errand.task) };
-                    self.state().active -= 1;
-                }
-                // An errand may have come while we took the lock, counted on us as idle.
-                Err(RecvTimeoutError::Timeout) if !self.receiver.is_empty() => {}
-                Err(_) => {
-                    state.live -= 1;
-                    return;
-                }
+            if time.timed_out() && state.queue.is_empty() {
+                break;
             }
         }
+        state.live -= 1;
     }
 
     /// Ends the pool's threads, waiting until `deadline` for those at work. Answers how many are left.
     pub(crate) fn close(&self, deadline: Instant) -> usize {
         let threads = {
             let mut state = self.state();
-            state.sender = None;
+            state.closed = true;
             std::mem::take(&mut state.threads)
+        };
+        self.work.notify_all();
+        let may_work = || {
+            let state = self.state();
+            state.active + state.coming > 0
         };
         let mut left = 0;
         for thread in threads {
-            while !thread.is_finished() && self.is_busy() && Instant::now() < deadline {
+            while !thread.is_finished() && may_work() && now() < deadline {
                 thread::sleep(Duration::from_millis(1));
             }
-            if thread.is_finished() || !self.is_busy() {
-                // Its queue has ended, so it leaves at once.
+            if thread.is_finished() || !may_work() {
+                // The pool is closed, so it leaves at once.
                 let _ = thread.join();
             } else {
                 left += 1;
             }
         }
         left
+    }
+}
+
+impl Errand {
+    /// # Safety
+    ///
+    /// Its caller waits for it, and nobody else runs it.
+    unsafe fn run(self) {
+        // SAFETY: by the contract, it stays until it is done.
+        unsafe { (self.run)(self.task) };
+    }
+}
+
+/// Tells the one who waits for a task that it is done.
+struct Signal(Lock<Done>);
+
+impl Signal {
+    /// Waits under a shield until the task is done. Answers false if the deadline has passed before.
+    fn wait(&self, reason: Reason, deadline: Option<Instant>) -> bool {
+        let wait = Wait::new();
+        let node = Node::new(wait.party(), 0, core::ptr::null_mut());
+        {
+            let mut done = self.0.lock();
+            if done.done {
+                drop(done);
+                return true;
+            }
+            // SAFETY: the node stays until it is claimed, or removed below: a shielded wait ends otherwise by its own
+            // deadline alone.
+            unsafe { done.waiting.push((&node).into()) };
+        }
+        let missed = wait.park(reason, deadline).err();
+        if missed.is_some() {
+            // SAFETY: the node is in this queue or in none.
+            unsafe { self.0.lock().waiting.remove((&node).into()) };
+        }
+        missed.is_none()
     }
 }
 
@@ -195,12 +276,46 @@ unsafe fn run_task<F: FnOnce() -> T, T>(task: *const ()) {
         let task = &*task.cast::<Task<F, T>>();
         let work = (*task.work.get()).take().expect("run once");
         *task.output.get() = Some(catch_unwind(AssertUnwindSafe(work)));
-        let mut done = task.done.lock();
+        let mut done = task.done.0.lock();
         done.done = true;
         done.waiting.claim_next()
     };
     // If nobody waits yet, the task may be gone as soon as the lock was released: it is not touched any more.
     if let Some(claimed) = claimed {
         claimed.wake.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Runtime;
+
+    fn pool(start: fn(&Arc<Pool>) -> io::Result<JoinHandle<()>>) -> Arc<Pool> {
+        Arc::new(Pool { start, ..Pool::new("test".to_owned(), 2) })
+    }
+
+    /// A thread that never comes to serve: it ends first, as one might for which `std` finds no memory.
+    fn stillborn(_: &Arc<Pool>) -> io::Result<JoinHandle<()>> {
+        thread::Builder::new().spawn(|| ())
+    }
+
+    #[test]
+    fn an_errand_does_not_rely_on_a_thread_that_never_comes() {
+        let runtime = Runtime::builder().workers(1).build().unwrap();
+        let pool = pool(stillborn);
+        for _ in 0..2 {
+            assert_eq!(runtime.run(|| pool.call(|| 7)), 7);
+            assert!(!pool.is_busy() && pool.state().queue.is_empty());
+        }
+        assert_eq!(pool.close(now()), 0);
+    }
+
+    #[test]
+    fn without_threads_the_caller_runs_it() {
+        let runtime = Runtime::builder().workers(1).build().unwrap();
+        let pool = pool(|_| Err(io::ErrorKind::OutOfMemory.into()));
+        assert_eq!(runtime.run(|| pool.call(|| 7)), 7);
+        assert!(!pool.is_busy());
     }
 }

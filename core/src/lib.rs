@@ -2,6 +2,8 @@
 //!
 //! Modules stand lowest first.
 
+#![warn(clippy::disallowed_methods)]
+
 #[doc(hidden)]
 #[macro_use]
 pub mod facade;

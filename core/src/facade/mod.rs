@@ -8,6 +8,7 @@
 //!
 //! Everything else in the workspace names these re-exports and has no `cfg` of its own.
 
+mod clock;
 #[cfg(not(any(kahn_loom, kahn_threads, miri)))]
 #[macro_use]
 mod fibers;
@@ -19,6 +20,7 @@ mod std;
 #[macro_use]
 mod threads;
 
+pub use self::clock::now;
 #[cfg(not(any(kahn_loom, kahn_threads, miri)))]
 pub use self::fibers::*;
 #[cfg(kahn_loom)]

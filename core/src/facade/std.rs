@@ -200,7 +200,7 @@ impl<T> Drop for LockGuard<'_, T> {
 /// Whether `deadline` has passed.
 #[inline]
 pub fn deadline_passed(deadline: Instant) -> bool {
-    Instant::now() >= deadline
+    super::now() >= deadline
 }
 
 /// How tests look at the orders in which threads may run: here, by running them many times.

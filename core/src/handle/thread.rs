@@ -5,6 +5,7 @@ use core::num::NonZeroU64;
 use core::ptr::NonNull;
 use std::time::{Duration, Instant};
 
+use crate::facade::now;
 use crate::job::{Job, JobId};
 use crate::scheduler;
 use crate::wait::enclosing_limit;
@@ -189,7 +190,7 @@ pub fn park() {
 /// Until unparked, or until the time is over.
 #[track_caller]
 pub fn park_timeout(duration: Duration) {
-    park_until(Some(Instant::now().checked_add(duration)));
+    park_until(Some(now().checked_add(duration)));
 }
 
 /// `None` is no deadline, `Some(None)` one that the clock cannot reach.
@@ -214,13 +215,13 @@ fn park_os_thread(deadline: Option<Instant>) {
     match until {
         None => std::thread::park(),
         // Once the time is over no token is taken.
-        Some(until) => match until.checked_duration_since(Instant::now()) {
+        Some(until) => match until.checked_duration_since(now()) {
             Some(left) => std::thread::park_timeout(left),
             None if limit.is_none() => std::thread::park_timeout(Duration::ZERO),
             None => {}
         },
     }
-    if let Some((_, missed)) = limit.filter(|(end, _)| *end <= Instant::now()) {
+    if let Some((_, missed)) = limit.filter(|(end, _)| *end <= now()) {
         let _ = missed.raise();
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::{ALL, Checked, NEVER_PARKS, Spawned, spawn};
 use crate::facade::explore::{Arc, orders, thread};
-use crate::facade::{AtomicBool, AtomicUsize, Lock, Ordering, Parker};
+use crate::facade::{AtomicBool, AtomicUsize, Lock, Ordering, Parker, now};
 use crate::job::{Job, Output, State, Traits, allocate_task};
 use crate::wait::{Kind, Reason};
 
@@ -144,7 +144,7 @@ fn the_end_against_a_join_that_times_out() {
     orders(3, || {
         let (job, place) = maker();
         let runner = thread::spawn(move || job.run());
-        match job.job().wait_for_end(reason(), Some(Instant::now())) {
+        match job.job().wait_for_end(reason(), Some(now())) {
             Ok(()) => drop(join(job)),
             Err(_) => job.disclaim(),
         }
@@ -342,7 +342,7 @@ fn timed_park_against_two_unparks() {
     orders(2, || {
         let job = spawn(|| ());
         let wakers = [0, 1].map(|_| thread::spawn(move || job.job().unpark()));
-        let woken = park(job, Some(Instant::now()));
+        let woken = park(job, Some(now()));
         if !woken {
             assert!(park(job, None));
         }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::{ALL, Checked};
 use crate::facade::explore::{Arc, orders, thread};
-use crate::facade::{Arc as PartyArc, Lock};
+use crate::facade::{Arc as PartyArc, Lock, now};
 use crate::wait::{Me, Node, Party, ThreadParty, Verdict, WaitQueue};
 
 /// One who waits, and may be cancelled: a green thread, played by a thread.
@@ -123,7 +123,7 @@ fn a_cancel_against_two_waits() {
                 thread::spawn(move || queue.wake_one())
             };
             // With a deadline, as the waker may come too early.
-            let verdict = waiter.wait(&queue, false, Some(Instant::now()));
+            let verdict = waiter.wait(&queue, false, Some(now()));
             assert_eq!(waker.join().unwrap(), verdict == Verdict::Token(1));
             verdict
         };
@@ -164,7 +164,7 @@ fn a_deadline_against_a_waker() {
             let queue = queue.clone();
             thread::spawn(move || queue.wake_one())
         };
-        let verdict = waiter.wait(&queue, false, Some(Instant::now()));
+        let verdict = waiter.wait(&queue, false, Some(now()));
         let woken = waker.join().unwrap();
         assert_eq!(verdict, if woken { Verdict::Token(1) } else { Verdict::TimedOut });
         assert!(queue.0.lock().is_empty());

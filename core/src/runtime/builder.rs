@@ -137,7 +137,7 @@ impl Builder {
         start(&self.settings, class, workers)
     }
 
-    fn worker_count(&self) -> io::Result<usize> {
+    pub(super) fn worker_count(&self) -> io::Result<usize> {
         let (count, whence) = match std::env::var_os(WORKERS_VARIABLE) {
             Some(text) => {
                 let count = text.to_str().and_then(|text| text.trim().parse().ok()).ok_or_else(|| {

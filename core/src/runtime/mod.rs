@@ -139,6 +139,20 @@ impl Runtime {
         }
     }
 
+    /// How many workers it has: OS threads that run green threads.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// if std::env::var_os("KAHN_WORKERS").is_none() {
+    ///     assert_eq!(kahn_core::Runtime::builder().workers(3).build()?.workers(), 3);
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn workers(&self) -> usize {
+        self.shared.workers()
+    }
+
     /// Spawns a green thread from outside the runtime.
     ///
     /// # Examples
@@ -188,7 +202,7 @@ impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Runtime")
             .field("name", &self.shared.name)
-            .field("workers", &self.shared.remotes.len())
+            .field("workers", &self.workers())
             .finish_non_exhaustive()
     }
 }
@@ -210,12 +224,18 @@ fn start(settings: &Settings, class: SizeClass, workers: usize) -> io::Result<Ru
     Ok(runtime)
 }
 
+static DEFAULT: OnceLock<Runtime> = OnceLock::new();
+
 /// The process's default runtime, started by the first use of kahn on an OS thread that is in no runtime.
 fn default_runtime() -> &'static Runtime {
-    static DEFAULT: OnceLock<Runtime> = OnceLock::new();
     DEFAULT.get_or_init(|| {
         Builder::new().build().unwrap_or_else(|error| panic!("the default runtime does not start: {error}"))
     })
+}
+
+/// How many workers the default runtime has, or would have.
+pub(crate) fn default_workers() -> io::Result<usize> {
+    DEFAULT.get().map_or_else(|| Builder::new().worker_count(), |runtime| Ok(runtime.workers()))
 }
 
 /// The runtime that a caller outside any belongs to.

@@ -11,6 +11,7 @@ use core::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::facade::now;
 use crate::scheduler::{self, shared::Shared};
 
 /// Green threads that had not ended when the time given to a shutdown was over.
@@ -52,7 +53,7 @@ pub(super) fn shut_down(
     if threads.is_empty() && shared.is_terminated() {
         return Ok(());
     }
-    let deadline = Instant::now().checked_add(timeout);
+    let deadline = now().checked_add(timeout);
     shared.close();
     if scheduler::is_worker_of(shared) {
         // A green thread cannot wait for its own end. The workers stop by themselves when all is done.
@@ -77,11 +78,11 @@ fn finish(
             // A panic in a thread-local's destructor aborts, so this is no error of a worker's.
             let _ = thread.join();
         }
-        shared.blocking.close(Instant::now() + Duration::from_secs(1));
+        shared.blocking.close(now() + Duration::from_secs(1));
         shared.remotes.iter().for_each(|remote| remote.give_back());
         return Ok(());
     }
-    shared.blocking.close(Instant::now());
+    shared.blocking.close(now());
     give_up(shared);
     let mut error = ShutdownError { count: 0, names: Vec::new() };
     for remote in &shared.remotes {

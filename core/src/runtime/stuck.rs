@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::facade::now;
 use crate::quiet::Harmless;
 use crate::scheduler::shared::Shared;
 
@@ -35,9 +36,9 @@ fn look(shared: &Shared, after: Duration) {
     for (worker, remote) in shared.remotes.iter().enumerate() {
         let warning = {
             let mut running = remote.running.lock();
-            running.as_mut().filter(|running| !running.warned && running.since.elapsed() >= after).map(|running| {
+            running.as_mut().filter(|running| !running.warned && now() - running.since >= after).map(|running| {
                 running.warned = true;
-                (running.job.clone(), running.since.elapsed())
+                (running.job.clone(), now() - running.since)
             })
         };
         if let Some((job, time)) = warning {

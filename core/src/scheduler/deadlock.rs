@@ -2,12 +2,12 @@
 
 use core::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::facade::{AtomicBool, Ordering};
+use crate::facade::{AtomicBool, Ordering, now};
 use crate::job::Job;
 use crate::quiet;
-use crate::scheduler::remote::{Kept, Remote};
+use crate::scheduler::remote::Remote;
 use crate::scheduler::shared::Shared;
 use crate::timer;
 use crate::wait::{Kind, Party};
@@ -114,7 +114,7 @@ pub(crate) fn examine(shared: &Shared, me: &Remote, has_work: impl Fn() -> bool)
     let mut nap = FIRST;
     let mut before: Option<quiet::Stillness> = None;
     loop {
-        me.parker.park_deadline(Instant::now() + nap);
+        me.parker.park_deadline(now() + nap);
         nap = (nap * 2).min(LONGEST);
         if has_work() || !nothing_is_due(shared) || !shared.deadlock.is_on_guard(shared) {
             return;
@@ -164,14 +164,14 @@ fn declare(shared: &Shared) {
     let jobs: Vec<_> = shared.remotes.iter().flat_map(|remote| remote.listed()).collect();
     // All are claimed before the first unwinds: else its destructors might bring another what it waits for, and that one
     // would go on as if nothing had been the matter.
-    let cancel = |job: &Kept| {
-        // SAFETY: the reference keeps the job.
-        unsafe { Party::cancel(Job::party(job.pointer())) }
-    };
-    let wakes: Vec<_> = jobs.iter().map(cancel).collect();
+    let mut wakes = Vec::with_capacity(jobs.len());
+    for job in &jobs {
+        // SAFETY: the reference keeps the job until its wake-up has been delivered.
+        wakes.push(unsafe { Party::cancel(Job::party(job.pointer())) });
+    }
     drop(wakes);
-    for job in jobs {
-        // SAFETY: as above.
+    for job in &jobs {
+        // SAFETY: we hold a reference.
         unsafe { crate::scheduler::cancel(job.pointer()) };
     }
 }

@@ -3,7 +3,7 @@
 use core::ptr::NonNull;
 use std::time::{Duration, Instant};
 
-use crate::facade::Ordering;
+use crate::facade::{Ordering, now};
 use crate::job::Job;
 use crate::scheduler::remote::Remote;
 use crate::scheduler::run_queue::SharedQueue;
@@ -295,10 +295,10 @@ impl Worker {
     fn watch(&self, patience: &mut Patience, due: Option<Instant>, waiting: bool) {
         let mut nap = if waiting { WATCH_FIRST } else { WATCH_FIRST * 2 };
         loop {
-            let wake_at = Instant::now() + nap;
+            let wake_at = now() + nap;
             let until = due.map_or(wake_at, |due| due.min(wake_at));
             self.remote.parker.park_deadline(until);
-            let now = Instant::now();
+            let now = now();
             if self.has_work()
                 || self.shared.idle.is_picked(self.index)
                 || self.shared.injector.len() != 0

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::blocking::Pool as BlockingPool;
-use crate::facade::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::facade::{AtomicBool, AtomicU64, AtomicUsize, Ordering, now};
 use crate::fiber::stack::SizeClass;
 use crate::job::Job;
 use crate::scheduler::deadlock::{OnDeadlock, Watch as DeadlockWatch};
@@ -78,6 +78,11 @@ impl Shared {
             #[cfg(feature = "tracing")]
             warn_after: settings.warn_after,
         }
+    }
+
+    /// How many workers there are.
+    pub(crate) fn workers(&self) -> usize {
+        self.remotes.len()
     }
 
     /// Spawns from outside. Gives the job back if the runtime is closing.
@@ -191,7 +196,7 @@ impl Shared {
             if done(*ended) {
                 return true;
             }
-            let left = deadline.map_or(LOOK_AGAIN, |d| d.saturating_duration_since(std::time::Instant::now()));
+            let left = deadline.map_or(LOOK_AGAIN, |d| d.saturating_duration_since(now()));
             if left.is_zero() {
                 return false;
             }

@@ -228,7 +228,7 @@ impl Worker {
         }
         let running = job.map(|job| crate::scheduler::remote::Running {
             job: job.name().map_or_else(|| format!("green thread {:?}", job.id()), str::to_owned),
-            since: std::time::Instant::now(),
+            since: crate::facade::now(),
             warned: false,
         });
         *self.remote.running.lock() = running;

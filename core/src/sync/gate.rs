@@ -9,7 +9,7 @@ use core::time::Duration;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Instant;
 
-use crate::facade::{Lock, maybe_const};
+use crate::facade::{Lock, maybe_const, now};
 use crate::sync::chain::{Chain, Slot};
 use crate::wait::{Claimed, Node, Reason, TimedOut, Wait, WaitQueue};
 
@@ -140,5 +140,5 @@ pub(super) unsafe fn claim_all(queue: &mut WaitQueue) -> Chain {
 
 /// The moment `timeout` from now; `None` if that is never.
 pub(super) fn deadline_after(timeout: Duration) -> Option<Instant> {
-    Instant::now().checked_add(timeout)
+    now().checked_add(timeout)
 }

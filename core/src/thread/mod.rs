@@ -15,14 +15,45 @@ pub use scope::{Scope, ScopedJoinHandle, scope};
 #[doc(hidden)]
 pub use task::spawn_task;
 
+use core::num::NonZero;
+use std::io;
 use std::time::{Duration, Instant};
 
+use crate::facade::now;
+use crate::runtime;
 use crate::scheduler;
 use crate::wait::{Kind, Reason, Wait, check_cancelled, check_limit, current as waiting};
 
 /// Whether the caller is a green thread.
 pub fn is_green() -> bool {
     waiting::green().is_some()
+}
+
+/// How many green threads can run at once: the number of workers of the caller's runtime; on an OS thread that is in none,
+/// of the process's default runtime, which is not started for that.
+///
+/// # Errors
+///
+/// If the default runtime could not be started, because `KAHN_WORKERS` is no number of workers.
+///
+/// # Examples
+///
+/// ```
+/// let parts = kahn_core::thread::available_parallelism()?.get();
+/// let sums = kahn_core::run(|| {
+///     let sum = move |part| (part..1000).step_by(parts).sum::<usize>();
+///     let handles: Vec<_> = (0..parts).map(|part| kahn_core::spawn(move || sum(part))).collect();
+///     handles.into_iter().map(|handle| handle.join().unwrap()).sum::<usize>()
+/// });
+/// assert_eq!(sums, 499_500);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn available_parallelism() -> io::Result<NonZero<usize>> {
+    let workers = match scheduler::runtime_here() {
+        Some(runtime) => runtime.workers(),
+        None => runtime::default_workers()?,
+    };
+    Ok(NonZero::new(workers).expect("a runtime has workers"))
 }
 
 /// Lets other green threads run. On an OS thread, lets other OS threads run.
@@ -49,7 +80,7 @@ pub fn sleep(duration: Duration) {
     if duration.is_zero() {
         return yield_now();
     }
-    sleep_to(Instant::now().checked_add(duration));
+    sleep_to(now().checked_add(duration));
 }
 
 /// Waits until `deadline`.

@@ -4,14 +4,10 @@ use core::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 pub use std::time::{Duration, Instant};
 
+pub use crate::facade::now;
 pub use crate::thread::{sleep, sleep_until};
 use crate::fiber::panic_count;
 use crate::wait::{Limit, LimitUnwind, Me, shield};
-
-/// The runtime's clock.
-pub fn now() -> Instant {
-    Instant::now()
-}
 
 /// The time given to [`timeout`] was over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +116,7 @@ pub struct Interval {
 #[track_caller]
 pub fn interval(period: Duration) -> Interval {
     assert!(!period.is_zero(), "an interval must be longer than zero");
-    Interval { next: Some(Instant::now()), period }
+    Interval { next: Some(now()), period }
 }
 
 impl Interval {

@@ -8,17 +8,19 @@ pub(crate) mod wheel;
 use std::sync::OnceLock;
 use std::time::Instant;
 
+use crate::facade::now;
+
 /// The moment from which the runtime counts nanoseconds.
 static ORIGIN: OnceLock<Instant> = OnceLock::new();
 
 fn origin() -> Instant {
-    *ORIGIN.get_or_init(Instant::now)
+    *ORIGIN.get_or_init(now)
 }
 
-/// Now, in nanoseconds since the origin. The seam for a virtual clock.
+/// Now, in nanoseconds since the origin.
 #[inline]
 pub(crate) fn now_ns() -> u64 {
-    to_ns(Instant::now())
+    to_ns(now())
 }
 
 /// A moment in nanoseconds since the origin: zero if it was before, `u64::MAX` (never) if it is too far for the count.
