@@ -12,6 +12,8 @@ mod seat;
 mod state;
 mod grants;
 mod bounded;
+mod patience;
+mod promise;
 mod parking;
 mod clock;
 mod crowd;

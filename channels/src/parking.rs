@@ -2,58 +2,17 @@
 //! come between.
 
 use core::mem::MaybeUninit;
-use core::panic::Location;
 use core::ptr::NonNull;
 use std::time::Instant;
 
-use kahn_core::facade::{AtomicU64, LockGuard, Ordering, SPINS};
-use kahn_core::wait::{Kind, Missed, Node, Party, Reason, Wait, current, shield, spend};
+use kahn_core::facade::LockGuard;
+use kahn_core::wait::{Kind, Missed, Node, Reason, Wait, current, spend};
 
 use crate::bounded::{Chan, Locked, RECV, SEND, counted};
 use crate::error::{RecvTimeoutError, SendTimeoutError, TryRecvError, TrySendError};
-use crate::grants::{Offer, Promise};
-use crate::seat::{Packet, Seat, Status, Want};
+use crate::patience::Patience;
+use crate::seat::{Packet, Status};
 use crate::state::{State, Taken, Wakes};
-
-/// How an OS thread waits a little on the CPU before it sleeps: a sleep and its wake-up cost both sides microseconds, and
-/// its partner often comes sooner. A green thread does not: parking costs it nanoseconds.
-struct Patience {
-    rounds: u32,
-}
-
-impl Patience {
-    const ROUNDS: u32 = if SPINS { 10 } else { 0 };
-
-    #[inline]
-    fn new(deadline: Option<Instant>) -> Patience {
-        let sleeps = deadline.is_none() && current::green().is_none();
-        Patience { rounds: if sleeps { Self::ROUNDS } else { 0 } }
-    }
-
-    #[inline]
-    fn is_left(&self) -> bool {
-        self.rounds > 0
-    }
-
-    /// Watches a bit of the hint until it is set or the rounds are over.
-    fn watch(&mut self, hint: &AtomicU64, bit: u64) {
-        while self.rounds > 0 {
-            self.rounds -= 1;
-            let doublings = Self::ROUNDS - self.rounds;
-            if doublings <= 7 {
-                for _ in 0..1_u32 << doublings {
-                    core::hint::spin_loop();
-                }
-            } else {
-                std::thread::yield_now();
-            }
-            // Relaxed: only a reason to look again under the lock.
-            if hint.load(Ordering::Relaxed) & bit != 0 {
-                return;
-            }
-        }
-    }
-}
 
 /// A waiter's place: what its node points to, and what it waits with.
 struct Place<T> {
@@ -73,12 +32,10 @@ enum Begun<'a, T, D, R> {
 }
 
 impl<T> Place<T> {
-    /// Opens a wait of the calling green thread, `me`, with a node for `packet`.
+    /// Puts the caller's `wait` in its place, with a node for `packet`.
     #[inline(always)]
-    fn write(place: &mut MaybeUninit<Place<T>>, me: NonNull<Party>, packet: Packet<T>) -> &Place<T> {
-        // SAFETY: `me` is the caller, see `begin`.
-        let wait = unsafe { Wait::of_green(me) };
-        let party = me;
+    fn write(place: &mut MaybeUninit<Place<T>>, wait: Wait, packet: Packet<T>) -> &Place<T> {
+        let party = wait.party();
         let at = place.as_mut_ptr();
         // SAFETY: field by field, since the node points to the packet where it will stay.
         unsafe {
@@ -117,20 +74,32 @@ impl<T> Chan<T> {
         let mut place = MaybeUninit::uninit();
         match self.send_begin(state, msg, &mut place) {
             Begun::Done(()) => Ok(()),
-            Begun::Waits => {
-                // SAFETY: written by `send_begin`, as it says.
-                let place = unsafe { place.assume_init_ref() };
-                let woken = place.wait.park(Reason::new(Kind::Send, self.address()), deadline);
-                if woken.is_ok() && place.packet.seat().status() == Status::Done {
-                    // SAFETY: the message has been taken, the node with it; the place is not used afterwards.
-                    unsafe { place.finish() };
-                    return Ok(());
-                }
-                // SAFETY: the place is not used afterwards.
-                unsafe { self.send_leave(place, woken) }
-            }
+            // SAFETY: written by `send_begin`, as it says; the node is in the queue, and the place not used afterwards.
+            Begun::Waits => unsafe { self.send_park(place.assume_init_ref(), deadline) },
             Begun::Else(state, msg) => self.send_slow(state, msg, deadline),
         }
+    }
+
+    /// Parks a sender whose node is in the queue.
+    ///
+    /// # Safety
+    ///
+    /// The place is not used afterwards.
+    #[inline(always)]
+    #[track_caller]
+    unsafe fn send_park(
+        &self,
+        place: &Place<T>,
+        deadline: Option<Instant>,
+    ) -> Result<(), SendTimeoutError<T>> {
+        let woken = place.wait.park(Reason::new(Kind::Send, self.address()), deadline);
+        if woken.is_ok() && place.packet.seat().status() == Status::Done {
+            // SAFETY: the message has been taken, the node with it; the place is not used afterwards.
+            unsafe { place.finish() };
+            return Ok(());
+        }
+        // SAFETY: the place is not used afterwards.
+        unsafe { self.send_leave(place, woken) }
     }
 
     /// Receives, and waits until a message comes or the deadline has passed.
@@ -144,27 +113,38 @@ impl<T> Chan<T> {
         let mut place = MaybeUninit::uninit();
         match self.recv_begin(state, &mut place) {
             Begun::Done(msg) => Ok(msg),
-            Begun::Waits => {
-                // SAFETY: written by `recv_begin`, as it says.
-                let place = unsafe { place.assume_init_ref() };
-                let woken = place.wait.park(Reason::new(Kind::Recv, self.address()), deadline);
-                if woken.is_ok() && place.packet.seat().status() == Status::Done {
-                    // SAFETY: woken with the message, which nobody else has a pointer to; the place is not used
-                    // afterwards.
-                    return Ok(unsafe {
-                        let msg = place.packet.take();
-                        place.finish();
-                        msg
-                    });
-                }
-                // SAFETY: as above.
-                match unsafe { self.recv_leave(place, woken) } {
-                    Some(received) => received,
-                    None => self.recv_parking(None, deadline),
-                }
-            }
-            Begun::Else(state, ()) => self.recv_parking(Some(state), deadline),
+            // SAFETY: written by `recv_begin`, as it says; the node is in the queue, and the place not used afterwards.
+            Begun::Waits => match unsafe { self.recv_park(place.assume_init_ref(), deadline) } {
+                Some(received) => received,
+                None => self.recv_slow(None, deadline),
+            },
+            Begun::Else(state, ()) => self.recv_slow(Some(state), deadline),
         }
+    }
+
+    /// Parks a receiver whose node is in the queue. Answers `None` if it is to start again.
+    ///
+    /// # Safety
+    ///
+    /// The place is not used afterwards.
+    #[inline(always)]
+    #[track_caller]
+    unsafe fn recv_park(
+        &self,
+        place: &Place<T>,
+        deadline: Option<Instant>,
+    ) -> Option<Result<T, RecvTimeoutError>> {
+        let woken = place.wait.park(Reason::new(Kind::Recv, self.address()), deadline);
+        if woken.is_ok() && place.packet.seat().status() == Status::Done {
+            // SAFETY: woken with the message, which nobody else has a pointer to; the place is not used afterwards.
+            return Some(Ok(unsafe {
+                let msg = place.packet.take();
+                place.finish();
+                msg
+            }));
+        }
+        // SAFETY: as above.
+        unsafe { self.recv_leave(place, woken) }
     }
 
     /// Hands the message to a waiting receiver, or enters the queue, if that is all there is to do and the caller is a
@@ -191,7 +171,8 @@ impl<T> Chan<T> {
         let Some(me) = current::green().filter(|_| !state.has_room()) else {
             return Begun::Else(state, msg);
         };
-        let place = Place::write(place, me, Packet::full(msg));
+        // SAFETY: `me` is the caller.
+        let place = Place::write(place, unsafe { Wait::of_green(me) }, Packet::full(msg));
         // SAFETY: the caller keeps the place where it is until the wait is over and the node out of the queue.
         unsafe { state.senders.push(NonNull::from(&place.node)) };
         Begun::Waits
@@ -229,7 +210,8 @@ impl<T> Chan<T> {
             return Begun::Done(msg);
         }
         let Some(me) = current::green() else { return Begun::Else(state, ()) };
-        let place = Place::write(place, me, Packet::empty());
+        // SAFETY: `me` is the caller.
+        let place = Place::write(place, unsafe { Wait::of_green(me) }, Packet::empty());
         // SAFETY: the caller keeps the place where it is until the wait is over and the node out of the queue.
         unsafe { state.receivers.push(NonNull::from(&place.node)) };
         Begun::Waits
@@ -344,46 +326,19 @@ impl<T> Chan<T> {
             patience.watch(self.hint(), SEND);
             state = self.lock();
         }
-        self.send_parking(state, wakes, msg, deadline)
-    }
-
-    #[inline]
-    #[track_caller]
-    fn send_parking(
-        &self,
-        mut state: Locked<'_, T>,
-        mut wakes: Wakes,
-        msg: T,
-        deadline: Option<Instant>,
-    ) -> Result<(), SendTimeoutError<T>> {
-        let wait = Wait::new();
-        let packet = Packet::full(msg);
-        let node = Node::new(wait.party(), 0, packet.payload());
-        // SAFETY: node and packet stay where they are until the node has been claimed and the wait is over, or removed.
-        unsafe { state.push_sender(NonNull::from(&node), &mut wakes) };
+        let mut place = MaybeUninit::uninit();
+        let place = Place::write(&mut place, Wait::new(), Packet::full(msg));
+        // SAFETY: the place stays where it is until the node has been claimed and the wait is over, or removed.
+        unsafe { state.push_sender(NonNull::from(&place.node), &mut wakes) };
         drop(state);
         drop(wakes);
-        match wait.park(Reason::new(Kind::Send, self.address()), deadline) {
-            Ok(_) if packet.seat().status() == Status::Done => Ok(()),
-            // SAFETY: woken without the message having been taken, and the node is out of the queue.
-            Ok(_) => Err(SendTimeoutError::Disconnected(unsafe { packet.take() })),
-            Err(missed) => {
-                let mut state = self.lock();
-                // SAFETY: the node was put into this queue.
-                unsafe { state.senders.remove(NonNull::from(&node)) };
-                drop(state);
-                // SAFETY: nobody has claimed the wait through the node, so the message is still there. It is dropped
-                // by the unwinding if there is one.
-                let msg = unsafe { packet.take() };
-                missed.raise();
-                Err(SendTimeoutError::Timeout(msg))
-            }
-        }
+        // SAFETY: the place is not used afterwards.
+        unsafe { self.send_park(place, deadline) }
     }
 
     #[inline(never)]
     #[track_caller]
-    fn recv_parking(
+    fn recv_slow(
         &self,
         mut locked: Option<Locked<'_, T>>,
         deadline: Option<Instant>,
@@ -407,7 +362,14 @@ impl<T> Chan<T> {
                     continue;
                 }
                 Taken::Nothing(TryRecvError::Empty) => {
-                    if let Some(received) = self.recv_in_queue(state, wakes, deadline) {
+                    let mut place = MaybeUninit::uninit();
+                    let place = Place::write(&mut place, Wait::new(), Packet::empty());
+                    // SAFETY: the place stays where it is until the node has been claimed and the wait is over, or removed.
+                    unsafe { state.push_receiver(NonNull::from(&place.node), &mut wakes) };
+                    drop(state);
+                    drop(wakes);
+                    // SAFETY: the place is not used afterwards.
+                    if let Some(received) = unsafe { self.recv_park(place, deadline) } {
                         return received;
                     }
                 }
@@ -415,124 +377,10 @@ impl<T> Chan<T> {
                     drop(state);
                     // The sender has to be woken before it is waited for.
                     drop(wakes);
+                    if let Some(fetched) = self.fetch() {
+                        return fetched.map_err(|_| RecvTimeoutError::Disconnected);
+                    }
                 }
-            }
-            if let Some(fetched) = self.fetch() {
-                return fetched.map_err(|_| RecvTimeoutError::Disconnected);
-            }
-        }
-    }
-
-    /// Waits in the queue. Answers `None` if it has got a right only.
-    #[inline]
-    #[track_caller]
-    fn recv_in_queue(
-        &self,
-        mut state: Locked<'_, T>,
-        mut wakes: Wakes,
-        deadline: Option<Instant>,
-    ) -> Option<Result<T, RecvTimeoutError>> {
-        let wait = Wait::new();
-        let packet = Packet::empty();
-        let node = Node::new(wait.party(), 0, packet.payload());
-        // SAFETY: node and packet stay where they are until the node has been claimed and the wait is over, or removed.
-        unsafe { state.push_receiver(NonNull::from(&node), &mut wakes) };
-        drop(state);
-        drop(wakes);
-        match wait.park(Reason::new(Kind::Recv, self.address()), deadline) {
-            Ok(_) => match packet.seat().status() {
-                // SAFETY: woken with the message, which nobody else has a pointer to.
-                Status::Done => Some(Ok(unsafe { packet.take() })),
-                Status::Closed => Some(Err(RecvTimeoutError::Disconnected)),
-                _ => None,
-            },
-            Err(missed) => {
-                let mut state = self.lock();
-                // SAFETY: the node was put into this queue.
-                unsafe { state.receivers.remove(NonNull::from(&node)) };
-                drop(state);
-                missed.raise();
-                Some(Err(RecvTimeoutError::Timeout))
-            }
-        }
-    }
-
-    /// Waits for the message that was promised, and takes it. Answers `None` if the promise was broken.
-    #[inline]
-    #[track_caller]
-    pub(crate) fn fetch(&self) -> Option<Result<T, TryRecvError>> {
-        match self.await_promise(Location::caller()) {
-            Promise::Kept => Some(Ok(self.redeem())),
-            Promise::Closed => Some(Err(TryRecvError::Disconnected)),
-            _ => None,
-        }
-    }
-
-    /// Waits until a promise has been kept or broken. No deadline and no cancel ends this: the sender was told that a
-    /// receiver takes its message.
-    pub(crate) fn await_promise(&self, location: &'static Location<'static>) -> Promise {
-        let promise = self.lock().collect();
-        if promise != Promise::Open {
-            return promise;
-        }
-        let reason = Reason { kind: Kind::Recv, resource: self.address().addr(), location };
-        shield(|| self.await_promise_parking(reason))
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn await_promise_parking(&self, reason: Reason) -> Promise {
-        let wait = Wait::new();
-        let seat = Seat::new(Want::Right);
-        let node = Node::new(wait.party(), 0, seat.payload());
-        let mut state = self.lock();
-        let promise = state.collect();
-        if promise != Promise::Open {
-            drop(state);
-            return promise;
-        }
-        // SAFETY: node and seat stay where they are until the node has been claimed and the wait is over.
-        unsafe { state.promised.push(NonNull::from(&node)) };
-        drop(state);
-        let woken = wait.park(reason, None);
-        assert!(woken.is_ok(), "a shielded wait without a deadline ends by being claimed alone");
-        match seat.status() {
-            Status::Done => Promise::Kept,
-            Status::Closed => Promise::Closed,
-            _ => Promise::Broken,
-        }
-    }
-
-    /// Waits for a permit. Answers false if the channel is closed.
-    #[inline]
-    #[track_caller]
-    pub(crate) fn reserve(&self) -> bool {
-        let wait = Wait::new();
-        let seat = Seat::new(Want::Right);
-        let node = Node::new(wait.party(), 0, seat.payload());
-        let mut wakes = Wakes::new();
-        let mut state = self.lock();
-        match state.want_permit(None, &mut wakes) {
-            Offer::Nothing => {}
-            offer => {
-                drop(state);
-                drop(wakes);
-                return offer == Offer::Granted;
-            }
-        }
-        // SAFETY: node and seat stay where they are until the node has been claimed and the wait is over, or removed.
-        unsafe { state.push_sender(NonNull::from(&node), &mut wakes) };
-        drop(state);
-        drop(wakes);
-        match wait.park(Reason::new(Kind::Send, self.address()), None) {
-            Ok(_) => seat.status() == Status::Done,
-            Err(missed) => {
-                let mut state = self.lock();
-                // SAFETY: the node was put into this queue.
-                unsafe { state.senders.remove(NonNull::from(&node)) };
-                drop(state);
-                missed.raise();
-                unreachable!("there was no deadline")
             }
         }
     }

@@ -8,7 +8,10 @@
 //! | `idle` | who sleeps, searches, watches |
 //! | `placement` | the policy of where jobs start |
 //! | `shared` | what the workers of a runtime share |
-//! | `worker`, `search` | the loop, and what it does when it finds nothing |
+//! | `turn` | counts of turns, by which others see whether a worker goes on |
+//! | `worker` | the loop |
+//! | `fresh`, `woken` | how jobs without a stack, and with one, come to a worker |
+//! | `look`, `search` | what a worker does every so often, and when it finds nothing |
 
 pub(crate) mod deadlock;
 mod idle;
@@ -16,10 +19,13 @@ mod inbox;
 mod placement;
 pub(crate) mod remote;
 mod run_queue;
-mod search;
 pub(crate) mod shared;
 mod turn;
 mod worker;
+mod fresh;
+mod look;
+mod search;
+mod woken;
 
 use core::cell::Cell;
 use core::ptr::{self, NonNull};

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crossbeam_utils::CachePadded;
 
-use crate::facade::{AtomicU64, AtomicUsize, Lock, Ordering, Parker, Unparker};
+use crate::facade::{AtomicBool, AtomicU64, AtomicUsize, Lock, Ordering, Parker, Unparker};
 use crate::job::Job;
 use crate::scheduler::inbox::Inbox;
 use crate::scheduler::run_queue::{SharedQueue, Slot};
@@ -40,6 +40,8 @@ pub(crate) struct Remote {
     residents: AtomicUsize,
     /// Jobs that were handed over to this worker, and have not started yet.
     promised: AtomicUsize,
+    /// Whether jobs that wait to be started here wait beside others that talk.
+    talking: AtomicBool,
     /// Counts the worker's turns; stands still while it is stuck in one job.
     pub(crate) turns: AtomicU64,
     /// Counts how often the worker went to sleep, so that "asleep all the while" can be told from "asleep again".
@@ -77,6 +79,7 @@ impl Remote {
                 roster: Lock::new(Roster::new()),
                 residents: AtomicUsize::new(0),
                 promised: AtomicUsize::new(0),
+                talking: AtomicBool::new(false),
                 turns: AtomicU64::new(0),
                 naps: AtomicU64::new(0),
                 #[cfg(feature = "tracing")]
@@ -155,6 +158,19 @@ impl Remote {
     #[inline]
     pub(crate) fn remove_resident(&self) {
         self.residents.store(self.residents() - 1, Ordering::Relaxed);
+    }
+
+    /// Whether jobs that wait to be started here wait beside others that talk.
+    #[inline]
+    pub(crate) fn is_talking(&self) -> bool {
+        self.talking.load(Ordering::Relaxed)
+    }
+
+    /// The worker's call.
+    pub(crate) fn set_talking(&self, talking: bool) {
+        if self.is_talking() != talking {
+            self.talking.store(talking, Ordering::Relaxed);
+        }
     }
 
     /// How many jobs have been handed over to the worker and not yet started.

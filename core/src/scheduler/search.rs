@@ -20,6 +20,8 @@ const SEARCH_LEAST_NS: u64 = 5_000;
 /// How long the oldest job of another must have waited before it is stolen: its worker usually starts it sooner, beside
 /// its parent.
 const AGE_NS: u64 = 15_000;
+/// The same where others talk: whoever starts there is probably one of them.
+const TALKING_AGE_NS: u64 = 100_000;
 /// The same where jobs have been handed over: their new worker may have to wake up first, and who has just handed them
 /// over must not take them back meanwhile.
 const HANDED_OVER_AGE_NS: u64 = 500_000;
@@ -58,7 +60,13 @@ impl Waiting {
             return Some(Waiting { place: Place::Ready, job, age_ns: READY_AGE_NS, turn_ns: TURN_NS });
         }
         if let Some(job) = remote.fresh.oldest() {
-            let age_ns = if remote.promised() > 0 { HANDED_OVER_AGE_NS } else { AGE_NS };
+            let age_ns = if remote.promised() > 0 {
+                HANDED_OVER_AGE_NS
+            } else if remote.is_talking() {
+                TALKING_AGE_NS
+            } else {
+                AGE_NS
+            };
             // However long the turn: it may be the one that spawns them.
             return Some(Waiting { place: Place::Fresh, job, age_ns, turn_ns: u64::MAX });
         }

@@ -1,0 +1,46 @@
+//! How an OS thread waits before it sleeps.
+
+use std::time::Instant;
+
+use kahn_core::facade::{AtomicU64, Ordering, SPINS};
+use kahn_core::wait::current;
+
+/// How an OS thread waits a little on the CPU before it sleeps: a sleep and its wake-up cost both sides microseconds, and
+/// its partner often comes sooner. A green thread does not: parking costs it nanoseconds.
+pub(crate) struct Patience {
+    rounds: u32,
+}
+
+impl Patience {
+    const ROUNDS: u32 = if SPINS { 10 } else { 0 };
+
+    #[inline]
+    pub(crate) fn new(deadline: Option<Instant>) -> Patience {
+        let sleeps = deadline.is_none() && current::green().is_none();
+        Patience { rounds: if sleeps { Self::ROUNDS } else { 0 } }
+    }
+
+    #[inline]
+    pub(crate) fn is_left(&self) -> bool {
+        self.rounds > 0
+    }
+
+    /// Watches a bit of the hint until it is set or the rounds are over.
+    pub(crate) fn watch(&mut self, hint: &AtomicU64, bit: u64) {
+        while self.rounds > 0 {
+            self.rounds -= 1;
+            let doublings = Self::ROUNDS - self.rounds;
+            if doublings <= 7 {
+                for _ in 0..1_u32 << doublings {
+                    core::hint::spin_loop();
+                }
+            } else {
+                std::thread::yield_now();
+            }
+            // Relaxed: only a reason to look again under the lock.
+            if hint.load(Ordering::Relaxed) & bit != 0 {
+                return;
+            }
+        }
+    }
+}
