@@ -18,6 +18,8 @@ production! {
     mod handle;
     pub mod runtime;
     pub mod thread;
+    #[doc(hidden)]
+    pub mod process;
 }
 
 pub mod sync;
@@ -38,11 +40,16 @@ without_fibers! {
     mod fiber { pub(crate) use crate::models::stand_ins::Fiber; }
     #[allow(dead_code, reason = "as above")]
     mod scheduler {
-        pub(crate) use crate::models::stand_ins::{clear_locals, retire, task_waker};
+        pub(crate) use crate::models::stand_ins::{clear_locals, closing_here, retire, task_waker, wake_task};
         pub(crate) mod idle;
         pub(crate) mod inbox;
         pub(crate) mod remote;
         pub(crate) mod run_queue;
+    }
+    #[doc(hidden)]
+    pub mod process {
+        pub use crate::job::{Body, JobId, Process};
+        pub use crate::models::stand_ins::{Alarm, new_process as new, start_process as start};
     }
     mod models;
 }

@@ -3,7 +3,9 @@
 use core::ptr::NonNull;
 use core::task::Waker;
 
-use crate::job::Job;
+use std::time::Instant;
+
+use crate::job::{Body, Job, Process};
 
 /// Named by pointers that are null.
 #[derive(Debug)]
@@ -23,3 +25,52 @@ pub(crate) unsafe fn task_waker(_job: NonNull<Job>) -> Waker {
 }
 
 pub(crate) fn clear_locals() {}
+
+pub(crate) fn closing_here() -> bool {
+    false
+}
+
+/// Whoever wakes a process is the worker that runs it, until it goes idle.
+///
+/// # Safety
+///
+/// The caller holds a reference.
+pub(crate) unsafe fn wake_task(job: NonNull<Job>) {
+    // SAFETY: by the contract; `wake` and `end_run` say that it is ours to run, and the runtime's reference keeps it
+    // until it has ended.
+    unsafe {
+        if job.as_ref().state.wake() {
+            while !Job::run(job) && job.as_ref().state.end_run() {}
+        }
+    }
+}
+
+pub fn new_process<H, B>(head: H, body: B, name: Option<Box<str>>) -> Process<H>
+where
+    H: Send + Sync + 'static,
+    B: Body<H>,
+{
+    Process::new(head, body, name, &super::NEVER_PARKS, false)
+}
+
+/// Runs the first turn here and now.
+pub fn start_process<H: Send + Sync + 'static>(process: &Process<H>) {
+    let job = process.job();
+    // SAFETY: a new process is queued as if woken, and nobody has taken it yet.
+    while unsafe { !Job::run(job) && job.as_ref().state.end_run() } {}
+}
+
+/// Time does not pass in a model.
+#[derive(Debug)]
+pub struct Alarm<T>(core::marker::PhantomData<T>);
+
+impl<T> Alarm<T> {
+    pub fn new(value: T, _ring: fn(&T)) -> Alarm<T> {
+        drop(value);
+        Alarm(core::marker::PhantomData)
+    }
+
+    pub fn set(&mut self, _deadline: Instant) {}
+
+    pub fn unset(&mut self) {}
+}
