@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use kahn_channels::after;
 use kahn_core::facade::{AtomicBool, AtomicU32};
+use kahn_core::process::deadline_about;
 use kahn_core::wait::{Kind, Reason};
 
 use crate::address::{ActorRef, with_current};
@@ -61,7 +62,7 @@ impl<M: Send + 'static> ActorRef<M> {
     /// ```
     #[track_caller]
     pub fn ask<R: Send>(&self, question: impl FnOnce(Reply<R>) -> M) -> Result<R, AskError> {
-        self.ask_timeout(ASK_TIMEOUT, question)
+        self.ask_until(deadline_about(ASK_TIMEOUT), question)
     }
 
     /// As [`ask`](Self::ask), for at most `timeout`, the wait for room included.
@@ -79,7 +80,15 @@ impl<M: Send + 'static> ActorRef<M> {
         timeout: Duration,
         question: impl FnOnce(Reply<R>) -> M,
     ) -> Result<R, AskError> {
-        let deadline = Instant::now().checked_add(timeout);
+        self.ask_until(Instant::now().checked_add(timeout), question)
+    }
+
+    #[track_caller]
+    fn ask_until<R: Send>(
+        &self,
+        deadline: Option<Instant>,
+        question: impl FnOnce(Reply<R>) -> M,
+    ) -> Result<R, AskError> {
         let reason = Reason::new(Kind::Actor, core::ptr::without_provenance::<()>(self.process().address()));
         let edge = Edge { target: self.any(), number: AtomicU32::new(0), sent: AtomicBool::new(false) };
         let mut question = Some(question);

@@ -1,7 +1,7 @@
 //! Where an answer is handed over: a small heap cell that the asker and the [`Reply`] share.
 //!
 //! The answer itself goes straight to the asker, to the place that the slot says. Each side leaves the slot once, under
-//! its lock; who leaves last frees it. So an answer that comes too late finds that the asker has left, and touches
+//! its lock; who leaves last gives it back. So an answer that comes too late finds that the asker has left, and touches
 //! nothing of it.
 //!
 //! | who has left | then |
@@ -10,6 +10,7 @@
 //! | the reply | the place has an answer, or never will; the asker is woken |
 //! | the asker | the answer is handed back to who sends it |
 
+use core::cell::Cell;
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem;
@@ -17,7 +18,7 @@ use core::ptr::NonNull;
 use core::task::Waker;
 use std::time::Instant;
 
-use kahn_core::facade::Lock;
+use kahn_core::facade::{Lock, MODEL};
 use kahn_core::wait::{Node, Reason, TimedOut, Wait, WaitQueue};
 
 struct Slot(Lock<State>);
@@ -30,6 +31,36 @@ struct State {
     /// The asker, if it is a task that waits.
     waker: Option<Waker>,
     one_left: bool,
+}
+
+thread_local! {
+    /// A slot that nobody uses, for the next ask on this OS thread: mostly there is one at a time.
+    static SPARE: Cell<Option<Box<Slot>>> = const { Cell::new(None) };
+}
+
+/// A slot of an asker with this place. Never inlined: see `kahn_core::wait::current`.
+#[inline(never)]
+fn take(place: *mut ()) -> NonNull<Slot> {
+    let state = State { place, asker: WaitQueue::new(), waker: None, one_left: false };
+    // In a model each ask has a slot of its own, which loom knows from its start.
+    let spare = if MODEL { None } else { SPARE.try_with(Cell::take).ok().flatten() };
+    NonNull::from(Box::leak(match spare {
+        Some(mut spare) => {
+            *spare.0.get_mut() = state;
+            spare
+        }
+        None => Box::new(Slot(Lock::new(state))),
+    }))
+}
+
+/// # Safety
+///
+/// Both sides have left.
+#[inline(never)]
+unsafe fn give_back(slot: NonNull<Slot>) {
+    // SAFETY: made by `take`, and nobody has it any more.
+    let slot = unsafe { Box::from_raw(slot.as_ptr()) };
+    let _ = SPARE.try_with(|spare| spare.replace(if MODEL { None } else { Some(slot) }));
 }
 
 /// The right, and the duty, to answer a question. Dropped unused, it tells the asker that there will be no answer.
@@ -81,7 +112,7 @@ unsafe fn leave<R>(slot: NonNull<Slot>, answer: Option<R>) -> Option<R> {
     if state.one_left {
         drop(state);
         // SAFETY: both have left.
-        drop(unsafe { Box::from_raw(slot.as_ptr()) });
+        unsafe { give_back(slot) };
         return answer;
     }
     state.one_left = true;
@@ -120,9 +151,7 @@ impl<'a, R> Asker<'a, R> {
     ///
     /// `place` is valid for as long as the asker has not left, holds `None`, and nothing else reads or writes it.
     pub(crate) unsafe fn new(place: NonNull<Option<R>>) -> (Asker<'a, R>, Reply<R>) {
-        let state =
-            State { place: place.as_ptr().cast(), asker: WaitQueue::new(), waker: None, one_left: false };
-        let slot = NonNull::from(Box::leak(Box::new(Slot(Lock::new(state)))));
+        let slot = take(place.as_ptr().cast());
         (Asker { slot, alone: false, _place: PhantomData }, Reply { slot, _answer: PhantomData })
     }
 
@@ -176,18 +205,16 @@ impl<'a, R> Asker<'a, R> {
 
 impl<R> Drop for Asker<'_, R> {
     fn drop(&mut self) {
-        let mut waker = None;
         if !self.alone {
             let mut state = self.lock();
             if !state.one_left {
                 state.one_left = true;
-                waker = state.waker.take();
+                let waker = state.waker.take();
                 drop(state);
                 return drop(waker);
             }
         }
-        drop(waker);
         // SAFETY: both have left.
-        drop(unsafe { Box::from_raw(self.slot.as_ptr()) });
+        unsafe { give_back(self.slot) };
     }
 }

@@ -49,7 +49,7 @@ without_fibers! {
     #[doc(hidden)]
     pub mod process {
         pub use crate::job::{Body, JobId, Process};
-        pub use crate::models::stand_ins::{Alarm, new_process as new, start_process as start};
+        pub use crate::models::stand_ins::{Alarm, deadline_about, new_process as new, start_process as start};
     }
     mod models;
 }

@@ -61,6 +61,11 @@ pub fn start_process<H: Send + Sync + 'static>(process: &Process<H>) {
 }
 
 /// Time does not pass in a model.
+pub fn deadline_about(_after: core::time::Duration) -> Option<Instant> {
+    None
+}
+
+/// As above.
 #[derive(Debug)]
 pub struct Alarm<T>(core::marker::PhantomData<T>);
 
