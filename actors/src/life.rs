@@ -104,13 +104,15 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
         let mourners = Mourners::take(&mut locked.state);
         let lane = if is_kept {
             locked.state.phase = Phase::Between;
+            // A kill that cut the end short was this incarnation's.
+            process.forgive();
             let exit = locked.state.rare().exit.take();
             while let Some(message) = aside.pop_back() {
                 locked.state.handled = locked.state.handled.wrapping_sub(1);
                 locked.lane().push_front(message);
             }
             drop(locked);
-            drop(exit);
+            quietly(|| drop(exit));
             None
         } else {
             locked.state.phase = Phase::Dead;
@@ -122,10 +124,10 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
                 (rare.keeper.take(), rare.exit.replace(reason.clone())).1
             };
             drop(locked);
-            drop(old);
+            quietly(|| drop(old));
             Some(lane)
         };
-        drop(told);
+        quietly(|| drop(told));
         let this = any(process);
         if let Some(lane) = lane {
             let left = lane.len() + aside.len();
@@ -146,15 +148,23 @@ impl<M: Send + 'static, I: Incarnation<M>> Body<Head<M>> for Life<M, I> {
         let phase = {
             let mut state = process.core.state.lock();
             let phase = state.phase;
-            if phase == Phase::Between && state.rare().keeper.is_some() {
-                return false;
+            if phase == Phase::Between {
+                if process.is_cancelled() {
+                    // The runtime ends, and nobody will decide.
+                    drop(state);
+                    let keeper = process.core.state.lock().rare().keeper.take();
+                    drop(keeper);
+                    return self.finish(process, ExitReason::Killed, VecDeque::new());
+                }
+                if state.rare().keeper.is_some() {
+                    return false;
+                }
+                let reason = state.take_stop();
+                drop(state);
+                return self.finish(process, reason, VecDeque::new());
             }
             phase
         };
-        if phase == Phase::Between {
-            let reason = process.core.state.lock().take_stop();
-            return self.finish(process, reason, VecDeque::new());
-        }
         let mut control = Control::new(process, self.own.take());
         let lived = catch_unwind(AssertUnwindSafe(|| self.live(phase == Phase::New, &mut control)));
         let reason = match lived {
