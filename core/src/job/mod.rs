@@ -32,6 +32,7 @@ use core::cell::Cell;
 use core::fmt;
 use core::ptr::NonNull;
 
+#[allow(unused_imports, reason = "models take a part")]
 pub(crate) use cell::{Output, allocate, allocate_task};
 pub use id::JobId;
 pub use resident::{Body, Process};

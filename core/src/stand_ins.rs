@@ -6,6 +6,11 @@ use core::task::Waker;
 use std::time::Instant;
 
 use crate::job::{Body, Job, Process};
+use crate::wait::PartyKind;
+
+/// Jobs in a model never park by themselves: the threads that call their methods do.
+pub(crate) static NEVER_PARKS: PartyKind =
+    PartyKind { wake: |_| unreachable!(), suspend: |_, _| unreachable!(), retain: None, is_task: false };
 
 /// Named by pointers that are null.
 #[derive(Debug)]
@@ -50,7 +55,7 @@ where
     H: Send + Sync + 'static,
     B: Body<H>,
 {
-    Process::new(head, body, name, &super::NEVER_PARKS, false)
+    Process::new(head, body, name, &NEVER_PARKS, false)
 }
 
 /// Runs the first turn here and now.
