@@ -279,3 +279,130 @@ fn a_cancel_goes_through_a_bound() {
         }
     });
 }
+
+/// Ways in which a destructor comes to run that must be let finish: in the unwinding of a panic, of a cancel, of a bound;
+/// and, shielded, as a green thread's local, and as what was captured by one that is cancelled before it has started.
+fn in_a_destructor_that_is_let_finish(act: impl Fn() + Clone + Send + 'static) {
+    let endless = || kahn::sleep(Duration::MAX);
+    let guard = || OnDrop(act.clone());
+    // A panic.
+    let guarded = guard();
+    let panicked = catch_unwind(AssertUnwindSafe(move || {
+        let _guard = guarded;
+        resume_unwind(Box::new(7_u8));
+    }));
+    assert!(panicked.is_err());
+    // A bound, nested in one that is over, too.
+    let guarded = guard();
+    let ended = timeout(Duration::ZERO, || {
+        timeout(Duration::ZERO, move || {
+            let _guard = guarded;
+            endless();
+        })
+    });
+    assert!(ended.is_err());
+    // A cancel.
+    let (guarded, (started, is_started)) = (guard(), bounded(1));
+    let handle = kahn::spawn(move || {
+        let _guard = guarded;
+        started.send(()).unwrap();
+        endless();
+    });
+    is_started.recv().unwrap();
+    handle.cancel();
+    assert!(handle.join().unwrap_err().is_cancelled());
+    // A local of one that was cancelled, and has unwound.
+    kahn::local! { static GUARD: std::cell::RefCell<Option<Box<dyn std::any::Any>>> = std::cell::RefCell::new(None); }
+    let (guarded, (started, is_started)) = (guard(), bounded(1));
+    let handle = kahn::spawn(move || {
+        GUARD.with(|local| *local.borrow_mut() = Some(Box::new(guarded)));
+        started.send(()).unwrap();
+        endless();
+    });
+    is_started.recv().unwrap();
+    handle.cancel();
+    assert!(handle.join().unwrap_err().is_cancelled());
+    // What one had captured that never starts, or is cut off at once.
+    let guarded = guard();
+    let handle = kahn::spawn(move || {
+        let _guard = guarded;
+        endless();
+    });
+    handle.cancel();
+    assert!(handle.join().unwrap_err().is_cancelled());
+}
+
+/// A bound that such a destructor sets holds: for every kind of park, and nested. One from outside does not.
+#[test]
+fn a_bound_in_a_destructor_holds() {
+    with_each_size(|| {
+        let (soon, long) = (Duration::from_millis(1), Duration::from_secs(3600));
+        let done = Arc::new(AtomicUsize::new(0));
+        let count = done.clone();
+        in_a_destructor_that_is_let_finish(move || {
+            let unwinding = std::thread::panicking();
+            for (name, park) in parks() {
+                assert!(timeout(soon, park).is_err(), "{name} has returned");
+            }
+            assert!(timeout(soon, || timeout(long, || kahn::sleep(Duration::MAX))).is_err());
+            assert!(timeout(long, || timeout(soon, || kahn::sleep(Duration::MAX))).unwrap().is_err());
+            // What is bounded may unwind by itself, and what runs in that is let finish again, or sets bounds.
+            let panicked = timeout(soon, || {
+                catch_unwind(AssertUnwindSafe(|| {
+                    let _parks = OnDrop(move || {
+                        kahn::sleep(2 * soon);
+                        assert!(timeout(soon, || kahn::sleep(Duration::MAX)).is_err());
+                    });
+                    resume_unwind(Box::new(7_u8));
+                }))
+                .is_err()
+            });
+            assert_eq!(panicked, Ok(true));
+            // Outside of a bound there is none.
+            kahn::sleep(2 * soon);
+            assert_eq!(std::thread::panicking(), unwinding);
+            count.fetch_add(1, SeqCst);
+        });
+        assert_eq!(done.load(SeqCst), 5);
+    });
+}
+
+#[test]
+fn a_bound_in_a_destructor_of_an_os_thread_holds() {
+    within("an OS thread", || {
+        let done = Arc::new(AtomicUsize::new(0));
+        let count = done.clone();
+        let unwound = catch_unwind(AssertUnwindSafe(move || {
+            let _late = OnDrop(move || {
+                for (name, park) in parks() {
+                    assert!(timeout(Duration::from_millis(1), park).is_err(), "{name} has returned");
+                }
+                assert!(std::thread::panicking());
+                count.fetch_add(1, SeqCst);
+            });
+            resume_unwind(Box::new(7_u8));
+        }));
+        assert!(unwound.is_err() && done.load(SeqCst) == 1);
+    });
+}
+
+/// A yield is a park.
+#[test]
+fn a_bound_ends_a_loop_of_yields() {
+    let ended = || {
+        timeout(Duration::from_millis(1), || {
+            loop {
+                kahn::yield_now();
+            }
+        })
+        .is_err()
+    };
+    with_each_size(|| assert!(ended()));
+    within("an OS thread", || assert!(ended()));
+    with_each_size(|| {
+        // One that the budget asks for.
+        let (_tx, rx) = bounded::<()>(1);
+        let polls = timeout(Duration::from_millis(1), || while rx.try_recv().is_err() {});
+        assert!(polls.is_err());
+    });
+}

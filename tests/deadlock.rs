@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use kahn::Runtime;
 use kahn::channel::{bounded, never};
 use kahn::sync::{Barrier, Condvar, Mutex, RwLock, Semaphore, WaitGroup};
-use support::{Counter, WORKERS, child, is_child, runtime, stderr};
+use support::{Counter, OnDrop, WORKERS, child, is_child, runtime, stderr};
 
 /// Runs `part` in a process of its own, where nothing else goes on, and checks that it ends well.
 #[track_caller]
@@ -271,5 +271,29 @@ fn an_idle_blocking_pool_is_no_hope() {
             kahn::thread::park();
         });
         assert!(report.contains(" park "), "{report}");
+    });
+}
+
+/// All are told at once: nobody gets what he waits for from the destructors of those who were told before him.
+#[test]
+fn nobody_goes_on_because_another_unwinds() {
+    alone("nobody_goes_on_because_another_unwinds", || {
+        for _ in 0..5 {
+            let text = report(&runtime(2), || {
+                let (tx, rx) = bounded::<u32>(0);
+                for i in 0..10_000 {
+                    // Many, so that some of them run while others have yet to be told.
+                    let closes = (i % 100 == 99).then(|| tx.clone()).map(|tx| OnDrop(move || tx.close()));
+                    kahn::spawn(move || {
+                        let _closes = closes;
+                        loop {
+                            kahn::thread::park();
+                        }
+                    });
+                }
+                assert!(rx.recv().is_err());
+            });
+            assert!(text.contains("all green threads are asleep"), "{text}");
+        }
     });
 }

@@ -136,13 +136,11 @@ fn act(world: &World, random: &mut Random, txs: &[Sender<Message>], rxs: &[Recei
         10 => {
             // A slot first, the message later; or never.
             let slot = timeout(soon, || tx.reserve());
-            // At a rendezvous a receiver that was selected for this message would wait for another, perhaps in vain, if we
-            // gave it up or were cut off.
-            if tx.capacity() != Some(0) && random.below(2) == 0 {
+            if random.below(2) == 0 {
                 kahn::yield_now();
             }
             if let Ok(Ok(slot)) = slot
-                && (tx.capacity() == Some(0) || random.below(3) > 0)
+                && random.below(3) > 0
             {
                 let message = world.message();
                 let id = message.id;

@@ -9,7 +9,7 @@ use kahn_core::facade::{AtomicU64, AtomicUsize, Lock, LockGuard, MODEL, Ordering
 use kahn_core::wait::spend;
 
 use crate::error::TrySendError;
-use crate::grants::{Offer, Redeemed};
+use crate::grants::Offer;
 use crate::state::{State, Taken, Wakes};
 
 /// Operations between two reports to the cooperative budget.
@@ -211,6 +211,7 @@ impl<T> Chan<T> {
         let mut state = self.hot.state.lock();
         if state.ring.len() > state.rights && state.senders.is_empty() && !state.watched {
             state.rights += 1;
+            state.set_aside += usize::from(state.cap == 0);
             let ops = state.count();
             let recv = state.ring.len() > state.rights || state.closed;
             publish(&self.hot.hint, SEND + u64::from(recv) * RECV);
@@ -230,9 +231,9 @@ impl<T> Chan<T> {
         offer
     }
 
-    /// Uses a right.
+    /// Uses a right that is no promise.
     #[inline]
-    pub(crate) fn redeem(&self) -> Redeemed<T> {
+    pub(crate) fn redeem(&self) -> T {
         // As many messages as rights go, so the hint stays right.
         self.hot.state.lock().redeem()
     }
@@ -302,7 +303,7 @@ impl<T> Chan<T> {
         drop(state);
     }
 
-    /// Gives a right up.
+    /// Gives a right up that is no promise.
     pub(crate) fn drop_right(&self) {
         let mut wakes = Wakes::new();
         let mut state = self.lock();

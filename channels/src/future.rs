@@ -18,7 +18,7 @@ use kahn_core::wait::{Node, Party, TaskParty};
 use crate::alarm;
 use crate::bounded::Chan;
 use crate::error::{RecvError, SendError, TryRecvError, TrySendError};
-use crate::grants::Redeemed;
+use crate::grants::Promise;
 use crate::receiver::{Receiver, Source};
 use crate::seat::{Packet, Status};
 use crate::sender::Sender;
@@ -117,11 +117,11 @@ impl<T> TaskSeat<T> {
         }
         loop {
             if promised {
-                match state.redeem() {
-                    Redeemed::Message(msg) => return Poll::Ready(Ok(msg)),
-                    Redeemed::Closed => return Poll::Ready(Err(RecvError)),
-                    Redeemed::Retry => {}
-                    Redeemed::NotYet => {
+                match state.collect() {
+                    Promise::Kept => return Poll::Ready(Ok(state.redeem())),
+                    Promise::Closed => return Poll::Ready(Err(RecvError)),
+                    Promise::Broken => {}
+                    Promise::Open => {
                         // SAFETY: as in the contract; it is in no queue in phase Idle, and leaves it when dropped.
                         unsafe {
                             let node = self.open(&mut waker, Phase::Promised);
@@ -165,9 +165,9 @@ impl<T> TaskSeat<T> {
             (Phase::Promised, Status::Waiting) => {
                 // SAFETY: the node stands in this queue.
                 unsafe { state.promised.remove(self.node()) };
-                state.drop_right(&mut wakes);
+                state.drop_promise(&mut wakes);
             }
-            (_, Status::Promised) => state.drop_right(&mut wakes),
+            (_, Status::Promised) => state.drop_promise(&mut wakes),
             (_, Status::Waiting) => {
                 // SAFETY: the node stands in this queue.
                 unsafe { state.receivers.remove(self.node()) };

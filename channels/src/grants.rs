@@ -12,19 +12,23 @@ use crate::state::{State, Wakes, claim};
 pub(crate) enum Offer {
     /// The right to do the operation.
     Granted,
+    /// A right that is a promise: [`State::collect`] tells what becomes of it.
+    Promised,
     /// The channel is closed: the operation is ready, and fails.
     Closed,
     /// Nothing for now.
     Nothing,
 }
 
-/// What became of a right.
-pub(crate) enum Redeemed<T> {
-    Message(T),
-    /// Wait in `promised`.
-    NotYet,
+/// What became of a promise.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Promise {
+    /// The message is there, and set aside: [`State::redeem`] takes it.
+    Kept,
+    /// Not decided: wait in `promised`.
+    Open,
     /// The right is gone: start again.
-    Retry,
+    Broken,
     /// The right is gone: the channel is closed.
     Closed,
 }
@@ -44,10 +48,7 @@ impl<T> State<T> {
         }
         let Some(claimed) = claim(&mut self.receivers, me) else { return Offer::Nothing };
         // SAFETY: as in `hand`.
-        let guest = unsafe { Guest::new(claimed.payload) };
-        // SAFETY: as in `hand`.
-        let has_slot = unsafe { guest.packet::<T>() }.is_some();
-        guest.seat().set_status(if has_slot { Status::Promised } else { Status::Done });
+        unsafe { Guest::new(claimed.payload) }.seat().set_status(Status::Promised);
         self.rights += 1;
         self.permits += 1;
         wakes.add(claimed.wake);
@@ -62,13 +63,8 @@ impl<T> State<T> {
         }
         if let Some(claimed) = self.promised.claim_next() {
             self.rights -= 1;
-            // SAFETY: as in `hand`; only receivers with packets stand in `promised`.
-            unsafe {
-                let guest = Guest::new(claimed.payload);
-                guest.packet::<T>().expect("has a packet").put(msg);
-                guest.seat().set_status(Status::Done);
-            }
-            wakes.add(claimed.wake);
+            let wake = self.hand(claimed, msg);
+            wakes.add(wake);
         } else if self.cap == 0 && self.rights > self.ring.len() {
             // Promised to a receiver that has not come for it yet.
             self.ring.push_back(msg);
@@ -104,67 +100,83 @@ impl<T> State<T> {
     pub(crate) fn want_right(&mut self, me: Option<NonNull<Party>>, wakes: &mut Wakes) -> Offer {
         if self.available() > 0 {
             self.rights += 1;
+            self.set_aside += usize::from(self.cap == 0);
             self.refill(wakes);
             return Offer::Granted;
         }
         if self.cap == 0 {
             if self.take_surplus() {
-                return Offer::Granted;
+                return Offer::Promised;
             }
             if let Some(claimed) = claim(&mut self.senders, me) {
                 self.rights += 1;
                 let (msg, wake) = Self::admit(claimed);
                 wakes.add(wake);
-                match msg {
-                    Some(msg) => self.ring.push_back(msg),
-                    None => self.permits += 1,
-                }
-                return Offer::Granted;
+                return match msg {
+                    Some(msg) => {
+                        self.ring.push_back(msg);
+                        self.set_aside += 1;
+                        Offer::Granted
+                    }
+                    None => {
+                        self.permits += 1;
+                        Offer::Promised
+                    }
+                };
             }
         }
         if self.closed { Offer::Closed } else { Offer::Nothing }
     }
 
-    /// Uses a right, if what it is for has come.
-    pub(crate) fn redeem(&mut self) -> Redeemed<T> {
-        if let Some(msg) = self.ring.pop_front() {
-            self.rights -= 1;
-            return Redeemed::Message(msg);
-        }
-        if self.closed {
-            self.rights -= 1;
-            return Redeemed::Closed;
-        }
-        if self.rights > self.permits {
-            self.rights -= 1;
-            return Redeemed::Retry;
-        }
-        Redeemed::NotYet
+    /// Uses a right that is no promise.
+    pub(crate) fn redeem(&mut self) -> T {
+        self.rights -= 1;
+        self.set_aside -= usize::from(self.cap == 0);
+        self.ring.pop_front().expect("a message was set aside")
     }
 
-    /// Gives a right up.
-    pub(crate) fn drop_right(&mut self, wakes: &mut Wakes) {
+    /// Sets aside what was promised, if it has come.
+    pub(crate) fn collect(&mut self) -> Promise {
+        if self.ring.len() > self.set_aside {
+            self.set_aside += 1;
+            return Promise::Kept;
+        }
+        if !self.closed && self.rights - self.set_aside <= self.permits {
+            return Promise::Open;
+        }
         self.rights -= 1;
-        while self.available() > 0 {
-            let Some(claimed) = self.receivers.claim_next() else {
+        if self.closed { Promise::Closed } else { Promise::Broken }
+    }
+
+    /// Gives a right up that is no promise.
+    pub(crate) fn drop_right(&mut self, wakes: &mut Wakes) {
+        self.set_aside -= usize::from(self.cap == 0);
+        self.drop_promise(wakes);
+    }
+
+    /// Gives a promise up.
+    pub(crate) fn drop_promise(&mut self, wakes: &mut Wakes) {
+        self.rights -= 1;
+        self.hand_out(wakes);
+    }
+
+    /// Hands out messages that are back in the ring: to who waits for one that was promised (its permit has no receiver
+    /// then), or to the next who waits.
+    pub(crate) fn hand_out(&mut self, wakes: &mut Wakes) {
+        while self.ring.len() > self.set_aside {
+            let claimed = if let Some(claimed) = self.promised.claim_next() {
+                self.rights -= 1;
+                claimed
+            } else if self.available() == 0 {
+                break;
+            } else if let Some(claimed) = self.receivers.claim_next() {
+                claimed
+            } else {
                 self.tell_recv_watchers(wakes);
                 break;
             };
-            let msg = self.ring.pop_front().expect("one is available");
-            // Its place in the order is the first; a selected receiver fetches the first that is there.
-            // SAFETY: as in `hand`.
-            unsafe {
-                let guest = Guest::new(claimed.payload);
-                match guest.packet::<T>() {
-                    Some(packet) => packet.put(msg),
-                    None => {
-                        self.ring.push_front(msg);
-                        self.rights += 1;
-                    }
-                }
-                guest.seat().set_status(Status::Done);
-            }
-            wakes.add(claimed.wake);
+            let wake = self.hand_first(claimed);
+            wakes.add(wake);
         }
     }
 }

@@ -2,6 +2,7 @@
 //! come between.
 
 use core::mem::MaybeUninit;
+use core::panic::Location;
 use core::ptr::NonNull;
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ use kahn_core::wait::{Kind, Missed, Node, Party, Reason, Wait, current, shield, 
 
 use crate::bounded::{Chan, Locked, RECV, SEND, counted};
 use crate::error::{RecvTimeoutError, SendTimeoutError, TryRecvError, TrySendError};
-use crate::grants::{Offer, Redeemed};
+use crate::grants::{Offer, Promise};
 use crate::seat::{Packet, Seat, Status, Want};
 use crate::state::{State, Taken, Wakes};
 
@@ -106,7 +107,7 @@ impl<T> Chan<T> {
     // from a switch the processor predicts no return rightly.
 
     /// Sends, and waits until it can be done or the deadline has passed.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub(crate) fn send(&self, msg: T, deadline: Option<Instant>) -> Result<(), SendTimeoutError<T>> {
         let (state, msg) = match self.send_fast(msg) {
@@ -133,7 +134,7 @@ impl<T> Chan<T> {
     }
 
     /// Receives, and waits until a message comes or the deadline has passed.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub(crate) fn recv(&self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
         let state = match self.recv_fast() {
@@ -456,51 +457,49 @@ impl<T> Chan<T> {
         }
     }
 
-    /// Uses a right: takes the message, or, with capacity 0, waits until the selected sender has sent it. No deadline
-    /// and no cancel ends this: that sender was told that a receiver takes its message. Answers `None` if the sender
-    /// gave up.
+    /// Waits for the message that was promised, and takes it. Answers `None` if the promise was broken.
     #[inline]
     #[track_caller]
     pub(crate) fn fetch(&self) -> Option<Result<T, TryRecvError>> {
-        match self.redeem() {
-            Redeemed::Message(msg) => Some(Ok(msg)),
-            Redeemed::Closed => Some(Err(TryRecvError::Disconnected)),
-            Redeemed::Retry => None,
-            Redeemed::NotYet => {
-                let reason = Reason::new(Kind::Recv, self.address());
-                shield(|| self.fetch_parking(reason))
-            }
+        match self.await_promise(Location::caller()) {
+            Promise::Kept => Some(Ok(self.redeem())),
+            Promise::Closed => Some(Err(TryRecvError::Disconnected)),
+            _ => None,
         }
+    }
+
+    /// Waits until a promise has been kept or broken. No deadline and no cancel ends this: the sender was told that a
+    /// receiver takes its message.
+    pub(crate) fn await_promise(&self, location: &'static Location<'static>) -> Promise {
+        let promise = self.lock().collect();
+        if promise != Promise::Open {
+            return promise;
+        }
+        let reason = Reason { kind: Kind::Recv, resource: self.address().addr(), location };
+        shield(|| self.await_promise_parking(reason))
     }
 
     #[cold]
     #[inline(never)]
-    fn fetch_parking(&self, reason: Reason) -> Option<Result<T, TryRecvError>> {
+    fn await_promise_parking(&self, reason: Reason) -> Promise {
         let wait = Wait::new();
-        let packet = Packet::empty();
-        let node = Node::new(wait.party(), 0, packet.payload());
+        let seat = Seat::new(Want::Right);
+        let node = Node::new(wait.party(), 0, seat.payload());
         let mut state = self.lock();
-        match state.redeem() {
-            Redeemed::NotYet => {}
-            redeemed => {
-                drop(state);
-                return match redeemed {
-                    Redeemed::Message(msg) => Some(Ok(msg)),
-                    Redeemed::Closed => Some(Err(TryRecvError::Disconnected)),
-                    _ => None,
-                };
-            }
+        let promise = state.collect();
+        if promise != Promise::Open {
+            drop(state);
+            return promise;
         }
-        // SAFETY: node and packet stay where they are until the node has been claimed and the wait is over.
+        // SAFETY: node and seat stay where they are until the node has been claimed and the wait is over.
         unsafe { state.promised.push(NonNull::from(&node)) };
         drop(state);
         let woken = wait.park(reason, None);
         assert!(woken.is_ok(), "a shielded wait without a deadline ends by being claimed alone");
-        match packet.seat().status() {
-            // SAFETY: woken with the message.
-            Status::Done => Some(Ok(unsafe { packet.take() })),
-            Status::Closed => Some(Err(TryRecvError::Disconnected)),
-            _ => None,
+        match seat.status() {
+            Status::Done => Promise::Kept,
+            Status::Closed => Promise::Closed,
+            _ => Promise::Broken,
         }
     }
 

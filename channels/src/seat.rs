@@ -29,7 +29,7 @@ pub(crate) enum Status {
     Done,
     /// The channel was closed or disconnected. A sender's message is still in its packet.
     Closed,
-    /// A receiver holds a right now, to a message which a selected sender is about to send.
+    /// A receiver holds a promise now, of a message which a selected sender is about to send.
     Promised,
     /// What was promised will not come: start again.
     Retry,

@@ -53,7 +53,7 @@ impl<T> Sender<T> {
     /// drop(rx);
     /// assert_eq!(tx.send(2).unwrap_err().into_inner(), 2);
     /// ```
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub fn send(&self, msg: T) -> Result<(), SendError<T>> {
         self.chan.send(msg, None).map_err(|err| SendError(err.into_inner()))

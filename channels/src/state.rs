@@ -6,18 +6,22 @@
 //! The words:
 //! - a *permit* is a place in the channel that was given to a sender who has no message yet (`reserve`, a selected send);
 //! - a *right* is a message that was given to a receiver who has not taken it yet (a selected receive). It is any
-//!   message, the first that is there when the receiver comes for it.
+//!   message, the first that is there when the receiver comes for it;
+//! - with capacity 0 a right may be a *promise*: there is a permit for it, but no message yet. A permit can be given up,
+//!   and the promise is broken then. A select is not told that a receive was chosen before its promise has been kept.
 //!
-//! With `M` messages in the ring, `P` permits, `R` rights, between two operations:
+//! With `M` messages in the ring, `P` permits, `R` rights, `S` of them no promises, between two operations:
 //!
 //! 1. With a capacity: `R <= M`; who may be sent to, `M - R + P < cap`; who may receive, `M > R`.
 //!    A receiver waits only if `M == R`; a sender waits only if `M - R + P >= cap`. So the order is kept: a message goes
 //!    past the ring to a waiting receiver only when no other message is there.
 //! 2. With capacity 0 the ring holds only what a selected receiver has not fetched yet, and a permit is given only
-//!    together with a right: each selected sender has a receiver that waits for it. So `R <= M + P`, but for moments when a
-//!    permit has been given up: then the next receiver that comes for its right is told to start again.
-//!    Receivers that wait for a promised message stand in `promised`, and do so only while `M == 0`.
+//!    together with a promise: each selected sender has a receiver that waits for it. So `R <= M + P`, but for moments when
+//!    a permit has been given up: then the next receiver that comes for what it was promised is told to start again.
+//!    Receivers that wait for a promised message stand in `promised`, and do so only while `M == S`.
 //!    (A right that was given up leaves a permit or a message without a receiver; the next receiver takes it.)
+//!    `S <= M`: what was set aside for one select is not taken by who was promised something else. (With a capacity `S`
+//!    is not counted: all rights are to messages that are there.)
 //! 3. `closed` never goes back to false, and nobody waits in any queue once it is true.
 //!
 //! Places may be exceeded by one for each right given up and each async receive dropped late: what has been accepted is
@@ -56,7 +60,7 @@ impl Wakes {
 /// What a receiver got.
 pub(crate) enum Taken<T> {
     Message(T),
-    /// A right to a message that is about to come: [`State::redeem`] fetches it.
+    /// A right to a message that is about to come: [`State::collect`] tells what becomes of it.
     Promised,
     Nothing(TryRecvError),
 }
@@ -69,6 +73,8 @@ pub(crate) struct State<T> {
     pub(crate) permits: usize,
     /// `R`.
     pub(crate) rights: usize,
+    /// `S`, with capacity 0.
+    pub(crate) set_aside: usize,
     pub(crate) cap: usize,
     /// Operations done, for the cooperative budget.
     pub(crate) ops: u32,
@@ -98,6 +104,7 @@ impl<T> State<T> {
             senders: WaitQueue::new(),
             permits: 0,
             rights: 0,
+            set_aside: 0,
             cap,
             ops: 0,
             closed: false,
@@ -196,6 +203,24 @@ impl<T> State<T> {
                 None => {
                     self.ring.push_back(msg);
                     self.rights += 1;
+                    self.set_aside += usize::from(self.cap == 0);
+                }
+            }
+            guest.seat().set_status(Status::Done);
+        }
+        claimed.wake
+    }
+
+    /// Gives the first message in the ring to a waiting receiver that has been claimed.
+    pub(crate) fn hand_first(&mut self, claimed: Claimed) -> Wake {
+        // SAFETY: as in `hand`.
+        unsafe {
+            let guest = Guest::new(claimed.payload);
+            match guest.packet::<T>() {
+                Some(packet) => packet.put(self.ring.pop_front().expect("the caller has seen one")),
+                None => {
+                    self.rights += 1;
+                    self.set_aside += usize::from(self.cap == 0);
                 }
             }
             guest.seat().set_status(Status::Done);
@@ -219,13 +244,8 @@ impl<T> State<T> {
 
     /// Takes back a message that was handed out but not looked at: it is the first again.
     pub(crate) fn put_back(&mut self, msg: T, wakes: &mut Wakes) {
-        match self.receivers.claim_next() {
-            Some(claimed) => wakes.add(self.hand(claimed, msg)),
-            None => {
-                self.ring.push_front(msg);
-                self.tell_recv_watchers(wakes);
-            }
-        }
+        self.ring.push_front(msg);
+        self.hand_out(wakes);
     }
 
     // Receiving.
@@ -272,7 +292,7 @@ impl<T> State<T> {
         met
     }
 
-    /// With capacity 0: takes a right to what no receiver was promised, if there is such a thing.
+    /// With capacity 0: takes a promise of what no receiver was promised, if there is such a thing.
     #[inline]
     pub(crate) fn take_surplus(&mut self) -> bool {
         let taken = self.has_surplus() && !self.closed;

@@ -290,3 +290,70 @@ fn watch_wakes() {
         assert_eq!(rx.changed(), Err(RecvError));
     });
 }
+
+/// A select that is promised a message by who then gives up chooses another arm. The other arm's message is there before,
+/// or comes after.
+#[test]
+fn a_select_whose_promise_is_broken_goes_on() {
+    for early in [true, false] {
+        model(move || {
+            let ((tx, rx), (other_tx, other_rx)) = (bounded::<i32>(0), bounded(1));
+            let giver = thread::spawn(move || {
+                let give = || other_tx.send(7).unwrap();
+                if early {
+                    give();
+                }
+                drop(tx.reserve());
+                if !early {
+                    give();
+                }
+                tx
+            });
+            let got = kahn_channels::select_biased! {
+                recv(rx) -> msg => msg,
+                recv(other_rx) -> msg => msg,
+            };
+            assert_eq!(got, Ok(7));
+            drop(rx);
+            giver.join().unwrap();
+        });
+    }
+}
+
+/// The same against the time.
+#[test]
+fn a_select_whose_promise_is_broken_times_out() {
+    model(|| {
+        let (tx, rx) = bounded::<i32>(0);
+        let giver = thread::spawn(move || {
+            drop(tx.reserve());
+            tx
+        });
+        let got = kahn_channels::select_biased! {
+            recv(rx) -> msg => Some(msg),
+            default(SHORT) => None,
+        };
+        assert_eq!(got, None);
+        drop(rx);
+        giver.join().unwrap();
+    });
+}
+
+/// Two receivers, a select and a plain one; two permits, of which one is given up.
+#[test]
+fn promises_of_two_are_not_mixed_up() {
+    model(|| {
+        let (tx, rx) = bounded(0);
+        let (other_tx, other_rx) = (tx.clone(), rx.clone());
+        let giver = thread::spawn(move || {
+            drop(other_tx.reserve());
+            other_tx.reserve().unwrap().send(1).unwrap();
+        });
+        let plain = thread::spawn(move || other_rx.recv());
+        drop(tx);
+        let got = kahn_channels::select_biased! { recv(rx) -> msg => msg };
+        let other = plain.join().unwrap();
+        assert!((got, other) == (Ok(1), Err(RecvError)) || (got, other) == (Err(RecvError), Ok(1)));
+        giver.join().unwrap();
+    });
+}

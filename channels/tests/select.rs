@@ -644,3 +644,31 @@ fn a_timed_send_against_selects() {
         until("every message counted", || received.load(Ordering::SeqCst) == sent);
     });
 }
+
+/// A select that comes to wait with capacity 0 wakes who only wants to know that somebody is there, before it parks.
+#[test]
+fn a_select_is_seen_by_who_watches() {
+    everywhere(|world| {
+        for _ in 0..times(200) {
+            let (tx, rx) = bounded(0);
+            let watcher = world.spawn(move || {
+                let mut select = Select::new();
+                select.recv(&rx);
+                select.ready();
+                rx.recv()
+            });
+            select! { send(tx, 1) -> res => res.unwrap() }
+            assert_eq!(watcher.join(), Ok(1));
+
+            let (tx, rx) = bounded(0);
+            let watcher = world.spawn(move || {
+                let mut select = Select::new();
+                select.send(&tx);
+                select.ready();
+                tx.send(2)
+            });
+            select! { recv(rx) -> msg => assert_eq!(msg, Ok(2)) }
+            assert_eq!(watcher.join(), Ok(()));
+        }
+    });
+}

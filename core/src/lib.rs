@@ -47,6 +47,7 @@ without_fibers! {
         pub(crate) mod inbox;
         pub(crate) mod remote;
         pub(crate) mod run_queue;
+        pub(crate) mod turn;
     }
     #[doc(hidden)]
     pub mod process {

@@ -1,8 +1,10 @@
 //! What a select does with a single channel, whatever its message type: look, stand in the queue, leave it.
 //!
 //! A case that is chosen gets a [`Grant`]: the right to do its operation, counted in the channel's state. The message
-//! moves only afterwards, in a function that knows its type. A grant is used, or given up.
+//! moves only afterwards, in a function that knows its type. A grant is used, or given up. With capacity 0 a receive may
+//! get a promise first: the sender that it has met has to bring its message yet, and may still give up.
 
+use core::panic::Location;
 use core::ptr::NonNull;
 use std::time::Instant;
 
@@ -10,7 +12,7 @@ use kahn_core::facade::Arc;
 use kahn_core::wait::{Node, Wait};
 
 use crate::bounded::{Chan, counted};
-use crate::grants::Offer;
+use crate::grants::{Offer, Promise};
 use crate::receiver::{Receiver, Source};
 use crate::sender::Sender;
 use crate::state::Wakes;
@@ -21,6 +23,8 @@ use crate::timers::Timer;
 pub(crate) enum Grant {
     /// A permit to send or a right to receive.
     Operation,
+    /// The promise of a message. Not passed on to who completes the operation: see [`Operation::await_promise`].
+    Promise,
     /// The channel is closed: the operation will fail.
     Closed,
     /// A timer's message.
@@ -31,6 +35,7 @@ impl Grant {
     fn of(offer: Offer) -> Option<Grant> {
         match offer {
             Offer::Granted => Some(Grant::Operation),
+            Offer::Promised => Some(Grant::Promise),
             Offer::Closed => Some(Grant::Closed),
             Offer::Nothing => None,
         }
@@ -101,6 +106,9 @@ pub(crate) trait Operation {
 
     /// When the operation will be ready without anybody doing anything.
     fn due(&self) -> Option<Instant>;
+
+    /// Waits, at this line of the caller's program, until a promise has become a grant. Answers `None` if it was broken.
+    fn await_promise(&self, location: &'static Location<'static>) -> Option<Grant>;
 
     /// Gives an unused grant back.
     fn give_up(&self, grant: Grant);
@@ -185,6 +193,10 @@ impl<T> Operation for Sender<T> {
         None
     }
 
+    fn await_promise(&self, _location: &'static Location<'static>) -> Option<Grant> {
+        unreachable!("a send is promised nothing")
+    }
+
     fn give_up(&self, grant: Grant) {
         if grant == Grant::Operation {
             self.chan.drop_permit();
@@ -265,6 +277,15 @@ impl<T> Operation for Receiver<T> {
         match &self.source {
             Source::Timer(timer) => Timer::next(timer),
             Source::Chan(_) | Source::Never => None,
+        }
+    }
+
+    fn await_promise(&self, location: &'static Location<'static>) -> Option<Grant> {
+        let Source::Chan(chan) = &self.source else { unreachable!("a timer promises nothing") };
+        match chan.await_promise(location) {
+            Promise::Kept => Some(Grant::Operation),
+            Promise::Closed => Some(Grant::Closed),
+            _ => None,
         }
     }
 

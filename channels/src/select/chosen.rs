@@ -40,14 +40,9 @@ impl<'a> Chosen<'a> {
 
     /// Completes a receive.
     #[inline]
-    #[track_caller]
     pub fn recv<T>(self, receiver: &Receiver<T>) -> Result<T, RecvError> {
         match (&receiver.source, self.grant) {
-            (Source::Chan(chan), Grant::Operation) => match chan.fetch() {
-                Some(fetched) => fetched.map_err(|_| RecvError),
-                // The sender that we met gave up: there is nothing to choose again, so wait for another.
-                None => chan.recv(None).map_err(|_| RecvError),
-            },
+            (Source::Chan(chan), Grant::Operation) => Ok(chan.redeem()),
             (Source::Timer(timer), Grant::Fired(when)) => Ok(timer.message(when)),
             _ => Err(RecvError),
         }
@@ -138,10 +133,6 @@ impl<'a> SelectedOperation<'a> {
     }
 
     /// Completes a receive.
-    ///
-    /// # Parks
-    ///
-    /// Only with capacity 0, until the sender that was met has sent its message, if that is a select or a permit too.
     ///
     /// # Errors
     ///

@@ -4,6 +4,9 @@
 //! 2. Enter every queue, in the order of the channels' addresses, unless a case can be done by now; then park.
 //! 3. Leave every queue but that of the case through which the wait was claimed.
 //!
+//! A receive of capacity 0 that has met a selected sender or a permit is not done until that one has brought its message:
+//! until then it waits for nothing else, and if it is given up, it starts again.
+//!
 //! One that does not wait gives up after pass 1 only if there was a moment when no case could be done.
 //!
 //! A select that finds its partner in pass 2 ends its own wait first (nobody can claim it from then on), and takes the
@@ -12,6 +15,7 @@
 //! `b` has `a < b`, so of selects that look at each other in a circle one would stand behind itself. So whenever one
 //! starts again, another has gone on.
 
+use core::panic::Location;
 use core::ptr::NonNull;
 use std::time::Instant;
 
@@ -68,22 +72,31 @@ pub(crate) struct Manner {
 pub(crate) fn wait_for(cases: &mut [Case<'_>], manner: Manner, patience: Patience) -> Option<(usize, Grant)> {
     let mut patience = patience;
     loop {
-        if let Some(found) = look(cases, manner) {
-            return Some(found);
-        }
-        let deadline = match patience {
-            Patience::None if manner.aim == Aim::Watch || were_idle_at_once(cases) => {
-                spend(1);
-                return None;
+        let mut found = look(cases, manner);
+        if found.is_none() {
+            let deadline = match patience {
+                Patience::None if manner.aim == Aim::Watch || were_idle_at_once(cases) => {
+                    spend(1);
+                    return None;
+                }
+                Patience::None => continue,
+                Patience::Until(deadline) => Some(deadline),
+                Patience::Endless => None,
+            };
+            match stand(cases, manner.aim, deadline) {
+                Stood::Found(at, grant) => found = Some((at, grant)),
+                Stood::TimedOut => patience = Patience::None,
+                Stood::Again => {}
             }
-            Patience::None => continue,
-            Patience::Until(deadline) => Some(deadline),
-            Patience::Endless => None,
-        };
-        match stand(cases, manner.aim, deadline) {
-            Stood::Found(at, grant) => return Some((at, grant)),
-            Stood::TimedOut => patience = Patience::None,
-            Stood::Again => {}
+        }
+        match found {
+            Some((at, Grant::Promise)) => {
+                if let Some(grant) = cases[at].operation.await_promise(Location::caller()) {
+                    return Some((at, grant));
+                }
+            }
+            Some(found) => return Some(found),
+            None => {}
         }
     }
 }
@@ -147,7 +160,7 @@ fn stand(cases: &[Case<'_>], aim: Aim, deadline: Option<Instant>) -> Stood {
     );
     let mut order: SmallVec<[usize; FEW]> = (0..cases.len()).collect();
     order.sort_unstable_by_key(|&at| cases[at].operation.identity());
-    // Dropped last: what is woken may run a user's code, and we must have left the queues by then.
+    // Dropped last: a task that is woken runs a user's code, and we must have left the queues by then.
     let mut wakes = Wakes::new();
     let wait = Wait::new();
     let seats: SmallVec<[Seat; FEW]> = order.iter().map(|_| Seat::new(Want::Right)).collect();
@@ -193,7 +206,12 @@ fn stand(cases: &[Case<'_>], aim: Aim, deadline: Option<Instant>) -> Stood {
 
     let claimed = match &settled {
         Some(_) => None,
-        None => Some(wait.park(reason, until)),
+        None => {
+            // Who has claimed nobody owes wake-ups to watchers alone. Those are threads, so no user's code is run here;
+            // and they may be who we wait for.
+            drop(core::mem::replace(&mut wakes, Wakes::new()));
+            Some(wait.park(reason, until))
+        }
     };
 
     let through = match &claimed {
@@ -218,6 +236,7 @@ fn stand(cases: &[Case<'_>], aim: Aim, deadline: Option<Instant>) -> Stood {
         None => settled.expect("not parked, so settled"),
         Some(Ok(token)) => match seats[token].status() {
             Status::Done => Stood::Found(order[token], Grant::Operation),
+            Status::Promised => Stood::Found(order[token], Grant::Promise),
             Status::Closed => Stood::Found(order[token], Grant::Closed),
             _ => Stood::Again,
         },

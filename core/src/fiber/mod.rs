@@ -9,7 +9,7 @@
 pub(crate) mod overflow;
 mod overflow_alt_stack;
 pub(crate) mod locals;
-mod panic_count;
+pub(crate) mod panic_count;
 pub(crate) mod pool;
 pub(crate) mod runner;
 pub(crate) mod stack;

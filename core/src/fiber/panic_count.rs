@@ -94,13 +94,13 @@ fn stand_in_a_panic(yielder: &Yielder<(), ()>) {
     }
 }
 
-/// The panics that a green thread has under way while it is parked.
-#[must_use = "to be put back when it runs again"]
-pub(super) struct Aside(Vec<Token>);
+/// Panics that a thread has under way, and that are not counted for now.
+#[must_use = "to be put back when the thread goes on with its unwinding"]
+pub(crate) struct Aside(Vec<Token>);
 
-/// Takes the panics of the calling green thread off its OS thread's count.
+/// Takes the panics of the caller, green thread or OS thread, off its OS thread's count.
 #[cold]
-pub(super) fn set_aside() -> Aside {
+pub(crate) fn set_aside() -> Aside {
     let mut spent = Vec::new();
     while panicking() && spent.len() < NESTED_MAX {
         // Without memory for a token the others see us panicking: better than to end the process.
@@ -114,7 +114,7 @@ pub(super) fn set_aside() -> Aside {
 impl Aside {
     /// Adds them to the count of the OS thread that it runs on now.
     #[cold]
-    pub(super) fn put_back(mut self) {
+    pub(crate) fn put_back(mut self) {
         self.0.iter_mut().for_each(Token::resume);
         holding().append(&mut self.0);
     }

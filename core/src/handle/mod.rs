@@ -48,7 +48,7 @@ impl<T> JoinHandle<T> {
     ///
     /// # Errors
     ///
-    /// If it panicked or was cancelled.
+    /// If it panicked or was cancelled. One that a shutdown of its runtime has given up on counts as cancelled.
     ///
     /// # Examples
     ///
@@ -65,7 +65,14 @@ impl<T> JoinHandle<T> {
             let _ = missed.raise();
             unreachable!("a join has no deadline of its own");
         }
-        self.into_output().map_err(|payload| JoinError { payload })
+        let output = if self.job().state.is_done() {
+            self.into_output()
+        } else {
+            // Given up on by a shutdown. Its cell stays as it is, for whoever runs it or borrows from it; what it may still
+            // answer is dropped, since we go without it.
+            Err(CancelUnwind::payload())
+        };
+        output.map_err(|payload| JoinError { payload })
     }
 
     /// The output of a job that has ended.
@@ -83,7 +90,7 @@ impl<T> JoinHandle<T> {
 
     /// Whether it has ended: [`join`](Self::join) would not park.
     pub fn is_finished(&self) -> bool {
-        self.job().state.is_done()
+        self.job().state.is_over()
     }
 
     /// Asks the green thread to end: it unwinds from the park that it is in, or from its next, running its destructors,

@@ -7,11 +7,11 @@ use core::mem::ManuallyDrop;
 use core::pin::Pin;
 use core::ptr::NonNull;
 use core::task::{Context, Poll};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::facade::Lock;
 use crate::job::{Corner, Job, JobKind, Traits};
-use crate::wait::PartyKind;
+use crate::wait::{CancelUnwind, PartyKind};
 
 /// What a job leaves: its value, or the payload with which it unwound.
 pub(crate) type Output<T> = Result<T, Box<dyn Any + Send>>;
@@ -76,8 +76,7 @@ unsafe fn run<F: FnOnce() -> T, T>(job: NonNull<Job>) -> bool {
             if cancelled {
                 // Cancelled before it started: it never runs; what it owns is dropped here, and may park.
                 crate::wait::shield(|| drop(work));
-                crate::wait::check_cancelled();
-                unreachable!("a cancel is never taken back");
+                resume_unwind(CancelUnwind::payload());
             }
             work()
         }));

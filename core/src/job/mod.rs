@@ -38,7 +38,7 @@ pub use id::JobId;
 pub use resident::{Body, Process};
 pub(crate) use state::{Ended, State};
 
-use crate::facade::{AtomicPtr, AtomicU64, Lock, Ordering};
+use crate::facade::{AtomicBool, AtomicPtr, AtomicU64, Lock, Ordering};
 use crate::fiber::Fiber;
 use crate::scheduler::remote::Remote;
 use crate::wait::{Kind, Missed, Node, Party, PartyKind, Reason, Wait, WaitQueue};
@@ -86,6 +86,9 @@ pub struct Job {
     pub(crate) traits: Traits,
     /// Whether it has parked in its present run, and counts as an occupied stack. The running worker's.
     pub(crate) settled: Cell<bool>,
+    /// Whether its stack is at rest, so that another worker may resume it. Written by the worker that runs it, and kept for
+    /// migratory jobs alone: a waker may be faster than the switch away from the stack of the job that it wakes.
+    at_rest: AtomicBool,
     /// Whether it was handed over to the worker in whose queue it is, and counts there. Whoever has it queued.
     pub(crate) promised: Cell<bool>,
     /// The worker in whose roster it is listed, or null. Changes under that roster's lock.
@@ -127,6 +130,7 @@ impl Job {
             name: name.map(Box::new),
             traits,
             settled: Cell::new(false),
+            at_rest: AtomicBool::new(false),
             promised: Cell::new(false),
             roster: Cell::new(core::ptr::null()),
             neighbours: Cell::new([core::ptr::null(); 2]),
@@ -210,6 +214,21 @@ impl Job {
         self.home.store(home.cast_mut(), Ordering::Relaxed);
     }
 
+    /// Whether its stack is at rest.
+    #[inline]
+    pub(crate) fn is_at_rest(&self) -> bool {
+        // Acquire: what the job and the switch away from it have written to its stack is seen by who resumes it.
+        self.at_rest.load(Ordering::Acquire)
+    }
+
+    /// The running worker's call: before it switches to the job, and after it has come back.
+    #[inline]
+    pub(crate) fn set_at_rest(&self, at_rest: bool) {
+        // Release: as above. A waker cannot see the value from before the job was resumed: it has claimed a wait that
+        // was opened since.
+        self.at_rest.store(at_rest, Ordering::Release);
+    }
+
     /// Whether it is a future, polled without a stack of its own.
     #[inline]
     pub(crate) fn is_stackless(&self) -> bool {
@@ -274,6 +293,19 @@ impl Job {
         }
     }
 
+    /// Whether it is parked, or a stackless one that nobody polls. A look: the next moment it may be otherwise.
+    pub(crate) fn is_resting(&self) -> bool {
+        self.party.is_waiting() || (self.is_stackless() && !self.state.is_running())
+    }
+
+    /// Lets nobody wait for its end any more: it may never come. Nothing of the job is touched, since it may still run, and
+    /// others may be borrowing from its stack.
+    pub(crate) fn abandon(&self) {
+        if self.state.abandon() {
+            self.wake_joiners();
+        }
+    }
+
     #[cold]
     fn wake_joiners(&self) {
         loop {
@@ -309,7 +341,7 @@ impl Job {
         drop(unsafe { Party::cancel(Job::party(job)) });
     }
 
-    /// Waits until the job has ended.
+    /// Waits until the job has ended, or has been abandoned.
     ///
     /// # Errors
     ///
@@ -319,7 +351,7 @@ impl Job {
         reason: Reason,
         deadline: Option<std::time::Instant>,
     ) -> Result<(), Missed> {
-        if self.state.is_done() {
+        if self.state.is_over() {
             return Ok(());
         }
         let wait = Wait::new();

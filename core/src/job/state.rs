@@ -1,8 +1,8 @@
 //! The word in every job that says who still needs it, and every way in which it changes.
 //!
 //! ```text
-//!   63 … 8       7 … 5    4        3        2        1         0
-//!   references   unused   RUNNING  WOKEN    WAITED   INTEREST  DONE
+//!   63 … 8       7 … 6    5          4        3        2        1         0
+//!   references   unused   ABANDONED  RUNNING  WOKEN    WAITED   INTEREST  DONE
 //! ```
 //!
 //! | bit | set by | means |
@@ -12,6 +12,7 @@
 //! | `WAITED` | a joiner, under the corner's lock | somebody waits for `DONE`: take the corner's lock and wake it |
 //! | `WOKEN` | wakers of a stackless job | it is queued, or is to be queued when its present run goes idle |
 //! | `RUNNING` | the runner of a stackless job | it is being polled, perhaps parked meanwhile: do not queue it |
+//! | `ABANDONED` | the end of the runtime | its joiners do not wait for it any more. It may run, and even end, all the same |
 //!
 //! References are held by: the runtime until the job is done; the join handle; each `Thread` handle; each waker.
 
@@ -24,6 +25,7 @@ const INTEREST: usize = 2;
 const WAITED: usize = 4;
 const WOKEN: usize = 8;
 const RUNNING: usize = 16;
+const ABANDONED: usize = 32;
 const REFERENCE: usize = 256;
 
 /// The word.
@@ -96,10 +98,30 @@ impl State {
         self.0.load(Ordering::Acquire) & DONE != 0
     }
 
-    /// The joiner is about to wait. Answers false if the job has ended meanwhile.
+    /// Whether a joiner does not wait: the job has ended or been given up on.
+    #[inline]
+    pub(crate) fn is_over(&self) -> bool {
+        // Acquire: as in `is_done`.
+        self.0.load(Ordering::Acquire) & (DONE | ABANDONED) != 0
+    }
+
+    /// Whether a stackless job is being polled.
+    pub(crate) fn is_running(&self) -> bool {
+        // Relaxed: a look that nothing depends on.
+        self.0.load(Ordering::Relaxed) & RUNNING != 0
+    }
+
+    /// The joiner is about to wait. Answers false if it need not any more.
     #[must_use]
     pub(crate) fn wait_for_end(&self) -> bool {
-        self.0.fetch_or(WAITED, Ordering::AcqRel) & DONE == 0
+        self.0.fetch_or(WAITED, Ordering::AcqRel) & (DONE | ABANDONED) == 0
+    }
+
+    /// Gives up on the job: nobody is to wait for its end. Answers true if somebody does.
+    #[must_use]
+    pub(crate) fn abandon(&self) -> bool {
+        // AcqRel: what a joiner wrote is seen by us; nothing of the job's is read through it.
+        self.0.fetch_or(ABANDONED, Ordering::AcqRel) & (WAITED | DONE) == WAITED
     }
 
     /// The handle is dropped before the job has ended: the job drops its output itself. Answers false if it has
@@ -160,6 +182,7 @@ impl fmt::Debug for State {
             .field("waited", &(seen & WAITED != 0))
             .field("woken", &(seen & WOKEN != 0))
             .field("running", &(seen & RUNNING != 0))
+            .field("abandoned", &(seen & ABANDONED != 0))
             .field("references", &(seen / REFERENCE))
             .finish()
     }

@@ -59,6 +59,55 @@ fn the_end_against_a_join() {
     });
 }
 
+/// As `JoinHandle::join`, of a job that may be abandoned.
+fn join_or_not(job: Spawned) -> Option<Made> {
+    job.job().wait_for_end(reason(), None).unwrap();
+    assert!(job.job().state.is_over());
+    if job.job().state.is_done() {
+        return Some(join(job));
+    }
+    job.disclaim();
+    None
+}
+
+/// Whoever waits is told, by the one or the other; and the output is dropped once, by whoever has it.
+#[test]
+fn the_end_against_being_abandoned_and_a_join() {
+    orders(2, || {
+        let (job, place) = maker();
+        job.job().state.retain();
+        let runner = thread::spawn(move || job.run());
+        let abandoner = thread::spawn(move || {
+            job.job().abandon();
+            // SAFETY: the model's reference, given up.
+            unsafe { Job::release(job.0) };
+        });
+        if let Some(made) = join_or_not(job) {
+            assert_eq!(made.0.get(), 7);
+        }
+        runner.join().unwrap();
+        abandoner.join().unwrap();
+        assert_eq!(place.get(), 0, "the output was not dropped");
+    });
+}
+
+/// One that never ends; its cell stays.
+#[test]
+fn being_abandoned_against_a_join() {
+    orders(ALL, || {
+        let (job, place) = maker();
+        job.job().state.retain();
+        let joiner = thread::spawn(move || join_or_not(job).is_none());
+        job.job().abandon();
+        assert!(joiner.join().unwrap());
+        // What is left of it, for the model's books: the runtime's reference and the model's.
+        job.run();
+        assert_eq!(place.get(), 0, "the output was not dropped");
+        // SAFETY: the model's reference, given up.
+        unsafe { Job::release(job.0) };
+    });
+}
+
 #[test]
 fn the_end_against_a_handle_that_goes() {
     orders(ALL, || {

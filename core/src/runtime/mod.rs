@@ -122,7 +122,11 @@ impl Runtime {
         // `f` may borrow from our caller, so not even a `timeout` around us may end the wait.
         wait::shield(|| {
             // SAFETY: the handle's reference keeps the job.
-            while unsafe { job.as_ref() }.wait_for_end(reason, None).is_err() {}
+            let job = unsafe { job.as_ref() };
+            // Whoever ends a runtime owns it, and we borrow it: so nobody gives up on the job before it is done.
+            while !job.state.is_done() {
+                let _ = job.wait_for_end(reason, None);
+            }
         });
         self.shared.runs.fetch_sub(1, Ordering::AcqRel);
         let output = handle.into_output();
@@ -162,7 +166,7 @@ impl Runtime {
     /// # Errors
     ///
     /// If green threads have not ended within `timeout`: how many, and their names. Their stacks are leaked, because
-    /// what stands on them may still be in use.
+    /// what stands on them may still be in use; who joins them is told that they were cancelled.
     pub fn shutdown(self, timeout: Duration) -> Result<(), ShutdownError> {
         self.end(timeout)
     }

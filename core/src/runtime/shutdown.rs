@@ -4,7 +4,8 @@
 //! 2. Wait until no job is left (`Shared::is_drained`), or the time is over.
 //! 3. `terminate`: the workers leave their loops and drop their thread-locals; join them.
 //! 4. If all went, the workers' records serve the next runtime. If not, they are leaked: someone may still wake a green
-//!    thread that is parked there.
+//!    thread that is parked there. Who joins such a one is told that it was cancelled. So is who joins one that parks for
+//!    good after this: each worker gives up on those when it leaves its loop.
 
 use core::fmt;
 use std::sync::Arc;
@@ -70,7 +71,7 @@ fn finish(
     deadline: Option<Instant>,
 ) -> Result<(), ShutdownError> {
     let drained = shared.wait_for(deadline, |_| shared.is_drained());
-    shared.terminate();
+    shared.terminate(drained);
     if drained {
         for thread in threads {
             // A panic in a thread-local's destructor aborts, so this is no error of a worker's.
@@ -81,6 +82,7 @@ fn finish(
         return Ok(());
     }
     shared.blocking.close(Instant::now());
+    give_up(shared);
     let mut error = ShutdownError { count: 0, names: Vec::new() };
     for remote in &shared.remotes {
         remote.roster.lock().each(|job| {
@@ -92,4 +94,19 @@ fn finish(
     // A worker that is not asleep is stuck in a job, which is not listed if it has never parked.
     error.count = error.count.max(1);
     Err(error)
+}
+
+/// Nobody is to wait for what is parked, nor for what waits to start at workers that are all stuck. The latter stays where
+/// it is: should its worker go on, what it has captured is dropped there.
+fn give_up(shared: &Shared) {
+    shared.abandon_parked(None);
+    for queue in shared.remotes.iter().map(|remote| &remote.fresh).chain([&shared.injector]) {
+        let mut jobs = Vec::new();
+        queue.take_oldest(usize::MAX, |job| jobs.push(job));
+        for job in &jobs {
+            // SAFETY: out of the queue, so alive and ours.
+            unsafe { job.as_ref() }.abandon();
+        }
+        queue.push_all(jobs.into_iter());
+    }
 }

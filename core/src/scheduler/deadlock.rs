@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use crate::facade::{AtomicBool, Ordering};
 use crate::job::Job;
 use crate::quiet;
-use crate::scheduler::remote::Remote;
+use crate::scheduler::remote::{Kept, Remote};
 use crate::scheduler::shared::Shared;
 use crate::timer;
-use crate::wait::Kind;
+use crate::wait::{Kind, Party};
 
 /// What is called instead of ending `run`.
 pub(crate) type OnDeadlock = Arc<dyn Fn(&DeadlockReport) + Send + Sync>;
@@ -161,20 +161,18 @@ fn declare(shared: &Shared) {
         return;
     }
     *shared.deadlock.report.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
-    let mut jobs = Vec::new();
-    for remote in &shared.remotes {
-        remote.roster.lock().each(|job| {
-            // SAFETY: listed jobs are alive; the reference keeps them so until below.
-            unsafe { job.as_ref() }.state.retain();
-            jobs.push(job);
-        });
-    }
+    let jobs: Vec<_> = shared.remotes.iter().flat_map(|remote| remote.listed()).collect();
+    // All are claimed before the first unwinds: else its destructors might bring another what it waits for, and that one
+    // would go on as if nothing had been the matter.
+    let cancel = |job: &Kept| {
+        // SAFETY: the reference keeps the job.
+        unsafe { Party::cancel(Job::party(job.pointer())) }
+    };
+    let wakes: Vec<_> = jobs.iter().map(cancel).collect();
+    drop(wakes);
     for job in jobs {
-        // SAFETY: we hold a reference, and give it up.
-        unsafe {
-            crate::scheduler::cancel(job);
-            Job::release(job);
-        }
+        // SAFETY: as above.
+        unsafe { crate::scheduler::cancel(job.pointer()) };
     }
 }
 

@@ -8,7 +8,10 @@
 //! | `idle` | who sleeps, searches, watches |
 //! | `placement` | the policy of where jobs start |
 //! | `shared` | what the workers of a runtime share |
-//! | `worker`, `search` | the loop, and what it does when it finds nothing |
+//! | `turn` | counts of turns, by which others see whether a worker goes on |
+//! | `worker` | the loop |
+//! | `fresh`, `woken` | how jobs without a stack, and with one, come to a worker |
+//! | `look`, `search` | what a worker does every so often, and when it finds nothing |
 
 pub(crate) mod deadlock;
 mod idle;
@@ -16,10 +19,13 @@ mod inbox;
 mod placement;
 pub(crate) mod remote;
 mod run_queue;
-mod search;
 pub(crate) mod shared;
 mod turn;
 mod worker;
+mod fresh;
+mod look;
+mod search;
+mod woken;
 
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
@@ -66,6 +72,7 @@ pub(crate) fn run_worker(index: usize, shared: &Arc<Shared>) {
     let worker = Worker::new(index, Arc::clone(shared));
     HERE.set(&raw const worker);
     worker.run();
+    shared.abandon_parked(Some(shared.remotes[index]));
     HERE.set(ptr::null());
     drop(worker);
     shared.report_progress(true);
@@ -136,6 +143,9 @@ pub(crate) fn yield_or(otherwise: fn()) {
         if party.is_cancelled() {
             wait::check_cancelled();
         }
+        if !party.limit().is_null() {
+            wait::check_limit();
+        }
         fiber.suspend(Suspend::Yielded);
     }
 }
@@ -171,11 +181,22 @@ unsafe fn wake(party: NonNull<Party>) {
     // SAFETY: as above.
     match unsafe { here().as_ref() } {
         Some(worker) if ptr::eq(worker.remote, home) => worker.wake_here(job),
-        // SAFETY: records of workers are never freed, and the job is ours to queue, having claimed it.
+        // Beside its waker, which has just written what it is woken for.
+        // SAFETY: the claimed job is alive, and records of workers are never freed.
+        Some(worker) if unsafe { may_move(job.as_ref()) && worker.remote.is_colleague_of(&*home) } => {
+            worker.wake_here(job);
+        }
+        // SAFETY: as above, and the job is ours to queue, having claimed it.
         Some(worker) => unsafe { (*home).deliver(job, Some(&worker.remote.turn)) },
         // SAFETY: as above.
         None => unsafe { (*home).deliver(job, None) },
     }
+}
+
+/// Whether a job that has parked may be resumed by another worker than the one on which it did.
+#[inline]
+fn may_move(job: &Job) -> bool {
+    job.traits.migratory && job.is_at_rest()
 }
 
 /// Parks the running green thread until it has been claimed and woken.
@@ -285,7 +306,8 @@ pub(crate) unsafe fn wake_task(job: NonNull<Job>) {
     if this.state.wake() {
         // SAFETY: as in `runtime_here`.
         match unsafe { here().as_ref() } {
-            Some(worker) if worker.shared.remotes.iter().any(|remote| ptr::eq(*remote, this.home())) => {
+            // SAFETY: it has run before, so it has a home, whose record is never freed.
+            Some(worker) if worker.remote.is_colleague_of(unsafe { &*this.home() }) => {
                 worker.push_fresh(job);
             }
             // To where its home looks, and thieves: any worker may run it, should that one be stuck.

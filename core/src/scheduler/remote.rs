@@ -10,10 +10,10 @@ use std::sync::{Mutex, PoisonError};
 
 use crossbeam_utils::CachePadded;
 
-use crate::facade::{AtomicU64, AtomicUsize, Lock, Ordering, Parker, Unparker};
+use crate::facade::{AtomicBool, AtomicU64, AtomicUsize, Lock, Ordering, Parker, Unparker};
 use crate::job::Job;
 use crate::scheduler::inbox::Inbox;
-use crate::scheduler::run_queue::SharedQueue;
+use crate::scheduler::run_queue::{SharedQueue, Slot};
 use crate::scheduler::turn::{Sender, Turn};
 use crate::timer::wheel::Wheel;
 
@@ -24,10 +24,14 @@ pub(crate) struct Remote {
     /// Who put something into the inbox last.
     pub(crate) sender: Sender,
     pub(crate) turn: Turn,
+    /// The number of the runtime whose worker this is, or was last.
+    runtime: AtomicU64,
     /// Jobs without a stack.
     pub(crate) fresh: SharedQueue,
     /// Woken migratory jobs.
     pub(crate) ready: SharedQueue,
+    /// The migratory job woken last.
+    pub(crate) next: CachePadded<Slot>,
     /// Deadlines of the green threads that have parked here.
     pub(crate) wheel: Lock<Option<Wheel>>,
     /// Those that have parked here, for reports and for the shutdown.
@@ -36,6 +40,8 @@ pub(crate) struct Remote {
     residents: AtomicUsize,
     /// Jobs that were handed over to this worker, and have not started yet.
     promised: AtomicUsize,
+    /// Whether jobs that wait to be started here wait beside others that talk.
+    talking: AtomicBool,
     /// Counts the worker's turns; stands still while it is stuck in one job.
     pub(crate) turns: AtomicU64,
     /// Counts how often the worker went to sleep, so that "asleep all the while" can be told from "asleep again".
@@ -56,7 +62,7 @@ static UNUSED: Mutex<Vec<&'static Remote>> = Mutex::new(Vec::new());
 
 impl Remote {
     /// One that nobody uses.
-    pub(crate) fn obtain() -> &'static Remote {
+    pub(crate) fn obtain(runtime: u64) -> &'static Remote {
         let unused = UNUSED.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let remote = unused.unwrap_or_else(|| {
             let parker = Parker::new();
@@ -65,12 +71,15 @@ impl Remote {
                 inbox: CachePadded::new(Inbox::new()),
                 sender: Sender::new(),
                 turn: Turn::new(),
+                runtime: AtomicU64::new(runtime),
                 fresh: SharedQueue::new(),
                 ready: SharedQueue::new(),
+                next: CachePadded::new(Slot::new()),
                 wheel: Lock::new(None),
                 roster: Lock::new(Roster::new()),
                 residents: AtomicUsize::new(0),
                 promised: AtomicUsize::new(0),
+                talking: AtomicBool::new(false),
                 turns: AtomicU64::new(0),
                 naps: AtomicU64::new(0),
                 #[cfg(feature = "tracing")]
@@ -79,6 +88,9 @@ impl Remote {
                 unparker,
             }))
         });
+        // Relaxed: whoever compares it has got the record from a job of this runtime, or from one that has ended since,
+        // and then is told no.
+        remote.runtime.store(runtime, Ordering::Relaxed);
         *remote.wheel.lock() = Some(Wheel::new(crate::timer::now_ns()));
         remote
     }
@@ -88,6 +100,12 @@ impl Remote {
         self.wheel.lock().take();
         debug_assert_eq!((self.residents(), self.promised()), (0, 0), "a worker ended with residents");
         UNUSED.lock().unwrap_or_else(PoisonError::into_inner).push(self);
+    }
+
+    /// Whether the two are workers of one runtime.
+    #[inline]
+    pub(crate) fn is_colleague_of(&self, other: &Remote) -> bool {
+        self.runtime.load(Ordering::Relaxed) == other.runtime.load(Ordering::Relaxed)
     }
 
     /// Wakes the worker if it sleeps.
@@ -106,6 +124,21 @@ impl Remote {
         if unsafe { self.inbox.push(job, job) } {
             self.unpark();
         }
+    }
+
+    /// What is listed here now.
+    pub(crate) fn listed(&self) -> Vec<Kept> {
+        let mut jobs = Vec::new();
+        // SAFETY: listed jobs are alive.
+        self.roster.lock().each(|job| jobs.push(unsafe { Kept::new(job) }));
+        jobs
+    }
+
+    /// The end of the runtime gives up on what is parked and listed here, and on all that `left`, a worker that has left its
+    /// loop, was home to.
+    pub(crate) fn abandon_parked(&self, left: Option<&Remote>) {
+        let is_left = |job: &Job| left.is_some_and(|left| ptr::eq(left, job.home()));
+        self.listed().iter().filter(|job| job.is_resting() || is_left(job)).for_each(|job| job.abandon());
     }
 
     /// How many residents the worker has.
@@ -127,6 +160,19 @@ impl Remote {
         self.residents.store(self.residents() - 1, Ordering::Relaxed);
     }
 
+    /// Whether jobs that wait to be started here wait beside others that talk.
+    #[inline]
+    pub(crate) fn is_talking(&self) -> bool {
+        self.talking.load(Ordering::Relaxed)
+    }
+
+    /// The worker's call.
+    pub(crate) fn set_talking(&self, talking: bool) {
+        if self.is_talking() != talking {
+            self.talking.store(talking, Ordering::Relaxed);
+        }
+    }
+
     /// How many jobs have been handed over to the worker and not yet started.
     pub(crate) fn promised(&self) -> usize {
         self.promised.load(Ordering::Relaxed)
@@ -138,6 +184,42 @@ impl Remote {
 
     pub(crate) fn keep_promise(&self) {
         self.promised.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A reference to a job.
+#[derive(Debug)]
+pub(crate) struct Kept(NonNull<Job>);
+
+impl Kept {
+    /// # Safety
+    ///
+    /// The job is alive.
+    unsafe fn new(job: NonNull<Job>) -> Kept {
+        // SAFETY: by the contract.
+        unsafe { job.as_ref() }.state.retain();
+        Kept(job)
+    }
+
+    /// The job; the reference is kept.
+    pub(crate) fn pointer(&self) -> NonNull<Job> {
+        self.0
+    }
+}
+
+impl core::ops::Deref for Kept {
+    type Target = Job;
+
+    fn deref(&self) -> &Job {
+        // SAFETY: the reference keeps it.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // SAFETY: the reference is ours, and given up once.
+        unsafe { Job::release(self.0) };
     }
 }
 

@@ -1,4 +1,4 @@
-//! The two kinds of run queue.
+//! The kinds of run queue.
 //!
 //! [`LocalQueue`] is for green threads at home: a worker's own, first in first out, no atomics.
 //!
@@ -10,11 +10,14 @@
 //! for a pop, a Chase-Lev deque one fence for a pop, and behind a lock "half of it, in order, if the oldest has waited
 //! long enough" is one step.
 
+//!
+//! [`Slot`] is for one job: the migratory one that its worker runs next, unless a thief comes.
+
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
 use std::collections::VecDeque;
 
-use crate::facade::{AtomicUsize, Lock, Ordering};
+use crate::facade::{AtomicPtr, AtomicUsize, Lock, Ordering};
 use crate::job::Job;
 
 /// A worker's own queue, linked through `Job::link`.
@@ -57,6 +60,50 @@ impl LocalQueue {
             self.tail.set(ptr::null_mut());
         }
         Some(job)
+    }
+}
+
+/// Room for one job, which a thief may take.
+#[derive(Debug)]
+pub(crate) struct Slot(AtomicPtr<Job>);
+
+impl Slot {
+    pub(crate) fn new() -> Slot {
+        Slot(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    /// Puts a job in, and answers the one that was there.
+    #[inline]
+    pub(crate) fn replace(&self, job: NonNull<Job>) -> Option<NonNull<Job>> {
+        // AcqRel: whoever takes the job sees what its waker did; Acquire in case a thief gave up what it had put in.
+        NonNull::new(self.0.swap(job.as_ptr(), Ordering::AcqRel))
+    }
+
+    /// Takes the job out.
+    #[inline]
+    pub(crate) fn take(&self) -> Option<NonNull<Job>> {
+        // Relaxed look: only the owner puts jobs in, so it cannot miss one.
+        if self.0.load(Ordering::Relaxed).is_null() {
+            return None;
+        }
+        // Acquire: as above.
+        NonNull::new(self.0.swap(ptr::null_mut(), Ordering::Acquire))
+    }
+
+    /// Which job is in it, as a mark to compare with later.
+    pub(crate) fn seen(&self) -> Option<usize> {
+        // Relaxed: a mark. `steal` synchronises.
+        NonNull::new(self.0.load(Ordering::Relaxed)).map(|job| job.as_ptr().addr())
+    }
+
+    /// Takes the job out for a thief that has `seen` it. It may have run since, and been put in again: then it can be
+    /// taken as well.
+    pub(crate) fn steal(&self, seen: usize) -> Option<NonNull<Job>> {
+        let job = self.0.load(Ordering::Relaxed);
+        // Acquire: as in `take`.
+        (job.addr() == seen
+            && self.0.compare_exchange(job, ptr::null_mut(), Ordering::Acquire, Ordering::Relaxed).is_ok())
+        .then_some(NonNull::new(job))?
     }
 }
 

@@ -20,38 +20,92 @@ const SEARCH_LEAST_NS: u64 = 5_000;
 /// How long the oldest job of another must have waited before it is stolen: its worker usually starts it sooner, beside
 /// its parent.
 const AGE_NS: u64 = 15_000;
+/// The same where others talk: whoever starts there is probably one of them.
+const TALKING_AGE_NS: u64 = 100_000;
 /// The same where jobs have been handed over: their new worker may have to wake up first, and who has just handed them
 /// over must not take them back meanwhile.
 const HANDED_OVER_AGE_NS: u64 = 500_000;
+/// The same for a migratory one that has run before.
+const READY_AGE_NS: u64 = 3_000;
+/// The same while the worker is in one turn all the time: it computes, and whoever waits there waits for that. A turn of
+/// one that only passes messages on is mostly shorter.
+const TURN_NS: u64 = 1000;
 /// Pauses between two rounds of the search.
 const PAUSES: u32 = 20;
 /// How long the watch sleeps between two looks at the busy workers: the first, and the longest.
 const WATCH_FIRST: Duration = Duration::from_micros(50);
 const WATCH_LONGEST: Duration = Duration::from_millis(1);
 
-/// The oldest waiting job of some worker, as a thief saw it.
+/// Where a thief finds jobs.
+#[derive(Clone, Copy)]
+enum Place {
+    Ready,
+    Fresh,
+    Next,
+}
+
+/// The first job that a thief would take from some worker, and how long it must have waited.
+struct Waiting {
+    place: Place,
+    /// A mark to compare with.
+    job: usize,
+    age_ns: u64,
+    /// The same while the worker is in one turn.
+    turn_ns: u64,
+}
+
+impl Waiting {
+    fn at(remote: &Remote) -> Option<Waiting> {
+        if let Some(job) = remote.ready.oldest() {
+            return Some(Waiting { place: Place::Ready, job, age_ns: READY_AGE_NS, turn_ns: TURN_NS });
+        }
+        if let Some(job) = remote.fresh.oldest() {
+            let age_ns = if remote.promised() > 0 {
+                HANDED_OVER_AGE_NS
+            } else if remote.is_talking() {
+                TALKING_AGE_NS
+            } else {
+                AGE_NS
+            };
+            // However long the turn: it may be the one that spawns them.
+            return Some(Waiting { place: Place::Fresh, job, age_ns, turn_ns: u64::MAX });
+        }
+        // One that runs next is soon put there again, so that its age says nothing.
+        let job = remote.next.seen()?;
+        Some(Waiting { place: Place::Next, job, age_ns: u64::MAX, turn_ns: TURN_NS })
+    }
+}
+
+/// A job that waits at a worker, as a thief saw it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Sighting {
     victim: usize,
-    oldest: usize,
+    job: usize,
 }
 
-/// What a thief has seen, and since when.
+/// What a thief has seen, since when, and since when its victim has been in one turn.
 #[derive(Default)]
 struct Patience {
     seen: Option<(Sighting, u64)>,
+    turn: u32,
+    turn_ns: u64,
 }
 
 impl Patience {
-    /// Whether `sighting` has been there for `age_ns`.
-    fn is_over(&mut self, sighting: Sighting, now_ns: u64, age_ns: u64) -> bool {
-        match self.seen {
-            Some((seen, since_ns)) if seen == sighting => now_ns.saturating_sub(since_ns) >= age_ns,
+    /// Whether what has been seen has waited long enough.
+    fn is_over(&mut self, sighting: Sighting, turn: u32, now_ns: u64, waiting: &Waiting) -> bool {
+        let since_ns = match self.seen {
+            Some((seen, since_ns)) if seen == sighting => since_ns,
             _ => {
                 self.seen = Some((sighting, now_ns));
-                false
+                self.turn = turn.wrapping_sub(1);
+                now_ns
             }
+        };
+        if self.turn != turn {
+            (self.turn, self.turn_ns) = (turn, now_ns);
         }
+        now_ns.saturating_sub(since_ns) >= waiting.age_ns || now_ns.saturating_sub(self.turn_ns) >= waiting.turn_ns
     }
 }
 
@@ -118,7 +172,7 @@ impl Worker {
         }
     }
 
-    fn has_work(&self) -> bool {
+    pub(super) fn has_work(&self) -> bool {
         !self.local.is_empty()
             || self.remote.inbox.has_mail()
             || self.remote.fresh.len() != 0
@@ -145,16 +199,28 @@ impl Worker {
                 continue;
             }
             let remote = remotes[victim];
-            let Some(oldest) = remote.ready.oldest().or_else(|| remote.fresh.oldest()) else { continue };
-            let age_ns = if remote.promised() > 0 { HANDED_OVER_AGE_NS } else { AGE_NS };
-            if patience.is_over(Sighting { victim, oldest }, now_ns, age_ns) {
-                let taken = self.take_half(remote, &remote.ready) + self.take_half(remote, &remote.fresh);
-                if taken > 0 {
-                    return true;
-                }
+            let turn = remote.turn.count();
+            let Some(waiting) = Waiting::at(remote) else { continue };
+            let sighting = Sighting { victim, job: waiting.job };
+            if patience.is_over(sighting, turn, now_ns, &waiting) && self.take(remote, &waiting) {
+                return true;
             }
         }
         false
+    }
+
+    fn take(&self, victim: &Remote, waiting: &Waiting) -> bool {
+        match waiting.place {
+            Place::Ready => self.take_half(victim, &victim.ready) > 0,
+            Place::Fresh => self.take_half(victim, &victim.fresh) > 0,
+            Place::Next => match victim.next.steal(waiting.job) {
+                Some(job) => {
+                    self.remote.ready.push(job);
+                    true
+                }
+                None => false,
+            },
+        }
     }
 
     fn take_half(&self, victim: &Remote, from: &SharedQueue) -> usize {
@@ -259,7 +325,10 @@ impl Worker {
             return Elsewhere::ToTake;
         }
         let waiting = self.shared.remotes.iter().enumerate().any(|(i, remote)| {
-            i != self.index && (!remote.fresh.is_empty_for_sure() || !remote.ready.is_empty_for_sure())
+            i != self.index
+                && (!remote.fresh.is_empty_for_sure()
+                    || !remote.ready.is_empty_for_sure()
+                    || remote.next.seen().is_some())
         });
         if waiting { Elsewhere::Waiting } else { Elsewhere::Nothing }
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::blocking::Pool as BlockingPool;
-use crate::facade::{AtomicBool, AtomicUsize, Ordering};
+use crate::facade::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::fiber::stack::SizeClass;
 use crate::job::Job;
 use crate::scheduler::deadlock::{OnDeadlock, Watch as DeadlockWatch};
@@ -38,6 +38,8 @@ pub(crate) struct Shared {
     closing: AtomicBool,
     /// The workers are to leave their loops.
     terminated: AtomicBool,
+    /// They leave green threads behind.
+    leaves_some: AtomicBool,
     /// A stack could not be had, and none has been freed since.
     short_of_memory: AtomicBool,
     /// Worker threads that have left their loops, and the word to those who wait for it.
@@ -54,15 +56,19 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(settings: &Settings, class: SizeClass, workers: usize) -> Shared {
+        static STARTED: AtomicU64 = AtomicU64::new(0);
+        // Relaxed: a number of its own is all that is wanted.
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
         Shared {
             name: settings.name.clone(),
             class,
             migratory: settings.migratory,
-            remotes: (0..workers).map(|_| Remote::obtain()).collect(),
+            remotes: (0..workers).map(|_| Remote::obtain(number)).collect(),
             injector: SharedQueue::new(),
             idle: Idle::new(workers),
             closing: AtomicBool::new(false),
             terminated: AtomicBool::new(false),
+            leaves_some: AtomicBool::new(false),
             short_of_memory: AtomicBool::new(false),
             ended: Mutex::new(0),
             progress: Condvar::new(),
@@ -120,9 +126,20 @@ impl Shared {
     }
 
     /// Sends the workers home.
-    pub(crate) fn terminate(&self) {
+    pub(crate) fn terminate(&self, drained: bool) {
+        // Relaxed: published by `terminated`.
+        self.leaves_some.store(!drained, Ordering::Relaxed);
         self.terminated.store(true, Ordering::Release);
         self.wake_all();
+    }
+
+    /// If the workers leave green threads behind: lets nobody wait for those that are parked. Called when that has been
+    /// found out, and by each worker when it has `left` its loop, for what has parked since.
+    pub(crate) fn abandon_parked(&self, left: Option<&Remote>) {
+        // Relaxed: a worker has seen `terminated`; who has found it out has written it.
+        if self.leaves_some.load(Ordering::Relaxed) {
+            self.remotes.iter().for_each(|remote| remote.abandon_parked(left));
+        }
     }
 
     pub(crate) fn is_short_of_memory(&self) -> bool {

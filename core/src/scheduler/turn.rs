@@ -27,11 +27,17 @@ impl Turn {
         Turn(CachePadded::new(AtomicU32::new(0)))
     }
 
+    /// How many turns the worker has finished, modulo 2³².
+    #[inline]
+    pub(crate) fn count(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
     /// The worker has finished a turn.
     #[inline]
     pub(crate) fn finish(&self) {
         // Only the worker writes.
-        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        self.0.store(self.count().wrapping_add(1), Ordering::Relaxed);
     }
 }
 
@@ -50,7 +56,7 @@ impl Sender {
     /// Somebody is about to send: a worker, by its turn, or `None` if it is none.
     #[inline]
     pub(crate) fn note(&self, turn: Option<&'static Turn>) {
-        let at = turn.map_or(0, |turn| turn.0.load(Ordering::Relaxed));
+        let at = turn.map_or(0, Turn::count);
         self.at.store(at, Ordering::Relaxed);
         self.turn.store(turn.map_or(ptr::null_mut(), |turn| ptr::from_ref(turn).cast_mut()), Ordering::Relaxed);
     }
@@ -60,26 +66,31 @@ impl Sender {
         let turn = self.turn.load(Ordering::Relaxed);
         // SAFETY: written by `note` alone, from a reference that is valid for ever. Nothing is ever written to a `Turn`
         // but its atomic, which is initialised before the reference was made.
-        unsafe { turn.as_ref() }.is_some_and(|turn| turn.0.load(Ordering::Relaxed) == self.at.load(Ordering::Relaxed))
+        unsafe { turn.as_ref() }.is_some_and(|turn| turn.count() == self.at.load(Ordering::Relaxed))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
+    use crate::facade::explore::orders;
 
     #[test]
     fn the_sender_goes_on_until_its_turn_is_over() {
-        let turn: &'static Turn = Box::leak(Box::new(Turn::new()));
-        let sender = Sender::new();
-        assert!(!sender.goes_on());
-        sender.note(Some(turn));
-        assert!(sender.goes_on());
-        turn.finish();
-        assert!(!sender.goes_on());
-        sender.note(Some(turn));
-        assert!(sender.goes_on());
-        sender.note(None);
-        assert!(!sender.goes_on());
+        static TURN: LazyLock<Turn> = LazyLock::new(Turn::new);
+        orders(0, || {
+            let sender = Sender::new();
+            assert!(!sender.goes_on());
+            sender.note(Some(&TURN));
+            assert!(sender.goes_on());
+            TURN.finish();
+            assert!(!sender.goes_on());
+            sender.note(Some(&TURN));
+            assert!(sender.goes_on());
+            sender.note(None);
+            assert!(!sender.goes_on());
+        });
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! | source | what is in it | order |
 //! |---|---|---|
-//! | `next` | the job woken last on this worker | it runs beside its waker, in one cache |
+//! | `next` | the job woken last on this worker; a migratory one is in `remote.next`, and may be stolen | it runs beside its waker, in one cache |
 //! | `local` | jobs with a stack here that were woken or have yielded; local jobs | first in, first out |
 //! | `remote.ready` | the same, if they are migratory | first in, first out; stolen from |
 //! | `remote.fresh` | jobs without a stack | newest first, every 64th time the oldest; stolen from |
@@ -13,38 +13,26 @@
 //! rest. Jobs with a stack and jobs without are two classes that get equal shares, counted in operations: `balance`
 //! grows with what the first class has used, and shrinks with what the second has.
 //!
-//! Every so often, about each [`LOOK_NS`], a worker looks around: timers, the injector, whether work waits that another
+//! Every so often, about every 20 µs, a worker looks around: timers, the injector, whether work waits that another
 //! could take. `search` has what it does when it finds nothing.
 
 use core::cell::{Cell, RefCell};
 use core::ptr::{self, NonNull};
 use std::sync::Arc;
 
-use crate::facade::Ordering;
 use crate::fiber::pool::Pool;
 use crate::fiber::stack::SizeClass;
 use crate::fiber::{Fiber, Suspend};
 use crate::job::Job;
-use crate::scheduler::placement;
 use crate::scheduler::remote::Remote;
 use crate::scheduler::run_queue::{End, LocalQueue};
 use crate::scheduler::shared::Shared;
-use crate::timer;
-use crate::wait::Wake;
 use crate::wait::current::{self, BUDGET, Current};
 
 /// Turns that `next` may take in a row while others wait.
 const STREAK: u32 = 64;
-/// Nanoseconds between two looks around, roughly: it counts turns, and corrects the count by the clock.
-const LOOK_NS: u64 = 20_000;
-/// The most turns between two looks.
-const LOOK_TURNS: u32 = 256;
 /// How far one class may get ahead of the other, in operations.
 const BALANCE_MAX: i32 = 2 * BUDGET as i32;
-/// One fresh job in so many is the oldest.
-const OLDEST_EVERY: u32 = 64;
-/// Looks around between two trims of the stack pool.
-const TRIM_EVERY: u32 = 512;
 
 /// The worker's own part. It never leaves its OS thread; jobs that run on it reach it through [`super::here`].
 pub(crate) struct Worker {
@@ -52,30 +40,32 @@ pub(crate) struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) remote: &'static Remote,
     current: &'static Current,
-    next: Cell<*mut Job>,
+    pub(super) next: Cell<*mut Job>,
     pub(super) local: LocalQueue,
-    pool: RefCell<Pool>,
+    pub(super) pool: RefCell<Pool>,
     streak: Cell<u32>,
-    balance: Cell<i32>,
-    turn: Cell<u32>,
-    look_in: Cell<u32>,
-    look_every: Cell<u32>,
-    looked_ns: Cell<u64>,
-    looks: Cell<u32>,
+    pub(super) balance: Cell<i32>,
+    /// Operations on channels and the like since the last look around, while jobs wait to be started.
+    pub(super) ops: Cell<u32>,
+    pub(super) turn: Cell<u32>,
+    pub(super) look_in: Cell<u32>,
+    pub(super) look_every: Cell<u32>,
+    pub(super) looked_ns: Cell<u64>,
+    pub(super) looks: Cell<u32>,
     /// The oldest stealable job at the last look.
-    waiting: Cell<Option<usize>>,
+    pub(super) waiting: Cell<Option<usize>>,
     /// So many of the jobs without a stack to be started next are not to be handed over.
     pub(super) stolen: Cell<usize>,
     /// The worker that a run of jobs is being handed over to.
-    giving: Cell<Option<usize>>,
+    pub(super) giving: Cell<Option<usize>>,
     /// How long to search before sleeping, if that is longer than the least.
     pub(super) search_ns: Cell<u64>,
     /// Wake-ups go to the end of the queue: the worker itself wakes, not a job.
-    bulk: Cell<bool>,
+    pub(super) bulk: Cell<bool>,
     /// What runs now, for reports.
     running: Cell<*mut Fiber>,
     seed: Cell<u64>,
-    cancelled_all: Cell<bool>,
+    pub(super) cancelled_all: Cell<bool>,
 }
 
 impl Worker {
@@ -91,6 +81,7 @@ impl Worker {
             pool: RefCell::default(),
             streak: Cell::new(0),
             balance: Cell::new(0),
+            ops: Cell::new(0),
             turn: Cell::new(0),
             look_in: Cell::new(1),
             look_every: Cell::new(32),
@@ -116,7 +107,7 @@ impl Worker {
                 None => match self.search() {
                     Some(job) => job,
                     None => {
-                        if self.shared.is_terminated() {
+                        if self.shared.is_terminated() && !self.has_work() {
                             break;
                         }
                         continue;
@@ -140,7 +131,7 @@ impl Worker {
             self.take_mail();
         }
         // 1. The job woken last.
-        if let Some(job) = NonNull::new(self.next.replace(ptr::null_mut())) {
+        if let Some(job) = NonNull::new(self.next.replace(ptr::null_mut())).or_else(|| self.remote.next.take()) {
             let streak = self.streak.get() + 1;
             if streak < STREAK {
                 self.streak.set(streak);
@@ -168,61 +159,6 @@ impl Worker {
         if fresh { self.pop_fresh() } else { None }
     }
 
-    /// A job without a stack, to be started here; or none, if all have been handed over.
-    fn pop_fresh(&self) -> Option<NonNull<Job>> {
-        if self.stolen.get() > 0 {
-            // Whoever had them did not come to run them: they are not handed back.
-            self.stolen.set(self.stolen.get() - 1);
-        } else if self.remote.residents() > placement::SLACK
-            && self.shared.remotes.len() > 1
-            && !self.shared.migratory
-        {
-            self.hand_over();
-        }
-        let turn = self.turn.get().wrapping_add(1);
-        self.turn.set(turn);
-        self.remote.fresh.pop(if turn.is_multiple_of(OLDEST_EVERY) { End::Oldest } else { End::Newest })
-    }
-
-    /// Gives waiting jobs to a worker with fewer residents, if the placement says so.
-    fn hand_over(&self) {
-        let waiting = self.remote.fresh.len();
-        let mine = self.remote.residents();
-        // The better of two others, chosen at random: looking at all would cost more the more there are.
-        let other = |i: usize| {
-            let workers = self.shared.remotes.len();
-            (self.index + 1 + i % (workers - 1)) % workers
-        };
-        let random = self.random() as usize;
-        let (a, b) = (other(random), other(random >> 32));
-        let load = |i: usize| self.shared.remotes[i].residents() + self.shared.remotes[i].promised();
-        let giving = self.giving.get();
-        let to = giving.unwrap_or(if load(a) <= load(b) { a } else { b });
-        let count = placement::hand_over(giving.is_some(), mine, waiting, load(to));
-        self.giving.set((count > 0).then_some(to));
-        if count == 0 {
-            return;
-        }
-        let mut given = Vec::with_capacity(count);
-        self.remote.fresh.take_oldest(count, |job| {
-            // SAFETY: the job is ours, out of the queue.
-            if unsafe { job.as_ref() }.promised.replace(true) {
-                // It had been promised to us: we pass it on.
-                self.remote.keep_promise();
-            }
-            given.push(job);
-        });
-        let remote = self.shared.remotes[to];
-        remote.promise(given.len());
-        // Into its queue and not its inbox: should it be stuck in a job, others can take them from there.
-        remote.fresh.push_all(given.into_iter());
-        if self.shared.idle.pick_this(to) {
-            remote.unpark();
-        } else if !self.shared.idle.is_watched() {
-            self.shared.wake_one();
-        }
-    }
-
     /// Runs a job until it ends, parks or yields.
     #[inline]
     fn run_job(&self, job: NonNull<Job>) {
@@ -237,6 +173,9 @@ impl Worker {
         self.running.set(fiber);
         #[cfg(feature = "tracing")]
         self.note_running(Some(this));
+        if this.traits.migratory {
+            this.set_at_rest(false);
+        }
         self.current.enter(Job::party(job));
         // SAFETY: the job is suspended or new on this fiber, and was queued to be run by this worker.
         let why = unsafe { Fiber::resume(NonNull::new_unchecked(fiber)) };
@@ -248,6 +187,8 @@ impl Worker {
         if fresh || self.remote.fresh.len() != 0 {
             let used = 1 + (BUDGET - self.current.budget()) as i32;
             let balance = self.balance.get() + if fresh { -used } else { used };
+            // That a job starts says nothing about whether it talks.
+            self.ops.set(self.ops.get() + (used - i32::from(fresh)) as u32);
             self.balance.set(balance.clamp(-BALANCE_MAX, BALANCE_MAX));
         }
         match why {
@@ -255,6 +196,11 @@ impl Worker {
                 // SAFETY: the header of a fiber lives until it is dismantled.
                 unsafe { &*fiber }.since_ns.set(self.looked_ns.get());
                 self.settle(job);
+                // SAFETY: nobody resumes it, and so it cannot end, before this; afterwards it may be another's.
+                let this = unsafe { job.as_ref() };
+                if this.traits.migratory {
+                    this.set_at_rest(true);
+                }
             }
             Suspend::Yielded => {
                 self.settle(job);
@@ -380,187 +326,6 @@ impl Worker {
         if unsafe { job.as_ref() }.roster.get().is_null() {
             self.enlist(job);
         }
-    }
-
-    /// A job with a stack here is woken on this worker.
-    #[inline]
-    pub(super) fn wake_here(&self, job: NonNull<Job>) {
-        if self.bulk.get() {
-            self.queue_woken(job);
-        } else if let Some(before) = NonNull::new(self.next.replace(job.as_ptr())) {
-            self.queue_woken(before);
-        }
-    }
-
-    /// Puts a job with a stack, or a local one, at the end of its queue.
-    #[inline]
-    fn queue_woken(&self, job: NonNull<Job>) {
-        // SAFETY: alive and ours.
-        let this = unsafe { job.as_ref() };
-        if this.traits.migratory && !this.fiber().is_null() {
-            self.remote.ready.push(job);
-        } else {
-            self.local.push(job);
-        }
-    }
-
-    /// Puts in a job without a stack.
-    #[inline]
-    pub(super) fn push_fresh(&self, job: NonNull<Job>) {
-        // SAFETY: alive and ours.
-        if unsafe { job.as_ref() }.traits.local {
-            self.local.push(job);
-            return;
-        }
-        self.remote.fresh.push(job);
-        if !self.shared.idle.is_watched() {
-            self.shared.wake_one();
-        }
-    }
-
-    /// Queues a stackless job that has just had its turn. As the newest it would have the next turn, too.
-    fn push_again(&self, job: NonNull<Job>) {
-        self.remote.fresh.push_behind(job);
-        if !self.shared.idle.is_watched() {
-            self.shared.wake_one();
-        }
-    }
-
-    /// Sorts what others have sent.
-    #[cold]
-    fn take_mail(&self) {
-        let mut next = self.remote.inbox.take();
-        let mut fresh = false;
-        while let Some(job) = NonNull::new(next) {
-            // SAFETY: mail is alive and ours. Relaxed: the chain is ours alone.
-            let this = unsafe { job.as_ref() };
-            next = this.link.load(Ordering::Relaxed);
-            if this.fiber().is_null() && !this.traits.local {
-                self.remote.fresh.push(job);
-                fresh = true;
-            } else {
-                self.queue_woken(job);
-            }
-        }
-        if fresh && !self.shared.idle.is_watched() {
-            self.shared.wake_one();
-        }
-    }
-
-    /// What is done every so often: timers, the injector, and whether work waits that another could take.
-    #[cold]
-    pub(super) fn look_around(&self) {
-        let now_ns = timer::now_ns();
-        // 1. The next look, so that they are about LOOK_NS apart.
-        let every = u64::from(self.look_every.get());
-        let took_ns = now_ns.saturating_sub(self.looked_ns.replace(now_ns)).max(1);
-        let ideal = (every * LOOK_NS / took_ns).clamp(every / 2, every * 2).clamp(1, u64::from(LOOK_TURNS));
-        self.look_every.set(ideal as u32);
-        self.look_in.set(ideal as u32);
-        // Relaxed: a sign of life for whoever watches.
-        self.remote.turns.store(self.remote.turns.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        // 2. Who has waited long enough.
-        self.fire_timers(now_ns);
-        // 3. What came from outside.
-        self.take_injected();
-        // 4. The oldest stealable job was there the last time, too: others may as well help.
-        let oldest = self.remote.ready.oldest().or_else(|| self.remote.fresh.oldest());
-        if oldest.is_some() && self.waiting.replace(oldest) == oldest {
-            self.shared.wake_one();
-        }
-        // 5. The end.
-        if self.shared.is_closing() {
-            self.cancel_all();
-        }
-        let looks = self.looks.get().wrapping_add(1);
-        self.looks.set(looks);
-        if looks.is_multiple_of(TRIM_EVERY) {
-            self.pool.borrow_mut().trim();
-        }
-    }
-
-    /// Wakes those whose deadline has passed.
-    pub(super) fn fire_timers(&self, now_ns: u64) {
-        if self.next_timer_ns().is_some_and(|due_ns| due_ns <= now_ns) {
-            self.fire_due_timers(now_ns);
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn fire_due_timers(&self, now_ns: u64) {
-        /// Wake-ups handed out under one hold of the lock.
-        const BATCH: usize = 64;
-        let mut wakes: [Option<Wake>; BATCH] = [const { None }; BATCH];
-        loop {
-            let mut count = 0;
-            {
-                let mut wheel = self.remote.wheel.lock();
-                let Some(wheel) = wheel.as_mut() else { return };
-                if wheel.is_empty() {
-                    return;
-                }
-                while count < BATCH {
-                    let Some(entry) = wheel.pop_expired(now_ns) else { break };
-                    // SAFETY: the entry and its party live until the sleeper takes the wheel's lock, after its wait.
-                    let party = unsafe { super::party_of(entry) };
-                    // SAFETY: as above.
-                    if unsafe { party.as_ref() }.claim_timeout() {
-                        // SAFETY: claimed just now.
-                        wakes[count] = Some(unsafe { Wake::owed(party) });
-                        count += 1;
-                    }
-                }
-            }
-            self.bulk.set(true);
-            wakes[..count].iter_mut().for_each(|wake| drop(wake.take()));
-            self.bulk.set(false);
-            if count < BATCH {
-                return;
-            }
-        }
-    }
-
-    /// When the next timer is due.
-    pub(super) fn next_timer_ns(&self) -> Option<u64> {
-        self.remote.wheel.lock().as_ref()?.next_deadline_ns()
-    }
-
-    /// Takes a fair share of what came from outside.
-    pub(super) fn take_injected(&self) -> bool {
-        let waiting = self.shared.injector.len();
-        if waiting == 0 {
-            return false;
-        }
-        let share = waiting.div_ceil(self.shared.remotes.len());
-        let mut any = false;
-        self.shared.injector.take_oldest(share, |job| {
-            self.remote.fresh.push(job);
-            any = true;
-        });
-        any
-    }
-
-    /// In a shutdown: asks all that is parked here to unwind. Once; what parks later is asked in `enlist`.
-    pub(super) fn cancel_all(&self) {
-        if self.cancelled_all.replace(true) {
-            return;
-        }
-        let mut jobs = Vec::new();
-        self.remote.roster.lock().each(|job| {
-            // SAFETY: listed jobs are alive; the reference keeps them so until below.
-            unsafe { job.as_ref() }.state.retain();
-            jobs.push(job);
-        });
-        self.bulk.set(true);
-        for job in jobs {
-            // SAFETY: we hold a reference, and give it up.
-            unsafe {
-                super::cancel(job);
-                Job::release(job);
-            }
-        }
-        self.bulk.set(false);
     }
 
     pub(super) fn trim(&self) {

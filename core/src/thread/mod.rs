@@ -19,7 +19,7 @@ pub use task::spawn_task;
 use std::time::{Duration, Instant};
 
 use crate::scheduler;
-use crate::wait::{Kind, Reason, Wait, check_cancelled, current as waiting};
+use crate::wait::{Kind, Reason, Wait, check_cancelled, check_limit, current as waiting};
 
 /// Whether the caller is a green thread.
 pub fn is_green() -> bool {
@@ -30,10 +30,14 @@ pub fn is_green() -> bool {
 ///
 /// # Parks
 ///
-/// Goes to the end of its worker's queue. A cancelled green thread unwinds from here.
+/// Goes to the end of its worker's queue. A cancelled green thread unwinds from here, and so does a thread that is in a
+/// [`timeout`](crate::time::timeout) whose time is over.
 #[inline]
 pub fn yield_now() {
-    scheduler::yield_or(std::thread::yield_now);
+    scheduler::yield_or(|| {
+        check_limit();
+        std::thread::yield_now();
+    });
 }
 
 /// Waits for at least `duration`; for ever, if it is too long for the clock.

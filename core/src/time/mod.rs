@@ -5,7 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 pub use std::time::{Duration, Instant};
 
 pub use crate::thread::{sleep, sleep_until};
-use crate::wait::{Limit, LimitUnwind, Me};
+use crate::fiber::panic_count;
+use crate::wait::{Limit, LimitUnwind, Me, shield};
 
 /// The runtime's clock.
 pub fn now() -> Instant {
@@ -33,7 +34,8 @@ impl From<Elapsed> for std::io::Error {
 /// Runs `f`, and bounds everything that it parks on, in whatever library, by `duration` from now: when the time is over,
 /// the park that `f` is in, or its next, unwinds to here, running the destructors on the way.
 ///
-/// What never parks is not bounded. Nested bounds work: the earlier one ends first.
+/// What never parks is not bounded. Nested bounds work: the earlier one ends first. In a destructor that runs while the
+/// caller unwinds, what is cancelled or late is let finish; but a bound that the destructor itself sets holds.
 ///
 /// # Errors
 ///
@@ -53,14 +55,31 @@ impl From<Elapsed> for std::io::Error {
 /// });
 /// ```
 pub fn timeout<T>(duration: Duration, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
-    let Some(deadline) = Instant::now().checked_add(duration) else { return Ok(f()) };
+    let Some(deadline) = now().checked_add(duration) else { return Ok(f()) };
+    if std::thread::panicking() {
+        unwinding(deadline, f)
+    } else {
+        bounded(deadline, f)
+    }
+}
+
+/// In a destructor of an unwinding: that one is set aside, so that the one that `f` may begin is told from it and ends
+/// here; what has begun it is held off.
+#[cold]
+fn unwinding<T>(deadline: Instant, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
+    let aside = panic_count::set_aside();
+    let result = catch_unwind(AssertUnwindSafe(|| shield(|| bounded(deadline, f))));
+    aside.put_back();
+    result.unwrap_or_else(|payload| resume_unwind(payload))
+}
+
+fn bounded<T>(deadline: Instant, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
     let me = Me::current();
     // SAFETY: the caller's own party, which lives as long as it runs.
     let party = unsafe { me.party().as_ref() };
     let outer = party.limit();
-    let mut limit = Limit { deadline, owner: core::ptr::null(), outer };
-    // SAFETY: the frames around this one are still there.
-    match unsafe { outer.as_ref() }.filter(|outer| outer.deadline <= deadline) {
+    let mut limit = Limit { deadline, owner: core::ptr::null(), shields: party.shields() };
+    match party.limit_in_force().filter(|outer| outer.deadline <= deadline) {
         Some(earlier) => (limit.deadline, limit.owner) = (earlier.deadline, earlier.owner),
         None => limit.owner = &raw const limit,
     }

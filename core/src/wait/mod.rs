@@ -137,13 +137,12 @@ impl Wait {
         let party = self.owner();
         let mut until = deadline;
         let mut limit = core::ptr::null();
-        if !self.shielded && !party.limit().is_null() {
-            // SAFETY: limits stand on frames below this one on the caller's stack (`time::timeout`).
-            let frame = unsafe { &*party.limit() };
-            if until.is_none_or(|until| frame.deadline < until) {
-                until = Some(frame.deadline);
-                limit = frame.owner;
-            }
+        if !party.limit().is_null()
+            && let Some(frame) = party.limit_in_force()
+            && until.is_none_or(|until| frame.deadline < until)
+        {
+            until = Some(frame.deadline);
+            limit = frame.owner;
         }
         party.set_reason(&reason);
         if self.shielded || until.is_some() || party.switch().is_null() {
@@ -180,16 +179,12 @@ pub fn enclosing_limit() -> Option<(Instant, Missed)> {
     let me = Me::current();
     // SAFETY: the caller's own party, which lives as long as it runs.
     let party = unsafe { me.party().as_ref() };
-    if party.shields() > 0 || std::thread::panicking() {
-        return None;
-    }
-    // SAFETY: as in `park`.
-    let frame = unsafe { party.limit().as_ref() }?;
+    let frame = party.limit_in_force()?;
     Some((frame.deadline, Missed::timed_out(frame.owner)))
 }
 
-/// Runs `f` with cancels and limits held off: what it parks on is waited for, and a cancel takes effect at the next
-/// park after it.
+/// Runs `f` with cancels held off, and limits from outside: what it parks on is waited for, and a cancel takes effect at
+/// the next park after it. A limit that `f` opens counts.
 pub fn shield<T>(f: impl FnOnce() -> T) -> T {
     struct Shield(Me);
     impl Drop for Shield {
@@ -205,6 +200,17 @@ pub fn shield<T>(f: impl FnOnce() -> T) -> T {
     party.set_shields(party.shields() + 1);
     let _shield = Shield(me);
     f()
+}
+
+/// Unwinds now if an enclosing [`time::timeout`](crate::time::timeout) is over.
+#[cold]
+#[inline(never)]
+pub fn check_limit() {
+    if let Some((deadline, missed)) = enclosing_limit()
+        && crate::facade::deadline_passed(deadline)
+    {
+        let _ = missed.raise();
+    }
 }
 
 /// Unwinds now if the calling green thread has been cancelled and is neither shielded nor unwinding already.

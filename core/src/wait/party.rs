@@ -88,15 +88,17 @@ unsafe impl Send for Party {}
 // SAFETY: as above.
 unsafe impl Sync for Party {}
 
-/// A frame of [`time::timeout`](crate::time::timeout): no wait inside it lasts beyond `deadline`.
+/// A frame of [`time::timeout`](crate::time::timeout): no wait inside it lasts beyond `deadline`, unless a shield stands
+/// between the two.
 #[derive(Debug)]
 pub struct Limit {
-    /// The earliest deadline of this frame and those around it.
+    /// The earliest deadline of this frame and of those around it that are in force in it.
     pub deadline: Instant,
     /// The frame whose deadline that is.
     pub owner: *const Limit,
-    /// The frame around this one.
-    pub outer: *const Limit,
+    /// How many shields its owner was under when it was opened. Frames and shields nest, so as long as this is the
+    /// owner's number the shields are the same ones.
+    pub shields: u32,
 }
 
 impl Party {
@@ -125,6 +127,12 @@ impl Party {
         // Release: pairs with the claim of a canceller, who comes through no queue, and then reads where the party is
         // to be woken. Others learn of this wait through a queue, whose lock orders this before their claim.
         self.claim.store(if shielded { SHIELDED } else { WAITING }, Ordering::Release);
+    }
+
+    /// Whether it waits for something that nobody has brought yet. It may be brought the next moment.
+    pub fn is_waiting(&self) -> bool {
+        // Relaxed: a look that nothing depends on.
+        matches!(self.claim.load(Ordering::Relaxed), WAITING | SHIELDED)
     }
 
     /// Closes the wait. The owner's call, when no node of its is in any queue.
@@ -254,6 +262,14 @@ impl Party {
     #[inline]
     pub fn limit(&self) -> *const Limit {
         self.limit.get()
+    }
+
+    /// The innermost limit, if a wait now may be ended by it: no shield has been raised since, and no unwinding is under
+    /// way, in which a second one would abort. The owner's call.
+    pub fn limit_in_force(&self) -> Option<&Limit> {
+        // SAFETY: limits stand on frames below this one on the owner's stack (`time::timeout`).
+        let frame = unsafe { self.limit.get().as_ref() }?;
+        (frame.shields == self.shields() && !std::thread::panicking()).then_some(frame)
     }
 
     /// Sets the innermost limit. The owner's call.

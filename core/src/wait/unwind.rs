@@ -10,6 +10,13 @@ use crate::wait::party::Limit;
 #[derive(Debug)]
 pub struct CancelUnwind(());
 
+impl CancelUnwind {
+    /// As the payload of an unwinding, or as what is left of one.
+    pub fn payload() -> Box<dyn Any + Send> {
+        Box::new(CancelUnwind(()))
+    }
+}
+
 /// The payload with which a park unwinds to the [`time::timeout`](crate::time::timeout) whose time is over.
 #[derive(Debug)]
 pub struct LimitUnwind(usize);
@@ -66,7 +73,7 @@ impl Missed {
         match self.0 {
             Cause::Deadline => TimedOut,
             Cause::Limit(limit) => resume_unwind(Box::new(LimitUnwind(limit.addr()))),
-            Cause::Cancelled => resume_unwind(Box::new(CancelUnwind(()))),
+            Cause::Cancelled => resume_unwind(CancelUnwind::payload()),
         }
     }
 }

@@ -1,0 +1,60 @@
+//! Jobs with a stack: how those that are woken come to run again.
+
+use core::ptr::NonNull;
+
+use crate::facade::Ordering;
+use crate::job::Job;
+use crate::scheduler::worker::Worker;
+
+impl Worker {
+    /// A job with a stack here is woken on this worker.
+    #[inline]
+    pub(super) fn wake_here(&self, job: NonNull<Job>) {
+        if self.bulk.get() {
+            self.queue_woken(job);
+            return;
+        }
+        // SAFETY: alive and ours.
+        let before = if unsafe { job.as_ref() }.traits.migratory {
+            self.remote.next.replace(job)
+        } else {
+            NonNull::new(self.next.replace(job.as_ptr()))
+        };
+        if let Some(before) = before {
+            self.queue_woken(before);
+        }
+    }
+
+    /// Puts a job with a stack, or a local one, at the end of its queue.
+    #[inline]
+    pub(super) fn queue_woken(&self, job: NonNull<Job>) {
+        // SAFETY: alive and ours.
+        let this = unsafe { job.as_ref() };
+        if this.traits.migratory && !this.fiber().is_null() {
+            self.remote.ready.push(job);
+        } else {
+            self.local.push(job);
+        }
+    }
+
+    /// Sorts what others have sent.
+    #[cold]
+    pub(super) fn take_mail(&self) {
+        let mut next = self.remote.inbox.take();
+        let mut fresh = false;
+        while let Some(job) = NonNull::new(next) {
+            // SAFETY: mail is alive and ours. Relaxed: the chain is ours alone.
+            let this = unsafe { job.as_ref() };
+            next = this.link.load(Ordering::Relaxed);
+            if this.fiber().is_null() && !this.traits.local {
+                self.remote.fresh.push(job);
+                fresh = true;
+            } else {
+                self.queue_woken(job);
+            }
+        }
+        if fresh && !self.shared.idle.is_watched() {
+            self.shared.wake_one();
+        }
+    }
+}
