@@ -4,8 +4,10 @@
 //! methods, a panic, a kill, the exit of a link, a stop, the last reference. The message in hand is gone by then; those
 //! that wait stay in the mailbox if a keeper may start another incarnation, and are dead letters if not.
 //!
-//! A keeper is a supervisor. It monitors the actor, whose phase is `Between` when the monitor tells; then it calls
-//! [`resume`], or [`dismiss`](crate::links::dismiss).
+//! A keeper is a supervisor. It is told of each incarnation's end as of one that it monitors (from the start, and again
+//! by `resume`), when the actor's phase is `Between` or `Dead`; then it calls [`resume`], or
+//! [`dismiss`](crate::links::dismiss). It dismisses all of its children before it ends, in its destructor at the latest: one
+//! between two incarnations would wait for ever.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -198,15 +200,22 @@ fn wake_all(process: &Any, next: impl Fn(&mut crate::cell::Rare) -> Option<Claim
     }
 }
 
-/// Lets the next incarnation of a kept actor begin, which is between two. For its keeper.
+/// Lets the next incarnation of a kept actor begin, which is between two, and monitors it. For its keeper.
 #[allow(dead_code, reason = "for supervisors")]
 pub(crate) fn resume(child: &Any) {
-    {
+    let keeper = {
         let mut state = child.state.lock();
         if state.phase != Phase::Between {
             return;
         }
-        state.phase = Phase::New;
-    }
+        state.rare().keeper.clone()
+    };
+    let Some(keeper) = keeper else { return };
+    crate::links::monitor(&keeper, child);
+    set_phase(child, Phase::New);
     child.wake();
 }
+
+#[cfg(all(test, not(kahn_loom)))]
+#[path = "life_tests.rs"]
+mod tests;

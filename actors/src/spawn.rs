@@ -120,8 +120,10 @@ impl Builder {
         let capacity = self.mailbox.unwrap_or(MAILBOX as u32);
         let head = Head::new(capacity, self.overflow, is_loop);
         let actor = ActorRef::new(process::new(head, Life::new(incarnation), self.name));
-        if self.keeper.is_some() {
-            actor.any().state.lock().rare().keeper = self.keeper;
+        if let Some(keeper) = self.keeper {
+            // Before it starts: so the keeper is told of each end, however early.
+            links::monitor(&keeper, actor.any());
+            actor.any().state.lock().rare().keeper = Some(keeper);
         }
         if let Some(link) = &self.link {
             links::link(link, actor.any());

@@ -48,7 +48,7 @@ struct Model {
 }
 
 enum Message {
-    Count(Token),
+    Count(#[expect(dead_code, reason = "for its drop")] Token),
     Answer(Token, Reply<Token>),
 }
 
@@ -188,5 +188,36 @@ fn kill_against_reply() {
         other.join().unwrap();
         assert!(matches!(actor.join(), ExitReason::Killed));
         assert_eq!(seen.get()[2], 0);
+    });
+}
+
+/// Whether the answer or the deadline comes first, it is dropped once, by the one who has it.
+#[test]
+fn a_reply_against_a_deadline() {
+    model(|| {
+        let seen = Seen::default();
+        let actor = spawn(&seen, None, 1);
+        let (tx, rx) = kahn_channels::bounded(1);
+        let keeper = thread::spawn(move || {
+            let reply: Reply<Token> = rx.recv().unwrap();
+            let token = actor.ask(|reply| Message::Answer(seen.token(), reply)).unwrap();
+            drop(reply.send(token));
+            seen
+        });
+        struct Hand(kahn_channels::Sender<Reply<Token>>);
+        impl Actor for Hand {
+            type Message = Reply<Token>;
+            fn handle(&mut self, reply: Reply<Token>, _: &mut Context<Self>) -> Result<(), ExitReason> {
+                Ok(self.0.send(reply)?)
+            }
+        }
+        let hand = kahn_actors::spawn(Hand(tx));
+        match hand.ask_timeout(std::time::Duration::from_millis(1), |reply| reply) {
+            Ok(token) => drop(token),
+            Err(AskError::Timeout) => {}
+            Err(other) => panic!("{other}"),
+        }
+        drop(hand);
+        assert_eq!(keeper.join().unwrap().get()[2], 0);
     });
 }

@@ -5,6 +5,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use kahn_actors::{Actor, ActorRef, Builder, Context, ExitReason, Reply, TimerId, spawn};
+use kahn_channels::{Sender, bounded};
 use support::{everywhere, until};
 
 const SHORT: Duration = Duration::from_millis(2);
@@ -18,7 +19,6 @@ struct Clock {
 enum Tick {
     After(Duration, &'static str),
     Every(Duration, &'static str),
-    Idle(Duration, &'static str),
     Name(&'static str),
     Cancel(TimerId),
 }
@@ -53,11 +53,10 @@ impl Actor for Clock {
         match tick {
             Tick::After(delay, text) => id = Some(ctx.send_after(delay, name(text))),
             Tick::Every(period, text) => id = Some(ctx.send_every(period, name(text))),
-            Tick::Idle(idle, text) => ctx.set_idle_timeout(idle, name(text)),
             Tick::Name(text) => self.seen.push(text),
             Tick::Cancel(timer) => assert!(ctx.cancel_timer(timer) && !ctx.cancel_timer(timer)),
         }
-        reply.into_iter().for_each(|reply| drop(reply.send(id)));
+        reply.into_iter().for_each(|reply| reply.send(id).unwrap());
         Ok(())
     }
 }
@@ -130,29 +129,52 @@ fn timers_end_with_their_actor() {
     });
 }
 
+/// Tells how long it was since the last message, when it is told that it is idle.
+struct Idler {
+    last: Instant,
+    news: Sender<Duration>,
+}
+
+#[derive(Clone, Copy)]
+enum Idle {
+    Set(Duration),
+    Clear,
+    Touch,
+    Now,
+}
+
+impl Actor for Idler {
+    type Message = Idle;
+
+    fn handle(&mut self, message: Idle, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+        match message {
+            Idle::Set(idle) => ctx.set_idle_timeout(idle, Idle::Now),
+            Idle::Clear => ctx.clear_idle_timeout(),
+            Idle::Touch => {}
+            Idle::Now => self.news.send(self.last.elapsed())?,
+        }
+        self.last = Instant::now();
+        Ok(())
+    }
+}
+
 #[test]
 fn idle_time_is_told_once_when_no_message_has_come_for_as_long() {
     everywhere(|| {
-        let clock = spawn(Clock::default());
-        let start = Instant::now();
-        order(&clock, Tick::Idle(5 * SHORT, "idle"));
-        let mut last = start;
-        while start.elapsed() < 8 * SHORT {
-            let before = Instant::now();
-            // Busy: unless this very loop was held up, there is no news of idleness.
-            if seen(&clock) == ["idle"] {
-                assert!(last.elapsed() >= 4 * SHORT, "told while it was busy");
-                return;
-            }
-            last = before;
-            kahn_core::sleep(SHORT / 4);
+        let (news, told) = bounded(10);
+        let idler = spawn(Idler { last: Instant::now(), news });
+        idler.tell(Idle::Set(4 * SHORT)).unwrap();
+        for _ in 0..20 {
+            idler.tell(Idle::Touch).unwrap();
+            kahn_core::sleep(SHORT / 2);
         }
-        let news = || clock.downgrade();
-        // Asking is a message, too: look without.
-        let weak = news();
-        kahn_core::sleep(20 * SHORT);
-        let clock = weak.upgrade().unwrap();
-        assert_eq!(seen(&clock), ["idle"]);
+        // The clock is read a moment after the message has come.
+        assert!(told.recv().unwrap() >= 3 * SHORT, "told while it was busy");
+        idler.tell(Idle::Set(SHORT)).unwrap();
+        idler.tell(Idle::Clear).unwrap();
+        idler.tell(Idle::Set(10 * SHORT)).unwrap();
+        assert!(told.recv().unwrap() >= 9 * SHORT, "what was taken back was told");
+        assert!(told.is_empty());
     });
 }
 

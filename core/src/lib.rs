@@ -32,7 +32,8 @@ production! {
 }
 
 without_fibers! {
-    // What stands on no fiber, for the tests in `models` and those of actors. What it names of the rest is there as stand-ins.
+    // What stands on no fiber, for the tests in `models` and for those of actors. What it names of the rest is there as
+    // stand-ins.
     #[allow(dead_code, reason = "models take a part")]
     mod stand_ins;
     #[allow(dead_code, reason = "as above")]

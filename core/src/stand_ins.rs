@@ -50,6 +50,7 @@ pub(crate) unsafe fn wake_task(job: NonNull<Job>) {
     }
 }
 
+/// As in production.
 pub fn new_process<H, B>(head: H, body: B, name: Option<Box<str>>) -> Process<H>
 where
     H: Send + Sync + 'static,
@@ -74,6 +75,7 @@ pub fn deadline_about(_after: core::time::Duration) -> Option<Instant> {
 #[derive(Debug)]
 pub struct Alarm<T>(core::marker::PhantomData<T>);
 
+#[expect(missing_docs, reason = "as in production")]
 impl<T> Alarm<T> {
     pub fn new(value: T, _ring: fn(&T)) -> Alarm<T> {
         drop(value);
