@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The models: every interleaving of a few threads on the scheduler, jobs and parties (core/src/models), the locks and the
-# channels (tests/*loom*.rs).
+# The models: every interleaving of a few threads on the scheduler, jobs and parties (core/src/models), the locks, the
+# channels and actors (tests/*loom*.rs).
 #   ci/loom.sh [NAME…]          with at most LOOM_MAX_PREEMPTIONS (default 2) preemptions, which finds most that there is
 #   ci/loom.sh --full [NAME…]   without a bound; can take hours
 # NAMEs select tests, as after `cargo test --`.
@@ -16,4 +16,4 @@ fi
 # Other flags, so another target directory: neither build throws the other's away.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/loom"
 export RUSTFLAGS="--cfg kahn_loom ${RUSTFLAGS:-}"
-cargo test --release -p kahn-core -p kahn-channels --lib --test '*loom*' -- "$@"
+cargo test --release -p kahn-core -p kahn-channels -p kahn-actors --lib --test '*loom*' -- "$@"

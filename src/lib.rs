@@ -86,6 +86,12 @@ pub mod channel {
     };
 }
 
+/// Actors: values that handle messages one at a time, without a stack or a thread while there are none.
+pub mod actor {
+    #[doc(inline)]
+    pub use kahn_actors::*;
+}
+
 /// For what the attributes expand to. Not for use by name.
 #[doc(hidden)]
 pub mod __private {

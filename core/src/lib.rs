@@ -20,6 +20,8 @@ production! {
     mod handle;
     pub mod runtime;
     pub mod thread;
+    #[doc(hidden)]
+    pub mod process;
 }
 
 pub mod sync;
@@ -32,20 +34,29 @@ production! {
 }
 
 without_fibers! {
-    // What stands on no fiber, for the tests in `models`. What it names of the rest is there as stand-ins.
+    // What stands on no fiber, for the tests in `models` and for those of actors. What it names of the rest is there as
+    // stand-ins.
     #[allow(dead_code, reason = "models take a part")]
+    mod stand_ins;
+    #[allow(dead_code, reason = "as above")]
     mod timer;
     #[allow(dead_code, reason = "as above")]
     mod job;
-    mod fiber { pub(crate) use crate::models::stand_ins::Fiber; }
+    mod fiber { pub(crate) use crate::stand_ins::Fiber; }
     #[allow(dead_code, reason = "as above")]
     mod scheduler {
-        pub(crate) use crate::models::stand_ins::{clear_locals, retire, task_waker};
+        pub(crate) use crate::stand_ins::{clear_locals, closing_here, retire, task_waker, wake_task};
         pub(crate) mod idle;
         pub(crate) mod inbox;
         pub(crate) mod remote;
         pub(crate) mod run_queue;
         pub(crate) mod turn;
     }
+    #[doc(hidden)]
+    pub mod process {
+        pub use crate::job::{Body, JobId, Process};
+        pub use crate::stand_ins::{Alarm, deadline_about, new_process as new, start_process as start};
+    }
+    #[cfg(test)]
     mod models;
 }

@@ -27,5 +27,5 @@ macro_rules! production {
 
 /// Items of the builds without fibers: their tests.
 macro_rules! without_fibers {
-    ($($item:item)*) => { $(#[cfg(test)] $item)* };
+    ($($item:item)*) => { $($item)* };
 }

@@ -9,7 +9,8 @@ use core::ptr::NonNull;
 use core::task::{Context, Poll};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use crate::job::{Job, JobKind, Traits};
+use crate::facade::Lock;
+use crate::job::{Corner, Job, JobKind, Traits};
 use crate::wait::{CancelUnwind, PartyKind};
 
 /// What a job leaves: its value, or the payload with which it unwound.
@@ -25,6 +26,7 @@ union Stage<F, T> {
 #[repr(C)]
 struct Cell<F, T> {
     job: Job,
+    corner: Lock<Corner>,
     stage: UnsafeCell<Stage<F, T>>,
 }
 
@@ -35,6 +37,7 @@ impl<F: FnOnce() -> T, T> Cell<F, T> {
         take_output: take_output::<F, T>,
         free: free::<F, T>,
         stackless: false,
+        resident: false,
     };
 }
 
@@ -52,7 +55,13 @@ pub(crate) unsafe fn allocate<F: FnOnce() -> T, T>(
 ) -> NonNull<Job> {
     let job = Job::header(party, const { &Cell::<F, T>::KIND }, name, traits);
     let stage = UnsafeCell::new(Stage::<F, T> { work: ManuallyDrop::new(work) });
-    NonNull::from(Box::leak(Box::new(Cell { job, stage }))).cast()
+    let corner = Lock::new(Corner::default());
+    let cell = Box::into_raw(Box::new(Cell { job, corner, stage }));
+    // SAFETY: made just now; the pointer to the corner is derived from the whole cell.
+    unsafe {
+        (*cell).job.set_corner(&raw mut (*cell).corner);
+        NonNull::new_unchecked(cell.cast())
+    }
 }
 
 unsafe fn run<F: FnOnce() -> T, T>(job: NonNull<Job>) -> bool {
@@ -113,6 +122,7 @@ fn drop_quietly<T>(output: Output<T>) {
 #[repr(C)]
 struct TaskCell<F: Future> {
     job: Job,
+    corner: Lock<Corner>,
     stage: UnsafeCell<TaskStage<F>>,
 }
 
@@ -132,6 +142,7 @@ where
         take_output: take_task_output::<F>,
         free: free_task::<F>,
         stackless: true,
+        resident: false,
     };
 }
 
@@ -148,8 +159,14 @@ where
 {
     let job = Job::header(party, const { &TaskCell::<F>::KIND }, name, traits);
     job.state.mark_woken();
-    NonNull::from(Box::leak(Box::new(TaskCell { job, stage: UnsafeCell::new(TaskStage::Running(future)) })))
-        .cast()
+    let stage = UnsafeCell::new(TaskStage::Running(future));
+    let corner = Lock::new(Corner::default());
+    let cell = Box::into_raw(Box::new(TaskCell { job, corner, stage }));
+    // SAFETY: as in `allocate`.
+    unsafe {
+        (*cell).job.set_corner(&raw mut (*cell).corner);
+        NonNull::new_unchecked(cell.cast())
+    }
 }
 
 unsafe fn poll<F>(job: NonNull<Job>) -> bool

@@ -6,9 +6,10 @@
 //!                │ link       its place in one run queue       who owns it while it is runnable
 //!                │ home       the worker it has a stack on     set by the worker that runs it, read by its wakers
 //!                │ fiber      the stack it stands on           the worker that runs it
-//!                │ corner     joiners, and the park token      under its lock
+//!                │ corner     joiners, and the park token      under its lock; it stands behind the header, or is made at need
 //!                │ roster     its place among those that wait  under the roster's lock
 //!   Stage        ┘ the closure, then the output                the worker that runs it, then the handle
+//!                  or, of a process, what others reach of it, and what takes its turns (`resident`)
 //! ```
 //!
 //! | it is | queued in | may be run by |
@@ -24,14 +25,17 @@
 
 mod cell;
 mod id;
+mod resident;
 mod state;
 
 use core::cell::Cell;
 use core::fmt;
 use core::ptr::NonNull;
 
+#[allow(unused_imports, reason = "models take a part")]
 pub(crate) use cell::{Output, allocate, allocate_task};
 pub use id::JobId;
+pub use resident::{Body, Process};
 pub(crate) use state::{Ended, State};
 
 use crate::facade::{AtomicBool, AtomicPtr, AtomicU64, Lock, Ordering};
@@ -49,8 +53,10 @@ pub(crate) struct JobKind {
     pub(crate) take_output: unsafe fn(NonNull<Job>, *mut ()),
     /// Frees the cell, whose stage is empty.
     pub(crate) free: unsafe fn(NonNull<Job>),
-    /// Whether it is a future, which has no stack while it waits to be polled.
+    /// Whether it has no stack while it waits: a future, or a process between its turns.
     pub(crate) stackless: bool,
+    /// Whether it is a process.
+    pub(crate) resident: bool,
 }
 
 /// How a job is to be run. Immutable after the spawn.
@@ -75,7 +81,8 @@ pub struct Job {
     home: AtomicPtr<Remote>,
     fiber: Cell<*mut Fiber>,
     id: AtomicU64,
-    name: Option<Box<str>>,
+    /// One word, not two: most have none.
+    name: Option<Box<Box<str>>>,
     pub(crate) traits: Traits,
     /// Whether it has parked in its present run, and counts as an occupied stack. The running worker's.
     pub(crate) settled: Cell<bool>,
@@ -87,7 +94,8 @@ pub struct Job {
     /// The worker in whose roster it is listed, or null. Changes under that roster's lock.
     pub(crate) roster: Cell<*const Remote>,
     pub(crate) neighbours: Cell<[*const Job; 2]>,
-    corner: Lock<Corner>,
+    /// Behind the header in the same cell, or null until it is needed (`corner`).
+    corner: AtomicPtr<Lock<Corner>>,
 }
 
 // SAFETY: see the table in the module's head: each field is atomic, immutable, behind a lock, or belongs to whoever
@@ -98,7 +106,7 @@ unsafe impl Sync for Job {}
 
 /// The rarely used part: who joins, and the token of `park`.
 #[derive(Default)]
-struct Corner {
+pub(crate) struct Corner {
     joiners: WaitQueue,
     parked: WaitQueue,
     token: bool,
@@ -119,14 +127,56 @@ impl Job {
             home: AtomicPtr::new(core::ptr::null_mut()),
             fiber: Cell::new(core::ptr::null_mut()),
             id: AtomicU64::new(0),
-            name,
+            name: name.map(Box::new),
             traits,
             settled: Cell::new(false),
             at_rest: AtomicBool::new(false),
             promised: Cell::new(false),
             roster: Cell::new(core::ptr::null()),
             neighbours: Cell::new([core::ptr::null(); 2]),
-            corner: Lock::new(Corner::default()),
+            corner: AtomicPtr::new(core::ptr::null_mut()),
+        }
+    }
+
+    /// Says where the corner is. Before anybody else has the job.
+    fn set_corner(&self, corner: *mut Lock<Corner>) {
+        // Relaxed: who gets the job afterwards gets it with all that was done before.
+        self.corner.store(corner, Ordering::Relaxed);
+    }
+
+    fn corner(&self) -> &Lock<Corner> {
+        // Acquire: pairs with the exchange in `make_corner`.
+        let corner = self.corner.load(Ordering::Acquire);
+        let corner = if corner.is_null() { self.make_corner() } else { corner };
+        // SAFETY: it lives as long as the job: in the same cell, or in a box that is freed with it.
+        unsafe { &*corner }
+    }
+
+    #[cold]
+    fn make_corner(&self) -> *mut Lock<Corner> {
+        let made = Box::into_raw(Box::new(Lock::new(Corner::default())));
+        let null = core::ptr::null_mut();
+        // Release: whoever finds it finds it made. Acquire: as in `corner`.
+        match self.corner.compare_exchange(null, made, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => made,
+            Err(other) => {
+                // SAFETY: made above, and nobody has seen it.
+                drop(unsafe { Box::from_raw(made) });
+                other
+            }
+        }
+    }
+
+    /// Frees a corner that was made at need.
+    ///
+    /// # Safety
+    ///
+    /// The caller frees the job, whose corner does not stand in its own cell.
+    unsafe fn free_corner(&self) {
+        let corner = self.corner.load(Ordering::Acquire);
+        if !corner.is_null() {
+            // SAFETY: from `make_corner`, by the contract, and nobody has the job any more.
+            drop(unsafe { Box::from_raw(corner) });
         }
     }
 
@@ -198,7 +248,7 @@ impl Job {
 
     /// Its name, if it was given one.
     pub fn name(&self) -> Option<&str> {
-        self.name.as_deref()
+        self.name.as_deref().map(|name| &**name)
     }
 
     /// Its number, unique in the process, given when first asked for.
@@ -259,7 +309,7 @@ impl Job {
     #[cold]
     fn wake_joiners(&self) {
         loop {
-            let claimed = self.corner.lock().joiners.claim_next();
+            let claimed = self.corner().lock().joiners.claim_next();
             let Some(claimed) = claimed else { return };
             claimed.wake.wake();
         }
@@ -308,7 +358,7 @@ impl Job {
         let node = Node::new(wait.party(), 0, core::ptr::null_mut());
         let place = NonNull::from(&node);
         {
-            let mut corner = self.corner.lock();
+            let mut corner = self.corner().lock();
             if !self.state.wait_for_end() {
                 return Ok(());
             }
@@ -317,7 +367,7 @@ impl Job {
         }
         wait.park(reason, deadline).map(drop).inspect_err(|_| {
             // SAFETY: the node is in this queue or in none.
-            unsafe { self.corner.lock().joiners.remove(place) };
+            unsafe { self.corner().lock().joiners.remove(place) };
         })
     }
 
@@ -331,13 +381,13 @@ impl Job {
         location: &'static core::panic::Location<'static>,
         deadline: Option<std::time::Instant>,
     ) -> Result<(), Missed> {
-        if core::mem::take(&mut self.corner.lock().token) {
+        if core::mem::take(&mut self.corner().lock().token) {
             return Ok(());
         }
         let wait = Wait::new();
         let node = Node::new(wait.party(), 0, core::ptr::null_mut());
         let place = NonNull::from(&node);
-        let mut corner = self.corner.lock();
+        let mut corner = self.corner().lock();
         if core::mem::take(&mut corner.token) {
             drop(corner);
             return Ok(());
@@ -348,14 +398,14 @@ impl Job {
         let reason = Reason { kind: Kind::Park, resource: core::ptr::from_ref(self).addr(), location };
         wait.park(reason, deadline).map(drop).inspect_err(|_| {
             // SAFETY: the node is in this queue or in none.
-            unsafe { self.corner.lock().parked.remove(place) };
+            unsafe { self.corner().lock().parked.remove(place) };
         })
     }
 
     /// Leaves the token that [`park`](Self::park) takes, or wakes who is parked there.
     pub(crate) fn unpark(&self) {
         let claimed = {
-            let mut corner = self.corner.lock();
+            let mut corner = self.corner().lock();
             let claimed = corner.parked.claim_next();
             corner.token = claimed.is_none();
             claimed

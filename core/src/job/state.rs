@@ -46,6 +46,11 @@ impl State {
         State(AtomicUsize::new((2 * REFERENCE) | INTEREST))
     }
 
+    /// Held by the runtime and by one other; no join handle. It is to be queued as if woken.
+    pub(crate) fn of_process() -> State {
+        State(AtomicUsize::new((2 * REFERENCE) | WOKEN))
+    }
+
     /// One more holder. The caller is one already.
     #[inline]
     pub(crate) fn retain(&self) {

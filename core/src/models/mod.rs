@@ -16,21 +16,16 @@ mod idle;
 mod inbox;
 mod job;
 mod party;
-pub(crate) mod stand_ins;
 
 use core::ptr::NonNull;
 
 use crate::facade::explore::Place;
 use crate::job::{Job, Traits, allocate};
-use crate::wait::PartyKind;
+use crate::stand_ins::NEVER_PARKS;
 
 /// So many preemptions that all orders are run: for two threads. With a bound, loom's own pruning may pass over an order
 /// that is within it.
 const ALL: usize = u8::MAX as usize;
-
-/// Jobs in a model never park by themselves: the threads that call their methods do.
-static NEVER_PARKS: PartyKind =
-    PartyKind { wake: |_| unreachable!(), suspend: |_, _| unreachable!(), retain: None, is_task: false };
 
 /// A number whose every use must be ordered after the last.
 #[derive(Debug)]

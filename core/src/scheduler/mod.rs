@@ -96,6 +96,18 @@ pub(crate) fn migratory_here() -> Option<bool> {
     unsafe { here().as_ref() }.map(|worker| worker.shared.migratory)
 }
 
+/// Whether the runtime here, if there is one, is being shut down.
+pub(crate) fn closing_here() -> bool {
+    // SAFETY: as above.
+    unsafe { here().as_ref() }.is_some_and(|worker| worker.shared.is_closing())
+}
+
+/// The record of the worker that the caller runs on.
+pub(crate) fn remote_here() -> Option<&'static remote::Remote> {
+    // SAFETY: as above.
+    unsafe { here().as_ref() }.map(|worker| worker.remote)
+}
+
 /// Whether the last attempt of the runtime here to get a stack failed.
 pub(crate) fn short_of_memory_here() -> bool {
     // SAFETY: as above.
@@ -288,7 +300,7 @@ pub(crate) unsafe fn cancel(job: NonNull<Job>) {
 /// # Safety
 ///
 /// The caller holds a reference.
-unsafe fn wake_task(job: NonNull<Job>) {
+pub(crate) unsafe fn wake_task(job: NonNull<Job>) {
     // SAFETY: by the contract.
     let this = unsafe { job.as_ref() };
     if this.state.wake() {

@@ -111,7 +111,7 @@ where
 }
 
 /// Queues a new job in the caller's runtime, or in the default one.
-pub(super) fn queue(job: NonNull<Job>) {
+pub(crate) fn queue(job: NonNull<Job>) {
     match scheduler::spawn(job) {
         Ok(()) => spend(1),
         Err(job) => runtime::inject(runtime::default_shared(), job),

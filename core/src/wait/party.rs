@@ -76,7 +76,7 @@ pub struct Party {
     reason: Cell<*const Reason>,
     /// The innermost [`time::timeout`](crate::time::timeout) that the owner is in. The owner's alone.
     limit: Cell<*const Limit>,
-    /// A cancel was asked for. Never taken back.
+    /// A cancel was asked for. Taken back by nobody but a process that goes on after it (`forgive`).
     cancelled: AtomicBool,
     /// While above zero, waits are shielded from cancels and limits. The owner's alone.
     shields: Cell<u32>,
@@ -195,9 +195,10 @@ impl Party {
     pub unsafe fn cancel(party: NonNull<Party>) -> Option<Wake> {
         // SAFETY: the caller keeps the party alive.
         let this = unsafe { party.as_ref() };
-        // Relaxed, then a SeqCst fence: either we see the party's WAITING below, or the party, which stores WAITING,
+        // A store, then a SeqCst fence: either we see the party's WAITING below, or the party, which stores WAITING,
         // fences and then looks at `cancelled` (`begin_suspend`), sees our flag. One of the two ends the wait.
-        this.cancelled.store(true, Ordering::Relaxed);
+        // Release: see `forgive`.
+        this.cancelled.store(true, Ordering::Release);
         fence(Ordering::SeqCst);
         let won =
             this.claim.compare_exchange(WAITING, CANCELLED, Ordering::AcqRel, Ordering::Relaxed).is_ok();
@@ -210,6 +211,14 @@ impl Party {
     pub fn is_cancelled(&self) -> bool {
         // Relaxed: who must not miss it fences, see `cancel`.
         self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Takes back what cancels were asked for until now: the owner has unwound, and goes on with something else. The
+    /// owner's call.
+    pub fn forgive(&self) {
+        // Acquire: pairs with `cancel`. Whoever's cancel is taken back, we see what it did before, and so the reason
+        // for which it may have to be asked for again.
+        self.cancelled.swap(false, Ordering::Acquire);
     }
 
     /// The owner's last look before it suspends. Answers false if a cancel came first and ended the wait.

@@ -1,0 +1,87 @@
+//! What an actor is.
+
+use core::fmt;
+use core::marker::PhantomData;
+use core::ops::{Deref, DerefMut};
+
+use crate::control::Control;
+use crate::exit::ExitReason;
+use crate::signal::Down;
+
+/// A value that handles messages, one at a time.
+///
+/// Between messages it has no stack and no thread: it is its value and some two hundred bytes. Each of its methods may
+/// park anywhere (ask another actor, sleep, lock, receive), and its mailbox waits meanwhile, its worker does not.
+///
+/// A method that answers an error, or panics, ends the actor with that reason.
+pub trait Actor: Sized + Send + 'static {
+    /// What it handles.
+    type Message: Send + 'static;
+
+    /// Called once before the first message.
+    ///
+    /// # Errors
+    ///
+    /// The reason for which it ends. [`stopped`](Self::stopped) is not called then.
+    fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+        let _ = ctx;
+        Ok(())
+    }
+
+    /// Handles a message.
+    ///
+    /// # Errors
+    ///
+    /// The reason for which it ends.
+    fn handle(&mut self, message: Self::Message, ctx: &mut Context<Self>) -> Result<(), ExitReason>;
+
+    /// An actor that it monitors has ended, or one that it is linked to if it traps exits.
+    ///
+    /// # Errors
+    ///
+    /// The reason for which it ends.
+    fn down(&mut self, down: Down, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+        let _ = (down, ctx);
+        Ok(())
+    }
+
+    /// Called when it ends, whatever the reason, unless it is killed or has not started. It may still park, tell and
+    /// ask; a kill ends that.
+    fn stopped(&mut self, reason: &ExitReason, ctx: &mut Context<Self>) {
+        let _ = (reason, ctx);
+    }
+}
+
+/// What an actor can do with itself. Most of it is in [`Control`].
+#[repr(transparent)]
+pub struct Context<A: Actor> {
+    control: Control<A::Message>,
+    _actor: PhantomData<fn(A)>,
+}
+
+impl<A: Actor> Context<A> {
+    pub(crate) fn of(control: &mut Control<A::Message>) -> &mut Context<A> {
+        // SAFETY: transparent.
+        unsafe { &mut *core::ptr::from_mut(control).cast() }
+    }
+}
+
+impl<A: Actor> Deref for Context<A> {
+    type Target = Control<A::Message>;
+
+    fn deref(&self) -> &Control<A::Message> {
+        &self.control
+    }
+}
+
+impl<A: Actor> DerefMut for Context<A> {
+    fn deref_mut(&mut self) -> &mut Control<A::Message> {
+        &mut self.control
+    }
+}
+
+impl<A: Actor> fmt::Debug for Context<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.control.fmt(f)
+    }
+}

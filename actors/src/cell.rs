@@ -1,0 +1,359 @@
+//! What others touch of an actor: one heap cell, shared by all references to it.
+//!
+//! ```text
+//!   Job      the header of its job (kahn-core)
+//!   Head<M> ┐ core ┐ strong   references that keep it going             everyone
+//!           │      └ state    phase, flags, the rare part; behind the lock that guards the lane, too
+//!           └ lane            the user lane: messages                   under the core's lock
+//!   Body      the actor itself, and what it keeps for itself            who runs its turn
+//! ```
+//!
+//! The lock is held for a few dozen instructions, in which no user's code runs and nothing is woken: what is to be
+//! woken is answered as a [`Rouse`], what is to be dropped is handed out.
+//!
+//! | phase | means | to |
+//! |---|---|---|
+//! | `New` | it has not come to its first turn of this incarnation | `Running`, by its turn |
+//! | `Running` | it handles messages, or waits for some | `Ending`, by its turn |
+//! | `Ending` | it is in `stopped`, or what it had is being dropped | `Between` or `Dead`, by its turn |
+//! | `Between` | a keeper decides what comes next; the mailbox takes messages | `New` or `Dead`, by the keeper |
+//! | `Dead` | nothing is taken any more, `exit` says why | |
+//!
+//! The argument that no message is left lying: `ASLEEP` is set by the turn that finds the lane empty, and cleared by
+//! whoever puts something in, both under the lock. Who clears it wakes the job, and the job's own protocol sees to it
+//! that a turn follows that begins after that.
+
+use core::cell::UnsafeCell;
+use std::collections::VecDeque;
+
+use kahn_core::facade::{AtomicUsize, Lock, LockGuard};
+use kahn_core::process::Process;
+use kahn_core::wait::{Claimed, WaitQueue};
+
+use crate::exit::{ActorId, ExitReason};
+use crate::ring::Ring;
+use crate::signal::{Down, MonitorId};
+
+/// An actor, whatever its messages. Keeps the memory, not the actor.
+pub(crate) type Any = Process<Core>;
+
+#[repr(C)]
+pub(crate) struct Head<M> {
+    pub(crate) core: Core,
+    lane: UnsafeCell<Ring<M>>,
+}
+
+// SAFETY: the lane is touched under the core's lock, through `Locked`, and moves messages between threads.
+unsafe impl<M: Send> Sync for Head<M> {}
+
+pub(crate) struct Core {
+    /// References that keep it going. Together they hold one reference to the memory.
+    pub(crate) strong: AtomicUsize,
+    pub(crate) state: Lock<State>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    New,
+    Running,
+    Ending,
+    Between,
+    Dead,
+}
+
+/// What becomes of a message that finds the mailbox full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum Overflow {
+    /// The sender waits for room. The default.
+    #[default]
+    Park,
+    /// The sender gets it back, with an error.
+    Fail,
+    /// It is dropped, and counted as a dead letter. The sender is told nothing.
+    DropNewest,
+    /// The oldest that is waiting is dropped to make room, and counted as a dead letter.
+    DropOldest,
+}
+
+/// The turn has found nothing to do, and left.
+const ASLEEP: u8 = 1;
+/// A stop was asked for.
+const STOP: u8 = 2;
+/// There is something in the system lane: the turn looks there first.
+const URGENT: u8 = 4;
+/// Senders wait for room.
+const SENDERS: u8 = 8;
+/// It is a loop on a green thread, which waits in `rare.receiver`.
+const LOOP: u8 = 16;
+/// Exits of those it is linked to are told, and do not end it.
+const TRAPS: u8 = 32;
+/// A timer of its own has come.
+const TIMER: u8 = 64;
+
+/// Sized with care: there may be a million of these.
+pub(crate) struct State {
+    pub(crate) phase: Phase,
+    pub(crate) overflow: Overflow,
+    bits: u8,
+    /// How many messages have been taken out, wrapping: the number of the one in hand.
+    pub(crate) handled: u32,
+    /// Whom it asks, while it does; on the stack of the ask.
+    pub(crate) asking: *const Edge,
+    rare: Option<Box<Rare>>,
+}
+
+// SAFETY: `asking` is followed under the lock alone, and taken back under it before what it points to is gone.
+unsafe impl Send for State {}
+
+/// An ask that is under way.
+pub(crate) struct Edge {
+    /// Who is asked. The asker keeps it.
+    pub(crate) target: *const Any,
+    /// The number of the message that asks, once it is in the mailbox. Changes under the target's lock.
+    pub(crate) number: kahn_core::facade::AtomicU32,
+    /// Whether there is such a number. Changes under the target's lock.
+    pub(crate) sent: kahn_core::facade::AtomicBool,
+}
+
+/// What most actors do not need.
+#[derive(Default)]
+pub(crate) struct Rare {
+    /// Why it is to end, or has. The first reason counts.
+    pub(crate) exit: Option<ExitReason>,
+    /// Why it is to end after the message in hand, if not normally.
+    pub(crate) stop: Option<ExitReason>,
+    pub(crate) downs: VecDeque<Down>,
+    /// Senders that wait for room.
+    pub(crate) senders: WaitQueue,
+    /// The green thread of a loop that waits for a message.
+    pub(crate) receiver: WaitQueue,
+    /// Who waits for its end, and who for its start.
+    pub(crate) joiners: WaitQueue,
+    pub(crate) links: Vec<Any>,
+    /// Who is to be told of its end.
+    pub(crate) monitors: Vec<(Any, MonitorId)>,
+    /// Whom it monitors.
+    pub(crate) watches: Vec<(MonitorId, Any)>,
+    /// Where it last panicked.
+    pub(crate) panicked: Option<Box<str>>,
+    /// Who decides what follows an incarnation's end.
+    pub(crate) keeper: Option<Any>,
+    /// Messages dropped because the mailbox was full.
+    pub(crate) dropped: u64,
+}
+
+/// What is to be woken, after unlocking.
+#[must_use]
+pub(crate) enum Rouse {
+    /// It runs, or is about to, and will see.
+    Nobody,
+    Job,
+    Loop(Claimed),
+}
+
+impl Rouse {
+    #[inline]
+    pub(crate) fn wake<H: Send + Sync + 'static>(self, process: &Process<H>) {
+        match self {
+            Rouse::Nobody => {}
+            Rouse::Job => process.wake(),
+            Rouse::Loop(claimed) => claimed.wake.wake(),
+        }
+    }
+}
+
+impl Core {
+    fn new(overflow: Overflow, is_loop: bool) -> Core {
+        Core {
+            strong: AtomicUsize::new(1),
+            state: Lock::new(State {
+                phase: Phase::New,
+                overflow,
+                bits: if is_loop { LOOP } else { 0 },
+                handled: 0,
+                asking: core::ptr::null(),
+                rare: None,
+            }),
+        }
+    }
+}
+
+impl<M> Head<M> {
+    /// A new actor's, with one reference.
+    pub(crate) fn new(capacity: u32, overflow: Overflow, is_loop: bool) -> Head<M> {
+        Head { core: Core::new(overflow, is_loop), lane: UnsafeCell::new(Ring::new(capacity)) }
+    }
+
+    /// State and lane.
+    #[inline]
+    pub(crate) fn lock(&self) -> Locked<'_, M> {
+        Locked { state: self.core.state.lock(), lane: &self.lane }
+    }
+}
+
+/// The actor, locked.
+pub(crate) struct Locked<'a, M> {
+    pub(crate) state: LockGuard<'a, State>,
+    lane: &'a UnsafeCell<Ring<M>>,
+}
+
+impl<M> Locked<'_, M> {
+    #[inline]
+    pub(crate) fn lane(&mut self) -> &mut Ring<M> {
+        // SAFETY: `self` holds the lock that guards the lane, and is borrowed exclusively.
+        unsafe { &mut *self.lane.get() }
+    }
+}
+
+impl State {
+    #[inline]
+    fn has(&self, bit: u8) -> bool {
+        self.bits & bit != 0
+    }
+
+    #[inline]
+    fn put(&mut self, bit: u8, on: bool) {
+        self.bits = if on { self.bits | bit } else { self.bits & !bit };
+    }
+
+    /// The rare part, made at need.
+    pub(crate) fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    pub(crate) fn rare_if_any(&mut self) -> Option<&mut Rare> {
+        self.rare.as_deref_mut()
+    }
+
+    #[inline]
+    pub(crate) fn is_urgent(&self) -> bool {
+        self.has(URGENT)
+    }
+
+    pub(crate) fn traps(&self) -> bool {
+        self.has(TRAPS)
+    }
+
+    pub(crate) fn set_traps(&mut self, traps: bool) {
+        self.put(TRAPS, traps);
+    }
+
+    #[inline]
+    pub(crate) fn has_senders(&self) -> bool {
+        self.has(SENDERS)
+    }
+
+    pub(crate) fn set_senders(&mut self, any: bool) {
+        self.put(SENDERS, any);
+    }
+
+    /// It waits for something to do.
+    #[inline]
+    pub(crate) fn fall_asleep(&mut self) {
+        self.put(ASLEEP, true);
+    }
+
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.has(ASLEEP)
+    }
+
+    /// The reason of a stop, which is taken.
+    pub(crate) fn take_stop(&mut self) -> ExitReason {
+        self.put(STOP, false);
+        self.rare.as_deref_mut().and_then(|rare| rare.stop.take()).unwrap_or(ExitReason::Normal)
+    }
+
+    /// A loop has come back from its wait without having been roused.
+    pub(crate) fn awake(&mut self) {
+        self.put(ASLEEP, false);
+    }
+
+    /// Something was put in.
+    #[inline]
+    pub(crate) fn rouse(&mut self) -> Rouse {
+        if !self.has(ASLEEP) {
+            return Rouse::Nobody;
+        }
+        self.put(ASLEEP, false);
+        if !self.has(LOOP) {
+            return Rouse::Job;
+        }
+        self.rare().receiver.claim_next().map_or(Rouse::Nobody, Rouse::Loop)
+    }
+
+    /// Something was put into the system lane.
+    pub(crate) fn rouse_urgently(&mut self) -> Rouse {
+        self.put(URGENT, true);
+        self.rouse()
+    }
+
+    /// A timer of the actor has come.
+    pub(crate) fn ring(&mut self) -> Rouse {
+        self.put(TIMER, true);
+        self.rouse_urgently()
+    }
+
+    /// Asks for a stop after the message in hand.
+    pub(crate) fn stop(&mut self, reason: ExitReason) -> Rouse {
+        if self.phase == Phase::Dead || self.has(STOP) {
+            return Rouse::Nobody;
+        }
+        self.put(STOP, true);
+        if !reason.is_normal() {
+            self.rare().stop = Some(reason);
+        }
+        self.rouse_urgently()
+    }
+
+    /// What there is in the system lane, in the order in which it counts. Asked when it is urgent.
+    pub(crate) fn take_urgent(&mut self) -> Urgent {
+        if let Some(reason) = self.rare.as_deref().and_then(|rare| rare.exit.clone()) {
+            return Urgent::End(reason);
+        }
+        if self.has(STOP) {
+            let reason = self.rare.as_deref().and_then(|rare| rare.stop.clone());
+            return Urgent::End(reason.unwrap_or(ExitReason::Normal));
+        }
+        if self.has(TIMER) {
+            self.put(TIMER, false);
+            return Urgent::Timer;
+        }
+        match self.rare.as_deref_mut().and_then(|rare| rare.downs.pop_front()) {
+            Some(down) => Urgent::Down(down),
+            None => {
+                self.put(URGENT, false);
+                Urgent::Nothing
+            }
+        }
+    }
+
+    /// An incarnation has ended: what was asked of it, and told to it, goes with it. To be dropped after unlocking.
+    #[must_use]
+    pub(crate) fn clear_urgent(&mut self) -> (Option<ExitReason>, VecDeque<Down>) {
+        self.bits &= LOOP | SENDERS;
+        let Some(rare) = self.rare.as_deref_mut() else { return (None, VecDeque::new()) };
+        rare.panicked = None;
+        (rare.stop.take(), core::mem::take(&mut rare.downs))
+    }
+
+    /// Why it ended, once it is dead.
+    pub(crate) fn reason(&self) -> ExitReason {
+        self.rare.as_deref().and_then(|rare| rare.exit.clone()).unwrap_or(ExitReason::Normal)
+    }
+}
+
+/// What a turn finds in the system lane.
+pub(crate) enum Urgent {
+    Nothing,
+    End(ExitReason),
+    Timer,
+    Down(Down),
+}
+
+/// The number of a process.
+pub(crate) fn id_of<H: Send + Sync + 'static>(process: &Process<H>) -> ActorId {
+    ActorId(process.id().get())
+}

@@ -1,0 +1,93 @@
+//! Asks that would wait for themselves.
+//!
+//! An actor that asks writes down whom, in its own state, for as long as it waits. The answer can come from the asked
+//! actor alone, so who waits for whom is a chain, and a chain that comes back to its start is a deadlock.
+//!
+//! An edge counts while the question is on its way, in the mailbox, or in hand. Once the message has been handled
+//! without an answer, its `Reply` is somewhere, perhaps with another actor: who answers is not known then, and the
+//! chain ends there. So a deadlock that is reported is one; one that leads over a `Reply` that was kept is left to the
+//! deadline.
+//!
+//! **At least one sees it.** An asker first publishes its own edge and then walks, each under the lock of the actor
+//! whose edge it is. Of the edges of a cycle one is published last; whoever publishes it walks afterwards, and finds all
+//! others.
+
+use kahn_core::facade::Ordering;
+
+use crate::cell::{Any, Edge, id_of};
+use crate::exit::Called;
+
+/// Takes the edge back when dropped.
+pub(crate) struct Asking<'a> {
+    asker: &'a Any,
+}
+
+impl<'a> Asking<'a> {
+    /// Says that `asker` waits for the answer of `edge.target`. An ask within an ask (in a destructor, say) replaces it.
+    ///
+    /// # Safety
+    ///
+    /// `asker` is the caller, and `edge` stays where it is until the answer is dropped.
+    pub(crate) unsafe fn publish(asker: &'a Any, edge: &Edge) -> Asking<'a> {
+        asker.state.lock().asking = edge;
+        Asking { asker }
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.asker.state.lock().asking = core::ptr::null();
+    }
+}
+
+/// One step: who asks, and the number of its question in the next one's mailbox, if it is there already.
+type Step = (Any, Option<u32>);
+
+/// Whom `asker` waits for, if it does, and with which question.
+fn next(asker: &Any) -> Option<(Any, Option<u32>)> {
+    let (target, question) = {
+        let state = asker.state.lock();
+        // SAFETY: set while it is valid, and taken back under this lock.
+        let edge = unsafe { state.asking.as_ref() }?;
+        // Relaxed: written under the target's lock, see `cycle` for what an older picture does.
+        let sent = edge.sent.load(Ordering::Relaxed);
+        let question = sent.then(|| edge.number.load(Ordering::Relaxed));
+        // SAFETY: the asker keeps its target while the edge is published.
+        (unsafe { (*edge.target).clone() }, question)
+    };
+    // The number of the message in hand has not passed that of the question.
+    let waits = question.is_none_or(|number| (number.wrapping_sub(target.state.lock().handled) as i32) >= 0);
+    waits.then_some((target, question))
+}
+
+/// The cycle that `asker` is in, if it is in one.
+fn walk(asker: &Any) -> Option<Vec<Step>> {
+    let (mut at, question) = next(asker)?;
+    let mut chain = vec![(asker.clone(), question)];
+    // By Brent's method: a chain that leads into a cycle without `asker` is somebody else's to report.
+    let (mut mark, mut steps, mut power) = (at.clone(), 0_u32, 1_u32);
+    while !at.is(asker) {
+        let (then, question) = next(&at)?;
+        chain.push((at, question));
+        at = then;
+        if at.is(&mark) && !at.is(asker) {
+            return None;
+        }
+        steps += 1;
+        if steps == power {
+            (mark, steps, power) = (at.clone(), 0, power.saturating_mul(2));
+        }
+    }
+    Some(chain)
+}
+
+/// The names along the cycle that `asker` has just closed, if there is one.
+///
+/// The edges of one walk are seen one after the other. So there are two: what both have found was there all the time
+/// between, and all at once.
+pub(crate) fn cycle(asker: &Any) -> Option<Vec<String>> {
+    let (first, second) = (walk(asker)?, walk(asker)?);
+    let same = |((a, m), (b, n)): (&Step, &Step)| a.is(b) && m == n;
+    let there = first.len() == second.len() && first.iter().zip(&second).all(same);
+    there.then(|| first.iter().map(|(actor, _)| Called(id_of(actor), actor.name()).to_string()).collect())
+}

@@ -1,0 +1,291 @@
+//! What an actor can do with itself, whether it is an [`Actor`](crate::Actor) or a loop.
+
+use core::fmt;
+use core::mem::ManuallyDrop;
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use kahn_core::facade::Ordering;
+use kahn_core::process::Process;
+
+use crate::address::{ActorRef, Address, admit, any};
+use crate::cell::{Any, Head, Urgent};
+use crate::exit::{ActorId, ExitReason};
+use crate::links;
+use crate::signal::{Down, Mail, MonitorId};
+use crate::timers::{Ready, TimerId, Timers};
+
+/// What an actor can do with itself. [`Context`](crate::Context) and [`Mailbox`](crate::Mailbox) dereference to it.
+pub struct Control<M: Send + 'static> {
+    /// Borrowed from the turn.
+    me: ManuallyDrop<Process<Head<M>>>,
+    own: Option<Box<Own<M>>>,
+    /// It has asked for its own end.
+    end: Option<ExitReason>,
+}
+
+/// What most actors do not need.
+pub(crate) struct Own<M: Send + 'static> {
+    timers: Timers<M>,
+    /// Messages that are handled before those in the mailbox.
+    ready: VecDeque<Ready<M>>,
+    stash: VecDeque<M>,
+    /// What a loop has passed over.
+    passed: VecDeque<M>,
+    passed_downs: VecDeque<Down>,
+}
+
+/// What there is to do.
+pub(crate) enum Next<M> {
+    Message(M),
+    Down(Down),
+    End(ExitReason),
+    /// Nothing; the mailbox knows that it has to wake.
+    Idle,
+}
+
+impl<M: Send + 'static> Control<M> {
+    /// For a turn of `process`.
+    pub(crate) fn new(process: &Process<Head<M>>, own: Option<Box<Own<M>>>) -> Control<M> {
+        // SAFETY: a copy that is never dropped; a `Control` does not outlive the turn.
+        Control { me: unsafe { core::ptr::read((&raw const *process).cast()) }, own, end: None }
+    }
+
+    /// What is to be kept for the next turn.
+    pub(crate) fn into_own(self) -> Option<Box<Own<M>>> {
+        self.own
+    }
+
+    pub(crate) fn process(&self) -> &Process<Head<M>> {
+        &self.me
+    }
+
+    pub(crate) fn any(&self) -> &Any {
+        any(&self.me)
+    }
+
+    fn own(&mut self) -> &mut Own<M> {
+        self.own.get_or_insert_with(|| {
+            Box::new(Own {
+                timers: Timers::new(any(&self.me)),
+                ready: VecDeque::new(),
+                stash: VecDeque::new(),
+                passed: VecDeque::new(),
+                passed_downs: VecDeque::new(),
+            })
+        })
+    }
+
+    /// The next thing to do.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Next<M> {
+        if let Some(reason) = &self.end {
+            return Next::End(reason.clone());
+        }
+        if self.me.is_cancelled() {
+            return Next::End(self.cancelled());
+        }
+        loop {
+            let mut locked = self.me.lock();
+            if locked.state.is_urgent() {
+                match locked.state.take_urgent() {
+                    Urgent::End(reason) => return Next::End(reason),
+                    Urgent::Down(down) => return Next::Down(down),
+                    Urgent::Timer => {
+                        drop(locked);
+                        if let Some(own) = &mut self.own {
+                            own.timers.fire(Instant::now(), &mut own.ready);
+                        }
+                        continue;
+                    }
+                    Urgent::Nothing => {}
+                }
+            }
+            if let Some(message) = self.own.as_mut().and_then(|own| own.ready.pop_front()) {
+                return Next::Message(message.message);
+            }
+            let Some(message) = locked.lane().pop() else {
+                // Acquire: pairs with the last reference's drop.
+                if self.me.core.strong.load(Ordering::Acquire) == 0 {
+                    return Next::End(ExitReason::Normal);
+                }
+                locked.lane().shrink();
+                locked.state.fall_asleep();
+                return Next::Idle;
+            };
+            locked.state.handled = locked.state.handled.wrapping_add(1);
+            let admitted = admit(&mut locked);
+            drop(locked);
+            drop(admitted);
+            if let Some(own) = &mut self.own {
+                own.timers.busy();
+            }
+            return Next::Message(message);
+        }
+    }
+
+    /// Why it unwinds.
+    pub(crate) fn cancelled(&self) -> ExitReason {
+        let mut state = self.me.core.state.lock();
+        state.rare_if_any().and_then(|rare| rare.exit.clone()).unwrap_or(ExitReason::Killed)
+    }
+
+    /// The messages put aside, to be handled by another incarnation, or by nobody. Timers end.
+    pub(crate) fn take_aside(&mut self) -> VecDeque<M> {
+        self.end = None;
+        let Some(own) = self.own.take() else { return VecDeque::new() };
+        let Own { timers, ready, mut stash, passed: mut aside, passed_downs } = *own;
+        drop((timers, passed_downs));
+        aside.append(&mut stash);
+        aside.extend(ready.into_iter().filter(|ready| ready.timer.is_none()).map(|ready| ready.message));
+        aside
+    }
+
+    /// The first of what a loop has passed over that is wanted now.
+    pub(crate) fn take_passed(&mut self, news: bool, wanted: &mut dyn FnMut(&M) -> bool) -> Option<Mail<M>> {
+        let own = self.own.as_mut()?;
+        if news && let Some(down) = own.passed_downs.pop_front() {
+            return Some(Mail::Down(down));
+        }
+        let place = own.passed.iter().position(wanted)?;
+        own.passed.remove(place).map(Mail::Message)
+    }
+
+    /// Keeps what a loop passes over.
+    pub(crate) fn pass(&mut self, mail: Mail<M>) {
+        match mail {
+            Mail::Message(message) => self.own().passed.push_back(message),
+            Mail::Down(down) => self.own().passed_downs.push_back(down),
+        }
+    }
+
+    /// Whether a loop has passed over as many messages as the mailbox holds.
+    pub(crate) fn has_passed_too_many(&self) -> bool {
+        self.own.as_ref().is_some_and(|own| own.passed.len() >= self.me.lock().lane().limit())
+    }
+
+    /// Itself.
+    pub fn me(&self) -> ActorRef<M> {
+        // Relaxed: the caller runs, so the process is there.
+        if self.me.core.strong.fetch_add(1, Ordering::Relaxed) == 0 {
+            // The first again: it needs the reference to the process that all of them share.
+            self.me.retain();
+        }
+        // SAFETY: the references share one reference to the process.
+        ActorRef::new(unsafe { core::ptr::read((&raw const *self.me).cast()) })
+    }
+
+    /// Its number.
+    pub fn id(&self) -> ActorId {
+        crate::cell::id_of(&*self.me)
+    }
+
+    /// Its name, if it was given one.
+    pub fn name(&self) -> Option<&str> {
+        self.me.name()
+    }
+
+    /// Ends, normally, when the message in hand has been handled.
+    pub fn stop(&mut self) {
+        self.end.get_or_insert(ExitReason::Normal);
+    }
+
+    /// Links this actor and another: if one of them ends other than normally, so does the other, unless it
+    /// [traps exits](Self::trap_exits). If the other has ended, that happens now.
+    pub fn link(&mut self, other: impl Into<Address>) {
+        links::link(self.any(), &other.into().process);
+    }
+
+    /// Undoes a link. The other's end has no effect from here on, even if it has happened.
+    pub fn unlink(&mut self, other: impl Into<Address>) {
+        links::unlink(self.any(), &other.into().process);
+    }
+
+    /// Lets this actor be told when another ends, once. If it has ended, it is told at once.
+    pub fn monitor(&mut self, other: impl Into<Address>) -> MonitorId {
+        links::monitor(self.any(), &other.into().process)
+    }
+
+    /// Takes a monitor back. It is not told of the other's end from here on, even if that has happened.
+    pub fn demonitor(&mut self, monitor: MonitorId) {
+        links::demonitor(self.any(), monitor);
+    }
+
+    /// Whether the ends of those it is linked to are told to it, as those that it monitors, and do not end it. A kill
+    /// still does.
+    pub fn trap_exits(&mut self, trap: bool) {
+        self.me.core.state.lock().set_traps(trap);
+    }
+
+    /// Sends itself a message after `delay`, unless it has ended. The message does not take room in the mailbox, and is
+    /// handled before what is there.
+    pub fn send_after(&mut self, delay: Duration, message: M) -> TimerId {
+        self.own().timers.once(delay, message)
+    }
+
+    /// Sends itself a message every `period`, the first after one period. A moment that is missed is not made up for.
+    ///
+    /// # Panics
+    ///
+    /// If `period` is zero.
+    #[track_caller]
+    pub fn send_every(&mut self, period: Duration, message: M) -> TimerId
+    where
+        M: Clone,
+    {
+        assert!(!period.is_zero(), "send_every: the period must be longer than zero");
+        self.own().timers.every(period, message)
+    }
+
+    /// Ends a timer. What it has sent and is not in hand yet is taken back. Answers whether there was anything to end.
+    pub fn cancel_timer(&mut self, timer: TimerId) -> bool {
+        let Some(own) = &mut self.own else { return false };
+        let sent = own.ready.iter().position(|ready| ready.timer == Some(timer));
+        let sent = sent.and_then(|place| own.ready.remove(place));
+        own.timers.cancel(timer) || sent.is_some()
+    }
+
+    /// Sends itself `message`, once, as soon as no message has come for `idle`.
+    pub fn set_idle_timeout(&mut self, idle: Duration, message: M) {
+        self.own().timers.set_idle(idle, message);
+    }
+
+    /// Takes back [`set_idle_timeout`](Self::set_idle_timeout).
+    pub fn clear_idle_timeout(&mut self) {
+        if let Some(own) = &mut self.own {
+            own.timers.clear_idle();
+        }
+    }
+
+    /// Puts a message aside, to be handled after [`unstash_all`](Self::unstash_all).
+    ///
+    /// # Panics
+    ///
+    /// If as many messages are put aside as the mailbox holds: what waits is bounded.
+    #[track_caller]
+    pub fn stash(&mut self, message: M) {
+        let limit = self.me.lock().lane().limit();
+        let stash = &mut self.own().stash;
+        assert!(
+            stash.len() < limit,
+            "stash: {limit} messages are stashed, which is as many as the mailbox holds"
+        );
+        stash.push_back(message);
+    }
+
+    /// Lets the messages that were put aside be handled next, in the order in which they were put there.
+    pub fn unstash_all(&mut self) {
+        if let Some(own) = &mut self.own {
+            while let Some(message) = own.stash.pop_back() {
+                own.ready.push_front(Ready { timer: None, message });
+            }
+        }
+    }
+}
+
+impl<M: Send + 'static> fmt::Debug for Control<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control").field("id", &self.id()).field("name", &self.name()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,90 @@
+//! Messages that nobody will handle: counted, and told to those who watch.
+
+use core::any::type_name;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use kahn_channels::{Receiver, Sender, TrySendError, bounded};
+
+use crate::cell::{Any, id_of};
+use crate::exit::ActorId;
+
+/// A message, or several of one actor's, that nobody will handle.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DeadLetter {
+    /// To whom it was told.
+    pub id: ActorId,
+    /// The actor's name, if it has one.
+    pub name: Option<Box<str>>,
+    /// The type of the actor's messages.
+    pub message_type: &'static str,
+    /// What became of it.
+    pub fate: Fate,
+    /// How many messages.
+    pub count: u64,
+}
+
+/// What became of a dead letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fate {
+    /// It was told to an actor that had ended; its sender has it back.
+    Dead,
+    /// It was in the mailbox when the actor ended, and was dropped.
+    Left,
+    /// The mailbox was full, and its overflow policy dropped it.
+    Overflow,
+}
+
+static COUNT: AtomicU64 = AtomicU64::new(0);
+static WATCHERS: Mutex<Vec<Sender<DeadLetter>>> = Mutex::new(Vec::new());
+
+/// How many messages were dead letters since the program's start.
+pub fn count() -> u64 {
+    COUNT.load(Ordering::Relaxed)
+}
+
+/// Tells of every dead letter from now on, until the receiver is dropped. While `capacity` of them have not been
+/// received, further ones are only counted.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::{Actor, Context, ExitReason, dead_letters, spawn};
+///
+/// struct Deaf;
+/// impl Actor for Deaf {
+///     type Message = u32;
+///     fn handle(&mut self, _: u32, _: &mut Context<Self>) -> Result<(), ExitReason> {
+///         Ok(())
+///     }
+/// }
+/// let letters = dead_letters::watch(16);
+/// let deaf = spawn(Deaf);
+/// deaf.stop();
+/// deaf.join();
+/// deaf.tell(1).unwrap_err();
+/// assert_eq!(letters.recv().unwrap().id, deaf.id());
+/// ```
+pub fn watch(capacity: usize) -> Receiver<DeadLetter> {
+    let (tx, rx) = bounded(capacity.max(1));
+    WATCHERS.lock().unwrap_or_else(PoisonError::into_inner).push(tx);
+    rx
+}
+
+/// Counts `count` messages of type `M` to `process`, and tells those who watch. Called with no lock held.
+#[cold]
+pub(crate) fn note<M>(process: &Any, fate: Fate, count: u64) {
+    COUNT.fetch_add(count, Ordering::Relaxed);
+    // A copy: senders wake.
+    let watchers = WATCHERS.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    for watcher in &watchers {
+        let name = process.name().map(Box::from);
+        let letter = DeadLetter { id: id_of(process), name, message_type: type_name::<M>(), fate, count };
+        if let Err(TrySendError::Disconnected(_)) = watcher.try_send(letter) {
+            let mut all = WATCHERS.lock().unwrap_or_else(PoisonError::into_inner);
+            all.retain(|other| !other.same_channel(watcher));
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What can go wrong with a message.
+
+use core::error::Error;
+use core::fmt;
+
+/// A message that was not taken, and why.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TellError<M> {
+    /// The mailbox is full, and the caller is not to wait.
+    Full(M),
+    /// The mailbox was full until the time was over.
+    Timeout(M),
+    /// The actor has ended.
+    Dead(M),
+}
+
+impl<M> TellError<M> {
+    /// The message.
+    pub fn into_inner(self) -> M {
+        match self {
+            TellError::Full(message) | TellError::Timeout(message) | TellError::Dead(message) => message,
+        }
+    }
+
+    /// Whether the mailbox is full.
+    pub fn is_full(&self) -> bool {
+        matches!(self, TellError::Full(_))
+    }
+
+    /// Whether the actor has ended.
+    pub fn is_dead(&self) -> bool {
+        matches!(self, TellError::Dead(_))
+    }
+
+    fn text(&self) -> &'static str {
+        match self {
+            TellError::Full(_) => "the actor's mailbox is full",
+            TellError::Timeout(_) => "the actor's mailbox was full until the time was over",
+            TellError::Dead(_) => "the actor has ended",
+        }
+    }
+}
+
+impl<M> fmt::Display for TellError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl<M> fmt::Debug for TellError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TellError::Full(_) => "Full(..)",
+            TellError::Timeout(_) => "Timeout(..)",
+            TellError::Dead(_) => "Dead(..)",
+        })
+    }
+}
+
+impl<M> Error for TellError<M> {}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AskError {
+    /// The actor had ended before the question came.
+    Dead,
+    /// Nobody will answer: the [`Reply`](crate::Reply) was dropped, or the actor ended with the question unanswered.
+    NoReply,
+    /// The time was over.
+    Timeout,
+    /// The mailbox is full, and its senders do not wait ([`Overflow::Fail`](crate::Overflow::Fail)).
+    Full,
+    /// The asker would wait for itself: these actors, in order, each wait for the answer of the next, and the last for
+    /// that of the first.
+    Deadlock(Vec<String>),
+}
+
+impl fmt::Display for AskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AskError::Dead => f.write_str("the actor has ended"),
+            AskError::NoReply => f.write_str("the actor dropped the question without an answer"),
+            AskError::Timeout => f.write_str("the actor has not answered in time"),
+            AskError::Full => f.write_str("the actor's mailbox is full"),
+            AskError::Deadlock(cycle) => {
+                f.write_str("deadlock: each of these actors would wait for the next: ")?;
+                for name in cycle {
+                    write!(f, "{name} -> ")?;
+                }
+                f.write_str(cycle.first().map_or("", String::as_str))
+            }
+        }
+    }
+}
+
+impl Error for AskError {}

@@ -1,0 +1,221 @@
+//! The turns of an actor: from its start to its end, and, if somebody keeps it, on to its next start.
+//!
+//! An *incarnation* is one life, from `begin` to `discard`. What ends it is the first of: an error from one of its
+//! methods, a panic, a kill, the exit of a link, a stop, the last reference. The message in hand is gone by then; those
+//! that wait stay in the mailbox if a keeper may start another incarnation, and are dead letters if not.
+//!
+//! A keeper is a supervisor. It is told of each incarnation's end as of one that it monitors (from the start, and again
+//! by `resume`), when the actor's phase is `Between` or `Dead`; then it calls [`resume`], or
+//! [`dismiss`](crate::links::dismiss). It dismisses all of its children before it ends, in its destructor at the latest: one
+//! between two incarnations would wait for ever.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use kahn_core::process::{Body, Process};
+use kahn_core::wait::{Claimed, shield};
+
+use crate::address::any;
+use crate::cell::{Any, Head, Phase};
+use crate::control::{Control, Own};
+use crate::dead_letters::{self, Fate};
+use crate::exit::ExitReason;
+use crate::links::Mourners;
+use crate::panics;
+use crate::quietly;
+use crate::ring::Ring;
+
+/// One life after the other.
+pub(crate) trait Incarnation<M: Send + 'static>: Send + 'static {
+    /// The start of one.
+    fn begin(&mut self, control: &mut Control<M>) -> Result<(), ExitReason>;
+    /// Handles a batch.
+    fn run(&mut self, control: &mut Control<M>) -> Pause;
+    /// It ends.
+    fn stopped(&mut self, reason: &ExitReason, control: &mut Control<M>);
+    /// Drops what is left of it.
+    fn discard(&mut self);
+}
+
+/// Why a turn is over.
+pub(crate) enum Pause {
+    /// There is nothing to do; whoever has something wakes.
+    Idle,
+    /// Others are to have a turn.
+    Again,
+    End(ExitReason),
+}
+
+/// The body of an actor's process.
+pub(crate) struct Life<M: Send + 'static, I> {
+    incarnation: I,
+    own: Option<Box<Own<M>>>,
+}
+
+impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
+    pub(crate) fn new(incarnation: I) -> Life<M, I> {
+        Life { incarnation, own: None }
+    }
+
+    fn live(&mut self, is_new: bool, control: &mut Control<M>) -> Pause {
+        if is_new {
+            // One that was ended before it has started never does.
+            let ended = {
+                let mut state = control.any().state.lock();
+                state.rare_if_any().and_then(|rare| rare.exit.clone())
+            };
+            if let Some(reason) =
+                ended.or_else(|| control.process().is_cancelled().then_some(ExitReason::Killed))
+            {
+                return Pause::End(reason);
+            }
+            if let Err(reason) = self.incarnation.begin(control) {
+                return Pause::End(reason);
+            }
+            set_phase(control.any(), Phase::Running);
+        }
+        self.incarnation.run(control)
+    }
+
+    /// Ends the incarnation. Answers whether it was the last.
+    fn end(&mut self, process: &Process<Head<M>>, control: &mut Control<M>, reason: ExitReason) -> bool {
+        let (reason, ran) = {
+            let mut state = process.core.state.lock();
+            let ran = state.phase == Phase::Running;
+            state.phase = Phase::Ending;
+            // Under the lock, so that a kill comes before this, or cuts short what follows.
+            process.forgive();
+            // The first reason counts.
+            (state.rare_if_any().and_then(|rare| rare.exit.clone()).unwrap_or(reason), ran)
+        };
+        if ran && !matches!(reason, ExitReason::Killed) {
+            quietly(|| self.incarnation.stopped(&reason, control));
+        }
+        quietly(|| shield(|| self.incarnation.discard()));
+        let mut aside = VecDeque::new();
+        quietly(|| shield(|| aside = control.take_aside()));
+        self.finish(process, reason, aside)
+    }
+
+    fn finish(&mut self, process: &Process<Head<M>>, reason: ExitReason, mut aside: VecDeque<M>) -> bool {
+        let keeper = process.core.state.lock().rare_if_any().and_then(|rare| rare.keeper.clone());
+        let is_kept = keeper.is_some_and(|keeper| crate::address::is_alive(&keeper));
+        let mut locked = process.lock();
+        let is_kept = is_kept && locked.state.rare().keeper.is_some();
+        let told = locked.state.clear_urgent();
+        let mourners = Mourners::take(&mut locked.state);
+        let lane = if is_kept {
+            locked.state.phase = Phase::Between;
+            // A kill that cut the end short was this incarnation's.
+            process.forgive();
+            let exit = locked.state.rare().exit.take();
+            while let Some(message) = aside.pop_back() {
+                locked.state.handled = locked.state.handled.wrapping_sub(1);
+                locked.lane().push_front(message);
+            }
+            drop(locked);
+            quietly(|| drop(exit));
+            None
+        } else {
+            locked.state.phase = Phase::Dead;
+            let lane = core::mem::replace(locked.lane(), Ring::new(0));
+            let old = if reason.is_normal() && locked.state.rare_if_any().is_none() {
+                None
+            } else {
+                let rare = locked.state.rare();
+                (rare.keeper.take(), rare.exit.replace(reason.clone())).1
+            };
+            drop(locked);
+            quietly(|| drop(old));
+            Some(lane)
+        };
+        quietly(|| drop(told));
+        let this = any(process);
+        if let Some(lane) = lane {
+            let left = lane.len() + aside.len();
+            quietly(|| shield(|| drop((lane, aside))));
+            if left > 0 {
+                dead_letters::note::<M>(this, Fate::Left, left as u64);
+            }
+            wake_all(this, |rare| rare.senders.claim_next());
+        }
+        wake_all(this, |rare| rare.joiners.claim_next());
+        mourners.tell(this, &reason);
+        this.state.lock().phase == Phase::Dead
+    }
+}
+
+impl<M: Send + 'static, I: Incarnation<M>> Body<Head<M>> for Life<M, I> {
+    fn turn(&mut self, process: &Process<Head<M>>) -> bool {
+        let phase = {
+            let mut state = process.core.state.lock();
+            let phase = state.phase;
+            if phase == Phase::Between {
+                if process.is_cancelled() {
+                    // The runtime ends, and nobody will decide.
+                    drop(state);
+                    let keeper = process.core.state.lock().rare().keeper.take();
+                    drop(keeper);
+                    return self.finish(process, ExitReason::Killed, VecDeque::new());
+                }
+                if state.rare().keeper.is_some() {
+                    return false;
+                }
+                let reason = state.take_stop();
+                drop(state);
+                return self.finish(process, reason, VecDeque::new());
+            }
+            phase
+        };
+        let mut control = Control::new(process, self.own.take());
+        let lived = catch_unwind(AssertUnwindSafe(|| self.live(phase == Phase::New, &mut control)));
+        let reason = match lived {
+            Ok(Pause::Idle) => {
+                self.own = control.into_own();
+                return false;
+            }
+            Ok(Pause::Again) => {
+                self.own = control.into_own();
+                process.wake();
+                return false;
+            }
+            Ok(Pause::End(reason)) => reason,
+            Err(payload) => panics::reason(any(process), payload),
+        };
+        self.end(process, &mut control, reason)
+    }
+}
+
+/// Moves on, and wakes those who wait for that.
+fn set_phase(process: &Any, phase: Phase) {
+    process.state.lock().phase = phase;
+    wake_all(process, |rare| rare.joiners.claim_next());
+}
+
+fn wake_all(process: &Any, next: impl Fn(&mut crate::cell::Rare) -> Option<Claimed>) {
+    loop {
+        let claimed = process.state.lock().rare_if_any().and_then(&next);
+        let Some(claimed) = claimed else { return };
+        claimed.wake.wake();
+    }
+}
+
+/// Lets the next incarnation of a kept actor begin, which is between two, and monitors it. For its keeper.
+#[allow(dead_code, reason = "for supervisors")]
+pub(crate) fn resume(child: &Any) {
+    let keeper = {
+        let mut state = child.state.lock();
+        if state.phase != Phase::Between {
+            return;
+        }
+        state.rare().keeper.clone()
+    };
+    let Some(keeper) = keeper else { return };
+    crate::links::monitor(&keeper, child);
+    set_phase(child, Phase::New);
+    child.wake();
+}
+
+#[cfg(all(test, not(kahn_loom)))]
+#[path = "life_tests.rs"]
+mod tests;

@@ -1,0 +1,162 @@
+//! Actors that are kept: what follows an incarnation's end is their keeper's to say.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::time::Duration;
+
+use super::resume;
+use crate::address::{ActorRef, wait_while};
+use crate::cell::Phase;
+use crate::links::dismiss;
+use crate::{Actor, AskError, Builder, Context, Down, ExitReason, Mail, Mailbox, Reply, spawn};
+
+/// Says who it is: the number of its incarnation.
+struct Child(u32);
+
+enum Order {
+    Who(Reply<u32>),
+    Panic,
+    Park,
+    Stash(Reply<u32>),
+}
+
+impl Actor for Child {
+    type Message = Order;
+
+    fn handle(&mut self, order: Order, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+        match order {
+            Order::Who(reply) => drop(reply.send(self.0)),
+            Order::Panic => panic!("as told"),
+            Order::Park => kahn_core::sleep(Duration::MAX),
+            // The first puts it aside; a later one answers.
+            Order::Stash(reply) if self.0 == 1 => ctx.stash(Order::Stash(reply)),
+            Order::Stash(reply) => drop(reply.send(self.0)),
+        }
+        Ok(())
+    }
+}
+
+/// A keeper, and in it a child. What the scenario answers is the keeper's end.
+fn kept(scenario: impl Fn(&mut Mailbox<()>, &ActorRef<Order>) + Send + Sync + 'static) {
+    let scenario = Arc::new(scenario);
+    for workers in [1, 2] {
+        let scenario = scenario.clone();
+        kahn_core::Runtime::builder().workers(workers).build().unwrap().run(move || {
+            let keeper = Builder::new().spawn_loop(move |mailbox: &mut Mailbox<()>| {
+                let lives = AtomicU32::new(0);
+                let mut builder = Builder::new();
+                builder.keeper = Some(mailbox.any().clone());
+                let child = builder.spawn_again(move || Child(lives.fetch_add(1, SeqCst) + 1));
+                scenario(mailbox, &child);
+                Ok(())
+            });
+            let reason = keeper.join();
+            assert!(reason.is_normal(), "{reason}");
+        });
+    }
+}
+
+fn until(condition: impl Fn() -> bool) {
+    while !condition() {
+        kahn_core::yield_now();
+    }
+}
+
+fn down(keeper: &mut Mailbox<()>) -> Down {
+    match keeper.next_mail().unwrap() {
+        Mail::Down(down) => down,
+        Mail::Message(()) => unreachable!("nobody tells"),
+    }
+}
+
+#[test]
+fn mailbox_and_references_outlive_an_incarnation_and_the_message_that_ended_it_does_not() {
+    kept(|keeper, child| {
+        assert_eq!(child.ask(Order::Who), Ok(1));
+        let asks = [Order::Stash as fn(Reply<u32>) -> Order, Order::Who].map(|order| {
+            let child = child.clone();
+            kahn_core::spawn(move || child.ask_timeout(Duration::MAX, order))
+        });
+        until(|| asks[1].is_finished());
+        assert!(child.tell(Order::Panic).is_ok());
+        let reason = down(keeper).reason;
+        assert!(
+            matches!(&reason, ExitReason::Panicked { message, .. } if &**message == "as told"),
+            "{reason}"
+        );
+        assert!(child.is_alive());
+        assert!(child.tell(Order::Panic).is_ok(), "told while it is between two");
+        let [stashed, first] = asks;
+        assert_eq!(first.join().unwrap(), Ok(1));
+        resume(child.any());
+        assert_eq!(stashed.join().unwrap(), Ok(2), "what was put aside was not handled, and comes again");
+        assert!(matches!(down(keeper).reason, ExitReason::Panicked { .. }));
+        resume(child.any());
+        assert_eq!(child.ask(Order::Who), Ok(3));
+        dismiss(child.any(), ExitReason::Shutdown, false);
+        assert!(matches!(child.join(), ExitReason::Shutdown));
+    });
+}
+
+#[test]
+fn a_kill_ends_one_incarnation_and_not_the_next() {
+    kept(|keeper, child| {
+        for life in 1..5 {
+            assert_eq!(child.ask(Order::Who), Ok(life));
+            if life % 2 == 0 {
+                assert!(child.tell(Order::Park).is_ok());
+                until(|| child.is_empty());
+            }
+            child.kill();
+            assert!(matches!(down(keeper).reason, ExitReason::Killed));
+            // Between two lives there is nothing to kill.
+            child.kill();
+            resume(child.any());
+            wait_while(child.any(), |phase| phase == Phase::New);
+        }
+        dismiss(child.any(), ExitReason::Killed, true);
+        assert!(matches!(child.join(), ExitReason::Killed));
+    });
+}
+
+#[test]
+fn one_that_is_dismissed_between_two_lives_is_dead() {
+    kept(|keeper, child| {
+        child.kill();
+        down(keeper);
+        let asks = {
+            let child = child.clone();
+            kahn_core::spawn(move || child.ask_timeout(Duration::MAX, Order::Who))
+        };
+        until(|| !child.is_empty());
+        dismiss(child.any(), ExitReason::Shutdown, true);
+        assert!(matches!(child.join(), ExitReason::Shutdown));
+        assert_eq!(asks.join().unwrap(), Err(AskError::NoReply));
+    });
+}
+
+#[test]
+fn one_whose_keeper_has_ended_is_not_kept() {
+    let (tx, rx) = kahn_channels::bounded(2);
+    kept(move |_, child| tx.send(child.clone()).unwrap());
+    while let Ok(child) = rx.try_recv() {
+        child.kill();
+        // Its runtime is gone, or is going, and takes it along if the kill does not.
+        assert!(matches!(child.join(), ExitReason::Killed));
+    }
+    struct Nobody;
+    impl Actor for Nobody {
+        type Message = ();
+        fn handle(&mut self, (): (), _: &mut Context<Self>) -> Result<(), ExitReason> {
+            Ok(())
+        }
+    }
+    let keeper = spawn(Nobody);
+    let mut builder = Builder::new();
+    builder.keeper = Some(keeper.any().clone());
+    let child = builder.spawn_again(|| Child(1));
+    keeper.kill();
+    keeper.join();
+    assert!(child.tell(Order::Panic).is_ok());
+    assert!(matches!(child.join(), ExitReason::Panicked { .. }));
+}

@@ -1,0 +1,202 @@
+//! Starting actors.
+
+use core::fmt;
+
+use kahn_core::process;
+
+use crate::actor::{Actor, Context};
+use crate::address::ActorRef;
+use crate::cell::{Any, Head, Overflow};
+use crate::control::{Control, Next};
+use crate::exit::ExitReason;
+use crate::life::{Incarnation, Life, Pause};
+use crate::links;
+use crate::panics;
+
+/// How many messages a mailbox holds that nobody has said otherwise of.
+pub const MAILBOX: usize = 128;
+/// Messages that an actor handles in a turn.
+const BATCH: u32 = 64;
+
+/// Starts an actor, in the caller's runtime or in the default one, with a mailbox for [`MAILBOX`] messages.
+///
+/// # Examples
+///
+/// See [`ActorRef::ask`].
+pub fn spawn<A: Actor>(actor: A) -> ActorRef<A::Message> {
+    Builder::new().spawn(actor)
+}
+
+/// An actor's settings.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::{Actor, Builder, Context, ExitReason, Overflow};
+///
+/// struct Log(Vec<String>);
+/// impl Actor for Log {
+///     type Message = String;
+///     fn handle(&mut self, line: String, _: &mut Context<Self>) -> Result<(), ExitReason> {
+///         self.0.push(line);
+///         Ok(())
+///     }
+/// }
+/// let log = Builder::new().name("log").mailbox(1024).overflow(Overflow::DropOldest).spawn(Log(Vec::new()));
+/// assert_eq!(log.name(), Some("log"));
+/// ```
+#[must_use = "`spawn` starts the actor"]
+#[derive(Clone, Default)]
+pub struct Builder {
+    name: Option<Box<str>>,
+    mailbox: Option<u32>,
+    overflow: Overflow,
+    pub(crate) keeper: Option<Any>,
+    link: Option<Any>,
+}
+
+impl Builder {
+    /// No name, a mailbox for [`MAILBOX`] messages, senders that wait.
+    pub fn new() -> Builder {
+        Builder::default()
+    }
+
+    /// Its name, for reports.
+    pub fn name(mut self, name: impl Into<String>) -> Builder {
+        self.name = Some(name.into().into_boxed_str());
+        self
+    }
+
+    /// How many messages its mailbox holds.
+    ///
+    /// # Panics
+    ///
+    /// If it is zero, or above 2^31.
+    #[track_caller]
+    pub fn mailbox(mut self, capacity: usize) -> Builder {
+        assert!(capacity > 0, "mailbox: the capacity must be one at least");
+        let capacity = u32::try_from(capacity).ok().filter(|&capacity| capacity <= 1 << 31);
+        self.mailbox = Some(capacity.expect("mailbox: the capacity must be 2^31 at most"));
+        self
+    }
+
+    /// What becomes of messages that find the mailbox full.
+    pub fn overflow(mut self, overflow: Overflow) -> Builder {
+        self.overflow = overflow;
+        self
+    }
+
+    /// Links it to the actor `to` before it starts.
+    pub(crate) fn linked(mut self, to: &Any) -> Builder {
+        self.link = Some(to.clone());
+        self
+    }
+
+    /// Starts the actor.
+    pub fn spawn<A: Actor>(self, actor: A) -> ActorRef<A::Message> {
+        self.start(Being { actor: Some(actor), make: || unreachable!("it lives once") }, false)
+    }
+
+    /// Starts the actor that `make` makes, on the worker on which the actor begins. If it panics, the actor has ended.
+    pub fn spawn_with<A: Actor>(self, make: impl FnOnce() -> A + Send + 'static) -> ActorRef<A::Message> {
+        let mut make = Some(make);
+        self.spawn_again(move || make.take().expect("it lives once")())
+    }
+
+    /// Starts an actor that may be started again, with a new value each time. For its keeper.
+    pub(crate) fn spawn_again<A: Actor>(
+        self,
+        make: impl FnMut() -> A + Send + 'static,
+    ) -> ActorRef<A::Message> {
+        self.start(Being { actor: None, make }, false)
+    }
+
+    pub(crate) fn start<M: Send + 'static>(
+        self,
+        incarnation: impl Incarnation<M>,
+        is_loop: bool,
+    ) -> ActorRef<M> {
+        panics::watch();
+        let capacity = self.mailbox.unwrap_or(MAILBOX as u32);
+        let head = Head::new(capacity, self.overflow, is_loop);
+        let actor = ActorRef::new(process::new(head, Life::new(incarnation), self.name));
+        if let Some(keeper) = self.keeper {
+            // Before it starts: so the keeper is told of each end, however early.
+            links::monitor(&keeper, actor.any());
+            actor.any().state.lock().rare().keeper = Some(keeper);
+        }
+        if let Some(link) = &self.link {
+            links::link(link, actor.any());
+        }
+        process::start(actor.process());
+        actor
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("name", &self.name)
+            .field("mailbox", &self.mailbox.unwrap_or(MAILBOX as u32))
+            .field("overflow", &self.overflow)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<M: Send + 'static> Control<M> {
+    /// Starts an actor that is linked to this one.
+    pub fn spawn_linked<A: Actor>(&mut self, actor: A) -> ActorRef<A::Message> {
+        self.spawn_linked_by(Builder::new(), actor)
+    }
+
+    /// Starts an actor with settings that is linked to this one.
+    pub fn spawn_linked_by<A: Actor>(&mut self, builder: Builder, actor: A) -> ActorRef<A::Message> {
+        builder.linked(self.any()).spawn(actor)
+    }
+}
+
+/// An actor's value, and where the next one comes from.
+struct Being<A, F> {
+    actor: Option<A>,
+    make: F,
+}
+
+impl<A: Actor, F: FnMut() -> A + Send + 'static> Being<A, F> {
+    fn actor(&mut self) -> &mut A {
+        self.actor.as_mut().expect("it is there from `begin` to `discard`")
+    }
+}
+
+impl<A: Actor, F: FnMut() -> A + Send + 'static> Incarnation<A::Message> for Being<A, F> {
+    fn begin(&mut self, control: &mut Control<A::Message>) -> Result<(), ExitReason> {
+        if self.actor.is_none() {
+            self.actor = Some((self.make)());
+        }
+        self.actor().started(Context::of(control))
+    }
+
+    #[inline]
+    fn run(&mut self, control: &mut Control<A::Message>) -> Pause {
+        let actor = self.actor();
+        for _ in 0..BATCH {
+            let done = match control.next() {
+                Next::Message(message) => actor.handle(message, Context::of(control)),
+                Next::Down(down) => actor.down(down, Context::of(control)),
+                Next::End(reason) => Err(reason),
+                Next::Idle => return Pause::Idle,
+            };
+            if let Err(reason) = done {
+                return Pause::End(reason);
+            }
+        }
+        Pause::Again
+    }
+
+    fn stopped(&mut self, reason: &ExitReason, control: &mut Control<A::Message>) {
+        self.actor().stopped(reason, Context::of(control));
+    }
+
+    fn discard(&mut self) {
+        self.actor = None;
+    }
+}

@@ -1,0 +1,286 @@
+//! Exits, links and monitors, by OTP's rules.
+
+mod support;
+
+use kahn_channels::{Receiver, Sender, bounded};
+use std::time::Duration;
+
+use kahn_actors::{
+    Actor, ActorRef, Address, AskError, Builder, Context, Down, DownCause, ExitReason, Mail, Mailbox,
+    MonitorId, Reply, spawn,
+};
+use support::everywhere;
+
+/// Does as it is told, and reports what it is told of others.
+struct Puppet {
+    news: Sender<String>,
+    traps: bool,
+}
+
+enum Order {
+    Link(Address),
+    Unlink(Address),
+    Monitor(Address, Reply<MonitorId>),
+    Demonitor(MonitorId),
+    End(ExitReason),
+    Panic,
+    /// Answers, and then waits for ever.
+    Park(Reply<()>),
+    Sync(Reply<()>),
+    SpawnLinked(Reply<ActorRef<Order>>),
+}
+
+impl Actor for Puppet {
+    type Message = Order;
+
+    fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+        ctx.trap_exits(self.traps);
+        Ok(())
+    }
+
+    fn handle(&mut self, order: Order, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+        match order {
+            Order::Link(other) => ctx.link(&other),
+            Order::Unlink(other) => ctx.unlink(&other),
+            Order::Monitor(other, reply) => drop(reply.send(ctx.monitor(&other))),
+            Order::Demonitor(id) => ctx.demonitor(id),
+            Order::End(reason) => return Err(reason),
+            Order::Panic => panic!("as told"),
+            Order::Park(reply) => {
+                let _ = reply.send(());
+                kahn_core::sleep(Duration::MAX);
+            }
+            Order::Sync(reply) => drop(reply.send(())),
+            Order::SpawnLinked(reply) => {
+                let news = self.news.clone();
+                drop(reply.send(ctx.spawn_linked(Puppet { news, traps: false })));
+            }
+        }
+        Ok(())
+    }
+
+    fn down(&mut self, down: Down, _: &mut Context<Self>) -> Result<(), ExitReason> {
+        let cause = if down.cause == DownCause::Link { "link" } else { "monitor" };
+        self.news.send(format!("{cause}: {}", down.reason)).map_err(|_| ExitReason::Normal)
+    }
+
+    fn stopped(&mut self, reason: &ExitReason, _: &mut Context<Self>) {
+        let _ = self.news.send(format!("stopped: {reason}"));
+    }
+}
+
+fn puppet(traps: bool) -> (ActorRef<Order>, Receiver<String>) {
+    let (news, received) = bounded(100);
+    (spawn(Puppet { news, traps }), received)
+}
+
+fn tell(actor: &ActorRef<Order>, order: Order) {
+    actor.tell(order).unwrap_or_else(|_| panic!("it has ended"));
+}
+
+/// Whatever was told before has been handled, and what it told has arrived.
+fn settle(actor: &ActorRef<Order>) {
+    actor.ask(Order::Sync).unwrap();
+    actor.ask(Order::Sync).unwrap();
+}
+
+#[test]
+fn the_first_exit_reason_wins() {
+    everywhere(|| {
+        let (one, news) = puppet(false);
+        one.ask(Order::Park).unwrap();
+        one.stop();
+        one.kill();
+        one.kill();
+        assert!(matches!(one.join(), ExitReason::Killed));
+        assert!(news.iter().next().is_none(), "a kill runs no `stopped`");
+        let (one, news) = puppet(false);
+        tell(&one, Order::End(ExitReason::failed("first")));
+        tell(&one, Order::End(ExitReason::failed("second")));
+        assert_eq!(one.join().to_string(), "failed: first");
+        one.kill();
+        assert_eq!(one.join().to_string(), "failed: first");
+        assert_eq!(news.recv().unwrap(), "stopped: failed: first");
+    });
+}
+
+#[test]
+fn a_normal_exit_does_not_end_those_it_is_linked_to() {
+    everywhere(|| {
+        let ((one, _news), (other, _)) = (puppet(false), puppet(false));
+        tell(&one, Order::Link(other.address()));
+        settle(&one);
+        other.stop();
+        assert!(other.join().is_normal());
+        settle(&one);
+        assert!(one.is_alive());
+    });
+}
+
+#[test]
+fn another_exit_ends_those_it_is_linked_to_in_both_directions_and_along_a_chain() {
+    everywhere(|| {
+        for first in [0, 1, 2] {
+            let puppets: Vec<_> = (0..3).map(|_| puppet(false)).collect();
+            for pair in puppets.windows(2) {
+                tell(&pair[0].0, Order::Link(pair[1].0.address()));
+                settle(&pair[0].0);
+            }
+            // One that waits in its handler is ended there.
+            puppets[(first + 1) % 3].0.ask(Order::Park).unwrap();
+            let id = puppets[first].0.id();
+            tell(&puppets[first].0, Order::Panic);
+            for (i, (puppet, news)) in puppets.iter().enumerate() {
+                match puppet.join() {
+                    ExitReason::Panicked { .. } => assert_eq!(i, first),
+                    ExitReason::LinkDied(link) => {
+                        assert_eq!(link.id, id);
+                        assert!(matches!(link.reason, ExitReason::Panicked { .. }), "{link:?}");
+                    }
+                    other => panic!("{other:?}"),
+                }
+                assert!(news.recv().unwrap().starts_with("stopped: "));
+            }
+        }
+    });
+}
+
+#[test]
+fn one_that_traps_exits_is_told_instead_of_any_reason() {
+    everywhere(|| {
+        let (one, news) = puppet(true);
+        let ends: [(&str, fn(&ActorRef<Order>)); 3] = [
+            ("link: normal", |other| other.stop()),
+            ("link: killed", |other| other.kill()),
+            ("link: failed: so", |other| tell(other, Order::End(ExitReason::failed("so")))),
+        ];
+        for (text, end) in ends {
+            let (other, _news) = puppet(false);
+            tell(&one, Order::Link(other.address()));
+            settle(&one);
+            end(&other);
+            assert_eq!(news.recv().unwrap(), text);
+        }
+        assert!(one.is_alive());
+        one.kill();
+        assert!(matches!(one.join(), ExitReason::Killed), "a kill cannot be trapped");
+    });
+}
+
+#[test]
+fn a_link_to_the_dead_brings_its_exit_at_once() {
+    everywhere(|| {
+        let (other, _news) = puppet(false);
+        other.kill();
+        other.join();
+        let (one, _news) = puppet(false);
+        tell(&one, Order::Link(other.address()));
+        assert!(
+            matches!(one.join(), ExitReason::LinkDied(link) if matches!(link.reason, ExitReason::Killed))
+        );
+    });
+}
+
+#[test]
+fn after_an_unlink_the_other_s_end_has_no_effect() {
+    everywhere(|| {
+        let ((one, _news), (other, _other_news)) = (puppet(false), puppet(false));
+        tell(&one, Order::Link(other.address()));
+        tell(&one, Order::Unlink(other.address()));
+        settle(&one);
+        tell(&other, Order::Panic);
+        other.join();
+        settle(&one);
+        tell(&one, Order::Link(one.address()));
+        settle(&one);
+    });
+}
+
+#[test]
+fn a_monitor_tells_once_each_and_on_the_dead_at_once() {
+    everywhere(|| {
+        let ((one, news), (other, _other_news)) = (puppet(false), puppet(false));
+        let watch = || one.ask(|reply| Order::Monitor(other.address(), reply)).unwrap();
+        assert_ne!(watch(), watch());
+        let taken_back = watch();
+        tell(&one, Order::Demonitor(taken_back));
+        settle(&one);
+        tell(&other, Order::End(ExitReason::failed("so")));
+        other.join();
+        assert_eq!(news.recv().unwrap(), "monitor: failed: so");
+        assert_eq!(news.recv().unwrap(), "monitor: failed: so");
+        settle(&one);
+        assert!(news.try_recv().is_err());
+        watch();
+        assert_eq!(news.recv().unwrap(), "monitor: failed: so");
+    });
+}
+
+#[test]
+fn what_a_monitor_has_told_is_taken_back_with_it() {
+    everywhere(|| {
+        let looped = Builder::new().spawn_loop(|mailbox: &mut Mailbox<Address>| {
+            let other = mailbox.recv()?;
+            let (one, two) = (mailbox.monitor(&other), mailbox.monitor(&other));
+            other.kill();
+            other.join();
+            mailbox.demonitor(one);
+            match mailbox.next_mail()? {
+                Mail::Down(down) => assert_eq!(down.cause, DownCause::Monitor(two)),
+                other => panic!("{other:?}"),
+            }
+            assert!(mailbox.recv_timeout(Duration::from_millis(1)).is_err());
+            Ok(())
+        });
+        let (other, _news) = puppet(false);
+        looped.tell(other.address()).unwrap();
+        assert!(looped.join().is_normal());
+    });
+}
+
+#[test]
+fn a_linked_child_ends_with_its_parent() {
+    everywhere(|| {
+        let (parent, _news) = puppet(false);
+        let child = parent.ask(Order::SpawnLinked).unwrap();
+        parent.kill();
+        assert!(matches!(child.join(), ExitReason::LinkDied(_)));
+        let (parent, _news) = puppet(false);
+        let child = parent.ask(Order::SpawnLinked).unwrap();
+        tell(&child, Order::Panic);
+        assert!(matches!(parent.join(), ExitReason::LinkDied(_)));
+    });
+}
+
+#[test]
+fn a_green_thread_that_is_a_loop_is_linked_and_killed_as_others() {
+    everywhere(|| {
+        let (one, _news) = puppet(false);
+        let looped = Builder::new().spawn_loop(|mailbox: &mut Mailbox<Address>| {
+            let other = mailbox.recv()?;
+            mailbox.link(&other);
+            mailbox.recv()?;
+            unreachable!("nothing more is told");
+        });
+        looped.tell(one.address()).unwrap();
+        support::until(|| looped.is_empty());
+        tell(&one, Order::Panic);
+        // Linked before or after the other's end, it ends with it.
+        assert!(matches!(looped.join(), ExitReason::LinkDied(_)));
+    });
+}
+
+#[test]
+fn an_ask_of_one_that_dies_is_answered_at_once() {
+    everywhere(|| {
+        let (one, _news) = puppet(false);
+        one.ask(Order::Park).unwrap();
+        let asker = {
+            let one = one.clone();
+            kahn_core::spawn(move || one.ask_timeout(Duration::MAX, Order::Sync))
+        };
+        support::until(|| one.len() == 1);
+        one.kill();
+        assert_eq!(asker.join().unwrap(), Err(AskError::NoReply));
+    });
+}

@@ -1,0 +1,244 @@
+//! Mailboxes: what becomes of messages that find one full, and of those that nobody will handle.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use kahn_actors::{
+    Actor, ActorRef, AskError, Builder, Context, ExitReason, Mail, Mailbox, Overflow, RecvError, Reply,
+    TellError, dead_letters, spawn,
+};
+use kahn_core::sync::Semaphore;
+use support::{everywhere, until};
+
+/// Handles a message when it gets a permit for it.
+struct Slow {
+    gate: Arc<Semaphore>,
+    handled: Vec<u32>,
+}
+
+enum Message {
+    Number(u32),
+    Handled(Reply<Vec<u32>>),
+}
+
+impl Actor for Slow {
+    type Message = Message;
+
+    fn handle(&mut self, message: Message, _: &mut Context<Self>) -> Result<(), ExitReason> {
+        match message {
+            Message::Number(n) => {
+                self.gate.acquire().forget();
+                self.handled.push(n);
+            }
+            Message::Handled(reply) => drop(reply.send(self.handled.clone())),
+        }
+        Ok(())
+    }
+}
+
+/// One that has a message in hand, and a mailbox for two.
+fn slow(overflow: Overflow) -> (ActorRef<Message>, Arc<Semaphore>) {
+    let gate = Arc::new(Semaphore::new(0));
+    let slow = Slow { gate: gate.clone(), handled: Vec::new() };
+    let actor = Builder::new().mailbox(2).overflow(overflow).spawn(slow);
+    actor.tell(Message::Number(0)).unwrap();
+    until(|| actor.is_empty());
+    (actor, gate)
+}
+
+fn finish(actor: &ActorRef<Message>, gate: &Semaphore) -> Vec<u32> {
+    gate.add_permits(100);
+    until(|| actor.is_empty());
+    actor.ask(Message::Handled).unwrap()
+}
+
+#[test]
+fn a_full_mailbox_makes_its_senders_wait_in_order() {
+    everywhere(|| {
+        let (actor, gate) = slow(Overflow::Park);
+        actor.tell(Message::Number(1)).unwrap();
+        actor.tell(Message::Number(2)).unwrap();
+        assert!(actor.try_tell(Message::Number(9)).unwrap_err().is_full());
+        assert!(matches!(
+            actor.tell_timeout(Message::Number(9), Duration::from_millis(2)),
+            Err(TellError::Timeout(Message::Number(9)))
+        ));
+        let waits = {
+            let actor = actor.clone();
+            kahn_core::spawn(move || actor.tell(Message::Number(3)).unwrap())
+        };
+        assert_eq!(actor.ask_timeout(Duration::from_millis(2), Message::Handled), Err(AskError::Timeout));
+        gate.add_permits(100);
+        waits.join().unwrap();
+        assert_eq!(finish(&actor, &gate), [0, 1, 2, 3]);
+    });
+}
+
+#[test]
+fn the_other_policies() {
+    everywhere(|| {
+        let results = [
+            (Overflow::Fail, vec![0, 1, 2], 0),
+            (Overflow::DropNewest, vec![0, 1, 2], 2),
+            (Overflow::DropOldest, vec![0, 3, 4], 2),
+        ];
+        for (overflow, expected, dropped) in results {
+            let letters = dead_letters::watch(1000);
+            let (actor, gate) = slow(overflow);
+            for n in 1..=4 {
+                let told = actor.tell(Message::Number(n));
+                assert_eq!(told.is_err(), overflow == Overflow::Fail && n > 2);
+            }
+            if overflow == Overflow::Fail {
+                assert_eq!(actor.ask(Message::Handled), Err(AskError::Full));
+            }
+            assert_eq!(actor.dropped(), dropped);
+            let seen = letters.try_iter().filter(|letter| letter.id == actor.id()).map(|letter| letter.count);
+            assert_eq!(seen.sum::<u64>(), dropped);
+            assert_eq!(finish(&actor, &gate), expected);
+        }
+    });
+}
+
+#[test]
+fn the_end_of_the_actor_ends_the_wait_for_room() {
+    everywhere(|| {
+        let (actor, _gate) = slow(Overflow::Park);
+        actor.tell(Message::Number(1)).unwrap();
+        actor.tell(Message::Number(2)).unwrap();
+        let waits: Vec<_> = (0..3)
+            .map(|n| {
+                let actor = actor.clone();
+                kahn_core::spawn(move || actor.tell(Message::Number(n)).unwrap_err().is_dead())
+            })
+            .collect();
+        let asks = actor.ask_async(Message::Handled);
+        let asks = kahn_core::spawn(move || kahn_core::block_on(asks));
+        actor.kill();
+        waits.into_iter().for_each(|wait| assert!(wait.join().unwrap()));
+        assert!(matches!(asks.join().unwrap(), Err(AskError::Dead | AskError::NoReply)));
+    });
+}
+
+#[test]
+fn what_is_left_is_dropped_once_and_counted() {
+    struct Counted(Arc<AtomicUsize>);
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+    struct Stuck;
+    impl Actor for Stuck {
+        type Message = Counted;
+        fn handle(&mut self, _: Counted, _: &mut Context<Self>) -> Result<(), ExitReason> {
+            kahn_core::sleep(Duration::MAX);
+            Ok(())
+        }
+    }
+    everywhere(|| {
+        let letters = dead_letters::watch(10_000);
+        let drops = Arc::new(AtomicUsize::new(0));
+        let stuck = spawn(Stuck);
+        (0..10).for_each(|_| stuck.tell(Counted(drops.clone())).unwrap());
+        until(|| stuck.len() == 9);
+        stuck.kill();
+        stuck.join();
+        until(|| drops.load(SeqCst) == 10);
+        drop(stuck.tell(Counted(drops.clone())).unwrap_err());
+        until(|| {
+            let mine = letters.try_iter().filter(|letter| letter.id == stuck.id());
+            drops.fetch_add(100 * mine.map(|letter| letter.count as usize).sum::<usize>(), SeqCst) >= 1000
+        });
+        assert_eq!(drops.load(SeqCst), 11 + 100 * 10);
+    });
+}
+
+#[test]
+fn one_that_tells_itself_is_not_made_to_wait() {
+    struct Echo;
+    impl Actor for Echo {
+        type Message = Option<Reply<usize>>;
+        fn handle(
+            &mut self,
+            message: Option<Reply<usize>>,
+            ctx: &mut Context<Self>,
+        ) -> Result<(), ExitReason> {
+            let Some(reply) = message else { return Ok(()) };
+            let me = ctx.me();
+            let taken = (0..).take_while(|_| me.tell(None).is_ok()).count();
+            assert!(matches!(me.tell(None), Err(TellError::Full(None))));
+            let _ = reply.send(taken);
+            Ok(())
+        }
+    }
+    everywhere(|| {
+        let echo = Builder::new().mailbox(5).spawn(Echo);
+        assert_eq!(echo.ask(Some), Ok(5));
+    });
+}
+
+#[test]
+fn a_loop_receives_what_it_wants_and_keeps_the_rest() {
+    everywhere(|| {
+        let looped = Builder::new().mailbox(4).spawn_loop(|mailbox: &mut Mailbox<u32>| {
+            assert_eq!(mailbox.recv_matching(|n| *n == 3).unwrap(), 3);
+            assert_eq!(mailbox.recv_matching(|n| *n == 2).unwrap(), 2);
+            assert_eq!(mailbox.recv().unwrap(), 1);
+            assert!(matches!(mailbox.next_mail().unwrap(), Mail::Message(4)));
+            assert!(matches!(
+                mailbox.recv_matching_timeout(Duration::from_millis(1), |n| *n == 9),
+                Err(RecvError::Timeout)
+            ));
+            mailbox.me().tell(5).unwrap();
+            assert_eq!(mailbox.recv_timeout(Duration::from_secs(60)).unwrap(), 5);
+            Ok(())
+        });
+        (1..=4).for_each(|n| looped.tell(n).unwrap());
+        let reason = looped.join();
+        assert!(reason.is_normal(), "{reason}");
+    });
+}
+
+#[test]
+fn a_loop_that_wants_nothing_of_a_full_mailbox_is_told() {
+    everywhere(|| {
+        let looped = Builder::new().mailbox(3).spawn_loop(|mailbox: &mut Mailbox<u32>| {
+            assert!(matches!(mailbox.recv_matching(|n| *n == 9), Err(RecvError::Full)));
+            assert_eq!(mailbox.recv().unwrap(), 0);
+            assert_eq!(mailbox.recv_matching(|n| *n == 9).unwrap(), 9);
+            Ok(())
+        });
+        (0..3).for_each(|n| looped.tell(n).unwrap());
+        looped.tell(9).unwrap();
+        let reason = looped.join();
+        assert!(reason.is_normal(), "{reason}");
+    });
+}
+
+#[test]
+fn a_loop_ends_when_it_is_stopped_or_nobody_refers_to_it() {
+    everywhere(|| {
+        let ended = Arc::new(AtomicBool::new(false));
+        for stop in [true, false] {
+            let flag = ended.clone();
+            let looped = Builder::new().spawn_loop(move |mailbox: &mut Mailbox<u32>| {
+                assert!(matches!(mailbox.recv(), Err(RecvError::Ended(ExitReason::Normal))));
+                assert!(mailbox.recv().is_err(), "it stays so");
+                flag.store(true, SeqCst);
+                Ok(())
+            });
+            let address = looped.address();
+            if stop {
+                looped.stop();
+                assert!(looped.join().is_normal());
+            }
+            drop(looped);
+            assert!(address.join().is_normal());
+            assert!(ended.swap(false, SeqCst));
+        }
+    });
+}

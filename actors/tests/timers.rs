@@ -1,0 +1,232 @@
+//! Timers, idle time, and messages put aside.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use kahn_actors::{Actor, ActorRef, Builder, Context, ExitReason, Reply, TimerId, spawn};
+use kahn_channels::{Sender, bounded};
+use support::{everywhere, until};
+
+const SHORT: Duration = Duration::from_millis(2);
+
+#[derive(Default)]
+struct Clock {
+    seen: Vec<&'static str>,
+}
+
+#[derive(Clone)]
+enum Tick {
+    After(Duration, &'static str),
+    Every(Duration, &'static str),
+    Name(&'static str),
+    Cancel(TimerId),
+}
+
+enum Message {
+    Do(Tick, Option<Reply<Option<TimerId>>>),
+    Seen(Reply<Vec<&'static str>>),
+}
+
+impl Clone for Message {
+    fn clone(&self) -> Message {
+        match self {
+            Message::Do(tick, _) => Message::Do(tick.clone(), None),
+            Message::Seen(_) => unreachable!("no timer sends this"),
+        }
+    }
+}
+
+fn name(name: &'static str) -> Message {
+    Message::Do(Tick::Name(name), None)
+}
+
+impl Actor for Clock {
+    type Message = Message;
+
+    fn handle(&mut self, message: Message, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+        let (tick, reply) = match message {
+            Message::Do(tick, reply) => (tick, reply),
+            Message::Seen(reply) => return Ok(drop(reply.send(self.seen.clone()))),
+        };
+        let mut id = None;
+        match tick {
+            Tick::After(delay, text) => id = Some(ctx.send_after(delay, name(text))),
+            Tick::Every(period, text) => id = Some(ctx.send_every(period, name(text))),
+            Tick::Name(text) => self.seen.push(text),
+            Tick::Cancel(timer) => assert!(ctx.cancel_timer(timer) && !ctx.cancel_timer(timer)),
+        }
+        reply.into_iter().for_each(|reply| reply.send(id).unwrap());
+        Ok(())
+    }
+}
+
+fn order(clock: &ActorRef<Message>, tick: Tick) -> Option<TimerId> {
+    clock.ask(|reply| Message::Do(tick, Some(reply))).unwrap()
+}
+
+fn seen(clock: &ActorRef<Message>) -> Vec<&'static str> {
+    clock.ask(Message::Seen).unwrap()
+}
+
+#[test]
+fn messages_come_in_the_order_of_their_time_and_never_early() {
+    everywhere(|| {
+        let clock = spawn(Clock::default());
+        let start = Instant::now();
+        order(&clock, Tick::After(3 * SHORT, "last"));
+        order(&clock, Tick::After(SHORT, "first"));
+        order(&clock, Tick::After(2 * SHORT, "second"));
+        order(&clock, Tick::After(Duration::MAX, "never"));
+        until(|| seen(&clock).len() == 3);
+        assert!(start.elapsed() >= 3 * SHORT);
+        assert_eq!(seen(&clock), ["first", "second", "last"]);
+    });
+}
+
+#[test]
+fn a_beat_goes_on_until_it_is_cancelled() {
+    everywhere(|| {
+        let clock = spawn(Clock::default());
+        let start = Instant::now();
+        let beat = order(&clock, Tick::Every(SHORT, "beat")).unwrap();
+        until(|| seen(&clock).len() >= 5);
+        assert!(start.elapsed() >= 5 * SHORT);
+        order(&clock, Tick::Cancel(beat));
+        let count = seen(&clock).len();
+        order(&clock, Tick::After(3 * SHORT, "after"));
+        until(|| seen(&clock).last() == Some(&"after"));
+        assert_eq!(seen(&clock).len(), count + 1, "a beat after its cancel");
+    });
+}
+
+#[test]
+fn a_timer_that_is_cancelled_sends_nothing() {
+    everywhere(|| {
+        let clock = spawn(Clock::default());
+        let timer = order(&clock, Tick::After(SHORT, "cancelled")).unwrap();
+        order(&clock, Tick::Cancel(timer));
+        order(&clock, Tick::After(3 * SHORT, "other"));
+        until(|| seen(&clock) == ["other"]);
+    });
+}
+
+#[test]
+fn timers_end_with_their_actor() {
+    everywhere(|| {
+        for kill in [true, false] {
+            let clock = spawn(Clock::default());
+            order(&clock, Tick::Every(SHORT, "beat"));
+            order(&clock, Tick::After(Duration::from_secs(1000), "late"));
+            until(|| !seen(&clock).is_empty());
+            if kill {
+                clock.kill()
+            } else {
+                clock.stop()
+            }
+            clock.join();
+        }
+    });
+}
+
+/// Tells how long it was since the last message, when it is told that it is idle.
+struct Idler {
+    last: Instant,
+    news: Sender<Duration>,
+}
+
+#[derive(Clone, Copy)]
+enum Idle {
+    Set(Duration),
+    Clear,
+    Touch,
+    Now,
+}
+
+impl Actor for Idler {
+    type Message = Idle;
+
+    fn handle(&mut self, message: Idle, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+        match message {
+            Idle::Set(idle) => ctx.set_idle_timeout(idle, Idle::Now),
+            Idle::Clear => ctx.clear_idle_timeout(),
+            Idle::Touch => {}
+            Idle::Now => self.news.send(self.last.elapsed())?,
+        }
+        self.last = Instant::now();
+        Ok(())
+    }
+}
+
+#[test]
+fn idle_time_is_told_once_when_no_message_has_come_for_as_long() {
+    everywhere(|| {
+        let (news, told) = bounded(10);
+        let idler = spawn(Idler { last: Instant::now(), news });
+        idler.tell(Idle::Set(4 * SHORT)).unwrap();
+        for _ in 0..20 {
+            idler.tell(Idle::Touch).unwrap();
+            kahn_core::sleep(SHORT / 2);
+        }
+        // The clock is read a moment after the message has come.
+        assert!(told.recv().unwrap() >= 3 * SHORT, "told while it was busy");
+        idler.tell(Idle::Set(SHORT)).unwrap();
+        idler.tell(Idle::Clear).unwrap();
+        idler.tell(Idle::Set(10 * SHORT)).unwrap();
+        assert!(told.recv().unwrap() >= 9 * SHORT, "what was taken back was told");
+        assert!(told.is_empty());
+    });
+}
+
+/// Puts all aside until it is opened.
+struct Gate {
+    open: bool,
+    seen: Vec<u32>,
+}
+
+enum Pass {
+    Number(u32),
+    Open,
+    Seen(Reply<Vec<u32>>),
+}
+
+impl Actor for Gate {
+    type Message = Pass;
+
+    fn handle(&mut self, message: Pass, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+        match message {
+            Pass::Open => {
+                self.open = true;
+                ctx.unstash_all();
+            }
+            Pass::Seen(reply) => drop(reply.send(self.seen.clone())),
+            message if !self.open => ctx.stash(message),
+            Pass::Number(n) => self.seen.push(n),
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn what_is_put_aside_is_handled_before_what_comes_later() {
+    everywhere(|| {
+        let gate = spawn(Gate { open: false, seen: Vec::new() });
+        let tell = |message| assert!(gate.tell(message).is_ok());
+        (0..5).for_each(|n| tell(Pass::Number(n)));
+        tell(Pass::Open);
+        tell(Pass::Number(5));
+        assert_eq!(gate.ask(Pass::Seen).unwrap(), [0, 1, 2, 3, 4, 5]);
+    });
+}
+
+#[test]
+fn as_much_is_put_aside_as_the_mailbox_holds() {
+    everywhere(|| {
+        let gate = Builder::new().mailbox(3).spawn(Gate { open: false, seen: Vec::new() });
+        (0..4).for_each(|n| assert!(gate.tell(Pass::Number(n)).is_ok()));
+        match gate.join() {
+            ExitReason::Panicked { message, .. } => assert!(message.contains("3 messages"), "{message}"),
+            other => panic!("{other}"),
+        }
+    });
+}

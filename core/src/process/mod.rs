@@ -1,0 +1,24 @@
+//! Processes: jobs without a stack between their turns, reached through references. For the actors' crate.
+
+mod alarm;
+mod clock;
+
+pub use crate::job::{Body, JobId, Process};
+use crate::scheduler::{GREEN, migratory_here};
+use crate::thread::queue;
+pub use alarm::Alarm;
+pub use clock::deadline_about;
+
+/// A new process, which has not been [started](start).
+pub fn new<H, B>(head: H, body: B, name: Option<Box<str>>) -> Process<H>
+where
+    H: Send + Sync + 'static,
+    B: Body<H>,
+{
+    Process::new(head, body, name, &GREEN, migratory_here().unwrap_or(false))
+}
+
+/// Lets a new process take its first turn, in the caller's runtime or in the default one. Once.
+pub fn start<H: Send + Sync + 'static>(process: &Process<H>) {
+    queue(process.job());
+}
