@@ -6,7 +6,7 @@ use core::ptr::NonNull;
 use core::time::Duration;
 use std::time::Instant;
 
-use kahn_core::facade::{Ordering, fence};
+use kahn_core::facade::{Ordering, fence, now};
 use kahn_core::process::Process;
 use kahn_core::wait::{Kind, Node, Reason, Wait, spend};
 
@@ -112,7 +112,7 @@ impl<M: Send + 'static> ActorRef<M> {
     /// As `tell`, and if the time is over.
     #[track_caller]
     pub fn tell_timeout(&self, message: M, timeout: Duration) -> Result<(), TellError<M>> {
-        self.tell_until(message, Instant::now().checked_add(timeout), None)
+        self.tell_until(message, now().checked_add(timeout), None)
     }
 
     #[track_caller]
@@ -435,11 +435,10 @@ impl<M: Send + 'static> WeakActorRef<M> {
         while seen != 0 {
             // Acquire: as if made from the reference that was seen. Relaxed otherwise: tried again.
             match strong.compare_exchange_weak(seen, seen + 1, Ordering::Acquire, Ordering::Relaxed) {
-                // SAFETY: the count was above zero, so the references share one to the process, which we share now.
                 Ok(_) => {
-                    return Some(ActorRef {
-                        process: unsafe { core::ptr::read((&raw const self.process).cast()) },
-                    });
+                    // SAFETY: the count was above zero, so the references share one to the process, which we share now.
+                    let process = unsafe { core::ptr::read((&raw const self.process).cast()) };
+                    return Some(ActorRef { process });
                 }
                 Err(now) => seen = now,
             }

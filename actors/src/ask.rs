@@ -9,7 +9,7 @@ use core::time::Duration;
 use std::time::Instant;
 
 use kahn_channels::after;
-use kahn_core::facade::{AtomicBool, AtomicU32};
+use kahn_core::facade::{AtomicBool, AtomicU32, now};
 use kahn_core::process::deadline_about;
 use kahn_core::wait::{Kind, Reason};
 
@@ -80,7 +80,7 @@ impl<M: Send + 'static> ActorRef<M> {
         timeout: Duration,
         question: impl FnOnce(Reply<R>) -> M,
     ) -> Result<R, AskError> {
-        self.ask_until(Instant::now().checked_add(timeout), question)
+        self.ask_until(now().checked_add(timeout), question)
     }
 
     #[track_caller]

@@ -4,9 +4,8 @@ use core::fmt;
 use core::mem::ManuallyDrop;
 use core::time::Duration;
 use std::collections::VecDeque;
-use std::time::Instant;
 
-use kahn_core::facade::Ordering;
+use kahn_core::facade::{Ordering, now};
 use kahn_core::process::Process;
 
 use crate::address::{ActorRef, Address, admit, any};
@@ -95,7 +94,7 @@ impl<M: Send + 'static> Control<M> {
                     Urgent::Timer => {
                         drop(locked);
                         if let Some(own) = &mut self.own {
-                            own.timers.fire(Instant::now(), &mut own.ready);
+                            own.timers.fire(now(), &mut own.ready);
                         }
                         continue;
                     }

@@ -6,6 +6,8 @@
 //! `links::dismiss` for what follows an incarnation's end (`life`'s head has the protocol), `address::wait_while` for a
 //! child's start, and `address::stop` and `kill` with a reason.
 
+#![warn(clippy::disallowed_methods)]
+
 mod exit;
 mod error;
 mod ring;
@@ -39,11 +41,3 @@ pub use slot::Reply;
 pub use spawn::{Builder, MAILBOX, spawn};
 pub use tell_async::TellFuture;
 pub use timers::TimerId;
-
-/// Runs a user's code whose panic has been reported by the panic hook, and ends here. A payload whose destructor panics
-/// again is leaked.
-fn quietly(f: impl FnOnce()) {
-    if let Err(payload) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)) {
-        std::mem::forget(payload);
-    }
-}

@@ -21,8 +21,7 @@ use crate::control::{Control, Own};
 use crate::dead_letters::{self, Fate};
 use crate::exit::ExitReason;
 use crate::links::Mourners;
-use crate::panics;
-use crate::quietly;
+use crate::panics::{self, quietly};
 use crate::ring::Ring;
 
 /// One life after the other.

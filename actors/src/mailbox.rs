@@ -6,6 +6,7 @@ use core::ptr::NonNull;
 use core::time::Duration;
 use std::time::Instant;
 
+use kahn_core::facade::now;
 use kahn_core::wait::{Kind, Node, Reason, TimedOut, Wait, check_cancelled};
 
 use crate::address::ActorRef;
@@ -90,7 +91,7 @@ impl<M: Send + 'static> Mailbox<M> {
     /// The actor is to end, or the time is over.
     #[track_caller]
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<M, RecvError> {
-        self.message(Instant::now().checked_add(timeout), &mut |_| true)
+        self.message(now().checked_add(timeout), &mut |_| true)
     }
 
     /// Waits for the first message that is `wanted`. Those before it are passed over: they stay, in their order, for
@@ -138,7 +139,7 @@ impl<M: Send + 'static> Mailbox<M> {
         timeout: Duration,
         mut wanted: impl FnMut(&M) -> bool,
     ) -> Result<M, RecvError> {
-        self.message(Instant::now().checked_add(timeout), &mut wanted)
+        self.message(now().checked_add(timeout), &mut wanted)
     }
 
     /// Waits for a message, or for news of another actor that this one [monitors](Control::monitor), or is linked to.

@@ -2,7 +2,7 @@
 //! nothing. Where a program has set another hook since that does not call this one, places are not known.
 
 use core::any::Any as Payload;
-use std::panic::{set_hook, take_hook};
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::{Arc, Once};
 
 use kahn_core::wait::is_quiet_unwind;
@@ -43,7 +43,15 @@ pub(crate) fn reason(actor: &Any, payload: Box<dyn Payload + Send>) -> ExitReaso
         (_, Some(text)) => Arc::from(text.as_str()),
         _ => Arc::from("a value that is no text"),
     };
-    crate::quietly(|| drop(payload));
+    quietly(|| drop(payload));
     let location = actor.state.lock().rare_if_any().and_then(|rare| rare.panicked.take());
     ExitReason::Panicked { message, location: location.map(Arc::from) }
+}
+
+/// Runs a user's code whose panic has been reported by the panic hook, and ends here. A payload whose destructor panics
+/// again is leaked.
+pub(crate) fn quietly(f: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
+        core::mem::forget(payload);
+    }
 }

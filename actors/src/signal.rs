@@ -3,7 +3,7 @@
 use crate::exit::{ActorId, Called, ExitReason};
 use core::fmt;
 
-/// One monitor of one actor; see [`Context::monitor`](crate::Context::monitor).
+/// One monitor of one actor; see [`Control::monitor`](crate::Control::monitor).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MonitorId(pub(crate) u64);
 

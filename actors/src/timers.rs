@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use kahn_core::facade::now;
 use kahn_core::process::Alarm;
 
 use crate::cell::Any;
@@ -69,7 +70,7 @@ impl<M> Timers<M> {
     fn add(&mut self, delay: Duration, what: What<M>) -> TimerId {
         self.last += 1;
         let id = TimerId(self.last);
-        self.list.push(Timer { id, due: Instant::now().checked_add(delay), what });
+        self.list.push(Timer { id, due: now().checked_add(delay), what });
         self.reset();
         id
     }
@@ -82,7 +83,7 @@ impl<M> Timers<M> {
     }
 
     pub(crate) fn set_idle(&mut self, after: Duration, message: M) {
-        self.idle = Some(Idle { after, since: Instant::now(), message });
+        self.idle = Some(Idle { after, since: now(), message });
         self.reset();
     }
 
@@ -94,7 +95,7 @@ impl<M> Timers<M> {
     pub(crate) fn busy(&mut self) {
         if let Some(idle) = &mut self.idle {
             // The alarm rings at the old moment, and is set anew then.
-            idle.since = Instant::now();
+            idle.since = now();
         }
     }
 

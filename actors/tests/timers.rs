@@ -47,7 +47,10 @@ impl Actor for Clock {
     fn handle(&mut self, message: Message, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
         let (tick, reply) = match message {
             Message::Do(tick, reply) => (tick, reply),
-            Message::Seen(reply) => return Ok(drop(reply.send(self.seen.clone()))),
+            Message::Seen(reply) => {
+                reply.send(self.seen.clone()).unwrap();
+                return Ok(());
+            }
         };
         let mut id = None;
         match tick {

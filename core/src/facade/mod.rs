@@ -9,6 +9,7 @@
 //! Everything else in the workspace names these re-exports and has no `cfg` of its own.
 
 mod clock;
+mod coarse;
 #[cfg(not(any(kahn_loom, kahn_threads, miri)))]
 #[macro_use]
 mod fibers;
@@ -21,6 +22,7 @@ mod std;
 mod threads;
 
 pub use self::clock::now;
+pub use self::coarse::deadline_about;
 #[cfg(not(any(kahn_loom, kahn_threads, miri)))]
 pub use self::fibers::*;
 #[cfg(kahn_loom)]

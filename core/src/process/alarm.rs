@@ -36,12 +36,14 @@ unsafe impl<T: Send + Sync> Sync for Shared<T> {}
 
 impl<T: Send + Sync + 'static> Shared<T> {
     const KIND: PartyKind = PartyKind {
-        // SAFETY (both): only the `party` of a `Shared<T>` in an `Arc` has this kind, and pointers to it are derived
-        // from the whole (`Alarm::new`). `retain` is called under the wheel's lock while the entry was linked, when the
-        // owner holds its reference; `wake` balances it.
-        retain: Some(|party| unsafe { Arc::increment_strong_count(party.as_ptr().cast::<Shared<T>>()) }),
+        retain: Some(|party| {
+            // SAFETY: only the `party` of a `Shared<T>` in an `Arc` has this kind, and pointers to it are derived from
+            // the whole (`Alarm::new`). Called under the wheel's lock while the entry was linked, when the owner holds
+            // its reference.
+            unsafe { Arc::increment_strong_count(party.as_ptr().cast::<Shared<T>>()) }
+        }),
         wake: |party| {
-            // SAFETY: see above.
+            // SAFETY: as above; it balances `retain`.
             let this = unsafe { Arc::from_raw(party.as_ptr().cast::<Shared<T>>()) };
             (this.ring)(&this.value);
         },

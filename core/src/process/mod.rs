@@ -1,13 +1,12 @@
 //! Processes: jobs without a stack between their turns, reached through references. For the actors' crate.
 
 mod alarm;
-mod clock;
 
 pub use crate::job::{Body, JobId, Process};
 use crate::scheduler::{GREEN, migratory_here};
 use crate::thread::queue;
 pub use alarm::Alarm;
-pub use clock::deadline_about;
+pub use crate::facade::deadline_about;
 
 /// A new process, which has not been [started](start).
 pub fn new<H, B>(head: H, body: B, name: Option<Box<str>>) -> Process<H>

@@ -5,6 +5,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::clock::now;
+
 /// `after` from now: never earlier, and later by two of the kernel's ticks at most. `None` if the clock cannot express
 /// it.
 #[cfg(target_os = "linux")]
@@ -28,7 +30,7 @@ pub fn deadline_about(after: Duration) -> Option<Instant> {
     }
 
     let tick_time = read(libc::clock_gettime);
-    let origin = ORIGIN.get_or_init(|| Origin { tick_time, tick: read(libc::clock_getres), instant: Instant::now() });
+    let origin = ORIGIN.get_or_init(|| Origin { tick_time, tick: read(libc::clock_getres), instant: now() });
     let since = tick_time.saturating_sub(origin.tick_time);
     origin.instant.checked_add(since.checked_add(after)?.checked_add(origin.tick)?)
 }
@@ -36,7 +38,7 @@ pub fn deadline_about(after: Duration) -> Option<Instant> {
 /// As on Linux, but exact.
 #[cfg(not(target_os = "linux"))]
 pub fn deadline_about(after: Duration) -> Option<Instant> {
-    Instant::now().checked_add(after)
+    now().checked_add(after)
 }
 
 #[cfg(test)]
@@ -46,10 +48,10 @@ mod tests {
     #[test]
     fn it_is_never_early_and_hardly_late() {
         for _ in 0..10_000 {
-            let before = Instant::now();
+            let before = now();
             let about = deadline_about(Duration::from_secs(5)).unwrap();
             assert!(about >= before + Duration::from_secs(5));
-            assert!(about <= Instant::now() + Duration::from_millis(5_100));
+            assert!(about <= now() + Duration::from_millis(5_100));
         }
     }
 }
