@@ -138,8 +138,9 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
             }
             wake_all(this, |rare| rare.senders.claim_next());
         }
-        wake_all(this, |rare| rare.joiners.claim_next());
+        // Before the joiners: who has joined may count on it that those who monitor know.
         mourners.tell(this, &reason);
+        wake_all(this, |rare| rare.joiners.claim_next());
         this.state.lock().phase == Phase::Dead
     }
 }
