@@ -7,8 +7,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::address::{kill, stop};
-use crate::cell::{Any, Phase, id_of};
+use crate::address::kill;
+use crate::cell::{Any, id_of};
 use crate::exit::{ExitReason, LinkDied};
 use crate::signal::{Down, DownCause, MonitorId};
 
@@ -29,7 +29,7 @@ pub(crate) fn link(me: &Any, peer: &Any) {
     }
     let dead = {
         let mut state = peer.state.lock();
-        if state.phase == Phase::Dead {
+        if state.phase.is_dead() {
             Some(state.reason())
         } else {
             state.rare().links.push(me.clone());
@@ -62,7 +62,7 @@ pub(crate) fn exit(from: &Any, to: &Any, reason: &ExitReason) {
         let mut state = to.state.lock();
         if !state.traps() {
             None
-        } else if state.phase == Phase::Dead {
+        } else if state.phase.is_dead() {
             return;
         } else {
             state.rare().downs.push_back(down(from, reason, DownCause::Link));
@@ -98,7 +98,7 @@ pub(crate) fn monitor(me: &Any, peer: &Any) -> MonitorId {
     me.state.lock().rare().watches.push((id, peer.clone()));
     let dead = {
         let mut state = peer.state.lock();
-        if state.phase == Phase::Dead {
+        if state.phase.is_dead() {
             Some(state.reason())
         } else {
             state.rare().monitors.push((me.clone(), id));
@@ -141,7 +141,7 @@ fn tell_down(from: &Any, to: &Any, id: MonitorId, reason: &ExitReason) {
     let Some(rare) = state.rare_if_any() else { return };
     let Some(place) = rare.watches.iter().position(|(known, _)| *known == id) else { return };
     let watched = rare.watches.swap_remove(place);
-    if state.phase == Phase::Dead {
+    if state.phase.is_dead() {
         return;
     }
     state.rare().downs.push_back(down);
@@ -184,21 +184,8 @@ impl Mourners {
     }
 }
 
-/// Ends a child in whatever phase it is, without its keeper being asked any more.
-#[allow(dead_code, reason = "for supervisors")]
-pub(crate) fn dismiss(child: &Any, reason: ExitReason, at_once: bool) {
-    let (keeper, between) = {
-        let mut state = child.state.lock();
-        let between = state.phase == Phase::Between;
-        (state.rare_if_any().and_then(|rare| rare.keeper.take()), between)
-    };
-    drop(keeper);
-    if at_once && !between {
-        kill(child, reason)
-    } else {
-        stop(child, reason)
-    }
-    if between {
-        child.wake();
-    }
+/// Makes `keeper` the one who decides what follows the ends of `child`, and lets it be told of the next.
+pub(crate) fn keep(keeper: Any, child: &Any) {
+    let id = monitor(&keeper, child);
+    child.state.lock().rare().keeper = Some((keeper, id));
 }
