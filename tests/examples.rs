@@ -122,6 +122,7 @@ fn all_explain_themselves() {
         "philosophers",
         "crawler",
         "chat",
+        "bank",
     ];
     for name in all {
         let output = run(name, &["--help"]);
@@ -151,6 +152,10 @@ fn all_refuse_what_they_cannot_do() {
     assert_refused("sieve", &["-5"], "-5");
     assert_refused("philosophers", &["1"], "only one fork");
     assert_refused("philosophers", &["five"], "five");
+    assert_refused("bank", &["--accounts", "1"], "--accounts needs a number from 2");
+    assert_refused("bank", &["--seed", "-1"], "--seed");
+    assert_refused("bank", &["--panic-every"], "--panic-every");
+    assert_refused("bank", &["now"], "now: no such option");
     assert_refused("chat", &["no-such-file"], "no-such-file: No such file");
     assert_refused("chat", &["src"], "src: is a folder");
     assert_refused("chat", &["--inbox", "0"], "--inbox");
@@ -475,4 +480,58 @@ fn chat_says_which_line_of_the_script_is_wrong() {
         assert!(text(&output.stderr).starts_with(&format!("chat: {said}")), "{}", text(&output.stderr));
         assert_eq!(text(&output.stderr).lines().count(), 1);
     }
+}
+
+/// The number that stands before `what`.
+#[track_caller]
+fn number_of(printed: &str, what: &str) -> u64 {
+    let before = printed.split_once(&format!(" {what}")).map(|(before, _)| before);
+    let number = before.and_then(|before| before.split_whitespace().next_back());
+    number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no {what} in {printed}"))
+}
+
+#[test]
+fn bank_conserves_the_money_whatever_panics() {
+    // Five steps of each transfer, of which one in twenty panics, or every one.
+    for (args, planned) in [
+        ("--transfers 3000 --panic-every 20", 600..=900),
+        ("--transfers 3000 --panic-every 20 --seed 2", 600..=900),
+        ("--transfers 3000 --panic-every 20 --accounts 2", 600..=900),
+        ("--transfers 300 --panic-every 1 --tellers 1000", 1500..=1500),
+        ("--transfers 300 --panic-every 0", 0..=0),
+    ] {
+        let output = run("bank", &args.split(' ').collect::<Vec<_>>());
+        let printed = printed(&output);
+        assert!(
+            printed.ends_with("the money is conserved, and each account has what is its own\n"),
+            "{printed}"
+        );
+        assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
+        let panics = number_of(printed, "panics");
+        assert!(planned.contains(&panics), "{printed}");
+        assert!(number_of(printed, "restarts") >= panics, "{printed}");
+        // Two accounts that pay only each other.
+        assert!(!args.ends_with("--accounts 2") || number_of(printed, "deadlocks") > 0, "{printed}");
+    }
+}
+
+#[test]
+fn bank_repeats_a_run() {
+    let panics = |seed| {
+        let output = run("bank", &["--transfers", "2000", "--panic-every", "10", "--seed", seed]);
+        number_of(printed(&output), "panics")
+    };
+    assert_eq!(panics("3"), panics("3"));
+    assert_ne!(panics("3"), panics("4"));
+}
+
+#[test]
+fn bank_notices_money_that_came_from_nowhere() {
+    let output = run("bank", &["--forgetful", "--transfers", "2000"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).starts_with("bank: the money is not conserved: +"),
+        "{}",
+        text(&output.stderr)
+    );
 }

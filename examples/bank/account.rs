@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 use std::panic::resume_unwind;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use kahn::actor::{Actor, ActorRef, AskError, Context, ExitReason, Reply};
@@ -12,7 +12,7 @@ use kahn::sync::Mutex;
 use crate::book::{Book, Transfer};
 use crate::plan::{Order, Plan, Step};
 
-/// How long an account can be paid before it asks again in vain, or not.
+/// How long an account only is paid, after a transfer of its own would have been a deadlock, until it goes on with that.
 const PAUSE: Duration = Duration::from_micros(100);
 
 pub enum Message {
@@ -86,7 +86,12 @@ impl Account {
         Account { number, bank, teller: None }
     }
 
-    fn transfer(&mut self, order: Order, reply: Reply<()>, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+    fn transfer(
+        &mut self,
+        order: Order,
+        reply: Reply<()>,
+        ctx: &mut Context<Self>,
+    ) -> Result<(), ExitReason> {
         self.bank.pass(&order, Step::Ordered);
         let (is_done, pending) =
             self.bank.book.page(self.number, |page| (page.is_done(&order), page.pending.map(|p| p.order.id)));
@@ -156,7 +161,7 @@ impl Actor for Account {
                 let _ = reply.send(());
             }
             Message::Balance(reply) => {
-                drop(reply.send(self.bank.book.page(self.number, |page| page.balance)));
+                let _ = reply.send(self.bank.book.page(self.number, |page| page.balance));
             }
         }
         Ok(())

@@ -30,7 +30,7 @@ use kahn::actor::{AskError, ChildSpec, Strategy, Supervisor};
 use kahn::scope;
 
 use account::{Account, Bank, Message};
-use plan::{MOST, Plan};
+use plan::Plan;
 
 const USAGE: &str = "\
 Transfers money between accounts that panic, and checks that it is all there in the end.
@@ -46,6 +46,10 @@ usage: bank [--accounts N] [--tellers N] [--transfers N] [--panic-every N] [--se
 
 Exit code: 0 if the money is conserved, 1 if not; 2 for a bad argument.
 ";
+
+const ACCOUNTS_MOST: u64 = 1_000_000;
+const TELLERS_MOST: u64 = 100_000;
+const MOST: u64 = 100_000_000;
 
 #[kahn::main]
 fn main() -> ExitCode {
@@ -80,8 +84,8 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<(Plan, bool)>,
         };
         match arg.as_str() {
             "--help" | "-h" => return Ok(None),
-            "--accounts" => plan.accounts = number(2, MOST)?,
-            "--tellers" => plan.tellers = number(1, MOST)?,
+            "--accounts" => plan.accounts = number(2, ACCOUNTS_MOST)?,
+            "--tellers" => plan.tellers = number(1, TELLERS_MOST)?,
             "--transfers" => plan.transfers = number(1, MOST)?,
             "--panic-every" => plan.panic_every = number(0, MOST)?,
             "--seed" => plan.seed = number(0, u64::MAX)?,

@@ -1,8 +1,6 @@
 //! What is to happen, as a function of the seed: which transfers there are, and which of their steps panic. So a run can be
 //! repeated, and checked, whatever the order in which things happen.
 
-pub const MOST: u64 = 10_000_000;
-
 const BROUGHT: i64 = 1000;
 const AMOUNT_MOST: u64 = 100;
 
@@ -40,8 +38,7 @@ pub enum Step {
     Confirmed,
 }
 
-const STEPS: [Step; 5] =
-    [Step::Ordered, Step::WrittenOff, Step::Received, Step::Deposited, Step::Confirmed];
+const STEPS: [Step; 5] = [Step::Ordered, Step::WrittenOff, Step::Received, Step::Deposited, Step::Confirmed];
 
 impl Plan {
     fn order(&self, id: u64) -> Order {
