@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::address::kill;
-use crate::cell::{Any, id_of};
+use crate::cell::{Any, Phase, id_of};
 use crate::exit::{ExitReason, LinkDied};
 use crate::signal::{Down, DownCause, MonitorId};
 
@@ -93,8 +93,7 @@ fn down(from: &Any, reason: &ExitReason, cause: DownCause) -> Down {
 
 /// Lets `me` be told when `peer` ends; at once, if it has.
 pub(crate) fn monitor(me: &Any, peer: &Any) -> MonitorId {
-    // Relaxed: a number.
-    let id = MonitorId(LAST_MONITOR.fetch_add(1, Ordering::Relaxed) + 1);
+    let id = next_monitor();
     me.state.lock().rare().watches.push((id, peer.clone()));
     let dead = {
         let mut state = peer.state.lock();
@@ -170,6 +169,10 @@ impl Mourners {
         })
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.links.is_empty() && self.monitors.is_empty() && self.watches.is_empty()
+    }
+
     /// Tells all of them. Called with no lock held.
     pub(crate) fn tell(self, from: &Any, reason: &ExitReason) {
         for link in self.links {
@@ -184,8 +187,19 @@ impl Mourners {
     }
 }
 
-/// Makes `keeper` the one who decides what follows the ends of `child`, and lets it be told of the next.
+/// Makes `keeper` the one who decides what follows the ends of `child`, and lets it be told of the next. The child is
+/// about to begin an incarnation: it is in phase `New` from here on.
 pub(crate) fn keep(keeper: Any, child: &Any) {
-    let id = monitor(&keeper, child);
-    child.state.lock().rare().keeper = Some((keeper, id));
+    let id = next_monitor();
+    keeper.state.lock().rare().watches.push((id, child.clone()));
+    let mut state = child.state.lock();
+    state.phase = Phase::New;
+    let rare = state.rare();
+    rare.monitors.push((keeper.clone(), id));
+    rare.keeper = Some((keeper, id));
+}
+
+fn next_monitor() -> MonitorId {
+    // Relaxed: a number.
+    MonitorId(LAST_MONITOR.fetch_add(1, Ordering::Relaxed) + 1)
 }
