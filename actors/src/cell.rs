@@ -25,7 +25,7 @@
 //! that a turn follows that begins after that.
 
 use core::cell::UnsafeCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use kahn_core::facade::{AtomicUsize, Lock, LockGuard};
 use kahn_core::process::Process;
@@ -152,8 +152,8 @@ pub(crate) struct Rare {
     pub(crate) links: Vec<Any>,
     /// Who is to be told of its end.
     pub(crate) monitors: Vec<(Any, MonitorId)>,
-    /// Whom it monitors.
-    pub(crate) watches: Vec<(MonitorId, Any)>,
+    /// Whom it monitors. A supervisor monitors all its children, and starts and stops each by its monitor.
+    pub(crate) watches: BTreeMap<MonitorId, Any>,
     /// Where it last panicked.
     pub(crate) panicked: Option<Box<str>>,
     /// Who decides what follows an incarnation's end, and its monitor of this one.

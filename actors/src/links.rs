@@ -4,6 +4,7 @@
 //! all in them; a signal counts only if its receiver still has the sender in its own list. So after an unlink, or a
 //! demonitor, nothing comes from that side, whatever was on its way. No two actors are locked at once.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -94,7 +95,7 @@ fn down(from: &Any, reason: &ExitReason, cause: DownCause) -> Down {
 /// Lets `me` be told when `peer` ends; at once, if it has.
 pub(crate) fn monitor(me: &Any, peer: &Any) -> MonitorId {
     let id = next_monitor();
-    me.state.lock().rare().watches.push((id, peer.clone()));
+    me.state.lock().rare().watches.insert(id, peer.clone());
     let dead = {
         let mut state = peer.state.lock();
         if state.phase.is_dead() {
@@ -115,13 +116,12 @@ pub(crate) fn demonitor(me: &Any, id: MonitorId) {
     let (watched, told) = {
         let mut state = me.state.lock();
         let Some(rare) = state.rare_if_any() else { return };
-        let place = rare.watches.iter().position(|(known, _)| *known == id);
-        let watched = place.map(|place| rare.watches.swap_remove(place));
+        let watched = rare.watches.remove(&id);
         let told = rare.downs.iter().position(|down| down.cause == DownCause::Monitor(id));
         (watched, told.and_then(|place| rare.downs.remove(place)))
     };
     drop(told);
-    if let Some((_, peer)) = watched {
+    if let Some(peer) = watched {
         drop(unwatch(&peer, id));
     }
 }
@@ -138,8 +138,7 @@ fn tell_down(from: &Any, to: &Any, id: MonitorId, reason: &ExitReason) {
     let down = down(from, reason, DownCause::Monitor(id));
     let mut state = to.state.lock();
     let Some(rare) = state.rare_if_any() else { return };
-    let Some(place) = rare.watches.iter().position(|(known, _)| *known == id) else { return };
-    let watched = rare.watches.swap_remove(place);
+    let Some(watched) = rare.watches.remove(&id) else { return };
     if state.phase.is_dead() {
         return;
     }
@@ -155,7 +154,7 @@ fn tell_down(from: &Any, to: &Any, id: MonitorId, reason: &ExitReason) {
 pub(crate) struct Mourners {
     links: Vec<Any>,
     monitors: Vec<(Any, MonitorId)>,
-    watches: Vec<(MonitorId, Any)>,
+    watches: BTreeMap<MonitorId, Any>,
 }
 
 impl Mourners {
@@ -191,7 +190,7 @@ impl Mourners {
 /// about to begin an incarnation: it is in phase `New` from here on.
 pub(crate) fn keep(keeper: Any, child: &Any) {
     let id = next_monitor();
-    keeper.state.lock().rare().watches.push((id, child.clone()));
+    keeper.state.lock().rare().watches.insert(id, child.clone());
     let mut state = child.state.lock();
     state.phase = Phase::New;
     let rare = state.rare();
