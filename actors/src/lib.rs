@@ -28,6 +28,7 @@ mod keeping;
 mod spawn;
 mod mailbox;
 mod supervisor;
+mod system;
 
 pub use actor::{Actor, Context};
 pub use address::{ActorRef, Address, WeakActorRef};
@@ -44,5 +45,6 @@ pub use supervisor::{
     AutoShutdown, Backoff, ChildError, ChildInfo, ChildKind, ChildSpec, ChildState, Event, Order, Outcome,
     Restart, Shutdown, StartError, Strategy, Supervisor, SupervisorRef,
 };
+pub use system::{System, SystemError};
 pub use tell_async::TellFuture;
 pub use timers::TimerId;
