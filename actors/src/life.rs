@@ -143,9 +143,8 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
         if let Some(lane) = lane {
             abandon(process, lane, aside);
         }
-        // Before the joiners: who has joined may count on it that those who monitor know.
-        mourners.tell(this, &reason);
         wake_all(this, |rare| rare.joiners.claim_next());
+        mourners.tell(this, &reason);
         this.state.lock().phase == Phase::Dead
     }
 }
