@@ -240,8 +240,6 @@ impl<M: Send + 'static> ActorRef<M> {
 
     /// Waits for the actor's end, and answers why it ended. Those who monitor it, or are linked to it, have been told.
     ///
-    /// Those who monitor it, or are linked to it, have been told by then.
-    ///
     /// The reference keeps the actor going meanwhile, so somebody has to stop it.
     ///
     /// # Parks
