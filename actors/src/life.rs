@@ -20,7 +20,7 @@ use crate::cell::{Any, Head, Phase};
 use crate::control::{Control, Own};
 use crate::dead_letters::{self, Fate};
 use crate::exit::ExitReason;
-use crate::links::Mourners;
+use crate::links::{self, Mourners};
 use crate::panics::{self, quietly};
 use crate::ring::Ring;
 
@@ -134,6 +134,9 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
         let this = any(process);
         if let Some(lane) = lane {
             abandon(process, lane, aside);
+        }
+        for entry in links::entries_of_the_dead(this) {
+            quietly(|| entry.strike());
         }
         wake_all(this, |rare| rare.joiners.claim_next());
         mourners.tell(this, &reason);

@@ -4,11 +4,12 @@
 //! all in them; a signal counts only if its receiver still has the sender in its own list. So after an unlink, or a
 //! demonitor, nothing comes from that side, whatever was on its way. No two actors are locked at once.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use crate::address::kill;
-use crate::cell::{Any, id_of};
+use crate::cell::{Any, Phase, id_of};
+use crate::entry::Entry;
 use crate::exit::{ExitReason, LinkDied};
 use crate::signal::{Down, DownCause, MonitorId};
 
@@ -182,6 +183,26 @@ impl Mourners {
             drop(unwatch(&watched, id));
         }
     }
+}
+
+/// Sees to it that `entry` is struck when `actor` ends for good; at once, if it has.
+pub(crate) fn enter(actor: &Any, entry: &Arc<impl Entry + 'static>) {
+    {
+        let mut state = actor.state.lock();
+        if state.phase != Phase::Dead {
+            let entry: Weak<dyn Entry> = Arc::downgrade(entry) as _;
+            return state.rare().entries.add(entry);
+        }
+    }
+    Arc::clone(entry).strike();
+}
+
+/// What is to be struck now, if the actor has ended for good.
+pub(crate) fn entries_of_the_dead(actor: &Any) -> impl Iterator<Item = Arc<dyn Entry>> {
+    let mut state = actor.state.lock();
+    let is_dead = state.phase == Phase::Dead;
+    let entries = state.rare_if_any().filter(|_| is_dead).map(|rare| core::mem::take(&mut rare.entries));
+    entries.unwrap_or_default().into_live()
 }
 
 /// Makes `keeper` the one who decides what follows the ends of `child`, and lets it be told of the next.
