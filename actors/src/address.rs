@@ -238,7 +238,7 @@ impl<M: Send + 'static> ActorRef<M> {
         is_alive(self.any())
     }
 
-    /// Waits for the actor's end, and answers why it ended.
+    /// Waits for the actor's end, and answers why it ended. Those who monitor it, or are linked to it, have been told.
     ///
     /// The reference keeps the actor going meanwhile, so somebody has to stop it.
     ///

@@ -264,6 +264,10 @@ impl State {
         self.put(STARTED, started);
     }
 
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.has(STOP)
+    }
+
     pub(crate) fn traps(&self) -> bool {
         self.has(TRAPS)
     }

@@ -6,7 +6,7 @@
 use std::sync::{Arc, Weak};
 
 pub(crate) trait Entry: Send + Sync {
-    /// The actor has ended for good. Called with no lock held.
+    /// The actor ends for good. Called with no lock held.
     fn strike(self: Arc<Self>);
 }
 
@@ -21,6 +21,10 @@ impl Entries {
             self.0.retain(|entry| entry.strong_count() > 0);
         }
         self.0.push(entry);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Those that have not been taken back.

@@ -14,7 +14,7 @@ use kahn_core::process::Process;
 use crate::address::{any, kill, stop, wait_while_until};
 use crate::cell::{Any, Head, Phase};
 use crate::exit::ExitReason;
-use crate::life::{abandon, set_phase, wake_all};
+use crate::life::{abandon, wake_all};
 use crate::links::{Mourners, demonitor, keep};
 use crate::ring::Ring;
 use crate::signal::MonitorId;
@@ -41,7 +41,7 @@ pub(crate) fn resume(child: &Any) {
     let (keeper, last) = keeper;
     demonitor(&keeper, last);
     keep(keeper, child);
-    set_phase(child, Phase::New);
+    wake_all(child, |rare| rare.joiners.claim_next());
     child.wake();
 }
 

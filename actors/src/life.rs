@@ -20,7 +20,7 @@ use crate::cell::{Any, Head, Phase};
 use crate::control::{Control, Own};
 use crate::dead_letters::{self, Fate};
 use crate::exit::ExitReason;
-use crate::links::{self, Mourners};
+use crate::links::Mourners;
 use crate::panics::{self, quietly};
 use crate::ring::Ring;
 
@@ -100,10 +100,25 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
     fn finish(&mut self, process: &Process<Head<M>>, reason: ExitReason, mut aside: VecDeque<M>) -> bool {
         let keeper = process.core.state.lock().rare_if_any().and_then(|rare| rare.keeper.clone());
         let is_kept = keeper.is_some_and(|(keeper, _)| crate::address::is_alive(&keeper));
-        let mut locked = process.lock();
-        let is_kept = is_kept && locked.state.rare().keeper.is_some();
+        let this = any(process);
+        let (mut locked, is_kept, mourners) = loop {
+            let mut locked = process.lock();
+            let is_kept = is_kept && locked.state.rare_if_any().is_some_and(|rare| rare.keeper.is_some());
+            let mourners = Mourners::take(&mut locked.state);
+            let entries = locked.state.rare_if_any().filter(|_| !is_kept);
+            let entries = entries.map(|rare| core::mem::take(&mut rare.entries)).unwrap_or_default();
+            if is_kept || mourners.is_empty() && entries.is_empty() {
+                break (locked, is_kept, mourners);
+            }
+            drop(locked);
+            // First, so that who learns of its end can give its names to another.
+            for entry in entries.into_live() {
+                quietly(|| entry.strike());
+            }
+            // Before it is dead: who has joined it may count on it that those who monitor it know.
+            mourners.tell(this, &reason);
+        };
         let told = locked.state.clear_urgent();
-        let mourners = Mourners::take(&mut locked.state);
         let lane = if is_kept {
             locked.state.phase = Phase::Between;
             // A kill that cut the end short was this incarnation's.
@@ -131,12 +146,8 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
             Some(lane)
         };
         quietly(|| drop(told));
-        let this = any(process);
         if let Some(lane) = lane {
             abandon(process, lane, aside);
-        }
-        for entry in links::entries_of_the_dead(this) {
-            quietly(|| entry.strike());
         }
         wake_all(this, |rare| rare.joiners.claim_next());
         mourners.tell(this, &reason);
@@ -189,7 +200,7 @@ impl<M: Send + 'static, I: Incarnation<M>> Body<Head<M>> for Life<M, I> {
 }
 
 /// Moves on, and wakes those who wait for that.
-pub(crate) fn set_phase(process: &Any, phase: Phase) {
+fn set_phase(process: &Any, phase: Phase) {
     process.state.lock().phase = phase;
     wake_all(process, |rare| rare.joiners.claim_next());
 }

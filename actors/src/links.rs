@@ -94,8 +94,7 @@ fn down(from: &Any, reason: &ExitReason, cause: DownCause) -> Down {
 
 /// Lets `me` be told when `peer` ends; at once, if it has.
 pub(crate) fn monitor(me: &Any, peer: &Any) -> MonitorId {
-    // Relaxed: a number.
-    let id = MonitorId(LAST_MONITOR.fetch_add(1, Ordering::Relaxed) + 1);
+    let id = next_monitor();
     me.state.lock().rare().watches.push((id, peer.clone()));
     let dead = {
         let mut state = peer.state.lock();
@@ -171,6 +170,10 @@ impl Mourners {
         })
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.links.is_empty() && self.monitors.is_empty() && self.watches.is_empty()
+    }
+
     /// Tells all of them. Called with no lock held.
     pub(crate) fn tell(self, from: &Any, reason: &ExitReason) {
         for link in self.links {
@@ -185,7 +188,8 @@ impl Mourners {
     }
 }
 
-/// Sees to it that `entry` is struck when `actor` ends for good; at once, if it has.
+/// Sees to it that `entry` is struck when `actor` ends for good, before those are told who monitor it; at once,
+/// if it has.
 pub(crate) fn enter(actor: &Any, entry: &Arc<impl Entry + 'static>) {
     {
         let mut state = actor.state.lock();
@@ -197,16 +201,20 @@ pub(crate) fn enter(actor: &Any, entry: &Arc<impl Entry + 'static>) {
     Arc::clone(entry).strike();
 }
 
-/// What is to be struck now, if the actor has ended for good.
-pub(crate) fn entries_of_the_dead(actor: &Any) -> impl Iterator<Item = Arc<dyn Entry>> {
-    let mut state = actor.state.lock();
-    let is_dead = state.phase == Phase::Dead;
-    let entries = state.rare_if_any().filter(|_| is_dead).map(|rare| core::mem::take(&mut rare.entries));
-    entries.unwrap_or_default().into_live()
+/// Makes `keeper` the one who decides what follows the ends of `child`, and lets it be told of the next.
+/// Makes `keeper` the one who decides what follows the ends of `child`, and lets it be told of the next. The child is
+/// about to begin an incarnation: it is in phase `New` from here on.
+pub(crate) fn keep(keeper: Any, child: &Any) {
+    let id = next_monitor();
+    keeper.state.lock().rare().watches.push((id, child.clone()));
+    let mut state = child.state.lock();
+    state.phase = Phase::New;
+    let rare = state.rare();
+    rare.monitors.push((keeper.clone(), id));
+    rare.keeper = Some((keeper, id));
 }
 
-/// Makes `keeper` the one who decides what follows the ends of `child`, and lets it be told of the next.
-pub(crate) fn keep(keeper: Any, child: &Any) {
-    let id = monitor(&keeper, child);
-    child.state.lock().rare().keeper = Some((keeper, id));
+fn next_monitor() -> MonitorId {
+    // Relaxed: a number.
+    MonitorId(LAST_MONITOR.fetch_add(1, Ordering::Relaxed) + 1)
 }

@@ -46,8 +46,8 @@ pub enum Order {
     End(ExitReason),
     /// Waits for ever.
     Park,
-    /// Waits until it may go on, then panics.
-    PanicWhen(Arc<AtomicBool>),
+    /// Waits until it is asked to stop, then panics.
+    PanicWhenAsked,
     Sync(Reply<()>),
     /// Waits in `stopped` until it may go on.
     StopWhen(Arc<AtomicBool>),
@@ -82,9 +82,9 @@ impl Actor for Kid {
                 self.log.add(format!("{} parks", self.name));
                 kahn_core::sleep(Duration::MAX);
             }
-            Order::PanicWhen(when) => {
+            Order::PanicWhenAsked => {
                 self.log.add(format!("{} parks", self.name));
-                until(|| when.load(SeqCst));
+                until(|| ctx.is_stopping());
                 panic!("as told");
             }
             Order::Sync(reply) => drop(reply.send(())),
