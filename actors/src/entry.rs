@@ -32,3 +32,29 @@ impl Entries {
         self.0.into_iter().filter_map(|entry| entry.upgrade())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nothing;
+
+    impl Entry for Nothing {
+        fn strike(self: Arc<Self>) {}
+    }
+
+    #[test]
+    fn entries_that_were_taken_back_do_not_pile_up() {
+        let mut entries = Entries::default();
+        let kept: Vec<Arc<Nothing>> = (0..10).map(|_| Arc::new(Nothing)).collect();
+        for entry in &kept {
+            entries.add(Arc::downgrade(entry) as _);
+        }
+        for _ in 0..10_000 {
+            let gone: Weak<Nothing> = Arc::downgrade(&Arc::new(Nothing));
+            entries.add(gone);
+        }
+        assert!(entries.0.len() <= 64, "{}", entries.0.len());
+        assert_eq!(entries.into_live().count(), 10);
+    }
+}

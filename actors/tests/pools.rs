@@ -61,9 +61,9 @@ fn the_least_loaded_is_one_that_has_nothing_to_do() {
         }
         until(|| busy.is_empty() && full.len() == 4);
         for _ in 0..20 {
+            // It may be about to start, or to come back from its answer. Among three in a row, one looks at it last.
+            until(|| (0..3).all(|_| pool.worker() == free));
             assert_eq!(pool.ask(Job::Who), Ok(free.id()));
-            // It has answered, but may not have come back from that.
-            until(|| pool.worker() == free);
         }
         free.tell(Job::Long(held.clone())).unwrap();
         until(|| free.is_empty());
