@@ -29,6 +29,7 @@ mod keeping;
 mod spawn;
 mod mailbox;
 mod supervisor;
+mod system;
 mod roster;
 mod group;
 mod limiter;
@@ -55,5 +56,6 @@ pub use supervisor::{
     AutoShutdown, Backoff, ChildError, ChildInfo, ChildKind, ChildSpec, ChildState, Event, Order, Outcome,
     Restart, Shutdown, StartError, Strategy, Supervisor, SupervisorRef,
 };
+pub use system::{System, SystemError};
 pub use tell_async::TellFuture;
 pub use timers::TimerId;
