@@ -112,8 +112,17 @@ impl Drop for Folder {
 
 #[test]
 fn all_explain_themselves() {
-    let all =
-        ["wordcount", "player", "editor", "master_worker", "models", "sieve", "philosophers", "crawler"];
+    let all = [
+        "wordcount",
+        "player",
+        "editor",
+        "master_worker",
+        "models",
+        "sieve",
+        "philosophers",
+        "crawler",
+        "savina",
+    ];
     for name in all {
         let output = run(name, &["--help"]);
         assert!(printed(&output).contains(&format!("usage: {name}")), "{name}");
@@ -145,6 +154,9 @@ fn all_refuse_what_they_cannot_do() {
     assert_refused("crawler", &[], "where to start");
     assert_refused("crawler", &["no-such-folder"], "no-such-folder: No such file");
     assert_refused("crawler", &["--depth", "deep", "examples/data/site"], "deep");
+    assert_refused("savina", &[], "ping-pong, counting");
+    assert_refused("savina", &["ping"], "ping: no such benchmark, give all, or one of ping-pong, counting");
+    assert_refused("savina", &["--large", "all"], "--large");
 }
 
 #[test]
@@ -373,4 +385,23 @@ fn crawler_stops_at_its_depth() {
     let output = run("crawler", &["--depth", "1", "examples/data/site/index.html"]);
     let last = BufReader::new(&output.stdout[..]).lines().last().unwrap().unwrap();
     assert!(last.starts_with("3 pages, 0 not found, 2 further than 1 links away"), "{last}");
+}
+
+#[test]
+fn savina_computes_what_it_should() {
+    let list = run("savina", &["--list"]);
+    let names: Vec<_> = printed(&list).lines().map(|line| line.split(' ').next().unwrap()).collect();
+    assert!(names.len() >= 15 && names.contains(&"banking"), "{names:?}");
+    // With one worker nothing happens at the same time, with four more than there may be processors.
+    for workers in ["1", "4"] {
+        let mut program = example("savina");
+        let output =
+            output_of(program.env("KAHN_WORKERS", workers).args(["--small", "all"]).spawn().unwrap());
+        let printed = printed(&output);
+        for (line, name) in printed.lines().zip(&names) {
+            assert!(line.starts_with(&format!("{name} ")) && line.contains(" ms "), "{printed}");
+            assert!(!line.contains("WRONG"), "{printed}");
+        }
+        assert_eq!(printed.lines().count(), names.len() + 1, "{printed}");
+    }
 }

@@ -109,6 +109,9 @@ pub fn compute(angle: f64) -> f64 {
 }
 
 /// Keeps the processor busy for `rounds` of a few nanoseconds.
-pub fn busy(rounds: u64) -> u64 {
-    (0..rounds).fold(0, |sum, round| black_box(sum + round))
+pub fn busy(rounds: u64) {
+    let mut random = Random::new(rounds);
+    for _ in 0..rounds {
+        black_box(random.next());
+    }
 }

@@ -12,11 +12,10 @@ use crate::gather::{Gather, Part};
 pub const BENCH: Bench =
     Bench { name: "concurrent-dictionary", about: "actors read and write a map that an actor owns", run };
 
-/// The keys are those below. At first each is its own value.
-const KEYS: u64 = 1 << 19;
 const WRITES_PERCENT: u64 = 10;
 
 struct Dictionary {
+    /// At first each key is its own value.
     map: HashMap<u64, u64>,
     reads: u64,
     writes: u64,
@@ -56,6 +55,8 @@ struct Worker {
     random: Random,
     left: u64,
     writes: u64,
+    /// The keys are those below.
+    keys: u64,
     /// Of the request under way.
     key: u64,
 }
@@ -63,12 +64,12 @@ struct Worker {
 impl Worker {
     fn request(&mut self, from: ActorRef<Answer>) -> Result<(), ExitReason> {
         self.left -= 1;
-        self.key = self.random.below(KEYS);
+        self.key = self.random.below(self.keys);
         let key = self.key;
         Ok(self.dictionary.tell(if self.random.chance(WRITES_PERCENT) {
             self.writes += 1;
             // Any value that tells which key it was written to.
-            Request::Write { key, value: key + KEYS * self.random.below(1 << 40), from }
+            Request::Write { key, value: key + self.keys * self.random.below(1 << 40), from }
         } else {
             Request::Read { key, from }
         })?)
@@ -84,7 +85,7 @@ impl Actor for Worker {
     }
 
     fn handle(&mut self, Answer(value): Answer, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
-        if value.map(|value| value % KEYS) != Some(self.key) {
+        if value.map(|value| value % self.keys) != Some(self.key) {
             return Err(ExitReason::failed(format!("the key {} had the value {value:?}", self.key)));
         }
         if self.left > 0 {
@@ -96,14 +97,14 @@ impl Actor for Worker {
 }
 
 fn run(size: Size) -> Result<String, String> {
-    let (workers, requests) = size.pick((20, 10_000), (5, 300));
-    let map = (0..KEYS).map(|key| (key, key)).collect();
+    let (workers, requests, keys) = size.pick((20, 10_000, 1 << 19), (5, 300, 1 << 8));
+    let map = (0..keys).map(|key| (key, key)).collect();
     let dictionary = Builder::new().mailbox(workers + 1).spawn(Dictionary { map, reads: 0, writes: 0 });
     let gather = Gather::spawn(workers);
     for number in 0..workers {
         let (dictionary, gather) = (dictionary.clone(), gather.clone());
         let random = Random::new(number as u64);
-        spawn(Worker { dictionary, gather, random, left: requests, writes: 0, key: 0 });
+        spawn(Worker { dictionary, gather, random, left: requests, writes: 0, keys, key: 0 });
     }
     let written = Gather::sum(&gather)?;
     let (reads, writes) = ask(&dictionary, Request::Counts)?;

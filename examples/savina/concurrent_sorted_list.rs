@@ -10,46 +10,46 @@ use crate::gather::{Gather, Part};
 pub const BENCH: Bench =
     Bench { name: "concurrent-sorted-list", about: "actors read and write a list that an actor owns", run };
 
-const VALUES: u64 = 1 << 19;
+const VALUES: u32 = 1 << 19;
 const WRITES_PERCENT: u64 = 10;
 const SIZES_PERCENT: u64 = 1;
-const NOWHERE: usize = usize::MAX;
+const NOWHERE: u32 = u32::MAX;
 
 /// A linked list in order, whose nodes stand one after the other in a `Vec`.
 struct List {
-    nodes: Vec<(u64, usize)>,
-    first: usize,
+    nodes: Vec<(u32, u32)>,
+    first: u32,
 }
 
 impl List {
-    fn iter(&self) -> impl Iterator<Item = (usize, u64)> {
+    fn iter(&self) -> impl Iterator<Item = (u32, u32)> {
         let mut place = self.first;
         std::iter::from_fn(move || {
-            let (value, next) = *self.nodes.get(place)?;
+            let (value, next) = *self.nodes.get(place as usize)?;
             Some((std::mem::replace(&mut place, next), value))
         })
     }
 
-    fn insert(&mut self, value: u64) {
+    fn insert(&mut self, value: u32) {
         let before = self.iter().take_while(|(_, other)| *other < value).last();
-        let new = self.nodes.len();
+        let new = self.nodes.len() as u32;
         let link = match before {
-            Some((place, _)) => &mut self.nodes[place].1,
+            Some((place, _)) => &mut self.nodes[place as usize].1,
             None => &mut self.first,
         };
         let next = std::mem::replace(link, new);
         self.nodes.push((value, next));
     }
 
-    fn contains(&self, value: u64) -> bool {
+    fn contains(&self, value: u32) -> bool {
         self.iter().find(|(_, other)| *other >= value).is_some_and(|(_, other)| other == value)
     }
 }
 
 #[derive(Clone, Copy)]
 enum What {
-    Insert(u64),
-    Contains(u64),
+    Insert(u32),
+    Contains(u32),
     Size,
 }
 
@@ -92,7 +92,7 @@ struct Worker {
     gather: ActorRef<Part>,
     random: Random,
     left: u64,
-    inserted: Vec<u64>,
+    inserted: Vec<u32>,
     /// The request under way.
     what: What,
 }
@@ -104,11 +104,11 @@ impl Worker {
         self.what = if chance < SIZES_PERCENT {
             What::Size
         } else if chance < SIZES_PERCENT + WRITES_PERCENT {
-            let value = self.random.below(VALUES);
+            let value = self.random.below(VALUES.into()) as u32;
             self.inserted.push(value);
             What::Insert(value)
         } else {
-            What::Contains(self.random.below(VALUES))
+            What::Contains(self.random.below(VALUES.into()) as u32)
         };
         Ok(self.list.tell(Request::Do(self.what, from))?)
     }
