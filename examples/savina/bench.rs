@@ -40,7 +40,7 @@ pub fn ask<M: Send + 'static, R: Send>(
     ask_in_actor(actor, question).map_err(|error| match error {
         AskError::Dead | AskError::NoReply => {
             actor.stop();
-            format!("{error}, which ended: {}", actor.join())
+            format!("no answer, the actor has ended: {}", actor.join())
         }
         _ => error.to_string(),
     })
