@@ -6,7 +6,7 @@
 
 use kahn::actor::{Actor, ActorRef, Builder, Context, ExitReason, Reply, spawn};
 
-use crate::bench::{Bench, Random, Size, ask, ask_in_actor, end, expect};
+use crate::bench::{Bench, Random, Size, ask, ask_in_actor, end, expect, finish};
 
 pub const BENCH: Bench =
     Bench { name: "banking", about: "transfers between accounts that ask each other", run };
@@ -89,8 +89,7 @@ impl Actor for Teller {
         }
         if self.left == 0 {
             let transfers = std::mem::take(&mut self.transfers);
-            let _ = self.done.take().map(|done| done.send(transfers));
-            ctx.stop();
+            finish(&mut self.done, transfers, ctx);
         }
         Ok(())
     }

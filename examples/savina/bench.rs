@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::hint::black_box;
 use std::time::Duration;
 
-use kahn::actor::{ActorRef, Address, AskError, Reply};
+use kahn::actor::{Actor, ActorRef, Address, AskError, Context, Reply};
 
 /// How much a benchmark is to do.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -56,6 +56,14 @@ pub fn ask_in_actor<M: Send + 'static, R: Send>(
 
 pub fn tell<M: Send + 'static>(actor: &ActorRef<M>, message: M) -> Result<(), String> {
     actor.tell(message).map_err(|error| format!("{error}: {}", actor.join()))
+}
+
+/// Answers whoever has started an actor, which ends with that.
+pub fn finish<A: Actor, R>(done: &mut Option<Reply<R>>, answer: R, ctx: &mut Context<A>) {
+    if let Some(done) = done.take() {
+        let _ = done.send(answer);
+    }
+    ctx.stop();
 }
 
 /// Stops the actors and waits until they have ended.

@@ -5,7 +5,7 @@
 
 use kahn::actor::{Actor, ActorRef, Builder, Context, ExitReason, Reply};
 
-use crate::bench::{Bench, Size, ask, expect};
+use crate::bench::{Bench, Size, ask, expect, finish};
 
 pub const BENCH: Bench =
     Bench { name: "chameneos", about: "chameneos meet in pairs at a mall, and change colour", run };
@@ -79,8 +79,7 @@ impl Actor for Mall {
                 self.met += meetings;
                 self.faded += 1;
                 if self.faded == self.chameneos {
-                    let _ = self.done.take().map(|done| done.send(self.met));
-                    ctx.stop();
+                    finish(&mut self.done, self.met, ctx);
                 }
             }
         }

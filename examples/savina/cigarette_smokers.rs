@@ -5,7 +5,7 @@
 
 use kahn::actor::{Actor, ActorRef, Context, ExitReason, Reply, spawn};
 
-use crate::bench::{Bench, Random, Size, ask, busy, expect};
+use crate::bench::{Bench, Random, Size, ask, busy, expect, finish};
 
 pub const BENCH: Bench =
     Bench { name: "cigarette-smokers", about: "an arbiter lets smokers smoke, one after the other", run };
@@ -66,8 +66,7 @@ impl Actor for Arbiter {
                 self.smoked += smoked;
                 self.left -= 1;
                 if self.left == 0 {
-                    let _ = self.done.take().map(|done| done.send(self.smoked));
-                    ctx.stop();
+                    finish(&mut self.done, self.smoked, ctx);
                 }
                 Ok(())
             }

@@ -5,7 +5,7 @@
 
 use kahn::actor::{Actor, ActorRef, Context, ExitReason, Reply, spawn};
 
-use crate::bench::{Bench, Size, ask, expect};
+use crate::bench::{Bench, Size, ask, expect, finish};
 
 pub const BENCH: Bench = Bench { name: "counting", about: "one actor lets another count", run };
 
@@ -40,8 +40,7 @@ impl Actor for Producer {
                 self.counter.tell(ToCounter::Tell(ctx.me()))?;
             }
             ToProducer::Counted(count) => {
-                let _ = self.done.take().map(|done| done.send(count));
-                ctx.stop();
+                finish(&mut self.done, count, ctx);
             }
         }
         Ok(())

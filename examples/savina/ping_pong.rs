@@ -4,7 +4,7 @@
 
 use kahn::actor::{Actor, ActorRef, Context, ExitReason, Reply, spawn};
 
-use crate::bench::{Bench, Size, ask, expect};
+use crate::bench::{Bench, Size, ask, expect, finish};
 
 pub const BENCH: Bench =
     Bench { name: "ping-pong", about: "two actors send each other one message, to and fro", run };
@@ -46,8 +46,7 @@ impl Actor for Ping {
             }
             ToPing::Pong(_) if self.sent < self.pings => self.ping(ctx),
             ToPing::Pong(number) => {
-                let _ = self.done.take().map(|done| done.send(number));
-                ctx.stop();
+                finish(&mut self.done, number, ctx);
                 Ok(())
             }
         }

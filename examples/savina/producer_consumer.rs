@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use kahn::actor::{Actor, ActorRef, Builder, Context, ExitReason, Reply};
 
-use crate::bench::{Bench, Random, Size, ask, expect};
+use crate::bench::{Bench, Random, Size, ask, expect, finish};
 
 pub const BENCH: Bench =
     Bench { name: "producer-consumer", about: "producers and consumers share a bounded buffer", run };
@@ -110,9 +110,8 @@ impl Actor for Manager {
             }
         }
         if self.producers_left == 0 && self.hungry.len() == self.work.consumers {
-            let _ = self.done.take().map(|done| done.send((self.outcome, self.most)));
             // The consumers end when nobody refers to them any more.
-            ctx.stop();
+            finish(&mut self.done, (self.outcome, self.most), ctx);
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use kahn::actor::{Actor, ActorRef, Builder, Context, ExitReason, Reply, spawn};
 
-use crate::bench::{Bench, Random, Size, ask, busy, expect};
+use crate::bench::{Bench, Random, Size, ask, busy, expect, finish};
 
 pub const BENCH: Bench =
     Bench { name: "sleeping-barber", about: "a barber, a waiting room, and customers who come again", run };
@@ -98,8 +98,7 @@ impl Actor for Factory {
             ToFactory::HairIsCut => {
                 self.left -= 1;
                 if self.left == 0 {
-                    let _ = self.done.take().map(|done| done.send(self.attempts));
-                    ctx.stop();
+                    finish(&mut self.done, self.attempts, ctx);
                 }
             }
         }
