@@ -9,23 +9,40 @@
 //! Mailboxes are bounded, so each file begins with why its actors never wait for each other in a circle.
 
 mod bench;
+mod crew;
 mod gather;
+mod outcome;
 
+mod a_star;
 mod banking;
 mod big;
+mod bitonic_sort;
 mod chameneos;
 mod cigarette_smokers;
 mod concurrent_dictionary;
 mod concurrent_sorted_list;
 mod counting;
+mod facility_location;
+mod fibonacci;
+mod filter_bank;
 mod fork_join_create;
 mod fork_join_throughput;
 mod logistic_map;
+mod matrix_product;
+mod n_queens;
 mod philosophers;
+mod pi;
 mod ping_pong;
 mod producer_consumer;
+mod quicksort;
+mod radix_sort;
+mod shortest_paths;
+mod sieve;
 mod sleeping_barber;
+mod sor;
 mod thread_ring;
+mod trapezoid;
+mod uct;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -58,6 +75,21 @@ const ALL: &[Bench] = &[
     cigarette_smokers::BENCH,
     logistic_map::BENCH,
     banking::BENCH,
+    radix_sort::BENCH,
+    bitonic_sort::BENCH,
+    filter_bank::BENCH,
+    sieve::BENCH,
+    uct::BENCH,
+    facility_location::BENCH,
+    trapezoid::BENCH,
+    pi::BENCH,
+    matrix_product::BENCH,
+    quicksort::BENCH,
+    fibonacci::BENCH,
+    n_queens::BENCH,
+    a_star::BENCH,
+    shortest_paths::BENCH,
+    sor::BENCH,
 ];
 
 enum Order {
