@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
-use super::resume;
 use crate::address::{ActorRef, wait_while};
 use crate::cell::Phase;
-use crate::links::dismiss;
+use crate::keeping::{dismiss, resume};
 use crate::{Actor, AskError, Builder, Context, Down, ExitReason, Mail, Mailbox, Reply, spawn};
 
 /// Says who it is: the number of its incarnation.
@@ -130,7 +129,7 @@ fn one_that_is_dismissed_between_two_lives_is_dead() {
         };
         until(|| !child.is_empty());
         dismiss(child.any(), ExitReason::Shutdown, true);
-        assert!(matches!(child.join(), ExitReason::Shutdown));
+        assert!(matches!(child.join(), ExitReason::Killed), "why its last life ended");
         assert_eq!(asks.join().unwrap(), Err(AskError::NoReply));
     });
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::address::{kill, stop};
+use crate::address::kill;
 use crate::cell::{Any, Phase, id_of};
 use crate::exit::{ExitReason, LinkDied};
 use crate::signal::{Down, DownCause, MonitorId};
@@ -29,7 +29,7 @@ pub(crate) fn link(me: &Any, peer: &Any) {
     }
     let dead = {
         let mut state = peer.state.lock();
-        if state.phase == Phase::Dead {
+        if state.phase.is_dead() {
             Some(state.reason())
         } else {
             state.rare().links.push(me.clone());
@@ -62,7 +62,7 @@ pub(crate) fn exit(from: &Any, to: &Any, reason: &ExitReason) {
         let mut state = to.state.lock();
         if !state.traps() {
             None
-        } else if state.phase == Phase::Dead {
+        } else if state.phase.is_dead() {
             return;
         } else {
             state.rare().downs.push_back(down(from, reason, DownCause::Link));
@@ -93,12 +93,11 @@ fn down(from: &Any, reason: &ExitReason, cause: DownCause) -> Down {
 
 /// Lets `me` be told when `peer` ends; at once, if it has.
 pub(crate) fn monitor(me: &Any, peer: &Any) -> MonitorId {
-    // Relaxed: a number.
-    let id = MonitorId(LAST_MONITOR.fetch_add(1, Ordering::Relaxed) + 1);
+    let id = next_monitor();
     me.state.lock().rare().watches.push((id, peer.clone()));
     let dead = {
         let mut state = peer.state.lock();
-        if state.phase == Phase::Dead {
+        if state.phase.is_dead() {
             Some(state.reason())
         } else {
             state.rare().monitors.push((me.clone(), id));
@@ -141,7 +140,7 @@ fn tell_down(from: &Any, to: &Any, id: MonitorId, reason: &ExitReason) {
     let Some(rare) = state.rare_if_any() else { return };
     let Some(place) = rare.watches.iter().position(|(known, _)| *known == id) else { return };
     let watched = rare.watches.swap_remove(place);
-    if state.phase == Phase::Dead {
+    if state.phase.is_dead() {
         return;
     }
     state.rare().downs.push_back(down);
@@ -170,6 +169,10 @@ impl Mourners {
         })
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.links.is_empty() && self.monitors.is_empty() && self.watches.is_empty()
+    }
+
     /// Tells all of them. Called with no lock held.
     pub(crate) fn tell(self, from: &Any, reason: &ExitReason) {
         for link in self.links {
@@ -184,21 +187,19 @@ impl Mourners {
     }
 }
 
-/// Ends a child in whatever phase it is, without its keeper being asked any more.
-#[allow(dead_code, reason = "for supervisors")]
-pub(crate) fn dismiss(child: &Any, reason: ExitReason, at_once: bool) {
-    let (keeper, between) = {
-        let mut state = child.state.lock();
-        let between = state.phase == Phase::Between;
-        (state.rare_if_any().and_then(|rare| rare.keeper.take()), between)
-    };
-    drop(keeper);
-    if at_once && !between {
-        kill(child, reason)
-    } else {
-        stop(child, reason)
-    }
-    if between {
-        child.wake();
-    }
+/// Makes `keeper` the one who decides what follows the ends of `child`, and lets it be told of the next. The child is
+/// about to begin an incarnation: it is in phase `New` from here on.
+pub(crate) fn keep(keeper: Any, child: &Any) {
+    let id = next_monitor();
+    keeper.state.lock().rare().watches.push((id, child.clone()));
+    let mut state = child.state.lock();
+    state.phase = Phase::New;
+    let rare = state.rare();
+    rare.monitors.push((keeper.clone(), id));
+    rare.keeper = Some((keeper, id));
+}
+
+fn next_monitor() -> MonitorId {
+    // Relaxed: a number.
+    MonitorId(LAST_MONITOR.fetch_add(1, Ordering::Relaxed) + 1)
 }

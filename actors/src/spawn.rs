@@ -122,8 +122,7 @@ impl Builder {
         let actor = ActorRef::new(process::new(head, Life::new(incarnation), self.name));
         if let Some(keeper) = self.keeper {
             // Before it starts: so the keeper is told of each end, however early.
-            links::monitor(&keeper, actor.any());
-            actor.any().state.lock().rare().keeper = Some(keeper);
+            links::keep(keeper, actor.any());
         }
         if let Some(link) = &self.link {
             links::link(link, actor.any());
