@@ -18,6 +18,7 @@ use crate::crew::{self, Job, Report};
 
 pub const BENCH: Bench = Bench { name: "a-star", about: "a guided search, the most promising first", run };
 
+/// What a step costs at least; some cost twice as much.
 const STRAIGHT: u32 = 10;
 const DIAGONAL: u32 = 14;
 /// A step costs so much at least for each dimension that it takes.
@@ -45,8 +46,8 @@ impl Grid {
                 let by = [way >> 2 & 1, way >> 1 & 1, way & 1];
                 let to = [0, 1, 2].map(|i| at[i] + by[i]);
                 if to.iter().all(|&i| i < side) && random.chance(50) {
-                    let cost = if by.iter().sum::<usize>() == 1 { STRAIGHT } else { DIAGONAL };
-                    steps.push((number(to), cost));
+                    let least = if by.iter().sum::<usize>() == 1 { STRAIGHT } else { DIAGONAL };
+                    steps.push((number(to), least + random.below(u64::from(least)) as u32));
                 }
             }
         }

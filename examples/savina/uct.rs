@@ -2,9 +2,10 @@
 //! lots, grants it or not. When nobody grows any more, the tree is walked through.
 //!
 //! A node hears of the control twice at most, and of each child once; its mailbox is never full, so the control and
-//! the parents never park when they tell one. Nodes may park when they tell the control, which always goes on.
+//! the parents never park when they tell one. Nodes could park when they tell the control, which always goes on; but all
+//! of them tell it, and one that is parked has a stack, so it has room for a message from each.
 
-use kahn::actor::{Actor, ActorRef, Context, ExitReason, Reply, spawn};
+use kahn::actor::{Actor, ActorRef, Builder, Context, ExitReason, Reply, spawn};
 
 use crate::bench::{Bench, Random, Size, ask, busy, expect};
 use crate::outcome::{Above, Outcome, outcome};
@@ -225,7 +226,8 @@ fn run(size: Size) -> Result<String, String> {
     };
     let mut granted = Tally::default();
     let visited = outcome(|done| {
-        granted = ask(&spawn(control), |ledger| ToControl::Grow { most, done, ledger })?;
+        let control = Builder::new().mailbox(most as usize).spawn(control);
+        granted = ask(&control, |ledger| ToControl::Grow { most, done, ledger })?;
         Ok(())
     })?;
     expect("what the tree is", visited, granted)?;
