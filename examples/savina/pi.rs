@@ -68,7 +68,7 @@ impl AddAssign<&Fixed> for Fixed {
         for (word, other) in self.0.iter_mut().zip(&other.0).rev() {
             let (sum, over) = word.overflowing_add(*other);
             let (sum, over_again) = sum.overflowing_add(carry.into());
-            (*word, carry) = (sum, over | over_again);
+            (*word, carry) = (sum, over || over_again);
         }
     }
 }
@@ -79,7 +79,7 @@ impl SubAssign<&Fixed> for Fixed {
         for (word, other) in self.0.iter_mut().zip(&other.0).rev() {
             let (rest, under) = word.overflowing_sub(*other);
             let (rest, under_again) = rest.overflowing_sub(borrow.into());
-            (*word, borrow) = (rest, under | under_again);
+            (*word, borrow) = (rest, under || under_again);
         }
     }
 }
