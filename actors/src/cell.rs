@@ -25,7 +25,7 @@
 //! that a turn follows that begins after that.
 
 use core::cell::UnsafeCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use kahn_core::facade::{AtomicUsize, Lock, LockGuard};
 use kahn_core::process::Process;
@@ -149,11 +149,12 @@ pub(crate) struct Rare {
     pub(crate) receiver: WaitQueue,
     /// Who waits for its end, and who for its start.
     pub(crate) joiners: WaitQueue,
-    pub(crate) links: Vec<Any>,
+    /// By their numbers.
+    pub(crate) links: BTreeMap<ActorId, Any>,
     /// Who is to be told of its end.
-    pub(crate) monitors: Vec<(Any, MonitorId)>,
+    pub(crate) monitors: BTreeMap<MonitorId, Any>,
     /// Whom it monitors.
-    pub(crate) watches: Vec<(MonitorId, Any)>,
+    pub(crate) watches: BTreeMap<MonitorId, Any>,
     /// Where it last panicked.
     pub(crate) panicked: Option<Box<str>>,
     /// Who decides what follows an incarnation's end, and its monitor of this one.
