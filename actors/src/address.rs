@@ -134,7 +134,7 @@ impl<M: Send + 'static> ActorRef<M> {
         spend(1);
         let mut locked = self.process.lock();
         let mut dropped = None;
-        if locked.state.phase == Phase::Dead {
+        if locked.state.phase.is_dead() {
             drop(locked);
             dead_letters::note::<M>(self.any(), Fate::Dead, 1);
             return Err(TellError::Dead(message));
@@ -181,7 +181,7 @@ impl<M: Send + 'static> ActorRef<M> {
         let place = NonNull::from(&node);
         {
             let mut locked = self.process.lock();
-            let dead = locked.state.phase == Phase::Dead;
+            let dead = locked.state.phase.is_dead();
             if dead || !locked.lane().is_full() {
                 if !dead {
                     // SAFETY: the parcel is ours: nobody else has its address yet.
@@ -238,7 +238,7 @@ impl<M: Send + 'static> ActorRef<M> {
         is_alive(self.any())
     }
 
-    /// Waits for the actor's end, and answers why it ended.
+    /// Waits for the actor's end, and answers why it ended. Those who monitor it, or are linked to it, have been told.
     ///
     /// The reference keeps the actor going meanwhile, so somebody has to stop it.
     ///
@@ -335,6 +335,18 @@ pub(crate) fn with_current<R>(f: impl FnOnce(&Any) -> R) -> Option<R> {
     unsafe { Process::with_current(f) }
 }
 
+/// Whether the caller is in a turn of the actor, or of one that is kept by it, directly or not.
+pub(crate) fn is_inside(process: &Any) -> bool {
+    let mut at = with_current(Any::clone);
+    while let Some(inside) = at {
+        if inside.is(process) {
+            return true;
+        }
+        at = inside.state.lock().rare_if_any().and_then(|rare| Some(rare.keeper.as_ref()?.0.clone()));
+    }
+    false
+}
+
 fn is_current(process: &Any) -> bool {
     with_current(|current| current.is(process)).unwrap_or(false)
 }
@@ -351,7 +363,7 @@ pub(crate) fn kill(process: &Any, reason: ExitReason) {
         Phase::New | Phase::Running => {}
         // It ends already; only a kill cuts short what it still does.
         Phase::Ending if matches!(reason, ExitReason::Killed) => {}
-        Phase::Ending | Phase::Between | Phase::Dead => return,
+        Phase::Ending | Phase::Between | Phase::Closed | Phase::Dead => return,
     }
     // The reason's drop may run a user's code, if it is not the first.
     let late = match &mut state.rare().exit {
@@ -370,18 +382,27 @@ pub(crate) fn kill(process: &Any, reason: ExitReason) {
 }
 
 pub(crate) fn is_alive(process: &Any) -> bool {
-    process.state.lock().phase != Phase::Dead
+    !process.state.lock().phase.is_dead()
 }
 
 #[track_caller]
 pub(crate) fn join(process: &Any) -> ExitReason {
-    wait_while(process, |phase| phase != Phase::Dead);
+    wait_while(process, |phase| !phase.is_dead());
     process.state.lock().reason()
 }
 
-/// Waits until the phase is another. Whoever changes the phase wakes all.
 #[track_caller]
 pub(crate) fn wait_while(process: &Any, waits: impl Fn(Phase) -> bool) {
+    let _over = wait_while_until(process, None, waits);
+}
+
+/// Waits until the phase is another, and answers whether it is. Whoever changes the phase wakes all.
+#[track_caller]
+pub(crate) fn wait_while_until(
+    process: &Any,
+    deadline: Option<Instant>,
+    waits: impl Fn(Phase) -> bool,
+) -> bool {
     let reason = Reason::new(Kind::Actor, core::ptr::without_provenance::<()>(process.address()));
     while waits(process.state.lock().phase) {
         let wait = Wait::new();
@@ -395,13 +416,15 @@ pub(crate) fn wait_while(process: &Any, waits: impl Fn(Phase) -> bool) {
             // SAFETY: the node stays here until the wait is over; it is removed below unless it was claimed.
             unsafe { state.rare().joiners.push(place) };
         }
-        if let Err(missed) = wait.park(reason, None) {
+        if let Err(missed) = wait.park(reason, deadline) {
             // SAFETY: the node is in this queue or in none.
             unsafe { process.state.lock().rare().joiners.remove(place) };
             drop(wait);
             let _ = missed.raise();
+            return !waits(process.state.lock().phase);
         }
     }
+    true
 }
 
 impl<M: Send + 'static> Clone for ActorRef<M> {

@@ -16,7 +16,8 @@
 //! | `New` | it has not come to its first turn of this incarnation | `Running`, by its turn |
 //! | `Running` | it handles messages, or waits for some | `Ending`, by its turn |
 //! | `Ending` | it is in `stopped`, or what it had is being dropped | `Between` or `Dead`, by its turn |
-//! | `Between` | a keeper decides what comes next; the mailbox takes messages | `New` or `Dead`, by the keeper |
+//! | `Between` | a keeper decides what comes next; the mailbox takes messages | `New`, `Closed` or `Dead`, by the keeper |
+//! | `Closed` | as `Dead` to all but its keeper, who may start it again | `New` or `Dead`, by the keeper |
 //! | `Dead` | nothing is taken any more, `exit` says why | |
 //!
 //! The argument that no message is left lying: `ASLEEP` is set by the turn that finds the lane empty, and cleared by
@@ -24,7 +25,7 @@
 //! that a turn follows that begins after that.
 
 use core::cell::UnsafeCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use kahn_core::facade::{AtomicUsize, Lock, LockGuard};
 use kahn_core::process::Process;
@@ -59,7 +60,21 @@ pub(crate) enum Phase {
     Running,
     Ending,
     Between,
+    Closed,
     Dead,
+}
+
+impl Phase {
+    /// Whether it has ended, as far as others are concerned.
+    #[inline]
+    pub(crate) fn is_dead(self) -> bool {
+        matches!(self, Phase::Closed | Phase::Dead)
+    }
+
+    /// Whether its keeper has to say what comes next.
+    pub(crate) fn is_kept(self) -> bool {
+        matches!(self, Phase::Between | Phase::Closed)
+    }
 }
 
 /// What becomes of a message that finds the mailbox full.
@@ -92,6 +107,8 @@ const LOOP: u8 = 16;
 const TRAPS: u8 = 32;
 /// A timer of its own has come.
 const TIMER: u8 = 64;
+/// This incarnation has started.
+const STARTED: u8 = 128;
 
 /// Sized with care: there may be a million of these.
 pub(crate) struct State {
@@ -132,15 +149,18 @@ pub(crate) struct Rare {
     pub(crate) receiver: WaitQueue,
     /// Who waits for its end, and who for its start.
     pub(crate) joiners: WaitQueue,
-    pub(crate) links: Vec<Any>,
+    /// By their numbers.
+    pub(crate) links: BTreeMap<ActorId, Any>,
     /// Who is to be told of its end.
-    pub(crate) monitors: Vec<(Any, MonitorId)>,
+    pub(crate) monitors: BTreeMap<MonitorId, Any>,
     /// Whom it monitors.
-    pub(crate) watches: Vec<(MonitorId, Any)>,
+    pub(crate) watches: BTreeMap<MonitorId, Any>,
     /// Where it last panicked.
     pub(crate) panicked: Option<Box<str>>,
-    /// Who decides what follows an incarnation's end.
-    pub(crate) keeper: Option<Any>,
+    /// Who decides what follows an incarnation's end, and its monitor of this one.
+    pub(crate) keeper: Option<(Any, MonitorId)>,
+    /// Why the last incarnation ended, if somebody keeps it.
+    pub(crate) last: Option<ExitReason>,
     /// Messages dropped because the mailbox was full.
     pub(crate) dropped: u64,
 }
@@ -233,6 +253,19 @@ impl State {
         self.has(URGENT)
     }
 
+    /// Whether the present incarnation, or the last, came as far as its first message.
+    pub(crate) fn has_started(&self) -> bool {
+        self.has(STARTED)
+    }
+
+    pub(crate) fn set_started(&mut self, started: bool) {
+        self.put(STARTED, started);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.has(STOP)
+    }
+
     pub(crate) fn traps(&self) -> bool {
         self.has(TRAPS)
     }
@@ -258,12 +291,6 @@ impl State {
 
     pub(crate) fn is_asleep(&self) -> bool {
         self.has(ASLEEP)
-    }
-
-    /// The reason of a stop, which is taken.
-    pub(crate) fn take_stop(&mut self) -> ExitReason {
-        self.put(STOP, false);
-        self.rare.as_deref_mut().and_then(|rare| rare.stop.take()).unwrap_or(ExitReason::Normal)
     }
 
     /// A loop has come back from its wait without having been roused.
@@ -298,7 +325,7 @@ impl State {
 
     /// Asks for a stop after the message in hand.
     pub(crate) fn stop(&mut self, reason: ExitReason) -> Rouse {
-        if self.phase == Phase::Dead || self.has(STOP) {
+        if self.phase.is_dead() || self.has(STOP) {
             return Rouse::Nobody;
         }
         self.put(STOP, true);
@@ -333,7 +360,7 @@ impl State {
     /// An incarnation has ended: what was asked of it, and told to it, goes with it. To be dropped after unlocking.
     #[must_use]
     pub(crate) fn clear_urgent(&mut self) -> (Option<ExitReason>, VecDeque<Down>) {
-        self.bits &= LOOP | SENDERS;
+        self.bits &= LOOP | SENDERS | STARTED;
         let Some(rare) = self.rare.as_deref_mut() else { return (None, VecDeque::new()) };
         rare.panicked = None;
         (rare.stop.take(), core::mem::take(&mut rare.downs))

@@ -12,7 +12,7 @@
 //! whose edge it is. Of the edges of a cycle one is published last; whoever publishes it walks afterwards, and finds all
 //! others.
 
-use kahn_core::facade::Ordering;
+use kahn_core::facade::{AtomicBool, AtomicU32, Ordering};
 
 use crate::cell::{Any, Edge, id_of};
 use crate::exit::Called;
@@ -38,6 +38,14 @@ impl Drop for Asking<'_> {
     fn drop(&mut self) {
         self.asker.state.lock().asking = core::ptr::null();
     }
+}
+
+/// Runs `f`, in which the caller `me` waits for what `other` alone can do, as if it asked it.
+pub(crate) fn while_waiting<R>(me: &Any, other: &Any, f: impl FnOnce() -> R) -> R {
+    let edge = Edge { target: other, number: AtomicU32::new(0), sent: AtomicBool::new(false) };
+    // SAFETY: `me` is the caller, and the edge outlives the guard.
+    let _asking = unsafe { Asking::publish(me, &edge) };
+    f()
 }
 
 /// One step: who asks, and the number of its question in the next one's mailbox, if it is there already.

@@ -257,6 +257,12 @@ impl<M: Send + 'static> Control<M> {
         }
     }
 
+    /// Whether it was asked to stop. It will be, after the message in hand; a handler that takes long may look here, and
+    /// come to an end.
+    pub fn is_stopping(&self) -> bool {
+        self.me.core.state.lock().is_stopping()
+    }
+
     /// Puts a message aside, to be handled after [`unstash_all`](Self::unstash_all).
     ///
     /// # Panics

@@ -2,9 +2,8 @@
 //!
 //! Modules stand lowest first.
 //!
-//! What a supervisor needs beyond what is public: `Builder::spawn_again` with a `keeper`, `life::resume` and
-//! `links::dismiss` for what follows an incarnation's end (`life`'s head has the protocol), `address::wait_while` for a
-//! child's start, and `address::stop` and `kill` with a reason.
+//! What a supervisor can do beyond what is public is in `keeping`; `Builder::spawn_again` with a `keeper` starts its
+//! children.
 
 #![warn(clippy::disallowed_methods)]
 
@@ -25,8 +24,11 @@ mod control;
 mod actor;
 mod panics;
 mod life;
+mod keeping;
 mod spawn;
 mod mailbox;
+mod supervisor;
+mod system;
 
 pub use actor::{Actor, Context};
 pub use address::{ActorRef, Address, WeakActorRef};
@@ -39,5 +41,10 @@ pub use mailbox::{Mailbox, RecvError};
 pub use signal::{Down, DownCause, Mail, MonitorId};
 pub use slot::Reply;
 pub use spawn::{Builder, MAILBOX, spawn};
+pub use supervisor::{
+    AutoShutdown, Backoff, ChildError, ChildInfo, ChildKind, ChildSpec, ChildState, Event, Order, Outcome,
+    Restart, Shutdown, StartError, Strategy, Supervisor, SupervisorRef,
+};
+pub use system::{System, SystemError};
 pub use tell_async::TellFuture;
 pub use timers::TimerId;

@@ -4,9 +4,9 @@
 //! methods, a panic, a kill, the exit of a link, a stop, the last reference. The message in hand is gone by then; those
 //! that wait stay in the mailbox if a keeper may start another incarnation, and are dead letters if not.
 //!
-//! A keeper is a supervisor. It is told of each incarnation's end as of one that it monitors (from the start, and again
-//! by `resume`), when the actor's phase is `Between` or `Dead`; then it calls [`resume`], or
-//! [`dismiss`](crate::links::dismiss). It dismisses all of its children before it ends, in its destructor at the latest: one
+//! A keeper is a supervisor. An actor that is kept begins each incarnation when its keeper says so, the first one, too. Its
+//! keeper is told of each one's end as of one that it monitors, when the phase is `Between` or `Dead`; what it may do then
+//! is in [`keeping`](crate::keeping). It dismisses all of its children before it ends, in its destructor at the latest: one
 //! between two incarnations would wait for ever.
 
 use std::collections::VecDeque;
@@ -71,6 +71,7 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
             if let Err(reason) = self.incarnation.begin(control) {
                 return Pause::End(reason);
             }
+            control.any().state.lock().set_started(true);
             set_phase(control.any(), Phase::Running);
         }
         self.incarnation.run(control)
@@ -98,22 +99,32 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
 
     fn finish(&mut self, process: &Process<Head<M>>, reason: ExitReason, mut aside: VecDeque<M>) -> bool {
         let keeper = process.core.state.lock().rare_if_any().and_then(|rare| rare.keeper.clone());
-        let is_kept = keeper.is_some_and(|keeper| crate::address::is_alive(&keeper));
-        let mut locked = process.lock();
-        let is_kept = is_kept && locked.state.rare().keeper.is_some();
+        let is_kept = keeper.is_some_and(|(keeper, _)| crate::address::is_alive(&keeper));
+        let this = any(process);
+        let (mut locked, is_kept, mourners) = loop {
+            let mut locked = process.lock();
+            let is_kept = is_kept && locked.state.rare_if_any().is_some_and(|rare| rare.keeper.is_some());
+            let mourners = Mourners::take(&mut locked.state);
+            if is_kept || mourners.is_empty() {
+                break (locked, is_kept, mourners);
+            }
+            drop(locked);
+            // Before it is dead: who has joined it may count on it that those who monitor it know.
+            mourners.tell(this, &reason);
+        };
         let told = locked.state.clear_urgent();
-        let mourners = Mourners::take(&mut locked.state);
         let lane = if is_kept {
             locked.state.phase = Phase::Between;
             // A kill that cut the end short was this incarnation's.
             process.forgive();
-            let exit = locked.state.rare().exit.take();
+            let rare = locked.state.rare();
+            let old = (rare.exit.take(), rare.last.replace(reason.clone()));
             while let Some(message) = aside.pop_back() {
                 locked.state.handled = locked.state.handled.wrapping_sub(1);
                 locked.lane().push_front(message);
             }
             drop(locked);
-            quietly(|| drop(exit));
+            quietly(|| drop(old));
             None
         } else {
             locked.state.phase = Phase::Dead;
@@ -129,14 +140,8 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
             Some(lane)
         };
         quietly(|| drop(told));
-        let this = any(process);
         if let Some(lane) = lane {
-            let left = lane.len() + aside.len();
-            quietly(|| shield(|| drop((lane, aside))));
-            if left > 0 {
-                dead_letters::note::<M>(this, Fate::Left, left as u64);
-            }
-            wake_all(this, |rare| rare.senders.claim_next());
+            abandon(process, lane, aside);
         }
         wake_all(this, |rare| rare.joiners.claim_next());
         mourners.tell(this, &reason);
@@ -149,7 +154,7 @@ impl<M: Send + 'static, I: Incarnation<M>> Body<Head<M>> for Life<M, I> {
         let phase = {
             let mut state = process.core.state.lock();
             let phase = state.phase;
-            if phase == Phase::Between {
+            if phase.is_kept() {
                 if process.is_cancelled() {
                     // The runtime ends, and nobody will decide.
                     drop(state);
@@ -160,7 +165,10 @@ impl<M: Send + 'static, I: Incarnation<M>> Body<Head<M>> for Life<M, I> {
                 if state.rare().keeper.is_some() {
                     return false;
                 }
-                let reason = state.take_stop();
+                let reason = match phase {
+                    Phase::Closed => state.reason(),
+                    _ => state.rare().last.clone().unwrap_or(ExitReason::Shutdown),
+                };
                 drop(state);
                 return self.finish(process, reason, VecDeque::new());
             }
@@ -191,7 +199,7 @@ fn set_phase(process: &Any, phase: Phase) {
     wake_all(process, |rare| rare.joiners.claim_next());
 }
 
-fn wake_all(process: &Any, next: impl Fn(&mut crate::cell::Rare) -> Option<Claimed>) {
+pub(crate) fn wake_all(process: &Any, next: impl Fn(&mut crate::cell::Rare) -> Option<Claimed>) {
     loop {
         let claimed = process.state.lock().rare_if_any().and_then(&next);
         let Some(claimed) = claimed else { return };
@@ -199,20 +207,15 @@ fn wake_all(process: &Any, next: impl Fn(&mut crate::cell::Rare) -> Option<Claim
     }
 }
 
-/// Lets the next incarnation of a kept actor begin, which is between two, and monitors it. For its keeper.
-#[allow(dead_code, reason = "for supervisors")]
-pub(crate) fn resume(child: &Any) {
-    let keeper = {
-        let mut state = child.state.lock();
-        if state.phase != Phase::Between {
-            return;
-        }
-        state.rare().keeper.clone()
-    };
-    let Some(keeper) = keeper else { return };
-    crate::links::monitor(&keeper, child);
-    set_phase(child, Phase::New);
-    child.wake();
+/// Drops messages that nobody will handle, and hands those back that wait for room.
+pub(crate) fn abandon<M: Send + 'static>(process: &Process<Head<M>>, lane: Ring<M>, aside: VecDeque<M>) {
+    let this = any(process);
+    let left = lane.len() + aside.len();
+    quietly(|| shield(|| drop((lane, aside))));
+    if left > 0 {
+        dead_letters::note::<M>(this, Fate::Left, left as u64);
+    }
+    wake_all(this, |rare| rare.senders.claim_next());
 }
 
 #[cfg(all(test, not(kahn_loom)))]

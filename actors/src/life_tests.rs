@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
-use super::resume;
 use crate::address::{ActorRef, wait_while};
 use crate::cell::Phase;
-use crate::links::dismiss;
+use crate::keeping::{dismiss, resume};
 use crate::{Actor, AskError, Builder, Context, Down, ExitReason, Mail, Mailbox, Reply, spawn};
 
 /// Says who it is: the number of its incarnation.
@@ -47,6 +46,7 @@ fn kept(scenario: impl Fn(&mut Mailbox<()>, &ActorRef<Order>) + Send + Sync + 's
                 let mut builder = Builder::new();
                 builder.keeper = Some(mailbox.any().clone());
                 let child = builder.spawn_again(move || Child(lives.fetch_add(1, SeqCst) + 1));
+                resume(child.any());
                 scenario(mailbox, &child);
                 Ok(())
             });
@@ -130,7 +130,7 @@ fn one_that_is_dismissed_between_two_lives_is_dead() {
         };
         until(|| !child.is_empty());
         dismiss(child.any(), ExitReason::Shutdown, true);
-        assert!(matches!(child.join(), ExitReason::Shutdown));
+        assert!(matches!(child.join(), ExitReason::Killed), "why its last life ended");
         assert_eq!(asks.join().unwrap(), Err(AskError::NoReply));
     });
 }
@@ -155,6 +155,7 @@ fn one_whose_keeper_has_ended_is_not_kept() {
     let mut builder = Builder::new();
     builder.keeper = Some(keeper.any().clone());
     let child = builder.spawn_again(|| Child(1));
+    resume(child.any());
     keeper.kill();
     keeper.join();
     assert!(child.tell(Order::Panic).is_ok());

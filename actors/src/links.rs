@@ -4,12 +4,13 @@
 //! all in them; a signal counts only if its receiver still has the sender in its own list. So after an unlink, or a
 //! demonitor, nothing comes from that side, whatever was on its way. No two actors are locked at once.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::address::{kill, stop};
+use crate::address::kill;
 use crate::cell::{Any, Phase, id_of};
-use crate::exit::{ExitReason, LinkDied};
+use crate::exit::{ActorId, ExitReason, LinkDied};
 use crate::signal::{Down, DownCause, MonitorId};
 
 static LAST_MONITOR: AtomicU64 = AtomicU64::new(0);
@@ -21,18 +22,16 @@ pub(crate) fn link(me: &Any, peer: &Any) {
     }
     {
         let mut state = me.state.lock();
-        let links = &mut state.rare().links;
-        if links.iter().any(|known| known.is(peer)) {
+        if state.rare().links.insert(id_of(peer), peer.clone()).is_some() {
             return;
         }
-        links.push(peer.clone());
     }
     let dead = {
         let mut state = peer.state.lock();
-        if state.phase == Phase::Dead {
+        if state.phase.is_dead() {
             Some(state.reason())
         } else {
-            state.rare().links.push(me.clone());
+            state.rare().links.insert(id_of(me), me.clone());
             None
         }
     };
@@ -50,9 +49,7 @@ pub(crate) fn unlink(me: &Any, peer: &Any) {
 
 fn forget(one: &Any, other: &Any) -> Option<Any> {
     let mut state = one.state.lock();
-    let links = &mut state.rare_if_any()?.links;
-    let place = links.iter().position(|known| known.is(other))?;
-    Some(links.swap_remove(place))
+    state.rare_if_any()?.links.remove(&id_of(other))
 }
 
 /// Tells `to` that `from`, which it may be linked to, has ended.
@@ -62,7 +59,7 @@ pub(crate) fn exit(from: &Any, to: &Any, reason: &ExitReason) {
         let mut state = to.state.lock();
         if !state.traps() {
             None
-        } else if state.phase == Phase::Dead {
+        } else if state.phase.is_dead() {
             return;
         } else {
             state.rare().downs.push_back(down(from, reason, DownCause::Link));
@@ -93,15 +90,14 @@ fn down(from: &Any, reason: &ExitReason, cause: DownCause) -> Down {
 
 /// Lets `me` be told when `peer` ends; at once, if it has.
 pub(crate) fn monitor(me: &Any, peer: &Any) -> MonitorId {
-    // Relaxed: a number.
-    let id = MonitorId(LAST_MONITOR.fetch_add(1, Ordering::Relaxed) + 1);
-    me.state.lock().rare().watches.push((id, peer.clone()));
+    let id = next_monitor();
+    me.state.lock().rare().watches.insert(id, peer.clone());
     let dead = {
         let mut state = peer.state.lock();
-        if state.phase == Phase::Dead {
+        if state.phase.is_dead() {
             Some(state.reason())
         } else {
-            state.rare().monitors.push((me.clone(), id));
+            state.rare().monitors.insert(id, me.clone());
             None
         }
     };
@@ -116,32 +112,27 @@ pub(crate) fn demonitor(me: &Any, id: MonitorId) {
     let (watched, told) = {
         let mut state = me.state.lock();
         let Some(rare) = state.rare_if_any() else { return };
-        let place = rare.watches.iter().position(|(known, _)| *known == id);
-        let watched = place.map(|place| rare.watches.swap_remove(place));
+        let watched = rare.watches.remove(&id);
         let told = rare.downs.iter().position(|down| down.cause == DownCause::Monitor(id));
         (watched, told.and_then(|place| rare.downs.remove(place)))
     };
     drop(told);
-    if let Some((_, peer)) = watched {
+    if let Some(peer) = watched {
         drop(unwatch(&peer, id));
     }
 }
 
 /// Strikes a monitor from the list of whom it watches.
-fn unwatch(peer: &Any, id: MonitorId) -> Option<(Any, MonitorId)> {
-    let mut state = peer.state.lock();
-    let monitors = &mut state.rare_if_any()?.monitors;
-    let place = monitors.iter().position(|(_, known)| *known == id)?;
-    Some(monitors.swap_remove(place))
+fn unwatch(peer: &Any, id: MonitorId) -> Option<Any> {
+    peer.state.lock().rare_if_any()?.monitors.remove(&id)
 }
 
 fn tell_down(from: &Any, to: &Any, id: MonitorId, reason: &ExitReason) {
     let down = down(from, reason, DownCause::Monitor(id));
     let mut state = to.state.lock();
     let Some(rare) = state.rare_if_any() else { return };
-    let Some(place) = rare.watches.iter().position(|(known, _)| *known == id) else { return };
-    let watched = rare.watches.swap_remove(place);
-    if state.phase == Phase::Dead {
+    let Some(watched) = rare.watches.remove(&id) else { return };
+    if state.phase.is_dead() {
         return;
     }
     state.rare().downs.push_back(down);
@@ -154,9 +145,9 @@ fn tell_down(from: &Any, to: &Any, id: MonitorId, reason: &ExitReason) {
 /// Those who are to learn of an end.
 #[derive(Default)]
 pub(crate) struct Mourners {
-    links: Vec<Any>,
-    monitors: Vec<(Any, MonitorId)>,
-    watches: Vec<(MonitorId, Any)>,
+    links: BTreeMap<ActorId, Any>,
+    monitors: BTreeMap<MonitorId, Any>,
+    watches: BTreeMap<MonitorId, Any>,
 }
 
 impl Mourners {
@@ -170,12 +161,16 @@ impl Mourners {
         })
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.links.is_empty() && self.monitors.is_empty() && self.watches.is_empty()
+    }
+
     /// Tells all of them. Called with no lock held.
     pub(crate) fn tell(self, from: &Any, reason: &ExitReason) {
-        for link in self.links {
+        for link in self.links.into_values() {
             exit(from, &link, reason);
         }
-        for (watcher, id) in self.monitors {
+        for (id, watcher) in self.monitors {
             tell_down(from, &watcher, id, reason);
         }
         for (id, watched) in self.watches {
@@ -184,21 +179,26 @@ impl Mourners {
     }
 }
 
-/// Ends a child in whatever phase it is, without its keeper being asked any more.
-#[allow(dead_code, reason = "for supervisors")]
-pub(crate) fn dismiss(child: &Any, reason: ExitReason, at_once: bool) {
-    let (keeper, between) = {
-        let mut state = child.state.lock();
-        let between = state.phase == Phase::Between;
-        (state.rare_if_any().and_then(|rare| rare.keeper.take()), between)
-    };
-    drop(keeper);
-    if at_once && !between {
-        kill(child, reason)
-    } else {
-        stop(child, reason)
-    }
-    if between {
-        child.wake();
-    }
+/// Makes `keeper` the one who decides when `child`, which is new, begins.
+pub(crate) fn hand_over(keeper: Any, child: &Any) {
+    let mut state = child.state.lock();
+    state.phase = Phase::Closed;
+    state.rare().keeper = Some((keeper, MonitorId(0)));
+}
+
+/// Lets `keeper` be told of the next end of `child`. The child is about to begin an incarnation: it is in phase `New` from
+/// here on.
+pub(crate) fn keep(keeper: Any, child: &Any) {
+    let id = next_monitor();
+    keeper.state.lock().rare().watches.insert(id, child.clone());
+    let mut state = child.state.lock();
+    state.phase = Phase::New;
+    let rare = state.rare();
+    rare.monitors.insert(id, keeper.clone());
+    rare.keeper = Some((keeper, id));
+}
+
+fn next_monitor() -> MonitorId {
+    // Relaxed: a number.
+    MonitorId(LAST_MONITOR.fetch_add(1, Ordering::Relaxed) + 1)
 }

@@ -248,7 +248,8 @@ impl<M: Send + 'static> fmt::Debug for Mailbox<M> {
 impl Builder {
     /// Starts an actor that is a loop: a green thread that receives from its mailbox. It ends when `f` returns.
     ///
-    /// It has a stack as long as it lives, which [`spawn`](Self::spawn)'s actors do not.
+    /// It has a stack as long as it lives, which [`spawn`](Self::spawn)'s actors do not. `mailbox.recv()?` ends it as it was
+    /// asked to: normally, if it was stopped.
     pub fn spawn_loop<M, F>(self, f: F) -> ActorRef<M>
     where
         M: Send + 'static,
@@ -280,7 +281,14 @@ where
     }
 
     fn run(&mut self, control: &mut Control<M>) -> Pause {
-        Pause::End(self.0(Mailbox::of(control)).err().unwrap_or(ExitReason::Normal))
+        let Err(reason) = self.0(Mailbox::of(control)) else { return Pause::End(ExitReason::Normal) };
+        // `mailbox.recv()?`: it ends for the reason that it was told.
+        if let ExitReason::Failed(error) = &reason
+            && let Some(RecvError::Ended(told)) = error.downcast_ref()
+        {
+            return Pause::End(told.clone());
+        }
+        Pause::End(reason)
     }
 
     fn stopped(&mut self, _: &ExitReason, _: &mut Control<M>) {}

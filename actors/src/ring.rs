@@ -207,7 +207,7 @@ mod tests {
         agrees(|n| [u64::from(n); 2]);
         agrees(|n| [u64::from(n); 5]);
         agrees(|n| vec![n]);
-        agrees(|n| u128::from(n));
+        agrees(u128::from);
     }
 
     #[test]

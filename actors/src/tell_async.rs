@@ -14,7 +14,7 @@ use core::task::{Context, Poll};
 use kahn_core::wait::{Node, TaskParty};
 
 use crate::address::{ActorRef, Parcel, accept_parcel};
-use crate::cell::{Overflow, Phase};
+use crate::cell::Overflow;
 use crate::error::TellError;
 
 /// The future of [`ActorRef::tell_async`].
@@ -70,7 +70,7 @@ impl<M: Send + 'static> Future for TellFuture<M> {
                 drop(locked);
                 return Poll::Ready(Err(TellError::Full(message.take().expect("put there above"))));
             }
-            if locked.state.phase == Phase::Dead {
+            if locked.state.phase.is_dead() {
                 drop(locked);
                 return Poll::Ready(Err(TellError::Dead(message.take().expect("put there above"))));
             }

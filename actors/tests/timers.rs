@@ -18,9 +18,13 @@ struct Clock {
 #[derive(Clone)]
 enum Tick {
     After(Duration, &'static str),
+    /// All of them in one moment.
+    All([(Duration, &'static str); 4]),
     Every(Duration, &'static str),
     Name(&'static str),
     Cancel(TimerId),
+    /// One that is set and cancelled at once.
+    Cancelled(Duration, &'static str),
 }
 
 enum Message {
@@ -55,9 +59,18 @@ impl Actor for Clock {
         let mut id = None;
         match tick {
             Tick::After(delay, text) => id = Some(ctx.send_after(delay, name(text))),
+            Tick::All(all) => {
+                for (delay, text) in all {
+                    ctx.send_after(delay, name(text));
+                }
+            }
             Tick::Every(period, text) => id = Some(ctx.send_every(period, name(text))),
             Tick::Name(text) => self.seen.push(text),
-            Tick::Cancel(timer) => assert!(ctx.cancel_timer(timer) && !ctx.cancel_timer(timer)),
+            Tick::Cancelled(delay, text) => {
+                let timer = ctx.send_after(delay, name(text));
+                assert!(ctx.cancel_timer(timer) && !ctx.cancel_timer(timer));
+            }
+            Tick::Cancel(timer) => drop(ctx.cancel_timer(timer)),
         }
         reply.into_iter().for_each(|reply| reply.send(id).unwrap());
         Ok(())
@@ -77,10 +90,8 @@ fn messages_come_in_the_order_of_their_time_and_never_early() {
     everywhere(|| {
         let clock = spawn(Clock::default());
         let start = Instant::now();
-        order(&clock, Tick::After(3 * SHORT, "last"));
-        order(&clock, Tick::After(SHORT, "first"));
-        order(&clock, Tick::After(2 * SHORT, "second"));
-        order(&clock, Tick::After(Duration::MAX, "never"));
+        let all = [(3 * SHORT, "last"), (SHORT, "first"), (2 * SHORT, "second"), (Duration::MAX, "never")];
+        order(&clock, Tick::All(all));
         until(|| seen(&clock).len() == 3);
         assert!(start.elapsed() >= 3 * SHORT);
         assert_eq!(seen(&clock), ["first", "second", "last"]);
@@ -107,8 +118,7 @@ fn a_beat_goes_on_until_it_is_cancelled() {
 fn a_timer_that_is_cancelled_sends_nothing() {
     everywhere(|| {
         let clock = spawn(Clock::default());
-        let timer = order(&clock, Tick::After(SHORT, "cancelled")).unwrap();
-        order(&clock, Tick::Cancel(timer));
+        order(&clock, Tick::Cancelled(SHORT, "cancelled"));
         order(&clock, Tick::After(3 * SHORT, "other"));
         until(|| seen(&clock) == ["other"]);
     });

@@ -1,6 +1,8 @@
 //! What the tests share: the places where each scenario is run, and a watch against hangs.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod family;
+
 use std::io::Write;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};

@@ -1,0 +1,118 @@
+//! How long to wait before a child is started again. Pure: it is told the dice.
+
+use core::time::Duration;
+
+/// How long a supervisor waits before it starts a child again: longer each time that it fails soon, so that what it
+/// depends on is not overrun; and not exactly so long, so that many do not come back at one moment.
+///
+/// The waits grow as in ["Exponential Backoff And Jitter"](https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/),
+/// with a part of each, the jitter, left to chance.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use kahn_actors::Backoff;
+///
+/// // About 100 ms, 200 ms, 400 ms ... and never more than 10 s; up to a quarter less.
+/// let backoff = Backoff::exponential(Duration::from_millis(100), Duration::from_secs(10)).jitter(0.25);
+/// # let _ = backoff;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Backoff {
+    first: Duration,
+    max: Duration,
+    factor: f64,
+    jitter: f64,
+    reset: Duration,
+}
+
+impl Backoff {
+    /// `first` before the first restart, and twice as long each time after, but never more than `max`. A child that has
+    /// then run for `max` begins anew with `first`.
+    pub fn exponential(first: Duration, max: Duration) -> Backoff {
+        Backoff { first: first.min(max), max, factor: 2.0, jitter: 0.1, reset: max }
+    }
+
+    /// Always the same.
+    pub fn constant(delay: Duration) -> Backoff {
+        Backoff { factor: 1.0, jitter: 0.0, ..Backoff::exponential(delay, delay) }
+    }
+
+    /// The part of each wait that is left to chance, from 0 to 1: a wait is shortened by up to that part. A tenth, if
+    /// nothing else is said.
+    ///
+    /// # Panics
+    ///
+    /// If it is not from 0 to 1.
+    #[track_caller]
+    pub fn jitter(mut self, part: f64) -> Backoff {
+        assert!((0.0..=1.0).contains(&part), "jitter: {part} is not a part between 0 and 1");
+        self.jitter = part;
+        self
+    }
+
+    /// How long a child has to run for its next failure to count as its first.
+    pub fn reset_after(mut self, lived: Duration) -> Backoff {
+        self.reset = lived;
+        self
+    }
+
+    /// The number of a failure of a child that has lived for so long, if it had failed `before` times in a row.
+    pub(super) fn failures(&self, before: u32, lived: Duration) -> u32 {
+        if lived >= self.reset { 1 } else { before.saturating_add(1) }
+    }
+
+    /// The wait after that many failures in a row, one at least. `chance` is from 0 to 1.
+    pub(super) fn delay(&self, failures: u32, chance: f64) -> Duration {
+        let power = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
+        let grown = self.first.as_secs_f64() * self.factor.powi(power);
+        let whole = Duration::try_from_secs_f64(grown).unwrap_or(self.max).min(self.max);
+        let part = 1.0 - self.jitter * chance.clamp(0.0, 1.0);
+        Duration::try_from_secs_f64(whole.as_secs_f64() * part).unwrap_or(whole).min(whole)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn it_doubles_up_to_its_most() {
+        let backoff = Backoff::exponential(100 * MS, 1000 * MS).jitter(0.0);
+        let delays: Vec<_> = (1..7).map(|n| backoff.delay(n, 0.5).as_millis()).collect();
+        assert_eq!(delays, [100, 200, 400, 800, 1000, 1000]);
+        assert_eq!(backoff.delay(u32::MAX, 0.0), 1000 * MS);
+        assert_eq!(Backoff::constant(7 * MS).delay(u32::MAX, 1.0), 7 * MS);
+        assert_eq!(Backoff::constant(Duration::MAX).delay(9, 1.0), Duration::MAX);
+    }
+
+    #[test]
+    fn who_has_lived_long_enough_begins_anew() {
+        let backoff = Backoff::exponential(MS, 10 * MS).reset_after(50 * MS);
+        assert_eq!(backoff.failures(0, Duration::ZERO), 1);
+        assert_eq!(backoff.failures(3, 49 * MS), 4);
+        assert_eq!(backoff.failures(3, 50 * MS), 1);
+        assert_eq!(backoff.failures(u32::MAX, MS), u32::MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn a_wait_is_within_its_bounds(
+            first in 0_u64..10_000, max in 0_u64..1_000_000, jitter in 0.0..=1.0, chance in 0.0..=1.0, n in 1_u32..2000,
+        ) {
+            let (first, max) = (Duration::from_micros(first), Duration::from_micros(max));
+            let backoff = Backoff::exponential(first, max).jitter(jitter);
+            let whole = backoff.jitter(0.0).delay(n, 0.0);
+            let delay = backoff.delay(n, chance);
+            prop_assert!(whole <= max);
+            prop_assert!(delay <= whole);
+            prop_assert!(delay + Duration::from_nanos(2) >= whole.mul_f64(1.0 - jitter));
+            prop_assert!(backoff.jitter(0.0).delay(n + 1, 0.0) >= whole);
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! What a supervisor is told of a child, before there is one.
+
+use core::any::{Any as Typed, TypeId, type_name};
+use core::convert::Infallible;
+use core::fmt;
+use core::time::Duration;
+use std::sync::Arc;
+
+use super::Supervisor;
+use super::backoff::Backoff;
+use crate::actor::Actor;
+use crate::address::ActorRef;
+use crate::cell::{Any, Overflow};
+use crate::exit::ExitReason;
+use crate::keeping;
+use crate::mailbox::Mailbox;
+use crate::spawn::Builder;
+
+/// When a child is started again that has ended by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Restart {
+    /// Always. The default.
+    #[default]
+    Permanent,
+    /// If it did not end as intended: by a panic, an error, a kill, a link.
+    Transient,
+    /// Never. Its specification goes with it.
+    Temporary,
+}
+
+/// How a child is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Shutdown {
+    /// It is asked to end, after the message in hand, and killed if it has not by then. The default, with five seconds,
+    /// for all but supervisors.
+    Timeout(Duration),
+    /// It is killed.
+    Kill,
+    /// It is asked to end. The default for supervisors: their children have their own limits.
+    Infinity,
+}
+
+/// What kind of child it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChildKind {
+    /// An actor.
+    Worker,
+    /// A supervisor.
+    Supervisor,
+    /// A green thread without a mailbox.
+    Thread,
+}
+
+/// How a child is made, and what its supervisor does with it.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use kahn_actors::{Actor, ChildSpec, Context, ExitReason, Restart, Shutdown};
+///
+/// struct Logger;
+/// impl Actor for Logger {
+///     type Message = String;
+///     fn handle(&mut self, line: String, _: &mut Context<Self>) -> Result<(), ExitReason> {
+///         Ok(println!("{line}"))
+///     }
+/// }
+/// let spec = ChildSpec::new("logger", || Logger)
+///     .restart(Restart::Transient)
+///     .shutdown(Shutdown::Timeout(Duration::from_secs(1)))
+///     .mailbox(1024);
+/// assert_eq!(spec.id(), "logger");
+/// ```
+#[must_use = "give it to a supervisor"]
+pub struct ChildSpec {
+    pub(super) id: Arc<str>,
+    pub(super) kind: ChildKind,
+    pub(super) restart: Restart,
+    pub(super) shutdown: Shutdown,
+    pub(super) backoff: Option<Backoff>,
+    pub(super) significant: bool,
+    builder: Builder,
+    make: Option<Make>,
+}
+
+type Make = Box<dyn FnOnce(Builder) -> Box<dyn Kept> + Send>;
+
+impl ChildSpec {
+    /// A child that is the actor that `make` makes, anew for each start. It is made where it starts, and a panic in
+    /// `make` is a start that failed.
+    pub fn new<A: Actor>(id: impl Into<String>, make: impl FnMut() -> A + Send + 'static) -> ChildSpec {
+        let is_supervisor = TypeId::of::<A>() == TypeId::of::<Supervisor>();
+        let kind = if is_supervisor { ChildKind::Supervisor } else { ChildKind::Worker };
+        ChildSpec::of(id.into(), kind, |builder| Box::new(builder.spawn_again(make)))
+    }
+
+    /// A child that is a supervisor itself.
+    pub fn supervisor(id: impl Into<String>, make: impl FnMut() -> Supervisor + Send + 'static) -> ChildSpec {
+        ChildSpec::new(id, make)
+    }
+
+    /// A child that is a loop over its mailbox: see [`Builder::spawn_loop`].
+    pub fn spawn_loop<M, F>(id: impl Into<String>, f: F) -> ChildSpec
+    where
+        M: Send + 'static,
+        F: FnMut(&mut Mailbox<M>) -> Result<(), ExitReason> + Send + 'static,
+    {
+        ChildSpec::of(id.into(), ChildKind::Worker, |builder| Box::new(builder.spawn_loop_again(f)))
+    }
+
+    /// A child that is a green thread: `f`, called anew for each start. Asked to end, it unwinds from its present park or
+    /// its next, as by [`JoinHandle::cancel`](kahn_core::thread::JoinHandle::cancel).
+    pub fn thread<R: Outcome>(id: impl Into<String>, mut f: impl FnMut() -> R + Send + 'static) -> ChildSpec {
+        let body = move |_: &mut Mailbox<Infallible>| f().into_result();
+        ChildSpec::of(id.into(), ChildKind::Thread, |builder| Box::new(builder.spawn_loop_again(body)))
+    }
+
+    fn of(
+        id: String,
+        kind: ChildKind,
+        make: impl FnOnce(Builder) -> Box<dyn Kept> + Send + 'static,
+    ) -> ChildSpec {
+        ChildSpec {
+            kind,
+            restart: Restart::default(),
+            shutdown: match kind {
+                ChildKind::Supervisor => Shutdown::Infinity,
+                _ => Shutdown::Timeout(Duration::from_secs(5)),
+            },
+            backoff: None,
+            significant: false,
+            builder: Builder::new().name(id.as_str()),
+            make: Some(Box::new(make)),
+            id: id.into(),
+        }
+    }
+
+    /// What it is called. Children of one supervisor have different ids. It is the actor's name, too.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// When it is started again.
+    pub fn restart(mut self, restart: Restart) -> ChildSpec {
+        self.restart = restart;
+        self
+    }
+
+    /// How it is stopped.
+    pub fn shutdown(mut self, shutdown: Shutdown) -> ChildSpec {
+        self.shutdown = shutdown;
+        self
+    }
+
+    /// How long to wait before it is started again. Not at all, if nothing is said.
+    pub fn backoff(mut self, backoff: Backoff) -> ChildSpec {
+        self.backoff = Some(backoff);
+        self
+    }
+
+    /// Whether its end by itself may end its supervisor: see [`AutoShutdown`](super::AutoShutdown).
+    pub fn significant(mut self, significant: bool) -> ChildSpec {
+        self.significant = significant;
+        self
+    }
+
+    /// How many messages its mailbox holds.
+    ///
+    /// # Panics
+    ///
+    /// As [`Builder::mailbox`].
+    #[track_caller]
+    pub fn mailbox(mut self, capacity: usize) -> ChildSpec {
+        self.builder = self.builder.mailbox(capacity);
+        self
+    }
+
+    /// What becomes of messages that find its mailbox full.
+    pub fn overflow(mut self, overflow: Overflow) -> ChildSpec {
+        self.builder = self.builder.overflow(overflow);
+        self
+    }
+
+    /// Makes the actor, for its keeper. Once.
+    pub(super) fn spawn(&mut self, keeper: &Any) -> Box<dyn Kept> {
+        let make = self.make.take().expect("made once, and started again from then on");
+        let mut builder = core::mem::take(&mut self.builder);
+        builder.keeper = Some(keeper.clone());
+        make(builder)
+    }
+}
+
+impl fmt::Debug for ChildSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChildSpec")
+            .field("id", &self.id)
+            .field("kind", &self.kind)
+            .field("restart", &self.restart)
+            .field("shutdown", &self.shutdown)
+            .field("backoff", &self.backoff)
+            .field("significant", &self.significant)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a supervised green thread may return: nothing, or a `Result` whose error is the reason of its end.
+pub trait Outcome {
+    /// The end that it stands for.
+    ///
+    /// # Errors
+    ///
+    /// The reason, if it is not normal.
+    fn into_result(self) -> Result<(), ExitReason>;
+}
+
+impl Outcome for () {
+    fn into_result(self) -> Result<(), ExitReason> {
+        Ok(())
+    }
+}
+
+impl<E: Into<ExitReason>> Outcome for Result<(), E> {
+    fn into_result(self) -> Result<(), ExitReason> {
+        self.map_err(Into::into)
+    }
+}
+
+/// An actor that is kept, whatever its messages.
+pub(super) trait Kept: Send {
+    fn any(&self) -> &Any;
+    /// See [`keeping::close`].
+    fn close(&self);
+    /// The `ActorRef` itself.
+    fn typed(&self) -> &dyn Typed;
+    fn message_type(&self) -> &'static str;
+}
+
+impl<M: Send + 'static> Kept for ActorRef<M> {
+    fn any(&self) -> &Any {
+        ActorRef::any(self)
+    }
+
+    fn close(&self) {
+        keeping::close(self.process());
+    }
+
+    fn typed(&self) -> &dyn Typed {
+        self
+    }
+
+    fn message_type(&self) -> &'static str {
+        type_name::<M>()
+    }
+}

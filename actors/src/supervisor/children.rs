@@ -1,0 +1,139 @@
+//! The children of a supervisor, in the order in which they start.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::child::{ChildSpec, Kept, Restart};
+use super::strategy::Group;
+use crate::cell::Any;
+use crate::exit::ExitReason;
+use crate::keeping::dismiss;
+use crate::signal::MonitorId;
+
+/// What a child is doing, as far as its supervisor has heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChildState {
+    /// It has started, and not ended.
+    Running,
+    /// It is to be started again.
+    Restarting,
+    /// It has ended, and is started again when it is told to.
+    Stopped,
+}
+
+pub(super) struct Child {
+    pub(super) spec: ChildSpec,
+    pub(super) kept: Box<dyn Kept>,
+    pub(super) state: ChildState,
+    /// The monitor of the incarnation that runs.
+    pub(super) monitor: Option<MonitorId>,
+    /// When it last started.
+    pub(super) since: Instant,
+    /// How often it has failed in a row, as its backoff counts.
+    pub(super) failures: u32,
+    pub(super) restarts: u64,
+}
+
+impl Child {
+    pub(super) fn any(&self) -> &Any {
+        self.kept.any()
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        self.state != ChildState::Stopped
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Children {
+    /// By their numbers, which grow.
+    list: BTreeMap<u64, Child>,
+    numbers: HashMap<Arc<str>, u64>,
+    monitored: HashMap<MonitorId, u64>,
+    last: u64,
+}
+
+impl Children {
+    /// Adds a child that has not been started, at the end.
+    pub(super) fn add(&mut self, spec: ChildSpec, kept: Box<dyn Kept>, now: Instant) -> u64 {
+        self.last += 1;
+        let child = Child {
+            kept,
+            state: ChildState::Stopped,
+            monitor: None,
+            since: now,
+            failures: 0,
+            restarts: 0,
+            spec,
+        };
+        self.numbers.insert(child.spec.id.clone(), self.last);
+        self.list.insert(self.last, child);
+        self.last
+    }
+
+    pub(super) fn find(&self, id: &str) -> Option<u64> {
+        self.numbers.get(id).copied()
+    }
+
+    pub(super) fn get(&mut self, number: u64) -> Option<&mut Child> {
+        self.list.get_mut(&number)
+    }
+
+    /// All, in their order.
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, &Child)> {
+        self.list.iter().map(|(number, child)| (*number, child))
+    }
+
+    /// Those of a group, in their order.
+    pub(super) fn of(&self, group: Group) -> Vec<u64> {
+        self.list.range(group.numbers()).map(|(number, _)| *number).collect()
+    }
+
+    /// A child runs, under this monitor.
+    pub(super) fn runs(&mut self, number: u64, monitor: Option<MonitorId>, now: Instant) {
+        let Some(child) = self.list.get_mut(&number) else { return };
+        (child.state, child.monitor, child.since) = (ChildState::Running, monitor, now);
+        self.monitored.extend(monitor.map(|monitor| (monitor, number)));
+    }
+
+    /// Whose end this monitor tells of, which runs no more.
+    pub(super) fn ended(&mut self, monitor: MonitorId) -> Option<u64> {
+        let number = self.monitored.remove(&monitor)?;
+        let child = self.list.get_mut(&number)?;
+        (child.state, child.monitor) = (ChildState::Stopped, None);
+        Some(number)
+    }
+
+    /// Takes the child out, and ends it for good.
+    pub(super) fn remove(&mut self, number: u64) {
+        let Some(child) = self.list.remove(&number) else { return };
+        self.numbers.remove(&child.spec.id);
+        if let Some(monitor) = child.monitor {
+            self.monitored.remove(&monitor);
+        }
+        // At once, for who looks at it next; then for good.
+        child.kept.close();
+        dismiss(child.any(), ExitReason::Shutdown, true);
+    }
+
+    /// A child that does not run stays that way, until somebody starts it.
+    pub(super) fn rest(&mut self, number: u64) {
+        let Some(child) = self.list.get_mut(&number) else { return };
+        if child.spec.restart == Restart::Temporary {
+            return self.remove(number);
+        }
+        child.state = ChildState::Stopped;
+        child.kept.close();
+    }
+}
+
+impl Drop for Children {
+    /// Those that are left were not stopped in order: their supervisor was killed, or panicked.
+    fn drop(&mut self) {
+        for (_, child) in self.list.iter().rev() {
+            dismiss(child.any(), ExitReason::Killed, true);
+        }
+    }
+}

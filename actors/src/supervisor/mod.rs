@@ -1,0 +1,149 @@
+//! Supervisors: actors that start others, and start them again when they fail.
+//!
+//! The rules are those of Erlang/OTP's [`supervisor`](https://www.erlang.org/doc/apps/stdlib/supervisor.html). A
+//! supervisor is an actor like others; what it alone can do with its children is in [`keeping`](crate::keeping).
+//!
+//! | file | |
+//! |---|---|
+//! | `strategy`, `intensity`, `backoff` | the policies, pure |
+//! | `child` | what a supervisor is told of a child |
+//! | `children` | the children that it has |
+//! | `tree` | what it does with them |
+//! | `handle` | what others can ask of it |
+//! | `event` | what it reports |
+
+mod backoff;
+mod child;
+mod children;
+mod event;
+mod handle;
+mod intensity;
+mod strategy;
+mod tree;
+
+use core::fmt;
+use core::time::Duration;
+use std::sync::Arc;
+
+pub use self::backoff::Backoff;
+pub use self::child::{ChildKind, ChildSpec, Outcome, Restart, Shutdown};
+pub use self::children::ChildState;
+use self::children::Children;
+pub use self::event::Event;
+use self::event::Reporter;
+pub use self::handle::{ChildError, ChildInfo, Order, StartError, SupervisorRef};
+use self::intensity::Intensity;
+pub use self::strategy::{AutoShutdown, Strategy};
+
+/// An actor that starts children, in order, starts them again when they end, and stops them in the reverse order when
+/// it ends.
+///
+/// Built with its children, and started by [`spawn`](Self::spawn); or given to another as a child, in a
+/// [`ChildSpec`], which makes a tree.
+///
+/// A restart gives a child a new value in its old place: the same mailbox, with the messages that have not been handled,
+/// and the same references. The message in whose handling it failed is not handled again.
+///
+/// It ends with its children when it is stopped; when nobody has its [`SupervisorRef`] any more; when its children fail
+/// more often than its [intensity](Self::intensity) allows; and by its [auto-shutdown](Self::auto_shutdown).
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::{Actor, ChildSpec, Context, ExitReason, Reply, Strategy, Supervisor};
+///
+/// /// Divides, and fails at zero.
+/// struct Divider;
+/// impl Actor for Divider {
+///     type Message = (u32, u32, Reply<u32>);
+///     fn handle(&mut self, (a, b, reply): Self::Message, _: &mut Context<Self>) -> Result<(), ExitReason> {
+///         reply.send(a / b).ok();
+///         Ok(())
+///     }
+/// }
+///
+/// # std::panic::set_hook(Box::new(|_| {}));
+/// let supervisor = Supervisor::new(Strategy::OneForOne)
+///     .child(ChildSpec::new("divider", || Divider))
+///     .spawn();
+/// let divider = supervisor.actor_ref::<(u32, u32, Reply<u32>)>("divider").unwrap();
+/// assert!(divider.ask(|reply| (1, 0, reply)).is_err());
+/// assert_eq!(divider.ask(|reply| (6, 3, reply)), Ok(2));
+/// supervisor.stop();
+/// ```
+#[must_use = "`spawn` starts it"]
+pub struct Supervisor {
+    name: Option<String>,
+    strategy: Strategy,
+    intensity: Intensity,
+    auto: AutoShutdown,
+    reporter: Reporter,
+    specs: Vec<ChildSpec>,
+    children: Children,
+}
+
+impl Supervisor {
+    /// A supervisor without children, that restarts at most one within five seconds.
+    pub fn new(strategy: Strategy) -> Supervisor {
+        Supervisor {
+            name: None,
+            strategy,
+            intensity: Intensity::new(1, Duration::from_secs(5)),
+            auto: AutoShutdown::Never,
+            reporter: Reporter::default(),
+            specs: Vec::new(),
+            children: Children::default(),
+        }
+    }
+
+    /// Its name, for reports.
+    pub fn name(mut self, name: impl Into<String>) -> Supervisor {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// How many restarts there may be within a time, which includes both its ends. The one that is too many ends the
+    /// supervisor, and all its children, with [`ExitReason::Shutdown`](crate::ExitReason::Shutdown). One failure counts once, however many
+    /// children are restarted for it; a start that fails counts as another.
+    pub fn intensity(mut self, max: usize, within: Duration) -> Supervisor {
+        self.intensity = Intensity::new(max, within);
+        self
+    }
+
+    /// When it ends because a [significant](ChildSpec::significant) child has.
+    pub fn auto_shutdown(mut self, auto: AutoShutdown) -> Supervisor {
+        self.auto = auto;
+        self
+    }
+
+    /// Adds a child. Children start in the order in which they are added.
+    pub fn child(mut self, spec: ChildSpec) -> Supervisor {
+        self.specs.push(spec);
+        self
+    }
+
+    /// Calls `f` with everything that happens to the children. It runs in the supervisor, which does nothing else
+    /// meanwhile; its panics are ignored.
+    ///
+    /// With the feature `tracing` everything is reported there, too.
+    pub fn on_event(mut self, f: impl Fn(&Event) + Send + Sync + 'static) -> Supervisor {
+        self.reporter = Reporter(Some(Arc::new(f)));
+        self
+    }
+}
+
+impl Default for Supervisor {
+    fn default() -> Supervisor {
+        Supervisor::new(Strategy::default())
+    }
+}
+
+impl fmt::Debug for Supervisor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Supervisor")
+            .field("name", &self.name)
+            .field("strategy", &self.strategy)
+            .field("children", &self.specs)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,312 @@
+//! What a supervisor does: starting, stopping, and starting again.
+//!
+//! It does one thing at a time, and waits for its child's start or end in it. A failure is dealt with in steps: the
+//! restart is counted; the others of the group are stopped, last first; then, after the backoff, those that wait are
+//! started, in order. If one of these starts fails, that is the next failure, and the next attempt is a message to itself:
+//! between attempts it handles what it is told, and a stop is always first.
+//!
+//! A child whose end its supervisor has caused is not monitored any more by then, so that end is nobody's failure.
+
+use core::hash::{BuildHasher, Hasher};
+use core::time::Duration;
+use std::hash::RandomState;
+use std::time::Instant;
+
+use kahn_core::facade::now;
+
+use super::child::{ChildKind, ChildSpec, Restart, Shutdown};
+use super::children::{Child, ChildState};
+use super::event::Event;
+use super::handle::{ChildError, ChildInfo, Command, Order, StartError};
+use super::strategy::{AutoShutdown, Group, Next, next};
+use super::{Backoff, Supervisor};
+use crate::actor::{Actor, Context};
+use crate::address::kill;
+use crate::cell::{Any, id_of};
+use crate::chain::{cycle, while_waiting};
+use crate::exit::ExitReason;
+use crate::keeping::{ask_to_end, end_of, monitor_of, resume, start_of};
+use crate::links::demonitor;
+use crate::signal::{Down, DownCause};
+
+impl Actor for Supervisor {
+    type Message = Order;
+
+    fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+        // Exits of those that somebody has linked to it are no business of its children's.
+        ctx.trap_exits(true);
+        for spec in core::mem::take(&mut self.specs) {
+            let child = spec.id.clone();
+            if let Err(error) = self.add(ctx.any(), spec) {
+                self.stop_all(ctx.any());
+                return Err(StartError { child, error }.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, Order(command): Order, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+        let me = ctx.any();
+        match command {
+            Command::Start(spec, done) => drop(done.send(self.add(me, *spec))),
+            Command::Restart(id, done) => drop(done.send(self.restart(me, &id))),
+            Command::Terminate(id, done) => drop(done.send(self.terminate(me, &id))),
+            Command::Delete(id, done) => drop(done.send(self.delete(&id))),
+            Command::Children(reply) => {
+                let _ = reply.send(self.children.iter().map(|(_, child)| info(child)).collect());
+            }
+            Command::See(id, see) => {
+                let number = self.children.find(&id);
+                see(number.and_then(|number| self.children.get(number)).map(|child| &*child.kept));
+            }
+            Command::Again(number) => return self.again(ctx, number),
+        }
+        Ok(())
+    }
+
+    fn down(&mut self, down: Down, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+        let number = match down.cause {
+            DownCause::Monitor(monitor) => self.children.ended(monitor),
+            DownCause::Link => None,
+        };
+        let Some((number, child)) = number.and_then(|number| Some((number, self.children.get(number)?)))
+        else {
+            self.reporter.report(&Event::Unknown(down));
+            return Ok(());
+        };
+        let (id, restart, significant) = (child.spec.id.clone(), child.spec.restart, child.spec.significant);
+        let reason = down.reason;
+        self.reporter.report(&Event::Ended(id.clone(), reason.clone()));
+        if next(restart, &reason) == Next::Restart {
+            return self.failed(ctx, number, reason, true);
+        }
+        self.children.rest(number);
+        if significant && self.ends_with_significant() {
+            self.reporter.report(&Event::AutoShutdown(id));
+            return Err(ExitReason::Shutdown);
+        }
+        Ok(())
+    }
+
+    fn stopped(&mut self, _: &ExitReason, ctx: &mut Context<Self>) {
+        self.stop_all(ctx.any());
+    }
+}
+
+impl Supervisor {
+    /// Adds a child and starts it.
+    fn add(&mut self, me: &Any, mut spec: ChildSpec) -> Result<(), ChildError> {
+        if let Some(number) = self.children.find(&spec.id) {
+            let is_active = self.children.get(number).is_some_and(|child| child.is_active());
+            return Err(if is_active { ChildError::AlreadyStarted } else { ChildError::AlreadyPresent });
+        }
+        match (spec.significant, self.auto, spec.restart) {
+            (false, ..) => {}
+            (true, AutoShutdown::Never, _) => return Err(ChildError::SignificantInVain),
+            (true, _, Restart::Permanent) => return Err(ChildError::SignificantPermanent),
+            (true, ..) => {}
+        }
+        let kept = spec.spawn(me);
+        let number = self.children.add(spec, kept, now());
+        self.begin(me, number).map_err(|reason| {
+            self.children.remove(number);
+            ChildError::Failed(reason)
+        })
+    }
+
+    /// Starts a child that is between two incarnations, or new.
+    fn begin(&mut self, me: &Any, number: u64) -> Result<(), ExitReason> {
+        let Some(child) = self.children.get(number) else { return Ok(()) };
+        let (any, id) = (child.any().clone(), child.spec.id.clone());
+        let started = while_waiting(me, &any, || {
+            resume(&any);
+            start_of(&any)
+        });
+        let monitor = monitor_of(&any);
+        match &started {
+            Ok(()) => {
+                self.children.runs(number, monitor, now());
+                self.reporter.report(&Event::Started(id));
+            }
+            Err(reason) => {
+                monitor.into_iter().for_each(|monitor| demonitor(me, monitor));
+                self.reporter.report(&Event::StartFailed(id, reason.clone()));
+            }
+        }
+        started
+    }
+
+    fn start_again(&mut self, me: &Any, number: u64) -> Result<(), ExitReason> {
+        let Some(child) = self.children.get(number) else { return Ok(()) };
+        child.restarts += 1;
+        self.begin(me, number)
+    }
+
+    /// A child that should run does not: it has ended, or did not start.
+    fn failed(
+        &mut self,
+        ctx: &mut Context<Self>,
+        number: u64,
+        reason: ExitReason,
+        at_once: bool,
+    ) -> Result<(), ExitReason> {
+        let time = now();
+        let Some(child) = self.children.get(number) else { return Ok(()) };
+        let id = child.spec.id.clone();
+        if !self.intensity.admits(time) {
+            self.reporter.report(&Event::GaveUp(id, reason));
+            return Err(ExitReason::Shutdown);
+        }
+        child.state = ChildState::Restarting;
+        let delay = delay(child, time);
+        for other in self.children.of(Group::of(self.strategy, number)).into_iter().rev() {
+            if other != number {
+                self.stop(ctx.any(), other);
+                if let Some(child) = self.children.get(other) {
+                    match child.spec.restart {
+                        Restart::Temporary => self.children.remove(other),
+                        _ => child.state = ChildState::Restarting,
+                    }
+                }
+            }
+        }
+        self.reporter.report(&Event::Restarting(id, delay));
+        if at_once && delay.is_zero() {
+            return self.again(ctx, number);
+        }
+        ctx.send_after(delay, Order(Command::Again(number)));
+        Ok(())
+    }
+
+    /// Starts those that wait for it with this child.
+    fn again(&mut self, ctx: &mut Context<Self>, number: u64) -> Result<(), ExitReason> {
+        for number in self.children.of(Group::of(self.strategy, number)) {
+            let waits = self.children.get(number).is_some_and(|child| child.state == ChildState::Restarting);
+            if waits && let Err(reason) = self.start_again(ctx.any(), number) {
+                return self.failed(ctx, number, reason, false);
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops a child that runs, and waits for its end. It is between two incarnations then.
+    fn stop(&mut self, me: &Any, number: u64) {
+        let Some(child) = self.children.get(number) else { return };
+        let Some(monitor) = child.monitor else { return };
+        let (any, id, kind) = (child.any().clone(), child.spec.id.clone(), child.spec.kind);
+        let shutdown = child.spec.shutdown;
+        let reason = stop_and_wait(me, &any, kind, shutdown);
+        demonitor(me, monitor);
+        self.children.ended(monitor);
+        let expected = match shutdown {
+            Shutdown::Kill => matches!(reason, ExitReason::Killed),
+            _ => false,
+        };
+        self.reporter.report(&if expected || reason.is_orderly() {
+            Event::Stopped(id, reason)
+        } else {
+            Event::StoppedBadly(id, reason)
+        });
+    }
+
+    /// Ends all children for good, last first.
+    fn stop_all(&mut self, me: &Any) {
+        let numbers: Vec<_> = self.children.iter().map(|(number, _)| number).collect();
+        for number in numbers.into_iter().rev() {
+            self.stop(me, number);
+            self.children.remove(number);
+        }
+    }
+
+    fn restart(&mut self, me: &Any, id: &str) -> Result<(), ChildError> {
+        let number = self.resting(id)?;
+        self.start_again(me, number).map_err(|reason| {
+            self.children.rest(number);
+            ChildError::Failed(reason)
+        })
+    }
+
+    fn terminate(&mut self, me: &Any, id: &str) -> Result<(), ChildError> {
+        let number = self.children.find(id).ok_or(ChildError::NotFound)?;
+        self.stop(me, number);
+        self.children.rest(number);
+        Ok(())
+    }
+
+    fn delete(&mut self, id: &str) -> Result<(), ChildError> {
+        let number = self.resting(id)?;
+        self.children.remove(number);
+        Ok(())
+    }
+
+    /// The child of that id, which is stopped.
+    fn resting(&mut self, id: &str) -> Result<u64, ChildError> {
+        let number = self.children.find(id).ok_or(ChildError::NotFound)?;
+        match self.children.get(number).map(|child| child.state) {
+            Some(ChildState::Running) => Err(ChildError::Running),
+            Some(ChildState::Restarting) => Err(ChildError::Restarting),
+            _ => Ok(number),
+        }
+    }
+
+    /// Whether the end of a significant child, just now, is the supervisor's.
+    fn ends_with_significant(&self) -> bool {
+        match self.auto {
+            AutoShutdown::Never => false,
+            AutoShutdown::AnySignificant => true,
+            AutoShutdown::AllSignificant => {
+                !self.children.iter().any(|(_, child)| child.spec.significant && child.is_active())
+            }
+        }
+    }
+}
+
+/// Stops a child, and answers why it ended.
+fn stop_and_wait(me: &Any, child: &Any, kind: ChildKind, shutdown: Shutdown) -> ExitReason {
+    let deadline = match shutdown {
+        Shutdown::Kill => Some(now()),
+        Shutdown::Timeout(time) => now().checked_add(time),
+        Shutdown::Infinity => None,
+    };
+    let ended = while_waiting(me, child, || {
+        if shutdown != Shutdown::Kill {
+            match kind {
+                ChildKind::Thread => kill(child, ExitReason::Shutdown),
+                _ => ask_to_end(child),
+            }
+            // One that waits for its supervisor meanwhile would do so until the deadline.
+            if cycle(me).is_none()
+                && let Some(ended) = end_of(child, deadline)
+            {
+                return Some(ended);
+            }
+        }
+        kill(child, ExitReason::Killed);
+        end_of(child, None)
+    });
+    ended.unwrap_or(ExitReason::Killed)
+}
+
+/// How long to wait before this child, which has failed, is started again.
+fn delay(child: &mut Child, now: Instant) -> Duration {
+    let Some(backoff) = child.spec.backoff else { return Duration::ZERO };
+    child.failures = backoff.failures(child.failures, now.saturating_duration_since(child.since));
+    Backoff::delay(&backoff, child.failures, chance())
+}
+
+/// A number from 0 to 1, another each time.
+fn chance() -> f64 {
+    let bits = RandomState::new().build_hasher().finish() >> 11;
+    bits as f64 / (1_u64 << 53) as f64
+}
+
+fn info(child: &Child) -> ChildInfo {
+    ChildInfo {
+        id: child.spec.id.clone(),
+        actor: id_of(child.any()),
+        kind: child.spec.kind,
+        restart: child.spec.restart,
+        state: child.state,
+        restarts: child.restarts,
+    }
+}

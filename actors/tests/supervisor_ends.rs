@@ -1,0 +1,441 @@
+//! What OTP's supervisors promise about stopping, ids and size, a test for each statement: those from the seventeenth on.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+use kahn_actors::{
+    Actor, AutoShutdown, Backoff, Builder, ChildError, ChildSpec, ChildState, Context, ExitReason, Restart,
+    Shutdown, Strategy, Supervisor, SupervisorRef,
+};
+use support::family::{Log, Order, fail, faulty, kid, order, patient, sync};
+use support::{everywhere, until};
+
+fn only(log: Vec<String>, signs: &str) -> Vec<String> {
+    log.into_iter().filter(|entry| entry.starts_with(|first| signs.contains(first))).collect()
+}
+
+/// A supervisor of `a` and of what `spec` makes of `b`.
+fn with_b(log: &Log, spec: impl FnOnce(ChildSpec) -> ChildSpec) -> SupervisorRef {
+    patient(Supervisor::default())
+        .child(kid("a", log))
+        .child(spec(kid("b", log)))
+        .on_event(log.events())
+        .spawn()
+}
+
+#[test]
+fn s17_between_attempts_the_supervisor_serves_its_mailbox() {
+    everywhere(|| {
+        // While it waits for the moment of the next attempt.
+        let log = Log::default();
+        let later = Backoff::constant(Duration::from_secs(3600));
+        let supervisor = with_b(&log, |b| b.backoff(later));
+        order(&supervisor, "b", Order::Panic);
+        log.wait("b is started again in 3600s", 1);
+        assert_eq!(supervisor.children()[1].state, ChildState::Restarting);
+        assert!(matches!(supervisor.restart_child("b"), Err(ChildError::Restarting)));
+        assert!(matches!(supervisor.delete_child("b"), Err(ChildError::Restarting)));
+        supervisor.start_child(kid("c", &log)).unwrap();
+        supervisor.stop();
+        assert!(matches!(supervisor.join(), ExitReason::Shutdown));
+
+        // While one attempt after the other fails, with no time between.
+        let (log, fails) = (Log::default(), Arc::new(AtomicBool::new(false)));
+        let supervisor = patient(Supervisor::default())
+            .intensity(usize::MAX >> 8, Duration::from_millis(1))
+            .child(faulty("a", &log, &fails))
+            .on_event(log.events())
+            .spawn();
+        fails.store(true, SeqCst);
+        order(&supervisor, "a", Order::Panic);
+        log.wait("!a", 10);
+        assert_eq!(supervisor.children()[0].state, ChildState::Restarting);
+        supervisor.stop();
+    });
+}
+
+#[test]
+fn s17_one_that_is_terminated_while_it_waits_is_not_started() {
+    everywhere(|| {
+        let log = Log::default();
+        let supervisor = patient(Supervisor::new(Strategy::RestForOne))
+            .child(kid("a", &log).backoff(Backoff::constant(Duration::from_millis(20))))
+            .child(kid("b", &log))
+            .on_event(log.events())
+            .spawn();
+        order(&supervisor, "a", Order::Panic);
+        log.wait("a is started again", 1);
+        supervisor.terminate_child("a").unwrap();
+        log.take();
+        // Those that wait with it are started all the same.
+        log.wait("+b", 1);
+        sync(&supervisor, "b");
+        assert_eq!(supervisor.children()[0].state, ChildState::Stopped);
+        assert_eq!(log.count("+a"), 0);
+        supervisor.stop();
+    });
+}
+
+#[test]
+fn s18_kill_kills_and_waits_for_the_end() {
+    everywhere(|| {
+        let log = Log::default();
+        let supervisor = with_b(&log, |b| b.shutdown(Shutdown::Kill));
+        order(&supervisor, "b", Order::Park);
+        log.wait("b parks", 1);
+        log.take();
+        supervisor.terminate_child("b").unwrap();
+        assert_eq!(
+            log.take(),
+            ["~b", "b was stopped: killed"],
+            "its end is over, and `stopped` was not called"
+        );
+        supervisor.stop();
+    });
+}
+
+#[test]
+fn s19_timeout_asks_waits_then_kills_and_waits() {
+    everywhere(|| {
+        let log = Log::default();
+        let supervisor = with_b(&log, |b| b.shutdown(Shutdown::Timeout(Duration::from_millis(5))));
+        order(&supervisor, "b", Order::StopWhen(Arc::default()));
+        sync(&supervisor, "b");
+        log.take();
+        supervisor.terminate_child("b").unwrap();
+        // It was asked, and was in `stopped` for ever.
+        assert_eq!(only(log.take(), "-~b"), ["-b", "~b", "b was stopped: shut down"]);
+        // One that has its handler to end first, which it never does.
+        supervisor.restart_child("b").unwrap();
+        order(&supervisor, "b", Order::Park);
+        log.wait("b parks", 1);
+        log.take();
+        supervisor.terminate_child("b").unwrap();
+        assert_eq!(log.take(), ["~b", "b did not stop as it should: killed"]);
+        supervisor.stop();
+    });
+}
+
+#[test]
+fn s19_one_that_ends_in_time_is_not_killed() {
+    everywhere(|| {
+        let log = Log::default();
+        let supervisor = with_b(&log, |b| b.shutdown(Shutdown::Timeout(Duration::from_secs(3600))));
+        log.take();
+        supervisor.terminate_child("b").unwrap();
+        assert_eq!(log.take(), ["-b", "~b", "b was stopped: shut down"]);
+        supervisor.stop();
+    });
+}
+
+#[test]
+fn s20_infinity_waits() {
+    everywhere(|| {
+        let (log, may_stop) = (Log::default(), Arc::new(AtomicBool::new(false)));
+        let supervisor = with_b(&log, |b| b.shutdown(Shutdown::Infinity));
+        order(&supervisor, "b", Order::StopWhen(may_stop.clone()));
+        sync(&supervisor, "b");
+        let stops = kahn_core::spawn({
+            let supervisor = supervisor.clone();
+            move || supervisor.stop()
+        });
+        log.wait("-b", 1);
+        (0..100).for_each(|_| kahn_core::yield_now());
+        assert!(supervisor.is_alive() && log.count("~b") == 0);
+        may_stop.store(true, SeqCst);
+        stops.join().unwrap();
+        assert_eq!(log.count("b was stopped: shut down"), 1);
+    });
+}
+
+#[test]
+fn s21_a_child_that_unlinks_itself_cannot_hang_its_supervisor() {
+    everywhere(|| {
+        let log = Log::default();
+        let supervisor = with_b(&log, |b| b);
+        let address = supervisor.address();
+        order(
+            &supervisor,
+            "b",
+            Order::Call(Box::new(move |ctx| {
+                ctx.unlink(&address);
+                ctx.trap_exits(true);
+            })),
+        );
+        fail(&supervisor, &log, "b", ExitReason::failed("so"));
+        sync(&supervisor, "b");
+        supervisor.terminate_child("b").unwrap();
+        supervisor.stop();
+    });
+}
+
+#[test]
+fn s22_an_unexpected_reason_during_shutdown_is_reported_and_is_not_fatal() {
+    everywhere(|| {
+        let log = Log::default();
+        let supervisor = with_b(&log, |b| b.shutdown(Shutdown::Infinity));
+        order(&supervisor, "b", Order::PanicWhenAsked);
+        log.wait("b parks", 1);
+        supervisor.terminate_child("b").unwrap();
+        assert_eq!(log.count("b did not stop as it should: panicked at"), 1);
+        assert_eq!(log.count("b is started again"), 0);
+        supervisor.restart_child("b").unwrap();
+        sync(&supervisor, "b");
+        supervisor.stop();
+    });
+}
+
+#[test]
+fn s23_significant_is_rejected_with_auto_shutdown_off_and_with_permanent() {
+    everywhere(|| {
+        let log = Log::default();
+        let spec = |restart| kid("a", &log).restart(restart).significant(true);
+        let error = |auto, restart| {
+            Supervisor::default().auto_shutdown(auto).child(spec(restart)).try_spawn().unwrap_err().error
+        };
+        for restart in [Restart::Permanent, Restart::Transient, Restart::Temporary] {
+            assert!(matches!(error(AutoShutdown::Never, restart), ChildError::SignificantInVain));
+        }
+        for auto in [AutoShutdown::AnySignificant, AutoShutdown::AllSignificant] {
+            assert!(matches!(error(auto, Restart::Permanent), ChildError::SignificantPermanent));
+        }
+        let supervisor = Supervisor::default().spawn();
+        assert!(matches!(
+            supervisor.start_child(spec(Restart::Transient)),
+            Err(ChildError::SignificantInVain)
+        ));
+        assert_eq!(log.take(), [""; 0]);
+        supervisor.stop();
+    });
+}
+
+/// Two significant children and one that is not.
+fn significant(auto: AutoShutdown, log: &Log) -> SupervisorRef {
+    patient(Supervisor::default())
+        .auto_shutdown(auto)
+        .child(kid("a", log).restart(Restart::Transient).significant(true))
+        .child(kid("b", log).restart(Restart::Temporary).significant(true))
+        .child(kid("c", log))
+        .on_event(log.events())
+        .spawn()
+}
+
+#[test]
+fn s24_any_and_all_significant_end_the_supervisor_with_shutdown_the_rest_in_reverse() {
+    everywhere(|| {
+        for first in ["a", "b"] {
+            let log = Log::default();
+            let supervisor = significant(AutoShutdown::AnySignificant, &log);
+            // Ends that are no news.
+            fail(&supervisor, &log, "c", ExitReason::Normal);
+            fail(&supervisor, &log, "a", ExitReason::failed("so"));
+            log.take();
+            order(&supervisor, first, Order::End(ExitReason::Normal));
+            assert!(matches!(supervisor.join(), ExitReason::Shutdown));
+            let other = if first == "a" { ["-b", "~b"] } else { ["-a", "~a"] };
+            let expected = [&format!("-{first}"), &format!("~{first}"), "-c", "~c", other[0], other[1]];
+            assert_eq!(only(log.take(), "-~"), expected);
+        }
+        let log = Log::default();
+        let supervisor = significant(AutoShutdown::AllSignificant, &log);
+        fail(&supervisor, &log, "b", ExitReason::failed("so"));
+        assert!(supervisor.is_alive());
+        log.take();
+        order(&supervisor, "a", Order::End(ExitReason::Normal));
+        assert!(matches!(supervisor.join(), ExitReason::Shutdown));
+        assert_eq!(only(log.take(), "-~"), ["-a", "~a", "-c", "~c"]);
+    });
+}
+
+#[test]
+fn s25_deaths_that_the_supervisor_caused_never_trigger_that() {
+    everywhere(|| {
+        let log = Log::default();
+        let supervisor = significant(AutoShutdown::AnySignificant, &log);
+        supervisor.terminate_child("a").unwrap();
+        supervisor.terminate_child("b").unwrap();
+        assert_eq!(supervisor.children().len(), 2, "the temporary one went");
+        supervisor.delete_child("a").unwrap();
+        assert!(supervisor.is_alive());
+        supervisor.stop();
+        // Nor do those of a strategy.
+        let supervisor = patient(Supervisor::new(Strategy::OneForAll))
+            .auto_shutdown(AutoShutdown::AnySignificant)
+            .child(kid("a", &log).restart(Restart::Temporary).significant(true))
+            .child(kid("b", &log))
+            .on_event(log.events())
+            .spawn();
+        fail(&supervisor, &log, "b", ExitReason::failed("so"));
+        sync(&supervisor, "b");
+        assert_eq!(supervisor.children().len(), 1);
+        supervisor.stop();
+    });
+}
+
+#[test]
+fn s26_duplicate_ids_are_rejected() {
+    everywhere(|| {
+        let log = Log::default();
+        let twice = Supervisor::default().child(kid("a", &log)).child(kid("a", &log));
+        assert!(matches!(twice.try_spawn().unwrap_err().error, ChildError::AlreadyStarted));
+        let supervisor = with_b(&log, |b| b);
+        assert!(matches!(supervisor.start_child(kid("b", &log)), Err(ChildError::AlreadyStarted)));
+        supervisor.terminate_child("b").unwrap();
+        assert!(matches!(supervisor.start_child(kid("b", &log)), Err(ChildError::AlreadyPresent)));
+        supervisor.delete_child("b").unwrap();
+        supervisor.start_child(kid("b", &log)).unwrap();
+        sync(&supervisor, "b");
+        supervisor.stop();
+        assert!(matches!(supervisor.start_child(kid("c", &log)), Err(ChildError::Ended)));
+    });
+}
+
+#[test]
+fn s26_a_child_that_does_not_start_is_not_kept() {
+    everywhere(|| {
+        let log = Log::default();
+        let supervisor = with_b(&log, |b| b);
+        let fails = Arc::new(AtomicBool::new(true));
+        let failed = supervisor.start_child(faulty("c", &log, &fails));
+        assert!(matches!(failed, Err(ChildError::Failed(ExitReason::Failed(_)))));
+        assert_eq!(supervisor.children().len(), 2);
+        fails.store(false, SeqCst);
+        supervisor.start_child(faulty("c", &log, &fails)).unwrap();
+        // A failed restart on demand is no failure that counts, and the child stays stopped.
+        supervisor.terminate_child("c").unwrap();
+        fails.store(true, SeqCst);
+        assert!(matches!(supervisor.restart_child("c"), Err(ChildError::Failed(_))));
+        assert_eq!(supervisor.children()[2].state, ChildState::Stopped);
+        supervisor.stop();
+    });
+}
+
+#[test]
+fn s27_terminate_child_keeps_a_specification_and_delete_child_wants_a_stopped_child() {
+    everywhere(|| {
+        let log = Log::default();
+        let supervisor = with_b(&log, |b| b.restart(Restart::Transient));
+        for id in ["a", "b"] {
+            assert!(matches!(supervisor.delete_child(id), Err(ChildError::Running)));
+            assert!(matches!(supervisor.restart_child(id), Err(ChildError::Running)));
+            let reference = supervisor.actor_ref::<Order>(id).unwrap();
+            supervisor.terminate_child(id).unwrap();
+            supervisor.terminate_child(id).unwrap();
+            assert!(!reference.is_alive() && reference.tell(Order::Panic).is_err());
+            assert!(matches!(reference.join(), ExitReason::Shutdown));
+            supervisor.restart_child(id).unwrap();
+            sync(&supervisor, id);
+            assert!(reference.is_alive(), "a reference is to the place, not to one incarnation");
+            assert!(reference.ask(Order::Sync).is_ok());
+            supervisor.terminate_child(id).unwrap();
+            supervisor.delete_child(id).unwrap();
+            assert!(matches!(supervisor.terminate_child(id), Err(ChildError::NotFound)));
+            assert!(matches!(supervisor.actor_ref::<Order>(id), Err(ChildError::NotFound)));
+            assert!(!reference.is_alive());
+        }
+        assert!(supervisor.children().is_empty());
+        supervisor.stop();
+    });
+}
+
+/// A supervisor's messages are typed, so what it may not know is an exit of somebody that was linked to it.
+#[test]
+fn s28_what_it_does_not_know_is_reported_and_ignored() {
+    everywhere(|| {
+        let log = Log::default();
+        let supervisor = with_b(&log, |b| b);
+        let address = supervisor.address();
+        let stranger =
+            Builder::new().name("stranger").spawn_loop(move |mailbox: &mut kahn_actors::Mailbox<()>| {
+                mailbox.link(&address);
+                Err(ExitReason::failed("of no concern"))
+            });
+        assert!(matches!(stranger.join(), ExitReason::Failed(_)));
+        log.wait("no child: stranger ended: failed: of no concern", 1);
+        assert!(supervisor.is_alive());
+        sync(&supervisor, "a");
+        assert_eq!(log.count("-a"), 0);
+        supervisor.stop();
+    });
+}
+
+#[test]
+fn s29_restarts_multiply_with_the_depth_of_the_tree() {
+    everywhere(|| {
+        let log = Log::default();
+        let leaf = {
+            let log = log.clone();
+            move || {
+                struct Leaf(Log);
+                impl Actor for Leaf {
+                    type Message = ();
+                    fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+                        self.0.add("leaf");
+                        ctx.send_after(Duration::ZERO, ());
+                        Ok(())
+                    }
+                    fn handle(&mut self, (): (), _: &mut Context<Self>) -> Result<(), ExitReason> {
+                        Err(ExitReason::failed("so"))
+                    }
+                }
+                Leaf(log.clone())
+            }
+        };
+        let lower = move || {
+            Supervisor::default().intensity(2, Duration::MAX).child(ChildSpec::new("leaf", leaf.clone()))
+        };
+        let upper = move || {
+            Supervisor::default()
+                .intensity(3, Duration::MAX)
+                .child(ChildSpec::supervisor("lower", lower.clone()))
+        };
+        let top =
+            Supervisor::default().intensity(1, Duration::MAX).child(ChildSpec::new("upper", upper)).spawn();
+        assert!(matches!(top.join(), ExitReason::Shutdown));
+        assert_eq!(log.count("leaf"), (2 + 1) * (3 + 1) * (1 + 1));
+    });
+}
+
+#[test]
+fn s30_ten_thousand_children_start_and_stop_in_time_linear_in_their_number() {
+    struct Idle;
+    impl Actor for Idle {
+        type Message = ();
+        fn handle(&mut self, (): (), _: &mut Context<Self>) -> Result<(), ExitReason> {
+            Ok(())
+        }
+    }
+    fn time(children: usize) -> Duration {
+        let start = Instant::now();
+        let supervisor = (0..children)
+            .fold(Supervisor::new(Strategy::OneForAll), |supervisor, number| {
+                supervisor.child(ChildSpec::new(number.to_string(), || Idle))
+            })
+            .spawn();
+        let one = supervisor.actor_ref::<()>("0").unwrap();
+        assert_eq!(supervisor.children().len(), children);
+        one.kill();
+        until(|| supervisor.children()[0].restarts == 1);
+        let last = supervisor.actor_ref::<()>(&(children - 1).to_string()).unwrap();
+        // Half of them by name, the others with it.
+        for number in 0..children / 2 {
+            supervisor.terminate_child(&number.to_string()).unwrap();
+            supervisor.delete_child(&number.to_string()).unwrap();
+        }
+        supervisor.stop();
+        assert!(!last.is_alive());
+        start.elapsed()
+    }
+    support::within(|| {
+        kahn_core::Runtime::builder().workers(2).build().unwrap().run(|| {
+            // Twenty times as many take twenty times as long; if it were quadratic, four hundred times. The best of some,
+            // because others use this machine, too.
+            let best = |children| (0..3).map(|_| time(children)).min().unwrap();
+            let (few, many) = (best(500), best(10_000));
+            assert!(many < few * 150, "{few:?}, {many:?}");
+        });
+    });
+}
