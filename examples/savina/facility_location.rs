@@ -220,6 +220,15 @@ impl Quadrant {
 impl Actor for Quadrant {
     type Message = ToQuadrant;
 
+    fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+        // The failure of one is the failure of all.
+        match &self.above {
+            Above::Entrance(entrance) => ctx.link(entrance),
+            Above::Parent(parent, _) => ctx.link(parent),
+        }
+        Ok(())
+    }
+
     fn handle(&mut self, message: ToQuadrant, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
         match message {
             ToQuadrant::Customer(point) if self.children.is_empty() => self.settle(point, ctx),

@@ -1,6 +1,5 @@
 //! π to thousands of digits by the series of Bailey, Borwein and Plouffe: a master, and workers whose answers are large.
 
-use std::ops::{AddAssign, SubAssign};
 use std::sync::Arc;
 
 use kahn::actor::ExitReason;
@@ -44,6 +43,24 @@ impl Fixed {
         }
     }
 
+    fn add(&mut self, other: &Fixed) {
+        self.combine(other, u32::overflowing_add);
+    }
+
+    fn subtract(&mut self, other: &Fixed) {
+        self.combine(other, u32::overflowing_sub);
+    }
+
+    /// Word by word from the last on, with what one carries to the next.
+    fn combine(&mut self, other: &Fixed, step: fn(u32, u32) -> (u32, bool)) {
+        let mut carry = false;
+        for (word, other) in self.0.iter_mut().zip(&other.0).rev() {
+            let (once, over) = step(*word, *other);
+            let (twice, over_again) = step(once, carry.into());
+            (*word, carry) = (twice, over | over_again);
+        }
+    }
+
     fn is_zero(&self) -> bool {
         self.0.iter().all(|word| *word == 0)
     }
@@ -62,28 +79,6 @@ impl Fixed {
     }
 }
 
-impl AddAssign<&Fixed> for Fixed {
-    fn add_assign(&mut self, other: &Fixed) {
-        let mut carry = false;
-        for (word, other) in self.0.iter_mut().zip(&other.0).rev() {
-            let (sum, over) = word.overflowing_add(*other);
-            let (sum, over_again) = sum.overflowing_add(carry.into());
-            (*word, carry) = (sum, over || over_again);
-        }
-    }
-}
-
-impl SubAssign<&Fixed> for Fixed {
-    fn sub_assign(&mut self, other: &Fixed) {
-        let mut borrow = false;
-        for (word, other) in self.0.iter_mut().zip(&other.0).rev() {
-            let (rest, under) = word.overflowing_sub(*other);
-            let (rest, under_again) = rest.overflowing_sub(borrow.into());
-            (*word, borrow) = (rest, under || under_again);
-        }
-    }
-}
-
 struct Series {
     words: usize,
 }
@@ -98,7 +93,7 @@ impl Series {
         };
         let mut term = part(2, 1);
         for (exponent, divisor) in [(1, 4), (0, 5), (0, 6)] {
-            term -= &part(exponent, divisor);
+            term.subtract(&part(exponent, divisor));
         }
         term
     }
@@ -114,7 +109,7 @@ impl Job for Series {
     }
 
     fn add(&self, total: &mut Fixed, term: Fixed) {
-        *total += &term;
+        total.add(&term);
     }
 }
 
@@ -131,12 +126,12 @@ fn machin(words: usize) -> Fixed {
             }
             let mut term = power.clone();
             term.divide(2 * i + 1);
-            if i % 2 == 1 { sum -= &term } else { sum += &term }
+            if i % 2 == 1 { sum.subtract(&term) } else { sum.add(&term) }
         }
         sum
     };
     let mut pi = arctan(4, 5);
-    pi -= &arctan(2, 239);
+    pi.subtract(&arctan(2, 239));
     pi
 }
 

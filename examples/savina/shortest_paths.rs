@@ -83,6 +83,12 @@ impl Block {
 impl Actor for Block {
     type Message = Message;
 
+    fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+        // The failure of one is the failure of all.
+        ctx.link(&self.done);
+        Ok(())
+    }
+
     fn handle(&mut self, message: Message, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
         match message {
             Message::Neighbours(neighbours) => {

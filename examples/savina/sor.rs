@@ -59,6 +59,12 @@ fn relaxed(value: f64, neighbours: [f64; SIDES]) -> f64 {
 impl Actor for Cell {
     type Message = Message;
 
+    fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+        // The failure of one is the failure of all.
+        ctx.link(&self.done);
+        Ok(())
+    }
+
     fn handle(&mut self, message: Message, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
         match message {
             Message::Neighbours(neighbours) => {
