@@ -602,6 +602,7 @@ fn bank_notices_money_that_came_from_nowhere() {
     );
 }
 
+#[test]
 fn savina_computes_what_it_should() {
     let list = run("savina", &["--list"]);
     let names: Vec<_> = printed(&list).lines().map(|line| line.split(' ').next().unwrap()).collect();
