@@ -393,6 +393,67 @@ fn crawler_stops_at_its_depth() {
     assert!(last.starts_with("3 pages, 0 not found, 2 further than 1 links away"), "{last}");
 }
 
+#[test]
+fn supervisor_tour_tells_what_happens_in_its_order() {
+    let output = run("supervisor_tour", &[]);
+    let text = printed(&output);
+    // Without the times, which come first.
+    let events = |scene: &str| -> Vec<String> {
+        let of_scene = text.lines().skip_while(|line| !line.starts_with(&format!("{scene}: "))).skip(1);
+        let event = |line: &str| {
+            line.split_once(" ms  ").map(|(_, event)| event.split_whitespace().collect::<Vec<_>>().join(" "))
+        };
+        of_scene.map_while(event).collect()
+    };
+    assert_eq!(
+        events("rest-for-one"),
+        [
+            "service store has started",
+            "service cache has started",
+            "service server has started",
+            &events("rest-for-one")[3],
+            "service server was stopped: shut down",
+            "service cache is started again",
+            "service cache has started",
+            "service server has started",
+            "service server was stopped: shut down",
+            "service cache was stopped: shut down",
+            "service store was stopped: shut down",
+        ]
+    );
+    assert!(
+        events("rest-for-one")[3]
+            .starts_with("service cache has ended: panicked at examples/supervisor_tour.rs:")
+    );
+    assert!(text.contains("the new baker has done 1 piece of work"), "{text}");
+    assert!(text.contains("parser has ended: failed: invalid digit found in string"), "{text}");
+    for (entry, times) in
+        [("client did not start: panicked", 3), ("loser fails too often", 1), ("lower has started", 2)]
+    {
+        assert_eq!(text.matches(entry).count(), times, "{entry}: {text}");
+    }
+    assert_eq!(
+        events("shutdown")[4..],
+        [
+            "program thread was stopped: shut down",
+            "program doomed was stopped: killed",
+            "program slow did not stop as it should: killed",
+            "program quick was stopped: shut down",
+            "program has ended: shut down",
+        ]
+    );
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn supervisor_tour_lists_its_scenes_to_who_asks_for_another() {
+    let output = run("supervisor_tour", &["one-for-two"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("no scene \"one-for-two\"; there are one-for-one, one-for-all"), "{said}");
+    assert_eq!(said.lines().count(), 1);
+}
+
 /// What one user of the chat has seen, line by line, and the summary's line.
 fn screen_of<'a>(printed: &'a str, name: &str) -> (Vec<&'a str>, &'a str) {
     let lines = printed.lines().filter_map(|line| line.trim_start().strip_prefix(name));

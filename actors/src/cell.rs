@@ -149,10 +149,11 @@ pub(crate) struct Rare {
     pub(crate) receiver: WaitQueue,
     /// Who waits for its end, and who for its start.
     pub(crate) joiners: WaitQueue,
-    pub(crate) links: Vec<Any>,
+    /// By their numbers.
+    pub(crate) links: BTreeMap<ActorId, Any>,
     /// Who is to be told of its end.
-    pub(crate) monitors: Vec<(Any, MonitorId)>,
-    /// Whom it monitors. A supervisor monitors all its children, and starts and stops each by its monitor.
+    pub(crate) monitors: BTreeMap<MonitorId, Any>,
+    /// Whom it monitors.
     pub(crate) watches: BTreeMap<MonitorId, Any>,
     /// Where it last panicked.
     pub(crate) panicked: Option<Box<str>>,

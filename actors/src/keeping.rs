@@ -2,7 +2,7 @@
 //!
 //! | | phase before | after |
 //! |---|---|---|
-//! | [`resume`] | `Between`, `Closed` | `New`: the next incarnation begins, on the same mailbox |
+//! | [`resume`] | `Between`, `Closed` (as it is made) | `New`: the next incarnation begins, on the same mailbox |
 //! | [`close`] | `Between` | `Closed`: to others it is dead, but it may be resumed |
 //! | [`dismiss`] | any | on its way to `Dead`, for good |
 

@@ -4,10 +4,10 @@
 //! methods, a panic, a kill, the exit of a link, a stop, the last reference. The message in hand is gone by then; those
 //! that wait stay in the mailbox if a keeper may start another incarnation, and are dead letters if not.
 //!
-//! A keeper is a supervisor. It is told of each incarnation's end as of one that it monitors (from the start, and again
-//! by `resume`), when the actor's phase is `Between` or `Dead`; what it may do then is in [`keeping`](crate::keeping). It
-//! dismisses all of its children before it ends, in its destructor at the latest: one between two incarnations would wait
-//! for ever.
+//! A keeper is a supervisor. An actor that is kept begins each incarnation when its keeper says so, the first one, too. Its
+//! keeper is told of each one's end as of one that it monitors, when the phase is `Between` or `Dead`; what it may do then
+//! is in [`keeping`](crate::keeping). It dismisses all of its children before it ends, in its destructor at the latest: one
+//! between two incarnations would wait for ever.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};

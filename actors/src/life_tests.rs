@@ -46,6 +46,7 @@ fn kept(scenario: impl Fn(&mut Mailbox<()>, &ActorRef<Order>) + Send + Sync + 's
                 let mut builder = Builder::new();
                 builder.keeper = Some(mailbox.any().clone());
                 let child = builder.spawn_again(move || Child(lives.fetch_add(1, SeqCst) + 1));
+                resume(child.any());
                 scenario(mailbox, &child);
                 Ok(())
             });
@@ -154,6 +155,7 @@ fn one_whose_keeper_has_ended_is_not_kept() {
     let mut builder = Builder::new();
     builder.keeper = Some(keeper.any().clone());
     let child = builder.spawn_again(|| Child(1));
+    resume(child.any());
     keeper.kill();
     keeper.join();
     assert!(child.tell(Order::Panic).is_ok());

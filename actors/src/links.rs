@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::address::kill;
 use crate::cell::{Any, Phase, id_of};
-use crate::exit::{ExitReason, LinkDied};
+use crate::exit::{ActorId, ExitReason, LinkDied};
 use crate::signal::{Down, DownCause, MonitorId};
 
 static LAST_MONITOR: AtomicU64 = AtomicU64::new(0);
@@ -22,18 +22,16 @@ pub(crate) fn link(me: &Any, peer: &Any) {
     }
     {
         let mut state = me.state.lock();
-        let links = &mut state.rare().links;
-        if links.iter().any(|known| known.is(peer)) {
+        if state.rare().links.insert(id_of(peer), peer.clone()).is_some() {
             return;
         }
-        links.push(peer.clone());
     }
     let dead = {
         let mut state = peer.state.lock();
         if state.phase.is_dead() {
             Some(state.reason())
         } else {
-            state.rare().links.push(me.clone());
+            state.rare().links.insert(id_of(me), me.clone());
             None
         }
     };
@@ -51,9 +49,7 @@ pub(crate) fn unlink(me: &Any, peer: &Any) {
 
 fn forget(one: &Any, other: &Any) -> Option<Any> {
     let mut state = one.state.lock();
-    let links = &mut state.rare_if_any()?.links;
-    let place = links.iter().position(|known| known.is(other))?;
-    Some(links.swap_remove(place))
+    state.rare_if_any()?.links.remove(&id_of(other))
 }
 
 /// Tells `to` that `from`, which it may be linked to, has ended.
@@ -101,7 +97,7 @@ pub(crate) fn monitor(me: &Any, peer: &Any) -> MonitorId {
         if state.phase.is_dead() {
             Some(state.reason())
         } else {
-            state.rare().monitors.push((me.clone(), id));
+            state.rare().monitors.insert(id, me.clone());
             None
         }
     };
@@ -127,11 +123,8 @@ pub(crate) fn demonitor(me: &Any, id: MonitorId) {
 }
 
 /// Strikes a monitor from the list of whom it watches.
-fn unwatch(peer: &Any, id: MonitorId) -> Option<(Any, MonitorId)> {
-    let mut state = peer.state.lock();
-    let monitors = &mut state.rare_if_any()?.monitors;
-    let place = monitors.iter().position(|(_, known)| *known == id)?;
-    Some(monitors.swap_remove(place))
+fn unwatch(peer: &Any, id: MonitorId) -> Option<Any> {
+    peer.state.lock().rare_if_any()?.monitors.remove(&id)
 }
 
 fn tell_down(from: &Any, to: &Any, id: MonitorId, reason: &ExitReason) {
@@ -152,8 +145,8 @@ fn tell_down(from: &Any, to: &Any, id: MonitorId, reason: &ExitReason) {
 /// Those who are to learn of an end.
 #[derive(Default)]
 pub(crate) struct Mourners {
-    links: Vec<Any>,
-    monitors: Vec<(Any, MonitorId)>,
+    links: BTreeMap<ActorId, Any>,
+    monitors: BTreeMap<MonitorId, Any>,
     watches: BTreeMap<MonitorId, Any>,
 }
 
@@ -174,10 +167,10 @@ impl Mourners {
 
     /// Tells all of them. Called with no lock held.
     pub(crate) fn tell(self, from: &Any, reason: &ExitReason) {
-        for link in self.links {
+        for link in self.links.into_values() {
             exit(from, &link, reason);
         }
-        for (watcher, id) in self.monitors {
+        for (id, watcher) in self.monitors {
             tell_down(from, &watcher, id, reason);
         }
         for (id, watched) in self.watches {
@@ -186,15 +179,22 @@ impl Mourners {
     }
 }
 
-/// Makes `keeper` the one who decides what follows the ends of `child`, and lets it be told of the next. The child is
-/// about to begin an incarnation: it is in phase `New` from here on.
+/// Makes `keeper` the one who decides when `child`, which is new, begins.
+pub(crate) fn hand_over(keeper: Any, child: &Any) {
+    let mut state = child.state.lock();
+    state.phase = Phase::Closed;
+    state.rare().keeper = Some((keeper, MonitorId(0)));
+}
+
+/// Lets `keeper` be told of the next end of `child`. The child is about to begin an incarnation: it is in phase `New` from
+/// here on.
 pub(crate) fn keep(keeper: Any, child: &Any) {
     let id = next_monitor();
     keeper.state.lock().rare().watches.insert(id, child.clone());
     let mut state = child.state.lock();
     state.phase = Phase::New;
     let rare = state.rare();
-    rare.monitors.push((keeper.clone(), id));
+    rare.monitors.insert(id, keeper.clone());
     rare.keeper = Some((keeper, id));
 }
 

@@ -121,8 +121,8 @@ impl Builder {
         let head = Head::new(capacity, self.overflow, is_loop);
         let actor = ActorRef::new(process::new(head, Life::new(incarnation), self.name));
         if let Some(keeper) = self.keeper {
-            // Before it starts: so the keeper is told of each end, however early.
-            links::keep(keeper, actor.any());
+            // Its keeper lets it begin.
+            links::hand_over(keeper, actor.any());
         }
         if let Some(link) = &self.link {
             links::link(link, actor.any());

@@ -18,6 +18,8 @@ struct Clock {
 #[derive(Clone)]
 enum Tick {
     After(Duration, &'static str),
+    /// All of them in one moment.
+    All([(Duration, &'static str); 4]),
     Every(Duration, &'static str),
     Name(&'static str),
     Cancel(TimerId),
@@ -57,6 +59,11 @@ impl Actor for Clock {
         let mut id = None;
         match tick {
             Tick::After(delay, text) => id = Some(ctx.send_after(delay, name(text))),
+            Tick::All(all) => {
+                for (delay, text) in all {
+                    ctx.send_after(delay, name(text));
+                }
+            }
             Tick::Every(period, text) => id = Some(ctx.send_every(period, name(text))),
             Tick::Name(text) => self.seen.push(text),
             Tick::Cancelled(delay, text) => {
@@ -83,10 +90,8 @@ fn messages_come_in_the_order_of_their_time_and_never_early() {
     everywhere(|| {
         let clock = spawn(Clock::default());
         let start = Instant::now();
-        order(&clock, Tick::After(3 * SHORT, "last"));
-        order(&clock, Tick::After(SHORT, "first"));
-        order(&clock, Tick::After(2 * SHORT, "second"));
-        order(&clock, Tick::After(Duration::MAX, "never"));
+        let all = [(3 * SHORT, "last"), (SHORT, "first"), (2 * SHORT, "second"), (Duration::MAX, "never")];
+        order(&clock, Tick::All(all));
         until(|| seen(&clock).len() == 3);
         assert!(start.elapsed() >= 3 * SHORT);
         assert_eq!(seen(&clock), ["first", "second", "last"]);

@@ -108,17 +108,20 @@ impl Supervisor {
         }
         let kept = spec.spawn(me);
         let number = self.children.add(spec, kept, now());
-        self.wait_for_start(me, number).map_err(|reason| {
+        self.begin(me, number).map_err(|reason| {
             self.children.remove(number);
             ChildError::Failed(reason)
         })
     }
 
-    /// Waits for the start of a child that has been told to.
-    fn wait_for_start(&mut self, me: &Any, number: u64) -> Result<(), ExitReason> {
+    /// Starts a child that is between two incarnations, or new.
+    fn begin(&mut self, me: &Any, number: u64) -> Result<(), ExitReason> {
         let Some(child) = self.children.get(number) else { return Ok(()) };
         let (any, id) = (child.any().clone(), child.spec.id.clone());
-        let started = while_waiting(me, &any, || start_of(&any));
+        let started = while_waiting(me, &any, || {
+            resume(&any);
+            start_of(&any)
+        });
         let monitor = monitor_of(&any);
         match &started {
             Ok(()) => {
@@ -136,8 +139,7 @@ impl Supervisor {
     fn start_again(&mut self, me: &Any, number: u64) -> Result<(), ExitReason> {
         let Some(child) = self.children.get(number) else { return Ok(()) };
         child.restarts += 1;
-        resume(child.any());
-        self.wait_for_start(me, number)
+        self.begin(me, number)
     }
 
     /// A child that should run does not: it has ended, or did not start.
