@@ -123,6 +123,8 @@ fn all_explain_themselves() {
         "crawler",
         "chat",
         "bank",
+        "savina",
+        "supervisor_tour",
     ];
     for name in all {
         let output = run(name, &["--help"]);
@@ -163,6 +165,9 @@ fn all_refuse_what_they_cannot_do() {
     assert_refused("crawler", &[], "where to start");
     assert_refused("crawler", &["no-such-folder"], "no-such-folder: No such file");
     assert_refused("crawler", &["--depth", "deep", "examples/data/site"], "deep");
+    assert_refused("savina", &[], "ping-pong, counting");
+    assert_refused("savina", &["ping"], "ping: no such benchmark, give all, or one of ping-pong, counting");
+    assert_refused("savina", &["--large", "all"], "--large");
 }
 
 #[test]
@@ -595,4 +600,23 @@ fn bank_notices_money_that_came_from_nowhere() {
         "{}",
         text(&output.stderr)
     );
+}
+
+#[test]
+fn savina_computes_what_it_should() {
+    let list = run("savina", &["--list"]);
+    let names: Vec<_> = printed(&list).lines().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(names.len(), 30, "{names:?}");
+    // With one worker nothing happens at the same time, with four more than there may be processors.
+    for workers in ["1", "4"] {
+        let mut program = example("savina");
+        let output =
+            output_of(program.env("KAHN_WORKERS", workers).args(["--small", "all"]).spawn().unwrap());
+        let printed = printed(&output);
+        for (line, name) in printed.lines().zip(&names) {
+            assert!(line.starts_with(&format!("{name} ")) && line.contains(" ms "), "{printed}");
+            assert!(!line.contains("WRONG"), "{printed}");
+        }
+        assert_eq!(printed.lines().count(), names.len() + 1, "{printed}");
+    }
 }
