@@ -13,8 +13,8 @@ use kahn_actors::{
 use support::everywhere;
 
 /// What a failing expectation says.
-fn said(f: impl FnOnce()) -> String {
-    let payload = catch_unwind(AssertUnwindSafe(f)).expect_err("it fails");
+fn said<T>(f: impl FnOnce() -> T) -> String {
+    let payload = catch_unwind(AssertUnwindSafe(f)).err().expect("it fails");
     payload
         .downcast_ref::<String>()
         .cloned()
@@ -296,7 +296,7 @@ fn probes_are_told_in_order_and_see_ends_apart() {
 fn expectations_that_are_not_met_say_what_came_instead() {
     everywhere(|| {
         let mut probe = Probe::<u32>::new().patience(Duration::from_millis(2));
-        let text = said(|| drop(probe.expect()));
+        let text = said(|| probe.expect());
         assert_eq!(text, "no u32 within 2ms: 0 other messages");
         let actor = probe.actor_ref();
         actor.tell(1).unwrap();
@@ -310,10 +310,10 @@ fn expectations_that_are_not_met_say_what_came_instead() {
             "a u32 came that was not expected: 1 other messages"
         );
         probe = probe.patience(Duration::from_millis(20));
-        let text = said(|| drop(probe.expect_matching(|number| *number == 7)));
+        let text = said(|| probe.expect_matching(|number| *number == 7));
         assert_eq!(text, "no u32 that is wanted within 20ms, but 2 others: 0 other messages");
         let other = Probe::<()>::named("other");
-        let text = said(|| drop(probe.expect_down(&other.actor_ref())));
+        let text = said(|| probe.expect_down(&other.actor_ref()));
         assert!(text.starts_with("Address(other) has not ended within 20ms"), "{text}");
     });
 }
