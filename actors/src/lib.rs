@@ -57,7 +57,9 @@ mod supervisor;
 mod system;
 mod roster;
 mod group;
-mod limiter;
+kahn_core::production! {
+    mod limiter;
+}
 mod pool;
 mod pubsub;
 pub mod registry;
@@ -71,7 +73,9 @@ pub use control::Control;
 pub use error::{AskError, TellError};
 pub use exit::{ActorId, ExitReason, LinkDied};
 pub use group::{Delivered, Group};
-pub use limiter::{Limiter, TooLate};
+kahn_core::production! {
+    pub use limiter::{Limiter, TooLate};
+}
 pub use mailbox::{Mailbox, RecvError};
 pub use pool::{Pool, PoolBuilder, Routing};
 pub use pubsub::{Lag, PubSub};
