@@ -112,8 +112,20 @@ impl Drop for Folder {
 
 #[test]
 fn all_explain_themselves() {
-    let all =
-        ["wordcount", "player", "editor", "master_worker", "models", "sieve", "philosophers", "crawler"];
+    let all = [
+        "wordcount",
+        "player",
+        "editor",
+        "master_worker",
+        "models",
+        "sieve",
+        "philosophers",
+        "crawler",
+        "chat",
+        "bank",
+        "savina",
+        "supervisor_tour",
+    ];
     for name in all {
         let output = run(name, &["--help"]);
         assert!(printed(&output).contains(&format!("usage: {name}")), "{name}");
@@ -142,9 +154,20 @@ fn all_refuse_what_they_cannot_do() {
     assert_refused("sieve", &["-5"], "-5");
     assert_refused("philosophers", &["1"], "only one fork");
     assert_refused("philosophers", &["five"], "five");
+    assert_refused("bank", &["--accounts", "1"], "--accounts needs a number from 2");
+    assert_refused("bank", &["--seed", "-1"], "--seed");
+    assert_refused("bank", &["--panic-every"], "--panic-every");
+    assert_refused("bank", &["now"], "now: no such option");
+    assert_refused("chat", &["no-such-file"], "no-such-file: No such file");
+    assert_refused("chat", &["src"], "src: is a folder");
+    assert_refused("chat", &["--inbox", "0"], "--inbox");
+    assert_refused("chat", &["Cargo.toml"], "line 1: what does [workspace] type");
     assert_refused("crawler", &[], "where to start");
     assert_refused("crawler", &["no-such-folder"], "no-such-folder: No such file");
     assert_refused("crawler", &["--depth", "deep", "examples/data/site"], "deep");
+    assert_refused("savina", &[], "ping-pong, counting");
+    assert_refused("savina", &["ping"], "ping: no such benchmark, give all, or one of ping-pong, counting");
+    assert_refused("savina", &["--large", "all"], "--large");
 }
 
 #[test]
@@ -373,4 +396,227 @@ fn crawler_stops_at_its_depth() {
     let output = run("crawler", &["--depth", "1", "examples/data/site/index.html"]);
     let last = BufReader::new(&output.stdout[..]).lines().last().unwrap().unwrap();
     assert!(last.starts_with("3 pages, 0 not found, 2 further than 1 links away"), "{last}");
+}
+
+#[test]
+fn supervisor_tour_tells_what_happens_in_its_order() {
+    let output = run("supervisor_tour", &[]);
+    let text = printed(&output);
+    // Without the times, which come first.
+    let events = |scene: &str| -> Vec<String> {
+        let of_scene = text.lines().skip_while(|line| !line.starts_with(&format!("{scene}: "))).skip(1);
+        let event = |line: &str| {
+            line.split_once(" ms  ").map(|(_, event)| event.split_whitespace().collect::<Vec<_>>().join(" "))
+        };
+        of_scene.map_while(event).collect()
+    };
+    assert_eq!(
+        events("rest-for-one"),
+        [
+            "service store has started",
+            "service cache has started",
+            "service server has started",
+            &events("rest-for-one")[3],
+            "service server was stopped: shut down",
+            "service cache is started again",
+            "service cache has started",
+            "service server has started",
+            "service server was stopped: shut down",
+            "service cache was stopped: shut down",
+            "service store was stopped: shut down",
+        ]
+    );
+    assert!(
+        events("rest-for-one")[3]
+            .starts_with("service cache has ended: panicked at examples/supervisor_tour.rs:")
+    );
+    assert!(text.contains("the new baker has done 1 piece of work"), "{text}");
+    assert!(text.contains("parser has ended: failed: invalid digit found in string"), "{text}");
+    for (entry, times) in
+        [("client did not start: panicked", 3), ("loser fails too often", 1), ("lower has started", 2)]
+    {
+        assert_eq!(text.matches(entry).count(), times, "{entry}: {text}");
+    }
+    assert_eq!(
+        events("shutdown")[4..],
+        [
+            "program thread was stopped: shut down",
+            "program doomed was stopped: killed",
+            "program slow did not stop as it should: killed",
+            "program quick was stopped: shut down",
+            "program has ended: shut down",
+        ]
+    );
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn supervisor_tour_lists_its_scenes_to_who_asks_for_another() {
+    let output = run("supervisor_tour", &["one-for-two"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("no scene \"one-for-two\"; there are one-for-one, one-for-all"), "{said}");
+    assert_eq!(said.lines().count(), 1);
+}
+
+/// What one user of the chat has seen, line by line, and the summary's line.
+fn screen_of<'a>(printed: &'a str, name: &str) -> (Vec<&'a str>, &'a str) {
+    let lines = printed.lines().filter_map(|line| line.trim_start().strip_prefix(name));
+    let (shown, rest): (Vec<_>, Vec<_>) = lines.partition(|line| line.starts_with(" | "));
+    assert_eq!(rest.len(), 1, "{printed}");
+    (shown.iter().map(|line| &line[3..]).collect(), rest[0].trim_start())
+}
+
+#[test]
+fn chat_shows_everybody_what_was_said_in_the_order_in_which_it_was() {
+    let output = run("chat", &["examples/data/chat.txt"]);
+    let printed = printed(&output);
+    let (bob, _) = screen_of(printed, "bob");
+    assert_eq!(
+        bob,
+        [
+            "[tea] bob comes in",
+            "[tea] ann: hello, is anybody here?",
+            "[tea] bob: I am, but I read slowly",
+            "[tea] cleo comes in",
+            "[tea] ann: one",
+            "[tea] ann: two",
+            "[tea] ann: three",
+            "ann to you: are you still at \"one\"?",
+            "[tea] cleo: bye",
+            "[tea] cleo leaves",
+            "[tea] ann leaves",
+            "[tea] cleo comes in",
+        ]
+    );
+    let (ann, _) = screen_of(printed, "ann");
+    assert_eq!(ann[4..7], ["[tea] cleo comes in", "here: ann, bob, cleo", "[tea] ann: one"]);
+    assert_eq!(
+        ann[8..],
+        ["[tea] ann: three", "dora is not here", "[tea] cleo: bye", "[tea] cleo leaves", "[tea] ann leaves"]
+    );
+    let (cleo, summary) = screen_of(printed, "cleo");
+    assert!(summary.starts_with("saw 13 lines, missed 0, "), "{printed}");
+    let [gone, last] = cleo[11..] else { panic!("{printed}") };
+    assert!(gone.starts_with("[tea] bob is gone: panicked at examples/chat/user.rs:"), "{printed}");
+    assert!(gone.ends_with(": the connection broke"), "{printed}");
+    assert_eq!(last, "[tea] cleo: so it goes");
+    let (dora, _) = screen_of(printed, "dora");
+    assert_eq!(dora, ["you are in no room: /join one"]);
+}
+
+#[test]
+fn chat_does_not_wait_for_a_slow_reader() {
+    const LINES: usize = 300;
+    let said: String = (0..LINES).map(|number| format!("ann line {number}\n")).collect();
+    let script = format!("ann /join tea\nbob /join tea\nbob /slow 5\n{said}");
+    // On one worker whoever can run gets a turn before 64 lines are said, so nobody but the slow one falls behind.
+    let mut child = example("chat").env("KAHN_WORKERS", "1").stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    let output = output_of(child);
+    let printed = printed(&output);
+    let (ann, summary) = screen_of(printed, "ann");
+    assert!(summary.starts_with("saw 302 lines, missed 0, "), "{summary}");
+    for (number, line) in ann[2..].iter().enumerate() {
+        assert_eq!(*line, format!("[tea] ann: line {number}"));
+    }
+    let (bob, summary) = screen_of(printed, "bob");
+    let notices = bob.iter().filter(|line| line.ends_with(" lines missed)"));
+    let missed: usize =
+        notices.map(|line| line[1..].split(' ').next().unwrap().parse::<usize>().unwrap()).sum();
+    let seen: Vec<_> = bob.iter().filter(|line| line.starts_with("[tea]")).collect();
+    assert!(missed > LINES / 2, "{summary}");
+    assert_eq!(seen.len() + missed, LINES + 1, "{summary}");
+    assert!(summary.starts_with(&format!("saw {} lines, missed {missed}, ", seen.len())), "{summary}");
+    assert_eq!(**seen.last().unwrap(), format!("[tea] ann: line {}", LINES - 1));
+}
+
+#[test]
+fn chat_says_which_line_of_the_script_is_wrong() {
+    for (script, said) in [
+        ("ann\n", "line 1: what does ann type?"),
+        ("ann /join tea\n\n# no\nann /jion tea\n", "line 4: /jion: no such command"),
+        ("/join tea\n", "line 1: who types"),
+        ("ann /slow down\n", "line 1: /slow needs a number"),
+        ("ann /msg bob\n", "line 1: /msg needs a name and words"),
+        ("ann /quit now\n", "line 1: /quit stands alone"),
+    ] {
+        let output = run_with_input("chat", &[], script);
+        assert_eq!(output.status.code(), Some(2), "{script:?}");
+        assert!(text(&output.stderr).starts_with(&format!("chat: {said}")), "{}", text(&output.stderr));
+        assert_eq!(text(&output.stderr).lines().count(), 1);
+    }
+}
+
+/// The number that stands before `what`.
+#[track_caller]
+fn number_of(printed: &str, what: &str) -> u64 {
+    let before = printed.split_once(&format!(" {what}")).map(|(before, _)| before);
+    let number = before.and_then(|before| before.split_whitespace().next_back());
+    number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no {what} in {printed}"))
+}
+
+#[test]
+fn bank_conserves_the_money_whatever_panics() {
+    // Five steps of each transfer, of which one in twenty panics, or every one.
+    for (args, planned) in [
+        ("--transfers 3000 --panic-every 20", 600..=900),
+        ("--transfers 3000 --panic-every 20 --seed 2", 600..=900),
+        ("--transfers 3000 --panic-every 20 --accounts 2", 600..=900),
+        ("--transfers 300 --panic-every 1 --tellers 1000", 1500..=1500),
+        ("--transfers 300 --panic-every 0", 0..=0),
+    ] {
+        let output = run("bank", &args.split(' ').collect::<Vec<_>>());
+        let printed = printed(&output);
+        assert!(
+            printed.ends_with("the money is conserved, and each account has what is its own\n"),
+            "{printed}"
+        );
+        assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
+        let panics = number_of(printed, "panics");
+        assert!(planned.contains(&panics), "{printed}");
+        assert!(number_of(printed, "restarts") >= panics, "{printed}");
+        // Two accounts that pay only each other.
+        assert!(!args.ends_with("--accounts 2") || number_of(printed, "deadlocks") > 0, "{printed}");
+    }
+}
+
+#[test]
+fn bank_repeats_a_run() {
+    let panics = |seed| {
+        let output = run("bank", &["--transfers", "2000", "--panic-every", "10", "--seed", seed]);
+        number_of(printed(&output), "panics")
+    };
+    assert_eq!(panics("3"), panics("3"));
+    assert_ne!(panics("3"), panics("4"));
+}
+
+#[test]
+fn bank_notices_money_that_came_from_nowhere() {
+    let output = run("bank", &["--forgetful", "--transfers", "2000"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).starts_with("bank: the money is not conserved: +"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn savina_computes_what_it_should() {
+    let list = run("savina", &["--list"]);
+    let names: Vec<_> = printed(&list).lines().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(names.len(), 30, "{names:?}");
+    // With one worker nothing happens at the same time, with four more than there may be processors.
+    for workers in ["1", "4"] {
+        let mut program = example("savina");
+        let output =
+            output_of(program.env("KAHN_WORKERS", workers).args(["--small", "all"]).spawn().unwrap());
+        let printed = printed(&output);
+        for (line, name) in printed.lines().zip(&names) {
+            assert!(line.starts_with(&format!("{name} ")) && line.contains(" ms "), "{printed}");
+            assert!(!line.contains("WRONG"), "{printed}");
+        }
+        assert_eq!(printed.lines().count(), names.len() + 1, "{printed}");
+    }
 }

@@ -275,6 +275,12 @@ impl<M: Send + 'static> ActorRef<M> {
         self.process.lock().lane().limit()
     }
 
+    /// How much it has to do: the messages that wait, and the one in hand.
+    pub(crate) fn load(&self) -> usize {
+        let mut locked = self.process.lock();
+        locked.lane().len() + usize::from(!locked.state.is_asleep())
+    }
+
     /// How many messages were dropped because the mailbox was full.
     pub fn dropped(&self) -> u64 {
         self.process.lock().state.rare_if_any().map_or(0, |rare| rare.dropped)

@@ -31,6 +31,7 @@ use kahn_core::facade::{AtomicUsize, Lock, LockGuard};
 use kahn_core::process::Process;
 use kahn_core::wait::{Claimed, WaitQueue};
 
+use crate::entry::Entries;
 use crate::exit::{ActorId, ExitReason};
 use crate::ring::Ring;
 use crate::signal::{Down, MonitorId};
@@ -163,6 +164,8 @@ pub(crate) struct Rare {
     pub(crate) last: Option<ExitReason>,
     /// Messages dropped because the mailbox was full.
     pub(crate) dropped: u64,
+    /// What is said of it elsewhere.
+    pub(crate) entries: Entries,
 }
 
 /// What is to be woken, after unlocking.

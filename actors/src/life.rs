@@ -105,10 +105,16 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
             let mut locked = process.lock();
             let is_kept = is_kept && locked.state.rare_if_any().is_some_and(|rare| rare.keeper.is_some());
             let mourners = Mourners::take(&mut locked.state);
-            if is_kept || mourners.is_empty() {
+            let entries = locked.state.rare_if_any().filter(|_| !is_kept);
+            let entries = entries.map(|rare| core::mem::take(&mut rare.entries)).unwrap_or_default();
+            if is_kept || mourners.is_empty() && entries.is_empty() {
                 break (locked, is_kept, mourners);
             }
             drop(locked);
+            // First, so that who learns of its end can give its names to another.
+            for entry in entries.into_live() {
+                quietly(|| entry.strike());
+            }
             // Before it is dead: who has joined it may count on it that those who monitor it know.
             mourners.tell(this, &reason);
         };

@@ -5,11 +5,12 @@
 //! demonitor, nothing comes from that side, whatever was on its way. No two actors are locked at once.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use crate::address::kill;
 use crate::cell::{Any, Phase, id_of};
+use crate::entry::Entry;
 use crate::exit::{ActorId, ExitReason, LinkDied};
 use crate::signal::{Down, DownCause, MonitorId};
 
@@ -177,6 +178,19 @@ impl Mourners {
             drop(unwatch(&watched, id));
         }
     }
+}
+
+/// Sees to it that `entry` is struck when `actor` ends for good, before those are told who monitor it; at once,
+/// if it has.
+pub(crate) fn enter(actor: &Any, entry: &Arc<impl Entry + 'static>) {
+    {
+        let mut state = actor.state.lock();
+        if state.phase != Phase::Dead {
+            let entry: Weak<dyn Entry> = Arc::downgrade(entry) as _;
+            return state.rare().entries.add(entry);
+        }
+    }
+    Arc::clone(entry).strike();
 }
 
 /// Makes `keeper` the one who decides when `child`, which is new, begins.

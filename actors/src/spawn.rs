@@ -144,12 +144,12 @@ impl fmt::Debug for Builder {
 
 impl<M: Send + 'static> Control<M> {
     /// Starts an actor that is linked to this one.
-    pub fn spawn_linked<A: Actor>(&mut self, actor: A) -> ActorRef<A::Message> {
+    pub fn spawn_linked<A: Actor>(&self, actor: A) -> ActorRef<A::Message> {
         self.spawn_linked_by(Builder::new(), actor)
     }
 
     /// Starts an actor with settings that is linked to this one.
-    pub fn spawn_linked_by<A: Actor>(&mut self, builder: Builder, actor: A) -> ActorRef<A::Message> {
+    pub fn spawn_linked_by<A: Actor>(&self, builder: Builder, actor: A) -> ActorRef<A::Message> {
         builder.linked(self.any()).spawn(actor)
     }
 }

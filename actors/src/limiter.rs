@@ -1,0 +1,204 @@
+//! A limit on how often something is done.
+//!
+//! The bucket is kept as the moment at which it will be full again. Taking a token moves that moment on by the time that
+//! one token takes to come; there is a token as long as the bucket would be full within the time that a whole bucket
+//! takes. Moments are in units of 1/`tokens` ns, in which all of these are whole numbers.
+
+use core::error::Error;
+use core::fmt;
+use core::time::Duration;
+use std::sync::Arc;
+
+use kahn_core::facade::Lock;
+use kahn_core::time::{Instant, now, sleep};
+
+/// A limit on how often something is done: a bucket that tokens drop into at a steady rate, up to a burst, and from which
+/// each request takes some. Its clones are the same bucket.
+///
+/// Those who wait get their tokens in the order in which they came. It works in green threads, actors and OS threads; an
+/// actor that waits in its handler lets its mailbox fill, and so passes the limit on to who tells it.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use kahn_actors::Limiter;
+///
+/// let limiter = Limiter::new(2, Duration::from_secs(3600));
+/// assert!(limiter.try_acquire(1));
+/// assert!(limiter.try_acquire(1));
+/// assert!(!limiter.try_acquire(1));
+///
+/// let fast = Limiter::new(1000, Duration::from_secs(1)).burst(1);
+/// for _ in 0..3 {
+///     fast.acquire(1); // about one in a millisecond
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Limiter {
+    tokens: u32,
+    period: Duration,
+    burst: u32,
+    bucket: Arc<Bucket>,
+}
+
+struct Bucket {
+    start: Instant,
+    /// When it will be full, since the start.
+    full_at: Lock<u128>,
+}
+
+/// The tokens would not have come in time. None were taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLate {
+    wait: Duration,
+}
+
+impl TooLate {
+    /// How long it would have taken until they came, from the moment of the request.
+    pub fn wait(&self) -> Duration {
+        self.wait
+    }
+}
+
+impl fmt::Display for TooLate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the rate is limited; try again in {:?}", self.wait)
+    }
+}
+
+impl Error for TooLate {}
+
+impl Limiter {
+    /// `tokens` in each `period`, evenly. The bucket holds as many, and is full.
+    ///
+    /// # Panics
+    ///
+    /// If one of them is zero.
+    #[track_caller]
+    pub fn new(tokens: u32, period: Duration) -> Limiter {
+        assert!(tokens > 0, "Limiter: the number of tokens must be one at least");
+        assert!(!period.is_zero(), "Limiter: the period must be longer than zero");
+        let bucket = Arc::new(Bucket { start: now(), full_at: Lock::new(0) });
+        Limiter { tokens, period, burst: tokens, bucket }
+    }
+
+    /// How many tokens the bucket holds: how many requests may come at once after a pause. A new bucket is made, and is
+    /// full.
+    ///
+    /// # Panics
+    ///
+    /// If it is zero.
+    #[track_caller]
+    pub fn burst(self, burst: u32) -> Limiter {
+        assert!(burst > 0, "Limiter: the burst must be one at least");
+        Limiter { burst, ..Limiter::new(self.tokens, self.period) }
+    }
+
+    /// Takes tokens if they are there.
+    ///
+    /// # Panics
+    ///
+    /// If the bucket never holds so many.
+    #[track_caller]
+    pub fn try_acquire(&self, tokens: u32) -> bool {
+        self.take(tokens, Duration::ZERO).is_ok()
+    }
+
+    /// Takes tokens, and waits until they have come.
+    ///
+    /// # Parks
+    ///
+    /// Until they have come. If that is cut short, they are given back.
+    ///
+    /// # Panics
+    ///
+    /// If the bucket never holds so many.
+    #[track_caller]
+    pub fn acquire(&self, tokens: u32) {
+        self.acquire_timeout(tokens, Duration::MAX).expect("there is no limit to the wait");
+    }
+
+    /// As [`acquire`](Self::acquire), if that takes `timeout` at most. If not, it says so at once.
+    ///
+    /// # Parks
+    ///
+    /// As `acquire`.
+    ///
+    /// # Errors
+    ///
+    /// The tokens would come later than that. None are taken.
+    ///
+    /// # Panics
+    ///
+    /// As `acquire`.
+    #[track_caller]
+    pub fn acquire_timeout(&self, tokens: u32, timeout: Duration) -> Result<(), TooLate> {
+        let wait = self.take(tokens, timeout)?;
+        if !wait.is_zero() {
+            let taken = Taken { limiter: self, tokens };
+            sleep(wait);
+            core::mem::forget(taken);
+        }
+        Ok(())
+    }
+
+    /// How many tokens are there.
+    pub fn available(&self) -> u32 {
+        let missing = self.bucket.full_at.lock().saturating_sub(self.moment()).div_ceil(self.time_of(1));
+        self.burst.saturating_sub(u32::try_from(missing).unwrap_or(u32::MAX))
+    }
+
+    /// Takes tokens that come within `timeout`, and answers when.
+    #[track_caller]
+    fn take(&self, tokens: u32, timeout: Duration) -> Result<Duration, TooLate> {
+        let burst = self.burst;
+        assert!(tokens <= burst, "Limiter: the bucket never holds {tokens} tokens; its burst is {burst}");
+        let mut full_at = self.bucket.full_at.lock();
+        // Under the lock, so that who comes later does not see an earlier moment.
+        let moment = self.moment();
+        let then = (*full_at).max(moment).saturating_add(self.time_of(tokens));
+        let wait =
+            then.saturating_sub(self.time_of(burst).saturating_add(moment)).div_ceil(u128::from(self.tokens));
+        let wait = u64::try_from(wait).map_or(Duration::MAX, Duration::from_nanos);
+        if wait > timeout {
+            return Err(TooLate { wait });
+        }
+        *full_at = then;
+        Ok(wait)
+    }
+
+    /// Now, since the start.
+    fn moment(&self) -> u128 {
+        now().saturating_duration_since(self.bucket.start).as_nanos() * u128::from(self.tokens)
+    }
+
+    /// How long so many tokens take to come.
+    fn time_of(&self, tokens: u32) -> u128 {
+        self.period.as_nanos() * u128::from(tokens)
+    }
+}
+
+/// Tokens that somebody waits for.
+struct Taken<'a> {
+    limiter: &'a Limiter,
+    tokens: u32,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let mut full_at = self.limiter.bucket.full_at.lock();
+        *full_at = full_at.saturating_sub(self.limiter.time_of(self.tokens));
+    }
+}
+
+impl fmt::Debug for Limiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limiter")
+            .field("tokens", &self.tokens)
+            .field("period", &self.period)
+            .field("burst", &self.burst)
+            .field("available", &self.available())
+            .finish()
+    }
+}

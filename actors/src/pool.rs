@@ -1,0 +1,287 @@
+//! Several actors that do the same work, under a supervisor.
+
+use core::fmt;
+use core::hash::{Hash, Hasher};
+use core::sync::atomic::{AtomicUsize, Ordering};
+use core::time::Duration;
+use std::hash::DefaultHasher;
+use std::sync::Arc;
+
+use crate::actor::Actor;
+use crate::address::ActorRef;
+use crate::cell::Overflow;
+use crate::error::{AskError, TellError};
+use crate::slot::Reply;
+use crate::spawn::MAILBOX;
+use crate::supervisor::{Backoff, ChildSpec, StartError, Strategy, Supervisor, SupervisorRef};
+
+/// Actors that do the same work, and a supervisor that starts each again when it fails. Its clones are the same pool.
+///
+/// A worker keeps its place, its mailbox and its references when it is started again. The pool ends when nobody has it
+/// any more, when it is stopped, and when its workers fail more often than its [intensity](PoolBuilder::intensity)
+/// allows; then telling it is an error.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::{Actor, Context, ExitReason, Pool, Reply, Routing};
+///
+/// struct Counter(u32);
+/// impl Actor for Counter {
+///     type Message = Reply<u32>;
+///     fn handle(&mut self, reply: Reply<u32>, _: &mut Context<Self>) -> Result<(), ExitReason> {
+///         self.0 += 1;
+///         let _ = reply.send(self.0);
+///         Ok(())
+///     }
+/// }
+/// let pool = Pool::builder(4).routing(Routing::RoundRobin).spawn(|| Counter(0)).unwrap();
+/// for round in 1..=3 {
+///     for _ in 0..4 {
+///         assert_eq!(pool.ask(|reply| reply), Ok(round));
+///     }
+/// }
+/// // All that is about one key comes to one worker.
+/// assert_eq!(pool.worker_for("ann").ask(|reply| reply), Ok(4));
+/// assert_eq!(pool.worker_for("ann").ask(|reply| reply), Ok(5));
+/// pool.stop();
+/// ```
+pub struct Pool<M: Send + 'static> {
+    parts: Arc<Parts<M>>,
+}
+
+struct Parts<M: Send + 'static> {
+    workers: Box<[ActorRef<M>]>,
+    routing: Routing,
+    /// Whose turn it is, wrapping.
+    turn: AtomicUsize,
+    supervisor: SupervisorRef,
+}
+
+/// Which worker is next. Whatever it is, [`Pool::worker_for`] goes by a key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Routing {
+    /// One after the other.
+    RoundRobin,
+    /// The one with the fewest messages, the one in hand included; among equals, one after the other. The default.
+    #[default]
+    LeastLoaded,
+}
+
+/// A pool's settings.
+#[must_use = "`spawn` starts the pool"]
+#[derive(Clone, Debug)]
+pub struct PoolBuilder {
+    size: usize,
+    name: String,
+    routing: Routing,
+    mailbox: usize,
+    overflow: Overflow,
+    intensity: (usize, Duration),
+    backoff: Option<Backoff>,
+}
+
+impl PoolBuilder {
+    /// What the supervisor is called, and with a number, each worker. `pool`, if nothing is said.
+    pub fn name(self, name: impl Into<String>) -> PoolBuilder {
+        PoolBuilder { name: name.into(), ..self }
+    }
+
+    /// Which worker is next.
+    pub fn routing(self, routing: Routing) -> PoolBuilder {
+        PoolBuilder { routing, ..self }
+    }
+
+    /// How many messages each worker's mailbox holds.
+    ///
+    /// # Panics
+    ///
+    /// In [`spawn`](Self::spawn), as [`Builder::mailbox`](crate::Builder::mailbox).
+    pub fn mailbox(self, capacity: usize) -> PoolBuilder {
+        PoolBuilder { mailbox: capacity, ..self }
+    }
+
+    /// What becomes of messages that find a worker's mailbox full.
+    pub fn overflow(self, overflow: Overflow) -> PoolBuilder {
+        PoolBuilder { overflow, ..self }
+    }
+
+    /// How many restarts there may be within a time; see [`Supervisor::intensity`]. As many as workers within five
+    /// seconds, if nothing is said.
+    pub fn intensity(self, max: usize, within: Duration) -> PoolBuilder {
+        PoolBuilder { intensity: (max, within), ..self }
+    }
+
+    /// How long to wait before a worker is started again. Not at all, if nothing is said.
+    pub fn backoff(self, backoff: Backoff) -> PoolBuilder {
+        PoolBuilder { backoff: Some(backoff), ..self }
+    }
+
+    /// Starts the pool. `make` makes each worker, anew for each start.
+    ///
+    /// # Parks
+    ///
+    /// Until all workers have started, or one has not.
+    ///
+    /// # Errors
+    ///
+    /// A worker did not start.
+    #[track_caller]
+    pub fn spawn<A: Actor>(
+        self,
+        make: impl FnMut() -> A + Clone + Send + 'static,
+    ) -> Result<Pool<A::Message>, StartError> {
+        let (max, within) = self.intensity;
+        let mut supervisor = Supervisor::new(Strategy::OneForOne).name(&self.name).intensity(max, within);
+        let ids: Vec<String> = (0..self.size).map(|number| format!("{} {number}", self.name)).collect();
+        for id in &ids {
+            let mut spec = ChildSpec::new(id, make.clone()).mailbox(self.mailbox).overflow(self.overflow);
+            if let Some(backoff) = self.backoff {
+                spec = spec.backoff(backoff);
+            }
+            supervisor = supervisor.child(spec);
+        }
+        let supervisor = supervisor.try_spawn()?;
+        let worker = |id: &String| {
+            supervisor.actor_ref(id).map_err(|error| StartError { child: id.as_str().into(), error })
+        };
+        let workers = ids.iter().map(worker).collect::<Result<Box<[_]>, _>>()?;
+        let turn = AtomicUsize::new(0);
+        Ok(Pool { parts: Arc::new(Parts { workers, routing: self.routing, turn, supervisor }) })
+    }
+}
+
+impl Pool<()> {
+    /// Settings for a pool of `size` workers, whatever their messages.
+    ///
+    /// # Panics
+    ///
+    /// If it is zero.
+    #[track_caller]
+    pub fn builder(size: usize) -> PoolBuilder {
+        assert!(size > 0, "Pool: there must be one worker at least");
+        PoolBuilder {
+            size,
+            name: "pool".into(),
+            routing: Routing::default(),
+            mailbox: MAILBOX,
+            overflow: Overflow::default(),
+            intensity: (size, Duration::from_secs(5)),
+            backoff: None,
+        }
+    }
+}
+
+impl<M: Send + 'static> Pool<M> {
+    /// The worker that is next, by the pool's [`Routing`].
+    pub fn worker(&self) -> &ActorRef<M> {
+        let Parts { workers, routing, turn, .. } = &*self.parts;
+        // Relaxed: a counter.
+        let first = turn.fetch_add(1, Ordering::Relaxed) % workers.len();
+        match routing {
+            Routing::RoundRobin => &workers[first],
+            Routing::LeastLoaded => {
+                let (before, from) = workers.split_at(first);
+                let mut least = (&workers[first], usize::MAX);
+                for worker in from.iter().chain(before) {
+                    let load = worker.load();
+                    if load < least.1 {
+                        least = (worker, load);
+                    }
+                    if load == 0 {
+                        break;
+                    }
+                }
+                least.0
+            }
+        }
+    }
+
+    /// The worker for `key`: always the same for the same key. A pool of one worker more has another for few of the keys,
+    /// and for those it is the new one.
+    pub fn worker_for<K: Hash + ?Sized>(&self, key: &K) -> &ActorRef<M> {
+        // Without random keys, so that pools agree.
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let workers = &self.parts.workers;
+        &workers[jump(hasher.finish(), workers.len())]
+    }
+
+    /// Tells the worker that is [next](Self::worker).
+    ///
+    /// # Parks
+    ///
+    /// As [`ActorRef::tell`].
+    ///
+    /// # Errors
+    ///
+    /// As `ActorRef::tell`.
+    #[track_caller]
+    pub fn tell(&self, message: M) -> Result<(), TellError<M>> {
+        self.worker().tell(message)
+    }
+
+    /// Asks the worker that is [next](Self::worker).
+    ///
+    /// # Parks
+    ///
+    /// As [`ActorRef::ask`].
+    ///
+    /// # Errors
+    ///
+    /// As `ActorRef::ask`.
+    #[track_caller]
+    pub fn ask<R: Send>(&self, question: impl FnOnce(Reply<R>) -> M) -> Result<R, AskError> {
+        self.worker().ask(question)
+    }
+
+    /// The workers, in their order.
+    pub fn workers(&self) -> &[ActorRef<M>] {
+        &self.parts.workers
+    }
+
+    /// The workers' supervisor.
+    pub fn supervisor(&self) -> &SupervisorRef {
+        &self.parts.supervisor
+    }
+
+    /// Stops the workers, each after the message in hand, and their supervisor.
+    ///
+    /// # Parks
+    ///
+    /// As [`SupervisorRef::stop`].
+    #[track_caller]
+    pub fn stop(&self) {
+        self.parts.supervisor.stop();
+    }
+}
+
+/// The place of a key among `places`, by Lamping and Veach's jump consistent hash: as places are added, the key jumps to
+/// the new one with the probability that makes all of them equally full.
+fn jump(mut key: u64, places: usize) -> usize {
+    let (mut place, mut next) = (0, 0);
+    while next < places as u64 {
+        place = next;
+        key = key.wrapping_mul(2_862_933_555_777_941_757).wrapping_add(1);
+        next = ((place + 1) as f64 * ((1_u64 << 31) as f64 / ((key >> 33) + 1) as f64)) as u64;
+    }
+    place as usize
+}
+
+impl<M: Send + 'static> Clone for Pool<M> {
+    fn clone(&self) -> Pool<M> {
+        Pool { parts: Arc::clone(&self.parts) }
+    }
+}
+
+impl<M: Send + 'static> fmt::Debug for Pool<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Parts { workers, routing, supervisor, .. } = &*self.parts;
+        f.debug_struct("Pool")
+            .field("supervisor", supervisor)
+            .field("workers", &workers.len())
+            .field("routing", routing)
+            .finish()
+    }
+}

@@ -1,0 +1,259 @@
+//! Messages by topic, to whoever has subscribed to it.
+
+use core::fmt;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::actor::{Actor, Context};
+use crate::address::{ActorRef, Address, WeakActorRef};
+use crate::cell::Overflow;
+use crate::dead_letters::{self, Fate};
+use crate::error::TellError;
+use crate::exit::ExitReason;
+use crate::group::Delivered;
+use crate::roster::Roster;
+use crate::spawn::Builder;
+
+/// Messages of type `M` by topic: what is published under a topic is told to all the actors that have subscribed to it.
+/// Its clones are the same.
+///
+/// Publishing never waits for a subscriber. One that is slow loses messages, or lets some of them wait, by its own
+/// [`Lag`]; the publisher and the other subscribers do not notice.
+///
+/// A subscription does not keep its actor going. It ends with the actor; but not when a supervisor starts that again.
+/// A topic is there as long as it has subscribers.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::{Builder, Lag, Mailbox, PubSub};
+/// use kahn_channels::bounded;
+///
+/// enum Order {
+///     Price(u32),
+/// }
+/// impl From<u32> for Order {
+///     fn from(price: u32) -> Order {
+///         Order::Price(price)
+///     }
+/// }
+/// let (seen, sees) = bounded(1);
+/// let trader = Builder::new().spawn_loop(move |mailbox: &mut Mailbox<Order>| {
+///     let Order::Price(price) = mailbox.recv()?;
+///     Ok(seen.send(price)?)
+/// });
+///
+/// let prices = PubSub::<u32>::new();
+/// prices.subscribe("tea", &trader, Lag::Lose);
+/// assert_eq!(prices.publish("salt", 3).told, 0);
+/// assert_eq!(prices.publish("tea", 7).told, 1);
+/// assert_eq!(sees.recv(), Ok(7));
+/// ```
+pub struct PubSub<M: Send + 'static> {
+    topics: Arc<RwLock<Topics<M>>>,
+}
+
+/// What becomes of a message for a subscriber whose mailbox is full.
+///
+/// If the mailbox's own [`Overflow`] is to drop messages, it is never full for a publisher.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Lag {
+    /// The subscriber loses it. The default. It is counted as a dead letter, as all that are lost.
+    #[default]
+    Lose,
+    /// It waits, with up to so many others, until there is room; beyond that number the subscriber loses it. An actor of
+    /// the subscription's own waits there with it.
+    Park(usize),
+}
+
+struct Topics<M> {
+    by_name: HashMap<Box<str>, Arc<Topic<M>>>,
+    /// How many there have to be for those without subscribers to be looked for.
+    sweep_at: usize,
+}
+
+type Topic<M> = Roster<Subscriber<M>>;
+
+/// How a subscriber is told, and what became of it.
+struct Subscriber<M>(Box<dyn Fn(&M) -> Told + Send + Sync>);
+
+type Told = Result<(), TellError<()>>;
+
+const SWEEP_AT_LEAST: usize = 64;
+
+impl<M: Send + 'static> PubSub<M> {
+    /// One without subscribers.
+    pub fn new() -> PubSub<M> {
+        PubSub { topics: Arc::new(RwLock::new(Topics { by_name: HashMap::new(), sweep_at: SWEEP_AT_LEAST })) }
+    }
+
+    /// Lets an actor be told what is published under `topic`, from now on. If it has subscribed to it before, `lag` is
+    /// changed. Answers whether the subscription is new; one that has ended gets none.
+    ///
+    /// # Panics
+    ///
+    /// If `lag` is `Park` with a number that [`Builder::mailbox`] panics at.
+    #[track_caller]
+    pub fn subscribe<N>(&self, topic: &str, actor: &ActorRef<N>, lag: Lag) -> bool
+    where
+        N: From<M> + Send + 'static,
+        M: Clone,
+    {
+        self.subscribe_with(topic, actor, lag, |message| N::from(message.clone()))
+    }
+
+    /// As [`subscribe`](Self::subscribe), but the actor is told what `f` makes of the messages. It runs in the
+    /// publisher.
+    ///
+    /// # Panics
+    ///
+    /// As `subscribe`.
+    #[track_caller]
+    pub fn subscribe_with<N: Send + 'static>(
+        &self,
+        topic: &str,
+        actor: &ActorRef<N>,
+        lag: Lag,
+        f: impl Fn(&M) -> N + Send + Sync + 'static,
+    ) -> bool {
+        let subscriber = actor.downgrade();
+        let tell: Box<dyn Fn(&M) -> Told + Send + Sync> = match lag {
+            Lag::Lose => Box::new(move |message| match subscriber.upgrade() {
+                Some(actor) => pass_on(&actor, |actor| actor.try_tell(f(message))),
+                None => Err(TellError::Dead(())),
+            }),
+            Lag::Park(room) => {
+                let builder = Builder::new().mailbox(room).overflow(Overflow::Fail);
+                let courier = builder.spawn(Courier(subscriber));
+                Box::new(move |message| pass_on(&courier, |courier| courier.try_tell(f(message))))
+            }
+        };
+        let topic = self.topic_to_join(topic);
+        topic.join(actor.any(), Subscriber(tell))
+    }
+
+    /// Ends a subscription. Answers whether there was one. Messages that wait for room by `Lag::Park` are still told.
+    pub fn unsubscribe(&self, topic: &str, actor: impl Into<Address>) -> bool {
+        self.topic(topic).is_some_and(|topic| topic.leave(actor.into().id()))
+    }
+
+    /// Tells all the subscribers of `topic`. A message that waits by [`Lag::Park`] counts as told.
+    pub fn publish(&self, topic: &str, message: M) -> Delivered {
+        let mut delivered = Delivered::default();
+        if let Some(topic) = self.topic(topic) {
+            for member in topic.all().iter() {
+                delivered.count(&member.value.0(&message));
+            }
+        }
+        delivered
+    }
+
+    /// How many subscribers a topic has.
+    pub fn subscribers(&self, topic: &str) -> usize {
+        self.topic(topic).map_or(0, |topic| topic.len())
+    }
+
+    /// The topics that have subscribers, in no order.
+    pub fn topics(&self) -> Vec<String> {
+        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
+        let live = topics.by_name.iter().filter(|(_, topic)| topic.len() > 0);
+        live.map(|(name, _)| name.to_string()).collect()
+    }
+
+    fn topic(&self, name: &str) -> Option<Arc<Topic<M>>> {
+        self.topics.read().unwrap_or_else(PoisonError::into_inner).by_name.get(name).cloned()
+    }
+
+    /// The topic, made at need.
+    fn topic_to_join(&self, name: &str) -> Arc<Topic<M>> {
+        let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(topic) = topics.by_name.get(name) {
+            return Arc::clone(topic);
+        }
+        if topics.by_name.len() >= topics.sweep_at {
+            // One that somebody else holds may be about to get its first subscriber. An empty one has nothing of a user's.
+            topics.by_name.retain(|_, topic| topic.len() > 0 || Arc::strong_count(topic) > 1);
+            topics.sweep_at = SWEEP_AT_LEAST.max(2 * topics.by_name.len());
+        }
+        let topic = Arc::new(Topic::new());
+        topics.by_name.insert(name.into(), Arc::clone(&topic));
+        topic
+    }
+}
+
+/// Tells an actor that does not wait. What it has no room for is a dead letter.
+fn pass_on<N: Send + 'static>(
+    actor: &ActorRef<N>,
+    tell: impl FnOnce(&ActorRef<N>) -> Result<(), TellError<N>>,
+) -> Told {
+    tell(actor).map_err(|error| match error {
+        TellError::Dead(_) => TellError::Dead(()),
+        TellError::Full(_) | TellError::Timeout(_) => {
+            dead_letters::note::<N>(actor.any(), Fate::Overflow, 1);
+            TellError::Full(())
+        }
+    })
+}
+
+/// Waits for room in a subscriber's mailbox, with the messages for which there was none.
+struct Courier<N: Send + 'static>(WeakActorRef<N>);
+
+impl<N: Send + 'static> Actor for Courier<N> {
+    type Message = N;
+
+    fn handle(&mut self, message: N, _: &mut Context<Self>) -> Result<(), ExitReason> {
+        // Where there is nobody to tell, the subscription ends, and this with it; or a supervisor starts the subscriber again.
+        if let Some(subscriber) = self.0.upgrade() {
+            pass_on(&subscriber, |subscriber| subscriber.tell(message)).ok();
+        }
+        Ok(())
+    }
+}
+
+impl<M: Send + 'static> Clone for PubSub<M> {
+    fn clone(&self) -> PubSub<M> {
+        PubSub { topics: Arc::clone(&self.topics) }
+    }
+}
+
+impl<M: Send + 'static> Default for PubSub<M> {
+    fn default() -> PubSub<M> {
+        PubSub::new()
+    }
+}
+
+impl<M: Send + 'static> fmt::Debug for PubSub<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PubSub").field("topics", &self.topics()).finish()
+    }
+}
+
+#[cfg(all(test, not(kahn_loom)))]
+mod tests {
+    use super::*;
+    use crate::mailbox::Mailbox;
+
+    #[test]
+    fn topics_that_nobody_reads_any_more_do_not_pile_up() {
+        let bus = PubSub::<u32>::new();
+        let reader = || {
+            Builder::new().spawn_loop(|mailbox: &mut Mailbox<u32>| {
+                while mailbox.recv().is_ok() {}
+                Ok(())
+            })
+        };
+        let steady = reader();
+        for number in 0..2000 {
+            let guest = reader();
+            bus.subscribe(&format!("guest {number}"), &guest, Lag::Lose);
+            if number % 100 == 0 {
+                bus.subscribe(&format!("steady {number}"), &steady, Lag::Lose);
+            }
+            guest.stop();
+            guest.join();
+        }
+        assert!(bus.topics.read().unwrap().by_name.len() <= 2 * SWEEP_AT_LEAST);
+        assert_eq!(bus.topics().len(), 20);
+    }
+}

@@ -1,0 +1,310 @@
+//! Actors by name, for the whole process; or in a [`Registry`] of their own.
+//!
+//! A registered actor goes on without other references: its name is one. It loses its names when it ends for good, but
+//! not when a supervisor starts it again.
+//!
+//! # Examples
+//!
+//! ```
+//! use kahn_actors::{Actor, Context, ExitReason, Reply, registry, spawn};
+//!
+//! struct Doubler;
+//! impl Actor for Doubler {
+//!     type Message = (u32, Reply<u32>);
+//!     fn handle(&mut self, (n, reply): Self::Message, _: &mut Context<Self>) -> Result<(), ExitReason> {
+//!         let _ = reply.send(2 * n);
+//!         Ok(())
+//!     }
+//! }
+//! registry::register("doubler", &spawn(Doubler)).unwrap();
+//!
+//! let doubler = registry::whereis::<(u32, Reply<u32>)>("doubler").unwrap();
+//! assert_eq!(doubler.ask(|reply| (21, reply)), Ok(42));
+//! assert!(registry::whereis::<String>("doubler").is_err());
+//!
+//! doubler.stop();
+//! doubler.join();
+//! registry::register("doubler", &spawn(Doubler)).unwrap();
+//! ```
+
+use core::any::{Any as Typed, type_name};
+use core::error::Error;
+use core::fmt;
+use std::collections::HashMap;
+use std::collections::hash_map::{self, RandomState};
+use std::hash::BuildHasher;
+use std::sync::{Arc, LazyLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+
+use crate::address::{ActorRef, Address};
+use crate::entry::Entry;
+use crate::exit::{ActorId, Called};
+use crate::links;
+
+/// So many look-ups at once meet in one lock seldom, and they share it.
+const SHARDS: usize = 32;
+
+static PROCESS: LazyLock<Registry> = LazyLock::new(Registry::new);
+
+/// Gives an actor a name in the process. See [`Registry::register`].
+///
+/// # Errors
+///
+/// As `Registry::register`.
+pub fn register<M: Send + 'static>(
+    name: impl Into<String>,
+    actor: &ActorRef<M>,
+) -> Result<(), RegisterError> {
+    PROCESS.register(name, actor)
+}
+
+/// Takes a name of the process back. See [`Registry::unregister`].
+pub fn unregister(name: &str) -> bool {
+    PROCESS.unregister(name)
+}
+
+/// The actor that has a name in the process. See [`Registry::whereis`].
+///
+/// # Errors
+///
+/// As `Registry::whereis`.
+pub fn whereis<M: Send + 'static>(name: &str) -> Result<ActorRef<M>, WhereisError> {
+    PROCESS.whereis(name)
+}
+
+/// The names in the process. See [`Registry::names`].
+pub fn names() -> Vec<String> {
+    PROCESS.names()
+}
+
+/// Names of actors. Its clones are the same registry; when the last is dropped, the names are.
+#[derive(Clone)]
+pub struct Registry(Arc<Shards>);
+
+struct Shards {
+    hasher: RandomState,
+    shards: [Shard; SHARDS],
+}
+
+type Shard = RwLock<HashMap<Arc<str>, Arc<Named>>>;
+type Names = HashMap<Arc<str>, Arc<Named>>;
+
+/// A name that an actor has. Only reference counts are touched under a shard's lock; what goes is dropped after it.
+struct Named {
+    registry: Weak<Shards>,
+    name: Arc<str>,
+    address: Address,
+    /// The `ActorRef`.
+    actor: Box<dyn Typed + Send + Sync>,
+    message_type: &'static str,
+}
+
+impl Registry {
+    /// A registry of its own, without names.
+    pub fn new() -> Registry {
+        let shards = core::array::from_fn(|_| Shard::default());
+        Registry(Arc::new(Shards { hasher: RandomState::new(), shards }))
+    }
+
+    /// Gives an actor a name. It may have several.
+    ///
+    /// # Errors
+    ///
+    /// The name is taken; the actor has ended.
+    pub fn register<M: Send + 'static>(
+        &self,
+        name: impl Into<String>,
+        actor: &ActorRef<M>,
+    ) -> Result<(), RegisterError> {
+        let name: Arc<str> = name.into().into();
+        let address = actor.address();
+        if !address.is_alive() {
+            return Err(RegisterError::Dead { name: name.as_ref().into() });
+        }
+        let named = Arc::new(Named {
+            registry: Arc::downgrade(&self.0),
+            name: Arc::clone(&name),
+            address,
+            actor: Box::new(actor.clone()),
+            message_type: type_name::<M>(),
+        });
+        let taken = match self.0.write(&name).entry(name) {
+            hash_map::Entry::Occupied(mut place) if !place.get().address.is_alive() => {
+                Ok(Some(place.insert(Arc::clone(&named))))
+            }
+            hash_map::Entry::Occupied(place) => Err(Arc::clone(place.get())),
+            hash_map::Entry::Vacant(place) => {
+                place.insert(Arc::clone(&named));
+                Ok(None)
+            }
+        };
+        match taken {
+            Ok(_the_dead) => {
+                links::enter(&named.address.process, &named);
+                Ok(())
+            }
+            Err(holder) => Err(RegisterError::Taken {
+                name: named.name.as_ref().into(),
+                by: holder.address.id(),
+                by_name: holder.address.name().map(Box::from),
+            }),
+        }
+    }
+
+    /// Takes a name back, whoever has it. Answers whether anybody had it.
+    pub fn unregister(&self, name: &str) -> bool {
+        let gone = self.0.write(name).remove(name);
+        gone.is_some_and(|named| named.address.is_alive())
+    }
+
+    /// The actor that has a name, and takes messages of type `M`.
+    ///
+    /// # Errors
+    ///
+    /// No actor has the name; the actor takes other messages.
+    pub fn whereis<M: Send + 'static>(&self, name: &str) -> Result<ActorRef<M>, WhereisError> {
+        let named = self.0.find(name).ok_or_else(|| WhereisError::NotFound { name: name.into() })?;
+        named.actor.downcast_ref::<ActorRef<M>>().cloned().ok_or_else(|| WhereisError::WrongType {
+            name: name.into(),
+            expected: type_name::<M>(),
+            found: named.message_type,
+        })
+    }
+
+    /// The actor that has a name, whatever its messages.
+    pub fn address(&self, name: &str) -> Option<Address> {
+        self.0.find(name).map(|named| named.address.clone())
+    }
+
+    /// The names, in no order.
+    pub fn names(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        for shard in &self.0.shards {
+            // A copy, so that no actor's lock is taken under the shard's.
+            let names: Vec<Arc<Named>> = read(shard).values().cloned().collect();
+            all.extend(
+                names.iter().filter(|named| named.address.is_alive()).map(|named| named.name.to_string()),
+            );
+        }
+        all
+    }
+}
+
+fn read(shard: &Shard) -> RwLockReadGuard<'_, Names> {
+    // Nothing that panics runs under the lock.
+    shard.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shards {
+    fn shard(&self, name: &str) -> &Shard {
+        &self.shards[self.hasher.hash_one(name) as usize % SHARDS]
+    }
+
+    fn write(&self, name: &str) -> RwLockWriteGuard<'_, Names> {
+        self.shard(name).write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find(&self, name: &str) -> Option<Arc<Named>> {
+        let named = read(self.shard(name)).get(name).cloned();
+        named.filter(|named| named.address.is_alive())
+    }
+}
+
+impl Entry for Named {
+    fn strike(self: Arc<Self>) {
+        let Some(shards) = self.registry.upgrade() else { return };
+        let mut names = shards.write(&self.name);
+        // Not one that has taken the name since.
+        let gone = if names.get(&self.name).is_some_and(|named| Arc::ptr_eq(named, &self)) {
+            names.remove(&self.name)
+        } else {
+            None
+        };
+        drop(names);
+        drop(gone);
+    }
+}
+
+/// Why an actor did not get a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RegisterError {
+    /// Another actor has it, or this one already.
+    #[non_exhaustive]
+    Taken {
+        /// The name.
+        name: Box<str>,
+        /// Who has it.
+        by: ActorId,
+        /// What that actor is called in reports.
+        by_name: Option<Box<str>>,
+    },
+    /// The actor has ended.
+    #[non_exhaustive]
+    Dead {
+        /// The name.
+        name: Box<str>,
+    },
+}
+
+impl fmt::Display for RegisterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RegisterError::Taken { name, by, by_name } => {
+                let by = Called(*by, by_name.as_deref());
+                write!(f, "the name {name:?} is taken by {by}; unregister it first, or choose another name")
+            }
+            RegisterError::Dead { name } => {
+                write!(f, "the actor that is to be registered as {name:?} has ended")
+            }
+        }
+    }
+}
+
+impl Error for RegisterError {}
+
+/// Why there is no actor of a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhereisError {
+    /// No actor has the name.
+    #[non_exhaustive]
+    NotFound {
+        /// The name.
+        name: Box<str>,
+    },
+    /// The actor that has it takes other messages.
+    #[non_exhaustive]
+    WrongType {
+        /// The name.
+        name: Box<str>,
+        /// The type of the messages that were asked for.
+        expected: &'static str,
+        /// The type of the messages that it takes.
+        found: &'static str,
+    },
+}
+
+impl fmt::Display for WhereisError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WhereisError::NotFound { name } => write!(f, "no actor is registered as {name:?}"),
+            WhereisError::WrongType { name, expected, found } => {
+                write!(f, "the actor registered as {name:?} takes messages of type {found}, not {expected}")
+            }
+        }
+    }
+}
+
+impl Error for WhereisError {}
+
+impl Default for Registry {
+    fn default() -> Registry {
+        Registry::new()
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Registry").field(&self.names()).finish()
+    }
+}

@@ -1,0 +1,96 @@
+//! Actors that are in something together, each with a value, until they leave or end for good.
+//!
+//! The lock guards the list and its copy. No user's code runs under it: members are dropped, and their values used, after
+//! unlocking. Who tells all of them works on the copy, which is made when it is needed and holds until the list changes;
+//! so a list that seldom changes costs those who use it one counter.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use crate::address::is_alive;
+use crate::cell::{Any, id_of};
+use crate::entry::Entry;
+use crate::exit::ActorId;
+use crate::links;
+
+pub(crate) struct Roster<T>(Mutex<List<T>>);
+
+pub(crate) type All<T> = Arc<[Arc<Member<T>>]>;
+
+struct List<T> {
+    members: BTreeMap<ActorId, Arc<Member<T>>>,
+    copy: Option<All<T>>,
+}
+
+/// An actor's membership.
+pub(crate) struct Member<T> {
+    roster: Weak<Roster<T>>,
+    id: ActorId,
+    pub(crate) value: T,
+}
+
+impl<T: Send + Sync + 'static> Roster<T> {
+    pub(crate) fn new() -> Roster<T> {
+        Roster(Mutex::new(List { members: BTreeMap::new(), copy: None }))
+    }
+
+    fn list(&self) -> MutexGuard<'_, List<T>> {
+        // Nothing that panics runs under the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds an actor, or gives it another value. Answers whether it is new; one that has ended is not.
+    pub(crate) fn join(self: &Arc<Self>, actor: &Any, value: T) -> bool {
+        let id = id_of(actor);
+        let member = Arc::new(Member { roster: Arc::downgrade(self), id, value });
+        if !is_alive(actor) {
+            return false;
+        }
+        let old = {
+            let mut list = self.list();
+            (list.members.insert(id, Arc::clone(&member)), list.copy.take())
+        };
+        links::enter(actor, &member);
+        old.0.is_none()
+    }
+
+    /// Takes an actor out. Answers whether it was there.
+    pub(crate) fn leave(&self, id: ActorId) -> bool {
+        self.remove(id, |_| true)
+    }
+
+    fn remove(&self, id: ActorId, is_meant: impl FnOnce(&Arc<Member<T>>) -> bool) -> bool {
+        let mut list = self.list();
+        if !list.members.get(&id).is_some_and(is_meant) {
+            return false;
+        }
+        let old = (list.members.remove(&id), list.copy.take());
+        drop(list);
+        drop(old);
+        true
+    }
+
+    pub(crate) fn contains(&self, id: ActorId) -> bool {
+        self.list().members.contains_key(&id)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.list().members.len()
+    }
+
+    /// The members, in the order in which the actors were started.
+    pub(crate) fn all(&self) -> All<T> {
+        let mut list = self.list();
+        let List { members, copy } = &mut *list;
+        Arc::clone(copy.get_or_insert_with(|| members.values().cloned().collect()))
+    }
+}
+
+impl<T: Send + Sync + 'static> Entry for Member<T> {
+    fn strike(self: Arc<Self>) {
+        if let Some(roster) = self.roster.upgrade() {
+            // Not one that has joined again with another value.
+            roster.remove(self.id, |member| Arc::ptr_eq(member, &self));
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! A tour of what supervisors do: trees whose children fail in every way, each with what happens as a timeline.
+//!
+//! ```text
+//! cargo run --example supervisor_tour
+//! cargo run --example supervisor_tour -- one-for-all backoff
+//! ```
+//!
+//! A supervisor starts its children in order. When one ends, it does what the child's `Restart` and its own `Strategy` say;
+//! when they fail too often, it gives up, and is its own supervisor's failing child. `on_event` is where the timeline comes
+//! from.
+
+use std::fmt::Display;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use kahn::actor::{
+    Actor, AutoShutdown, Backoff, ChildSpec, Context, Event, ExitReason, Reply, Restart, Shutdown, Strategy,
+    Supervisor, SupervisorRef,
+};
+
+const USAGE: &str = "\
+Shows what supervisors do when their children fail, as a timeline.
+
+usage: supervisor_tour [SCENE…]      (all of them)
+";
+
+type Scene = (&'static str, &'static str, fn(&Timeline));
+
+const SCENES: &[Scene] = &[
+    ("one-for-one", "a panic ends one child; it comes back with its mailbox", one_for_one),
+    ("one-for-all", "children that need each other are restarted together", one_for_all),
+    ("rest-for-one", "a failure concerns those that were started later", rest_for_one),
+    ("restart", "who comes back: permanent, transient and temporary children", restarts),
+    ("backoff", "a start that fails is tried again, each time later", backoff),
+    ("intensity", "failures that are too many are the problem of the supervisor above", intensity),
+    ("significant", "a job that is done ends its supervisor", significant),
+    ("shutdown", "an orderly end: asked, waited for, killed", shutdown),
+];
+
+fn main() -> ExitCode {
+    let mut scenes = Vec::new();
+    for arg in std::env::args().skip(1) {
+        match SCENES.iter().find(|(name, ..)| *name == arg) {
+            Some(scene) => scenes.push(scene),
+            None if arg == "--help" || arg == "-h" => {
+                println!("{USAGE}");
+                SCENES.iter().for_each(|(name, about, _)| println!("  {name:13} {about}"));
+                return ExitCode::SUCCESS;
+            }
+            None => {
+                let names: Vec<_> = SCENES.iter().map(|(name, ..)| *name).collect();
+                eprintln!("supervisor_tour: there is no scene {arg:?}; there are {}", names.join(", "));
+                return ExitCode::from(2);
+            }
+        }
+    }
+    if scenes.is_empty() {
+        scenes.extend(SCENES);
+    }
+    // The timeline says of each panic what there is to say.
+    std::panic::set_hook(Box::new(|_| {}));
+    kahn::run(|| {
+        for (name, about, show) in scenes {
+            println!("{name}: {about}");
+            show(&Timeline::new());
+            println!();
+        }
+    });
+    ExitCode::SUCCESS
+}
+
+/// Prints what happens, and when.
+#[derive(Clone)]
+struct Timeline {
+    start: Instant,
+    /// What waits for an event: see `wait`.
+    seen: Arc<Mutex<Vec<String>>>,
+}
+
+impl Timeline {
+    fn new() -> Timeline {
+        Timeline { start: Instant::now(), seen: Arc::default() }
+    }
+
+    fn say(&self, who: &str, what: impl Display) {
+        let text = what.to_string();
+        println!("{:9.1} ms  {who:8} {text}", self.start.elapsed().as_secs_f64() * 1e3);
+        self.seen.lock().unwrap().push(text);
+    }
+
+    fn of(&self, who: &'static str) -> impl Fn(&Event) + Send + Sync + 'static {
+        let timeline = self.clone();
+        move |event| timeline.say(who, event)
+    }
+
+    /// Waits until something has been said that many times.
+    fn wait(&self, text: &str, times: usize) {
+        let count = || self.seen.lock().unwrap().iter().filter(|seen| seen.contains(text)).count();
+        while count() < times {
+            kahn::sleep(Duration::from_micros(200));
+        }
+    }
+}
+
+enum Order {
+    Work,
+    Panic,
+    /// An error, by `?`.
+    Parse(&'static str),
+    Finish,
+    /// Work that takes too long.
+    Overwork,
+    Ask(Reply<u32>),
+}
+
+/// Does as it is told, and counts what it has done in this life.
+struct Worker {
+    done: u32,
+}
+
+impl Actor for Worker {
+    type Message = Order;
+
+    fn handle(&mut self, order: Order, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+        match order {
+            Order::Work => self.done += 1,
+            Order::Panic => panic!("a bug after {} pieces of work", self.done),
+            Order::Parse(text) => self.done = text.parse()?,
+            Order::Finish => ctx.stop(),
+            Order::Overwork => kahn::sleep(Duration::from_secs(3600)),
+            Order::Ask(reply) => drop(reply.send(self.done)),
+        }
+        Ok(())
+    }
+}
+
+fn worker(id: &str) -> ChildSpec {
+    ChildSpec::new(id, || Worker { done: 0 })
+}
+
+fn tell(supervisor: &SupervisorRef, id: &str, order: Order) {
+    let worker = supervisor.actor_ref(id).expect("a child of this scene");
+    if worker.tell(order).is_err() {
+        println!("{id} has ended");
+    }
+}
+
+fn one_for_one(timeline: &Timeline) {
+    let supervisor = Supervisor::new(Strategy::OneForOne)
+        .intensity(10, Duration::from_secs(1))
+        .child(worker("baker"))
+        .child(worker("butcher"))
+        .on_event(timeline.of("shop"))
+        .spawn();
+    let orders = [Order::Work, Order::Work, Order::Panic, Order::Work];
+    orders.into_iter().for_each(|order| tell(&supervisor, "baker", order));
+    // The reference is to the mailbox: what was behind the message that panicked is handled by the next life.
+    let done = supervisor.actor_ref("baker").unwrap().ask(Order::Ask);
+    timeline.say("customer", format!("the new baker has done {} piece of work", done.unwrap()));
+    supervisor.stop();
+}
+
+fn one_for_all(timeline: &Timeline) {
+    let supervisor = Supervisor::new(Strategy::OneForAll)
+        .child(worker("reader"))
+        .child(worker("parser"))
+        .child(worker("writer"))
+        .on_event(timeline.of("pipeline"))
+        .spawn();
+    tell(&supervisor, "parser", Order::Parse("12 o'clock"));
+    timeline.wait("writer has started", 2);
+    supervisor.stop();
+}
+
+fn rest_for_one(timeline: &Timeline) {
+    let supervisor = Supervisor::new(Strategy::RestForOne)
+        .child(worker("store"))
+        .child(worker("cache"))
+        .child(worker("server"))
+        .on_event(timeline.of("service"))
+        .spawn();
+    tell(&supervisor, "cache", Order::Panic);
+    timeline.wait("server has started", 2);
+    supervisor.stop();
+}
+
+fn restarts(timeline: &Timeline) {
+    let supervisor = Supervisor::new(Strategy::OneForOne)
+        .intensity(10, Duration::from_secs(1))
+        .child(worker("permanent"))
+        .child(worker("transient").restart(Restart::Transient))
+        .child(worker("temporary").restart(Restart::Temporary))
+        .on_event(timeline.of("office"))
+        .spawn();
+    tell(&supervisor, "permanent", Order::Finish);
+    timeline.wait("permanent has started", 2);
+    tell(&supervisor, "transient", Order::Panic);
+    timeline.wait("transient has started", 2);
+    tell(&supervisor, "transient", Order::Finish);
+    timeline.wait("transient has ended", 2);
+    supervisor.actor_ref::<Order>("temporary").unwrap().kill();
+    timeline.wait("temporary has ended", 1);
+    for child in supervisor.children() {
+        timeline
+            .say("office", format!("{}: {:?}, restarted {} times", child.id, child.state, child.restarts));
+    }
+    supervisor.stop();
+}
+
+fn backoff(timeline: &Timeline) {
+    let tries = AtomicU32::new(0);
+    let connect = move || match tries.fetch_add(1, Relaxed) {
+        2..=4 => panic!("connection refused"),
+        _ => Worker { done: 0 },
+    };
+    let waits = Backoff::exponential(Duration::from_millis(2), Duration::from_secs(1)).jitter(0.25);
+    let supervisor = Supervisor::new(Strategy::OneForOne)
+        .intensity(10, Duration::from_secs(1))
+        .child(ChildSpec::new("client", connect).backoff(waits))
+        .on_event(timeline.of("network"))
+        .spawn();
+    tell(&supervisor, "client", Order::Panic);
+    timeline.wait("client has started", 2);
+    tell(&supervisor, "client", Order::Panic);
+    timeline.wait("client has started", 3);
+    supervisor.stop();
+}
+
+fn intensity(timeline: &Timeline) {
+    let lower = {
+        let timeline = timeline.clone();
+        move || {
+            Supervisor::new(Strategy::OneForOne)
+                .intensity(2, Duration::from_secs(60))
+                .child(worker("loser"))
+                .on_event(timeline.of("lower"))
+        }
+    };
+    let supervisor = Supervisor::new(Strategy::OneForOne)
+        .child(ChildSpec::supervisor("lower", lower))
+        .on_event(timeline.of("upper"))
+        .spawn();
+    for life in 1..=3 {
+        tell(&supervisor.supervisor("lower").unwrap(), "loser", Order::Panic);
+        timeline.wait("loser has ended", life);
+    }
+    timeline.wait("lower has started", 2);
+    supervisor.stop();
+}
+
+fn significant(timeline: &Timeline) {
+    let supervisor = Supervisor::new(Strategy::OneForOne)
+        .auto_shutdown(AutoShutdown::AllSignificant)
+        .child(worker("helper"))
+        .child(worker("job 1").restart(Restart::Transient).significant(true))
+        .child(worker("job 2").restart(Restart::Transient).significant(true))
+        .on_event(timeline.of("batch"))
+        .spawn();
+    for id in ["job 2", "job 1"] {
+        tell(&supervisor, id, Order::Work);
+        tell(&supervisor, id, Order::Finish);
+        timeline.wait(&format!("{id} has ended"), 1);
+    }
+    let reason = supervisor.join();
+    timeline.say("batch", format!("has ended: {reason}"));
+}
+
+fn shutdown(timeline: &Timeline) {
+    let supervisor = Supervisor::new(Strategy::OneForOne)
+        .child(worker("quick"))
+        .child(worker("slow").shutdown(Shutdown::Timeout(Duration::from_millis(20))))
+        .child(worker("doomed").shutdown(Shutdown::Kill))
+        .child(ChildSpec::thread("thread", || kahn::sleep(Duration::from_secs(3600))))
+        .on_event(timeline.of("program"))
+        .spawn();
+    for id in ["slow", "doomed"] {
+        tell(&supervisor, id, Order::Overwork);
+        // Until it is at it.
+        let worker = supervisor.actor_ref::<Order>(id).unwrap();
+        while !worker.is_empty() {
+            kahn::yield_now();
+        }
+    }
+    supervisor.stop();
+    timeline.say("program", format!("has ended: {}", supervisor.join()));
+}
