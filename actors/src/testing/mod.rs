@@ -8,13 +8,15 @@
 //! | a whole test, in a runtime of its own, that fails if an actor panics unnoticed | [`check`] |
 
 mod answer;
-mod check;
+kahn_core::production! {
+    mod check;
+    pub use self::check::check;
+}
 mod inbox;
 mod probe;
 mod stepped;
 
 pub use self::answer::{Answer, reply};
-pub use self::check::check;
 pub use self::inbox::Inbox;
 pub use self::probe::Probe;
 pub use self::stepped::{Step, Stepped};
