@@ -18,6 +18,7 @@
 //! | let several share the work | [`Pool`] |
 //! | do something no more often than so | [`Limiter`] |
 //! | see what nobody has handled | [`dead_letters`] |
+//! | test all that | [`testing`] |
 //!
 //! A name keeps its actor going; a group, a subscription and a [`WeakActorRef`] do not. All of them last through restarts,
 //! as references do, and are gone when those are told who monitor the actor.
@@ -37,6 +38,7 @@ mod signal;
 mod entry;
 mod cell;
 pub mod dead_letters;
+mod unnoticed;
 mod address;
 mod chain;
 mod slot;
@@ -61,6 +63,7 @@ kahn_core::production! {
 mod pool;
 mod pubsub;
 pub mod registry;
+pub mod testing;
 
 pub use actor::{Actor, Context};
 pub use address::{ActorRef, Address, WeakActorRef};

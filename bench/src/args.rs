@@ -7,7 +7,8 @@ pub const USAGE: &str = "\
 kahn-bench [WORKLOAD…] [--peers LIST] [--rounds N] [--workers N] [--one] [--quick] [--list]
 
   WORKLOAD…     which to run; all of them if none is named
-  --peers LIST  comma-separated: kahn (its three rows), kahn-safe, kahn-migratory, kahn-local, tokio, may, go
+  --peers LIST  comma-separated: kahn (its three rows), kahn-safe, kahn-migratory, kahn-local, tokio, may, go,
+                kameo, ractor, actix
   --rounds N    rounds, of which the table has the median (5)
   --workers N   worker threads of every peer (2)
   --one         a second table with one worker
@@ -55,11 +56,13 @@ pub fn parse(args: impl Iterator<Item = String>) -> Result<Command, String> {
                 .push(Workload::named(name).ok_or(format!("unknown workload {name}; --list lists them"))?),
         }
     }
-    let listed = |row: &Row| rows.is_empty() || rows.contains(row);
     let named = |workload: &Workload| chosen.is_empty() || chosen.contains(workload);
+    let workloads: Vec<_> = workloads::ALL.iter().map(|spec| spec.workload).filter(named).collect();
+    let listed = |row: &Row| rows.is_empty() || rows.contains(row);
+    let useful = |row: &Row| workloads.iter().any(|workload| row.applies(*workload));
     Ok(Command::Run(Run {
-        workloads: workloads::ALL.iter().map(|spec| spec.workload).filter(named).collect(),
-        rows: rows::ALL.iter().map(|(row, ..)| *row).filter(listed).collect(),
+        rows: rows::ALL.iter().map(|(row, ..)| *row).filter(|row| listed(row) && useful(row)).collect(),
+        workloads,
         rounds: rounds.unwrap_or(if quick { 1 } else { 5 }),
         workers: if one && workers != 1 { vec![workers, 1] } else { vec![workers] },
         quick,
@@ -78,7 +81,9 @@ fn peers(list: &str) -> Result<Vec<Row>, String> {
     for name in list.split(',') {
         let named = Row::named(name);
         if named.is_empty() {
-            return Err(format!("unknown peer {name}; there are kahn, tokio, may and go"));
+            return Err(format!(
+                "unknown peer {name}; there are kahn, tokio, may, go, kameo, ractor and actix"
+            ));
         }
         rows.extend(named);
     }
@@ -110,6 +115,13 @@ mod tests {
         assert_eq!(run.workloads, [Workload::Spawn, Workload::Yield]);
         assert_eq!(run.rows, [Row::Kahn(Mode::Local), Row::Tokio, Row::Go]);
         assert_eq!((run.rounds, run.workers, run.quick), (1, vec![2, 1], true));
+    }
+
+    #[test]
+    fn rows_that_have_none_of_the_workloads_are_left_out() {
+        let keys = |line| run(line).unwrap().rows.into_iter().map(Row::key).collect::<Vec<_>>();
+        assert_eq!(keys("tell idle_actors"), ["kahn-safe", "kahn-migratory", "kameo", "ractor", "actix"]);
+        assert_eq!(keys("pool --peers kahn,kameo,may"), ["kahn-safe", "kahn-migratory", "may"]);
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub fn describe(go: &Go) -> String {
         .map_or("unknown processor", |(_, model)| model.trim());
     let cores = std::thread::available_parallelism().map_or(0, |n| n.get());
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let crates: Vec<_> = ["kahn", "tokio", "async-channel", "may"]
+    let crates: Vec<_> = ["kahn", "tokio", "async-channel", "may", "kameo", "ractor", "actix"]
         .map(|name| format!("{name} {}", locked(LOCK, name).unwrap_or("unknown")))
         .into();
     format!("{model}, {cores} cores, Linux {}; {}, {}", kernel.trim(), crates.join(", "), go.version)

@@ -1,6 +1,7 @@
 //! kahn and its peers on the same workloads, in turns, in processes of their own. `README.md` says what the
 //! workloads are and how each peer runs them.
 
+mod actor_peers;
 mod answers;
 mod args;
 mod child;
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
 
 fn list() {
     for spec in workloads::ALL {
-        println!("{:9} {:16} {}", spec.name, spec.unit.to_string(), spec.what);
+        println!("{:11} {:16} {}", spec.name, spec.unit.to_string(), spec.what);
     }
 }
 

@@ -45,6 +45,7 @@ fn measure(workload: Workload, size: u64) -> f64 {
         Workload::Pipeline => pipeline(size),
         Workload::Mutex => mutex(size),
         Workload::Idle => return idle(size) as f64,
+        Workload::Actor(_) => panic!("may has no actors"),
         Workload::Spawn | Workload::Select | Workload::Skynet | Workload::Sieve | Workload::Sleep => {
             unreachable!("may cannot run it")
         }

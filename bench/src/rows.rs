@@ -1,7 +1,8 @@
 //! Who is measured: a row is a peer, or a way of running kahn.
 
+use crate::actor_peers::{self, Peer};
 use crate::kahn_side::{self, Mode};
-use crate::workloads::{Spec, Workload};
+use crate::workloads::{ActorWork, Spec, Workload};
 use crate::{may_side, tokio_side};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,16 +11,20 @@ pub enum Row {
     Tokio,
     May,
     Go,
+    Actors(Peer),
 }
 
 /// In the order of the table: the name on the command line, and the one in the table.
-pub const ALL: [(Row, &str, &str); 6] = [
+pub const ALL: [(Row, &str, &str); 9] = [
     (Row::Kahn(Mode::Safe), "kahn-safe", "kahn"),
     (Row::Kahn(Mode::Migratory), "kahn-migratory", "kahn migratory"),
     (Row::Kahn(Mode::Local), "kahn-local", "kahn local"),
     (Row::Tokio, "tokio", "tokio"),
     (Row::May, "may", "may"),
     (Row::Go, "go", "Go"),
+    (Row::Actors(Peer::Kameo), "kameo", "kameo"),
+    (Row::Actors(Peer::Ractor), "ractor", "ractor"),
+    (Row::Actors(Peer::Actix), "actix", "actix"),
 ];
 
 impl Row {
@@ -47,9 +52,16 @@ impl Row {
         matches!(self, Row::Kahn(_))
     }
 
-    /// Whether the row has a figure for this workload at all: `spawn_local` has not for every one.
+    /// Whether the row has a figure for this workload at all: `spawn_local` has not for every one, some peers have no
+    /// actors, and others nothing else.
     pub fn applies(self, workload: Workload) -> bool {
-        self != Row::Kahn(Mode::Local) || kahn_side::has_local(workload)
+        let of_actors = matches!(workload, Workload::Actor(_));
+        match self {
+            Row::Kahn(Mode::Local) => kahn_side::has_local(workload),
+            Row::Kahn(_) => true,
+            Row::Tokio | Row::May | Row::Go => !of_actors,
+            Row::Actors(_) => of_actors,
+        }
     }
 
     /// Why this row cannot run the workload, where that is known beforehand.
@@ -60,10 +72,10 @@ impl Row {
     /// The size this row runs the workload at.
     pub fn size(self, spec: &Spec, quick: bool) -> u64 {
         let size = if quick { spec.quick } else { spec.size };
-        if self == Row::May && spec.workload == Workload::Idle {
-            size.min(may_side::MOST_TASKS)
-        } else {
-            size
+        match (self, spec.workload) {
+            (Row::May, Workload::Idle) => size.min(may_side::MOST_TASKS),
+            (Row::Actors(_), Workload::Actor(ActorWork::Idle)) => size.min(actor_peers::MOST_ACTORS),
+            _ => size,
         }
     }
 
@@ -71,13 +83,18 @@ impl Row {
     ///
     /// # Panics
     ///
-    /// For Go, which is a program of its own, and where the workload comes to a wrong answer.
+    /// For Go, which is a program of its own, for a workload that does not [apply](Self::applies), and where the workload
+    /// comes to a wrong answer.
     pub fn run(self, workload: Workload, size: u64, workers: usize) -> f64 {
         match self {
             Row::Kahn(mode) => kahn_side::run(mode, workload, size, workers),
             Row::Tokio => tokio_side::run(workload, size, workers),
             Row::May => may_side::run(workload, size, workers),
             Row::Go => panic!("Go runs in its own program"),
+            Row::Actors(peer) => match workload {
+                Workload::Actor(work) => actor_peers::run(peer, work, size, workers),
+                _ => panic!("{peer:?} runs the workloads of actors"),
+            },
         }
     }
 }

@@ -24,6 +24,16 @@ pub enum Workload {
     Sleep,
     Mutex,
     Idle,
+    Actor(ActorWork),
+}
+
+/// What actors are asked to do, by those who have actors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActorWork {
+    Tell,
+    Tell8,
+    Ask,
+    Idle,
 }
 
 /// What the figure in the table counts.
@@ -65,6 +75,8 @@ pub const PIPELINE_STAGES: u64 = 3;
 pub const PIPELINE_STEPS: u64 = 800;
 pub const PIPELINE_CAPACITY: usize = 16;
 pub const LOCKERS: u64 = 8;
+pub const MAILBOX: usize = 128;
+pub const TELLERS: u64 = 8;
 
 /// How long `pool` and `pipeline` leave their tasks without work before the clock starts, so that every worker
 /// is asleep when the work comes.
@@ -114,6 +126,14 @@ pub const ALL: &[Spec] = &[
            what: "8 tasks, one lock, one counter" },
     Spec { workload: Workload::Idle, name: "idle", unit: BytesPer("task"), size: 1_000_000, quick: 50_000,
            what: "parked tasks: resident memory, page tables included" },
+    Spec { workload: Workload::Actor(ActorWork::Tell), name: "tell", unit: NanosecondsPer("message"), size: 2_000_000, quick: 100_000,
+           what: "one actor with a mailbox for 128, one sender, and an ask at the end" },
+    Spec { workload: Workload::Actor(ActorWork::Tell8), name: "tell8", unit: NanosecondsPer("message"), size: 2_000_000, quick: 100_000,
+           what: "the same with 8 senders" },
+    Spec { workload: Workload::Actor(ActorWork::Ask), name: "ask", unit: NanosecondsPer("ask"), size: 500_000, quick: 25_000,
+           what: "one actor, asked by one task" },
+    Spec { workload: Workload::Actor(ActorWork::Idle), name: "idle_actors", unit: BytesPer("actor"), size: 1_000_000, quick: 50_000,
+           what: "actors that have answered once: resident memory, page tables included" },
 ];
 
 impl Workload {
@@ -140,10 +160,14 @@ impl std::fmt::Display for Unit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Milliseconds => f.write_str("ms"),
-            NanosecondsPer(what) => write!(f, "ns a {what}"),
-            BytesPer(what) => write!(f, "bytes a {what}"),
+            NanosecondsPer(what) => write!(f, "ns {} {what}", article(what)),
+            BytesPer(what) => write!(f, "bytes {} {what}", article(what)),
         }
     }
+}
+
+fn article(word: &str) -> &'static str {
+    if word.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
 }
 
 #[cfg(test)]
@@ -162,6 +186,7 @@ mod tests {
                 Workload::Mpmc => MPMC_ENDS,
                 Workload::Select => SELECT_SENDERS,
                 Workload::Mutex => LOCKERS,
+                Workload::Actor(ActorWork::Tell8) => TELLERS,
                 _ => 1,
             };
             assert_eq!((spec.size % tasks, spec.quick % tasks), (0, 0), "{}", spec.name);
@@ -172,5 +197,8 @@ mod tests {
     fn figures_are_per_operation_except_in_milliseconds() {
         assert_eq!(Workload::Yield.spec().figure(2e8, 2_000_000), 100.0);
         assert_eq!(Workload::Skynet.spec().figure(5e8, 1_000_000), 500.0);
+        let units =
+            [Workload::Yield, Workload::Actor(ActorWork::Ask)].map(|work| work.spec().unit.to_string());
+        assert_eq!(units, ["ns a yield", "ns an ask"]);
     }
 }

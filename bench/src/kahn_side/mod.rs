@@ -1,10 +1,11 @@
 //! The workloads on kahn: one text for three rows, which differ in how a task is started.
 
+mod actors;
 mod channels;
 mod tasks;
 mod work;
 
-use crate::workloads::Workload;
+use crate::workloads::{ActorWork, TELLERS, Workload};
 use kahn::thread::JoinHandle;
 
 /// A row of kahn in the table.
@@ -70,6 +71,10 @@ fn measure(start: Start, workload: Workload, size: u64) -> f64 {
         Workload::Sieve => work::sieve(start, size),
         Workload::Pool => work::pool(size),
         Workload::Pipeline => work::pipeline(size),
+        Workload::Actor(ActorWork::Tell) => actors::tell(1, size),
+        Workload::Actor(ActorWork::Tell8) => actors::tell(TELLERS, size),
+        Workload::Actor(ActorWork::Ask) => actors::ask(size),
+        Workload::Actor(ActorWork::Idle) => return actors::idle(size) as f64,
     };
     time.as_nanos() as f64
 }

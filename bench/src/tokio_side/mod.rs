@@ -45,6 +45,7 @@ async fn measure(workload: Workload, size: u64) -> f64 {
         Workload::Sleep => tasks::sleep(size).await,
         Workload::Mutex => tasks::mutex(size).await,
         Workload::Idle => return tasks::idle(size).await as f64,
+        Workload::Actor(_) => panic!("tokio has no actors"),
     };
     time.as_nanos() as f64
 }
