@@ -14,6 +14,7 @@ use crate::cell::{Any, Core, Edge, Head, Locked, Overflow, Phase, id_of};
 use crate::dead_letters::{self, Fate};
 use crate::error::TellError;
 use crate::exit::{ActorId, Called, ExitReason};
+use crate::unnoticed;
 
 /// A reference to an actor that takes messages of type `M`. It keeps the actor going: one that nobody refers to any
 /// more ends, when it has handled what it has.
@@ -394,6 +395,7 @@ pub(crate) fn is_alive(process: &Any) -> bool {
 #[track_caller]
 pub(crate) fn join(process: &Any) -> ExitReason {
     wait_while(process, |phase| !phase.is_dead());
+    unnoticed::noticed(process);
     process.state.lock().reason()
 }
 

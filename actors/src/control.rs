@@ -35,6 +35,24 @@ pub(crate) struct Own<M: Send + 'static> {
     passed_downs: VecDeque<Down>,
 }
 
+impl<M: Send + 'static> Own<M> {
+    pub(crate) fn with(timers: Timers<M>) -> Box<Own<M>> {
+        Box::new(Own {
+            timers,
+            ready: VecDeque::new(),
+            stash: VecDeque::new(),
+            passed: VecDeque::new(),
+            passed_downs: VecDeque::new(),
+        })
+    }
+
+    /// Moves the time of timers by hand on, to the next that is due within `most`, and lets it send. Answers how much;
+    /// `None` if none was, and `most` is over.
+    pub(crate) fn advance(&mut self, most: Duration) -> Option<Duration> {
+        self.timers.advance(most, &mut self.ready)
+    }
+}
+
 /// What there is to do.
 pub(crate) enum Next<M> {
     Message(M),
@@ -65,15 +83,7 @@ impl<M: Send + 'static> Control<M> {
     }
 
     fn own(&mut self) -> &mut Own<M> {
-        self.own.get_or_insert_with(|| {
-            Box::new(Own {
-                timers: Timers::new(any(&self.me)),
-                ready: VecDeque::new(),
-                stash: VecDeque::new(),
-                passed: VecDeque::new(),
-                passed_downs: VecDeque::new(),
-            })
-        })
+        self.own.get_or_insert_with(|| Own::with(Timers::new(any(&self.me))))
     }
 
     /// The next thing to do.

@@ -18,6 +18,7 @@
 //! | let several share the work | [`Pool`] |
 //! | do something no more often than so | [`Limiter`] |
 //! | see what nobody has handled | [`dead_letters`] |
+//! | test all that | [`testing`] |
 //!
 //! A name keeps its actor going; a group, a subscription and a [`WeakActorRef`] do not. All of them last through restarts,
 //! as references do, and are gone when those are told who monitor the actor.
@@ -37,6 +38,7 @@ mod signal;
 mod entry;
 mod cell;
 pub mod dead_letters;
+mod unnoticed;
 mod address;
 mod chain;
 mod slot;
@@ -55,10 +57,13 @@ mod supervisor;
 mod system;
 mod roster;
 mod group;
-mod limiter;
+kahn_core::production! {
+    mod limiter;
+}
 mod pool;
 mod pubsub;
 pub mod registry;
+pub mod testing;
 
 pub use actor::{Actor, Context};
 pub use address::{ActorRef, Address, WeakActorRef};
@@ -68,7 +73,9 @@ pub use control::Control;
 pub use error::{AskError, TellError};
 pub use exit::{ActorId, ExitReason, LinkDied};
 pub use group::{Delivered, Group};
-pub use limiter::{Limiter, TooLate};
+kahn_core::production! {
+    pub use limiter::{Limiter, TooLate};
+}
 pub use mailbox::{Mailbox, RecvError};
 pub use pool::{Pool, PoolBuilder, Routing};
 pub use pubsub::{Lag, PubSub};

@@ -23,6 +23,7 @@ use crate::exit::ExitReason;
 use crate::links::Mourners;
 use crate::panics::{self, quietly};
 use crate::ring::Ring;
+use crate::unnoticed;
 
 /// One life after the other.
 pub(crate) trait Incarnation<M: Send + 'static>: Send + 'static {
@@ -56,6 +57,10 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
         Life { incarnation, own: None }
     }
 
+    pub(crate) fn incarnation(&mut self) -> &mut I {
+        &mut self.incarnation
+    }
+
     fn live(&mut self, is_new: bool, control: &mut Control<M>) -> Pause {
         if is_new {
             // One that was ended before it has started never does.
@@ -78,7 +83,12 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
     }
 
     /// Ends the incarnation. Answers whether it was the last.
-    fn end(&mut self, process: &Process<Head<M>>, control: &mut Control<M>, reason: ExitReason) -> bool {
+    pub(crate) fn end(
+        &mut self,
+        process: &Process<Head<M>>,
+        control: &mut Control<M>,
+        reason: ExitReason,
+    ) -> bool {
         let (reason, ran) = {
             let mut state = process.core.state.lock();
             let ran = state.phase == Phase::Running;
@@ -101,10 +111,12 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
         let keeper = process.core.state.lock().rare_if_any().and_then(|rare| rare.keeper.clone());
         let is_kept = keeper.is_some_and(|(keeper, _)| crate::address::is_alive(&keeper));
         let this = any(process);
+        let mut is_noticed = false;
         let (mut locked, is_kept, mourners) = loop {
             let mut locked = process.lock();
             let is_kept = is_kept && locked.state.rare_if_any().is_some_and(|rare| rare.keeper.is_some());
             let mourners = Mourners::take(&mut locked.state);
+            is_noticed |= is_kept || mourners.are_told();
             let entries = locked.state.rare_if_any().filter(|_| !is_kept);
             let entries = entries.map(|rare| core::mem::take(&mut rare.entries)).unwrap_or_default();
             if is_kept || mourners.is_empty() && entries.is_empty() {
@@ -149,8 +161,11 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
         if let Some(lane) = lane {
             abandon(process, lane, aside);
         }
-        wake_all(this, |rare| rare.joiners.claim_next());
+        is_noticed |= wake_all(this, |rare| rare.joiners.claim_next());
         mourners.tell(this, &reason);
+        if !is_noticed {
+            unnoticed::note(this, &reason);
+        }
         this.state.lock().phase == Phase::Dead
     }
 }
@@ -205,10 +220,13 @@ fn set_phase(process: &Any, phase: Phase) {
     wake_all(process, |rare| rare.joiners.claim_next());
 }
 
-pub(crate) fn wake_all(process: &Any, next: impl Fn(&mut crate::cell::Rare) -> Option<Claimed>) {
+/// Answers whether there was anybody.
+pub(crate) fn wake_all(process: &Any, next: impl Fn(&mut crate::cell::Rare) -> Option<Claimed>) -> bool {
+    let mut any = false;
     loop {
         let claimed = process.state.lock().rare_if_any().and_then(&next);
-        let Some(claimed) = claimed else { return };
+        let Some(claimed) = claimed else { return any };
+        any = true;
         claimed.wake.wake();
     }
 }

@@ -13,6 +13,7 @@ use crate::cell::{Any, Phase, id_of};
 use crate::entry::Entry;
 use crate::exit::{ActorId, ExitReason, LinkDied};
 use crate::signal::{Down, DownCause, MonitorId};
+use crate::unnoticed;
 
 static LAST_MONITOR: AtomicU64 = AtomicU64::new(0);
 
@@ -37,6 +38,7 @@ pub(crate) fn link(me: &Any, peer: &Any) {
         }
     };
     if let Some(reason) = dead {
+        unnoticed::noticed(peer);
         exit(peer, me, &reason);
     }
 }
@@ -103,6 +105,7 @@ pub(crate) fn monitor(me: &Any, peer: &Any) -> MonitorId {
         }
     };
     if let Some(reason) = dead {
+        unnoticed::noticed(peer);
         tell_down(peer, me, id, &reason);
     }
     id
@@ -164,6 +167,11 @@ impl Mourners {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.links.is_empty() && self.monitors.is_empty() && self.watches.is_empty()
+    }
+
+    /// Whether anybody is told.
+    pub(crate) fn are_told(&self) -> bool {
+        !(self.links.is_empty() && self.monitors.is_empty())
     }
 
     /// Tells all of them. Called with no lock held.

@@ -21,6 +21,9 @@ use crate::supervisor::{Backoff, ChildSpec, StartError, Strategy, Supervisor, Su
 /// any more, when it is stopped, and when its workers fail more often than its [intensity](PoolBuilder::intensity)
 /// allows; then telling it is an error.
 ///
+/// To have a pool in a tree, let an actor of that tree own it, and link itself to the pool's
+/// [`supervisor`](Pool::supervisor): it ends with the pool, and the pool with it, and starts again with a new one.
+///
 /// # Examples
 ///
 /// ```

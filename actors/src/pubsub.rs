@@ -63,7 +63,7 @@ pub enum Lag {
     #[default]
     Lose,
     /// It waits, with up to so many others, until there is room; beyond that number the subscriber loses it. An actor of
-    /// the subscription's own waits there with it.
+    /// the subscription's own, in the runtime of who subscribed, waits there with it.
     Park(usize),
 }
 
@@ -104,7 +104,7 @@ impl<M: Send + 'static> PubSub<M> {
     }
 
     /// As [`subscribe`](Self::subscribe), but the actor is told what `f` makes of the messages. It runs in the
-    /// publisher.
+    /// publisher, and a panic in it is the publisher's.
     ///
     /// # Panics
     ///
@@ -118,19 +118,28 @@ impl<M: Send + 'static> PubSub<M> {
         f: impl Fn(&M) -> N + Send + Sync + 'static,
     ) -> bool {
         let subscriber = actor.downgrade();
-        let tell: Box<dyn Fn(&M) -> Told + Send + Sync> = match lag {
-            Lag::Lose => Box::new(move |message| match subscriber.upgrade() {
-                Some(actor) => pass_on(&actor, |actor| actor.try_tell(f(message))),
-                None => Err(TellError::Dead(())),
-            }),
+        let courier = match lag {
+            Lag::Lose => None,
             Lag::Park(room) => {
                 let builder = Builder::new().mailbox(room).overflow(Overflow::Fail);
-                let courier = builder.spawn(Courier(subscriber));
-                Box::new(move |message| pass_on(&courier, |courier| courier.try_tell(f(message))))
+                Some(builder.spawn(Courier(subscriber.clone())))
+            }
+        };
+        let tell = move |message: &M| {
+            let message = f(message);
+            // It is not alive any more if its runtime has ended, which need not be the subscriber's.
+            match courier
+                .as_ref()
+                .filter(|courier| courier.is_alive())
+                .cloned()
+                .or_else(|| subscriber.upgrade())
+            {
+                Some(actor) => pass_on(&actor, |actor| actor.try_tell(message)),
+                None => Err(TellError::Dead(())),
             }
         };
         let topic = self.topic_to_join(topic);
-        topic.join(actor.any(), Subscriber(tell))
+        topic.join(actor.any(), Subscriber(Box::new(tell)))
     }
 
     /// Ends a subscription. Answers whether there was one. Messages that wait for room by `Lag::Park` are still told.

@@ -94,7 +94,7 @@ impl Builder {
 
     /// Starts the actor.
     pub fn spawn<A: Actor>(self, actor: A) -> ActorRef<A::Message> {
-        self.start(Being { actor: Some(actor), make: || unreachable!("it lives once") }, false)
+        self.start(Being::once(actor), false)
     }
 
     /// Starts the actor that `make` makes, on the worker on which the actor begins. If it panics, the actor has ended.
@@ -155,13 +155,26 @@ impl<M: Send + 'static> Control<M> {
 }
 
 /// An actor's value, and where the next one comes from.
-struct Being<A, F> {
+pub(crate) struct Being<A, F> {
     actor: Option<A>,
     make: F,
 }
 
+/// One that lives once.
+pub(crate) type Mortal<A> = Being<A, fn() -> A>;
+
+impl<A: Actor> Mortal<A> {
+    pub(crate) fn once(actor: A) -> Mortal<A> {
+        Being { actor: Some(actor), make: || unreachable!("it lives once") }
+    }
+
+    pub(crate) fn actor_if_any(&mut self) -> Option<&mut A> {
+        self.actor.as_mut()
+    }
+}
+
 impl<A: Actor, F: FnMut() -> A + Send + 'static> Being<A, F> {
-    fn actor(&mut self) -> &mut A {
+    pub(crate) fn actor(&mut self) -> &mut A {
         self.actor.as_mut().expect("it is there from `begin` to `discard`")
     }
 }

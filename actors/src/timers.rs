@@ -22,10 +22,18 @@ pub struct TimerId(u64);
 pub(crate) struct Timers<M> {
     list: Vec<Timer<M>>,
     idle: Option<Idle<M>>,
-    alarm: Alarm<Any>,
+    clock: Clock,
     /// What the alarm is set to.
     set_to: Option<Instant>,
     last: u64,
+}
+
+/// Who says what time it is, and that it has come.
+enum Clock {
+    /// The runtime's.
+    Runtime(Alarm<Any>),
+    /// A test says so: it is this time.
+    Hand(Instant),
 }
 
 struct Timer<M> {
@@ -53,7 +61,37 @@ impl<M> Timers<M> {
             let rouse = me.state.lock().ring();
             rouse.wake(me);
         };
-        Timers { list: Vec::new(), idle: None, alarm: Alarm::new(me.clone(), ring), set_to: None, last: 0 }
+        Timers::of(Clock::Runtime(Alarm::new(me.clone(), ring)))
+    }
+
+    /// Timers whose time passes by [`advance`](Self::advance) alone.
+    pub(crate) fn by_hand() -> Timers<M> {
+        Timers::of(Clock::Hand(now()))
+    }
+
+    fn of(clock: Clock) -> Timers<M> {
+        Timers { list: Vec::new(), idle: None, clock, set_to: None, last: 0 }
+    }
+
+    fn now(&self) -> Instant {
+        match self.clock {
+            Clock::Runtime(_) => now(),
+            Clock::Hand(time) => time,
+        }
+    }
+
+    /// See [`Own::advance`](crate::control::Own::advance).
+    pub(crate) fn advance(&mut self, most: Duration, ready: &mut VecDeque<Ready<M>>) -> Option<Duration> {
+        let Clock::Hand(time) = self.clock else { unreachable!("time passes by itself") };
+        let next = self.first().map(|first| first.saturating_duration_since(time));
+        let passed = next.filter(|next| *next <= most);
+        let then =
+            time.checked_add(passed.unwrap_or(most)).expect("advance: it is further than the clock goes");
+        self.clock = Clock::Hand(then);
+        if passed.is_some() {
+            self.fire(then, ready);
+        }
+        passed
     }
 
     pub(crate) fn once(&mut self, delay: Duration, message: M) -> TimerId {
@@ -70,7 +108,7 @@ impl<M> Timers<M> {
     fn add(&mut self, delay: Duration, what: What<M>) -> TimerId {
         self.last += 1;
         let id = TimerId(self.last);
-        self.list.push(Timer { id, due: now().checked_add(delay), what });
+        self.list.push(Timer { id, due: self.now().checked_add(delay), what });
         self.reset();
         id
     }
@@ -83,7 +121,7 @@ impl<M> Timers<M> {
     }
 
     pub(crate) fn set_idle(&mut self, after: Duration, message: M) {
-        self.idle = Some(Idle { after, since: now(), message });
+        self.idle = Some(Idle { after, since: self.now(), message });
         self.reset();
     }
 
@@ -93,9 +131,10 @@ impl<M> Timers<M> {
 
     /// A message has come.
     pub(crate) fn busy(&mut self) {
-        if let Some(idle) = &mut self.idle {
+        let time = self.idle.as_ref().map(|_| self.now());
+        if let (Some(idle), Some(time)) = (&mut self.idle, time) {
             // The alarm rings at the old moment, and is set anew then.
-            idle.since = now();
+            idle.since = time;
         }
     }
 
@@ -127,13 +166,17 @@ impl<M> Timers<M> {
 
     /// Sets the alarm to the first moment, if it is not set to an earlier one.
     fn reset(&mut self) {
-        let idle = self.idle.as_ref().and_then(Idle::due);
-        let first = self.list.iter().filter_map(|timer| timer.due).chain(idle).min();
-        let Some(first) = first else { return };
+        let first = self.first();
+        let (Some(first), Clock::Runtime(alarm)) = (first, &mut self.clock) else { return };
         if self.set_to.is_none_or(|set_to| first < set_to) {
             self.set_to = Some(first);
-            self.alarm.set(first);
+            alarm.set(first);
         }
+    }
+
+    fn first(&self) -> Option<Instant> {
+        let idle = self.idle.as_ref().and_then(Idle::due);
+        self.list.iter().filter_map(|timer| timer.due).chain(idle).min()
     }
 }
 

@@ -7,7 +7,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use kahn_actors::{Actor, ActorRef, Address, AskError, Builder, Context, Down, ExitReason, Reply, TellError};
+use kahn_actors::{
+    Actor, ActorRef, Address, AskError, Builder, Context, Down, ExitReason, Group, Reply, TellError,
+};
 use loom::thread;
 
 /// Three preemptions find nearly every bug, and let a model end.
@@ -168,6 +170,24 @@ fn stop_against_tell() {
         assert!(actor.join().is_normal());
         assert!(seen.get()[0] <= usize::from(told));
         assert_eq!(seen.get()[2], 0);
+    });
+}
+
+/// Whichever comes first, no member is left that has ended.
+#[test]
+fn stop_against_joining_a_group() {
+    model(|| {
+        let seen = Seen::default();
+        let actor = spawn(&seen, None, 1);
+        let group = Group::new();
+        let other = thread::spawn({
+            let (actor, group) = (actor.clone(), group.clone());
+            move || group.join(&actor)
+        });
+        actor.stop();
+        let _joined = other.join().unwrap();
+        assert!(actor.join().is_normal());
+        assert!(group.is_empty());
     });
 }
 

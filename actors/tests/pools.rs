@@ -7,8 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
-use kahn_actors::{Actor, ActorId, ActorRef, AskError, Context, ExitReason, Overflow, Pool, Reply, Routing};
-use kahn_channels::{Receiver, bounded};
+use kahn_actors::{
+    Actor, ActorId, ActorRef, Address, AskError, ChildSpec, Context, ExitReason, Overflow, Pool, Reply,
+    Routing, Strategy, Supervisor,
+};
+use kahn_channels::{Receiver, Sender, bounded};
 use support::{everywhere, until, within};
 
 enum Job {
@@ -221,4 +224,51 @@ fn the_settings_reach_the_workers() {
 
 fn until_full(worker: &ActorRef<Job>, held: &Receiver<()>) -> usize {
     (0..).take_while(|_| worker.tell(Job::Long(held.clone())).is_ok()).count()
+}
+
+/// Has a pool, and ends with it.
+struct Owner {
+    pool: Option<Pool<Job>>,
+    pools: Sender<Address>,
+}
+
+impl Actor for Owner {
+    type Message = Job;
+
+    fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+        let pool = Pool::builder(2).intensity(0, Duration::MAX).spawn(|| Worker)?;
+        ctx.link(pool.supervisor());
+        self.pools.send(pool.supervisor().address())?;
+        self.pool = Some(pool);
+        Ok(())
+    }
+
+    fn handle(&mut self, job: Job, _: &mut Context<Self>) -> Result<(), ExitReason> {
+        Ok(self.pool.as_ref().unwrap().worker_for(&0).tell(job)?)
+    }
+}
+
+#[test]
+fn a_pool_in_a_tree_ends_and_starts_with_its_owner() {
+    everywhere(|| {
+        let (pools, pool) = bounded(10);
+        let spec = ChildSpec::new("owner", move || Owner { pool: None, pools: pools.clone() });
+        let root = Supervisor::new(Strategy::OneForOne).intensity(5, Duration::MAX).child(spec).spawn();
+        let owner = root.actor_ref::<Job>("owner").unwrap();
+        let first = pool.recv().unwrap();
+        // Too much for the pool, which takes its owner with it.
+        owner.tell(Job::Panic).unwrap();
+        let second = pool.recv().unwrap();
+        first.join();
+        assert!(second.is_alive());
+        assert!(owner.ask(Job::Who).is_ok());
+        // Now the other way round.
+        owner.kill();
+        let third = pool.recv().unwrap();
+        second.join();
+        assert!(third.is_alive());
+        assert!(owner.ask(Job::Who).is_ok());
+        root.stop();
+        third.join();
+    });
 }

@@ -9,6 +9,7 @@ use kahn_actors::{
     Supervisor, dead_letters,
 };
 use kahn_channels::{Receiver, Sender, bounded};
+use kahn_core::Runtime;
 use support::{everywhere, rounds, until, within};
 
 struct News(u32);
@@ -203,6 +204,21 @@ fn a_subscription_survives_its_actors_restarts() {
             });
             supervisor.stop();
         }
+    });
+}
+
+#[test]
+fn a_subscription_outlives_the_runtime_that_it_was_made_in() {
+    within(|| {
+        let bus = PubSub::<u32>::new();
+        let (reader, is_read) = reader();
+        let runtime = Runtime::builder().workers(1).build().unwrap();
+        runtime.run(|| bus.subscribe("x", &reader, Lag::Park(5)));
+        assert_eq!(bus.publish("x", 1).told, 1);
+        assert_eq!(take(&is_read, 1), [1]);
+        runtime.shutdown(std::time::Duration::from_secs(60)).unwrap();
+        assert_eq!(bus.publish("x", 2).told, 1);
+        assert_eq!(take(&is_read, 1), [2]);
     });
 }
 

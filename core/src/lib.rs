@@ -55,7 +55,7 @@ without_fibers! {
     #[doc(hidden)]
     pub mod process {
         pub use crate::job::{Body, JobId, Process};
-        pub use crate::stand_ins::{Alarm, deadline_about, new_process as new, start_process as start};
+        pub use crate::stand_ins::{Alarm, deadline_about, new_process as new, runtime_here, start_process as start};
     }
     #[cfg(test)]
     mod models;

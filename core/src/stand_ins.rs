@@ -59,6 +59,11 @@ where
     Process::new(head, body, name, &NEVER_PARKS, false)
 }
 
+/// There are no runtimes in a model.
+pub fn runtime_here() -> Option<usize> {
+    None
+}
+
 /// Runs the first turn here and now.
 pub fn start_process<H: Send + Sync + 'static>(process: &Process<H>) {
     let job = process.job();

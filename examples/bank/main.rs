@@ -21,6 +21,7 @@ mod account;
 mod book;
 mod plan;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -64,7 +65,11 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match run(plan, is_forgetful) {
+    let mut report = String::new();
+    let audited = run(plan, is_forgetful, &mut report);
+    // Whoever does not want to read it has the exit code.
+    let _ = io::stdout().write_all(report.as_bytes());
+    match audited {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             eprintln!("bank: {message}");
@@ -97,7 +102,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<(Plan, bool)>,
 }
 
 /// Opens the bank, has the tellers do their work, and audits it.
-fn run(plan: Plan, is_forgetful: bool) -> Result<(), String> {
+fn run(plan: Plan, is_forgetful: bool, report: &mut String) -> Result<(), String> {
     let start = Instant::now();
     let bank = Arc::new(Bank::new(plan, is_forgetful));
     // Each account puts aside the orders of all tellers at worst.
@@ -126,20 +131,20 @@ fn run(plan: Plan, is_forgetful: bool) -> Result<(), String> {
     let repeated = repeated.map_err(|error| format!("the bank is closed: {error}"))?;
     let time = start.elapsed();
     let restarts: u64 = supervisor.children().iter().map(|child| child.restarts).sum();
-    println!(
-        "{} transfers between {} accounts by {} tellers in {:.3} s",
+    *report += &format!(
+        "{} transfers between {} accounts by {} tellers in {:.3} s\n",
         plan.transfers,
         plan.accounts,
         plan.tellers,
         time.as_secs_f64()
     );
-    println!(
-        "{} panics, {restarts} restarts, {repeated} orders and {} deposits repeated, {} deadlocks avoided",
+    *report += &format!(
+        "{} panics, {restarts} restarts, {repeated} orders and {} deposits repeated, {} deadlocks avoided\n",
         bank.struck(),
         bank.repeated.load(Ordering::Relaxed),
         bank.avoided.load(Ordering::Relaxed)
     );
-    let audited = audit(&bank);
+    let audited = audit(&bank, report);
     supervisor.stop();
     audited
 }
@@ -160,12 +165,12 @@ fn serve_clients(bank: &Bank, teller: u64) -> Result<u64, AskError> {
 }
 
 /// Asks every account, and compares with the same transfers done one by one.
-fn audit(bank: &Bank) -> Result<(), String> {
+fn audit(bank: &Bank, report: &mut String) -> Result<(), String> {
     let plan = &bank.plan;
     let balances = (0..plan.accounts).map(|number| bank.account(number).ask(Message::Balance));
     let balances = balances.collect::<Result<Vec<_>, _>>().map_err(|error| format!("no audit: {error}"))?;
     let (held, brought) = (balances.iter().sum::<i64>(), plan.balances_at_first().iter().sum::<i64>());
-    println!("the accounts hold {held}, brought in were {brought}");
+    *report += &format!("the accounts hold {held}, brought in were {brought}\n");
     if held != brought {
         return Err(format!("the money is not conserved: {:+}", held - brought));
     }
@@ -178,6 +183,6 @@ fn audit(bank: &Bank) -> Result<(), String> {
     if struck != planned {
         return Err(format!("{struck} panics were injected, not {planned}"));
     }
-    println!("the money is conserved, and each account has what is its own");
+    *report += "the money is conserved, and each account has what is its own\n";
     Ok(())
 }

@@ -3,7 +3,9 @@
 mod alarm;
 
 pub use crate::job::{Body, JobId, Process};
-use crate::scheduler::{GREEN, migratory_here};
+use std::sync::Arc;
+
+use crate::scheduler::{self, GREEN, migratory_here};
 use crate::thread::queue;
 pub use alarm::Alarm;
 pub use crate::facade::deadline_about;
@@ -15,6 +17,11 @@ where
     B: Body<H>,
 {
     Process::new(head, body, name, &GREEN, migratory_here().unwrap_or(false))
+}
+
+/// A number of the runtime that the caller runs in, which is its own while it lives.
+pub fn runtime_here() -> Option<usize> {
+    scheduler::runtime_here().map(|shared| Arc::as_ptr(&shared).addr())
 }
 
 /// Lets a new process take its first turn, in the caller's runtime or in the default one. Once.

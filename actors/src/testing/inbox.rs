@@ -1,0 +1,135 @@
+//! Mailboxes without an actor.
+
+use core::fmt;
+
+use kahn_core::process::{self, Body, Process};
+
+use crate::address::{ActorRef, any};
+use crate::cell::{Head, Overflow};
+use crate::control::{Control, Next};
+use crate::exit::ExitReason;
+use crate::life::{Incarnation, Life, Pause};
+use crate::spawn::MAILBOX;
+
+/// The mailbox of an actor that is not there: whatever its reference is told waits to be looked at. It needs no runtime.
+///
+/// It is for what a [`Stepped`](super::Stepped) actor tells others. In a program that runs, a [`Probe`](super::Probe)
+/// waits for messages.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::testing::Inbox;
+///
+/// let mut inbox = Inbox::new();
+/// inbox.actor_ref().tell("hello").unwrap();
+/// assert_eq!(inbox.take(), Some("hello"));
+/// assert_eq!(inbox.take(), None);
+/// ```
+pub struct Inbox<M: Send + 'static> {
+    actor: ActorRef<M>,
+}
+
+/// Takes no turn: it is never started.
+pub(super) struct Nobody;
+
+impl<M> Body<Head<M>> for Nobody {
+    fn turn(&mut self, _: &Process<Head<M>>) -> bool {
+        true
+    }
+}
+
+/// A process that is never started, and so never queued, however often it is woken. To be given back by [`release`].
+pub(super) fn unstarted<M: Send + 'static>(name: Option<&str>, capacity: usize) -> ActorRef<M> {
+    let capacity = u32::try_from(capacity).expect("mailbox: the capacity must be 2^31 at most");
+    ActorRef::new(process::new(Head::new(capacity, Overflow::Fail, false), Nobody, name.map(Box::from)))
+}
+
+/// # Safety
+///
+/// Once for an [`unstarted`] one, by who made it.
+pub(super) unsafe fn release<M: Send + 'static>(actor: &ActorRef<M>) {
+    // SAFETY: a new process has a reference for the runtime that starts it, and none does. `actor` is another.
+    unsafe { actor.process().release() };
+}
+
+/// Ends nothing but itself.
+struct Empty;
+
+impl<M: Send + 'static> Incarnation<M> for Empty {
+    fn begin(&mut self, _: &mut Control<M>) -> Result<(), ExitReason> {
+        Ok(())
+    }
+
+    fn run(&mut self, _: &mut Control<M>) -> Pause {
+        Pause::Idle
+    }
+
+    fn stopped(&mut self, _: &ExitReason, _: &mut Control<M>) {}
+
+    fn discard(&mut self) {}
+}
+
+impl<M: Send + 'static> Inbox<M> {
+    /// An empty one, for 128 messages. To one that is full a tell is an error, and no wait.
+    #[expect(clippy::new_without_default, reason = "a mailbox is made on purpose")]
+    pub fn new() -> Inbox<M> {
+        Inbox::with_capacity(MAILBOX)
+    }
+
+    /// An empty one, for so many messages.
+    pub fn with_capacity(capacity: usize) -> Inbox<M> {
+        Inbox { actor: unstarted(Some("inbox"), capacity) }
+    }
+
+    /// The reference by which it is told.
+    pub fn actor_ref(&self) -> ActorRef<M> {
+        self.actor.clone()
+    }
+
+    /// The oldest message.
+    pub fn take(&mut self) -> Option<M> {
+        match Control::new(self.actor.process(), None).next() {
+            Next::Message(message) => Some(message),
+            _ => None,
+        }
+    }
+
+    /// All messages, oldest first.
+    pub fn take_all(&mut self) -> Vec<M> {
+        core::iter::from_fn(|| self.take()).collect()
+    }
+
+    /// How many messages there are.
+    pub fn len(&self) -> usize {
+        self.actor.len()
+    }
+
+    /// Whether there is no message.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Ends it as an actor ends: those that monitor it are told, and what is told to it later is handed back.
+    pub fn end(&mut self, reason: ExitReason) {
+        if any(self.actor.process()).state.lock().phase.is_dead() {
+            return;
+        }
+        let process = self.actor.process();
+        Life::new(Empty).end(process, &mut Control::new(process, None), reason);
+    }
+}
+
+impl<M: Send + 'static> Drop for Inbox<M> {
+    fn drop(&mut self) {
+        self.end(ExitReason::Normal);
+        // SAFETY: made by `unstarted` in `with_capacity`, and this is its one end.
+        unsafe { release(&self.actor) };
+    }
+}
+
+impl<M: Send + 'static> fmt::Debug for Inbox<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbox").field("len", &self.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,210 @@
+//! An actor that is run by its test.
+
+use core::fmt;
+use core::time::Duration;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::answer::{Answer, reply};
+use super::inbox::{release, unstarted};
+use crate::actor::{Actor, Context};
+use crate::address::{ActorRef, Address, any};
+use crate::cell::Phase;
+use crate::control::{Control, Next, Own};
+use crate::exit::ExitReason;
+use crate::life::{Incarnation, Life};
+use crate::links;
+use crate::panics;
+use crate::slot::Reply;
+use crate::spawn::{MAILBOX, Mortal};
+use crate::timers::Timers;
+
+/// An actor without a runtime, which does what its test says, when it says so: it is always the same run.
+///
+/// Its timers have a time of their own, which only [`advance`](Self::advance) moves on. Its panics end it, as they end any
+/// actor. What it asks of others is waited for, so those have to run; what it tells others may go to an
+/// [`Inbox`](super::Inbox).
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use kahn_actors::testing::{Inbox, Step, Stepped};
+/// use kahn_actors::{Actor, ActorRef, Context, ExitReason};
+///
+/// /// Counts, and reports every second.
+/// struct Meter { count: u64, to: ActorRef<u64> }
+/// enum Message { Hit, Report }
+///
+/// impl Actor for Meter {
+///     type Message = Message;
+///     fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+///         ctx.send_after(Duration::from_secs(1), Message::Report);
+///         Ok(())
+///     }
+///     fn handle(&mut self, message: Message, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+///         match message {
+///             Message::Hit => self.count += 1,
+///             Message::Report => {
+///                 self.to.tell(std::mem::take(&mut self.count))?;
+///                 ctx.send_after(Duration::from_secs(1), Message::Report);
+///             }
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// let mut reports = Inbox::new();
+/// let mut meter = Stepped::start(Meter { count: 0, to: reports.actor_ref() });
+/// assert_eq!(meter.deliver(Message::Hit), Step::Handled);
+/// assert_eq!(meter.actor().unwrap().count, 1);
+/// meter.advance(Duration::from_millis(2500));
+/// assert_eq!(reports.take_all(), [1, 0]);
+/// ```
+pub struct Stepped<A: Actor> {
+    me: ActorRef<A::Message>,
+    life: Life<A::Message, Mortal<A>>,
+    own: Option<Box<Own<A::Message>>>,
+    ended: Option<ExitReason>,
+}
+
+/// What a step was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Step {
+    /// There was nothing to do.
+    Idle,
+    /// Something was handled.
+    Handled,
+    /// The actor has ended; [`Stepped::exit`] says why.
+    Ended,
+}
+
+impl<A: Actor> Stepped<A> {
+    /// Starts it: `started` has been called.
+    pub fn start(actor: A) -> Stepped<A> {
+        Stepped::named("stepped", actor)
+    }
+
+    /// As [`start`](Self::start), with a name.
+    pub fn named(name: &str, actor: A) -> Stepped<A> {
+        let me = unstarted(Some(name), MAILBOX);
+        let timers = Timers::by_hand();
+        let life = Life::new(Mortal::once(actor));
+        let mut stepped = Stepped { me, life, own: Some(Own::with(timers)), ended: None };
+        let begun = stepped.run_step(|being, control| Some(being.begin(control)));
+        if begun == Step::Handled {
+            let mut state = any(stepped.me.process()).state.lock();
+            state.set_started(true);
+            state.phase = Phase::Running;
+        }
+        stepped
+    }
+
+    fn run_step(
+        &mut self,
+        f: impl FnOnce(&mut Mortal<A>, &mut Control<A::Message>) -> Option<Result<(), ExitReason>>,
+    ) -> Step {
+        if self.ended.is_some() {
+            return Step::Ended;
+        }
+        let process = self.me.process();
+        let mut control = Control::new(process, self.own.take());
+        let done = catch_unwind(AssertUnwindSafe(|| f(self.life.incarnation(), &mut control)));
+        let reason = match done {
+            Ok(done) => {
+                let step = match done {
+                    None => Step::Idle,
+                    Some(Ok(())) => Step::Handled,
+                    Some(Err(reason)) => return self.end(control, reason),
+                };
+                self.own = control.into_own();
+                return step;
+            }
+            Err(payload) => panics::reason(any(process), payload),
+        };
+        self.end(control, reason)
+    }
+
+    fn end(&mut self, mut control: Control<A::Message>, reason: ExitReason) -> Step {
+        let process = self.me.process();
+        self.life.end(process, &mut control, reason);
+        self.ended = Some(any(process).state.lock().reason());
+        Step::Ended
+    }
+
+    /// Handles what is next: what it is told of other actors, then messages, its own first.
+    pub fn step(&mut self) -> Step {
+        self.run_step(|being, control| match control.next() {
+            Next::Message(message) => Some(being.actor().handle(message, Context::of(control))),
+            Next::Down(down) => Some(being.actor().down(down, Context::of(control))),
+            Next::End(reason) => Some(Err(reason)),
+            Next::Idle => None,
+        })
+    }
+
+    /// Steps until there is nothing to do, or it has ended. Answers how often.
+    ///
+    /// One that goes on telling itself goes on for ever.
+    pub fn run(&mut self) -> usize {
+        core::iter::from_fn(|| (self.step() == Step::Handled).then_some(())).count()
+    }
+
+    /// Handles this message, before all that wait.
+    pub fn deliver(&mut self, message: A::Message) -> Step {
+        self.run_step(|being, control| Some(being.actor().handle(message, Context::of(control))))
+    }
+
+    /// Handles the question that `question` makes, before all that wait. It may be answered by then, or later.
+    pub fn ask<R: 'static>(&mut self, question: impl FnOnce(Reply<R>) -> A::Message) -> Answer<R> {
+        let (reply, answer) = reply();
+        self.deliver(question(reply));
+        answer
+    }
+
+    /// Moves its time on. What its timers send on the way is handled at its moment, with all that comes of it. Answers how
+    /// many steps that took.
+    pub fn advance(&mut self, time: Duration) -> usize {
+        let mut left = time;
+        let mut steps = self.run();
+        loop {
+            let Some(own) = &mut self.own else { return steps };
+            let Some(passed) = own.advance(left) else { return steps };
+            left -= passed;
+            steps += self.run();
+        }
+    }
+
+    /// The actor itself, unless it has ended.
+    pub fn actor(&mut self) -> Option<&mut A> {
+        self.life.incarnation().actor_if_any()
+    }
+
+    /// The reference by which it is told: what it is told waits for [`step`](Self::step).
+    pub fn actor_ref(&self) -> ActorRef<A::Message> {
+        self.me.clone()
+    }
+
+    /// Lets it monitor another, as `Context::monitor` does.
+    pub fn monitor(&mut self, other: impl Into<Address>) {
+        links::monitor(any(self.me.process()), &other.into().process);
+    }
+
+    /// Why it has ended, if it has.
+    pub fn exit(&self) -> Option<&ExitReason> {
+        self.ended.as_ref()
+    }
+}
+
+impl<A: Actor> Drop for Stepped<A> {
+    fn drop(&mut self) {
+        self.run_step(|_, _| Some(Err(ExitReason::Killed)));
+        // SAFETY: made by `unstarted` in `named`, and this is its one end.
+        unsafe { release(&self.me) };
+    }
+}
+
+impl<A: Actor> fmt::Debug for Stepped<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stepped").field("actor", &self.me).field("ended", &self.ended).finish_non_exhaustive()
+    }
+}

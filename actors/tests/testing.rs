@@ -1,0 +1,387 @@
+//! The test kit.
+
+mod support;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kahn_actors::testing::{Inbox, Probe, Step, Stepped, check, reply};
+use kahn_actors::{
+    Actor, ActorRef, AskError, ChildSpec, Context, Down, ExitReason, Reply, Supervisor, TellError, spawn,
+};
+use support::everywhere;
+
+/// What a failing expectation says.
+fn said<T>(f: impl FnOnce() -> T) -> String {
+    let payload = catch_unwind(AssertUnwindSafe(f)).err().expect("it fails");
+    payload
+        .downcast_ref::<String>()
+        .cloned()
+        .or(payload.downcast_ref::<&str>().map(|text| text.to_string()))
+        .unwrap()
+}
+
+/// Passes numbers on, some with a delay.
+struct Relay {
+    to: ActorRef<u32>,
+    seen: Vec<&'static str>,
+}
+
+enum Message {
+    Pass(u32),
+    Later(Duration, u32),
+    Every(Duration, u32),
+    Idle(Duration, u32),
+    Ask(Reply<u32>),
+    Keep(Reply<u32>),
+    Stash(u32),
+    Unstash,
+    Twice(u32),
+    Panic,
+    Fail,
+}
+
+impl Clone for Message {
+    fn clone(&self) -> Message {
+        match self {
+            Message::Pass(number) => Message::Pass(*number),
+            _ => unreachable!("only these are sent again and again"),
+        }
+    }
+}
+
+thread_local! {
+    static KEPT: std::cell::RefCell<Vec<Reply<u32>>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+impl Actor for Relay {
+    type Message = Message;
+
+    fn started(&mut self, _: &mut Context<Self>) -> Result<(), ExitReason> {
+        self.seen.push("started");
+        Ok(())
+    }
+
+    fn handle(&mut self, message: Message, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+        match message {
+            Message::Pass(number) => self.to.tell(number)?,
+            Message::Later(delay, number) => drop(
+                ctx.send_after(delay, Message::Pass(number)) == ctx.send_after(Duration::MAX, Message::Panic),
+            ),
+            Message::Every(period, number) => drop(
+                ctx.send_every(period, Message::Pass(number))
+                    == ctx.send_after(Duration::MAX, Message::Panic),
+            ),
+            Message::Idle(time, number) => ctx.set_idle_timeout(time, Message::Pass(number)),
+            Message::Ask(reply) => reply.send(self.seen.len() as u32).unwrap(),
+            Message::Keep(reply) => KEPT.with_borrow_mut(|kept| kept.push(reply)),
+            Message::Stash(number) => ctx.stash(Message::Pass(number)),
+            Message::Unstash => ctx.unstash_all(),
+            Message::Twice(number) => {
+                let me = ctx.me();
+                for _ in 0..2 {
+                    if me.tell(Message::Pass(number)).is_err() {
+                        panic!("it is alive");
+                    }
+                }
+            }
+            Message::Panic => panic!("as told"),
+            Message::Fail => return Err(ExitReason::failed("as told")),
+        }
+        Ok(())
+    }
+
+    fn down(&mut self, down: Down, _: &mut Context<Self>) -> Result<(), ExitReason> {
+        self.seen.push(if down.reason.is_normal() { "down normally" } else { "down" });
+        Ok(())
+    }
+
+    fn stopped(&mut self, _: &ExitReason, _: &mut Context<Self>) {
+        let _ = self.to.try_tell(1000);
+    }
+}
+
+fn stepped() -> (Stepped<Relay>, Inbox<u32>) {
+    let inbox = Inbox::new();
+    (Stepped::start(Relay { to: inbox.actor_ref(), seen: Vec::new() }), inbox)
+}
+
+const S: Duration = Duration::from_secs(1);
+
+#[test]
+fn a_stepped_actor_handles_what_it_is_told_when_it_is_told_to() {
+    let (mut relay, mut inbox) = stepped();
+    assert_eq!(relay.actor().unwrap().seen, ["started"]);
+    assert_eq!(relay.step(), Step::Idle);
+    assert_eq!(relay.deliver(Message::Pass(1)), Step::Handled);
+    relay.actor_ref().tell(Message::Pass(2)).ok().unwrap();
+    assert_eq!(inbox.take_all(), [1]);
+    assert_eq!(relay.step(), Step::Handled);
+    assert_eq!(relay.step(), Step::Idle);
+    assert_eq!(inbox.take_all(), [2]);
+    relay.deliver(Message::Twice(3));
+    assert!(inbox.is_empty());
+    assert_eq!(relay.run(), 2);
+    assert_eq!(inbox.take_all(), [3, 3]);
+    for number in [4, 5] {
+        relay.deliver(Message::Stash(number));
+    }
+    assert_eq!(relay.step(), Step::Idle);
+    relay.deliver(Message::Unstash);
+    assert_eq!(relay.run(), 2);
+    assert_eq!(inbox.take_all(), [4, 5]);
+}
+
+#[test]
+fn its_time_passes_when_its_test_says_so() {
+    let (mut relay, mut inbox) = stepped();
+    relay.deliver(Message::Later(3 * S, 3));
+    relay.deliver(Message::Later(S, 1));
+    relay.deliver(Message::Every(2 * S, 2));
+    assert_eq!(relay.advance(S / 2), 0);
+    assert_eq!(relay.advance(4 * S), 4);
+    assert_eq!(inbox.take_all(), [1, 2, 3, 2]);
+    // Exactly to the moment, and on.
+    assert_eq!(relay.advance(S * 3 / 2), 1);
+    assert_eq!(relay.advance(2 * S - Duration::from_nanos(1)), 0);
+    assert_eq!(relay.advance(Duration::from_nanos(1)), 1);
+    assert_eq!(inbox.take_all(), [2, 2]);
+
+    let (mut relay, mut inbox) = stepped();
+    relay.deliver(Message::Idle(2 * S, 9));
+    relay.advance(S);
+    relay.actor_ref().tell(Message::Pass(1)).ok().unwrap();
+    relay.advance(2 * S - Duration::from_nanos(1));
+    assert_eq!(inbox.take_all(), [1]);
+    relay.advance(10 * S);
+    assert_eq!(inbox.take_all(), [9]);
+}
+
+#[test]
+fn its_answers_are_looked_at() {
+    let (mut relay, _inbox) = stepped();
+    assert_eq!(relay.ask(Message::Ask).take(), Some(Ok(1)));
+    let mut kept = relay.ask(Message::Keep);
+    assert_eq!(kept.take(), None);
+    assert_eq!(kept.take(), None);
+    KEPT.take().pop().unwrap().send(7).unwrap();
+    assert_eq!(kept.take(), Some(Ok(7)));
+    assert_eq!(kept.take(), Some(Err(AskError::NoReply)));
+    let mut dropped = relay.ask(Message::Keep);
+    KEPT.take();
+    assert_eq!(dropped.take(), Some(Err(AskError::NoReply)));
+    let late = relay.ask(Message::Keep);
+    drop(late);
+    assert_eq!(KEPT.take().pop().unwrap().send(8), Err(8));
+    let (reply, answer) = reply::<Arc<()>>();
+    let value = Arc::new(());
+    reply.send(value.clone()).unwrap();
+    drop(answer);
+    assert_eq!(Arc::strong_count(&value), 1);
+}
+
+#[test]
+fn it_ends_as_any_actor_does() {
+    let (mut relay, mut inbox) = stepped();
+    let actor = relay.actor_ref();
+    assert_eq!(relay.deliver(Message::Fail), Step::Ended);
+    assert_eq!(relay.exit().unwrap().to_string(), "failed: as told");
+    assert_eq!(inbox.take_all(), [1000], "it was stopped");
+    assert!(relay.actor().is_none() && !actor.is_alive());
+    assert_eq!(relay.step(), Step::Ended);
+    assert_eq!(relay.deliver(Message::Pass(1)), Step::Ended);
+    assert!(matches!(actor.tell(Message::Pass(1)), Err(TellError::Dead(_))));
+
+    let (mut relay, _inbox) = stepped();
+    assert_eq!(relay.ask::<u32>(|_| Message::Panic).take(), Some(Err(AskError::NoReply)));
+    assert!(matches!(relay.exit(), Some(ExitReason::Panicked { message, .. }) if &**message == "as told"));
+
+    let (mut relay, _inbox) = stepped();
+    relay.actor_ref().tell(Message::Pass(1)).ok().unwrap();
+    relay.actor_ref().stop();
+    assert_eq!(relay.step(), Step::Ended, "a stop is first");
+    assert!(relay.exit().unwrap().is_normal());
+
+    let (mut relay, mut inbox) = stepped();
+    relay.actor_ref().kill();
+    assert_eq!(relay.step(), Step::Ended);
+    assert!(matches!(relay.exit(), Some(ExitReason::Killed)) && inbox.take().is_none());
+
+    let (relay, _inbox) = stepped();
+    let actor = relay.actor_ref();
+    drop(relay);
+    assert!(matches!(actor.join(), ExitReason::Killed));
+}
+
+#[test]
+fn one_that_does_not_start_has_ended() {
+    struct Never;
+    impl Actor for Never {
+        type Message = ();
+        fn started(&mut self, _: &mut Context<Self>) -> Result<(), ExitReason> {
+            Err(ExitReason::failed("no"))
+        }
+        fn handle(&mut self, (): (), _: &mut Context<Self>) -> Result<(), ExitReason> {
+            unreachable!("it has not started")
+        }
+    }
+    let mut never = Stepped::start(Never);
+    assert_eq!(never.exit().unwrap().to_string(), "failed: no");
+    assert_eq!(never.step(), Step::Ended);
+}
+
+#[test]
+fn it_is_told_of_those_that_it_monitors() {
+    let (mut one, _inbox) = stepped();
+    let (two, _other) = stepped();
+    let mut three = Inbox::<()>::new();
+    one.monitor(&two.actor_ref());
+    one.monitor(&three.actor_ref());
+    assert_eq!(one.step(), Step::Idle);
+    drop(two);
+    three.end(ExitReason::Normal);
+    assert_eq!(one.run(), 2);
+    assert_eq!(one.actor().unwrap().seen, ["started", "down", "down normally"]);
+    assert!(three.actor_ref().tell(()).is_err());
+}
+
+#[test]
+fn an_inbox_is_full_when_it_is() {
+    let mut inbox = Inbox::with_capacity(2);
+    let actor = inbox.actor_ref();
+    actor.tell(1).unwrap();
+    actor.tell(2).unwrap();
+    assert!(matches!(actor.tell(3), Err(TellError::Full(3))));
+    assert_eq!((inbox.len(), inbox.take()), (2, Some(1)));
+    actor.tell(4).unwrap();
+    assert_eq!(inbox.take_all(), [2, 4]);
+    drop(inbox);
+    assert!(matches!(actor.tell(5), Err(TellError::Dead(5))));
+}
+
+#[test]
+fn what_is_in_an_inbox_is_dropped_with_it_and_memory_is_given_back() {
+    let value = Arc::new(());
+    for _ in 0..100 {
+        let inbox = Inbox::new();
+        inbox.actor_ref().tell(value.clone()).unwrap();
+    }
+    assert_eq!(Arc::strong_count(&value), 1);
+}
+
+#[test]
+fn probes_are_told_in_order_and_see_ends_apart() {
+    everywhere(|| {
+        let mut probe = Probe::new();
+        let relay = spawn(Relay { to: probe.actor_ref(), seen: Vec::new() });
+        probe.watch(&relay);
+        for number in 1..=5 {
+            relay.tell(Message::Pass(number)).ok().unwrap();
+        }
+        relay.tell(Message::Fail).ok().unwrap();
+        assert_eq!(probe.expect_down(&relay).to_string(), "failed: as told");
+        assert_eq!(probe.expect(), 1);
+        probe.expect_eq(2);
+        assert_eq!(probe.expect_matching(|number| *number > 3), 4);
+        probe.expect_eq(5);
+        probe.expect_eq(1000);
+        probe.expect_none(Duration::from_millis(1));
+        probe.watch(&relay);
+        assert_eq!(probe.expect_down(&relay).to_string(), "failed: as told", "the dead are told of at once");
+    });
+}
+
+#[test]
+fn expectations_that_are_not_met_say_what_came_instead() {
+    everywhere(|| {
+        let mut probe = Probe::<u32>::new().patience(Duration::from_millis(2));
+        let text = said(|| probe.expect());
+        assert_eq!(text, "no u32 within 2ms: 0 other messages");
+        let actor = probe.actor_ref();
+        actor.tell(1).unwrap();
+        probe = probe.patience(Duration::from_secs(60));
+        assert_eq!(said(|| probe.expect_eq(2)), "expected 2, and was told 1");
+        for number in [3, 4] {
+            actor.tell(number).unwrap();
+        }
+        assert_eq!(
+            said(|| probe.expect_none(Duration::MAX)),
+            "a u32 came that was not expected: 1 other messages"
+        );
+        probe = probe.patience(Duration::from_millis(20));
+        let text = said(|| probe.expect_matching(|number| *number == 7));
+        assert_eq!(text, "no u32 that is wanted within 20ms, but 2 others: 0 other messages");
+        let other = Probe::<()>::named("other");
+        let text = said(|| probe.expect_down(&other.actor_ref()));
+        assert!(text.starts_with("Address(other) has not ended within 20ms"), "{text}");
+    });
+}
+
+struct Fragile;
+
+impl Actor for Fragile {
+    type Message = ();
+
+    fn handle(&mut self, (): (), _: &mut Context<Self>) -> Result<(), ExitReason> {
+        panic!("fragile")
+    }
+}
+
+#[test]
+fn a_panic_that_nobody_is_told_of_fails_the_test() {
+    for _ in 0..20 {
+        let text = said(|| {
+            check(|| {
+                let fragile = spawn(Fragile);
+                fragile.tell(()).unwrap();
+                support::until(|| !fragile.is_alive());
+            })
+        });
+        assert!(text.starts_with("1 actors panicked, and nobody was told:\n  actor #"), "{text}");
+        assert!(
+            text.contains(": panicked at actors/tests/testing.rs:") && text.ends_with(": fragile"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn panics_that_somebody_is_told_of_do_not() {
+    for _ in 0..20 {
+        assert_eq!(check(|| 7), 7);
+        // By a join, before or after.
+        check(|| {
+            let fragile = spawn(Fragile);
+            fragile.tell(()).unwrap();
+            assert!(matches!(fragile.join(), ExitReason::Panicked { .. }));
+        });
+        // By a monitor, before or after.
+        check(|| {
+            let mut probe = Probe::<()>::new();
+            let fragile = spawn(Fragile);
+            fragile.tell(()).unwrap();
+            probe.watch(&fragile);
+            probe.expect_down(&fragile);
+        });
+        // By a supervisor.
+        check(|| {
+            let supervisor = Supervisor::default().child(ChildSpec::new("fragile", || Fragile)).spawn();
+            supervisor.actor_ref::<()>("fragile").unwrap().tell(()).unwrap();
+            support::until(|| supervisor.children()[0].restarts == 1);
+        });
+        // Other ends are no panics.
+        check(|| spawn(Fragile).kill());
+    }
+}
+
+#[test]
+fn the_panic_of_the_test_itself_comes_first() {
+    let text = said(|| {
+        check(|| {
+            spawn(Fragile).tell(()).unwrap();
+            panic!("the test");
+        })
+    });
+    assert_eq!(text, "the test");
+}
