@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# AddressSanitizer over everything of core and channels, green threads included: corosensei's `sanitizer` feature tells it
+# AddressSanitizer over everything of core, channels and actors, green threads included: corosensei's `sanitizer` feature tells it
 # of every stack switch. ThreadSanitizer cannot follow those; `--cfg kahn_threads` leaves green threads out there, and it
 # sees channels, select, locks and the models of scheduler and jobs on OS threads.
 #   ci/sanitize.sh [address|thread]
@@ -21,6 +21,7 @@ address() {
     export LSAN_OPTIONS="suppressions=$PWD/ci/leaks.txt:print_suppressions=0"
     cargo +nightly test --target "$TARGET" -p kahn-core --features sanitizer --lib --tests
     cargo +nightly test --target "$TARGET" -p kahn-channels --features kahn-core/sanitizer --lib --tests
+    cargo +nightly test --target "$TARGET" -p kahn-actors --features kahn-core/sanitizer --lib --tests
 }
 
 thread() {

@@ -73,11 +73,12 @@ fn down(keeper: &mut Mailbox<()>) -> Down {
 fn mailbox_and_references_outlive_an_incarnation_and_the_message_that_ended_it_does_not() {
     kept(|keeper, child| {
         assert_eq!(child.ask(Order::Who), Ok(1));
-        let asks = [Order::Stash as fn(Reply<u32>) -> Order, Order::Who].map(|order| {
+        let stashed = {
             let child = child.clone();
-            kahn_core::spawn(move || child.ask_timeout(Duration::MAX, order))
-        });
-        until(|| asks[1].is_finished());
+            kahn_core::spawn(move || child.ask_timeout(Duration::MAX, Order::Stash))
+        };
+        until(|| child.any().state.lock().handled == 2);
+        assert_eq!(child.ask(Order::Who), Ok(1));
         assert!(child.tell(Order::Panic).is_ok());
         let reason = down(keeper).reason;
         assert!(
@@ -86,8 +87,6 @@ fn mailbox_and_references_outlive_an_incarnation_and_the_message_that_ended_it_d
         );
         assert!(child.is_alive());
         assert!(child.tell(Order::Panic).is_ok(), "told while it is between two");
-        let [stashed, first] = asks;
-        assert_eq!(first.join().unwrap(), Ok(1));
         resume(child.any());
         assert_eq!(stashed.join().unwrap(), Ok(2), "what was put aside was not handled, and comes again");
         assert!(matches!(down(keeper).reason, ExitReason::Panicked { .. }));

@@ -1,6 +1,6 @@
-//! On actix: an actor stays on the thread that started it, and those who talk to it are on that thread here, which is
-//! faster than to do so from another. What waits for room is the answer of `send`, not the sending; yielding until
-//! there is room is faster, and faster than `do_send`, which takes no notice of the capacity.
+//! On actix: an actor stays on the thread that started it, and those who talk to it are on that thread here. From
+//! another thread an ask takes some fifteen times as long, and a tell no less time. Nothing waits for room alone, so
+//! a sender yields until there is some; `do_send`, which takes no notice of the capacity, is no faster here.
 
 use crate::workloads::MAILBOX;
 use actix::dev::SendError;

@@ -9,6 +9,8 @@ use crate::scheduler::worker::Worker;
 
 /// One fresh job in so many is the oldest.
 const OLDEST_EVERY: u32 = 64;
+/// So many woken ones are passed over in looking for those to be handed over.
+const PASS_OVER: usize = 16;
 
 impl Worker {
     /// A job without a stack, to be started here; or none, if all have been handed over.
@@ -48,8 +50,11 @@ impl Worker {
         if count == 0 || self.shared.is_closing() {
             return;
         }
-        let mut given = Vec::with_capacity(count);
-        self.remote.fresh.take_oldest(count, |job| {
+        // A stackless job that was woken stays beside who woke it: placement is for those that have not started.
+        // SAFETY: what is in the queue is alive.
+        let is_new = |job: NonNull<Job>| unsafe { job.as_ref() }.home().is_null();
+        let mut given = Vec::new();
+        self.remote.fresh.take_oldest_that(count, PASS_OVER, is_new, |job| {
             // SAFETY: the job is ours, out of the queue.
             if unsafe { job.as_ref() }.promised.replace(true) {
                 // It had been promised to us: we pass it on.
@@ -57,6 +62,10 @@ impl Worker {
             }
             given.push(job);
         });
+        if given.is_empty() {
+            self.giving.set(None);
+            return;
+        }
         let remote = self.shared.remotes[to];
         remote.promise(given.len());
         // Into its queue and not its inbox: should it be stuck in a job, others can take them from there.

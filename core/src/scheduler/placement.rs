@@ -22,6 +22,9 @@
 //! at each link. So a run goes on: once a worker hands over, it does until the other is clearly ahead. The runs grow
 //! with what is there already, a quarter each time, so a chain of `n` is cut in O(log n) places.
 //!
+//! A stackless job that has run before is woken beside its waker, and stays there: handed over at each wake-up, an actor
+//! would be across the border from those who talk to it. If its worker is stuck or has too much, it is stolen.
+//!
 //! Only jobs that park become residents. Those that end without parking are not counted, and what waits long enough
 //! is stolen whoever its neighbours are (`worker::steal`).
 

@@ -199,6 +199,30 @@ impl SharedQueue {
         taken.into_iter().for_each(|job| each(job.0));
     }
 
+    /// Takes at most `count` of the oldest that are `wanted`, oldest first. Gives up when it has passed over `patience`
+    /// others, which keep their places.
+    pub(crate) fn take_oldest_that(
+        &self,
+        count: usize,
+        patience: usize,
+        wanted: impl Fn(NonNull<Job>) -> bool,
+        mut each: impl FnMut(NonNull<Job>),
+    ) {
+        let (mut taken, mut passed) = (Vec::new(), Vec::new());
+        {
+            let mut jobs = self.jobs.lock();
+            while taken.len() < count
+                && passed.len() < patience
+                && let Some(job) = jobs.pop_front()
+            {
+                if wanted(job.0) { &mut taken } else { &mut passed }.push(job);
+            }
+            passed.into_iter().rev().for_each(|job| jobs.push_front(job));
+            self.len.store(jobs.len(), Ordering::Relaxed);
+        }
+        taken.into_iter().for_each(|job| each(job.0));
+    }
+
     /// Which job is the oldest, as a mark to compare with later. `None` if the queue is empty or its lock taken.
     pub(crate) fn oldest(&self) -> Option<usize> {
         if self.len() == 0 {
@@ -211,5 +235,31 @@ impl SharedQueue {
     /// the caller did before.
     pub(crate) fn is_empty_for_sure(&self) -> bool {
         self.jobs.lock().is_empty()
+    }
+}
+
+#[cfg(all(test, not(kahn_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_wanted_keeps_its_place() {
+        // Never looked into: the queue only compares and moves them.
+        let job = |n: usize| NonNull::new(ptr::without_provenance_mut(n * 64)).unwrap();
+        let number = |job: NonNull<Job>| job.addr().get() / 64;
+        let queue = SharedQueue::new();
+        queue.push_all((1..=9).map(job));
+        let take = |count, patience| {
+            let mut taken = Vec::new();
+            queue.take_oldest_that(count, patience, |job| number(job).is_multiple_of(3), |job| taken.push(number(job)));
+            (taken, queue.len())
+        };
+        assert_eq!(take(1, 9), (vec![3], 8));
+        assert_eq!(take(5, 4), (vec![], 8));
+        assert_eq!(take(5, 5), (vec![6], 7));
+        assert_eq!(take(0, 5), (vec![], 7));
+        let mut rest = Vec::new();
+        queue.take_oldest(9, |job| rest.push(number(job)));
+        assert_eq!(rest, [1, 2, 4, 5, 7, 8, 9]);
     }
 }
