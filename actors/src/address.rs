@@ -384,7 +384,7 @@ pub(crate) fn kill(process: &Any, reason: ExitReason) {
         Phase::New | Phase::Running => {}
         // It ends already; only a kill cuts short what it still does.
         Phase::Ending if matches!(reason, ExitReason::Killed) => {}
-        Phase::Ending | Phase::Between | Phase::Closed | Phase::Dead => return,
+        Phase::Ending | Phase::Between | Phase::Closed | Phase::Gone | Phase::Dead => return,
     }
     // The reason's drop may run a user's code, if it is not the first.
     let late = match &mut state.rare().exit {
@@ -408,7 +408,7 @@ pub(crate) fn is_alive(process: &Any) -> bool {
 
 #[track_caller]
 pub(crate) fn join(process: &Any) -> ExitReason {
-    wait_while(process, |phase| !phase.is_dead());
+    wait_while(process, |phase| !phase.is_over());
     unnoticed::noticed(process);
     process.state.lock().reason()
 }

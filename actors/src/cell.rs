@@ -15,9 +15,10 @@
 //! |---|---|---|
 //! | `New` | it has not come to its first turn of this incarnation | `Running`, by its turn |
 //! | `Running` | it handles messages, or waits for some | `Ending`, by its turn |
-//! | `Ending` | it is in `stopped`, or what it had is being dropped | `Between` or `Dead`, by its turn |
-//! | `Between` | a keeper decides what comes next; the mailbox takes messages | `New`, `Closed` or `Dead`, by the keeper |
-//! | `Closed` | as `Dead` to all but its keeper, who may start it again | `New` or `Dead`, by the keeper |
+//! | `Ending` | it is in `stopped`, or what it had is being dropped | `Between` or `Gone`, by its turn |
+//! | `Between` | a keeper decides what comes next; the mailbox takes messages | `New`, `Closed` or `Gone`, by the keeper |
+//! | `Closed` | as `Dead` to all but its keeper, who may start it again | `New` or `Gone`, by the keeper |
+//! | `Gone` | it has ended, and those who monitor it are being told | `Dead`, by its turn |
 //! | `Dead` | nothing is taken any more, `exit` says why | |
 //!
 //! The argument that no message is left lying: `ASLEEP` is set by the turn that finds the lane empty, and cleared by
@@ -62,6 +63,7 @@ pub(crate) enum Phase {
     Ending,
     Between,
     Closed,
+    Gone,
     Dead,
 }
 
@@ -69,6 +71,11 @@ impl Phase {
     /// Whether it has ended, as far as others are concerned.
     #[inline]
     pub(crate) fn is_dead(self) -> bool {
+        matches!(self, Phase::Closed | Phase::Gone | Phase::Dead)
+    }
+
+    /// Whether it has ended, and who is told of that has been told.
+    pub(crate) fn is_over(self) -> bool {
         matches!(self, Phase::Closed | Phase::Dead)
     }
 

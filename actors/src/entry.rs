@@ -23,10 +23,6 @@ impl Entries {
         self.0.push(entry);
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Those that have not been taken back.
     pub(crate) fn into_live(self) -> impl Iterator<Item = Arc<dyn Entry>> {
         self.0.into_iter().filter_map(|entry| entry.upgrade())

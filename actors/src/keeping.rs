@@ -99,7 +99,7 @@ pub(crate) fn ask_to_end(child: &Any) {
 /// Waits until the child's incarnation is over, and answers why; `None` if it was not by the deadline.
 #[track_caller]
 pub(crate) fn end_of(child: &Any, deadline: Option<Instant>) -> Option<ExitReason> {
-    wait_while_until(child, deadline, |phase| !(phase.is_kept() || phase.is_dead())).then(|| {
+    wait_while_until(child, deadline, |phase| !(phase.is_kept() || phase.is_over())).then(|| {
         let mut state = child.state.lock();
         match state.phase {
             Phase::Between => state.rare().last.clone().unwrap_or(ExitReason::Shutdown),

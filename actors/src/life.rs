@@ -19,6 +19,7 @@ use crate::address::any;
 use crate::cell::{Any, Head, Phase};
 use crate::control::{Control, Own};
 use crate::dead_letters::{self, Fate};
+use crate::entry::Entries;
 use crate::exit::ExitReason;
 use crate::links::Mourners;
 use crate::panics::{self, quietly};
@@ -111,25 +112,9 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
         let keeper = process.core.state.lock().rare_if_any().and_then(|rare| rare.keeper.clone());
         let is_kept = keeper.is_some_and(|(keeper, _)| crate::address::is_alive(&keeper));
         let this = any(process);
-        let mut is_noticed = false;
-        let (mut locked, is_kept, mourners) = loop {
-            let mut locked = process.lock();
-            let is_kept = is_kept && locked.state.rare_if_any().is_some_and(|rare| rare.keeper.is_some());
-            let mourners = Mourners::take(&mut locked.state);
-            is_noticed |= is_kept || mourners.are_told();
-            let entries = locked.state.rare_if_any().filter(|_| !is_kept);
-            let entries = entries.map(|rare| core::mem::take(&mut rare.entries)).unwrap_or_default();
-            if is_kept || mourners.is_empty() && entries.is_empty() {
-                break (locked, is_kept, mourners);
-            }
-            drop(locked);
-            // First, so that who learns of its end can give its names to another.
-            for entry in entries.into_live() {
-                quietly(|| entry.strike());
-            }
-            // Before it is dead: who has joined it may count on it that those who monitor it know.
-            mourners.tell(this, &reason);
-        };
+        let mut locked = process.lock();
+        let is_kept = is_kept && locked.state.rare_if_any().is_some_and(|rare| rare.keeper.is_some());
+        let mourners = Mourners::take(&mut locked.state);
         let told = locked.state.clear_urgent();
         let lane = if is_kept {
             locked.state.phase = Phase::Between;
@@ -145,7 +130,7 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
             quietly(|| drop(old));
             None
         } else {
-            locked.state.phase = Phase::Dead;
+            locked.state.phase = Phase::Gone;
             let lane = core::mem::replace(locked.lane(), Ring::new(0));
             let old = if reason.is_normal() && locked.state.rare_if_any().is_none() {
                 None
@@ -160,13 +145,24 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
         quietly(|| drop(told));
         if let Some(lane) = lane {
             abandon(process, lane, aside);
+            let entries = this.state.lock().rare_if_any().map(|rare| core::mem::take(&mut rare.entries));
+            // First, so that who learns of its end can give its names to another.
+            for entry in entries.into_iter().flat_map(Entries::into_live) {
+                quietly(|| entry.strike());
+            }
+            let mut is_noticed = mourners.are_told();
+            mourners.tell(this, &reason);
+            // After that: who has joined it may count on it that those who monitor it know.
+            this.state.lock().phase = Phase::Dead;
+            is_noticed |= wake_all(this, |rare| rare.joiners.claim_next());
+            if !is_noticed {
+                unnoticed::note(this, &reason);
+            }
+            return true;
         }
-        is_noticed |= wake_all(this, |rare| rare.joiners.claim_next());
+        wake_all(this, |rare| rare.joiners.claim_next());
         mourners.tell(this, &reason);
-        if !is_noticed {
-            unnoticed::note(this, &reason);
-        }
-        this.state.lock().phase == Phase::Dead
+        false
     }
 }
 

@@ -165,10 +165,6 @@ impl Mourners {
         })
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.links.is_empty() && self.monitors.is_empty() && self.watches.is_empty()
-    }
-
     /// Whether anybody is told.
     pub(crate) fn are_told(&self) -> bool {
         !(self.links.is_empty() && self.monitors.is_empty())
@@ -193,7 +189,7 @@ impl Mourners {
 pub(crate) fn enter(actor: &Any, entry: &Arc<impl Entry + 'static>) {
     {
         let mut state = actor.state.lock();
-        if state.phase != Phase::Dead {
+        if !matches!(state.phase, Phase::Gone | Phase::Dead) {
             let entry: Weak<dyn Entry> = Arc::downgrade(entry) as _;
             return state.rare().entries.add(entry);
         }
