@@ -86,8 +86,77 @@ pub mod channel {
     };
 }
 
-/// Actors: values that handle messages one at a time, without a stack or a thread while there are none.
 pub mod actor {
+    //! Actors: values that handle messages one at a time, without a stack or a thread while there are none.
+    //!
+    //! An actor owns its state, and nobody else touches it: others tell it messages, and it handles one after the other.
+    //! So there is nothing to lock, and when it fails its state goes with it, and nobody else's.
+    //!
+    //! * **Tell** ([`ActorRef::tell`]) puts a message into the actor's mailbox. The mailbox is bounded: while it is full
+    //!   the sender waits, unless [`Overflow`] says otherwise.
+    //! * **Ask** ([`ActorRef::ask`]) tells a message that holds a [`Reply`], and waits for the answer. It has a deadline,
+    //!   and actors that would wait for each other get an error instead.
+    //! * **Failures**: a handler that answers an error, or panics, ends its actor with that [`ExitReason`]. Those who
+    //!   [monitor](Control::monitor) it are told, those who are [linked](Control::link) to it end with it, and a
+    //!   [`Supervisor`] starts it again, with a new value, the same mailbox and the same references.
+    //!
+    //! A handler is plain blocking code: it may sleep, lock, receive from a channel or read a socket. Its mailbox waits
+    //! meanwhile; its worker does not.
+    //!
+    //! ```
+    //! use kahn::actor::{Actor, ChildSpec, Context, ExitReason, Reply, Supervisor};
+    //!
+    //! /// Adds up what it is told, and fails at what is no number.
+    //! #[derive(Default)]
+    //! struct Sum(i64);
+    //!
+    //! enum Message {
+    //!     Add(String),
+    //!     Total(Reply<i64>),
+    //! }
+    //!
+    //! impl Actor for Sum {
+    //!     type Message = Message;
+    //!     fn handle(&mut self, message: Message, _: &mut Context<Self>) -> Result<(), ExitReason> {
+    //!         match message {
+    //!             Message::Add(text) => self.0 += text.parse::<i64>()?,
+    //!             Message::Total(reply) => drop(reply.send(self.0)),
+    //!         }
+    //!         Ok(())
+    //!     }
+    //! }
+    //!
+    //! let supervisor = Supervisor::default().child(ChildSpec::new("sum", Sum::default)).try_spawn()?;
+    //! let sum = supervisor.actor_ref::<Message>("sum")?;
+    //! sum.tell(Message::Add("40".into()))?;
+    //! sum.tell(Message::Add("2".into()))?;
+    //! assert_eq!(sum.ask(Message::Total)?, 42);
+    //!
+    //! // It fails, and begins anew. What comes after that in its mailbox is handled.
+    //! sum.tell(Message::Add("two".into()))?;
+    //! assert_eq!(sum.ask(Message::Total)?, 0);
+    //! supervisor.stop();
+    //! # Ok::<(), Box<dyn std::error::Error>>(())
+    //! ```
+    //!
+    //! # What to reach for
+    //!
+    //! | to | there is |
+    //! |---|---|
+    //! | start one actor | [`spawn`]; with a name or another mailbox, [`Builder`] |
+    //! | receive in an order of its own | [`Builder::spawn_loop`], an actor that is a loop and has a stack |
+    //! | have timers, put messages aside, watch others | [`Context`], that is, [`Control`] |
+    //! | start those again that fail, and stop all in order | [`Supervisor`]; for a whole program, [`System`] |
+    //! | find an actor by its name | [`registry`] |
+    //! | tell many the same | [`Group`]; by topic, [`PubSub`] |
+    //! | let several share the work | [`Pool`] |
+    //! | do something no more often than so | [`Limiter`] |
+    //! | see what nobody has handled | [`dead_letters`] |
+    //! | test actors | [`testing`] |
+    //!
+    //! For work that has a beginning and an end, and no state that others ask for, a green thread and a
+    //! [channel](crate::channel) are simpler.
+
     #[doc(inline)]
     pub use kahn_actors::*;
 }

@@ -14,6 +14,41 @@ use crate::signal::Down;
 /// park anywhere (ask another actor, sleep, lock, receive), and its mailbox waits meanwhile, its worker does not.
 ///
 /// A method that answers an error, or panics, ends the actor with that reason.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::{Actor, Context, ExitReason, spawn};
+/// use kahn_channels::{Sender, bounded};
+///
+/// /// Counts words, and reports the number when it ends.
+/// struct Words {
+///     seen: usize,
+///     report: Sender<usize>,
+/// }
+/// impl Actor for Words {
+///     type Message = String;
+///     fn handle(&mut self, line: String, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+///         if line == "END" {
+///             ctx.stop();
+///         } else {
+///             self.seen += line.split_whitespace().count();
+///         }
+///         Ok(())
+///     }
+///     fn stopped(&mut self, _: &ExitReason, _: &mut Context<Self>) {
+///         let _ = self.report.send(self.seen);
+///     }
+/// }
+/// let (report, reports) = bounded(1);
+/// let words = spawn(Words { seen: 0, report });
+/// words.tell("to be or not".into())?;
+/// words.tell("to be".into())?;
+/// words.tell("END".into())?;
+/// assert!(words.join().is_normal());
+/// assert_eq!(reports.recv(), Ok(6));
+/// # Ok::<(), kahn_actors::TellError<String>>(())
+/// ```
 pub trait Actor: Sized + Send + 'static {
     /// What it handles.
     type Message: Send + 'static;
@@ -45,8 +80,9 @@ pub trait Actor: Sized + Send + 'static {
         Ok(())
     }
 
-    /// Called when it ends, whatever the reason, unless it is killed or has not started. It may still park, tell and
-    /// ask; a kill ends that.
+    /// Called when it ends, whatever the reason, unless it is killed or has not started. So it is called after a panic,
+    /// too, with the value as the panic left it. It may still park, tell and ask; a kill ends that. A panic in it is
+    /// ignored: the first reason counts.
     fn stopped(&mut self, reason: &ExitReason, ctx: &mut Context<Self>) {
         let _ = (reason, ctx);
     }

@@ -67,7 +67,8 @@ impl<M: Send + 'static> ActorRef<M> {
     ///
     /// # Errors
     ///
-    /// The actor has ended; the mailbox is full and its overflow is `Fail`. The message is handed back.
+    /// The actor has ended; the mailbox is full, and its overflow is `Fail`, or the actor tells itself. The message is
+    /// handed back. A message that the overflow drops is no error: [`dropped`](Self::dropped) counts it.
     ///
     /// # Examples
     ///
@@ -288,6 +289,19 @@ impl<M: Send + 'static> ActorRef<M> {
     }
 
     /// A reference that does not keep the actor going.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Builder, Mailbox};
+    ///
+    /// let actor = Builder::new().spawn_loop(|mailbox: &mut Mailbox<()>| Ok(mailbox.recv()?));
+    /// let (weak, address) = (actor.downgrade(), actor.address());
+    /// assert_eq!(weak.upgrade().as_ref(), Some(&actor));
+    /// drop(actor);
+    /// assert!(address.join().is_normal());
+    /// assert!(weak.upgrade().is_none());
+    /// ```
     pub fn downgrade(&self) -> WeakActorRef<M> {
         WeakActorRef { process: Process::clone(&self.process) }
     }

@@ -16,6 +16,41 @@ use crate::signal::{Down, Mail, MonitorId};
 use crate::timers::{Ready, TimerId, Timers};
 
 /// What an actor can do with itself. [`Context`](crate::Context) and [`Mailbox`](crate::Mailbox) dereference to it.
+///
+/// # Examples
+///
+/// An actor that gathers lines, and hands them on in one piece, after a while at the latest:
+///
+/// ```
+/// use std::time::Duration;
+/// use kahn_actors::{Actor, Context, ExitReason, spawn};
+/// use kahn_channels::{Sender, bounded};
+///
+/// struct Batch(Vec<String>, Sender<Vec<String>>);
+/// enum Message {
+///     Line(String),
+///     Flush,
+/// }
+/// impl Actor for Batch {
+///     type Message = Message;
+///     fn handle(&mut self, message: Message, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+///         match message {
+///             Message::Line(line) => {
+///                 if self.0.is_empty() {
+///                     ctx.send_after(Duration::from_millis(20), Message::Flush);
+///                 }
+///                 self.0.push(line);
+///             }
+///             Message::Flush => self.1.send(std::mem::take(&mut self.0))?,
+///         }
+///         Ok(())
+///     }
+/// }
+/// let (batch, batches) = bounded(1);
+/// let lines = spawn(Batch(Vec::new(), batch));
+/// lines.tell(Message::Line("one".into())).unwrap();
+/// assert_eq!(batches.recv().unwrap(), ["one"]);
+/// ```
 pub struct Control<M: Send + 'static> {
     /// Borrowed from the turn.
     me: ManuallyDrop<Process<Head<M>>>,
@@ -211,7 +246,26 @@ impl<M: Send + 'static> Control<M> {
         links::unlink(self.any(), &other.into().process);
     }
 
-    /// Lets this actor be told when another ends, once. If it has ended, it is told at once.
+    /// Lets this actor be told when another ends, once: by [`Actor::down`](crate::Actor::down), or in a loop by
+    /// [`Mailbox::next_mail`](crate::Mailbox::next_mail). If it has ended, it is told at once. An actor that is
+    /// restarted has not ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Builder, Mail, Mailbox};
+    ///
+    /// let worker = Builder::new().name("worker").spawn_loop(|mailbox: &mut Mailbox<()>| Ok(mailbox.recv()?));
+    /// let watched = worker.clone();
+    /// let watcher = Builder::new().spawn_loop(move |mailbox: &mut Mailbox<()>| {
+    ///     mailbox.monitor(&watched);
+    ///     watched.kill();
+    ///     let Mail::Down(down) = mailbox.next_mail()? else { panic!("nobody tells it anything") };
+    ///     assert_eq!(down.to_string(), "worker ended: killed");
+    ///     Ok(())
+    /// });
+    /// assert!(watcher.join().is_normal());
+    /// ```
     pub fn monitor(&mut self, other: impl Into<Address>) -> MonitorId {
         links::monitor(self.any(), &other.into().process)
     }
@@ -255,7 +309,8 @@ impl<M: Send + 'static> Control<M> {
         own.timers.cancel(timer) || sent.is_some()
     }
 
-    /// Sends itself `message`, once, as soon as no message has come for `idle`.
+    /// Sends itself `message`, once, as soon as no message has come for `idle`. Messages of its timers, and those that it
+    /// had put aside, do not count.
     pub fn set_idle_timeout(&mut self, idle: Duration, message: M) {
         self.own().timers.set_idle(idle, message);
     }
@@ -274,6 +329,41 @@ impl<M: Send + 'static> Control<M> {
     }
 
     /// Puts a message aside, to be handled after [`unstash_all`](Self::unstash_all).
+    ///
+    /// # Examples
+    ///
+    /// Nothing is written before the file is open:
+    ///
+    /// ```
+    /// use kahn_actors::{Actor, Context, ExitReason, Reply, spawn};
+    ///
+    /// struct Log(Option<Vec<&'static str>>);
+    /// enum Message {
+    ///     Open,
+    ///     Write(&'static str),
+    ///     Read(Reply<Vec<&'static str>>),
+    /// }
+    /// impl Actor for Log {
+    ///     type Message = Message;
+    ///     fn handle(&mut self, message: Message, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+    ///         match (message, &mut self.0) {
+    ///             (Message::Open, _) => {
+    ///                 self.0 = Some(Vec::new());
+    ///                 ctx.unstash_all();
+    ///             }
+    ///             (early, None) => ctx.stash(early),
+    ///             (Message::Write(line), Some(lines)) => lines.push(line),
+    ///             (Message::Read(reply), Some(lines)) => drop(reply.send(lines.clone())),
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// let log = spawn(Log(None));
+    /// for message in [Message::Write("a"), Message::Write("b"), Message::Open] {
+    ///     log.tell(message).unwrap();
+    /// }
+    /// assert_eq!(log.ask(Message::Read).unwrap(), ["a", "b"]);
+    /// ```
     ///
     /// # Panics
     ///
