@@ -20,7 +20,8 @@ address() {
     export ASAN_OPTIONS=detect_stack_use_after_return=0:handle_segv=0:use_sigaltstack=0
     export LSAN_OPTIONS="suppressions=$PWD/ci/leaks.txt:print_suppressions=0"
     cargo +nightly test --target "$TARGET" -p kahn-core --features sanitizer --lib --tests
-    cargo +nightly test --target "$TARGET" -p kahn-channels --features kahn-core/sanitizer --lib --tests
+    # What is allocated is larger here, so how large it is, is not the matter.
+    cargo +nightly test --target "$TARGET" -p kahn-channels --features kahn-core/sanitizer --lib --tests -- --skip idle_ones_are_small
     cargo +nightly test --target "$TARGET" -p kahn-actors --features kahn-core/sanitizer --lib --tests
 }
 

@@ -2,7 +2,8 @@
 
 use core::error::Error;
 use core::fmt;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::io;
+use std::sync::{Mutex, PoisonError};
 
 use crate::address::{Address, kill, stop};
 use crate::exit::ExitReason;
@@ -12,7 +13,8 @@ use crate::supervisor::{StartError, Supervisor, SupervisorRef};
 ///
 /// While there is one, Ctrl-C (and `SIGTERM` and `SIGHUP`, where they exist) does not end the process: the first stops the
 /// tree in order, last child first, each within its [`Shutdown`](crate::Shutdown); the second kills what is left of it;
-/// the third ends the process with code 130. Without one, the first does that.
+/// the third ends the process. Without one, the first does that. On Unix, handlers that the program has set are called,
+/// too, and a signal that the process ignores from its start (as under `nohup`) goes on being ignored.
 ///
 /// # Examples
 ///
@@ -50,9 +52,8 @@ pub struct System {
 pub enum SystemError {
     /// A child did not.
     Start(StartError),
-    /// The program handles Ctrl-C itself. Have it call [`System::stop`] then, and start the root by
-    /// [`Supervisor::try_spawn`].
-    Signals(ctrlc::Error),
+    /// The signals cannot be had.
+    Signals(io::Error),
 }
 
 impl fmt::Display for SystemError {
@@ -61,7 +62,7 @@ impl fmt::Display for SystemError {
             SystemError::Start(error) => error.fmt(f),
             SystemError::Signals(error) => write!(
                 f,
-                "Ctrl-C is handled by somebody else ({error}): spawn the root supervisor, and stop it from that handler"
+                "the system cannot be told of Ctrl-C: {error}; spawn its root, and stop that in a handler of your own"
             ),
         }
     }
@@ -81,15 +82,17 @@ impl System {
     ///
     /// # Errors
     ///
-    /// A child did not start, or the program has a handler for Ctrl-C already.
+    /// A child did not start, or the signals cannot be had: there are no file descriptors or threads left, or (not on Unix)
+    /// the program handles Ctrl-C itself.
     #[track_caller]
     pub fn start(root: Supervisor) -> Result<System, SystemError> {
-        static HANDLES: OnceLock<Result<(), ()>> = OnceLock::new();
-        let mut failed = None;
-        let handles =
-            HANDLES.get_or_init(|| ctrlc::try_set_handler(interrupt).map_err(|error| failed = Some(error)));
-        if handles.is_err() {
-            return Err(SystemError::Signals(failed.unwrap_or(ctrlc::Error::MultipleHandlers)));
+        {
+            static WATCHED: Mutex<bool> = Mutex::new(false);
+            let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
+            if !*watched {
+                signals::watch(interrupt).map_err(SystemError::Signals)?;
+                *watched = true;
+            }
         }
         let root = root.try_spawn().map_err(SystemError::Start)?;
         roots().push((root.address(), 0));
@@ -133,20 +136,76 @@ fn roots() -> std::sync::MutexGuard<'static, Vec<(Address, u32)>> {
     ROOTS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Somebody wants the program to end. Called on an OS thread of its own.
-fn interrupt() {
+/// Somebody wants the program to end. Called on an OS thread of its own. Answers whether that should be at once.
+fn interrupt() -> bool {
     let asked: Vec<_> = {
         let mut roots = roots();
         roots.iter_mut().for_each(|(_, times)| *times += 1);
         roots.clone()
     };
     if asked.iter().all(|(_, times)| *times > 2) {
-        std::process::exit(130);
+        return true;
     }
     for (root, times) in asked {
         match times {
             1 => stop(&root.process, ExitReason::Shutdown),
             _ => kill(&root.process, ExitReason::Killed),
         }
+    }
+    false
+}
+
+#[cfg(unix)]
+mod signals {
+    //! By Unix's signals.
+
+    use std::io;
+    use std::thread;
+
+    use libc::{SIGHUP, SIGINT, SIGTERM};
+    use signal_hook::iterator::Signals;
+    use signal_hook::low_level::emulate_default_handler;
+
+    /// Calls `f` at each signal from now on, and lets it do what it does by default if `f` says so.
+    pub(super) fn watch(f: fn() -> bool) -> io::Result<()> {
+        let heeded: Vec<_> =
+            [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| !is_ignored(signal)).collect();
+        let mut signals = Signals::new(heeded)?;
+        let watch = move || {
+            for signal in signals.forever() {
+                if f() {
+                    // It ends the process; if not, there is nothing else to be done.
+                    let _ = emulate_default_handler(signal);
+                }
+            }
+        };
+        thread::Builder::new().name("kahn-signals".into()).spawn(watch).map(drop)
+    }
+
+    fn is_ignored(signal: libc::c_int) -> bool {
+        let mut action = core::mem::MaybeUninit::<libc::sigaction>::uninit();
+        // SAFETY: asks, and sets nothing; the answer has a place. The signal is one there is, so it does not fail, and if it
+        // did, nothing would be read.
+        unsafe {
+            libc::sigaction(signal, core::ptr::null(), action.as_mut_ptr()) == 0
+                && action.assume_init().sa_sigaction == libc::SIG_IGN
+        }
+    }
+}
+
+#[cfg(not(unix))]
+mod signals {
+    //! By what else there is.
+
+    use std::io;
+
+    /// Calls `f` at each Ctrl-C from now on, and ends the process if `f` says so.
+    pub(super) fn watch(f: fn() -> bool) -> io::Result<()> {
+        let handler = move || {
+            if f() {
+                std::process::exit(130);
+            }
+        };
+        ctrlc::try_set_handler(handler).map_err(io::Error::other)
     }
 }

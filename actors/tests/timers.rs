@@ -151,7 +151,7 @@ struct Idler {
 #[derive(Clone, Copy)]
 enum Idle {
     Set(Duration),
-    Clear,
+    SetAndClear(Duration),
     Touch,
     Now,
 }
@@ -162,7 +162,10 @@ impl Actor for Idler {
     fn handle(&mut self, message: Idle, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
         match message {
             Idle::Set(idle) => ctx.set_idle_timeout(idle, Idle::Now),
-            Idle::Clear => ctx.clear_idle_timeout(),
+            Idle::SetAndClear(idle) => {
+                ctx.set_idle_timeout(idle, Idle::Now);
+                ctx.clear_idle_timeout();
+            }
             Idle::Touch => {}
             Idle::Now => self.news.send(self.last.elapsed())?,
         }
@@ -183,8 +186,7 @@ fn idle_time_is_told_once_when_no_message_has_come_for_as_long() {
         }
         // The clock is read a moment after the message has come.
         assert!(told.recv().unwrap() >= 3 * SHORT, "told while it was busy");
-        idler.tell(Idle::Set(SHORT)).unwrap();
-        idler.tell(Idle::Clear).unwrap();
+        idler.tell(Idle::SetAndClear(SHORT)).unwrap();
         idler.tell(Idle::Set(10 * SHORT)).unwrap();
         assert!(told.recv().unwrap() >= 9 * SHORT, "what was taken back was told");
         assert!(told.is_empty());
