@@ -160,12 +160,32 @@ pub(crate) struct Being<A, F> {
     make: F,
 }
 
+/// Makes an actor's value for each of its lives.
+pub(crate) trait Make<A>: Send + 'static {
+    fn make(&mut self) -> A;
+}
+
+impl<A, F: FnMut() -> A + Send + 'static> Make<A> for F {
+    fn make(&mut self) -> A {
+        self()
+    }
+}
+
+/// There is one life, and its value is there already. Takes no room, of which a million would be felt.
+pub(crate) struct Once;
+
+impl<A> Make<A> for Once {
+    fn make(&mut self) -> A {
+        unreachable!("it lives once")
+    }
+}
+
 /// One that lives once.
-pub(crate) type Mortal<A> = Being<A, fn() -> A>;
+pub(crate) type Mortal<A> = Being<A, Once>;
 
 impl<A: Actor> Mortal<A> {
     pub(crate) fn once(actor: A) -> Mortal<A> {
-        Being { actor: Some(actor), make: || unreachable!("it lives once") }
+        Being { actor: Some(actor), make: Once }
     }
 
     pub(crate) fn actor_if_any(&mut self) -> Option<&mut A> {
@@ -173,16 +193,16 @@ impl<A: Actor> Mortal<A> {
     }
 }
 
-impl<A: Actor, F: FnMut() -> A + Send + 'static> Being<A, F> {
+impl<A: Actor, F: Make<A>> Being<A, F> {
     pub(crate) fn actor(&mut self) -> &mut A {
         self.actor.as_mut().expect("it is there from `begin` to `discard`")
     }
 }
 
-impl<A: Actor, F: FnMut() -> A + Send + 'static> Incarnation<A::Message> for Being<A, F> {
+impl<A: Actor, F: Make<A>> Incarnation<A::Message> for Being<A, F> {
     fn begin(&mut self, control: &mut Control<A::Message>) -> Result<(), ExitReason> {
         if self.actor.is_none() {
-            self.actor = Some((self.make)());
+            self.actor = Some(self.make.make());
         }
         self.actor().started(Context::of(control))
     }
