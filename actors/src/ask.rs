@@ -13,9 +13,10 @@ use kahn_core::facade::{AtomicBool, AtomicU32, now};
 use kahn_core::process::deadline_about;
 use kahn_core::wait::{Kind, Reason};
 
-use crate::address::{ActorRef, with_current};
+use crate::address::ActorRef;
 use crate::cell::Edge;
 use crate::chain::{self, Asking};
+use crate::ends::with_current;
 use crate::error::{AskError, TellError};
 use crate::slot::{Asker, Reply};
 

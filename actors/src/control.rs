@@ -8,11 +8,13 @@ use std::collections::VecDeque;
 use kahn_core::facade::{Ordering, now};
 use kahn_core::process::Process;
 
-use crate::address::{ActorRef, Address, admit, any};
+use crate::address::{ActorRef, Address};
 use crate::cell::{Any, Head, Urgent};
+use crate::ends::any;
 use crate::exit::{ActorId, ExitReason};
 use crate::links;
 use crate::signal::{Down, Mail, MonitorId};
+use crate::tell::admit;
 use crate::timers::{Ready, TimerId, Timers};
 
 /// What an actor can do with itself. [`Context`](crate::Context) and [`Mailbox`](crate::Mailbox) dereference to it.

@@ -11,8 +11,8 @@ use std::time::Instant;
 
 use kahn_core::process::Process;
 
-use crate::address::{any, kill, stop, wait_while_until};
 use crate::cell::{Any, Head, Phase};
+use crate::ends::{any, kill, stop, wait_while_until};
 use crate::exit::ExitReason;
 use crate::life::{abandon, wake_all};
 use crate::links::{Mourners, demonitor, keep};

@@ -15,10 +15,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use kahn_core::process::{Body, Process};
 use kahn_core::wait::{Claimed, shield};
 
-use crate::address::any;
 use crate::cell::{Any, Head, Phase};
 use crate::control::{Control, Own};
 use crate::dead_letters::{self, Fate};
+use crate::ends::any;
 use crate::entry::Entries;
 use crate::exit::ExitReason;
 use crate::links::Mourners;
@@ -110,7 +110,7 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
 
     fn finish(&mut self, process: &Process<Head<M>>, reason: ExitReason, mut aside: VecDeque<M>) -> bool {
         let keeper = process.core.state.lock().rare_if_any().and_then(|rare| rare.keeper.clone());
-        let is_kept = keeper.is_some_and(|(keeper, _)| crate::address::is_alive(&keeper));
+        let is_kept = keeper.is_some_and(|(keeper, _)| crate::ends::is_alive(&keeper));
         let this = any(process);
         let mut locked = process.lock();
         let is_kept = is_kept && locked.state.rare_if_any().is_some_and(|rare| rare.keeper.is_some());

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
-use crate::address::{ActorRef, wait_while};
+use crate::address::ActorRef;
 use crate::cell::Phase;
+use crate::ends::wait_while;
 use crate::keeping::{dismiss, resume};
 use crate::{Actor, AskError, Builder, Context, Down, ExitReason, Mail, Mailbox, Reply, spawn};
 

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-use crate::address::kill;
 use crate::cell::{Any, Phase, id_of};
+use crate::ends::kill;
 use crate::entry::Entry;
 use crate::exit::{ActorId, ExitReason, LinkDied};
 use crate::signal::{Down, DownCause, MonitorId};

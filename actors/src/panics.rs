@@ -7,8 +7,8 @@ use std::sync::{Arc, Once};
 
 use kahn_core::wait::is_quiet_unwind;
 
-use crate::address::with_current;
 use crate::cell::Any;
+use crate::ends::with_current;
 use crate::exit::ExitReason;
 
 /// Sees to it that places are written down from now on.

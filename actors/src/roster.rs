@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use crate::address::is_alive;
 use crate::cell::{Any, id_of};
+use crate::ends::is_alive;
 use crate::entry::Entry;
 use crate::exit::ActorId;
 use crate::links;

@@ -5,7 +5,8 @@ use core::fmt;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
-use crate::address::{Address, kill, stop};
+use crate::address::Address;
+use crate::ends::{kill, stop};
 use crate::exit::ExitReason;
 use crate::supervisor::{StartError, Supervisor, SupervisorRef};
 

@@ -13,9 +13,10 @@ use core::task::{Context, Poll};
 
 use kahn_core::wait::{Node, TaskParty};
 
-use crate::address::{ActorRef, Parcel, accept_parcel};
+use crate::address::ActorRef;
 use crate::cell::Overflow;
 use crate::error::TellError;
+use crate::tell::{Parcel, accept_parcel};
 
 /// The future of [`ActorRef::tell_async`].
 #[must_use = "a future does nothing unless it is polled"]

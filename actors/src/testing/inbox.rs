@@ -4,9 +4,10 @@ use core::fmt;
 
 use kahn_core::process::{self, Body, Process};
 
-use crate::address::{ActorRef, any};
+use crate::address::ActorRef;
 use crate::cell::{Head, Overflow};
 use crate::control::{Control, Next};
+use crate::ends::any;
 use crate::exit::ExitReason;
 use crate::life::{Incarnation, Life, Pause};
 use crate::spawn::MAILBOX;

@@ -1,0 +1,223 @@
+//! Telling: a message into the mailbox, or the wait for room.
+
+use core::ptr::NonNull;
+use core::time::Duration;
+use std::time::Instant;
+
+use kahn_core::facade::{Ordering, now};
+use kahn_core::wait::{Kind, Node, Reason, Wait, spend};
+
+use crate::address::ActorRef;
+use crate::cell::{Edge, Locked, Overflow};
+use crate::dead_letters::{self, Fate};
+use crate::ends::is_current;
+use crate::error::TellError;
+
+/// A message that waits for room, on the stack of its sender.
+pub(crate) struct Parcel<'a, M> {
+    pub(crate) message: Option<M>,
+    pub(crate) edge: Option<&'a Edge>,
+}
+
+/// Which claim ended a sender's wait.
+const TAKEN: usize = 0;
+
+impl<M: Send + 'static> ActorRef<M> {
+    /// Puts a message into the actor's mailbox.
+    ///
+    /// # Parks
+    ///
+    /// While the mailbox is full, if its [`Overflow`] is `Park`. A full actor that tells itself gets an error instead.
+    ///
+    /// # Errors
+    ///
+    /// The actor has ended; the mailbox is full, and its overflow is `Fail`, or the actor tells itself. The message is
+    /// handed back. A message that the overflow drops is no error: [`dropped`](Self::dropped) counts it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Actor, Context, ExitReason, spawn};
+    ///
+    /// struct Printer;
+    /// impl Actor for Printer {
+    ///     type Message = String;
+    ///     fn handle(&mut self, line: String, _: &mut Context<Self>) -> Result<(), ExitReason> {
+    ///         Ok(println!("{line}"))
+    ///     }
+    /// }
+    /// let printer = spawn(Printer);
+    /// printer.tell("hello".into()).unwrap();
+    /// printer.stop();
+    /// printer.join();
+    /// assert!(printer.tell("anybody there?".into()).unwrap_err().is_dead());
+    /// ```
+    #[track_caller]
+    #[inline]
+    pub fn tell(&self, message: M) -> Result<(), TellError<M>> {
+        self.tell_until(message, None, None)
+    }
+
+    /// As [`tell`](Self::tell), but never waits.
+    ///
+    /// # Errors
+    ///
+    /// The actor has ended, or the mailbox is full. The message is handed back.
+    pub fn try_tell(&self, message: M) -> Result<(), TellError<M>> {
+        self.put(message, None)
+    }
+
+    /// As [`tell`](Self::tell), but waits for room for at most `timeout`.
+    ///
+    /// # Parks
+    ///
+    /// As `tell`.
+    ///
+    /// # Errors
+    ///
+    /// As `tell`, and if the time is over.
+    #[track_caller]
+    pub fn tell_timeout(&self, message: M, timeout: Duration) -> Result<(), TellError<M>> {
+        self.tell_until(message, now().checked_add(timeout), None)
+    }
+
+    #[track_caller]
+    #[inline]
+    pub(crate) fn tell_until(
+        &self,
+        message: M,
+        deadline: Option<Instant>,
+        edge: Option<&Edge>,
+    ) -> Result<(), TellError<M>> {
+        match self.put(message, edge) {
+            Err(TellError::Full(message)) => self.wait_for_room(message, deadline, edge),
+            done => done,
+        }
+    }
+
+    #[inline]
+    fn put(&self, message: M, edge: Option<&Edge>) -> Result<(), TellError<M>> {
+        spend(1);
+        let mut locked = self.process().lock();
+        let mut dropped = None;
+        if locked.state.phase.is_dead() {
+            drop(locked);
+            dead_letters::note::<M>(self.any(), Fate::Dead, 1);
+            return Err(TellError::Dead(message));
+        }
+        if locked.lane().is_full() {
+            match locked.state.overflow {
+                Overflow::Park | Overflow::Fail => return Err(TellError::Full(message)),
+                Overflow::DropNewest => dropped = Some(message),
+                Overflow::DropOldest => {
+                    dropped = locked.lane().pop();
+                    locked.state.handled = locked.state.handled.wrapping_add(1);
+                    accept(&mut locked, message, edge);
+                }
+            }
+            locked.state.rare().dropped += 1;
+        } else {
+            accept(&mut locked, message, edge);
+        }
+        let rouse = locked.state.rouse();
+        drop(locked);
+        rouse.wake(self.process());
+        if dropped.is_some() {
+            dead_letters::note::<M>(self.any(), Fate::Overflow, 1);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    #[track_caller]
+    fn wait_for_room(
+        &self,
+        message: M,
+        deadline: Option<Instant>,
+        edge: Option<&Edge>,
+    ) -> Result<(), TellError<M>> {
+        if self.process().lock().state.overflow == Overflow::Fail || is_current(self.any()) {
+            return Err(TellError::Full(message));
+        }
+        let reason = Reason::new(Kind::Actor, core::ptr::without_provenance::<()>(self.process().address()));
+        let mut parcel = Parcel { message: Some(message), edge };
+        let payload = &raw mut parcel;
+        let wait = Wait::new();
+        let node = Node::new(wait.party(), TAKEN, payload.cast());
+        let place = NonNull::from(&node);
+        {
+            let mut locked = self.process().lock();
+            let dead = locked.state.phase.is_dead();
+            if dead || !locked.lane().is_full() {
+                if !dead {
+                    // SAFETY: the parcel is ours: nobody else has its address yet.
+                    accept_parcel(&mut locked, unsafe { &mut *payload });
+                }
+                let rouse = locked.state.rouse();
+                drop(locked);
+                drop(wait);
+                rouse.wake(self.process());
+                return self.taken(parcel);
+            }
+            locked.state.set_senders(true);
+            // SAFETY: the node stays here until the wait is over; it is removed below unless it was claimed.
+            unsafe { locked.state.rare().senders.push(place) };
+        }
+        let parked = wait.park(reason, deadline);
+        if let Err(missed) = parked {
+            if let Some(rare) = self.process().lock().state.rare_if_any() {
+                // SAFETY: the node is in this queue or in none.
+                unsafe { rare.senders.remove(place) };
+            }
+            drop(wait);
+            let _ = missed.raise();
+            return Err(TellError::Timeout(parcel.message.take().expect("nobody claimed the sender")));
+        }
+        drop(wait);
+        self.taken(parcel)
+    }
+
+    /// How a wait for room ended that was claimed: without the message, or with it if the actor has ended.
+    fn taken(&self, mut parcel: Parcel<'_, M>) -> Result<(), TellError<M>> {
+        match parcel.message.take() {
+            None => Ok(()),
+            Some(message) => {
+                dead_letters::note::<M>(self.any(), Fate::Dead, 1);
+                Err(TellError::Dead(message))
+            }
+        }
+    }
+}
+
+/// Puts a message into a lane with room.
+#[inline]
+fn accept<M>(locked: &mut Locked<'_, M>, message: M, edge: Option<&Edge>) {
+    if let Some(edge) = edge {
+        let number = locked.state.handled.wrapping_add(locked.lane().len() as u32).wrapping_add(1);
+        // Relaxed: read under this lock, or by who sees that a later one of the target's turns has come.
+        edge.number.store(number, Ordering::Relaxed);
+        edge.sent.store(true, Ordering::Relaxed);
+    }
+    locked.lane().push(message);
+}
+
+pub(crate) fn accept_parcel<M>(locked: &mut Locked<'_, M>, parcel: &mut Parcel<'_, M>) {
+    let message = parcel.message.take().expect("a parcel is delivered once");
+    accept(locked, message, parcel.edge);
+}
+
+/// There may be room: lets in one of the senders that wait for it, who is to be woken after unlocking.
+#[must_use]
+pub(crate) fn admit<M>(locked: &mut Locked<'_, M>) -> Option<kahn_core::wait::Claimed> {
+    if !locked.state.has_senders() || locked.lane().is_full() {
+        return None;
+    }
+    let claimed = locked.state.rare().senders.claim_next();
+    if locked.state.rare().senders.is_empty() {
+        locked.state.set_senders(false);
+    }
+    let claimed = claimed?;
+    // SAFETY: the payload of a sender's node is its parcel of this lane's type, ours until we wake it.
+    accept_parcel(locked, unsafe { &mut *claimed.payload.cast::<Parcel<'_, M>>() });
+    Some(claimed)
+}
