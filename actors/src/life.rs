@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use kahn_core::process::{Body, Process};
-use kahn_core::wait::{Claimed, shield};
+use kahn_core::wait::{Claimed, quietly, shield};
 
 use crate::cell::{Any, Head, Phase};
 use crate::control::{Control, Own};
@@ -22,7 +22,7 @@ use crate::ends::any;
 use crate::entry::Entries;
 use crate::exit::ExitReason;
 use crate::links::Mourners;
-use crate::panics::{self, quietly};
+use crate::panics;
 use crate::ring::Ring;
 use crate::unnoticed;
 

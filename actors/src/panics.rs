@@ -2,10 +2,10 @@
 //! nothing. Where a program has set another hook since that does not call this one, places are not known.
 
 use core::any::Any as Payload;
-use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::panic::{set_hook, take_hook};
 use std::sync::{Arc, Once};
 
-use kahn_core::wait::is_quiet_unwind;
+use kahn_core::wait::{is_quiet_unwind, quietly};
 
 use crate::cell::Any;
 use crate::ends::with_current;
@@ -46,12 +46,4 @@ pub(crate) fn reason(actor: &Any, payload: Box<dyn Payload + Send>) -> ExitReaso
     quietly(|| drop(payload));
     let location = actor.state.lock().rare_if_any().and_then(|rare| rare.panicked.take());
     ExitReason::Panicked { message, location: location.map(Arc::from) }
-}
-
-/// Runs a user's code whose panic has been reported by the panic hook, and ends here. A payload whose destructor panics
-/// again is leaked.
-pub(crate) fn quietly(f: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
-        core::mem::forget(payload);
-    }
 }

@@ -5,8 +5,8 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use crate::exit::ExitReason;
-use crate::panics::quietly;
 use crate::signal::Down;
+use kahn_core::wait::quietly;
 
 /// Something that has happened to a supervisor's children; see [`Supervisor::on_event`](super::Supervisor::on_event).
 #[derive(Clone, Debug)]

@@ -2,7 +2,6 @@
 
 use core::any::Any;
 use core::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use crate::fiber::Fiber;
@@ -36,9 +35,7 @@ pub(crate) fn clear(fiber: &Fiber) {
         // SAFETY: made from a box, by `LocalKey`, and out of the fiber now.
         let values = unsafe { Box::from_raw(locals) }.values.into_inner();
         for (_, value) in values.into_iter().rev() {
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| crate::wait::shield(|| drop(value)))) {
-                core::mem::forget(payload);
-            }
+            crate::wait::quietly(|| crate::wait::shield(|| drop(value)));
         }
     }
     // What is still there is leaked: its destructors would only make more.

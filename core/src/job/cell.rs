@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::facade::Lock;
 use crate::job::{Corner, Job, JobKind, Traits};
-use crate::wait::{CancelUnwind, PartyKind};
+use crate::wait::{CancelUnwind, PartyKind, quietly};
 
 /// What a job leaves: its value, or the payload with which it unwound.
 pub(crate) type Output<T> = Result<T, Box<dyn Any + Send>>;
@@ -112,10 +112,7 @@ unsafe fn free<F: FnOnce() -> T, T>(job: NonNull<Job>) {
 /// Drops an output that nobody asked for. Its destructor may panic: the panic has been reported by the panic hook, and
 /// ends here, as a panic of the green thread itself would.
 fn drop_quietly<T>(output: Output<T>) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(output))) {
-        // A payload whose destructor panics again is leaked.
-        core::mem::forget(payload);
-    }
+    quietly(|| drop(output));
 }
 
 /// A stackless job: a future that is polled on a runner's stack each time it is woken, and may park while polled.

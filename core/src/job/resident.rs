@@ -21,7 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::facade::Lock;
 use crate::job::{Corner, Job, JobId, JobKind, State, Traits};
 use crate::scheduler;
-use crate::wait::{PartyKind, Wake, current};
+use crate::wait::{PartyKind, Wake, current, quietly};
 
 /// What takes a process's turns.
 pub trait Body<H>: Send + 'static {
@@ -62,15 +62,8 @@ unsafe fn run<H: Send + Sync + 'static, B: Body<H>>(job: NonNull<Job>) -> bool {
         if let Ok(false) = turn {
             return false;
         }
-        // Payloads and bodies may have destructors that panic; what panics twice is leaked.
-        for gone in [
-            catch_unwind(AssertUnwindSafe(|| drop(turn))),
-            catch_unwind(AssertUnwindSafe(|| crate::wait::shield(|| *body = None))),
-        ] {
-            if let Err(payload) = gone {
-                core::mem::forget(payload);
-            }
-        }
+        quietly(|| drop(turn));
+        quietly(|| crate::wait::shield(|| *body = None));
         scheduler::clear_locals();
         scheduler::retire(job);
         Job::end(job);

@@ -15,7 +15,7 @@ use crate::scheduler;
 use crate::thread::builder::{Builder, spawn_local_unchecked, start};
 use crate::handle::{JoinError, JoinHandle};
 use crate::handle::Thread;
-use crate::wait::{Kind, Node, Reason, Wait, WaitQueue, is_quiet_unwind, shield};
+use crate::wait::{Kind, Node, Reason, Wait, WaitQueue, is_quiet_unwind, quietly, shield};
 
 /// A scope to spawn green threads in; see [`scope`].
 pub struct Scope<'scope, 'env: 'scope> {
@@ -127,9 +127,8 @@ impl<F: FnOnce() -> T, T> Child<F, T> {
         let packet = self.packet.take().expect("run once");
         *packet.result.lock() = Some(result);
         // If the handle is gone, the value is dropped here, and its destructor may panic.
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(packet))) {
+        if quietly(|| drop(packet)) {
             self.ended.0.state.lock().panicked = true;
-            core::mem::forget(payload);
         }
     }
 }

@@ -34,7 +34,7 @@ pub use current::{Me, spend};
 pub use party::{Limit, Party, PartyKind, TaskParty, ThreadParty, Verdict, Wake};
 pub use queue::{Claimed, Node, WaitQueue};
 pub use reason::{Kind, Reason};
-pub use unwind::{CancelUnwind, LimitUnwind, Missed, TimedOut, is_quiet_unwind};
+pub use unwind::{CancelUnwind, LimitUnwind, Missed, TimedOut, is_quiet_unwind, quietly};
 
 /// A wait that is open: the caller's party, which can be claimed until this is dropped.
 ///

@@ -2,7 +2,7 @@
 
 use core::any::Any;
 use core::fmt;
-use std::panic::resume_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::wait::party::Limit;
 
@@ -76,4 +76,15 @@ impl Missed {
             Cause::Cancelled => resume_unwind(CancelUnwind::payload()),
         }
     }
+}
+
+/// Runs a user's code whose panic, which the panic hook reports, ends here. Answers whether it panicked.
+///
+/// The payload is dropped; one whose destructor panics, too, is leaked with what that panic carries.
+pub fn quietly(f: impl FnOnce()) -> bool {
+    let Err(payload) = catch_unwind(AssertUnwindSafe(f)) else { return false };
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        core::mem::forget(second);
+    }
+    true
 }
