@@ -1,6 +1,7 @@
 //! The operations of a channel that wait. Each tries again under the lock in which it enters the queue, so nothing can
 //! come between.
 
+use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use std::time::Instant;
@@ -16,7 +17,8 @@ use crate::state::{State, Taken, Wakes};
 
 /// A waiter's place: what its node points to, and what it waits with.
 struct Place<T> {
-    wait: Wait,
+    /// In a cell, because it is dropped through a shared reference: see `finish`.
+    wait: UnsafeCell<Wait>,
     packet: Packet<T>,
     node: Node,
 }
@@ -39,11 +41,17 @@ impl<T> Place<T> {
         let at = place.as_mut_ptr();
         // SAFETY: field by field, since the node points to the packet where it will stay.
         unsafe {
-            (&raw mut (*at).wait).write(wait);
+            (&raw mut (*at).wait).write(UnsafeCell::new(wait));
             (&raw mut (*at).packet).write(packet);
             (&raw mut (*at).node).write(Node::new(party, 0, (*at).packet.payload()));
             &*at
         }
+    }
+
+    #[inline(always)]
+    fn wait(&self) -> &Wait {
+        // SAFETY: it is changed by `finish` alone, after which nobody uses the place.
+        unsafe { &*self.wait.get() }
     }
 
     /// Ends the wait.
@@ -54,7 +62,7 @@ impl<T> Place<T> {
     #[inline(always)]
     unsafe fn finish(&self) {
         // SAFETY: by the contract this is the end of its life; packet and node drop nothing.
-        unsafe { core::ptr::drop_in_place((&raw const self.wait).cast_mut()) };
+        unsafe { core::ptr::drop_in_place(self.wait.get()) };
     }
 }
 
@@ -92,7 +100,7 @@ impl<T> Chan<T> {
         place: &Place<T>,
         deadline: Option<Instant>,
     ) -> Result<(), SendTimeoutError<T>> {
-        let woken = place.wait.park(Reason::new(Kind::Send, self.address()), deadline);
+        let woken = place.wait().park(Reason::new(Kind::Send, self.address()), deadline);
         if woken.is_ok() && place.packet.seat().status() == Status::Done {
             // SAFETY: the message has been taken, the node with it; the place is not used afterwards.
             unsafe { place.finish() };
@@ -134,7 +142,7 @@ impl<T> Chan<T> {
         place: &Place<T>,
         deadline: Option<Instant>,
     ) -> Option<Result<T, RecvTimeoutError>> {
-        let woken = place.wait.park(Reason::new(Kind::Recv, self.address()), deadline);
+        let woken = place.wait().park(Reason::new(Kind::Recv, self.address()), deadline);
         if woken.is_ok() && place.packet.seat().status() == Status::Done {
             // SAFETY: woken with the message, which nobody else has a pointer to; the place is not used afterwards.
             return Some(Ok(unsafe {
