@@ -3,7 +3,7 @@
 use core::fmt;
 use core::mem::ManuallyDrop;
 
-use kahn_core::facade::{Ordering, fence};
+use kahn_core::facade::{Ordering, acquire_all};
 use kahn_core::process::Process;
 
 use crate::cell::{Any, Head, id_of};
@@ -146,7 +146,7 @@ impl<M: Send + 'static> Drop for ActorRef<M> {
     fn drop(&mut self) {
         // Release, then Acquire by the last: all uses happen before the actor sees that there are none.
         if self.process.core.strong.fetch_sub(1, Ordering::Release) == 1 {
-            fence(Ordering::Acquire);
+            acquire_all(&self.process.core.strong);
             // It looks at the count under the lock before it falls asleep, so it sees it, or is woken here.
             let rouse = self.process.core.state.lock().rouse();
             rouse.wake(&self.process);

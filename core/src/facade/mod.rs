@@ -37,3 +37,14 @@ pub const MODEL: bool = cfg!(kahn_loom);
 
 /// Whether it pays to wait a little on the CPU: not in a model, and not in an interpreter.
 pub const SPINS: bool = !cfg!(any(kahn_loom, miri));
+
+/// What all others did before they subtracted from `count`, with Release, is seen by the caller, who has subtracted last.
+#[inline]
+pub fn acquire_all(count: &AtomicUsize) {
+    if cfg!(kahn_threads) {
+        // ThreadSanitizer knows no fences.
+        count.load(Ordering::Acquire);
+    } else {
+        fence(Ordering::Acquire);
+    }
+}

@@ -18,7 +18,7 @@
 
 use core::fmt;
 
-use crate::facade::{AtomicUsize, Ordering, fence};
+use crate::facade::{AtomicUsize, Ordering, acquire_all};
 
 const DONE: usize = 1;
 const INTEREST: usize = 2;
@@ -73,7 +73,7 @@ impl State {
         }
         // Release, then Acquire by the last: all uses happen before the job is freed.
         if self.0.fetch_sub(amount, Ordering::Release) / REFERENCE == 1 {
-            fence(Ordering::Acquire);
+            acquire_all(&self.0);
             return true;
         }
         false
