@@ -87,7 +87,6 @@ impl Phase {
 
 /// What becomes of a message that finds the mailbox full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
 #[repr(u8)]
 pub enum Overflow {
     /// The sender waits for room. The default.

@@ -40,7 +40,6 @@ impl fmt::Display for ActorId {
 /// assert!(matches!(parse("x"), Err(ExitReason::Failed(_))));
 /// ```
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub enum ExitReason {
     /// It was stopped, or nobody referred to it any more.
     Normal,
@@ -49,7 +48,6 @@ pub enum ExitReason {
     /// It was killed.
     Killed,
     /// It panicked.
-    #[non_exhaustive]
     Panicked {
         /// What the panic said.
         message: Arc<str>,

@@ -16,7 +16,7 @@
 //!         Ok(())
 //!     }
 //! }
-//! registry::register("doubler", &spawn(Doubler)).unwrap();
+//! registry::register("doubler", spawn(Doubler)).unwrap();
 //!
 //! let doubler = registry::whereis::<(u32, Reply<u32>)>("doubler").unwrap();
 //! assert_eq!(doubler.ask(|reply| (21, reply)), Ok(42));
@@ -24,10 +24,11 @@
 //!
 //! doubler.stop();
 //! doubler.join();
-//! registry::register("doubler", &spawn(Doubler)).unwrap();
+//! registry::register("doubler", spawn(Doubler)).unwrap();
 //! ```
 
 use core::any::{Any as Typed, type_name};
+use core::borrow::Borrow;
 use core::error::Error;
 use core::fmt;
 use std::collections::HashMap;
@@ -52,7 +53,7 @@ static PROCESS: LazyLock<Registry> = LazyLock::new(Registry::new);
 /// As `Registry::register`.
 pub fn register<M: Send + 'static>(
     name: impl Into<String>,
-    actor: &ActorRef<M>,
+    actor: impl Borrow<ActorRef<M>>,
 ) -> Result<(), RegisterError> {
     PROCESS.register(name, actor)
 }
@@ -113,8 +114,9 @@ impl Registry {
     pub fn register<M: Send + 'static>(
         &self,
         name: impl Into<String>,
-        actor: &ActorRef<M>,
+        actor: impl Borrow<ActorRef<M>>,
     ) -> Result<(), RegisterError> {
+        let actor = actor.borrow();
         let name: Arc<str> = name.into().into();
         let address = actor.address();
         if !address.is_alive() {

@@ -91,7 +91,7 @@ fn a_name_that_is_taken_is_an_error_that_says_by_whom() {
 fn asking_for_other_messages_is_an_error_that_names_both() {
     everywhere(|| {
         let names = Registry::new();
-        names.register("x", &other()).unwrap();
+        names.register("x", other()).unwrap();
         let error = names.whereis::<String>("x").unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -145,7 +145,7 @@ impl Actor for Heir {
     }
 
     fn down(&mut self, _: Down, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
-        Ok(self.done.send(self.names.register("x", &ctx.me()))?)
+        Ok(self.done.send(self.names.register("x", ctx.me()))?)
     }
 }
 
@@ -170,8 +170,8 @@ fn who_learns_of_an_end_by_a_monitor_can_take_the_name() {
 fn a_name_keeps_its_actor_going() {
     everywhere(|| {
         let names = Registry::new();
-        names.register("x", &spawn(Server)).unwrap();
-        names.register("y", &names.whereis::<Order>("x").unwrap()).unwrap();
+        names.register("x", spawn(Server)).unwrap();
+        names.register("y", names.whereis::<Order>("x").unwrap()).unwrap();
         let address = names.address("x").unwrap();
         assert!(names.unregister("x"));
         assert_eq!(ping(&names.whereis("y").unwrap()), "pong");
@@ -184,7 +184,7 @@ fn a_name_keeps_its_actor_going() {
 fn the_names_of_a_registry_go_with_it() {
     everywhere(|| {
         let names = Registry::new();
-        names.register("x", &spawn(Server)).unwrap();
+        names.register("x", spawn(Server)).unwrap();
         let address = names.address("x").unwrap();
         drop(names);
         assert!(address.join().is_normal());
@@ -197,7 +197,7 @@ fn a_name_survives_a_restart_and_ends_with_the_child() {
         let names = Registry::new();
         let supervisor =
             Supervisor::new(Strategy::OneForOne).child(ChildSpec::new("server", || Server)).spawn();
-        names.register("x", &supervisor.actor_ref::<Order>("server").unwrap()).unwrap();
+        names.register("x", supervisor.actor_ref::<Order>("server").unwrap()).unwrap();
         let server = names.whereis::<Order>("x").unwrap();
         server.tell(Order::Panic).unwrap();
         assert_eq!(ping(&server), "pong");
@@ -210,7 +210,7 @@ fn a_name_survives_a_restart_and_ends_with_the_child() {
 
         supervisor.stop();
         not_found(&names, "x");
-        until(|| names.register("x", &other()).is_ok());
+        until(|| names.register("x", other()).is_ok());
     });
 }
 
@@ -219,7 +219,7 @@ fn a_runtime_that_ends_frees_the_names_of_its_actors() {
     within(|| {
         let names = Registry::new();
         let runtime = Runtime::builder().workers(2).build().unwrap();
-        runtime.run(|| names.register("x", &spawn(Server)).unwrap());
+        runtime.run(|| names.register("x", spawn(Server)).unwrap());
         assert_eq!(names.names(), ["x"]);
         runtime.shutdown(std::time::Duration::from_secs(60)).unwrap();
         assert!(names.names().is_empty());

@@ -18,7 +18,6 @@ use crate::spawn::Builder;
 
 /// When a child is started again that has ended by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Restart {
     /// Always. The default.
     #[default]
@@ -31,7 +30,6 @@ pub enum Restart {
 
 /// How a child is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Shutdown {
     /// It is asked to end, after the message in hand, and killed if it has not by then. The default, with five seconds,
     /// for all but supervisors.

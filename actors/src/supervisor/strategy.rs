@@ -7,7 +7,6 @@ use crate::exit::ExitReason;
 
 /// Which children are restarted when one fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Strategy {
     /// The one that failed. The default.
     #[default]
