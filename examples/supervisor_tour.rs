@@ -10,6 +10,7 @@
 //! from.
 
 use std::fmt::Display;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -45,8 +46,8 @@ fn main() -> ExitCode {
         match SCENES.iter().find(|(name, ..)| *name == arg) {
             Some(scene) => scenes.push(scene),
             None if arg == "--help" || arg == "-h" => {
-                println!("{USAGE}");
-                SCENES.iter().for_each(|(name, about, _)| println!("  {name:13} {about}"));
+                print(&USAGE);
+                SCENES.iter().for_each(|(name, about, _)| print(&format_args!("  {name:13} {about}")));
                 return ExitCode::SUCCESS;
             }
             None => {
@@ -63,12 +64,17 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|_| {}));
     kahn::run(|| {
         for (name, about, show) in scenes {
-            println!("{name}: {about}");
+            print(&format_args!("{name}: {about}"));
             show(&Timeline::new());
-            println!();
+            print(&"");
         }
     });
     ExitCode::SUCCESS
+}
+
+/// Prints a line. Nobody may read on, as in `supervisor_tour | head`.
+fn print(line: &dyn Display) {
+    let _ = writeln!(io::stdout(), "{line}");
 }
 
 /// Prints what happens, and when.
@@ -86,7 +92,7 @@ impl Timeline {
 
     fn say(&self, who: &str, what: impl Display) {
         let text = what.to_string();
-        println!("{:9.1} ms  {who:8} {text}", self.start.elapsed().as_secs_f64() * 1e3);
+        print(&format_args!("{:9.1} ms  {who:8} {text}", self.start.elapsed().as_secs_f64() * 1e3));
         self.seen.lock().unwrap().push(text);
     }
 
@@ -143,7 +149,7 @@ fn worker(id: &str) -> ChildSpec {
 fn tell(supervisor: &SupervisorRef, id: &str, order: Order) {
     let worker = supervisor.actor_ref(id).expect("a child of this scene");
     if worker.tell(order).is_err() {
-        println!("{id} has ended");
+        print(&format_args!("{id} has ended"));
     }
 }
 

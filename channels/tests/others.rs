@@ -38,6 +38,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
             self.0.unpark();
         }
     }
+    #[cfg(not(any(kahn_threads, miri)))]
     if kahn_core::thread::is_green() {
         return kahn_core::block_on(future);
     }
