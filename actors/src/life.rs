@@ -238,6 +238,8 @@ pub(crate) fn abandon<M: Send + 'static>(process: &Process<Head<M>>, lane: Ring<
     wake_all(this, |rare| rare.senders.claim_next());
 }
 
-#[cfg(all(test, not(kahn_loom)))]
-#[path = "life_tests.rs"]
-mod tests;
+kahn_core::production! {
+    #[cfg(test)]
+    #[path = "life_tests.rs"]
+    mod tests;
+}

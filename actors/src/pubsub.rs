@@ -238,31 +238,33 @@ impl<M: Send + 'static> fmt::Debug for PubSub<M> {
     }
 }
 
-#[cfg(all(test, not(kahn_loom)))]
-mod tests {
-    use super::*;
-    use crate::mailbox::Mailbox;
+kahn_core::production! {
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+        use crate::mailbox::Mailbox;
 
-    #[test]
-    fn topics_that_nobody_reads_any_more_do_not_pile_up() {
-        let bus = PubSub::<u32>::new();
-        let reader = || {
-            Builder::new().spawn_loop(|mailbox: &mut Mailbox<u32>| {
-                while mailbox.recv().is_ok() {}
-                Ok(())
-            })
-        };
-        let steady = reader();
-        for number in 0..2000 {
-            let guest = reader();
-            bus.subscribe(&format!("guest {number}"), &guest, Lag::Lose);
-            if number % 100 == 0 {
-                bus.subscribe(&format!("steady {number}"), &steady, Lag::Lose);
+        #[test]
+        fn topics_that_nobody_reads_any_more_do_not_pile_up() {
+            let bus = PubSub::<u32>::new();
+            let reader = || {
+                Builder::new().spawn_loop(|mailbox: &mut Mailbox<u32>| {
+                    while mailbox.recv().is_ok() {}
+                    Ok(())
+                })
+            };
+            let steady = reader();
+            for number in 0..2000 {
+                let guest = reader();
+                bus.subscribe(&format!("guest {number}"), &guest, Lag::Lose);
+                if number % 100 == 0 {
+                    bus.subscribe(&format!("steady {number}"), &steady, Lag::Lose);
+                }
+                guest.stop();
+                guest.join();
             }
-            guest.stop();
-            guest.join();
+            assert!(bus.topics.read().unwrap().by_name.len() <= 2 * SWEEP_AT_LEAST);
+            assert_eq!(bus.topics().len(), 20);
         }
-        assert!(bus.topics.read().unwrap().by_name.len() <= 2 * SWEEP_AT_LEAST);
-        assert_eq!(bus.topics().len(), 20);
     }
 }

@@ -5,11 +5,11 @@
 mod support;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use kahn_channels::{Receiver, Sender, bounded, never, select};
-use support::{World, everywhere, times};
+use support::{Handle, World, everywhere, times};
 
 /// goroutines: a chain of 10,000 passes a value, and comes down. Fewer where they are OS threads.
 #[test]
@@ -36,11 +36,18 @@ struct Series {
     data: Receiver<i64>,
 }
 
+/// What computes the series, to be waited for.
+static PROCESSES: Mutex<Vec<Handle<()>>> = Mutex::new(Vec::new());
+
 impl Series {
+    fn run(world: World, process: impl FnOnce() + Send + 'static) {
+        PROCESSES.lock().unwrap().push(world.spawn(process));
+    }
+
     fn of(world: World, mut next: impl FnMut() -> i64 + Send + 'static) -> Series {
         let (demand, asked) = bounded(0);
         let (answer, data) = bounded(0);
-        world.spawn(move || {
+        Series::run(world, move || {
             for () in asked {
                 if answer.send(next()).is_err() {
                     return;
@@ -92,7 +99,7 @@ impl Series {
         let (second_demand, mut second_asked) = bounded(0);
         let (first_answer, first_data) = bounded(0);
         let (second_answer, second_data) = bounded(0);
-        world.spawn(move || {
+        Series::run(world, move || {
             let mut waiting = [VecDeque::new(), VecDeque::new()];
             let mut open = 2;
             let mut next = |reader: usize| {
@@ -151,6 +158,8 @@ fn power_series() {
         assert_eq!(ones().times(world, ones()).take(count), (1..=n).collect::<Vec<_>>());
         let cube = ones().times(world, ones().times(world, ones()));
         assert_eq!(cube.take(count), (1..=n).map(|i| i * (i + 1) / 2).collect::<Vec<_>>());
+        let processes = std::mem::take(&mut *PROCESSES.lock().unwrap());
+        processes.into_iter().for_each(Handle::join);
     });
 }
 
