@@ -14,4 +14,4 @@ fi
 export MIRIFLAGS="${MIRIFLAGS:--Zmiri-disable-isolation -Zmiri-strict-provenance}"
 cargo +nightly miri test -p kahn-core --lib --tests -- "$@"
 cargo +nightly miri test -p kahn-channels --lib --tests -- "$@"
-cargo +nightly miri test -p kahn-actors --lib -- "$@"
+cargo +nightly miri test -p kahn-actors --lib ring -- "$@"
