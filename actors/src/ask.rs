@@ -75,6 +75,20 @@ impl<M: Send + 'static> ActorRef<M> {
     /// # Errors
     ///
     /// As `ask`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::{AskError, Builder, Mailbox, Reply};
+    ///
+    /// let slow = Builder::new().spawn_loop(|mailbox: &mut Mailbox<Reply<u32>>| {
+    ///     let _kept = mailbox.recv()?;
+    ///     kahn_core::sleep(Duration::from_secs(3600));
+    ///     Ok(())
+    /// });
+    /// assert_eq!(slow.ask_timeout(Duration::from_millis(1), |reply| reply), Err(AskError::Timeout));
+    /// ```
     #[track_caller]
     pub fn ask_timeout<R: Send>(
         &self,

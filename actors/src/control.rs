@@ -239,6 +239,25 @@ impl<M: Send + 'static> Control<M> {
 
     /// Links this actor and another: if one of them ends other than normally, so does the other, unless it
     /// [traps exits](Self::trap_exits). If the other has ended, that happens now.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Builder, ExitReason, Mailbox};
+    ///
+    /// let worker = Builder::new().spawn_loop(|mailbox: &mut Mailbox<()>| {
+    ///     mailbox.recv()?;
+    ///     Err(ExitReason::failed("out of paper"))
+    /// });
+    /// let address = worker.address();
+    /// let partner = Builder::new().name("partner").spawn_loop(move |mailbox: &mut Mailbox<()>| {
+    ///     mailbox.link(&address);
+    ///     mailbox.recv() // for ever
+    ///         .map_err(ExitReason::from)
+    /// });
+    /// worker.tell(()).unwrap();
+    /// assert!(matches!(partner.join(), ExitReason::LinkDied(_)));
+    /// ```
     pub fn link(&mut self, other: impl Into<Address>) {
         links::link(self.any(), &other.into().process);
     }
@@ -279,6 +298,32 @@ impl<M: Send + 'static> Control<M> {
 
     /// Whether the ends of those it is linked to are told to it, as those that it monitors, and do not end it. A kill
     /// still does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Builder, ExitReason, Mail, Mailbox, spawn};
+    /// # use kahn_actors::{Actor, Context};
+    /// # struct Fragile;
+    /// # impl Actor for Fragile {
+    /// #     type Message = ();
+    /// #     fn handle(&mut self, (): (), _: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         Err(ExitReason::failed("broken"))
+    /// #     }
+    /// # }
+    ///
+    /// let nurse = Builder::new().spawn_loop(|mailbox: &mut Mailbox<()>| {
+    ///     mailbox.trap_exits(true);
+    ///     let patient = mailbox.spawn_linked(Fragile);
+    ///     patient.tell(()).unwrap();
+    ///     match mailbox.next_mail()? {
+    ///         Mail::Down(down) => assert_eq!(down.reason.to_string(), "failed: broken"),
+    ///         other => panic!("{other:?}"),
+    ///     }
+    ///     Ok(())
+    /// });
+    /// assert!(nurse.join().is_normal());
+    /// ```
     pub fn trap_exits(&mut self, trap: bool) {
         self.me.core.state.lock().set_traps(trap);
     }
@@ -294,6 +339,23 @@ impl<M: Send + 'static> Control<M> {
     /// # Panics
     ///
     /// If `period` is zero.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::{Builder, Mailbox};
+    ///
+    /// let clock = Builder::new().spawn_loop(|mailbox: &mut Mailbox<&str>| {
+    ///     let beat = mailbox.send_every(Duration::from_millis(1), "tick");
+    ///     for _ in 0..3 {
+    ///         assert_eq!(mailbox.recv()?, "tick");
+    ///     }
+    ///     assert!(mailbox.cancel_timer(beat));
+    ///     Ok(())
+    /// });
+    /// assert!(clock.join().is_normal());
+    /// ```
     #[track_caller]
     pub fn send_every(&mut self, period: Duration, message: M) -> TimerId
     where
@@ -313,6 +375,33 @@ impl<M: Send + 'static> Control<M> {
 
     /// Sends itself `message`, once, as soon as no message has come for `idle`. Messages of its timers, and those that it
     /// had put aside, do not count.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::{Actor, Context, ExitReason, spawn};
+    ///
+    /// /// Ends when nobody has wanted anything for a while.
+    /// struct Session;
+    /// enum Message { Request, Idle }
+    ///
+    /// impl Actor for Session {
+    ///     type Message = Message;
+    ///     fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+    ///         Ok(ctx.set_idle_timeout(Duration::from_millis(2), Message::Idle))
+    ///     }
+    ///     fn handle(&mut self, message: Message, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+    ///         if let Message::Idle = message {
+    ///             ctx.stop();
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// let session = spawn(Session);
+    /// session.tell(Message::Request).unwrap();
+    /// assert!(session.join().is_normal());
+    /// ```
     pub fn set_idle_timeout(&mut self, idle: Duration, message: M) {
         self.own().timers.set_idle(idle, message);
     }

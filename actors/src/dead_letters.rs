@@ -41,6 +41,18 @@ static COUNT: AtomicU64 = AtomicU64::new(0);
 static WATCHERS: Mutex<Vec<Sender<DeadLetter>>> = Mutex::new(Vec::new());
 
 /// How many messages were dead letters since the program's start.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::{dead_letters, testing::Inbox};
+///
+/// let before = dead_letters::count();
+/// let inbox = Inbox::new();
+/// inbox.actor_ref().tell("lost").unwrap();
+/// drop(inbox);
+/// assert!(dead_letters::count() > before);
+/// ```
 pub fn count() -> u64 {
     COUNT.load(Ordering::Relaxed)
 }

@@ -152,6 +152,23 @@ impl<M: Send + 'static> Mailbox<M> {
     /// # Errors
     ///
     /// The actor is to end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Builder, Mail, Mailbox};
+    ///
+    /// let worker = Builder::new().name("worker").spawn_loop(|mailbox: &mut Mailbox<()>| Ok(mailbox.recv()?));
+    /// let address = worker.address();
+    /// let watcher = Builder::new().spawn_loop(move |mailbox: &mut Mailbox<u32>| {
+    ///     mailbox.monitor(&address);
+    ///     let Mail::Down(down) = mailbox.next_mail()? else { panic!("nobody tells it anything") };
+    ///     assert_eq!(down.to_string(), "worker ended: normal");
+    ///     Ok(())
+    /// });
+    /// worker.tell(()).unwrap();
+    /// assert!(watcher.join().is_normal());
+    /// ```
     #[track_caller]
     pub fn next_mail(&mut self) -> Result<Mail<M>, RecvError> {
         self.receive(None, true, &mut |_| true)

@@ -98,6 +98,23 @@ impl Builder {
     }
 
     /// Starts the actor that `make` makes, on the worker on which the actor begins. If it panics, the actor has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Actor, Builder, Context, ExitReason, Reply};
+    ///
+    /// struct Cache(Vec<u8>);
+    /// impl Actor for Cache {
+    ///     type Message = Reply<usize>;
+    ///     fn handle(&mut self, reply: Reply<usize>, _: &mut Context<Self>) -> Result<(), ExitReason> {
+    ///         Ok(drop(reply.send(self.0.len())))
+    ///     }
+    /// }
+    /// // The megabyte is made where the actor is, and not by its parent.
+    /// let cache = Builder::new().spawn_with(|| Cache(vec![0; 1 << 20]));
+    /// assert_eq!(cache.ask(|reply| reply), Ok(1 << 20));
+    /// ```
     pub fn spawn_with<A: Actor>(self, make: impl FnOnce() -> A + Send + 'static) -> ActorRef<A::Message> {
         let mut make = Some(make);
         self.spawn_again(move || make.take().expect("it lives once")())

@@ -63,6 +63,17 @@ impl<M: Send + 'static> ActorRef<M> {
     /// # Errors
     ///
     /// The actor has ended, or the mailbox is full. The message is handed back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::Inbox;
+    ///
+    /// let inbox = Inbox::with_capacity(1);
+    /// let actor = inbox.actor_ref();
+    /// assert!(actor.try_tell("one").is_ok());
+    /// assert!(actor.try_tell("two").unwrap_err().is_full());
+    /// ```
     pub fn try_tell(&self, message: M) -> Result<(), TellError<M>> {
         self.put(message, None)
     }
@@ -76,6 +87,20 @@ impl<M: Send + 'static> ActorRef<M> {
     /// # Errors
     ///
     /// As `tell`, and if the time is over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::{Builder, Mailbox, TellError};
+    ///
+    /// let busy = Builder::new().mailbox(1).spawn_loop(|_: &mut Mailbox<u32>| {
+    ///     kahn_core::sleep(Duration::from_secs(3600));
+    ///     Ok(())
+    /// });
+    /// busy.tell(1).unwrap();
+    /// assert_eq!(busy.tell_timeout(2, Duration::from_millis(1)), Err(TellError::Timeout(2)));
+    /// ```
     #[track_caller]
     pub fn tell_timeout(&self, message: M, timeout: Duration) -> Result<(), TellError<M>> {
         self.tell_until(message, now().checked_add(timeout), None)

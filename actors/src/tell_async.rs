@@ -39,6 +39,17 @@ impl<M: Send + 'static> ActorRef<M> {
     /// # Errors
     ///
     /// As `tell`, in the future's output.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::Inbox;
+    ///
+    /// let mut inbox = Inbox::new();
+    /// let actor = inbox.actor_ref();
+    /// kahn_core::block_on(async { actor.tell_async(7).await }).unwrap();
+    /// assert_eq!(inbox.take(), Some(7));
+    /// ```
     pub fn tell_async(&self, message: M) -> TellFuture<M> {
         TellFuture {
             actor: self.clone(),

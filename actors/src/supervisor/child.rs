@@ -112,6 +112,23 @@ impl ChildSpec {
 
     /// A child that is a green thread: `f`, called anew for each start. Asked to end, it unwinds from its present park or
     /// its next, as by [`JoinHandle::cancel`](kahn_core::thread::JoinHandle::cancel).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{ChildSpec, ExitReason, Supervisor};
+    ///
+    /// let (tx, rx) = kahn_channels::bounded(1);
+    /// let spec = ChildSpec::thread("reader", move || -> Result<(), ExitReason> {
+    ///     loop {
+    ///         let line: String = rx.recv()?;
+    ///         println!("{line}");
+    ///     }
+    /// });
+    /// let supervisor = Supervisor::default().child(spec).spawn();
+    /// tx.send("hello".to_owned()).unwrap();
+    /// supervisor.stop();
+    /// ```
     pub fn thread<R: Outcome>(id: impl Into<String>, mut f: impl FnMut() -> R + Send + 'static) -> ChildSpec {
         let body = move |_: &mut Mailbox<Infallible>| f().into_result();
         ChildSpec::of(id.into(), ChildKind::Thread, |builder| Box::new(builder.spawn_loop_again(body)))

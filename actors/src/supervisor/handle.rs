@@ -36,6 +36,33 @@ pub(super) enum Command {
 pub(super) type See = Box<dyn FnOnce(Option<&dyn Kept>) + Send>;
 
 /// A supervisor that runs. It goes on as long as there is such a reference.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::{Actor, ChildSpec, ChildState, Context, ExitReason, Supervisor};
+///
+/// struct Session;
+/// impl Actor for Session {
+///     type Message = String;
+///     fn handle(&mut self, _: String, _: &mut Context<Self>) -> Result<(), ExitReason> {
+///         Ok(())
+///     }
+/// }
+///
+/// let sessions = Supervisor::default().spawn();
+/// sessions.start_child(ChildSpec::new("ann", || Session)).unwrap();
+/// let ann = sessions.actor_ref::<String>("ann").unwrap();
+/// sessions.terminate_child("ann").unwrap();
+/// assert_eq!(sessions.children()[0].state, ChildState::Stopped);
+/// assert!(ann.tell("anybody there?".into()).is_err());
+/// sessions.restart_child("ann").unwrap();
+/// assert!(ann.tell("hello".into()).is_ok());
+/// sessions.terminate_child("ann").unwrap();
+/// sessions.delete_child("ann").unwrap();
+/// assert!(sessions.children().is_empty());
+/// sessions.stop();
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct SupervisorRef {
     actor: ActorRef<Order>,
@@ -163,6 +190,18 @@ impl Supervisor {
     /// # Errors
     ///
     /// A child did not start, or cannot be one: two have the same id, or one is significant that cannot be.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{ChildSpec, Supervisor};
+    ///
+    /// let twice = Supervisor::default()
+    ///     .child(ChildSpec::thread("task", || ()))
+    ///     .child(ChildSpec::thread("task", || ()));
+    /// let error = twice.try_spawn().unwrap_err();
+    /// assert_eq!(&*error.child, "task");
+    /// ```
     #[track_caller]
     pub fn try_spawn(self) -> Result<SupervisorRef, StartError> {
         let (supervisor, started) = self.start();

@@ -111,6 +111,16 @@ impl Supervisor {
     }
 
     /// When it ends because a [significant](ChildSpec::significant) child has.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{AutoShutdown, ChildSpec, ExitReason, Restart, Supervisor};
+    ///
+    /// let job = ChildSpec::thread("job", || println!("working")).restart(Restart::Transient).significant(true);
+    /// let supervisor = Supervisor::default().auto_shutdown(AutoShutdown::AllSignificant).child(job).spawn();
+    /// assert!(matches!(supervisor.join(), ExitReason::Shutdown));
+    /// ```
     pub fn auto_shutdown(mut self, auto: AutoShutdown) -> Supervisor {
         self.auto = auto;
         self
@@ -126,6 +136,22 @@ impl Supervisor {
     /// meanwhile; its panics are ignored.
     ///
     /// With the feature `tracing` everything is reported there, too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use kahn_actors::{ChildSpec, Event, Restart, Supervisor};
+    ///
+    /// let (tx, events) = mpsc::channel();
+    /// let supervisor = Supervisor::default()
+    ///     .child(ChildSpec::thread("task", || ()).restart(Restart::Transient))
+    ///     .on_event(move |event: &Event| drop(tx.send(event.to_string())))
+    ///     .spawn();
+    /// assert_eq!(events.recv().unwrap(), "task has started");
+    /// assert_eq!(events.recv().unwrap(), "task has ended: normal");
+    /// supervisor.stop();
+    /// ```
     pub fn on_event(mut self, f: impl Fn(&Event) + Send + Sync + 'static) -> Supervisor {
         self.reporter = Reporter(Some(Arc::new(f)));
         self
