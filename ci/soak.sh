@@ -5,6 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 minutes="${1:-30}"
 [[ "$minutes" =~ ^[0-9]+$ ]] || { echo "usage: ci/soak.sh [MINUTES]" >&2; exit 2; }
+# One of the tests runs the examples.
+cargo build --release --examples
 cargo test --release --workspace --tests --no-run
 end=$((SECONDS + minutes * 60))
 round=0
