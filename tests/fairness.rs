@@ -207,6 +207,8 @@ fn what_a_stuck_worker_has_spawned_is_run_by_others() {
     for workers in [2, 3, 4, 8] {
         within(&format!("{workers} workers"), || {
             let runtime = runtime(workers);
+            // `KAHN_WORKERS` may have said otherwise.
+            let workers = runtime.workers();
             let mut random = Random::new(workers as u64);
             for round in 0..rounds(400 / workers) {
                 let chain = workers - 1;
