@@ -246,6 +246,10 @@ fn nothing_waits_for_a_stuck_worker() {
         within(&format!("{workers} workers"), || {
             for round in 0..rounds(20) {
                 let runtime = runtime(workers);
+                if runtime.workers() == 1 {
+                    // `KAHN_WORKERS` says so: there is nobody else.
+                    return;
+                }
                 let stop = Arc::new(AtomicBool::new(false));
                 let (started, stops) = (Arc::new(AtomicBool::new(false)), stop.clone());
                 runtime.run(move || {
