@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The tests again and again, in release, for so many minutes (default 30): each round with another number of workers and
-# of tests side by side, and with more random cases. Stops at the first failure, and says how to repeat the round.
+# The tests again and again, in release, for so many minutes (default 30): each round with another number of tests side by
+# side, and with more random cases. How many workers there are is the tests' own matter: many go through several numbers,
+# and some are about one. Stops at the first failure, and says how to repeat the round.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 minutes="${1:-30}"
@@ -12,7 +13,7 @@ end=$((SECONDS + minutes * 60))
 round=0
 while ((SECONDS < end)); do
     round=$((round + 1))
-    settings=(KAHN_WORKERS=$((RANDOM % 4 + 1)) RUST_TEST_THREADS=$((RANDOM % 8 + 1)) PROPTEST_CASES=1000)
+    settings=(RUST_TEST_THREADS=$((RANDOM % 8 + 1)) PROPTEST_CASES=1000)
     echo "soak: round $round: ${settings[*]}"
     if ! env "${settings[@]}" cargo test --release --workspace --tests >target/soak.log 2>&1; then
         tail -n 100 target/soak.log
