@@ -102,7 +102,8 @@ impl<M: Send + 'static> ActorRef<M> {
     /// How much it has to do: the messages that wait, and the one in hand.
     pub(crate) fn load(&self) -> usize {
         let mut locked = self.process.lock();
-        locked.lane().len() + usize::from(!locked.state.is_asleep())
+        locked.lane().len()
+            + usize::from(!locked.state.is_asleep() || locked.state.may_doze() && self.process.is_busy())
     }
 
     /// How many messages were dropped because the mailbox was full.

@@ -6,15 +6,13 @@ use core::pin::pin;
 use core::ptr::NonNull;
 use core::task::{Context, Poll};
 use core::time::Duration;
-use std::time::Instant;
 
 use kahn_channels::after;
 use kahn_core::facade::{AtomicBool, AtomicU32, now};
-use kahn_core::process::deadline_about;
-use kahn_core::wait::{Kind, Reason};
+use kahn_core::wait::{Deadline, Kind, Reason};
 
 use crate::address::ActorRef;
-use crate::cell::Edge;
+use crate::cell::{Edge, Rouse};
 use crate::chain::{self, Asking};
 use crate::ends::with_current;
 use crate::error::{AskError, TellError};
@@ -63,7 +61,7 @@ impl<M: Send + 'static> ActorRef<M> {
     /// ```
     #[track_caller]
     pub fn ask<R: Send>(&self, question: impl FnOnce(Reply<R>) -> M) -> Result<R, AskError> {
-        self.ask_until(deadline_about(ASK_TIMEOUT), question)
+        self.ask_until(Deadline::After(ASK_TIMEOUT), question)
     }
 
     /// As [`ask`](Self::ask), for at most `timeout`, the wait for room included.
@@ -95,13 +93,13 @@ impl<M: Send + 'static> ActorRef<M> {
         timeout: Duration,
         question: impl FnOnce(Reply<R>) -> M,
     ) -> Result<R, AskError> {
-        self.ask_until(now().checked_add(timeout), question)
+        self.ask_until(now().checked_add(timeout).into(), question)
     }
 
     #[track_caller]
     fn ask_until<R: Send>(
         &self,
-        deadline: Option<Instant>,
+        deadline: Deadline,
         question: impl FnOnce(Reply<R>) -> M,
     ) -> Result<R, AskError> {
         let reason = Reason::new(Kind::Actor, core::ptr::without_provenance::<()>(self.process().address()));
@@ -125,14 +123,14 @@ impl<M: Send + 'static> ActorRef<M> {
     fn ask_and_wait<R: Send>(
         &self,
         question: impl FnOnce(Reply<R>) -> M,
-        deadline: Option<Instant>,
+        mut deadline: Deadline,
         reason: Reason,
         edge: Option<&Edge>,
     ) -> Result<R, AskError> {
         let place = UnsafeCell::new(None);
         // SAFETY: the asker is dropped before its place, here or in an unwinding, and nobody else uses that until then.
         let (mut asker, reply) = unsafe { Asker::new(NonNull::new_unchecked(place.get())) };
-        self.tell_until(question(reply), deadline, edge)?;
+        self.tell_until(question(reply), &mut deadline, edge, Rouse::wake_next)?;
         let waited = asker.wait(reason, deadline);
         drop(asker);
         place.into_inner().ok_or(if waited.is_ok() { AskError::NoReply } else { AskError::Timeout })

@@ -21,14 +21,14 @@
 //! | `Gone` | it has ended, and those who monitor it are being told | `Dead`, by its turn |
 //! | `Dead` | nothing is taken any more, `exit` says why | |
 //!
-//! The argument that no message is left lying: `ASLEEP` is set by the turn that finds the lane empty, and cleared by
-//! whoever puts something in, both under the lock. Who clears it wakes the job, and the job's own protocol sees to it
-//! that a turn follows that begins after that.
+//! The argument that no message is left lying: `ASLEEP` is set by the turn that finds the lane empty, or that takes the
+//! last message out, and cleared by whoever puts something in, both under the lock. Who clears it wakes the job, and the
+//! job's own protocol sees to it that a turn follows that begins after that, or that this one looks again.
 
 use core::cell::UnsafeCell;
 use std::collections::{BTreeMap, VecDeque};
 
-use kahn_core::facade::{AtomicUsize, Lock, LockGuard};
+use kahn_core::facade::{AtomicUsize, Lock, LockGuard, Ordering};
 use kahn_core::process::Process;
 use kahn_core::wait::{Claimed, WaitQueue};
 
@@ -100,7 +100,7 @@ pub enum Overflow {
     DropOldest,
 }
 
-/// The turn has found nothing to do, and left.
+/// The turn has found nothing more to do, and leaves, perhaps after the message in hand.
 const ASLEEP: u8 = 1;
 /// A stop was asked for.
 const STOP: u8 = 2;
@@ -192,6 +192,15 @@ impl Rouse {
             Rouse::Loop(claimed) => claimed.wake.wake(),
         }
     }
+
+    /// As [`wake`](Self::wake), by who is about to park, to wait for an answer.
+    #[inline]
+    pub(crate) fn wake_next<H: Send + Sync + 'static>(self, process: &Process<H>) {
+        match self {
+            Rouse::Job => process.wake_next(),
+            other => other.wake(process),
+        }
+    }
 }
 
 impl Core {
@@ -219,12 +228,13 @@ impl<M> Head<M> {
     /// State and lane.
     #[inline]
     pub(crate) fn lock(&self) -> Locked<'_, M> {
-        Locked { state: self.core.state.lock(), lane: &self.lane }
+        Locked { core: &self.core, state: self.core.state.lock(), lane: &self.lane }
     }
 }
 
 /// The actor, locked.
 pub(crate) struct Locked<'a, M> {
+    core: &'a Core,
     pub(crate) state: LockGuard<'a, State>,
     lane: &'a UnsafeCell<Ring<M>>,
 }
@@ -234,6 +244,22 @@ impl<M> Locked<'_, M> {
     pub(crate) fn lane(&mut self) -> &mut Ring<M> {
         // SAFETY: `self` holds the lock that guards the lane, and is borrowed exclusively.
         unsafe { &mut *self.lane.get() }
+    }
+
+    /// Falls asleep before the message in hand is handled, if there is nothing else to do: most who are asked are asked
+    /// one question at a time. The turn need not lock again then, unless its job has been woken by the end of it.
+    #[inline]
+    pub(crate) fn doze(&mut self) -> bool {
+        // Acquire: pairs with the last reference's drop. Without references it has to look at what follows.
+        if self.lane().len() != 0
+            || self.state.bits & !(STARTED | TRAPS) != 0
+            || self.core.strong.load(Ordering::Acquire) == 0
+        {
+            return false;
+        }
+        self.lane().shrink();
+        self.state.fall_asleep();
+        true
     }
 }
 
@@ -300,6 +326,11 @@ impl State {
 
     pub(crate) fn is_asleep(&self) -> bool {
         self.has(ASLEEP)
+    }
+
+    /// Whether it may be asleep with a message in hand.
+    pub(crate) fn may_doze(&self) -> bool {
+        !self.has(LOOP)
     }
 
     /// A loop has come back from its wait without having been roused.

@@ -59,6 +59,10 @@ pub struct Control<M: Send + 'static> {
     own: Option<Box<Own<M>>>,
     /// It has asked for its own end.
     end: Option<ExitReason>,
+    /// It has taken a message in this turn.
+    has_taken: bool,
+    /// It fell asleep as it took the message in hand, see [`Locked::doze`](crate::cell::Locked::doze).
+    dozes: bool,
 }
 
 /// What most actors do not need.
@@ -103,7 +107,8 @@ impl<M: Send + 'static> Control<M> {
     /// For a turn of `process`.
     pub(crate) fn new(process: &Process<Head<M>>, own: Option<Box<Own<M>>>) -> Control<M> {
         // SAFETY: a copy that is never dropped; a `Control` does not outlive the turn.
-        Control { me: unsafe { core::ptr::read((&raw const *process).cast()) }, own, end: None }
+        let me = unsafe { core::ptr::read((&raw const *process).cast()) };
+        Control { me, own, end: None, has_taken: false, dozes: false }
     }
 
     /// What is to be kept for the next turn.
@@ -131,6 +136,12 @@ impl<M: Send + 'static> Control<M> {
         }
         if self.me.is_cancelled() {
             return Next::End(self.cancelled());
+        }
+        if core::mem::take(&mut self.dozes) {
+            if !self.me.is_woken() {
+                return Next::Idle;
+            }
+            self.me.look_again();
         }
         loop {
             let mut locked = self.me.lock();
@@ -162,6 +173,9 @@ impl<M: Send + 'static> Control<M> {
             };
             locked.state.handled = locked.state.handled.wrapping_add(1);
             let admitted = admit(&mut locked);
+            if self.own.is_none() && !core::mem::replace(&mut self.has_taken, true) {
+                self.dozes = locked.doze();
+            }
             drop(locked);
             drop(admitted);
             if let Some(own) = &mut self.own {

@@ -9,6 +9,7 @@
 //! is in [`keeping`](crate::keeping). It dismisses all of its children before it ends, in its destructor at the latest: one
 //! between two incarnations would wait for ever.
 
+use core::ops::ControlFlow;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -51,15 +52,42 @@ pub(crate) enum Pause {
 pub(crate) struct Life<M: Send + 'static, I> {
     incarnation: I,
     own: Option<Box<Own<M>>>,
+    /// The phase is `Running`, as the last turn has left it: nobody else changes that.
+    runs: bool,
 }
 
 impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
     pub(crate) fn new(incarnation: I) -> Life<M, I> {
-        Life { incarnation, own: None }
+        Life { incarnation, own: None, runs: false }
     }
 
     pub(crate) fn incarnation(&mut self) -> &mut I {
         &mut self.incarnation
+    }
+
+    /// The phase in which a turn begins, or that there is nothing to be done in it, and whether it was the last.
+    fn phase(&mut self, process: &Process<Head<M>>) -> ControlFlow<bool, Phase> {
+        let mut state = process.core.state.lock();
+        let phase = state.phase;
+        if !phase.is_kept() {
+            return ControlFlow::Continue(phase);
+        }
+        if process.is_cancelled() {
+            // The runtime ends, and nobody will decide.
+            let keeper = state.rare().keeper.take();
+            drop(state);
+            drop(keeper);
+            return ControlFlow::Break(self.finish(process, ExitReason::Killed, VecDeque::new()));
+        }
+        if state.rare().keeper.is_some() {
+            return ControlFlow::Break(false);
+        }
+        let reason = match phase {
+            Phase::Closed => state.reason(),
+            _ => state.rare().last.clone().unwrap_or(ExitReason::Shutdown),
+        };
+        drop(state);
+        ControlFlow::Break(self.finish(process, reason, VecDeque::new()))
     }
 
     fn live(&mut self, is_new: bool, control: &mut Control<M>) -> Pause {
@@ -168,38 +196,25 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
 
 impl<M: Send + 'static, I: Incarnation<M>> Body<Head<M>> for Life<M, I> {
     fn turn(&mut self, process: &Process<Head<M>>) -> bool {
-        let phase = {
-            let mut state = process.core.state.lock();
-            let phase = state.phase;
-            if phase.is_kept() {
-                if process.is_cancelled() {
-                    // The runtime ends, and nobody will decide.
-                    drop(state);
-                    let keeper = process.core.state.lock().rare().keeper.take();
-                    drop(keeper);
-                    return self.finish(process, ExitReason::Killed, VecDeque::new());
-                }
-                if state.rare().keeper.is_some() {
-                    return false;
-                }
-                let reason = match phase {
-                    Phase::Closed => state.reason(),
-                    _ => state.rare().last.clone().unwrap_or(ExitReason::Shutdown),
-                };
-                drop(state);
-                return self.finish(process, reason, VecDeque::new());
+        let phase = if core::mem::take(&mut self.runs) {
+            Phase::Running
+        } else {
+            match self.phase(process) {
+                ControlFlow::Continue(phase) => phase,
+                ControlFlow::Break(is_last) => return is_last,
             }
-            phase
         };
         let mut control = Control::new(process, self.own.take());
         let lived = catch_unwind(AssertUnwindSafe(|| self.live(phase == Phase::New, &mut control)));
         let reason = match lived {
             Ok(Pause::Idle) => {
                 self.own = control.into_own();
+                self.runs = true;
                 return false;
             }
             Ok(Pause::Again) => {
                 self.own = control.into_own();
+                self.runs = true;
                 process.wake();
                 return false;
             }

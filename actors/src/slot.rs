@@ -1,36 +1,51 @@
 //! Where an answer is handed over: a small heap cell that the asker and the [`Reply`] share.
 //!
-//! The answer itself goes straight to the asker, to the place that the slot says. Each side leaves the slot once, under
-//! its lock; who leaves last gives it back. So an answer that comes too late finds that the asker has left, and touches
-//! nothing of it.
+//! The answer itself goes straight to the asker, to the place that the slot says. Each side leaves the slot once; who
+//! leaves last gives it back. So an answer that comes too late finds that the asker has left, and touches nothing of it.
 //!
-//! | who has left | then |
-//! |---|---|
-//! | nobody | the asker waits, or is about to |
-//! | the reply | the place has an answer, or never will; the asker is woken |
-//! | the asker | the answer is handed back to who sends it |
+//! | `state` | who has left | to |
+//! |---|---|---|
+//! | `OPEN` | nobody | `GONE`, by the asker; `ANSWERING`, by the reply |
+//! | `ANSWERING` | the reply is about to, and writes to the asker, who waits for that if it is in a hurry | `ANSWERED`, by the reply |
+//! | `ANSWERED` | the reply: the place has an answer, or never will | the asker gives the slot back |
+//! | `GONE` | the asker: the answer is handed back to who sends it | the reply gives the slot back |
+//!
+//! **The asker is woken.** It opens its wait, says in `asker` who waits, fences, and looks at `state`; the reply changes
+//! `state`, and then looks at `asker` (Dekker's way). So one of the two sees the other: the asker does not park, or the
+//! reply claims it. **Nobody else is woken.** The reply claims only between `ANSWERING` and `ANSWERED`; an asker whose
+//! wait has ended otherwise leaves before it opens another, for which it waits until `ANSWERED`.
 
-use core::cell::Cell;
+use core::cell::{Cell, UnsafeCell};
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 use core::task::Waker;
-use std::time::Instant;
 
-use kahn_core::facade::{Lock, MODEL};
-use kahn_core::wait::{Node, Reason, TimedOut, Wait, WaitQueue};
+use kahn_core::facade::{AtomicPtr, AtomicUsize, Backoff, Lock, MODEL, Ordering, fence, swap_then_load};
+use kahn_core::wait::{Deadline, Missed, Party, Reason, TimedOut, Wait, Wake};
 
-struct Slot(Lock<State>);
+const OPEN: usize = 0;
+const ANSWERING: usize = 1;
+const ANSWERED: usize = 2;
+const GONE: usize = 3;
 
-struct State {
-    /// Where an `Option<R>` is that is the asker's.
-    place: *mut (),
+/// The token of the asker's claim.
+const LEFT: usize = 0;
+
+struct Slot {
+    state: AtomicUsize,
     /// The asker, if it is a thread that waits.
-    asker: WaitQueue,
+    asker: AtomicPtr<Party>,
+    /// Where an `Option<R>` is that is the asker's.
+    place: UnsafeCell<*mut ()>,
     /// The asker, if it is a task that waits.
-    waker: Option<Waker>,
-    one_left: bool,
+    waker: Lock<Option<Waker>>,
+}
+
+/// In `asker`: a task, whose waker is in `waker`.
+fn task() -> *mut Party {
+    ptr::without_provenance_mut(1)
 }
 
 thread_local! {
@@ -41,15 +56,22 @@ thread_local! {
 /// A slot of an asker with this place. Never inlined: see `kahn_core::wait::current`.
 #[inline(never)]
 fn take(place: *mut ()) -> NonNull<Slot> {
-    let state = State { place, asker: WaitQueue::new(), waker: None, one_left: false };
     // In a model each ask has a slot of its own, which loom knows from its start.
     let spare = if MODEL { None } else { SPARE.try_with(Cell::take).ok().flatten() };
     NonNull::from(Box::leak(match spare {
         Some(mut spare) => {
-            *spare.0.get_mut() = state;
+            // Relaxed (both): nobody else has it.
+            spare.state.store(OPEN, Ordering::Relaxed);
+            spare.asker.store(ptr::null_mut(), Ordering::Relaxed);
+            *spare.place.get_mut() = place;
             spare
         }
-        None => Box::new(Slot(Lock::new(state))),
+        None => Box::new(Slot {
+            state: AtomicUsize::new(OPEN),
+            asker: AtomicPtr::new(ptr::null_mut()),
+            place: UnsafeCell::new(place),
+            waker: Lock::new(None),
+        }),
     }))
 }
 
@@ -59,7 +81,8 @@ fn take(place: *mut ()) -> NonNull<Slot> {
 #[inline(never)]
 unsafe fn give_back(slot: NonNull<Slot>) {
     // SAFETY: made by `take`, and nobody has it any more.
-    let slot = unsafe { Box::from_raw(slot.as_ptr()) };
+    let mut slot = unsafe { Box::from_raw(slot.as_ptr()) };
+    drop(slot.waker.get_mut().take());
     let _ = SPARE.try_with(|spare| spare.replace(if MODEL { None } else { Some(slot) }));
 }
 
@@ -108,36 +131,52 @@ impl<R> fmt::Debug for Reply<R> {
 /// Called once for each slot, which was made by an `Asker<R>`.
 unsafe fn leave<R>(slot: NonNull<Slot>, answer: Option<R>) -> Option<R> {
     // SAFETY: the slot lives until both have left.
-    let mut state = unsafe { slot.as_ref() }.0.lock();
-    if state.one_left {
-        drop(state);
+    let this = unsafe { slot.as_ref() };
+    let (before, asker) = swap_then_load(&this.state, ANSWERING, &this.asker);
+    if before == GONE {
         // SAFETY: both have left.
         unsafe { give_back(slot) };
         return answer;
     }
-    state.one_left = true;
     if let Some(answer) = answer {
-        // SAFETY: the asker has not left, so its place is there, empty, and nobody else touches it before it has taken
-        // the lock, or has been woken by us.
-        unsafe { state.place.cast::<Option<R>>().write(Some(answer)) };
+        // SAFETY: the asker has not left, so its place is there, empty, and nobody else touches it before `ANSWERED`.
+        unsafe { (*this.place.get()).cast::<Option<R>>().write(Some(answer)) };
     }
-    let claimed = state.asker.claim_next();
-    let waker = state.waker.take();
-    drop(state);
-    // The slot is the asker's from here on.
-    drop(claimed);
-    if let Some(waker) = waker {
-        waker.wake();
+    if asker == task() {
+        let waker = this.waker.lock().take();
+        // Release: the asker sees the answer. The slot is the asker's from here on.
+        this.state.store(ANSWERED, Ordering::Release);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        return None;
     }
+    let wake = NonNull::new(asker).and_then(|asker| {
+        // SAFETY: the asker does not leave before `ANSWERED`, so its party, a thread's, is there, and in this wait or in
+        // none. If it was claimed, that was just now.
+        unsafe { asker.as_ref().claim(LEFT).then(|| Wake::owed(asker)) }
+    });
+    // As above.
+    this.state.store(ANSWERED, Ordering::Release);
+    drop(wake);
     None
 }
 
 /// The asker's side.
 pub(crate) struct Asker<'a, R> {
     slot: NonNull<Slot>,
-    /// Whether the reply is known to have left, and with it everybody else.
-    alone: bool,
+    stands: Stands,
     _place: PhantomData<&'a mut Option<R>>,
+}
+
+/// Who is in the slot, as far as the asker knows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stands {
+    Both,
+    /// The reply has left.
+    Alone,
+    /// The asker has left: the slot is the reply's.
+    Left,
 }
 
 // SAFETY: an asker that is a task moves between threads with its place; what it receives is `Send`.
@@ -152,69 +191,97 @@ impl<'a, R> Asker<'a, R> {
     /// `place` is valid for as long as the asker has not left, holds `None`, and nothing else reads or writes it.
     pub(crate) unsafe fn new(place: NonNull<Option<R>>) -> (Asker<'a, R>, Reply<R>) {
         let slot = take(place.as_ptr().cast());
-        (Asker { slot, alone: false, _place: PhantomData }, Reply { slot, _answer: PhantomData })
+        (Asker { slot, stands: Stands::Both, _place: PhantomData }, Reply { slot, _answer: PhantomData })
     }
 
-    fn lock(&self) -> kahn_core::facade::LockGuard<'_, State> {
-        // SAFETY: the slot lives until both have left.
-        unsafe { self.slot.as_ref() }.0.lock()
+    fn slot(&self) -> &Slot {
+        // SAFETY: the slot lives until both have left; called while `stands` is not `Left`.
+        unsafe { self.slot.as_ref() }
     }
 
     /// Waits until the reply has left.
     ///
     /// # Errors
     ///
-    /// The deadline has passed. The asker is to leave, and may find an answer that came at the same moment.
-    pub(crate) fn wait(&mut self, reason: Reason, deadline: Option<Instant>) -> Result<(), TimedOut> {
+    /// The deadline has passed. The asker has left. There may be an answer that came at the same moment.
+    #[inline]
+    pub(crate) fn wait(&mut self, reason: Reason, deadline: Deadline) -> Result<(), TimedOut> {
         let wait = Wait::new();
-        let node = Node::new(wait.party(), 0, core::ptr::null_mut());
-        let place = NonNull::from(&node);
-        {
-            let mut state = self.lock();
-            if state.one_left {
-                drop(state);
-                self.alone = true;
-                return Ok(());
+        // Release: the reply sees the party, and that its wait is open.
+        self.slot().asker.store(wait.party().as_ptr(), Ordering::Release);
+        // Relaxed: `leaves` looks again.
+        let parked = wait.park_unless(reason, deadline, || self.slot().state.load(Ordering::Relaxed) != OPEN);
+        match parked {
+            // Only the reply wakes, after it has left.
+            Ok(Some(_)) => {
+                self.stands = Stands::Alone;
+                Ok(())
             }
-            // SAFETY: the node stays here until the wait is over; it is removed below unless it was claimed.
-            unsafe { state.asker.push(place) };
+            Ok(None) => {
+                self.leave();
+                Ok(())
+            }
+            Err(missed) => Err(self.give_up(wait, missed)),
         }
-        if let Err(missed) = wait.park(reason, deadline) {
-            // SAFETY: the node is in this queue or in none.
-            unsafe { self.lock().asker.remove(place) };
-            drop(wait);
-            return Err(missed.raise());
-        }
-        // Only the reply wakes, after it has left.
-        self.alone = true;
-        Ok(())
+    }
+
+    #[cold]
+    fn give_up(&mut self, wait: Wait, missed: Missed) -> TimedOut {
+        // First, so that no claim of the reply's hits a later wait.
+        self.leave();
+        drop(wait);
+        missed.raise()
     }
 
     /// Whether the reply has left; if not, `waker` is woken when it does.
     pub(crate) fn poll(&mut self, waker: &Waker) -> bool {
         let waker = waker.clone();
-        let mut state = self.lock();
-        let alone = state.one_left;
-        let old = if alone { Some(waker) } else { state.waker.replace(waker) };
-        drop(state);
+        let old = self.slot().waker.lock().replace(waker);
         drop(old);
-        self.alone = alone;
-        alone
+        // Release, fence: as in `wait`.
+        self.slot().asker.store(task(), Ordering::Release);
+        fence(Ordering::SeqCst);
+        // Acquire: the answer is seen.
+        match self.slot().state.load(Ordering::Acquire) {
+            OPEN => false,
+            _ => {
+                self.leave();
+                true
+            }
+        }
+    }
+
+    /// Leaves, unless the reply has left; waits for it if it is about to.
+    fn leave(&mut self) {
+        let state = &self.slot().state;
+        // Acquire (both): the answer is seen. AcqRel: the reply gives back a slot that nobody uses.
+        match state.compare_exchange(OPEN, GONE, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => self.stands = Stands::Left,
+            Err(_) => {
+                let mut backoff = Backoff::new();
+                while state.load(Ordering::Acquire) != ANSWERED {
+                    backoff.wait();
+                }
+                self.stands = Stands::Alone;
+            }
+        }
     }
 }
 
 impl<R> Drop for Asker<'_, R> {
+    #[inline]
     fn drop(&mut self) {
-        if !self.alone {
-            let mut state = self.lock();
-            if !state.one_left {
-                state.one_left = true;
-                let waker = state.waker.take();
-                drop(state);
-                return drop(waker);
+        if self.stands == Stands::Both {
+            // Relaxed: our own store.
+            if self.slot().asker.load(Ordering::Relaxed) == task() {
+                let waker = self.slot().waker.lock().take();
+                drop(waker);
             }
+            self.leave();
         }
-        // SAFETY: both have left.
-        unsafe { give_back(self.slot) };
+        if self.stands == Stands::Alone {
+            // SAFETY: both have left.
+            unsafe { give_back(self.slot) };
+        }
     }
 }

@@ -5,10 +5,11 @@ use core::time::Duration;
 use std::time::Instant;
 
 use kahn_core::facade::{Ordering, now};
-use kahn_core::wait::{Kind, Node, Reason, Wait, spend};
+use kahn_core::process::Process;
+use kahn_core::wait::{Deadline, Kind, Node, Reason, Wait, spend};
 
 use crate::address::ActorRef;
-use crate::cell::{Edge, Locked, Overflow};
+use crate::cell::{Edge, Head, Locked, Overflow, Rouse};
 use crate::dead_letters::{self, Fate};
 use crate::ends::is_current;
 use crate::error::TellError;
@@ -55,7 +56,7 @@ impl<M: Send + 'static> ActorRef<M> {
     #[track_caller]
     #[inline]
     pub fn tell(&self, message: M) -> Result<(), TellError<M>> {
-        self.tell_until(message, None, None)
+        self.tell_until(message, &mut Deadline::Never, None, Rouse::wake)
     }
 
     /// As [`tell`](Self::tell), but never waits.
@@ -75,7 +76,7 @@ impl<M: Send + 'static> ActorRef<M> {
     /// assert!(actor.try_tell("two").unwrap_err().is_full());
     /// ```
     pub fn try_tell(&self, message: M) -> Result<(), TellError<M>> {
-        self.put(message, None)
+        self.put(message, None, Rouse::wake)
     }
 
     /// As [`tell`](Self::tell), but waits for room for at most `timeout`.
@@ -103,7 +104,7 @@ impl<M: Send + 'static> ActorRef<M> {
     /// ```
     #[track_caller]
     pub fn tell_timeout(&self, message: M, timeout: Duration) -> Result<(), TellError<M>> {
-        self.tell_until(message, now().checked_add(timeout), None)
+        self.tell_until(message, &mut now().checked_add(timeout).into(), None, Rouse::wake)
     }
 
     #[track_caller]
@@ -111,17 +112,23 @@ impl<M: Send + 'static> ActorRef<M> {
     pub(crate) fn tell_until(
         &self,
         message: M,
-        deadline: Option<Instant>,
+        deadline: &mut Deadline,
         edge: Option<&Edge>,
+        wake: impl FnOnce(Rouse, &Process<Head<M>>),
     ) -> Result<(), TellError<M>> {
-        match self.put(message, edge) {
-            Err(TellError::Full(message)) => self.wait_for_room(message, deadline, edge),
+        match self.put(message, edge, wake) {
+            Err(TellError::Full(message)) => self.wait_for_room(message, deadline.fix(), edge),
             done => done,
         }
     }
 
     #[inline]
-    fn put(&self, message: M, edge: Option<&Edge>) -> Result<(), TellError<M>> {
+    fn put(
+        &self,
+        message: M,
+        edge: Option<&Edge>,
+        wake: impl FnOnce(Rouse, &Process<Head<M>>),
+    ) -> Result<(), TellError<M>> {
         spend(1);
         let mut locked = self.process().lock();
         let mut dropped = None;
@@ -146,7 +153,7 @@ impl<M: Send + 'static> ActorRef<M> {
         }
         let rouse = locked.state.rouse();
         drop(locked);
-        rouse.wake(self.process());
+        wake(rouse, self.process());
         if dropped.is_some() {
             dead_letters::note::<M>(self.any(), Fate::Overflow, 1);
         }

@@ -45,7 +45,7 @@ without_fibers! {
     mod fiber { pub(crate) use crate::stand_ins::Fiber; }
     #[allow(dead_code, reason = "as above")]
     mod scheduler {
-        pub(crate) use crate::stand_ins::{clear_locals, closing_here, retire, task_waker, wake_task};
+        pub(crate) use crate::stand_ins::{clear_locals, closing_here, retire, task_waker, wake_task, wake_task_next};
         pub(crate) mod idle;
         pub(crate) mod inbox;
         pub(crate) mod remote;
@@ -55,7 +55,7 @@ without_fibers! {
     #[doc(hidden)]
     pub mod process {
         pub use crate::job::{Body, JobId, Process};
-        pub use crate::stand_ins::{Alarm, deadline_about, new_process as new, runtime_here, start_process as start};
+        pub use crate::stand_ins::{Alarm, new_process as new, runtime_here, start_process as start};
     }
     #[cfg(test)]
     mod models;

@@ -9,8 +9,12 @@ use crate::job::{Body, Job, Process};
 use crate::wait::PartyKind;
 
 /// Jobs in a model never park by themselves: the threads that call their methods do.
-pub(crate) static NEVER_PARKS: PartyKind =
-    PartyKind { wake: |_| unreachable!(), suspend: |_, _| unreachable!(), retain: None, is_task: false };
+pub(crate) static NEVER_PARKS: PartyKind = PartyKind {
+    wake: |_| unreachable!(),
+    suspend: |_, _| unreachable!(),
+    retain: None,
+    is_task: false,
+};
 
 /// Named by pointers that are null.
 #[derive(Debug)]
@@ -45,9 +49,17 @@ pub(crate) unsafe fn wake_task(job: NonNull<Job>) {
     // until it has ended.
     unsafe {
         if job.as_ref().state.wake() {
-            while !Job::run(job) && job.as_ref().state.end_run() {}
+            while !Job::run(job) && job.as_ref().end_run() {}
         }
     }
+}
+
+/// # Safety
+///
+/// As `wake_task`.
+pub(crate) unsafe fn wake_task_next(job: NonNull<Job>) {
+    // SAFETY: by the contract.
+    unsafe { wake_task(job) };
 }
 
 /// As in production.
@@ -68,15 +80,10 @@ pub fn runtime_here() -> Option<usize> {
 pub fn start_process<H: Send + Sync + 'static>(process: &Process<H>) {
     let job = process.job();
     // SAFETY: a new process is queued as if woken, and nobody has taken it yet.
-    while unsafe { !Job::run(job) && job.as_ref().state.end_run() } {}
+    while unsafe { !Job::run(job) && job.as_ref().end_run() } {}
 }
 
 /// Time does not pass in a model.
-pub fn deadline_about(_after: core::time::Duration) -> Option<Instant> {
-    None
-}
-
-/// As above.
 #[derive(Debug)]
 pub struct Alarm<T>(core::marker::PhantomData<T>);
 

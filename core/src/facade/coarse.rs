@@ -5,11 +5,12 @@
 
 use std::time::{Duration, Instant};
 
+#[cfg(not(kahn_loom))]
 use super::clock::now;
 
 /// `after` from now: never earlier, and later by two of the kernel's ticks at most. `None` if the clock cannot express
 /// it.
-#[cfg(all(target_os = "linux", not(miri)))]
+#[cfg(all(target_os = "linux", not(any(kahn_loom, miri))))]
 pub fn deadline_about(after: Duration) -> Option<Instant> {
     use std::sync::OnceLock;
 
@@ -35,13 +36,19 @@ pub fn deadline_about(after: Duration) -> Option<Instant> {
     origin.instant.checked_add(since.checked_add(after)?.checked_add(origin.tick)?)
 }
 
+/// Time does not pass in a model.
+#[cfg(kahn_loom)]
+pub fn deadline_about(_after: Duration) -> Option<Instant> {
+    None
+}
+
 /// As on Linux, but exact. Miri has no such clock.
-#[cfg(not(all(target_os = "linux", not(miri))))]
+#[cfg(not(any(kahn_loom, all(target_os = "linux", not(miri)))))]
 pub fn deadline_about(after: Duration) -> Option<Instant> {
     now().checked_add(after)
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(kahn_loom)))]
 mod tests {
     use super::*;
 

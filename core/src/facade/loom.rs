@@ -64,6 +64,29 @@ impl Unparker {
     }
 }
 
+/// As in the production build. Loom takes other accesses that are `SeqCst` for AcqRel, and knows fences.
+pub fn swap_then_load<T>(word: &AtomicUsize, value: usize, place: &AtomicPtr<T>) -> (usize, *mut T) {
+    let before = word.swap(value, Ordering::AcqRel);
+    fence(Ordering::SeqCst);
+    (before, place.load(Ordering::Acquire))
+}
+
+/// Lets others go on.
+#[derive(Debug, Default)]
+pub struct Backoff(());
+
+impl Backoff {
+    /// One that has not waited yet.
+    pub fn new() -> Backoff {
+        Backoff(())
+    }
+
+    /// Gives up the turn.
+    pub fn wait(&mut self) {
+        loom::thread::yield_now();
+    }
+}
+
 /// As in the production build, of loom's mutex.
 #[derive(Debug)]
 pub struct Lock<T>(loom::sync::Mutex<T>);

@@ -59,6 +59,16 @@ impl Unparker {
     }
 }
 
+/// Exchanges the value of `word`, and then reads `place`. Of this and somebody who writes `place`, fences with `SeqCst` and
+/// then reads `word`, one sees what the other has written.
+#[inline]
+pub fn swap_then_load<T>(word: &AtomicUsize, value: usize, place: &AtomicPtr<T>) -> (usize, *mut T) {
+    // SeqCst (both): they have places in the one order of all such accesses and fences. If the other's fence comes before
+    // the exchange, it comes before the load, which then reads what was written before the fence. If it comes after,
+    // the other's read sees the exchange. On x86 this is one locked instruction; with a fence it would be two.
+    (word.swap(value, Ordering::SeqCst), place.load(Ordering::SeqCst))
+}
+
 /// A mutual exclusion lock for critical sections of a few dozen instructions, which never run a user's code and
 /// never park.
 ///
@@ -138,7 +148,8 @@ impl<T> Lock<T> {
 
 /// Waits longer each time: on the CPU up to about two microseconds, then by giving up the CPU (the holder may be
 /// waiting for this very core), then asleep, so that a holder that was preempted costs nobody a core.
-struct Backoff {
+#[derive(Debug, Default)]
+pub struct Backoff {
     round: u32,
 }
 
@@ -147,11 +158,14 @@ impl Backoff {
     const YIELD_ROUNDS: u32 = 24;
     const SLEEP: Duration = Duration::from_micros(50);
 
-    fn new() -> Backoff {
-        Backoff { round: 0 }
+    /// One that has not waited yet.
+    pub fn new() -> Backoff {
+        Backoff::default()
     }
 
-    fn wait(&mut self) {
+    /// Waits, longer than the last time.
+    #[cold]
+    pub fn wait(&mut self) {
         if self.round < Self::SPIN_ROUNDS {
             for _ in 0..(1_u32 << (4 + self.round)) {
                 core::hint::spin_loop();

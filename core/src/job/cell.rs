@@ -177,7 +177,7 @@ where
     // it is dropped in place.
     unsafe {
         let this = cell.as_ref();
-        this.job.state.begin_run();
+        this.job.begin_run();
         let stage = this.stage.get();
         let polled = catch_unwind(AssertUnwindSafe(|| {
             crate::wait::check_cancelled();

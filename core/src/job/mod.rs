@@ -89,6 +89,8 @@ pub struct Job {
     /// Whether its stack is at rest, so that another worker may resume it. Written by the worker that runs it, and kept for
     /// migratory jobs alone: a waker may be faster than the switch away from the stack of the job that it wakes.
     at_rest: AtomicBool,
+    /// Whether a stackless job runs, be it parked. For looks alone: written by who runs it.
+    running: AtomicBool,
     /// Whether it was handed over to the worker in whose queue it is, and counts there. Whoever has it queued.
     pub(crate) promised: Cell<bool>,
     /// The worker in whose roster it is listed, or null. Changes under that roster's lock.
@@ -131,6 +133,7 @@ impl Job {
             traits,
             settled: Cell::new(false),
             at_rest: AtomicBool::new(false),
+            running: AtomicBool::new(false),
             promised: Cell::new(false),
             roster: Cell::new(core::ptr::null()),
             neighbours: Cell::new([core::ptr::null(); 2]),
@@ -261,6 +264,22 @@ impl Job {
         self.id.load(Ordering::Relaxed)
     }
 
+    /// A stackless job begins a run.
+    #[inline]
+    fn begin_run(&self) {
+        // Relaxed: nothing depends on it.
+        self.running.store(true, Ordering::Relaxed);
+        self.state.begin_run();
+    }
+
+    /// It goes idle, as [`State::end_run`] says.
+    #[inline]
+    #[must_use]
+    pub(crate) fn end_run(&self) -> bool {
+        self.running.store(false, Ordering::Relaxed);
+        self.state.end_run()
+    }
+
     /// Runs it, on a runner's stack. Answers false if a stackless job went idle: it is not to be touched then.
     ///
     /// # Safety
@@ -295,7 +314,7 @@ impl Job {
 
     /// Whether it is parked, or a stackless one that nobody polls. A look: the next moment it may be otherwise.
     pub(crate) fn is_resting(&self) -> bool {
-        self.party.is_waiting() || (self.is_stackless() && !self.state.is_running())
+        self.party.is_waiting() || (self.is_stackless() && !self.running.load(Ordering::Relaxed))
     }
 
     /// Lets nobody wait for its end any more: it may never come. Nothing of the job is touched, since it may still run, and

@@ -54,7 +54,7 @@ unsafe fn run<H: Send + Sync + 'static, B: Body<H>>(job: NonNull<Job>) -> bool {
     // once), and the body is that place's.
     unsafe {
         let cell = job.cast::<Cell<H, B>>().as_ptr();
-        (*cell).job.state.begin_run();
+        (*cell).job.begin_run();
         let body = (*cell).body.get();
         let turn = catch_unwind(AssertUnwindSafe(|| {
             (*body).as_mut().expect("a process takes no turn after its last").turn(&process)
@@ -122,6 +122,30 @@ impl<H: Send + Sync + 'static> Process<H> {
     pub fn wake(&self) {
         // SAFETY: as above.
         unsafe { scheduler::wake_task(self.job) };
+    }
+
+    /// Whether it was woken since its turn began, or [looked again](Self::look_again). In its own turn.
+    #[inline]
+    pub fn is_woken(&self) -> bool {
+        self.header().state.is_woken()
+    }
+
+    /// Its turn looks again at all there is to do, and so does for the next. In its own turn.
+    #[inline]
+    pub fn look_again(&self) {
+        self.header().state.begin_run();
+    }
+
+    /// Whether it takes a turn, or is about to. A look: the next moment it may be otherwise.
+    pub fn is_busy(&self) -> bool {
+        self.header().state.is_busy()
+    }
+
+    /// As [`wake`](Self::wake), called by who is about to park, to wait for it.
+    #[inline]
+    pub fn wake_next(&self) {
+        // SAFETY: as above.
+        unsafe { scheduler::wake_task_next(self.job) };
     }
 
     /// Asks it to unwind from its present park or its next, until it [forgives](Self::forgive). Answers a wake-up that

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   63 … 8       7 … 6    5          4        3        2        1         0
-//!   references   unused   ABANDONED  RUNNING  WOKEN    WAITED   INTEREST  DONE
+//!   references   unused   ABANDONED  BUSY     WOKEN    WAITED   INTEREST  DONE
 //! ```
 //!
 //! | bit | set by | means |
@@ -10,8 +10,8 @@
 //! | `DONE` | the job, once | the output is there, nobody will run it again |
 //! | `INTEREST` | `new`; cleared by the join handle | a handle exists, and the output is for it |
 //! | `WAITED` | a joiner, under the corner's lock | somebody waits for `DONE`: take the corner's lock and wake it |
-//! | `WOKEN` | wakers of a stackless job | it is queued, or is to be queued when its present run goes idle |
-//! | `RUNNING` | the runner of a stackless job | it is being polled, perhaps parked meanwhile: do not queue it |
+//! | `BUSY` | the waker of an idle stackless job, who queues it | it is queued, or runs, perhaps parked meanwhile |
+//! | `WOKEN` | wakers of a busy stackless job | another run is to follow, if the present one has begun |
 //! | `ABANDONED` | the end of the runtime | its joiners do not wait for it any more. It may run, and even end, all the same |
 //!
 //! References are held by: the runtime until the job is done; the join handle; each `Thread` handle; each waker.
@@ -24,7 +24,7 @@ const DONE: usize = 1;
 const INTEREST: usize = 2;
 const WAITED: usize = 4;
 const WOKEN: usize = 8;
-const RUNNING: usize = 16;
+const BUSY: usize = 16;
 const ABANDONED: usize = 32;
 const REFERENCE: usize = 256;
 
@@ -48,7 +48,7 @@ impl State {
 
     /// Held by the runtime and by one other; no join handle. It is to be queued as if woken.
     pub(crate) fn of_process() -> State {
-        State(AtomicUsize::new((2 * REFERENCE) | WOKEN))
+        State(AtomicUsize::new((2 * REFERENCE) | BUSY))
     }
 
     /// One more holder. The caller is one already.
@@ -105,10 +105,17 @@ impl State {
         self.0.load(Ordering::Acquire) & (DONE | ABANDONED) != 0
     }
 
-    /// Whether a stackless job is being polled.
-    pub(crate) fn is_running(&self) -> bool {
+    /// Whether a stackless job was woken since its present run began.
+    #[inline]
+    pub(crate) fn is_woken(&self) -> bool {
+        // Relaxed: who finds it set goes on to `begin_run` or `end_run`.
+        self.0.load(Ordering::Relaxed) & WOKEN != 0
+    }
+
+    /// Whether a stackless job is queued, or runs.
+    pub(crate) fn is_busy(&self) -> bool {
         // Relaxed: a look that nothing depends on.
-        self.0.load(Ordering::Relaxed) & RUNNING != 0
+        self.0.load(Ordering::Relaxed) & BUSY != 0
     }
 
     /// The joiner is about to wait. Answers false if it need not any more.
@@ -146,29 +153,51 @@ impl State {
     /// A stackless job is to run again. Answers true if the caller must queue it.
     #[must_use]
     pub(crate) fn wake(&self) -> bool {
-        // AcqRel: what the waker did is seen by the run that follows, whoever queues it.
-        self.0.fetch_or(WOKEN, Ordering::AcqRel) & (WOKEN | RUNNING | DONE) == 0
+        // Relaxed: the exchange decides.
+        let mut seen = self.0.load(Ordering::Relaxed);
+        loop {
+            if seen & DONE != 0 {
+                return false;
+            }
+            let bit = if seen & BUSY == 0 { BUSY } else { WOKEN };
+            // AcqRel, even if it changes nothing: what the waker did is seen by the run that follows, whoever queues it.
+            match self.0.compare_exchange_weak(seen, seen | bit, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return bit == BUSY,
+                Err(now) => seen = now,
+            }
+        }
     }
 
     /// A stackless job is spawned: queued as if woken.
     pub(crate) fn mark_woken(&self) {
         // Relaxed: nobody else has the job yet.
-        self.0.fetch_or(WOKEN, Ordering::Relaxed);
+        self.0.fetch_or(BUSY, Ordering::Relaxed);
     }
 
-    /// A stackless job starts a run: wakings from now on ask for another.
+    /// A stackless job starts a run, or looks again at all there is to do: wakings from now on ask for another.
+    #[inline]
     pub(crate) fn begin_run(&self) {
-        // WOKEN → RUNNING in one addition: both are known, and nobody else changes them now. AcqRel: sees what the
-        // waker did before it woke.
-        self.0.fetch_add(RUNNING - WOKEN, Ordering::AcqRel);
+        if self.is_woken() {
+            // Acquire: sees what those did who woke it. One who comes later finds the bit gone, and sets it again.
+            self.0.fetch_and(!WOKEN, Ordering::Acquire);
+        }
     }
 
     /// A stackless job goes idle. Answers true if it was woken meanwhile, and the caller must queue it again; if not,
     /// it is another's from now on.
+    #[inline]
     #[must_use]
     pub(crate) fn end_run(&self) -> bool {
-        // AcqRel: what the run did is seen by the next; what a waker did by the run that we queue.
-        self.0.fetch_and(!RUNNING, Ordering::AcqRel) & WOKEN != 0
+        // Relaxed: the exchange decides. WOKEN is cleared by the run to come.
+        let mut seen = self.0.load(Ordering::Relaxed);
+        while seen & WOKEN == 0 {
+            // AcqRel: what the run did is seen by the next; what wakers did before, by who ends the runtime.
+            match self.0.compare_exchange_weak(seen, seen & !BUSY, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return false,
+                Err(now) => seen = now,
+            }
+        }
+        true
     }
 }
 
@@ -181,7 +210,7 @@ impl fmt::Debug for State {
             .field("interest", &(seen & INTEREST != 0))
             .field("waited", &(seen & WAITED != 0))
             .field("woken", &(seen & WOKEN != 0))
-            .field("running", &(seen & RUNNING != 0))
+            .field("busy", &(seen & BUSY != 0))
             .field("abandoned", &(seen & ABANDONED != 0))
             .field("references", &(seen / REFERENCE))
             .finish()

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::{ALL, Checked};
 use crate::facade::explore::{Arc, orders, thread};
 use crate::facade::{Arc as PartyArc, Lock, now};
-use crate::wait::{Me, Node, Party, ThreadParty, Verdict, WaitQueue};
+use crate::wait::{Deadline, Me, Node, Party, ThreadParty, Verdict, WaitQueue};
 
 /// One who waits, and may be cancelled: a green thread, played by a thread.
 #[derive(Clone)]
@@ -36,7 +36,7 @@ impl Waiter {
         unsafe { queue.0.lock().push(place) };
         if shielded || party.may_suspend() {
             // SAFETY: the owner calls.
-            unsafe { (party.kind().suspend)(self.party(), deadline) };
+            unsafe { (party.kind().suspend)(self.party(), deadline.into()) };
         }
         let verdict = party.verdict().expect("resumed without a claim");
         // SAFETY: in this queue or in none.
@@ -185,7 +185,7 @@ fn a_wait_closed_against_a_cancel() {
         party.prepare(false);
         if !party.close() {
             // SAFETY: the owner calls, and was claimed.
-            unsafe { (party.kind().suspend)(waiter.party(), None) };
+            unsafe { (party.kind().suspend)(waiter.party(), Deadline::Never) };
         }
         party.finish();
         // Shielded: nothing but its waker ends it, no wake-up that was left over.
@@ -218,7 +218,7 @@ fn a_wait_in_two_queues() {
         }
         let wakers = queues.clone().map(|queue| thread::spawn(move || queue.wake_one()));
         // SAFETY: the owner calls.
-        unsafe { (party.kind().suspend)(waiter.party(), None) };
+        unsafe { (party.kind().suspend)(waiter.party(), Deadline::Never) };
         let verdict = party.verdict();
         for (node, queue) in nodes.iter().zip(&queues) {
             // SAFETY: in this queue or in none.

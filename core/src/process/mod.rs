@@ -8,7 +8,6 @@ use std::sync::Arc;
 use crate::scheduler::{self, GREEN, migratory_here};
 use crate::thread::queue;
 pub use alarm::Alarm;
-pub use crate::facade::deadline_about;
 
 /// A new process, which has not been [started](start).
 pub fn new<H, B>(head: H, body: B, name: Option<Box<str>>) -> Process<H>

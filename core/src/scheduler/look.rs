@@ -48,8 +48,19 @@ impl Worker {
         }
     }
 
+    /// Moves the deadlines set since the last time on to the wheel.
+    pub(super) fn gather_deadlines(&self, now_ns: u64) {
+        if !self.recent.is_empty()
+            && let Some(wheel) = self.remote.wheel.lock().as_mut()
+        {
+            // SAFETY: this worker's list, and its wheel, locked.
+            unsafe { self.recent.gather(wheel, now_ns) };
+        }
+    }
+
     /// Wakes those whose deadline has passed.
     pub(super) fn fire_timers(&self, now_ns: u64) {
+        self.gather_deadlines(now_ns);
         if self.next_timer_ns().is_some_and(|due_ns| due_ns <= now_ns) {
             self.fire_due_timers(now_ns);
         }
@@ -71,7 +82,8 @@ impl Worker {
                 }
                 while count < BATCH {
                     let Some(entry) = wheel.pop_expired(now_ns) else { break };
-                    // SAFETY: the entry and its party live until the sleeper takes the wheel's lock, after its wait.
+                    // SAFETY: the entry and its party live until the sleeper goes on: here, after us, or after it
+                    // has taken the wheel's lock.
                     let party = unsafe { super::party_of(entry) };
                     // SAFETY: as above.
                     if unsafe { party.as_ref() }.claim_timeout() {
@@ -90,7 +102,7 @@ impl Worker {
         }
     }
 
-    /// When the next timer is due.
+    /// When the next timer is due, of those that have been gathered.
     pub(super) fn next_timer_ns(&self) -> Option<u64> {
         self.remote.wheel.lock().as_ref()?.next_deadline_ns()
     }

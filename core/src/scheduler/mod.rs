@@ -31,14 +31,14 @@ use core::cell::Cell;
 use core::ptr::{self, NonNull};
 use core::task::{RawWaker, RawWakerVTable, Waker};
 use std::sync::Arc;
-use std::time::Instant;
 
+use crate::facade::deadline_about;
 use crate::fiber::{Fiber, Suspend, locals, overflow};
 use crate::job::Job;
 use crate::scheduler::shared::Shared;
 use crate::scheduler::worker::Worker;
-use crate::timer::{self, wheel::Entry};
-use crate::wait::{self, Party, PartyKind, current};
+use crate::timer::{self, recent::Due, wheel::Entry};
+use crate::wait::{self, Deadline, Party, PartyKind, current};
 
 thread_local! {
     /// The worker that this OS thread is.
@@ -200,38 +200,67 @@ fn may_move(job: &Job) -> bool {
 }
 
 /// Parks the running green thread until it has been claimed and woken.
-unsafe fn suspend(party: NonNull<Party>, deadline: Option<Instant>) {
+unsafe fn suspend(party: NonNull<Party>, deadline: Deadline) {
     // SAFETY: the owner calls, so the job runs, here.
     let job = unsafe { Job::of_party(party).as_ref() };
     // SAFETY: a running job has a fiber.
     let fiber = unsafe { &*job.fiber() };
     match deadline {
         // SAFETY: the caller runs on this fiber.
-        None => unsafe { fiber.suspend(Suspend::Parked) },
-        Some(deadline) => suspend_until(party, job, fiber, deadline),
+        Deadline::Never => unsafe { fiber.suspend(Suspend::Parked) },
+        Deadline::At(moment) => suspend_until(party, job, fiber, Due::At(moment)),
+        Deadline::After(time) => suspend_until(party, job, fiber, Due::After(time)),
     }
 }
 
 #[inline(never)]
-fn suspend_until(party: NonNull<Party>, job: &Job, fiber: &Fiber, deadline: Instant) {
+fn suspend_until(party: NonNull<Party>, job: &Job, fiber: &Fiber, due: Due) {
     let entry = Entry::new(party.as_ptr().cast_const().cast());
     let place = NonNull::from(&entry);
+    if job.traits.migratory {
+        return suspend_in_wheel(place, job, fiber, due);
+    }
+    // SAFETY: a job runs on a worker, and this one comes back to the same.
+    let worker = unsafe { &*here() };
+    // SAFETY: the entry stays here until it is removed, below, by the same OS thread.
+    unsafe { worker.recent.push(place, due) };
+    // SAFETY: the caller runs on this fiber.
+    unsafe { fiber.suspend(Suspend::Parked) };
+    // SAFETY: pushed there, by this OS thread.
+    if unsafe { worker.recent.remove(place) } {
+        forget(place, worker.remote);
+    }
+}
+
+/// As `suspend_until`, for one that may come back on another worker.
+#[inline(never)]
+fn suspend_in_wheel(place: NonNull<Entry>, job: &Job, fiber: &Fiber, due: Due) {
     // SAFETY: a running job's home is a worker's record, which is never freed.
     let remote = unsafe { &*job.home() };
+    let deadline_ns = match due {
+        Due::At(moment) => timer::to_ns(moment),
+        Due::After(time) => deadline_about(time).map_or(u64::MAX, timer::to_ns),
+    };
     if let Some(wheel) = remote.wheel.lock().as_mut() {
         // The worker looks at its wheel before it sleeps, so an earlier deadline needs no wake-up.
-        // SAFETY: the entry stays here until it is removed, below, under the wheel's lock.
-        let _ = unsafe { wheel.insert(place, timer::to_ns(deadline)) };
+        // SAFETY: the entry stays where it is until it is removed, below, under the wheel's lock.
+        let _ = unsafe { wheel.insert(place, deadline_ns) };
     }
     // SAFETY: the caller runs on this fiber.
     unsafe { fiber.suspend(Suspend::Parked) };
-    // The wheel it was put in: a migratory job may have another home by now.
+    // The wheel it was put in: the job may have another home by now.
+    forget(place, remote);
+}
+
+/// Takes an entry out of this worker's wheel, if it is still there.
+fn forget(entry: NonNull<Entry>, remote: &remote::Remote) {
     let mut wheel = remote.wheel.lock();
     if let Some(wheel) = wheel.as_mut()
-        && entry.is_linked()
+        // SAFETY: the caller's own.
+        && unsafe { entry.as_ref() }.is_linked()
     {
         // SAFETY: linked in this wheel.
-        unsafe { wheel.remove(place) };
+        unsafe { wheel.remove(entry) };
     }
 }
 
@@ -277,7 +306,7 @@ pub(crate) unsafe fn go_idle(job: NonNull<Job>) -> bool {
         worker.enlist_idle(job);
     }
     // SAFETY: alive until given up here.
-    unsafe { job.as_ref() }.state.end_run()
+    unsafe { job.as_ref() }.end_run()
 }
 
 /// Asks a job to unwind, or, if it is a stackless one that idles, to drop what it has.
@@ -316,6 +345,33 @@ pub(crate) unsafe fn wake_task(job: NonNull<Job>) {
                 (*this.home()).fresh.push(job);
                 (*this.home()).unpark();
             },
+        }
+    }
+}
+
+/// As [`wake_task`]; the job is the next to run here, when the caller has parked, which it is about to do. Nobody else can
+/// take it until then.
+///
+/// # Safety
+///
+/// As `wake_task`.
+#[inline]
+pub(crate) unsafe fn wake_task_next(job: NonNull<Job>) {
+    // SAFETY: as in `runtime_here`.
+    let Some(worker) = (unsafe { here().as_ref() }) else {
+        // SAFETY: by the contract.
+        return unsafe { wake_task(job) };
+    };
+    // SAFETY: by the contract; one that runs here has a party, and one that has run before a home, whose record is
+    // never freed.
+    unsafe {
+        if !worker.remote.is_colleague_of(&*job.as_ref().home())
+            || current::green().is_none_or(|me| me.as_ref().is_cancelled())
+        {
+            // Its waker may never park, but unwind.
+            wake_task(job);
+        } else if job.as_ref().state.wake() {
+            worker.wake_here_next(job);
         }
     }
 }

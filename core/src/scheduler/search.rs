@@ -115,6 +115,8 @@ impl Worker {
     pub(super) fn search(&self) -> Option<NonNull<Job>> {
         let mut patience = Patience::default();
         let idle_ns = timer::now_ns();
+        // Nothing runs here until this returns, and so nothing sets another.
+        self.gather_deadlines(idle_ns);
         if self.shared.idle.start_search() {
             let found = self.search_for(&mut patience, idle_ns);
             let last = self.shared.idle.stop_search();

@@ -25,12 +25,24 @@ impl Worker {
         }
     }
 
-    /// Puts a job with a stack, or a local one, at the end of its queue.
+    /// A job without a stack is woken on this worker by one that is about to park, and runs after that.
+    #[inline]
+    pub(super) fn wake_here_next(&self, job: NonNull<Job>) {
+        if let Some(before) = NonNull::new(self.next.replace(job.as_ptr())) {
+            self.queue_woken(before);
+        }
+    }
+
+    /// Puts a woken job at the end of its queue.
     #[inline]
     pub(super) fn queue_woken(&self, job: NonNull<Job>) {
         // SAFETY: alive and ours.
         let this = unsafe { job.as_ref() };
-        if this.traits.migratory && !this.fiber().is_null() {
+        if this.traits.local {
+            self.local.push(job);
+        } else if this.fiber().is_null() {
+            self.push_fresh(job);
+        } else if this.traits.migratory {
             self.remote.ready.push(job);
         } else {
             self.local.push(job);

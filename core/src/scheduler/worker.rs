@@ -27,6 +27,7 @@ use crate::job::Job;
 use crate::scheduler::remote::Remote;
 use crate::scheduler::run_queue::{End, LocalQueue};
 use crate::scheduler::shared::Shared;
+use crate::timer::recent::Recent;
 use crate::wait::current::{self, BUDGET, Current};
 
 /// Turns that `next` may take in a row while others wait.
@@ -42,6 +43,8 @@ pub(crate) struct Worker {
     current: &'static Current,
     pub(super) next: Cell<*mut Job>,
     pub(super) local: LocalQueue,
+    /// Deadlines that have not come to the wheel.
+    pub(super) recent: Recent,
     pub(super) pool: RefCell<Pool>,
     streak: Cell<u32>,
     pub(super) balance: Cell<i32>,
@@ -78,6 +81,7 @@ impl Worker {
             current: unsafe { current::of_this_thread() },
             next: Cell::new(ptr::null_mut()),
             local: LocalQueue::new(),
+            recent: Recent::new(),
             pool: RefCell::default(),
             streak: Cell::new(0),
             balance: Cell::new(0),

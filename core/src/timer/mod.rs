@@ -4,6 +4,7 @@
 //! sleeper's stack; who sleeps takes it out when it is woken otherwise. OS threads sleep on their own.
 
 pub(crate) mod wheel;
+pub(crate) mod recent;
 
 use std::sync::OnceLock;
 use std::time::Instant;

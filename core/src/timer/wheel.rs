@@ -99,11 +99,11 @@ const LISTS: usize = NEVER + 1;
 const UNLINKED: u16 = u16::MAX;
 
 const _: () = assert!(TICK_SHIFT + LEVELS as u32 * DIGIT_BITS == u64::BITS, "every tick has a place");
-const _: () = assert!(LISTS < UNLINKED as usize, "a list's number fits an entry");
+const _: () = assert!(LISTS < UNLINKED as usize - 2, "a list's number fits an entry, beside those of `recent`");
 const _: () = assert!(LEVELS <= u8::BITS as usize, "a level's bit fits `levels`");
 const _: () = assert!(size_of::<Entry>() <= 48, "an entry stays small: it is on the stack of each sleeper");
 
-type Link = Option<NonNull<Entry>>;
+pub(super) type Link = Option<NonNull<Entry>>;
 
 /// A timer, in its owner's memory (most often on the stack of the green thread that sleeps).
 ///
@@ -112,13 +112,13 @@ type Link = Option<NonNull<Entry>>;
 /// | `data`     | `new`                                       | anyone                                     |
 /// | the others | the wheel it is inserted in, under its lock | that wheel and `is_linked`, under its lock |
 pub(crate) struct Entry {
-    prev: Cell<Link>,
-    next: Cell<Link>,
+    pub(super) prev: Cell<Link>,
+    pub(super) next: Cell<Link>,
     /// The deadline, rounded up. Has no meaning while the entry is not linked.
-    tick: Cell<u64>,
+    pub(super) tick: Cell<u64>,
     data: *const (),
     /// Number of the list that this entry is in, or `UNLINKED`.
-    list: Cell<u16>,
+    pub(super) list: Cell<u16>,
     _pinned: PhantomPinned,
 }
 
@@ -138,6 +138,11 @@ impl Entry {
     /// Whether a wheel holds this entry. The caller holds the lock of the wheel it was last inserted in.
     pub(crate) fn is_linked(&self) -> bool {
         self.list.get() != UNLINKED
+    }
+
+    /// It is in no list any more.
+    pub(super) fn unlinked(&self) {
+        self.list.set(UNLINKED);
     }
 
     /// What was given to [`Entry::new`].

@@ -19,6 +19,7 @@
 //! `claimed.wake`. [`party`] has the rules and the argument that no wake-up is lost and none hits the wrong wait.
 
 pub mod current;
+pub mod deadline;
 pub mod party;
 pub mod queue;
 pub mod reason;
@@ -28,9 +29,10 @@ use core::cell::Cell;
 use core::ptr::NonNull;
 use std::time::Instant;
 
-use crate::facade::Suspend;
+use crate::facade::{Ordering, Suspend, fence};
 
 pub use current::{Me, spend};
+pub use deadline::Deadline;
 pub use party::{Limit, Party, PartyKind, TaskParty, ThreadParty, Verdict, Wake};
 pub use queue::{Claimed, Node, WaitQueue};
 pub use reason::{Kind, Reason};
@@ -87,7 +89,7 @@ impl Wait {
     }
 
     #[inline(never)]
-    fn suspend(&self, until: Option<Instant>) {
+    fn suspend(&self, until: Deadline) {
         let party = self.owner();
         if self.shielded || party.may_suspend() {
             // SAFETY: the owner calls, on its own stack, with its wait open.
@@ -101,7 +103,7 @@ impl Wait {
             // Claimed meanwhile, and the wake-up is on its way: take it, or it would hit whatever we do next. The
             // claimer can only have been a canceller, whose flag outlasts this wait.
             // SAFETY: the owner calls, on its own stack, with its wait claimed.
-            unsafe { (self.owner().kind().suspend)(self.party(), None) };
+            unsafe { (self.owner().kind().suspend)(self.party(), Deadline::Never) };
         }
     }
 
@@ -146,12 +148,55 @@ impl Wait {
         }
         party.set_reason(&reason);
         if self.shielded || until.is_some() || party.switch().is_null() {
-            self.suspend(until);
+            self.suspend(until.into());
         } else if party.may_suspend() {
             // A green thread without a deadline, and not unwinding.
             // SAFETY: the owner calls, on its own stack, with its wait open; its way back is valid while it runs.
             unsafe { (*party.switch()).suspend(Suspend::Parked) };
         }
+        self.ended(limit)
+    }
+
+    /// As [`park`](Self::park), unless `is_over` says that there is nothing to wait for: then the wait is ended as by
+    /// [`claim_self`](Self::claim_self), and the answer is `None`. A waker that comes through no queue writes what
+    /// `is_over` reads, fences, and then looks whether there is somebody to be claimed.
+    ///
+    /// # Errors
+    ///
+    /// As `park`.
+    #[inline(always)]
+    pub fn park_unless(
+        &self,
+        reason: Reason,
+        mut deadline: Deadline,
+        is_over: impl FnOnce() -> bool,
+    ) -> Result<Option<usize>, Missed> {
+        let party = self.owner();
+        if self.shielded || !party.limit().is_null() {
+            // The other half of what the waker does.
+            fence(Ordering::SeqCst);
+            if is_over() && self.claim_self() {
+                return Ok(None);
+            }
+            return self.park(reason, deadline.fix()).map(Some);
+        }
+        party.set_reason(&reason);
+        // Its fence serves both.
+        if party.may_suspend() {
+            if is_over() && self.claim_self() {
+                party.set_reason(core::ptr::null());
+                return Ok(None);
+            }
+            // SAFETY: the owner calls, on its own stack, with its wait open.
+            unsafe { (party.kind().suspend)(self.party(), deadline) };
+        }
+        self.ended(core::ptr::null()).map(Some)
+    }
+
+    /// How it was ended, by a waker or by the deadline of `limit`; null for that of the wait itself.
+    #[inline(always)]
+    fn ended(&self, limit: *const Limit) -> Result<usize, Missed> {
+        let party = self.owner();
         party.set_reason(core::ptr::null());
         self.settled.set(true);
         match party.verdict() {

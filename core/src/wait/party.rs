@@ -24,6 +24,7 @@ use core::task::Waker;
 use std::time::Instant;
 
 use crate::facade::{Arc, AtomicBool, AtomicUsize, Ordering, Parker, Switch, Unparker, fence};
+use crate::wait::deadline::Deadline;
 use crate::wait::reason::Reason;
 
 const RUNNING: usize = 0;
@@ -39,7 +40,7 @@ pub struct PartyKind {
     pub wake: unsafe fn(NonNull<Party>),
     /// Called by the owner: returns when the party has been claimed and woken, or when the deadline has passed and
     /// the party has claimed itself with [`Party::claim_timeout`].
-    pub suspend: unsafe fn(NonNull<Party>, Option<Instant>),
+    pub suspend: unsafe fn(NonNull<Party>, Deadline),
     /// Keeps the party's memory until `wake`, called at the claim. `None` where it lives until woken anyway.
     pub retain: Option<unsafe fn(NonNull<Party>)>,
     /// Whether this is the `party` of a [`TaskParty`].
@@ -415,10 +416,10 @@ impl ThreadParty {
         this.unparker.unpark();
     }
 
-    unsafe fn suspend(party: NonNull<Party>, deadline: Option<Instant>) {
+    unsafe fn suspend(party: NonNull<Party>, mut deadline: Deadline) {
         // SAFETY: as in `retain`; the owner, who calls this, holds an Arc.
         let this = unsafe { party.cast::<ThreadParty>().as_ref() };
-        let mut deadline = deadline;
+        let mut deadline = deadline.fix();
         // Acquire: pairs with `wake`.
         while !this.notified.load(Ordering::Acquire) {
             match deadline {
