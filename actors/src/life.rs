@@ -195,6 +195,11 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
 }
 
 impl<M: Send + 'static, I: Incarnation<M>> Body<Head<M>> for Life<M, I> {
+    fn is_bare(head: &Head<M>) -> bool {
+        let mut locked = head.lock();
+        locked.lane().len() == 0 && locked.state.rare_if_any().is_none()
+    }
+
     fn turn(&mut self, process: &Process<Head<M>>) -> bool {
         let phase = if core::mem::take(&mut self.runs) {
             Phase::Running

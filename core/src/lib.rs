@@ -45,7 +45,7 @@ without_fibers! {
     mod fiber { pub(crate) use crate::stand_ins::Fiber; }
     #[allow(dead_code, reason = "as above")]
     mod scheduler {
-        pub(crate) use crate::stand_ins::{clear_locals, closing_here, retire, task_waker, wake_task, wake_task_next};
+        pub(crate) use crate::stand_ins::{clear_locals, closing_here, finish_by, is_on_worker, retire, task_waker, wake_task, wake_task_next};
         pub(crate) mod idle;
         pub(crate) mod inbox;
         pub(crate) mod remote;

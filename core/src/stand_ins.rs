@@ -35,6 +35,16 @@ pub(crate) unsafe fn task_waker(_job: NonNull<Job>) -> Waker {
 
 pub(crate) fn clear_locals() {}
 
+/// Nothing parks in a model's destructors.
+pub(crate) fn is_on_worker() -> bool {
+    false
+}
+
+/// Never called.
+pub(crate) fn finish_by(work: impl FnOnce()) {
+    work();
+}
+
 pub(crate) fn closing_here() -> bool {
     false
 }

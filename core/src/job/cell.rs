@@ -81,8 +81,6 @@ unsafe fn run<F: FnOnce() -> T, T>(job: NonNull<Job>) -> bool {
             work()
         }));
         (*stage).output = ManuallyDrop::new(output);
-        crate::scheduler::clear_locals();
-        crate::scheduler::retire(job);
         Job::end(job);
     }
     true
@@ -201,8 +199,6 @@ where
             Ok(()) => output,
             Err(payload) => output.and(Err(payload)),
         });
-        crate::scheduler::clear_locals();
-        crate::scheduler::retire(job);
         Job::end(job);
     }
     true

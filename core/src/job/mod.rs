@@ -40,6 +40,7 @@ pub(crate) use state::{Ended, State};
 
 use crate::facade::{AtomicBool, AtomicPtr, AtomicU64, Lock, Ordering};
 use crate::fiber::Fiber;
+use crate::scheduler;
 use crate::scheduler::remote::Remote;
 use crate::wait::{Kind, Missed, Node, Party, PartyKind, Reason, Wait, WaitQueue};
 
@@ -291,20 +292,27 @@ impl Job {
         unsafe { (job.as_ref().kind.run)(job) }
     }
 
-    /// Ends a job whose output is in place: wakes the joiners and lets go of the runtime's reference.
+    /// Ends a job whose output is in place: drops it if nobody wants it, leaves the stack, wakes the joiners, and lets go
+    /// of the runtime's reference.
     ///
     /// # Safety
     ///
-    /// Called once, by `JobKind::run`, on the stack that ran the job.
+    /// Called once, by `JobKind::run`, on the stack that ran the job. The last reference runs no user's code when it
+    /// goes.
     #[inline]
     pub(crate) unsafe fn end(job: NonNull<Job>) {
         // SAFETY: the runtime's reference, ours, keeps the job until `release`.
         unsafe {
+            scheduler::clear_locals();
             let this = job.as_ref();
             let Ended { unwanted, waited } = this.state.end();
             if unwanted {
+                // Its destructor is a user's, and may park: so the job still has its stack, and its place in a roster.
                 (this.kind.drop_output)(job);
+                scheduler::clear_locals();
             }
+            // From here on no user's code runs on this stack: who parked would be run again as if it were new.
+            scheduler::retire(job);
             if waited {
                 this.wake_joiners();
             }

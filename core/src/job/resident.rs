@@ -28,6 +28,11 @@ pub trait Body<H>: Send + 'static {
     /// Takes a turn, on a stack on which it may park, and answers whether it was the last. The next comes when the
     /// process is woken, be it during this turn. Panics end nothing but the process, and are not reported by it.
     fn turn(&mut self, process: &Process<H>) -> bool;
+
+    /// Whether nothing of a user's is left in the head of a process that nobody refers to any more.
+    fn is_bare(_head: &H) -> bool {
+        false
+    }
 }
 
 #[repr(C)]
@@ -65,18 +70,39 @@ unsafe fn run<H: Send + Sync + 'static, B: Body<H>>(job: NonNull<Job>) -> bool {
         quietly(|| drop(turn));
         quietly(|| crate::wait::shield(|| *body = None));
         scheduler::clear_locals();
+        // Nobody joins a process as a job: there is no output, and no handle.
+        let _ = (*cell).job.state.end();
         scheduler::retire(job);
-        Job::end(job);
+        Job::release(job);
     }
     true
 }
 
-unsafe fn free<H, B>(job: NonNull<Job>) {
-    // SAFETY: the last reference is gone. A body that is still there belongs to a runtime that was shut down: it is
-    // dropped here, by whoever was last. The corner of a process is made at need.
-    unsafe {
-        job.as_ref().free_corner();
-        drop(Box::from_raw(job.cast::<Cell<H, B>>().as_ptr()));
+/// The last reference is gone. The head may hold what is a user's, whose destructor may park, or ask who it is that
+/// calls: that is for a green or an OS thread that is alive.
+unsafe fn free<H: Send + Sync + 'static, B: Body<H>>(job: NonNull<Job>) {
+    struct Free<H, B: Body<H>>(NonNull<Job>, PhantomData<(H, B)>);
+    // SAFETY: the owner of the cell; head and body are `Send`.
+    unsafe impl<H: Send, B: Body<H>> Send for Free<H, B> {}
+    impl<H, B: Body<H>> Drop for Free<H, B> {
+        fn drop(&mut self) {
+            // SAFETY: the last reference is gone, and this is done once. A body that is still there belongs to a runtime
+            // that was shut down: it is dropped here. The corner of a process is made at need.
+            unsafe {
+                self.0.as_ref().free_corner();
+                drop(Box::from_raw(self.0.cast::<Cell<H, B>>().as_ptr()));
+            }
+        }
+    }
+    let owner = Free::<H, B>(job, PhantomData);
+    // SAFETY: the cell is the caller's alone.
+    let is_bare = B::is_bare(unsafe { &(*job.cast::<Cell<H, B>>().as_ptr()).head });
+    // A process that has retired, or a worker between two jobs.
+    let is_nobody = current::green().is_none_or(|me| me == Job::party(job)) && scheduler::is_on_worker();
+    if is_nobody && !is_bare {
+        scheduler::finish_by(move || drop(owner));
+    } else {
+        drop(owner);
     }
 }
 

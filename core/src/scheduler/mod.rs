@@ -34,7 +34,7 @@ use std::sync::Arc;
 
 use crate::facade::deadline_about;
 use crate::fiber::{Fiber, Suspend, locals, overflow};
-use crate::job::Job;
+use crate::job::{Job, Traits, allocate};
 use crate::scheduler::shared::Shared;
 use crate::scheduler::worker::Worker;
 use crate::timer::{self, recent::Due, wheel::Entry};
@@ -163,6 +163,22 @@ pub(crate) fn clear_locals() {
         // SAFETY: the caller runs on this fiber, whose header outlives it.
         locals::clear(unsafe { fiber.as_ref() });
     }
+}
+
+/// Whether the caller is a worker, or runs on one.
+pub(crate) fn is_on_worker() -> bool {
+    !here().is_null()
+}
+
+/// Lets a new green thread do what is left of one that has retired here.
+pub(crate) fn finish_by(work: impl FnOnce() + Send + 'static) {
+    // SAFETY: `Send`, and nothing is borrowed.
+    let job = unsafe { allocate(work, &GREEN, None, Traits::default()) };
+    if let Err(job) = spawn(job) {
+        unreachable!("{job:?} is left by one that ran on no worker");
+    }
+    // SAFETY: the handle's reference, given up.
+    unsafe { Job::disclaim(job) };
 }
 
 /// The job that the caller is.

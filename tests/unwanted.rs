@@ -1,0 +1,181 @@
+//! What a green thread leaves that nobody wants, its value or its panic's payload, is dropped by the green thread itself,
+//! while it is alive: the destructor may do all that any other may.
+
+mod support;
+
+use std::cell::Cell;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use kahn::actor::{self, Actor, Context, ExitReason};
+use kahn::channel::{Sender, bounded};
+use kahn::thread::JoinHandle;
+
+use support::{rounds, with_each_size};
+
+kahn::local! {
+    static MARK: Cell<u32> = Cell::new(0);
+}
+
+/// Does something that parks when it is dropped, and then says so, once.
+#[derive(Debug)]
+struct Parks {
+    how: fn(),
+    dropped: Sender<Option<kahn::thread::ThreadId>>,
+}
+
+impl Drop for Parks {
+    fn drop(&mut self) {
+        let me = kahn::thread::current().id();
+        (self.how)();
+        let same = kahn::thread::current().id() == me;
+        self.dropped.send(same.then_some(me)).unwrap();
+    }
+}
+
+const WAYS: [fn(); 6] = [
+    || kahn::sleep(Duration::from_micros(10)),
+    kahn::yield_now,
+    || kahn::spawn(kahn::yield_now).join().unwrap(),
+    || kahn::channel::after(Duration::from_micros(10)).recv().map(drop).unwrap(),
+    || kahn::scope(|s| drop(s.spawn(kahn::yield_now))),
+    || kahn::blocking(|| ()),
+];
+
+/// Lets many green threads end, unjoined, whose closures are `end`, and which leave what that is given.
+fn unjoined<T: Send + 'static>(end: fn(Parks) -> T) {
+    with_each_size(|| {
+        let count = rounds(300);
+        let runs = Arc::new(AtomicUsize::new(0));
+        let (dropped, drops) = bounded(8);
+        let ran = runs.clone();
+        // Not here: who drops a handle after the end drops the value, and says so to us.
+        let spawner = kahn::spawn(move || {
+            for i in 0..count {
+                let (runs, dropped) = (ran.clone(), dropped.clone());
+                kahn::spawn(move || {
+                    runs.fetch_add(1, SeqCst);
+                    end(Parks { how: WAYS[i % WAYS.len()], dropped })
+                });
+            }
+        });
+        assert_eq!(drops.iter().inspect(|same| assert!(same.is_some(), "dropped by another")).count(), count);
+        spawner.join().unwrap();
+        assert_eq!(runs.load(SeqCst), count);
+    });
+}
+
+#[test]
+fn values_are_dropped_by_who_made_them() {
+    unjoined(|parks| parks);
+}
+
+#[test]
+fn payloads_are_dropped_by_who_panicked() {
+    unjoined::<()>(|parks| resume_unwind(Box::new(parks)));
+}
+
+/// An actor's last error goes with the actor, if nobody refers to it any more: with nobody's help but a green thread's.
+#[test]
+fn errors_are_dropped_where_they_may_park() {
+    #[derive(Debug)]
+    struct Fails(#[expect(dead_code, reason = "for its drop")] Parks);
+    impl std::fmt::Display for Fails {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("fails")
+        }
+    }
+    impl std::error::Error for Fails {}
+    struct Failing;
+    impl Actor for Failing {
+        type Message = Parks;
+
+        fn handle(&mut self, parks: Parks, _: &mut Context<Self>) -> Result<(), ExitReason> {
+            Err(Fails(parks))?
+        }
+    }
+    with_each_size(|| {
+        let (dropped, drops) = bounded(8);
+        for i in 0..rounds(300) {
+            let actor = actor::spawn(Failing);
+            actor.tell(Parks { how: WAYS[i % WAYS.len()], dropped: dropped.clone() }).unwrap();
+        }
+        drop(dropped);
+        assert_eq!(
+            drops.iter().inspect(|same| assert!(same.is_some(), "dropped by two")).count(),
+            rounds(300)
+        );
+    });
+}
+
+/// The handle goes while the green thread ends: whoever drops the value, it is dropped once, by somebody who may park.
+#[test]
+fn handles_that_go_meanwhile() {
+    with_each_size(|| {
+        let (dropped, drops) = bounded(8);
+        let sender = kahn::spawn(move || {
+            for i in 0..rounds(1_000) {
+                let dropped = dropped.clone();
+                let handle = kahn::spawn(move || Parks { how: WAYS[i % 3], dropped });
+                if i % 2 == 0 {
+                    kahn::yield_now();
+                }
+                drop(handle);
+            }
+        });
+        assert_eq!(drops.iter().count(), rounds(1_000));
+        sender.join().unwrap();
+    });
+}
+
+/// A value that owns a handle, and joins when it is dropped: nothing exotic.
+#[test]
+fn joins_in_destructors() {
+    struct Joined(Option<JoinHandle<()>>);
+    impl Drop for Joined {
+        fn drop(&mut self) {
+            self.0.take().unwrap().join().unwrap();
+        }
+    }
+    with_each_size(|| {
+        let runs = AtomicUsize::new(0);
+        kahn::scope(|s| {
+            for _ in 0..100 {
+                s.spawn(|| {
+                    runs.fetch_add(1, SeqCst);
+                    Joined(Some(kahn::spawn(kahn::yield_now)))
+                });
+            }
+        });
+        assert_eq!(runs.load(SeqCst), 100);
+    });
+}
+
+/// What such a destructor leaves in thread-locals is not the next green thread's.
+#[test]
+fn locals_set_in_destructors_go_with_their_green_thread() {
+    struct Marks(Sender<u32>);
+    impl Drop for Marks {
+        fn drop(&mut self) {
+            MARK.with(|mark| mark.set(mark.get() + 1));
+            self.0.send(MARK.with(Cell::get)).unwrap();
+        }
+    }
+    with_each_size(|| {
+        let (marks, marked) = bounded(8);
+        let (gate, opened) = bounded::<()>(1);
+        for _ in 0..100 {
+            let (marks, opened) = (marks.clone(), opened.clone());
+            // The handle goes first, so that the value is the green thread's to drop.
+            drop(kahn::spawn(move || {
+                opened.recv().unwrap_err();
+                Marks(marks)
+            }));
+        }
+        drop((marks, gate));
+        assert!(marked.iter().all(|mark| mark == 1), "a value of another green thread's");
+        assert_eq!(kahn::spawn(|| MARK.with(Cell::get)).join().unwrap(), 0);
+    });
+}
