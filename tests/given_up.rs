@@ -3,9 +3,9 @@
 
 mod support;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use kahn::thread::JoinHandle;
@@ -262,6 +262,52 @@ fn giving_up_against_the_end() {
             if all.is_ok() {
                 assert!(counter.alive() == 0);
             }
+        });
+    }
+}
+
+/// A thread-local of a worker, lent to a blocking call, or to a scope's child on another worker: it is there as long as they
+/// are.
+#[test]
+fn what_is_borrowed_from_a_worker_stays() {
+    struct Value(AtomicBool, OnceLock<mpsc::Sender<()>>);
+    impl Drop for Value {
+        fn drop(&mut self) {
+            self.0.store(false, SeqCst);
+            let _ = self.1.get().unwrap().send(());
+        }
+    }
+    thread_local! {
+        static LENT: Value = const { Value(AtomicBool::new(true), OnceLock::new()) };
+    }
+    for in_scope in [false, true] {
+        within(&format!("in a scope: {in_scope}"), || {
+            let ours = runtime(2);
+            let (gate, pass) = Gate::new();
+            let (said, says) = mpsc::channel();
+            let (dropped, drops) = mpsc::channel();
+            let lend = move || {
+                LENT.with(|value| {
+                    value.1.set(dropped).unwrap();
+                    let look = || {
+                        pass();
+                        said.send(value.0.load(SeqCst)).unwrap();
+                    };
+                    if in_scope {
+                        kahn::scope(|s| _ = s.spawn(|| kahn::blocking(look)));
+                    } else {
+                        kahn::blocking(look);
+                    }
+                });
+            };
+            let lender = ours.spawn(lend);
+            gate.until_reached();
+            assert!(ours.shutdown(SOON).is_err());
+            assert_given_up(lender);
+            // The workers leave now. That one of them stays cannot be waited for, only that it does not go.
+            assert_eq!(drops.recv_timeout(20 * SOON), Err(mpsc::RecvTimeoutError::Timeout));
+            gate.open();
+            assert!(says.recv().unwrap(), "the thread-local was dropped");
         });
     }
 }

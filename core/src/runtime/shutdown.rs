@@ -5,7 +5,8 @@
 //! 3. `terminate`: the workers leave their loops and drop their thread-locals; join them.
 //! 4. If all went, the workers' records serve the next runtime. If not, they are leaked: someone may still wake a green
 //!    thread that is parked there. Who joins such a one is told that it was cancelled. So is who joins one that parks for
-//!    good after this: each worker gives up on those when it leaves its loop.
+//!    good after this: each worker gives up on those when it leaves its loop. A worker on which stacks are left keeps its
+//!    OS thread, asleep: they may have lent out its thread-locals.
 
 use core::fmt;
 use std::sync::Arc;

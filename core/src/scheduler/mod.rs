@@ -76,6 +76,11 @@ pub(crate) fn run_worker(index: usize, shared: &Arc<Shared>) {
     HERE.set(ptr::null());
     drop(worker);
     shared.report_progress(true);
+    while shared.remotes[index].residents() > 0 {
+        // Stacks are left here. From one of them somebody may have borrowed what is this OS thread's own, a thread-local
+        // above all: so it does not end.
+        std::thread::park();
+    }
 }
 
 /// The runtime whose worker the caller runs on.
