@@ -8,7 +8,8 @@ use core::cell::Cell;
 use core::ptr::NonNull;
 
 use crate::facade::{Arc, MODEL};
-use crate::wait::party::{Party, ThreadParty};
+use crate::wait::os_thread::ThreadParty;
+use crate::wait::party::Party;
 
 /// What an OS thread knows about whom it runs.
 pub struct Current {

@@ -20,10 +20,13 @@
 
 pub mod current;
 pub mod deadline;
+mod os_thread;
 pub mod party;
 pub mod queue;
 pub mod reason;
+mod task;
 mod unwind;
+mod wake;
 
 use core::cell::Cell;
 use core::ptr::NonNull;
@@ -33,10 +36,13 @@ use crate::facade::{Ordering, Suspend, fence};
 
 pub use current::{Me, spend};
 pub use deadline::Deadline;
-pub use party::{Limit, Party, PartyKind, TaskParty, ThreadParty, Verdict, Wake};
+pub use os_thread::ThreadParty;
+pub use party::{Limit, Party, PartyKind, Verdict};
 pub use queue::{Claimed, Node, WaitQueue};
 pub use reason::{Kind, Reason};
+pub use task::TaskParty;
 pub use unwind::{CancelUnwind, LimitUnwind, Missed, TimedOut, is_quiet_unwind, quietly};
+pub use wake::Wake;
 
 /// A wait that is open: the caller's party, which can be claimed until this is dropped.
 ///

@@ -16,14 +16,13 @@
 //!    that its party is in now, and no claim ever hits a later one.
 //! 2. A claimed party does not run before it is woken, so its stack (the payload of its node) belongs to the claimer
 //!    until then. An async task can be dropped at any time; its payload is touched under the queue's lock alone.
-//! 3. Who has claimed wakes exactly once, after unlocking: [`Wake`] does it when dropped at the latest.
+//! 3. Who has claimed wakes exactly once, after unlocking: [`Wake`](crate::wait::Wake) does it when dropped at the latest.
 
-use core::cell::{Cell, UnsafeCell};
+use core::cell::Cell;
 use core::ptr::NonNull;
-use core::task::Waker;
 use std::time::Instant;
 
-use crate::facade::{Arc, AtomicBool, AtomicUsize, Ordering, Parker, Switch, Unparker, fence};
+use crate::facade::{AtomicBool, AtomicUsize, Ordering, Switch, fence};
 use crate::wait::deadline::Deadline;
 use crate::wait::reason::Reason;
 
@@ -43,14 +42,14 @@ pub struct PartyKind {
     pub suspend: unsafe fn(NonNull<Party>, Deadline),
     /// Keeps the party's memory until `wake`, called at the claim. `None` where it lives until woken anyway.
     pub retain: Option<unsafe fn(NonNull<Party>)>,
-    /// Whether this is the `party` of a [`TaskParty`].
+    /// Whether this is the `party` of a [`TaskParty`](crate::wait::TaskParty).
     pub is_task: bool,
 }
 
 impl PartyKind {
     /// Whether a claim needs nothing but a later `wake`: a green thread's.
     #[inline]
-    fn is_plain(&self) -> bool {
+    pub(super) fn is_plain(&self) -> bool {
         self.retain.is_none() && !self.is_task
     }
 }
@@ -188,36 +187,29 @@ impl Party {
             && self.claim.compare_exchange(seen, verdict, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    /// Asks the party to unwind from its present or its next unshielded wait, and answers the wake-up owed if it waits.
-    ///
-    /// # Safety
-    ///
-    /// `party` lives until the answer has been dropped.
-    pub unsafe fn cancel(party: NonNull<Party>) -> Option<Wake> {
-        // SAFETY: the caller keeps the party alive.
-        let this = unsafe { party.as_ref() };
+    /// Asks the party to unwind from its present or its next unshielded wait. Answers true if it waits: the caller has
+    /// claimed it, and owes the wake-up.
+    #[must_use]
+    pub(super) fn claim_cancelled(&self) -> bool {
         // A store, then a SeqCst fence: either we see the party's WAITING below, or the party, which stores WAITING,
-        // fences and then looks at `cancelled` (`begin_suspend`), sees our flag. One of the two ends the wait.
+        // fences and then looks at `cancelled` (`may_suspend`), sees our flag. One of the two ends the wait.
         // Release: see `forgive`.
-        this.cancelled.store(true, Ordering::Release);
+        self.cancelled.store(true, Ordering::Release);
         fence(Ordering::SeqCst);
-        let won =
-            this.claim.compare_exchange(WAITING, CANCELLED, Ordering::AcqRel, Ordering::Relaxed).is_ok();
-        // SAFETY: the party is claimed by us, just now.
-        won.then(|| unsafe { Wake::owed(party) })
+        self.claim.compare_exchange(WAITING, CANCELLED, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// Whether a cancel was asked for.
     #[inline]
     pub fn is_cancelled(&self) -> bool {
-        // Relaxed: who must not miss it fences, see `cancel`.
+        // Relaxed: who must not miss it fences, see `claim_cancelled`.
         self.cancelled.load(Ordering::Relaxed)
     }
 
     /// Takes back what cancels were asked for until now: the owner has unwound, and goes on with something else. The
     /// owner's call.
     pub fn forgive(&self) {
-        // Acquire: pairs with `cancel`. Whoever's cancel is taken back, we see what it did before, and so the reason
+        // Acquire: pairs with `claim_cancelled`. Whoever's cancel is taken back, we see what it did before, and so the reason
         // for which it may have to be asked for again.
         self.cancelled.swap(false, Ordering::Acquire);
     }
@@ -225,7 +217,7 @@ impl Party {
     /// The owner's last look before it suspends. Answers false if a cancel came first and ended the wait.
     #[inline]
     pub fn may_suspend(&self) -> bool {
-        // The other half of `cancel`.
+        // The other half of `claim_cancelled`.
         fence(Ordering::SeqCst);
         !self.is_cancelled()
             || self.claim.compare_exchange(WAITING, CANCELLED, Ordering::AcqRel, Ordering::Relaxed).is_err()
@@ -289,209 +281,5 @@ impl Party {
     #[inline]
     pub fn set_shields(&self, shields: u32) {
         self.shields.set(shields);
-    }
-}
-
-/// A wake-up that is owed to a party which the holder has claimed. Wakes on drop; drop it after unlocking.
-#[must_use = "wakes when dropped: hold it until the lock is released"]
-#[derive(Debug)]
-pub struct Wake {
-    /// A green or an OS thread; null for a task.
-    party: *const Party,
-    /// A task's waker; `None` for a thread, and for a task that was dropped.
-    task: Option<Waker>,
-}
-
-// SAFETY: a claimed party may be woken from any thread; it stays alive until then (rule 2, or `retain`).
-unsafe impl Send for Wake {}
-
-impl Wake {
-    /// The wake-up of a party that the caller has just claimed.
-    ///
-    /// # Safety
-    ///
-    /// The caller has won the claim and has not yet woken the party. If the party is a task's, the caller holds the
-    /// lock that guards its waker.
-    #[inline]
-    pub unsafe fn owed(party: NonNull<Party>) -> Wake {
-        // SAFETY: a claimed party lives until it is woken, a task's as long as the lock is held.
-        let kind = unsafe { party.as_ref() }.kind;
-        if kind.is_plain() {
-            return Wake { party: party.as_ptr(), task: None };
-        }
-        // SAFETY: as above, and by the contract.
-        unsafe { Wake::owed_to_others(party, kind) }
-    }
-
-    /// # Safety
-    ///
-    /// As [`owed`](Self::owed).
-    #[cold]
-    unsafe fn owed_to_others(party: NonNull<Party>, kind: &PartyKind) -> Wake {
-        if kind.is_task {
-            // SAFETY: `is_task` says that the party is the first field of a `TaskParty`, and its lock is held.
-            return Wake { party: core::ptr::null(), task: unsafe { TaskParty::take_waker(party) } };
-        }
-        if let Some(retain) = kind.retain {
-            // SAFETY: the party is alive, and `wake` is called once to balance.
-            unsafe { retain(party) };
-        }
-        Wake { party: party.as_ptr(), task: None }
-    }
-
-    /// Wakes the party.
-    #[inline(always)]
-    pub fn wake(self) {
-        drop(self);
-    }
-}
-
-impl Drop for Wake {
-    #[inline(always)]
-    fn drop(&mut self) {
-        if let Some(party) = NonNull::new(self.party.cast_mut()) {
-            // SAFETY: claimed by us and not yet woken, by `owed`'s contract; a drop happens once.
-            unsafe { (party.as_ref().kind.wake)(party) };
-        } else if let Some(task) = self.task.take() {
-            wake_task(task);
-        }
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn wake_task(task: Waker) {
-    task.wake();
-}
-
-/// An OS thread that waits.
-#[repr(C)]
-pub struct ThreadParty {
-    party: Party,
-    /// Set by `wake`: the claimer has finished with the payload. A claim alone does not say that (see rule 2), and the
-    /// thread may look at any time.
-    notified: AtomicBool,
-    parker: Parker,
-    unparker: Unparker,
-}
-
-// SAFETY: `parker` is used by the owner alone; the rest is shared by design.
-unsafe impl Send for ThreadParty {}
-// SAFETY: as above.
-unsafe impl Sync for ThreadParty {}
-
-static THREAD_KIND: PartyKind = PartyKind {
-    wake: ThreadParty::wake,
-    suspend: ThreadParty::suspend,
-    retain: Some(ThreadParty::retain),
-    is_task: false,
-};
-
-impl ThreadParty {
-    /// A party for the calling thread.
-    pub fn new() -> Arc<ThreadParty> {
-        let parker = Parker::new();
-        let unparker = parker.unparker();
-        let party = Party::new(&THREAD_KIND);
-        Arc::new(ThreadParty { party, notified: AtomicBool::new(false), parker, unparker })
-    }
-
-    /// The party as its wakers see it.
-    pub fn party(this: &Arc<ThreadParty>) -> NonNull<Party> {
-        // The pointer is derived from the whole object, of which the party is the first field.
-        NonNull::new(Arc::as_ptr(this).cast_mut()).expect("an Arc is never null").cast()
-    }
-
-    unsafe fn retain(party: NonNull<Party>) {
-        // SAFETY: THREAD_KIND is given to the `party` of a ThreadParty in an Arc alone, and `ThreadParty::party` derives
-        // the pointer from the Arc.
-        unsafe { Arc::increment_strong_count(party.as_ptr().cast::<ThreadParty>()) };
-    }
-
-    unsafe fn wake(party: NonNull<Party>) {
-        // SAFETY: balances `retain`.
-        let this = unsafe { Arc::from_raw(party.as_ptr().cast::<ThreadParty>()) };
-        // Release: the payload written by the claimer is seen by the owner's Acquire.
-        this.notified.store(true, Ordering::Release);
-        this.unparker.unpark();
-    }
-
-    unsafe fn suspend(party: NonNull<Party>, mut deadline: Deadline) {
-        // SAFETY: as in `retain`; the owner, who calls this, holds an Arc.
-        let this = unsafe { party.cast::<ThreadParty>().as_ref() };
-        let mut deadline = deadline.fix();
-        // Acquire: pairs with `wake`.
-        while !this.notified.load(Ordering::Acquire) {
-            match deadline {
-                None => this.parker.park(),
-                Some(moment) => {
-                    this.parker.park_deadline(moment);
-                    if crate::facade::deadline_passed(moment) {
-                        if this.party.claim_timeout() {
-                            return;
-                        }
-                        // Claimed by another: its wake-up is on the way.
-                        deadline = None;
-                    }
-                }
-            }
-        }
-        // Relaxed: the owner's own store; the next claimer synchronises through a queue's lock.
-        this.notified.store(false, Ordering::Relaxed);
-    }
-}
-
-/// An async task that waits: the party of a future, and the waker of the task that polls it.
-///
-/// A future can be dropped at any time. So its nodes, its payload and its waker are touched under the lock of the queue
-/// it stands in, by both sides, and it stands in one queue at most.
-#[repr(C)]
-pub struct TaskParty {
-    party: Party,
-    waker: UnsafeCell<Option<Waker>>,
-}
-
-// SAFETY: `waker` is touched under the queue's lock alone, see above.
-unsafe impl Send for TaskParty {}
-// SAFETY: as above.
-unsafe impl Sync for TaskParty {}
-
-static TASK_KIND: PartyKind =
-    PartyKind { wake: |_| unreachable!(), suspend: |_, _| unreachable!(), retain: None, is_task: true };
-
-impl TaskParty {
-    /// A party for a future. It must not move while a node of it is in a queue.
-    pub fn new() -> TaskParty {
-        TaskParty { party: Party::new(&TASK_KIND), waker: UnsafeCell::new(None) }
-    }
-
-    /// The party as its wakers see it. `this` points to the whole object and keeps that provenance.
-    pub fn party(this: NonNull<TaskParty>) -> NonNull<Party> {
-        this.cast()
-    }
-
-    /// Replaces the waker, and answers the old one, which the caller drops after unlocking.
-    ///
-    /// # Safety
-    ///
-    /// The caller holds the lock of the queue that the party stands in, or it stands in none.
-    #[must_use]
-    pub unsafe fn set_waker(&self, waker: Option<Waker>) -> Option<Waker> {
-        // SAFETY: exclusive by the contract.
-        unsafe { core::mem::replace(&mut *self.waker.get(), waker) }
-    }
-
-    /// # Safety
-    ///
-    /// `party` is the first field of a `TaskParty`, derived from the whole, and the lock of its queue is held.
-    unsafe fn take_waker(party: NonNull<Party>) -> Option<Waker> {
-        // SAFETY: by the contract.
-        unsafe { party.cast::<TaskParty>().as_ref().set_waker(None) }
-    }
-}
-
-impl Default for TaskParty {
-    fn default() -> TaskParty {
-        TaskParty::new()
     }
 }

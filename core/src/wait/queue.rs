@@ -8,7 +8,8 @@ use core::fmt;
 use core::marker::PhantomPinned;
 use core::ptr::NonNull;
 
-use crate::wait::party::{Party, Wake};
+use crate::wait::party::Party;
+use crate::wait::wake::Wake;
 
 /// One party's place in one queue.
 ///
