@@ -10,7 +10,8 @@ use core::task::{Context, Poll};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::facade::Lock;
-use crate::job::{Corner, Job, JobKind, Traits};
+use crate::job::corner::Corner;
+use crate::job::{Job, JobKind, Traits};
 use crate::wait::{CancelUnwind, PartyKind, quietly};
 
 /// What a job leaves: its value, or the payload with which it unwound.

@@ -24,6 +24,7 @@
 //! queued exactly once: at its spawn, and by the one waker that has claimed it.
 
 mod cell;
+mod corner;
 mod id;
 mod resident;
 mod state;
@@ -34,6 +35,7 @@ use core::ptr::NonNull;
 
 #[allow(unused_imports, reason = "models take a part")]
 pub(crate) use cell::{Output, allocate, allocate_task};
+use corner::Corner;
 pub use id::JobId;
 pub use resident::{Body, Process};
 pub(crate) use state::{Ended, State};
@@ -42,7 +44,7 @@ use crate::facade::{AtomicBool, AtomicPtr, AtomicU64, Lock, Ordering};
 use crate::fiber::Fiber;
 use crate::scheduler;
 use crate::scheduler::remote::Remote;
-use crate::wait::{Kind, Missed, Node, Party, PartyKind, Reason, Wait, WaitQueue};
+use crate::wait::{Party, PartyKind};
 
 /// What differs between jobs of different types.
 pub(crate) struct JobKind {
@@ -107,14 +109,6 @@ unsafe impl Send for Job {}
 // SAFETY: as above.
 unsafe impl Sync for Job {}
 
-/// The rarely used part: who joins, and the token of `park`.
-#[derive(Default)]
-pub(crate) struct Corner {
-    joiners: WaitQueue,
-    parked: WaitQueue,
-    token: bool,
-}
-
 impl Job {
     pub(crate) fn header(
         party: &'static PartyKind,
@@ -139,48 +133,6 @@ impl Job {
             roster: Cell::new(core::ptr::null()),
             neighbours: Cell::new([core::ptr::null(); 2]),
             corner: AtomicPtr::new(core::ptr::null_mut()),
-        }
-    }
-
-    /// Says where the corner is. Before anybody else has the job.
-    fn set_corner(&self, corner: *mut Lock<Corner>) {
-        // Relaxed: who gets the job afterwards gets it with all that was done before.
-        self.corner.store(corner, Ordering::Relaxed);
-    }
-
-    fn corner(&self) -> &Lock<Corner> {
-        // Acquire: pairs with the exchange in `make_corner`.
-        let corner = self.corner.load(Ordering::Acquire);
-        let corner = if corner.is_null() { self.make_corner() } else { corner };
-        // SAFETY: it lives as long as the job: in the same cell, or in a box that is freed with it.
-        unsafe { &*corner }
-    }
-
-    #[cold]
-    fn make_corner(&self) -> *mut Lock<Corner> {
-        let made = Box::into_raw(Box::new(Lock::new(Corner::default())));
-        let null = core::ptr::null_mut();
-        // Release: whoever finds it finds it made. Acquire: as in `corner`.
-        match self.corner.compare_exchange(null, made, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => made,
-            Err(other) => {
-                // SAFETY: made above, and nobody has seen it.
-                drop(unsafe { Box::from_raw(made) });
-                other
-            }
-        }
-    }
-
-    /// Frees a corner that was made at need.
-    ///
-    /// # Safety
-    ///
-    /// The caller frees the job, whose corner does not stand in its own cell.
-    unsafe fn free_corner(&self) {
-        let corner = self.corner.load(Ordering::Acquire);
-        if !corner.is_null() {
-            // SAFETY: from `make_corner`, by the contract, and nobody has the job any more.
-            drop(unsafe { Box::from_raw(corner) });
         }
     }
 
@@ -333,15 +285,6 @@ impl Job {
         }
     }
 
-    #[cold]
-    fn wake_joiners(&self) {
-        loop {
-            let claimed = self.corner().lock().joiners.claim_next();
-            let Some(claimed) = claimed else { return };
-            claimed.wake.wake();
-        }
-    }
-
     /// One holder less; the last frees the cell.
     ///
     /// # Safety
@@ -366,80 +309,6 @@ impl Job {
     pub(crate) unsafe fn cancel(job: NonNull<Job>) {
         // SAFETY: the reference keeps the job until the wake-up has been delivered.
         drop(unsafe { Party::cancel(Job::party(job)) });
-    }
-
-    /// Waits until the job has ended, or has been abandoned.
-    ///
-    /// # Errors
-    ///
-    /// As `Wait::park`. Nothing is lost: the job can be joined again.
-    pub(crate) fn wait_for_end(
-        &self,
-        reason: Reason,
-        deadline: Option<std::time::Instant>,
-    ) -> Result<(), Missed> {
-        if self.state.is_over() {
-            return Ok(());
-        }
-        let wait = Wait::new();
-        let node = Node::new(wait.party(), 0, core::ptr::null_mut());
-        let place = NonNull::from(&node);
-        {
-            let mut corner = self.corner().lock();
-            if !self.state.wait_for_end() {
-                return Ok(());
-            }
-            // SAFETY: the node stays here until the wait is over; it is removed below unless it was claimed.
-            unsafe { corner.joiners.push(place) };
-        }
-        wait.park(reason, deadline).map(drop).inspect_err(|_| {
-            // SAFETY: the node is in this queue or in none.
-            unsafe { self.corner().lock().joiners.remove(place) };
-        })
-    }
-
-    /// Waits for the token of [`unpark`](Self::unpark), and takes it.
-    ///
-    /// # Errors
-    ///
-    /// As `Wait::park`.
-    pub(crate) fn park(
-        &self,
-        location: &'static core::panic::Location<'static>,
-        deadline: Option<std::time::Instant>,
-    ) -> Result<(), Missed> {
-        if core::mem::take(&mut self.corner().lock().token) {
-            return Ok(());
-        }
-        let wait = Wait::new();
-        let node = Node::new(wait.party(), 0, core::ptr::null_mut());
-        let place = NonNull::from(&node);
-        let mut corner = self.corner().lock();
-        if core::mem::take(&mut corner.token) {
-            drop(corner);
-            return Ok(());
-        }
-        // SAFETY: the node stays here until the wait is over; it is removed below unless it was claimed.
-        unsafe { corner.parked.push(place) };
-        drop(corner);
-        let reason = Reason { kind: Kind::Park, resource: core::ptr::from_ref(self).addr(), location };
-        wait.park(reason, deadline).map(drop).inspect_err(|_| {
-            // SAFETY: the node is in this queue or in none.
-            unsafe { self.corner().lock().parked.remove(place) };
-        })
-    }
-
-    /// Leaves the token that [`park`](Self::park) takes, or wakes who is parked there.
-    pub(crate) fn unpark(&self) {
-        let claimed = {
-            let mut corner = self.corner().lock();
-            let claimed = corner.parked.claim_next();
-            corner.token = claimed.is_none();
-            claimed
-        };
-        if let Some(claimed) = claimed {
-            claimed.wake.wake();
-        }
     }
 
     /// Moves the output out.

@@ -19,7 +19,8 @@ use core::ptr::NonNull;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::facade::Lock;
-use crate::job::{Corner, Job, JobId, JobKind, State, Traits};
+use crate::job::corner::Corner;
+use crate::job::{Job, JobId, JobKind, State, Traits};
 use crate::scheduler;
 use crate::wait::{PartyKind, Wake, current, quietly};
 
