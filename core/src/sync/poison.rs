@@ -1,6 +1,8 @@
 //! Poisoning: the flag of a lock whose holder unwound.
 
-use std::sync::{LockResult, PoisonError};
+use core::fmt;
+use core::ops::Deref;
+use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
 use std::thread::panicking;
 
 use crate::facade::{AtomicBool, Ordering, maybe_const};
@@ -50,9 +52,25 @@ impl Poison {
         self.0.store(false, Ordering::Relaxed);
     }
 
-    /// The `guard` of a lock that is held, as an error if it is poisoned.
+    /// The `guard` of a lock that is held, or the value of one that is gone, as an error if it is poisoned.
     #[inline]
     pub(super) fn check<G>(&self, guard: G) -> LockResult<G> {
         if self.get() { Err(PoisonError::new(guard)) } else { Ok(guard) }
+    }
+
+    /// How a lock shows itself: with its value, if `try_lock` gets at it.
+    pub(super) fn show_lock<G: Deref<Target: fmt::Debug>>(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        name: &str,
+        try_lock: impl FnOnce() -> TryLockResult<G>,
+    ) -> fmt::Result {
+        let mut shown = f.debug_struct(name);
+        match try_lock() {
+            Ok(guard) => shown.field("data", &&*guard),
+            Err(TryLockError::Poisoned(error)) => shown.field("data", &&*error.into_inner()),
+            Err(TryLockError::WouldBlock) => shown.field("data", &format_args!("<locked>")),
+        };
+        shown.field("poisoned", &self.get()).finish_non_exhaustive()
     }
 }
