@@ -30,7 +30,7 @@ impl<T> Chan<T> {
         if promise != Promise::Open {
             return promise;
         }
-        let reason = Reason { kind: Kind::Recv, resource: self.address().addr(), location };
+        let reason = Reason::at(Kind::Recv, self.address(), location);
         shield(|| self.await_promise_parking(reason))
     }
 

@@ -116,7 +116,7 @@ impl Job {
         // SAFETY: the node stays here until the wait is over; it is removed below unless it was claimed.
         unsafe { corner.parked.push(place) };
         drop(corner);
-        let reason = Reason { kind: Kind::Park, resource: core::ptr::from_ref(self).addr(), location };
+        let reason = Reason::at(Kind::Park, self, location);
         wait.park(reason, deadline).map(drop).inspect_err(|_| {
             // SAFETY: the node is in this queue or in none.
             unsafe { self.corner().lock().parked.remove(place) };

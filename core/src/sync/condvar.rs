@@ -192,7 +192,7 @@ impl Condvar {
         location: &'static Location<'static>,
     ) -> (LockResult<MutexGuard<'a, T>>, WaitTimeoutResult) {
         let lock = guard.into_lock();
-        let reason = Reason { kind: Kind::Condvar, resource: core::ptr::from_ref(self).addr(), location };
+        let reason = Reason::at(Kind::Condvar, self, location);
         // Relaxed: as in `notify_one`; the mutex is given back below.
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let count = Count(&self.waiting);

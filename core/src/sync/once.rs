@@ -194,7 +194,7 @@ impl Once {
 
     /// Waits for the end of an attempt, if `closed` holds of the state.
     fn wait_while(&self, closed: impl FnOnce(u32) -> bool, location: &'static Location<'static>) {
-        let reason = Reason { kind: Kind::WaitGroup, resource: core::ptr::from_ref(self).addr(), location };
+        let reason = Reason::at(Kind::WaitGroup, self, location);
         let look = |(): &mut ()| {
             // Relaxed: the gate's lock orders it after the end of the attempt, if that has come.
             if closed(self.state.load(Ordering::Relaxed)) { Look::Park } else { Look::Pass }

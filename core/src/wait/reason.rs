@@ -77,6 +77,12 @@ impl Reason {
     #[track_caller]
     #[inline]
     pub fn new<T: ?Sized>(kind: Kind, resource: *const T) -> Reason {
-        Reason { kind, resource: resource.cast::<()>().addr(), location: Location::caller() }
+        Reason::at(kind, resource, Location::caller())
+    }
+
+    /// The same, at a line that the caller was told.
+    #[inline]
+    pub fn at<T: ?Sized>(kind: Kind, resource: *const T, location: &'static Location<'static>) -> Reason {
+        Reason { kind, resource: resource.cast::<()>().addr(), location }
     }
 }

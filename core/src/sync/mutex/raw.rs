@@ -134,7 +134,7 @@ impl RawMutex {
     #[cold]
     #[inline(never)]
     fn lock_contended(&self, location: &'static Location<'static>) {
-        let reason = Reason { kind: Kind::Lock, resource: core::ptr::from_ref(self).addr(), location };
+        let reason = Reason::at(Kind::Lock, self, location);
         if self.spin(WAKE) {
             return;
         }

@@ -204,7 +204,7 @@ impl RawRwLock {
             unsafe { waiters.readers.push(place) };
         }
         // Claimed: the lock is ours, whoever claimed us has counted us in.
-        if let Err(missed) = wait.park(self.reason(location), None) {
+        if let Err(missed) = wait.park(Reason::at(Kind::Lock, self, location), None) {
             let mut waiters = self.waiters.lock();
             // SAFETY: the node stands in this queue or in none.
             unsafe { waiters.readers.remove(place) };
@@ -230,7 +230,7 @@ impl RawRwLock {
         if spin_write(QUEUED) {
             return;
         }
-        let reason = self.reason(location);
+        let reason = Reason::at(Kind::Lock, self, location);
         let mut losses = 0;
         while !self.wait_turn(reason, losses) {
             losses += 1;
@@ -400,10 +400,6 @@ impl RawRwLock {
             // Relaxed: who relies on the flag has the queues locked.
             self.state.fetch_and(!QUEUED, Ordering::Relaxed);
         }
-    }
-
-    fn reason(&self, location: &'static Location<'static>) -> Reason {
-        Reason { kind: Kind::Lock, resource: core::ptr::from_ref(self).addr(), location }
     }
 }
 
