@@ -1,7 +1,7 @@
 //! Work for anybody against going to sleep: either who pushes sees the sleeper, or the sleeper, in its last look, the
 //! work. And stealing: each job comes to one worker.
 
-use super::{ALL, Checked, Spawned, spawn};
+use super::{ALL, Checked, Spawned, letter};
 use crate::facade::explore::{Arc, orders, thread};
 use crate::facade::{AtomicBool, AtomicUsize, Ordering, Parker, Unparker};
 use crate::scheduler::idle::Idle;
@@ -81,19 +81,13 @@ impl Shared {
     }
 }
 
-fn parcel(n: usize) -> Spawned {
-    let written = Arc::new(Checked::new(0));
-    written.set(n);
-    spawn(move || assert_eq!(written.get(), n))
-}
-
 #[test]
 fn a_push_against_one_worker() {
     orders(3, || {
         let (shared, parkers) = Shared::new(1, 2);
         let pusher = {
             let shared = shared.clone();
-            thread::spawn(move || (1..3).for_each(|n| shared.inject(parcel(n))))
+            thread::spawn(move || (1..3).for_each(|n| shared.inject(letter(n))))
         };
         shared.work(0, &parkers[0]);
         pusher.join().unwrap();
@@ -112,7 +106,7 @@ fn a_push_against_two_workers() {
                 thread::spawn(move || shared.work(i, &parker))
             })
             .collect();
-        shared.inject(parcel(1));
+        shared.inject(letter(1));
         workers.into_iter().for_each(|worker| worker.join().unwrap());
     });
 }
@@ -125,7 +119,7 @@ fn a_push_against_the_end_of_a_search() {
         assert!(shared.idle.start_search());
         let pusher = {
             let shared = shared.clone();
-            thread::spawn(move || shared.inject(parcel(1)))
+            thread::spawn(move || shared.inject(letter(1)))
         };
         let _ = shared.idle.stop_search();
         shared.work(0, &parkers[0]);
@@ -198,7 +192,7 @@ fn all_asleep() {
 fn stealing() {
     orders(3, || {
         let queue = Arc::new(SharedQueue::new());
-        let first = parcel(1);
+        let first = letter(1);
         queue.push(first.0);
         let thief = {
             let queue = queue.clone();
@@ -216,7 +210,7 @@ fn stealing() {
                 job.inspect(|job| job.run())
             })
         };
-        let mut mine = vec![parcel(2), parcel(3)];
+        let mut mine = vec![letter(2), letter(3)];
         mine.iter().for_each(|job| queue.push(job.0));
         let expected = [first, mine[0], mine[1]];
         mine.clear();
@@ -240,7 +234,7 @@ fn stealing() {
 fn local_queue() {
     orders(1, || {
         let queue = LocalQueue::new();
-        let jobs = [parcel(1), parcel(2), parcel(3)];
+        let jobs = [letter(1), letter(2), letter(3)];
         for _ in 0..2 {
             assert!(queue.is_empty() && queue.pop().is_none());
             jobs.iter().for_each(|job| queue.push(job.0));

@@ -2,7 +2,7 @@
 
 use core::ptr::NonNull;
 
-use super::{ALL, Checked, Spawned, spawn};
+use super::{ALL, Spawned, letter};
 use crate::facade::explore::{Arc, orders, thread};
 use crate::facade::{Ordering, Parker, Unparker};
 use crate::scheduler::inbox::Inbox;
@@ -48,17 +48,6 @@ impl Worker {
             self.inbox.awake();
         }
     }
-}
-
-/// A job that sees what its sender wrote before it sent it.
-fn letter(n: usize) -> Spawned {
-    let written = Arc::new(Checked::new(0));
-    let job = spawn({
-        let written = written.clone();
-        move || assert_eq!(written.get(), n)
-    });
-    written.set(n);
-    job
 }
 
 #[test]

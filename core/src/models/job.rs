@@ -75,12 +75,11 @@ fn join_or_not(job: Spawned) -> Option<Made> {
 fn the_end_against_being_abandoned_and_a_join() {
     orders(2, || {
         let (job, place) = maker();
-        job.job().state.retain();
+        job.retain();
         let runner = thread::spawn(move || job.run());
         let abandoner = thread::spawn(move || {
             job.job().abandon();
-            // SAFETY: the model's reference, given up.
-            unsafe { Job::release(job.0) };
+            job.release();
         });
         if let Some(made) = join_or_not(job) {
             assert_eq!(made.0.get(), 7);
@@ -96,15 +95,14 @@ fn the_end_against_being_abandoned_and_a_join() {
 fn being_abandoned_against_a_join() {
     orders(ALL, || {
         let (job, place) = maker();
-        job.job().state.retain();
+        job.retain();
         let joiner = thread::spawn(move || join_or_not(job).is_none());
         job.job().abandon();
         assert!(joiner.join().unwrap());
         // What is left of it, for the model's books: the runtime's reference and the model's.
         job.run();
         assert_eq!(place.get(), 0, "the output was not dropped");
-        // SAFETY: the model's reference, given up.
-        unsafe { Job::release(job.0) };
+        job.release();
     });
 }
 
@@ -158,13 +156,12 @@ fn the_end_against_a_join_that_times_out() {
 fn the_end_against_two_that_wait() {
     orders(2, || {
         let (job, place) = maker();
-        job.job().state.retain();
+        job.retain();
         let runner = thread::spawn(move || job.run());
         let other = thread::spawn(move || {
             job.job().wait_for_end(reason(), None).unwrap();
             assert!(job.job().state.is_done());
-            // SAFETY: the reference from above.
-            unsafe { Job::release(job.0) };
+            job.release();
         });
         drop(join(job));
         runner.join().unwrap();

@@ -19,7 +19,7 @@ mod party;
 
 use core::ptr::NonNull;
 
-use crate::facade::explore::Place;
+use crate::facade::explore::{Arc, Place};
 use crate::job::{Job, Traits, allocate};
 use crate::stand_ins::NEVER_PARKS;
 
@@ -66,6 +66,17 @@ fn spawn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Spawne
     Spawned(unsafe { allocate(work, &NEVER_PARKS, None, Traits::default()) })
 }
 
+/// A job that sees what its sender wrote before it sent it.
+fn letter(n: usize) -> Spawned {
+    let written = Arc::new(Checked::new(0));
+    let job = spawn({
+        let written = written.clone();
+        move || assert_eq!(written.get(), n)
+    });
+    written.set(n);
+    job
+}
+
 impl Spawned {
     /// The worker runs it. Once.
     fn run(self) {
@@ -77,6 +88,17 @@ impl Spawned {
     fn disclaim(self) {
         // SAFETY: the handle's reference keeps it.
         unsafe { Job::disclaim(self.0) };
+    }
+
+    /// Somebody holds a third reference.
+    fn retain(self) {
+        self.job().state.retain();
+    }
+
+    /// The third reference goes. Once for each `retain`.
+    fn release(self) {
+        // SAFETY: balances `retain`.
+        unsafe { Job::release(self.0) };
     }
 
     /// The job, while the model holds a reference.

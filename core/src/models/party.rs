@@ -52,6 +52,12 @@ impl Waiter {
         drop(wake);
         won
     }
+
+    /// A thread that cancels it, and answers whether that has ended a wait.
+    fn canceller(&self) -> thread::JoinHandle<bool> {
+        let waiter = self.clone();
+        thread::spawn(move || waiter.cancel())
+    }
 }
 
 #[derive(Clone)]
@@ -65,6 +71,22 @@ impl Queue {
     fn wake_one(&self) -> bool {
         let claimed = self.0.lock().claim_next();
         claimed.map(|claimed| claimed.wake.wake()).is_some()
+    }
+
+    /// A thread that looks once, and answers whether it has woken somebody.
+    fn waker(&self) -> thread::JoinHandle<bool> {
+        let queue = self.clone();
+        thread::spawn(move || queue.wake_one())
+    }
+
+    /// A thread that looks until it has woken somebody.
+    fn patient_waker(&self) -> thread::JoinHandle<()> {
+        let queue = self.clone();
+        thread::spawn(move || {
+            while !queue.wake_one() {
+                thread::yield_now();
+            }
+        })
     }
 }
 
@@ -91,14 +113,8 @@ fn a_cancel_is_not_missed() {
 fn a_cancel_against_a_waker() {
     orders(3, || {
         let (waiter, queue) = (Waiter::new(), Queue::new());
-        let canceller = {
-            let waiter = waiter.clone();
-            thread::spawn(move || waiter.cancel())
-        };
-        let waker = {
-            let queue = queue.clone();
-            thread::spawn(move || queue.wake_one())
-        };
+        let canceller = waiter.canceller();
+        let waker = queue.waker();
         let verdict = waiter.wait(&queue, false, None);
         let cancelled = canceller.join().unwrap();
         let woken = waker.join().unwrap();
@@ -113,15 +129,9 @@ fn a_cancel_against_a_waker() {
 fn a_cancel_against_two_waits() {
     orders(3, || {
         let (waiter, queue) = (Waiter::new(), Queue::new());
-        let canceller = {
-            let waiter = waiter.clone();
-            thread::spawn(move || waiter.cancel())
-        };
+        let canceller = waiter.canceller();
         let first = {
-            let waker = {
-                let queue = queue.clone();
-                thread::spawn(move || queue.wake_one())
-            };
+            let waker = queue.waker();
             // With a deadline, as the waker may come too early.
             let verdict = waiter.wait(&queue, false, Some(now()));
             assert_eq!(waker.join().unwrap(), verdict == Verdict::Token(1));
@@ -138,20 +148,10 @@ fn a_cancel_against_two_waits() {
 fn a_shield_holds_against_a_cancel() {
     orders(3, || {
         let (waiter, queue) = (Waiter::new(), Queue::new());
-        let canceller = {
-            let waiter = waiter.clone();
-            thread::spawn(move || assert!(!waiter.cancel()))
-        };
-        let waker = {
-            let queue = queue.clone();
-            thread::spawn(move || {
-                while !queue.wake_one() {
-                    thread::yield_now();
-                }
-            })
-        };
+        let canceller = waiter.canceller();
+        let waker = queue.patient_waker();
         assert_eq!(waiter.wait(&queue, true, None), Verdict::Token(1));
-        canceller.join().unwrap();
+        assert!(!canceller.join().unwrap());
         waker.join().unwrap();
     });
 }
@@ -160,10 +160,7 @@ fn a_shield_holds_against_a_cancel() {
 fn a_deadline_against_a_waker() {
     orders(ALL, || {
         let (waiter, queue) = (Waiter::new(), Queue::new());
-        let waker = {
-            let queue = queue.clone();
-            thread::spawn(move || queue.wake_one())
-        };
+        let waker = queue.waker();
         let verdict = waiter.wait(&queue, false, Some(now()));
         let woken = waker.join().unwrap();
         assert_eq!(verdict, if woken { Verdict::Token(1) } else { Verdict::TimedOut });
@@ -177,10 +174,7 @@ fn a_deadline_against_a_waker() {
 fn a_wait_closed_against_a_cancel() {
     orders(3, || {
         let (waiter, queue) = (Waiter::new(), Queue::new());
-        let canceller = {
-            let waiter = waiter.clone();
-            thread::spawn(move || waiter.cancel())
-        };
+        let canceller = waiter.canceller();
         let party = waiter.as_party();
         party.prepare(false);
         if !party.close() {
@@ -189,14 +183,7 @@ fn a_wait_closed_against_a_cancel() {
         }
         party.finish();
         // Shielded: nothing but its waker ends it, no wake-up that was left over.
-        let waker = {
-            let queue = queue.clone();
-            thread::spawn(move || {
-                while !queue.wake_one() {
-                    thread::yield_now();
-                }
-            })
-        };
+        let waker = queue.patient_waker();
         assert_eq!(waiter.wait(&queue, true, None), Verdict::Token(1));
         waker.join().unwrap();
         assert_eq!(waiter.wait(&queue, false, None), Verdict::Cancelled);
@@ -216,7 +203,7 @@ fn a_wait_in_two_queues() {
             // SAFETY: the nodes stay here until they are removed.
             unsafe { queue.0.lock().push(NonNull::from(node)) };
         }
-        let wakers = queues.clone().map(|queue| thread::spawn(move || queue.wake_one()));
+        let wakers = queues.each_ref().map(Queue::waker);
         // SAFETY: the owner calls.
         unsafe { (party.kind().suspend)(waiter.party(), Deadline::Never) };
         let verdict = party.verdict();
