@@ -507,16 +507,17 @@ fn chat_shows_everybody_what_was_said_in_the_order_in_which_it_was() {
 
 #[test]
 fn chat_does_not_wait_for_a_slow_reader() {
-    const LINES: usize = 300;
+    const LINES: usize = 2_000;
     let said: String = (0..LINES).map(|number| format!("ann line {number}\n")).collect();
     let script = format!("ann /join tea\nbob /join tea\nbob /slow 5\n{said}");
-    // On one worker whoever can run gets a turn before 64 lines are said, so nobody but the slow one falls behind.
+    // On one worker whoever can run gets a turn before 64 lines are said, so nobody but the slow one falls behind: Bob, who
+    // would need ten seconds for all of it.
     let mut child = example("chat").env("KAHN_WORKERS", "1").stdin(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
     let output = output_of(child);
     let printed = printed(&output);
     let (ann, summary) = screen_of(printed, "ann");
-    assert!(summary.starts_with("saw 302 lines, missed 0, "), "{summary}");
+    assert!(summary.starts_with(&format!("saw {} lines, missed 0, ", LINES + 2)), "{summary}");
     for (number, line) in ann[2..].iter().enumerate() {
         assert_eq!(*line, format!("[tea] ann: line {number}"));
     }
@@ -525,7 +526,7 @@ fn chat_does_not_wait_for_a_slow_reader() {
     let missed: usize =
         notices.map(|line| line[1..].split(' ').next().unwrap().parse::<usize>().unwrap()).sum();
     let seen: Vec<_> = bob.iter().filter(|line| line.starts_with("[tea]")).collect();
-    assert!(missed > LINES / 2, "{summary}");
+    assert!(missed > 0, "{summary}");
     assert_eq!(seen.len() + missed, LINES + 1, "{summary}");
     assert!(summary.starts_with(&format!("saw {} lines, missed {missed}, ", seen.len())), "{summary}");
     assert_eq!(**seen.last().unwrap(), format!("[tea] ann: line {}", LINES - 1));
