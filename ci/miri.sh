@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # Undefined behaviour, by interpretation: what runs without fibers (Miri cannot follow a stack switch), which is channels,
-# select and locks on OS threads, the models of scheduler and jobs, and the data structures' unit tests (a mailbox's ring for
-# one). Test files that
-# need green threads leave themselves out. More arguments go to the tests.
+# select and locks on OS threads, the models of scheduler and jobs, and the data structures' unit tests (a mailbox's ring, an
+# answer's slot). Test files that need green threads leave themselves out. More arguments go to the tests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if ! cargo +nightly miri --version >/dev/null 2>&1; then
@@ -14,4 +13,4 @@ fi
 export MIRIFLAGS="${MIRIFLAGS:--Zmiri-disable-isolation -Zmiri-strict-provenance}"
 cargo +nightly miri test -p kahn-core --lib --tests -- "$@"
 cargo +nightly miri test -p kahn-channels --lib --tests -- "$@"
-cargo +nightly miri test -p kahn-actors --lib ring -- "$@"
+cargo +nightly miri test -p kahn-actors --lib -- ring slot "$@"

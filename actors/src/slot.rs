@@ -285,3 +285,116 @@ impl<R> Drop for Asker<'_, R> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::task::Context;
+    use kahn_core::facade::SPINS;
+    use kahn_core::wait::Kind;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    use std::task::Wake;
+    use std::thread;
+
+    /// Runs `scenario` again and again. (The models are in `tests/loom.rs`.)
+    fn often(scenario: impl Fn()) {
+        (0..if MODEL {
+            0
+        } else if cfg!(debug_assertions) {
+            200
+        } else {
+            2_000
+        })
+            .for_each(|_| scenario());
+    }
+
+    fn reason() -> Reason {
+        Reason::new(Kind::Actor, ptr::null::<()>())
+    }
+
+    /// Asks, waits as `wait` does, and answers what has come.
+    fn ask(
+        answer: impl FnOnce(Reply<Box<u32>>) + Send + 'static,
+        wait: fn(&mut Asker<'_, Box<u32>>) -> bool,
+    ) -> Option<Box<u32>> {
+        let place = UnsafeCell::new(None);
+        // SAFETY: the asker is dropped before its place.
+        let (mut asker, reply) = unsafe { Asker::new(NonNull::new_unchecked(place.get())) };
+        let answerer = thread::spawn(move || answer(reply));
+        let in_time = wait(&mut asker);
+        drop(asker);
+        // After that: a late answer must not be written.
+        answerer.join().unwrap();
+        let came = place.into_inner();
+        assert!(in_time || came.is_none(), "it came after the asker had left, or was not waited for");
+        came
+    }
+
+    fn for_ever(asker: &mut Asker<'_, Box<u32>>) -> bool {
+        asker.wait(reason(), Deadline::Never).is_ok()
+    }
+
+    #[test]
+    fn an_answer_comes_or_never_will() {
+        often(|| {
+            assert_eq!(ask(|reply| reply.send(Box::new(7)).unwrap(), for_ever).as_deref(), Some(&7));
+            assert_eq!(ask(drop, for_ever), None);
+        });
+    }
+
+    /// The asker leaves at once, and its place is gone: the answer was in time, or is handed back.
+    #[test]
+    fn an_asker_that_leaves() {
+        often(|| {
+            let came = Arc::new(AtomicUsize::new(0));
+            let seen = came.clone();
+            let place = Box::new(UnsafeCell::new(None));
+            // SAFETY: the asker is dropped before its place.
+            let (asker, reply) = unsafe { Asker::new(NonNull::new_unchecked(place.get())) };
+            let answerer = thread::spawn(move || match reply.send(Box::new(7)) {
+                Ok(()) => seen.fetch_add(1, SeqCst),
+                Err(late) => seen.fetch_add(*late as usize, SeqCst),
+            });
+            drop(asker);
+            let answer: Option<Box<u32>> = place.into_inner();
+            answerer.join().unwrap();
+            assert_eq!(came.load(SeqCst), if answer.is_some() { 1 } else { 7 });
+        });
+    }
+
+    /// A task that is woken, or has seen the answer; and one that goes.
+    #[test]
+    fn an_asker_that_polls() {
+        struct Woken(AtomicUsize);
+        impl Wake for Woken {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, SeqCst);
+            }
+        }
+        often(|| {
+            for goes in [false, true] {
+                let woken = Arc::new(Woken(AtomicUsize::new(0)));
+                let place = Box::new(UnsafeCell::new(None));
+                // SAFETY: the asker is dropped before its place.
+                let (mut asker, reply) = unsafe { Asker::new(NonNull::new_unchecked(place.get())) };
+                let answerer = thread::spawn(move || drop(reply.send(Box::new(7))));
+                let waker = Waker::from(woken.clone());
+                let context = Context::from_waker(&waker);
+                let ready = asker.poll(context.waker());
+                if goes {
+                    drop(asker);
+                    answerer.join().unwrap();
+                    assert!(!ready || place.into_inner().is_some());
+                } else {
+                    answerer.join().unwrap();
+                    assert!(ready || woken.0.load(SeqCst) == 1, "neither seen nor woken");
+                    assert!(asker.poll(context.waker()));
+                    drop(asker);
+                    assert_eq!(place.into_inner().as_deref(), Some(&7));
+                }
+                drop(waker);
+            }
+        });
+    }
+}
