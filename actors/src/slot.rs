@@ -299,14 +299,12 @@ mod tests {
 
     /// Runs `scenario` again and again. (The models are in `tests/loom.rs`.)
     fn often(scenario: impl Fn()) {
-        (0..if MODEL {
-            0
-        } else if cfg!(debug_assertions) {
-            200
-        } else {
-            2_000
-        })
-            .for_each(|_| scenario());
+        let rounds = match (MODEL, SPINS) {
+            (true, _) => 0,
+            (false, true) => 1_000,
+            (false, false) => 10,
+        };
+        (0..rounds).for_each(|_| scenario());
     }
 
     fn reason() -> Reason {
