@@ -4,6 +4,7 @@ mod support;
 #[path = "support/parks.rs"]
 mod parks;
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -169,6 +170,69 @@ fn a_caught_time_out_is_raised_again_within_its_bound() {
             kahn::sleep(Duration::from_micros(1));
         }
     });
+}
+
+/// The unwind of a time-out that was caught, and is kept.
+fn caught_time_out() -> Box<dyn Any + Send> {
+    bounded_by(Duration::from_millis(1), || catch_unwind(|| kahn::sleep(Duration::MAX))).unwrap().unwrap_err()
+}
+
+/// One place that opens bounds, so that those which come one after the other stand at one address.
+#[inline(never)]
+fn bounded_by<T>(bound: Duration, f: impl FnOnce() -> T) -> Result<T, kahn::time::Elapsed> {
+    timeout(bound, f)
+}
+
+/// Resumed outside of its bound it is a panic, which says so, and not the end of another bound.
+#[test]
+fn a_caught_time_out_ends_no_other_bound() {
+    with_each_size(|| {
+        let stray = |payload: &(dyn Any + Send)| {
+            payload.downcast_ref::<&str>().is_some_and(|text| text.contains("outside of that `timeout`"))
+        };
+        // At the top of a green thread, and of a scope's.
+        let payload = caught_time_out();
+        let error = kahn::spawn(move || resume_unwind(payload)).join().unwrap_err();
+        assert!(error.is_panic() && !error.is_cancelled(), "{error:?}");
+        assert!(error.to_string().contains("outside of that `timeout`"), "{error}");
+        assert!(stray(&*error.into_panic()));
+        let payload = caught_time_out();
+        kahn::scope(|s| assert!(s.spawn(move || resume_unwind(payload)).join().unwrap_err().is_panic()));
+        let payload = caught_time_out();
+        let unjoined = catch_unwind(AssertUnwindSafe(|| {
+            kahn::scope(|s| {
+                s.spawn(move || resume_unwind(payload));
+            });
+        }));
+        assert!(unjoined.is_err(), "the child has failed");
+        // In a later bound, at the same address or at another one.
+        let mut payload = caught_time_out();
+        for depth in 0..3 {
+            let later = catch_unwind(AssertUnwindSafe(|| {
+                let resume = || -> () { resume_unwind(payload) };
+                let hour = Duration::from_secs(3600);
+                match depth {
+                    0 => bounded_by(hour, resume),
+                    1 => timeout(hour, resume),
+                    _ => timeout(hour, || timeout(hour, resume)).and_then(|inner| inner),
+                }
+            }));
+            payload = later.expect_err("it goes through");
+        }
+        // In its own it may be resumed, as often as it is caught.
+        let own = timeout(Duration::from_millis(1), || -> () {
+            let mut caught = catch_unwind(|| kahn::sleep(Duration::MAX)).unwrap_err();
+            for _ in 0..3 {
+                caught = catch_unwind(AssertUnwindSafe(|| resume_unwind(caught))).unwrap_err();
+            }
+            resume_unwind(caught)
+        });
+        assert!(own.is_err());
+    });
+    // At the top of all.
+    let runtime = runtime(1);
+    let main = catch_unwind(AssertUnwindSafe(|| runtime.run(|| -> () { resume_unwind(caught_time_out()) })));
+    assert!(main.unwrap_err().is::<&str>());
 }
 
 /// Destructors that run in a cancel's unwinding park as they like, every kind that comes to an end.

@@ -12,7 +12,7 @@ use crate::job::{Job, Output};
 use crate::scheduler;
 pub(crate) use thread::Thread;
 
-use crate::wait::{CancelUnwind, Kind, Reason, is_quiet_unwind};
+use crate::wait::{CancelUnwind, Kind, Reason, is_quiet_unwind, settled};
 
 /// Waits for a green thread and gets its value. Dropping it lets the green thread run on.
 pub struct JoinHandle<T> {
@@ -72,7 +72,7 @@ impl<T> JoinHandle<T> {
             // answer is dropped, since we go without it.
             Err(CancelUnwind::payload())
         };
-        output.map_err(|payload| JoinError { payload })
+        output.map_err(JoinError::new)
     }
 
     /// The output of a job that has ended.
@@ -142,7 +142,7 @@ unsafe impl Sync for JoinError {}
 
 impl JoinError {
     pub(crate) fn new(payload: Box<dyn Any + Send>) -> JoinError {
-        JoinError { payload }
+        JoinError { payload: settled(payload) }
     }
 
     /// Whether it panicked.

@@ -135,7 +135,7 @@ impl Runtime {
                 Some(report) => Err(report),
                 None => Ok(Err(Box::new("the main green thread was cancelled"))),
             },
-            output => Ok(output),
+            output => Ok(output.map_err(wait::settled)),
         }
     }
 

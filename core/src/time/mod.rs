@@ -1,5 +1,6 @@
 //! Time: sleeping, intervals, and bounds on waiting.
 
+use core::cell::Cell;
 use core::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 pub use std::time::{Duration, Instant};
@@ -74,7 +75,8 @@ fn bounded<T>(deadline: Instant, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
     // SAFETY: the caller's own party, which lives as long as it runs.
     let party = unsafe { me.party().as_ref() };
     let outer = party.limit();
-    let mut limit = Limit { deadline, owner: core::ptr::null(), shields: party.shields() };
+    let shields = party.shields();
+    let mut limit = Limit { deadline, owner: core::ptr::null(), shields, number: Cell::new(None) };
     match party.limit_in_force().filter(|outer| outer.deadline <= deadline) {
         Some(earlier) => (limit.deadline, limit.owner) = (earlier.deadline, earlier.owner),
         None => limit.owner = &raw const limit,
@@ -85,7 +87,7 @@ fn bounded<T>(deadline: Instant, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
     match result {
         Ok(value) => Ok(value),
         Err(payload) => match payload.downcast::<LimitUnwind>() {
-            Ok(unwind) if unwind.is_for(&raw const limit) => Err(Elapsed(())),
+            Ok(unwind) if unwind.is_for(&limit) => Err(Elapsed(())),
             Ok(unwind) => resume_unwind(unwind),
             Err(payload) => resume_unwind(payload),
         },

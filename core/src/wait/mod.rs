@@ -41,7 +41,7 @@ pub use party::{Limit, Party, PartyKind, Verdict};
 pub use queue::{Claimed, Node, WaitQueue};
 pub use reason::{Kind, Reason};
 pub use task::TaskParty;
-pub use unwind::{CancelUnwind, LimitUnwind, Missed, TimedOut, is_quiet_unwind, quietly};
+pub use unwind::{CancelUnwind, LimitUnwind, Missed, TimedOut, is_quiet_unwind, quietly, settled};
 pub use wake::Wake;
 
 /// A wait that is open: the caller's party, which can be claimed until this is dropped.

@@ -19,7 +19,9 @@
 //! 3. Who has claimed wakes exactly once, after unlocking: [`Wake`](crate::wait::Wake) does it when dropped at the latest.
 
 use core::cell::Cell;
+use core::num::NonZeroU64;
 use core::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering as CounterOrdering};
 use std::time::Instant;
 
 use crate::facade::{AtomicBool, AtomicUsize, Ordering, Switch, fence};
@@ -99,6 +101,24 @@ pub struct Limit {
     /// How many shields its owner was under when it was opened. Frames and shields nest, so as long as this is the
     /// owner's number the shields are the same ones.
     pub shields: u32,
+    /// Its number, unique in the process, from the first unwind to it on. Most are never unwound to.
+    pub number: Cell<Option<NonZeroU64>>,
+}
+
+// A counter of std's in every build: numbers carry no meaning that a model could check.
+static LAST_LIMIT: AtomicU64 = AtomicU64::new(0);
+
+impl Limit {
+    /// Its number, given now if it has none.
+    pub(super) fn numbered(&self) -> NonZeroU64 {
+        let number = self.number.get().unwrap_or_else(|| {
+            // Relaxed: the number is all there is, nothing is published with it.
+            let last = LAST_LIMIT.fetch_add(1, CounterOrdering::Relaxed);
+            NonZeroU64::new(last + 1).expect("2^64 time-outs")
+        });
+        self.number.set(Some(number));
+        number
+    }
 }
 
 impl Party {

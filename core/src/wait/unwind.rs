@@ -2,6 +2,7 @@
 
 use core::any::Any;
 use core::fmt;
+use core::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::wait::party::Limit;
@@ -17,20 +18,35 @@ impl CancelUnwind {
     }
 }
 
-/// The payload with which a park unwinds to the [`time::timeout`](crate::time::timeout) whose time is over.
+/// The payload with which a park unwinds to the [`time::timeout`](crate::time::timeout) whose time is over, by the number
+/// of that one's frame. Who catches it can keep it for longer than the frame lasts, so an address would not do.
 #[derive(Debug)]
-pub struct LimitUnwind(usize);
+pub struct LimitUnwind(NonZeroU64);
 
 impl LimitUnwind {
     /// Whether it is meant for the `timeout` with this frame.
-    pub fn is_for(&self, limit: *const Limit) -> bool {
-        self.0 == limit.addr()
+    pub fn is_for(&self, limit: &Limit) -> bool {
+        limit.number.get() == Some(self.0)
     }
 }
 
-/// Whether a payload is one of ours: an unwind that ends a green thread quietly, not a panic.
+/// Whether a payload is an unwind that ends a green thread quietly, not a panic.
+///
+/// A [`LimitUnwind`] is none: every one is raised inside its `timeout`, so who finds one outside has it from code that has
+/// caught it and has gone on with it elsewhere.
 pub fn is_quiet_unwind(payload: &(dyn Any + Send)) -> bool {
-    payload.is::<CancelUnwind>() || payload.is::<LimitUnwind>()
+    payload.is::<CancelUnwind>()
+}
+
+/// A payload as it is handed to who asks how a green thread has ended. One of ours that has gone astray becomes a message:
+/// it says what was done wrong, and can go no further astray.
+pub fn settled(payload: Box<dyn Any + Send>) -> Box<dyn Any + Send> {
+    if payload.is::<LimitUnwind>() {
+        return Box::new(
+            "the unwind of a `timeout` that is over was caught, and resumed outside of that `timeout`",
+        );
+    }
+    payload
 }
 
 /// A wait that ended without what was waited for. Nothing has been taken, nothing lost.
@@ -72,7 +88,11 @@ impl Missed {
     pub fn raise(self) -> TimedOut {
         match self.0 {
             Cause::Deadline => TimedOut,
-            Cause::Limit(limit) => resume_unwind(Box::new(LimitUnwind(limit.addr()))),
+            Cause::Limit(limit) => {
+                // SAFETY: frames of `timeout` stand on the stack of the thread that waits, below this call.
+                let number = unsafe { &*limit }.numbered();
+                resume_unwind(Box::new(LimitUnwind(number)))
+            }
             Cause::Cancelled => resume_unwind(CancelUnwind::payload()),
         }
     }
