@@ -69,7 +69,7 @@ pub mod thread {
     pub use kahn_core::local;
     #[doc(inline)]
     pub use kahn_core::thread::{
-        Builder, JoinError, JoinHandle, LocalKey, Scope, ScopedJoinHandle, Thread, ThreadId,
+        AccessError, Builder, JoinError, JoinHandle, LocalKey, Scope, ScopedJoinHandle, Thread, ThreadId,
         available_parallelism, block_on, blocking, current, is_green, park, park_timeout, scope, sleep,
         sleep_until, spawn, spawn_local, yield_now,
     };

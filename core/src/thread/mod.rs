@@ -10,7 +10,7 @@ pub use block_on::block_on;
 pub(crate) use builder::queue;
 pub use builder::{Builder, spawn, spawn_local};
 pub use crate::handle::{JoinError, JoinHandle};
-pub use local::LocalKey;
+pub use local::{AccessError, LocalKey};
 pub use crate::handle::thread::{Thread, ThreadId, current, park, park_timeout};
 pub use scope::{Scope, ScopedJoinHandle, scope};
 #[doc(hidden)]
