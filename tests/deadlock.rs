@@ -202,6 +202,45 @@ fn a_handler_is_called_instead() {
     });
 }
 
+/// Its panic ends each `run`, and not the process; the next `run` has its guard again.
+#[test]
+fn a_panic_in_a_handler_is_the_callers() {
+    alone("a_panic_in_a_handler_is_the_callers", || {
+        for workers in WORKERS {
+            let runtime = Runtime::builder()
+                .workers(workers)
+                .on_deadlock(|_| std::panic::resume_unwind(Box::new(7_u8)))
+                .build()
+                .unwrap();
+            let counter = Counter::new();
+            let stuck = || {
+                let counted = counter.make();
+                let caught = catch_unwind(AssertUnwindSafe(|| {
+                    runtime.run(move || {
+                        let _counted = counted;
+                        kahn::spawn(kahn::thread::park).join()
+                    })
+                }));
+                counter.assert_all_gone();
+                caught.expect_err("it must not end by itself").downcast::<u8>().map(|payload| *payload)
+            };
+            for _ in 0..3 {
+                assert_eq!(stuck().ok(), Some(7));
+            }
+            assert_eq!(runtime.run(|| kahn::spawn(|| 7).join().unwrap()), 7);
+            // Of several one at least has the payload.
+            let both = std::thread::scope(|s| {
+                let other =
+                    s.spawn(|| catch_unwind(AssertUnwindSafe(|| runtime.run(|| never::<()>().recv()))));
+                let this = catch_unwind(AssertUnwindSafe(|| runtime.run(|| never::<()>().recv())));
+                [this.unwrap_err(), other.join().unwrap().unwrap_err()]
+            });
+            assert!(both.iter().all(|payload| payload.is::<u8>() || payload.is::<&str>()), "{workers}");
+            assert!(both.iter().any(|payload| payload.is::<u8>()), "{workers}");
+        }
+    });
+}
+
 /// `kahn::run` as such.
 #[test]
 fn run_panics_with_the_report() {

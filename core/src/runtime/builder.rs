@@ -78,7 +78,27 @@ impl Builder {
     }
 
     /// What to do when all green threads are asleep and nothing can wake any of them, instead of ending
-    /// [`run`](Runtime::run) with a panic. Called on a worker; the green threads stay asleep.
+    /// [`run`](Runtime::run) with a panic. The green threads stay asleep.
+    ///
+    /// It is called on a worker, outside of any green thread, and that worker runs nobody until it returns. So whatever it
+    /// waits for blocks the worker; so does the `run` of another runtime in it, and one of this runtime may wait for ever.
+    /// What it is for is to tell somebody, or to bring one of those who wait what it waits for.
+    ///
+    /// If it panics, the green thread of each [`run`](Runtime::run) that is under way is cancelled, and the panic goes on
+    /// in the caller.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// let runtime = kahn_core::Runtime::builder()
+    ///     .on_deadlock(|report| {
+    ///         eprint!("{report}");
+    ///         std::process::exit(3);
+    ///     })
+    ///     .build()?;
+    /// runtime.run(kahn_core::thread::park);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn on_deadlock(mut self, handler: impl Fn(&DeadlockReport) + Send + Sync + 'static) -> Builder {
         self.settings.on_deadlock = Some(Arc::new(handler));
         self

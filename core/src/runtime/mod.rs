@@ -3,6 +3,7 @@
 mod builder;
 #[doc(hidden)]
 pub mod entry;
+mod handler;
 mod shutdown;
 #[cfg(feature = "tracing")]
 mod stuck;
@@ -22,6 +23,7 @@ pub use shutdown::ShutdownError;
 use crate::facade::Ordering;
 use crate::fiber::stack::SizeClass;
 use crate::job::{Job, Traits, allocate};
+use crate::runtime::handler::Runs;
 use crate::scheduler::{self, GREEN, shared::{Settings, Shared}};
 use crate::handle::JoinHandle;
 use crate::wait::{self, Kind, Reason};
@@ -35,6 +37,8 @@ const DROP_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Runtime {
     shared: Arc<Shared>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
+    /// Kept where there is a handler of deadlocks, which may panic.
+    runs: Option<Arc<Runs>>,
 }
 
 /// Runs `f` as the main green thread of a new runtime with the default settings, and answers its value. When `f` has
@@ -111,9 +115,15 @@ impl Runtime {
         // SAFETY: `F` and `T` are `Send`. What they borrow outlives this call, which ends after the job has.
         let job = unsafe { allocate(f, &GREEN, Some("main".into()), traits) };
         let handle = JoinHandle::<T>::new(job);
+        if let Some(runs) = &self.runs {
+            // SAFETY: the handle holds a reference, until after `ended`.
+            unsafe { runs.began(job) };
+        }
+        let ended = || self.runs.as_ref().and_then(|runs| runs.ended(job));
         self.shared.runs.fetch_add(1, Ordering::AcqRel);
         if self.shared.inject(job).is_err() {
             self.shared.runs.fetch_sub(1, Ordering::AcqRel);
+            drop(ended());
             // SAFETY: the job is in no queue.
             unsafe { reject(job) };
             panic!("this runtime has been shut down");
@@ -129,11 +139,13 @@ impl Runtime {
             }
         });
         self.shared.runs.fetch_sub(1, Ordering::AcqRel);
+        let failed = ended();
         let output = handle.into_output();
         match output {
-            Err(payload) if wait::is_quiet_unwind(&*payload) => match self.shared.deadlock.report() {
-                Some(report) => Err(report),
-                None => Ok(Err(Box::new("the main green thread was cancelled"))),
+            Err(payload) if wait::is_quiet_unwind(&*payload) => match (failed, self.shared.deadlock.report()) {
+                (Some(failed), _) => Ok(Err(failed)),
+                (None, Some(report)) => Err(report),
+                (None, None) => Ok(Err(Box::new("the main green thread was cancelled"))),
             },
             output => Ok(output.map_err(wait::settled)),
         }
@@ -208,8 +220,11 @@ impl fmt::Debug for Runtime {
 }
 
 fn start(settings: &Settings, class: SizeClass, workers: usize) -> io::Result<Runtime> {
-    let shared = Arc::new(Shared::new(settings, class, workers));
-    let runtime = Runtime { shared, threads: Mutex::default() };
+    let mut settings = settings.clone();
+    let runs = settings.on_deadlock.is_some().then(Arc::<Runs>::default);
+    settings.on_deadlock = runs.as_ref().zip(settings.on_deadlock).map(|(runs, handler)| runs.guard(handler));
+    let shared = Arc::new(Shared::new(&settings, class, workers));
+    let runtime = Runtime { shared, threads: Mutex::default(), runs };
     for i in 0..workers {
         let shared = Arc::clone(&runtime.shared);
         let thread = std::thread::Builder::new()
