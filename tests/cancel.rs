@@ -291,6 +291,40 @@ fn a_blocking_call_is_waited_for() {
     });
 }
 
+/// As any park: what comes too late to start does not, be it by a cancel or by a bound, on either kind of thread. What has
+/// started is waited for, and its value is had.
+#[test]
+fn a_blocking_call_does_not_start_when_its_time_is_over() {
+    let check = || {
+        let mut started = false;
+        assert!(timeout(Duration::ZERO, || kahn::blocking(|| started = true)).is_err());
+        assert!(!started);
+        let mut ended = false;
+        let late = timeout(Duration::from_millis(10), || {
+            kahn::blocking(|| {
+                std::thread::sleep(Duration::from_millis(20));
+                ended = true;
+            });
+        });
+        // A machine that is busy for so long may be too late to start it.
+        assert_eq!(late.is_ok(), ended);
+    };
+    with_each_size(check);
+    within("an OS thread", check);
+    with_each_size(|| {
+        let (started, (go, has_to)) = (Arc::new(AtomicBool::new(false)), bounded::<()>(1));
+        let start = started.clone();
+        let handle = kahn::spawn_local(move || {
+            let _ = catch_unwind(AssertUnwindSafe(|| has_to.recv()));
+            kahn::blocking(|| start.store(true, SeqCst));
+        });
+        kahn::yield_now();
+        handle.cancel();
+        drop(go);
+        assert!(handle.join().unwrap_err().is_cancelled() && !started.load(SeqCst));
+    });
+}
+
 #[test]
 fn nested_time_outs_end_at_the_earliest() {
     let (short, long) = (Duration::from_millis(2), Duration::from_secs(3600));

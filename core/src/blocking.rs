@@ -10,8 +10,8 @@
 //! | done | its caller takes the output | nobody |
 //!
 //! A thread that the OS has given may never come to serve: `std` prepares it first, and where there is no memory for that
-//! it can end up in a wait of its own. So who has reason to rely on a thread that has not come yet waits for it with a
-//! limit, and then helps himself.
+//! it can end up in a wait of its own, or abort the process, which we cannot help. So who has reason to rely on a thread
+//! that has not come yet waits for it with a limit, and then helps himself.
 
 use core::cell::UnsafeCell;
 use std::collections::VecDeque;

@@ -108,11 +108,21 @@ fn sleep_to(deadline: Option<Instant>) {
 ///
 /// # Parks
 ///
-/// Until `f` has ended. A cancel waits for that, too.
+/// Until `f` has ended. A cancel, or the end of an enclosing [`timeout`](crate::time::timeout), waits for that, too, and
+/// takes effect at the next park. One that has come before unwinds from here, and `f` is not run.
 ///
 /// # Panics
 ///
 /// If `f` panics, the panic goes on in the caller.
+///
+/// # Examples
+///
+/// ```
+/// kahn_core::run(|| {
+///     let manifest = kahn_core::blocking(|| std::fs::read_to_string("Cargo.toml"));
+///     assert!(manifest.unwrap().contains("[package]"));
+/// });
+/// ```
 #[track_caller]
 pub fn blocking<F, T>(f: F) -> T
 where
@@ -120,6 +130,7 @@ where
     T: Send,
 {
     check_cancelled();
+    check_limit();
     if !is_green() {
         return f();
     }
