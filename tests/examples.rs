@@ -209,16 +209,30 @@ fn wordcount_prints_the_words_seen_most() {
     assert!(printed.contains("in 1 files") && printed.contains("green threads on"), "{printed}");
 }
 
+/// It would wait for a writer that may never come. In a folder it is passed over, and an open pipe is read.
+#[cfg(unix)]
+#[test]
+fn wordcount_refuses_a_named_pipe() {
+    let folder = Folder::new();
+    let file = folder.write("file", "some words");
+    let (pipe, link) = (folder.path("pipe"), folder.path("link"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::os::unix::fs::symlink(&pipe, &link).unwrap();
+    assert_refused("wordcount", &[&pipe], "pipe: is a named pipe");
+    assert_refused("wordcount", &["--check", &file, &link], "link: is a named pipe");
+    assert!(printed(&run("wordcount", &["--check", &folder.path("")])).contains("2 words, "));
+    assert!(printed(&run_with_input("wordcount", &["/dev/stdin"], "three more words")).contains("3 words, "));
+}
+
 #[cfg(unix)]
 #[test]
 fn wordcount_prints_what_it_has_after_ctrl_c() {
     let folder = Folder::new();
-    let pipe = folder.path("pipe");
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let file = folder.write("file", "some words ".repeat(1000));
-    let child = example("wordcount").args([&file, &pipe]).spawn().unwrap();
+    let mut program = example("wordcount");
+    let mut child = program.args([&file, "/dev/stdin"]).stdin(Stdio::piped()).spawn().unwrap();
     // Something to count, and then silence: the reader hangs in its read.
-    let mut writer = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+    let mut writer = child.stdin.take().unwrap();
     writer.write_all("pipe ".repeat(100_000).as_bytes()).unwrap();
     thread::sleep(Duration::from_millis(300));
     let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();

@@ -1,7 +1,8 @@
 //! The command line.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::fs::Metadata;
+use std::path::{Path, PathBuf};
 
 pub const USAGE: &str = "\
 Counts the words in files, on all the cores.
@@ -9,7 +10,8 @@ Counts the words in files, on all the cores.
 usage: wordcount [--binary] [--check] [--top N] [--workers N] [PATH…]
 
 A PATH is a file, or a folder of which all files are counted; by default the current one. In folders, symbolic links
-and what is not a regular file are passed over, and so are binary files (a zero byte among the first 8 KiB).
+and what is not a regular file are passed over, and so are binary files (a zero byte among the first 8 KiB). To count
+what comes through a pipe, name /dev/stdin.
 
   --binary     count binary files, too
   --check      count a second time in one thread, without any runtime, and compare
@@ -59,10 +61,22 @@ impl Options {
             options.paths.push(".".into());
         }
         for path in &options.paths {
-            std::fs::metadata(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let metadata = std::fs::metadata(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            if is_named_pipe(path, &metadata) {
+                return Err(format!("{}: is a named pipe, and nobody may ever write to it", path.display()));
+            }
         }
         Ok(Some(options))
     }
+}
+
+/// A pipe that stands in a folder: to open it waits for a writer, for ever if need be. A pipe that is open already
+/// (`/dev/stdin`, a shell's `<(…)`) has no path of its own, and is read like a file.
+fn is_named_pipe(path: &Path, metadata: &Metadata) -> bool {
+    #[cfg(unix)]
+    return std::os::unix::fs::FileTypeExt::is_fifo(&metadata.file_type()) && path.canonicalize().is_ok();
+    #[cfg(not(unix))]
+    return false;
 }
 
 fn number(name: &str, value: Option<OsString>) -> Result<usize, String> {

@@ -46,7 +46,7 @@ impl<'a> Walk<'a> {
                 }
             } else {
                 let root = self.roots.next()?;
-                // What was named is read, whatever it is: a link, a pipe.
+                // What was named is read, whatever it is: a link, standard input.
                 if !root.is_dir() {
                     return Some(root);
                 }
