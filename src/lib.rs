@@ -69,9 +69,9 @@ pub mod thread {
     pub use kahn_core::local;
     #[doc(inline)]
     pub use kahn_core::thread::{
-        AccessError, Builder, JoinError, JoinHandle, LocalKey, Scope, ScopedJoinHandle, Thread, ThreadId,
-        available_parallelism, block_on, blocking, current, is_green, park, park_timeout, scope, sleep,
-        sleep_until, spawn, spawn_local, yield_now,
+        AccessError, Builder, JoinError, JoinHandle, LocalKey, Result, Scope, ScopedJoinHandle, Thread,
+        ThreadId, available_parallelism, block_on, blocking, current, is_green, panicking, park,
+        park_timeout, scope, sleep, sleep_until, spawn, spawn_local, yield_now,
     };
 }
 

@@ -65,7 +65,8 @@ fn the_variable_for_the_workers() {
         ("4097", "refused InvalidInput"),
         ("-1", "refused InvalidInput"),
         ("two", "refused InvalidInput"),
-        ("", "refused InvalidInput"),
+        ("", "built"),
+        (" ", "refused InvalidInput"),
         ("99999999999999999999999", "refused InvalidInput"),
         ("1.5", "refused InvalidInput"),
     ] {
@@ -78,7 +79,9 @@ fn the_variable_for_the_workers() {
         let said = stderr(&output_of(command));
         assert!(said.contains(answer), "{value:?}: {said}");
         if answer == "built" {
-            assert!(said.contains(&format!("workers: {}", value.trim())), "{value:?}: {said}");
+            // Set to nothing it is not set.
+            let workers = if value.is_empty() { "3" } else { value.trim() };
+            assert!(said.contains(&format!("workers: {workers}")), "{value:?}: {said}");
         } else {
             assert!(said.contains("KAHN_WORKERS"), "{value:?}: {said}");
         }

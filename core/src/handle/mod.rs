@@ -7,6 +7,7 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::mem::{self, MaybeUninit};
 use core::ptr::NonNull;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use crate::job::{Job, Output};
 use crate::scheduler;
@@ -24,6 +25,10 @@ pub struct JoinHandle<T> {
 unsafe impl<T: Send> Send for JoinHandle<T> {}
 // SAFETY: through `&JoinHandle` no `T` is reached: `join` consumes.
 unsafe impl<T: Send> Sync for JoinHandle<T> {}
+
+// Through a handle nothing is seen half changed: a job ends whole, by value or by unwind.
+impl<T> UnwindSafe for JoinHandle<T> {}
+impl<T> RefUnwindSafe for JoinHandle<T> {}
 
 impl<T> JoinHandle<T> {
     /// The handle of a job that was allocated with one, for an output of type `T`.

@@ -52,7 +52,7 @@ impl Builder {
     }
 
     /// How many worker threads run green threads. By default as many as the process has CPUs. The environment variable
-    /// `KAHN_WORKERS` overrides both.
+    /// `KAHN_WORKERS` overrides both, unless it is empty.
     pub fn workers(mut self, workers: usize) -> Builder {
         self.workers = Some(workers);
         self
@@ -158,7 +158,9 @@ impl Builder {
     }
 
     pub(super) fn worker_count(&self) -> io::Result<usize> {
-        let (count, whence) = match std::env::var_os(WORKERS_VARIABLE) {
+        // Set to nothing is not set, as Go has it.
+        let variable = std::env::var_os(WORKERS_VARIABLE).filter(|text| !text.is_empty());
+        let (count, whence) = match variable {
             Some(text) => {
                 let count = text.to_str().and_then(|text| text.trim().parse().ok()).ok_or_else(|| {
                     invalid(&format!("{WORKERS_VARIABLE}={text:?}: give a number from 1 to {WORKERS_MAX}"))

@@ -12,7 +12,7 @@ use core::any::Any;
 use core::fmt;
 use core::ptr::NonNull;
 use std::io;
-use std::panic::{panic_any, resume_unwind};
+use std::panic::{RefUnwindSafe, UnwindSafe, panic_any, resume_unwind};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -75,6 +75,12 @@ fn refuse_nesting() {
          Call the function directly, or use `kahn::blocking` around it"
     );
 }
+
+impl core::error::Error for DeadlockReport {}
+
+// No user's code runs while what workers share is changed, so an unwind never leaves it half changed.
+impl UnwindSafe for Runtime {}
+impl RefUnwindSafe for Runtime {}
 
 impl Runtime {
     /// The settings for a new runtime.

@@ -15,6 +15,20 @@ pub use crate::handle::thread::{Thread, ThreadId, current, park, park_timeout};
 pub use scope::{Scope, ScopedJoinHandle, scope};
 #[doc(hidden)]
 pub use task::spawn_task;
+#[doc(no_inline)]
+pub use std::thread::panicking;
+
+/// What [`JoinHandle::join`] answers. As [`std::thread::Result`].
+///
+/// # Examples
+///
+/// ```
+/// fn length(counter: kahn_core::thread::JoinHandle<usize>) -> kahn_core::thread::Result<usize> {
+///     counter.join()
+/// }
+/// assert_eq!(length(kahn_core::spawn(|| "four".len())).unwrap(), 4);
+/// ```
+pub type Result<T> = core::result::Result<T, JoinError>;
 
 use core::num::NonZero;
 use std::io;

@@ -6,7 +6,7 @@
 use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, RefUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use crate::facade::Lock;
@@ -24,6 +24,9 @@ pub struct Scope<'scope, 'env: 'scope> {
     _scope: PhantomData<&'scope mut &'scope ()>,
     _env: PhantomData<&'env mut &'env ()>,
 }
+
+// As std's: no user's code runs while the lists are changed.
+impl RefUnwindSafe for Scope<'_, '_> {}
 
 #[derive(Default)]
 struct Data {
@@ -313,6 +316,43 @@ impl<'scope> Scope<'scope, '_> {
             handle.cancel();
         }
         ScopedJoinHandle { handle, packet, _scope: PhantomData }
+    }
+}
+
+impl Builder {
+    /// Spawns the green thread in a scope: std's name for [`Scope::spawn_with`].
+    ///
+    /// # Parks
+    ///
+    /// As [`spawn`](crate::thread::spawn()).
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_core::thread::Builder;
+    ///
+    /// let words = vec!["a", "b"];
+    /// kahn_core::scope(|s| {
+    ///     let counter = Builder::new().name("counter".into()).spawn_scoped(s, || words.len())?;
+    ///     assert_eq!(counter.join().unwrap(), 2);
+    ///     Ok::<(), std::io::Error>(())
+    /// })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn spawn_scoped<'scope, F, T>(
+        self,
+        scope: &'scope Scope<'scope, '_>,
+        f: F,
+    ) -> std::io::Result<ScopedJoinHandle<'scope, T>>
+    where
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        scope.spawn_with(self, f)
     }
 }
 

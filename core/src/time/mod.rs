@@ -3,7 +3,8 @@
 use core::cell::Cell;
 use core::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-pub use std::time::{Duration, Instant};
+#[doc(no_inline)]
+pub use std::time::{Duration, Instant, SystemTime, SystemTimeError, UNIX_EPOCH};
 
 pub use crate::facade::now;
 pub use crate::thread::{sleep, sleep_until};

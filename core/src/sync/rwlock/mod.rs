@@ -63,8 +63,8 @@ impl<T: ?Sized> RefUnwindSafe for RwLock<T> {}
 #[must_use = "if unused the RwLock will immediately unlock"]
 pub struct RwLockReadGuard<'a, T: ?Sized> {
     lock: &'a RwLock<T>,
-    /// Not `Send`: as std's.
-    _not_send: PhantomData<*mut ()>,
+    /// Not `Send`, and as fit to be kept over an unwind as `&T`, since a reader poisons nothing: as std's.
+    _like_std: PhantomData<*const T>,
 }
 
 /// A writer's access to the value of a [`RwLock`]; dropping it gives the lock back.
@@ -206,7 +206,7 @@ impl<T: ?Sized> RwLock<T> {
     /// The caller has just taken the lock to read, and makes one guard of it.
     #[inline]
     unsafe fn reader(&self) -> RwLockReadGuard<'_, T> {
-        RwLockReadGuard { lock: self, _not_send: PhantomData }
+        RwLockReadGuard { lock: self, _like_std: PhantomData }
     }
 
     /// # Safety
