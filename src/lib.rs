@@ -62,6 +62,17 @@ pub use kahn_core::{
 pub use kahn_macros::{main, test};
 
 /// Green threads, with the names and the meaning of [`std::thread`].
+///
+/// ```
+/// use kahn::thread;
+///
+/// let words = ["to", "be", "or", "not"];
+/// let letters = thread::scope(|s| {
+///     let counters = words.map(|word| s.spawn(move || word.len()));
+///     counters.into_iter().map(|counter| counter.join().unwrap()).sum::<usize>()
+/// });
+/// assert_eq!(letters, 9);
+/// ```
 pub mod thread {
     #[doc(inline)]
     pub use kahn_channels::serve;
@@ -76,6 +87,21 @@ pub mod thread {
 }
 
 /// Bounded channels and select, with the names and the meaning of `crossbeam-channel`.
+///
+/// ```
+/// use kahn::channel::{bounded, select};
+///
+/// let (questions, asked) = bounded(1);
+/// let (answers, answered) = bounded(0);
+/// kahn::spawn(move || asked.iter().for_each(|n: u32| answers.send(n * n).unwrap()));
+/// questions.send(7).unwrap();
+/// drop(questions);
+/// select! {
+///     recv(answered) -> answer => assert_eq!(answer, Ok(49)),
+///     default(std::time::Duration::from_secs(10)) => panic!("nobody answers"),
+/// }
+/// assert!(answered.recv().is_err());
+/// ```
 pub mod channel {
     #[doc(inline)]
     pub use kahn_channels::{

@@ -16,6 +16,16 @@ pub(crate) use thread::Thread;
 use crate::wait::{CancelUnwind, Kind, Reason, is_quiet_unwind, settled};
 
 /// Waits for a green thread and gets its value. Dropping it lets the green thread run on.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_core::thread::JoinHandle;
+///
+/// let handles: Vec<JoinHandle<u64>> = (0..4).map(|n| kahn_core::spawn(move || n * n)).collect();
+/// let squares: Vec<u64> = handles.into_iter().map(|handle| handle.join().unwrap()).collect();
+/// assert_eq!(squares, [0, 1, 4, 9]);
+/// ```
 pub struct JoinHandle<T> {
     job: NonNull<Job>,
     _output: PhantomData<T>,
@@ -94,6 +104,19 @@ impl<T> JoinHandle<T> {
     }
 
     /// Whether it has ended: [`join`](Self::join) would not park.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// kahn_core::run(|| {
+    ///     let sleeper = kahn_core::spawn(|| kahn_core::sleep(std::time::Duration::MAX));
+    ///     assert!(!sleeper.is_finished());
+    ///     sleeper.cancel();
+    ///     while !sleeper.is_finished() {
+    ///         kahn_core::yield_now();
+    ///     }
+    /// });
+    /// ```
     pub fn is_finished(&self) -> bool {
         self.job().state.is_over()
     }
@@ -117,6 +140,16 @@ impl<T> JoinHandle<T> {
     }
 
     /// The green thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// kahn_core::run(|| {
+    ///     let parked = kahn_core::spawn(kahn_core::thread::park);
+    ///     parked.thread().unpark();
+    ///     parked.join().unwrap();
+    /// });
+    /// ```
     pub fn thread(&self) -> &Thread {
         // SAFETY: the handle holds a reference; `Thread` is a transparent pointer to the job.
         unsafe { Thread::borrowed(&self.job) }
@@ -137,6 +170,19 @@ impl<T> fmt::Debug for JoinHandle<T> {
 }
 
 /// Why a green thread left no value.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_core::thread::JoinError;
+///
+/// fn told(error: &JoinError) -> &'static str {
+///     if error.is_cancelled() { "was stopped" } else { "has failed" }
+/// }
+/// let error = kahn_core::spawn(|| if true { panic!("no such page") }).join().unwrap_err();
+/// assert_eq!(told(&error), "has failed");
+/// assert_eq!(error.to_string(), "the green thread panicked: no such page");
+/// ```
 pub struct JoinError {
     payload: Box<dyn Any + Send>,
 }
@@ -151,17 +197,39 @@ impl JoinError {
     }
 
     /// Whether it panicked.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let error = kahn_core::spawn(|| if true { panic!("no") }).join().unwrap_err();
+    /// assert!(error.is_panic());
+    /// ```
     pub fn is_panic(&self) -> bool {
         !is_quiet_unwind(&*self.payload)
     }
 
     /// Whether it was cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let sleeper = kahn_core::spawn(|| kahn_core::sleep(std::time::Duration::MAX));
+    /// sleeper.cancel();
+    /// assert!(sleeper.join().unwrap_err().is_cancelled());
+    /// ```
     pub fn is_cancelled(&self) -> bool {
         self.payload.is::<CancelUnwind>()
     }
 
     /// The payload of the panic, for [`std::panic::resume_unwind`]. If it was cancelled, the payload says so as a
     /// string.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let error = kahn_core::spawn(|| if true { std::panic::panic_any(7) }).join().unwrap_err();
+    /// assert_eq!(*error.into_panic().downcast::<i32>().unwrap(), 7);
+    /// ```
     pub fn into_panic(self) -> Box<dyn Any + Send> {
         if self.is_panic() { self.payload } else { Box::new("the green thread was cancelled") }
     }

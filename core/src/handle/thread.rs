@@ -11,6 +11,18 @@ use crate::scheduler;
 use crate::wait::enclosing_limit;
 
 /// A handle to a thread, green or of the OS, as in `std`.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_core::thread::{self, Thread};
+///
+/// kahn_core::run(|| {
+///     let waker: Thread = thread::current();
+///     kahn_core::spawn(move || waker.unpark());
+///     thread::park();
+/// });
+/// ```
 #[repr(transparent)]
 pub struct Thread(Repr);
 
@@ -37,6 +49,16 @@ unsafe impl Send for Thread {}
 unsafe impl Sync for Thread {}
 
 /// The number of a thread, unique in the process and never reused.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_core::thread::{self, ThreadId};
+///
+/// let here: ThreadId = thread::current().id();
+/// let there = kahn_core::spawn(|| thread::current().id()).join().unwrap();
+/// assert_ne!(here, there);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ThreadId(NonZeroU64);
 
@@ -81,6 +103,14 @@ impl Thread {
     }
 
     /// Its number.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let handle = kahn_core::spawn(|| kahn_core::thread::current().id());
+    /// let id = handle.thread().id();
+    /// assert_eq!(handle.join().unwrap(), id);
+    /// ```
     pub fn id(&self) -> ThreadId {
         ThreadId(match self.view() {
             View::Green(job) => NonZeroU64::new(job.id().get()).expect("numbers start at one"),
@@ -89,6 +119,14 @@ impl Thread {
     }
 
     /// Its name, if it was given one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let handle = kahn_core::thread::Builder::new().name("parser".into()).spawn(|| ())?;
+    /// assert_eq!(handle.thread().name(), Some("parser"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn name(&self) -> Option<&str> {
         match self.view() {
             View::Green(job) => job.name(),
@@ -97,6 +135,16 @@ impl Thread {
     }
 
     /// Lets the thread's present or next [`park`] return.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// kahn_core::run(|| {
+    ///     kahn_core::thread::current().unpark();
+    ///     // Returns at once: it was unparked before.
+    ///     kahn_core::thread::park();
+    /// });
+    /// ```
     pub fn unpark(&self) {
         match self.view() {
             View::Green(job) => job.unpark(),
@@ -188,6 +236,14 @@ pub fn park() {
 /// # Parks
 ///
 /// Until unparked, or until the time is over.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// kahn_core::thread::park_timeout(Duration::from_millis(1));
+/// ```
 #[track_caller]
 pub fn park_timeout(duration: Duration) {
     park_until(Some(now().checked_add(duration)));

@@ -36,6 +36,14 @@ pub struct Builder {
 
 impl Builder {
     /// The defaults: a worker for each CPU, stacks of 256 KiB, up to 512 threads for blocking calls.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = kahn_core::runtime::Builder::new().build()?;
+    /// assert_eq!(runtime.run(|| 6 * 7), 42);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn new() -> Builder {
         Builder {
             workers: None,
@@ -53,6 +61,14 @@ impl Builder {
 
     /// How many worker threads run green threads. By default as many as the process has CPUs. The environment variable
     /// `KAHN_WORKERS` overrides both, unless it is empty.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = kahn_core::Runtime::builder().workers(1).build()?;
+    /// runtime.run(|| println!("alone"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn workers(mut self, workers: usize) -> Builder {
         self.workers = Some(workers);
         self
@@ -60,18 +76,51 @@ impl Builder {
 
     /// The size of a green thread's stack, in bytes, rounded up to a size class (16, 64, 256 KiB, 1, 4, 16, 64,
     /// 256 MiB, the guard page included). Only the pages that are touched take memory.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// fn depth(n: u32) -> u32 {
+    ///     if n == 0 { 0 } else { 1 + std::hint::black_box(depth(n - 1)) }
+    /// }
+    /// let runtime = kahn_core::Runtime::builder().stack_size(16 << 20).build()?;
+    /// assert_eq!(runtime.run(|| depth(50_000)), 50_000);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         self.stack_size = bytes;
         self
     }
 
     /// The most OS threads that run [`blocking`](crate::thread::blocking) calls at a time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = kahn_core::Runtime::builder().blocking_threads(2).build()?;
+    /// // However many ask: the disk is asked for two files at a time.
+    /// let sizes = runtime.run(|| {
+    ///     let read = |name| kahn_core::spawn(move || kahn_core::blocking(|| std::fs::read(name).map(|file| file.len())));
+    ///     ["Cargo.toml", "no-such-file", "Cargo.toml"].map(read).map(|size| size.join().unwrap().ok())
+    /// });
+    /// assert!(sizes[0] == sizes[2] && sizes[1].is_none());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn blocking_threads(mut self, max: usize) -> Builder {
         self.settings.blocking_threads = max;
         self
     }
 
     /// The runtime's name: its OS threads are called `NAME-worker-0` and so on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = kahn_core::Runtime::builder().name("shop").build()?;
+    /// let worker = runtime.run(|| std::thread::current().name().map(str::to_owned));
+    /// assert!(worker.unwrap().starts_with("shop-worker-"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn name(mut self, name: impl Into<String>) -> Builder {
         self.settings.name = name.into();
         self
@@ -106,6 +155,16 @@ impl Builder {
 
     /// Warns, through the `tracing` crate, when a worker has been in one job for so long without parking. Needs the
     /// feature `tracing`; off by default.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let runtime = kahn_core::Runtime::builder().warn_when_stuck(Duration::from_millis(100)).build()?;
+    /// runtime.run(|| println!("done soon enough"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[cfg(feature = "tracing")]
     pub fn warn_when_stuck(mut self, after: Duration) -> Builder {
         self.settings.warn_after = Some(after);
@@ -126,6 +185,22 @@ impl Builder {
     ///   functions that are not inlined.
     ///
     /// This holds for the libraries that it calls as well.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// // SAFETY: what its green threads have on their stacks while they park is numbers.
+    /// let builder = unsafe { kahn_core::Runtime::builder().migratory() };
+    /// let sum = builder.build()?.run(|| {
+    ///     let add = |n: u64| {
+    ///         kahn_core::yield_now();
+    ///         n + 1
+    ///     };
+    ///     (0..4).map(|n| kahn_core::spawn(move || add(n))).map(|handle| handle.join().unwrap()).sum::<u64>()
+    /// });
+    /// assert_eq!(sum, 10);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub unsafe fn migratory(mut self) -> Builder {
         self.settings.migratory = true;
         self

@@ -34,6 +34,15 @@ const DROP_TIMEOUT: Duration = Duration::from_secs(2);
 /// A runtime: worker threads that run green threads. There can be many in one process.
 ///
 /// Dropping it shuts it down, waiting up to two seconds; [`shutdown`](Self::shutdown) says what was left.
+///
+/// # Examples
+///
+/// ```
+/// let runtime = kahn_core::Runtime::builder().workers(2).build()?;
+/// let handle = runtime.spawn(|| "spawned from outside".len());
+/// assert_eq!(runtime.run(move || handle.join().unwrap()), 20);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct Runtime {
     shared: Arc<Shared>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
@@ -43,6 +52,11 @@ pub struct Runtime {
 
 /// Runs `f` as the main green thread of a new runtime with the default settings, and answers its value. When `f` has
 /// returned, green threads that still run are cancelled, as the threads of a process end with `main`.
+///
+/// # Parks
+///
+/// Blocks the calling OS thread until `f` has ended, and then until the others have unwound, for two seconds at most. A
+/// [`timeout`](crate::time::timeout) around it does not end that.
 ///
 /// # Panics
 ///
@@ -84,6 +98,14 @@ impl RefUnwindSafe for Runtime {}
 
 impl Runtime {
     /// The settings for a new runtime.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = kahn_core::Runtime::builder().workers(2).build()?;
+    /// # drop(runtime);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn builder() -> Builder {
         Builder::new()
     }
@@ -91,9 +113,23 @@ impl Runtime {
     /// Runs `f` as a green thread, blocks the calling OS thread until it has ended, and answers its value. `f` may
     /// borrow from the caller. Green threads that it has spawned go on running.
     ///
+    /// # Parks
+    ///
+    /// Never: it blocks the OS thread until `f` has ended, in spite of a [`timeout`](crate::time::timeout) around it.
+    ///
     /// # Panics
     ///
     /// As [`run`]; and if the runtime has been shut down.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = kahn_core::Runtime::builder().workers(2).build()?;
+    /// let mut words = vec!["from", "here", "borrowed"];
+    /// runtime.run(|| words.sort());
+    /// assert_eq!(words[0], "borrowed");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[track_caller]
     pub fn run<F, T>(&self, f: F) -> T
     where
@@ -195,10 +231,27 @@ impl Runtime {
     /// Shuts the runtime down: every green thread that is parked, or parks from now on, is cancelled and unwinds; what
     /// has not started never does; then the workers and the threads of the blocking pool end.
     ///
+    /// # Parks
+    ///
+    /// Never: it blocks the OS thread until all have ended, for `timeout` at most. On one of the runtime's own workers it
+    /// returns at once, and goes on in the background.
+    ///
     /// # Errors
     ///
     /// If green threads have not ended within `timeout`: how many, and their names. Their stacks are leaked, because
     /// what stands on them may still be in use; who joins them is told that they were cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let runtime = kahn_core::Runtime::builder().workers(1).build()?;
+    /// let sleeper = runtime.spawn(|| kahn_core::sleep(Duration::MAX));
+    /// runtime.shutdown(Duration::from_secs(10)).expect("it unwinds from its sleep");
+    /// assert!(sleeper.join().unwrap_err().is_cancelled());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn shutdown(self, timeout: Duration) -> Result<(), ShutdownError> {
         self.end(timeout)
     }

@@ -39,11 +39,32 @@ struct Meeting {
 }
 
 /// What [`Barrier::wait`] answers. As [`std::sync::BarrierWaitResult`].
+///
+/// # Examples
+///
+/// ```
+/// let result: kahn_core::sync::BarrierWaitResult = kahn_core::sync::Barrier::new(1).wait();
+/// assert!(result.is_leader());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BarrierWaitResult(bool);
 
 impl BarrierWaitResult {
     /// True for one of the `n`: the last to come.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_core::sync::Barrier;
+    ///
+    /// let barrier = Barrier::new(2);
+    /// let leaders = kahn_core::scope(|s| {
+    ///     let other = s.spawn(|| barrier.wait().is_leader());
+    ///     [barrier.wait().is_leader(), other.join().unwrap()]
+    /// });
+    /// // One of the two, and be it to tidy up.
+    /// assert_ne!(leaders[0], leaders[1]);
+    /// ```
     pub fn is_leader(&self) -> bool {
         self.0
     }
@@ -52,6 +73,13 @@ impl BarrierWaitResult {
 impl Barrier {
     maybe_const! {
         /// A barrier for `n`. With zero or one, nobody ever waits.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// static START: kahn_core::sync::Barrier = kahn_core::sync::Barrier::new(1);
+        /// START.wait();
+        /// ```
         pub const fn new(n: usize) -> Barrier {
             Barrier { n, gate: Gate::new(Meeting { present: 0, number: 0 }) }
         }
@@ -62,6 +90,24 @@ impl Barrier {
     /// # Parks
     ///
     /// Unless the caller is the last. Cancelled or timed out, it unwinds and is no longer there: another has to come.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_core::sync::Barrier;
+    ///
+    /// let (parts, barrier) = ([1, 2, 3], Barrier::new(3));
+    /// kahn_core::scope(|s| {
+    ///     for part in &parts {
+    ///         s.spawn(|| {
+    ///             // … the first half, with this part …
+    ///             let _ = part;
+    ///             barrier.wait();
+    ///             // … the second half, when everybody has done the first …
+    ///         });
+    ///     }
+    /// });
+    /// ```
     #[track_caller]
     pub fn wait(&self) -> BarrierWaitResult {
         let reason = Reason::new(Kind::Barrier, self);

@@ -43,11 +43,34 @@ pub struct Condvar {
 }
 
 /// Whether a wait with a time-out ended because the time was over. As [`std::sync::WaitTimeoutResult`].
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use kahn_core::sync::{Condvar, Mutex, WaitTimeoutResult};
+///
+/// let (lock, changed) = (Mutex::new(()), Condvar::new());
+/// let (_guard, result) = changed.wait_timeout(lock.lock().unwrap(), Duration::from_millis(1)).unwrap();
+/// let _: WaitTimeoutResult = result;
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WaitTimeoutResult(bool);
 
 impl WaitTimeoutResult {
     /// Whether the time was over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_core::sync::{Condvar, Mutex};
+    ///
+    /// let (lock, never) = (Mutex::new(0), Condvar::new());
+    /// let soon = Duration::from_millis(1);
+    /// let (_guard, result) = never.wait_timeout_while(lock.lock().unwrap(), soon, |n| *n == 0).unwrap();
+    /// assert!(result.timed_out());
+    /// ```
     pub fn timed_out(&self) -> bool {
         self.0
     }
@@ -56,6 +79,13 @@ impl WaitTimeoutResult {
 impl Condvar {
     maybe_const! {
         /// A condition variable that nobody waits for.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// static CHANGED: kahn_core::sync::Condvar = kahn_core::sync::Condvar::new();
+        /// CHANGED.notify_all();
+        /// ```
         pub const fn new() -> Condvar {
             Condvar { gate: Gate::new(()), waiting: AtomicUsize::new(0) }
         }
@@ -73,6 +103,25 @@ impl Condvar {
     /// # Errors
     ///
     /// If a holder has unwound meanwhile. The lock is taken nevertheless, and the guard comes in the error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_core::sync::{Condvar, Mutex};
+    ///
+    /// let (lock, changed) = (Mutex::new(0), Condvar::new());
+    /// kahn_core::scope(|s| {
+    ///     s.spawn(|| {
+    ///         *lock.lock().unwrap() = 7;
+    ///         changed.notify_one();
+    ///     });
+    ///     let mut value = lock.lock().unwrap();
+    ///     while *value == 0 {
+    ///         value = changed.wait(value).unwrap();
+    ///     }
+    ///     assert_eq!(*value, 7);
+    /// });
+    /// ```
     #[track_caller]
     pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> LockResult<MutexGuard<'a, T>> {
         let (guard, _) = self.wait_until(guard, None, Location::caller());
@@ -92,6 +141,22 @@ impl Condvar {
     /// # Panics
     ///
     /// If `condition` does; that poisons the lock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_core::sync::{Condvar, Mutex};
+    ///
+    /// let (queue, changed) = (Mutex::new(Vec::new()), Condvar::new());
+    /// kahn_core::scope(|s| {
+    ///     s.spawn(|| {
+    ///         queue.lock().unwrap().push("work");
+    ///         changed.notify_one();
+    ///     });
+    ///     let mut queue = changed.wait_while(queue.lock().unwrap(), |queue| queue.is_empty()).unwrap();
+    ///     assert_eq!(queue.pop(), Some("work"));
+    /// });
+    /// ```
     #[track_caller]
     pub fn wait_while<'a, T>(
         &self,
@@ -147,6 +212,18 @@ impl Condvar {
     /// # Panics
     ///
     /// If `condition` does; that poisons the lock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_core::sync::{Condvar, Mutex};
+    ///
+    /// let (ready, changed) = (Mutex::new(true), Condvar::new());
+    /// let hour = Duration::from_secs(3600);
+    /// let (_guard, result) = changed.wait_timeout_while(ready.lock().unwrap(), hour, |ready| !*ready).unwrap();
+    /// assert!(!result.timed_out());
+    /// ```
     #[track_caller]
     pub fn wait_timeout_while<'a, T>(
         &self,
@@ -168,6 +245,20 @@ impl Condvar {
     }
 
     /// Notifies the one who has waited longest. Without anybody waiting, nothing happens, and nothing is remembered.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_core::sync::{Condvar, Mutex};
+    ///
+    /// let (tokens, more) = (Mutex::new(0), Condvar::new());
+    /// kahn_core::scope(|s| {
+    ///     s.spawn(|| *more.wait_while(tokens.lock().unwrap(), |tokens| *tokens == 0).unwrap() -= 1);
+    ///     *tokens.lock().unwrap() += 1;
+    ///     more.notify_one();
+    /// });
+    /// assert_eq!(*tokens.lock().unwrap(), 0);
+    /// ```
     #[inline]
     pub fn notify_one(&self) {
         // Relaxed: who must find a waiter has taken the mutex after the waiter gave it back, and so sees its count.
@@ -177,6 +268,21 @@ impl Condvar {
     }
 
     /// Notifies all who wait now.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_core::sync::{Condvar, Mutex};
+    ///
+    /// let (open, opened) = (Mutex::new(false), Condvar::new());
+    /// kahn_core::scope(|s| {
+    ///     for _ in 0..3 {
+    ///         s.spawn(|| drop(opened.wait_while(open.lock().unwrap(), |open| !*open)));
+    ///     }
+    ///     *open.lock().unwrap() = true;
+    ///     opened.notify_all();
+    /// });
+    /// ```
     #[inline]
     pub fn notify_all(&self) {
         // Relaxed: as in `notify_one`.

@@ -43,6 +43,15 @@ impl<T: UnwindSafe, F: UnwindSafe> UnwindSafe for LazyLock<T, F> {}
 impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     maybe_const! {
         /// A value that `f` will make.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use kahn_core::sync::LazyLock;
+        ///
+        /// static GREETING: LazyLock<String> = LazyLock::new(|| "hello".to_uppercase());
+        /// assert_eq!(*GREETING, "HELLO");
+        /// ```
         #[inline]
         pub const fn new(f: F) -> LazyLock<T, F> {
             LazyLock { once: Once::new(), state: UnsafeCell::new(State::Maker(f)) }
@@ -59,6 +68,15 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     ///
     /// If the maker does, and then at every use: it cannot be called again. An unwind by a cancel or a time-out in it
     /// counts too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_core::sync::LazyLock;
+    ///
+    /// let lazy = LazyLock::new(|| 6 * 7);
+    /// assert_eq!(*LazyLock::force(&lazy), 42);
+    /// ```
     #[track_caller]
     #[inline]
     pub fn force(this: &LazyLock<T, F>) -> &T {

@@ -46,6 +46,14 @@ impl UnwindSafe for Once {}
 impl RefUnwindSafe for Once {}
 
 /// What the initialiser of [`Once::call_once_force`] is told. As [`std::sync::OnceState`].
+///
+/// # Examples
+///
+/// ```
+/// use kahn_core::sync::{Once, OnceState};
+///
+/// Once::new().call_once_force(|state: &OnceState| assert!(!state.is_poisoned()));
+/// ```
 #[derive(Debug)]
 pub struct OnceState {
     poisoned: bool,
@@ -53,6 +61,16 @@ pub struct OnceState {
 
 impl OnceState {
     /// Whether an earlier initialiser has unwound.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let once = kahn_core::sync::Once::new();
+    /// let first = std::panic::catch_unwind(|| once.call_once(|| panic!("not today")));
+    /// assert!(first.is_err());
+    /// once.call_once_force(|state| assert!(state.is_poisoned()));
+    /// assert!(once.is_completed());
+    /// ```
     pub fn is_poisoned(&self) -> bool {
         self.poisoned
     }
@@ -70,6 +88,13 @@ pub(super) enum Unwound {
 impl Once {
     maybe_const! {
         /// Nothing is done yet.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// static SET_UP: kahn_core::sync::Once = kahn_core::sync::Once::new();
+        /// assert!(!SET_UP.is_completed());
+        /// ```
         #[inline]
         pub const fn new() -> Once {
             Once { state: AtomicU32::new(INCOMPLETE), gate: Gate::new(()) }
@@ -85,6 +110,18 @@ impl Once {
     /// # Panics
     ///
     /// If `f` does, and then at every call that comes later. An unwind by a cancel or a time-out in `f` counts too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// static SET_UP: kahn_core::sync::Once = kahn_core::sync::Once::new();
+    ///
+    /// fn use_it() {
+    ///     SET_UP.call_once(|| println!("printed once"));
+    /// }
+    /// use_it();
+    /// use_it();
+    /// ```
     #[track_caller]
     #[inline]
     pub fn call_once(&self, f: impl FnOnce()) {
@@ -104,6 +141,16 @@ impl Once {
     /// # Panics
     ///
     /// If `f` does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let once = kahn_core::sync::Once::new();
+    /// let _ = std::panic::catch_unwind(|| once.call_once(|| panic!("the disk is full")));
+    /// let mut done = false;
+    /// once.call_once_force(|_| done = true);
+    /// assert!(done);
+    /// ```
     #[track_caller]
     #[inline]
     pub fn call_once_force(&self, f: impl FnOnce(&OnceState)) {
@@ -115,6 +162,14 @@ impl Once {
     }
 
     /// Whether it is done.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let once = kahn_core::sync::Once::new();
+    /// once.call_once(|| assert!(!once.is_completed()));
+    /// assert!(once.is_completed());
+    /// ```
     #[inline]
     pub fn is_completed(&self) -> bool {
         // Acquire: pairs with the Release of who did it.
@@ -130,6 +185,17 @@ impl Once {
     /// # Panics
     ///
     /// If an initialiser has unwound.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let once = kahn_core::sync::Once::new();
+    /// kahn_core::scope(|s| {
+    ///     s.spawn(|| once.call_once(|| ()));
+    ///     once.wait();
+    ///     assert!(once.is_completed());
+    /// });
+    /// ```
     #[track_caller]
     pub fn wait(&self) {
         self.wait_done(false, Location::caller());
@@ -140,6 +206,18 @@ impl Once {
     /// # Parks
     ///
     /// As [`wait`](Self::wait).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let once = kahn_core::sync::Once::new();
+    /// let _ = std::panic::catch_unwind(|| once.call_once(|| panic!("not yet")));
+    /// kahn_core::scope(|s| {
+    ///     s.spawn(|| once.call_once_force(|_| ()));
+    ///     // The attempt that failed does not end it.
+    ///     once.wait_force();
+    /// });
+    /// ```
     #[track_caller]
     pub fn wait_force(&self) {
         self.wait_done(true, Location::caller());

@@ -43,6 +43,13 @@ impl<T: UnwindSafe> UnwindSafe for OnceLock<T> {}
 impl<T> OnceLock<T> {
     maybe_const! {
         /// An empty cell.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// static PORT: kahn_core::sync::OnceLock<u16> = kahn_core::sync::OnceLock::new();
+        /// assert_eq!(PORT.get(), None);
+        /// ```
         #[inline]
         pub const fn new() -> OnceLock<T> {
             OnceLock {
@@ -54,6 +61,15 @@ impl<T> OnceLock<T> {
     }
 
     /// The value, if it is there. Never parks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cell = kahn_core::sync::OnceLock::new();
+    /// assert_eq!(cell.get(), None);
+    /// cell.set(7).unwrap();
+    /// assert_eq!(cell.get(), Some(&7));
+    /// ```
     #[inline]
     pub fn get(&self) -> Option<&T> {
         // SAFETY: `is_completed` says that the value is written, and no more written to.
@@ -61,6 +77,14 @@ impl<T> OnceLock<T> {
     }
 
     /// The value, if it is there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut cell = kahn_core::sync::OnceLock::from(1);
+    /// *cell.get_mut().unwrap() += 1;
+    /// assert_eq!(cell.get(), Some(&2));
+    /// ```
     #[inline]
     pub fn get_mut(&mut self) -> Option<&mut T> {
         // SAFETY: as in `get`, and the reference is exclusive.
@@ -72,6 +96,16 @@ impl<T> OnceLock<T> {
     /// # Parks
     ///
     /// Until then. Cancelled or timed out, it unwinds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cell = kahn_core::sync::OnceLock::new();
+    /// kahn_core::scope(|s| {
+    ///     s.spawn(|| cell.set(7));
+    ///     assert_eq!(*cell.wait(), 7);
+    /// });
+    /// ```
     #[track_caller]
     #[inline]
     pub fn wait(&self) -> &T {
@@ -88,6 +122,15 @@ impl<T> OnceLock<T> {
     /// # Errors
     ///
     /// Hands `value` back if there is one already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cell = kahn_core::sync::OnceLock::new();
+    /// assert_eq!(cell.set("first"), Ok(()));
+    /// assert_eq!(cell.set("second"), Err("second"));
+    /// assert_eq!(cell.get(), Some(&"first"));
+    /// ```
     #[track_caller]
     #[inline]
     pub fn set(&self, value: T) -> Result<(), T> {
@@ -106,6 +149,14 @@ impl<T> OnceLock<T> {
     /// # Panics
     ///
     /// If `f` does. The cell stays empty then, and the next who asks, or one who waits, tries.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cell = kahn_core::sync::OnceLock::new();
+    /// assert_eq!(*cell.get_or_init(|| 6 * 7), 42);
+    /// assert_eq!(*cell.get_or_init(|| unreachable!("it is there")), 42);
+    /// ```
     #[track_caller]
     #[inline]
     pub fn get_or_init(&self, f: impl FnOnce() -> T) -> &T {
@@ -127,12 +178,27 @@ impl<T> OnceLock<T> {
     }
 
     /// The value, if it is there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cell = kahn_core::sync::OnceLock::from("mine");
+    /// assert_eq!(cell.into_inner(), Some("mine"));
+    /// ```
     #[inline]
     pub fn into_inner(mut self) -> Option<T> {
         self.take()
     }
 
     /// Takes the value out, and leaves the cell empty.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut cell = kahn_core::sync::OnceLock::from(1);
+    /// assert_eq!((cell.take(), cell.take()), (Some(1), None));
+    /// cell.set(2).unwrap();
+    /// ```
     #[inline]
     pub fn take(&mut self) -> Option<T> {
         if !self.once.is_completed() {

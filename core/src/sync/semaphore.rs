@@ -63,6 +63,13 @@ struct Request {
 impl Semaphore {
     maybe_const! {
         /// A semaphore with so many permits.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// static CONNECTIONS: kahn_core::sync::Semaphore = kahn_core::sync::Semaphore::new(8);
+        /// assert_eq!(CONNECTIONS.available_permits(), 8);
+        /// ```
         pub const fn new(permits: usize) -> Semaphore {
             Semaphore { inside: Lock::new(Inside { permits, queue: WaitQueue::new() }) }
         }
@@ -74,6 +81,22 @@ impl Semaphore {
     ///
     /// Until there is one, and everybody who came before has been served. Cancelled or timed out, it unwinds, and has
     /// taken nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_core::sync::Semaphore;
+    ///
+    /// let two = Semaphore::new(2);
+    /// kahn_core::scope(|s| {
+    ///     for _ in 0..10 {
+    ///         s.spawn(|| {
+    ///             let _permit = two.acquire();
+    ///             // … no more than two are here at once …
+    ///         });
+    ///     }
+    /// });
+    /// ```
     #[track_caller]
     pub fn acquire(&self) -> Permit<'_> {
         self.acquire_many(1)
@@ -107,6 +130,18 @@ impl Semaphore {
     /// # Parks
     ///
     /// As [`acquire`](Self::acquire), for `timeout` at most; after it, answers `None`, and has taken nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let semaphore = kahn_core::sync::Semaphore::new(1);
+    /// let permit = semaphore.acquire();
+    /// assert!(semaphore.acquire_timeout(Duration::from_millis(1)).is_none());
+    /// drop(permit);
+    /// assert!(semaphore.acquire_timeout(Duration::from_millis(1)).is_some());
+    /// ```
     #[track_caller]
     pub fn acquire_timeout(&self, timeout: Duration) -> Option<Permit<'_>> {
         self.acquire_many_timeout(1, timeout)
@@ -117,6 +152,16 @@ impl Semaphore {
     /// # Parks
     ///
     /// As [`acquire_timeout`](Self::acquire_timeout).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let semaphore = kahn_core::sync::Semaphore::new(2);
+    /// assert!(semaphore.acquire_many_timeout(3, Duration::from_millis(1)).is_none());
+    /// assert_eq!(semaphore.acquire_many_timeout(2, Duration::from_millis(1)).unwrap().permits(), 2);
+    /// ```
     #[track_caller]
     pub fn acquire_many_timeout(&self, n: usize, timeout: Duration) -> Option<Permit<'_>> {
         let reason = Reason::new(Kind::Semaphore, self);
@@ -124,11 +169,28 @@ impl Semaphore {
     }
 
     /// Takes a permit if there is one and nobody waits. Never parks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let semaphore = kahn_core::sync::Semaphore::new(1);
+    /// let permit = semaphore.try_acquire();
+    /// assert!(permit.is_some() && semaphore.try_acquire().is_none());
+    /// ```
     pub fn try_acquire(&self) -> Option<Permit<'_>> {
         self.try_acquire_many(1)
     }
 
     /// Takes `n` permits at once if they are there and nobody waits. Never parks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let semaphore = kahn_core::sync::Semaphore::new(3);
+    /// let two = semaphore.try_acquire_many(2).unwrap();
+    /// assert!(semaphore.try_acquire_many(2).is_none());
+    /// assert_eq!(two.permits() + semaphore.available_permits(), 3);
+    /// ```
     pub fn try_acquire_many(&self, n: usize) -> Option<Permit<'_>> {
         spend(1);
         let taken = self.inside.lock().take(n);
@@ -141,6 +203,17 @@ impl Semaphore {
     /// # Panics
     ///
     /// If there are more than `usize::MAX` then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let semaphore = kahn_core::sync::Semaphore::new(0);
+    /// kahn_core::scope(|s| {
+    ///     s.spawn(|| semaphore.acquire().forget());
+    ///     semaphore.add_permits(1);
+    /// });
+    /// assert_eq!(semaphore.available_permits(), 0);
+    /// ```
     pub fn add_permits(&self, n: usize) {
         let mut inside = self.inside.lock();
         let Some(permits) = inside.permits.checked_add(n) else {
@@ -154,6 +227,14 @@ impl Semaphore {
     }
 
     /// How many permits are there to be taken, at this moment.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let semaphore = kahn_core::sync::Semaphore::new(3);
+    /// let _permit = semaphore.acquire();
+    /// assert_eq!(semaphore.available_permits(), 2);
+    /// ```
     pub fn available_permits(&self) -> usize {
         self.inside.lock().permits
     }
@@ -232,6 +313,24 @@ impl Inside {
 }
 
 /// Permits that have been taken. Dropping it gives them back. It may go to another thread.
+///
+/// # Panics
+///
+/// Dropping it panics if there are more than `usize::MAX` permits then, because so many have been
+/// [added](Semaphore::add_permits) while it was held.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_core::sync::{Permit, Semaphore};
+///
+/// static SEATS: Semaphore = Semaphore::new(1);
+///
+/// let seat: Permit<'static> = SEATS.acquire();
+/// // Who has it may be another than who took it.
+/// std::thread::spawn(move || drop(seat)).join().unwrap();
+/// assert_eq!(SEATS.available_permits(), 1);
+/// ```
 #[must_use = "dropped at once, it gives its permits back at once"]
 pub struct Permit<'a> {
     semaphore: &'a Semaphore,
@@ -240,11 +339,26 @@ pub struct Permit<'a> {
 
 impl Permit<'_> {
     /// How many permits it is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let semaphore = kahn_core::sync::Semaphore::new(3);
+    /// assert_eq!(semaphore.acquire_many(2).permits(), 2);
+    /// ```
     pub fn permits(&self) -> usize {
         self.permits
     }
 
     /// Never gives the permits back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let semaphore = kahn_core::sync::Semaphore::new(3);
+    /// semaphore.acquire().forget();
+    /// assert_eq!(semaphore.available_permits(), 2);
+    /// ```
     pub fn forget(self) {
         core::mem::forget(self);
     }

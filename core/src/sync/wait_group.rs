@@ -35,6 +35,14 @@ struct Group {
 
 impl WaitGroup {
     /// A group with one member: the caller.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let alone = kahn_core::sync::WaitGroup::new();
+    /// // Nobody to wait for.
+    /// alone.wait();
+    /// ```
     pub fn new() -> WaitGroup {
         WaitGroup { group: Arc::new(Group { members: AtomicUsize::new(1), gate: Gate::new(()) }) }
     }
@@ -44,6 +52,22 @@ impl WaitGroup {
     /// # Parks
     ///
     /// Until then. Cancelled or timed out, it unwinds, and has left.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_core::sync::WaitGroup;
+    ///
+    /// let group = WaitGroup::new();
+    /// for _ in 0..3 {
+    ///     let member = group.clone();
+    ///     kahn_core::spawn(move || {
+    ///         // … work …
+    ///         drop(member);
+    ///     });
+    /// }
+    /// group.wait();
+    /// ```
     #[track_caller]
     pub fn wait(self) {
         let reason = Reason::new(Kind::WaitGroup, &raw const *self.group);

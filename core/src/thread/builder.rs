@@ -52,6 +52,10 @@ const SHORT: &str = "there is no memory for another stack; wait for green thread
 /// Spawns a green thread that stays on the worker of its parent, so that what it captures, and its value, need not be
 /// `Send`. It is the cheapest neighbour to talk to.
 ///
+/// # Parks
+///
+/// As [`spawn()`]: never waits, but lets others run every so often.
+///
 /// # Panics
 ///
 /// On an OS thread that is no worker: nothing would run it.
@@ -139,11 +143,27 @@ pub struct Builder {
 
 impl Builder {
     /// No name, and the runtime's stack size.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let handle = kahn_core::thread::Builder::new().spawn(|| 7)?;
+    /// assert_eq!(handle.join().unwrap(), 7);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn new() -> Builder {
         Builder::default()
     }
 
     /// Its name, for reports.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let builder = kahn_core::thread::Builder::new().name("parser".into());
+    /// assert_eq!(builder.spawn(|| ())?.thread().name(), Some("parser"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn name(mut self, name: String) -> Builder {
         self.name = Some(name);
         self
@@ -151,6 +171,13 @@ impl Builder {
 
     /// The size of its stack, in bytes, rounded up to a size class (16, 64, 256 KiB, 1, 4, 16, 64, 256 MiB, the guard
     /// page included).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let error = kahn_core::thread::Builder::new().stack_size(1).spawn(|| ()).unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+    /// ```
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         self.stack_size = Some(bytes);
         self
@@ -158,10 +185,26 @@ impl Builder {
 
     /// Spawns the green thread.
     ///
+    /// # Parks
+    ///
+    /// As [`spawn()`].
+    ///
     /// # Errors
     ///
     /// `InvalidInput` if the stack size is below or above the size classes; `OutOfMemory` if the last attempt to get
     /// memory for a stack failed and none has been freed since.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_core::thread::Builder;
+    ///
+    /// // Small stacks, for many.
+    /// let small = Builder::new().stack_size(16 << 10);
+    /// let handles = (0..100).map(|n| small.clone().spawn(move || n)).collect::<Result<Vec<_>, _>>()?;
+    /// assert_eq!(handles.into_iter().map(|handle| handle.join().unwrap()).sum::<i32>(), 4950);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn spawn<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
     where
         F: FnOnce() -> T + Send + 'static,
@@ -174,6 +217,10 @@ impl Builder {
 
     /// Spawns a green thread that may change its OS thread when it parks.
     ///
+    /// # Parks
+    ///
+    /// As [`spawn()`].
+    ///
     /// # Errors
     ///
     /// As [`spawn`](Self::spawn).
@@ -183,6 +230,26 @@ impl Builder {
     /// What is on its stack while it parks must be fit to be used on another OS thread afterwards, and nothing that
     /// belongs to an OS thread may be carried over a park: see
     /// [`runtime::Builder::migratory`](crate::runtime::Builder::migratory), which says it for a whole runtime.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// kahn_core::run(|| {
+    ///     // SAFETY: it has a number on its stack while it sleeps.
+    ///     let handle = unsafe {
+    ///         kahn_core::thread::Builder::new().spawn_migratory(|| {
+    ///             let n = 6;
+    ///             kahn_core::sleep(Duration::from_millis(1));
+    ///             n * 7
+    ///         })
+    ///     };
+    ///     assert_eq!(handle?.join().unwrap(), 42);
+    ///     Ok::<(), std::io::Error>(())
+    /// })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub unsafe fn spawn_migratory<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
     where
         F: FnOnce() -> T + Send + 'static,

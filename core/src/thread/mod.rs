@@ -40,6 +40,13 @@ use crate::scheduler;
 use crate::wait::{Kind, Reason, Wait, check_cancelled, check_limit, current as waiting};
 
 /// Whether the caller is a green thread.
+///
+/// # Examples
+///
+/// ```
+/// assert!(!kahn_core::thread::is_green());
+/// assert!(kahn_core::run(kahn_core::thread::is_green));
+/// ```
 pub fn is_green() -> bool {
     waiting::green().is_some()
 }
@@ -77,6 +84,25 @@ pub fn available_parallelism() -> io::Result<NonZero<usize>> {
 ///
 /// Goes to the end of its worker's queue. A cancelled green thread unwinds from here, and so does a thread that is in a
 /// [`timeout`](crate::time::timeout) whose time is over.
+///
+/// # Examples
+///
+/// ```
+/// fn is_prime(n: u64) -> bool {
+///     (2..n).take_while(|d| d * d <= n).all(|d| n % d != 0)
+/// }
+/// kahn_core::run(|| {
+///     let mut primes = 0;
+///     for n in 2..2000 {
+///         primes += u32::from(is_prime(n));
+///         if n % 100 == 0 {
+///             // Nothing here parks, and others want to run, too.
+///             kahn_core::yield_now();
+///         }
+///     }
+///     assert_eq!(primes, 303);
+/// });
+/// ```
 #[inline]
 pub fn yield_now() {
     scheduler::yield_or(|| {
@@ -90,6 +116,20 @@ pub fn yield_now() {
 /// # Parks
 ///
 /// Until the time is over.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// let start = Instant::now();
+/// kahn_core::run(|| {
+///     // Together they take as long as one.
+///     let sleep = || kahn_core::spawn(|| kahn_core::sleep(Duration::from_millis(5)));
+///     [sleep(), sleep(), sleep()].map(|sleeper| sleeper.join().unwrap());
+/// });
+/// assert!(start.elapsed() >= Duration::from_millis(5));
+/// ```
 #[track_caller]
 pub fn sleep(duration: Duration) {
     if duration.is_zero() {
@@ -103,6 +143,16 @@ pub fn sleep(duration: Duration) {
 /// # Parks
 ///
 /// Until the deadline.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// let deadline = Instant::now() + Duration::from_millis(2);
+/// kahn_core::thread::sleep_until(deadline);
+/// assert!(Instant::now() >= deadline);
+/// ```
 #[track_caller]
 pub fn sleep_until(deadline: Instant) {
     sleep_to(Some(deadline));

@@ -18,6 +18,21 @@ use crate::handle::Thread;
 use crate::wait::{Kind, Node, Reason, Wait, WaitQueue, is_quiet_unwind, quietly, shield};
 
 /// A scope to spawn green threads in; see [`scope`].
+///
+/// # Examples
+///
+/// ```
+/// use kahn_core::thread::Scope;
+///
+/// /// Adds up on two green threads.
+/// fn sum<'scope>(s: &'scope Scope<'scope, '_>, numbers: &'scope [u64]) -> u64 {
+///     let (left, right) = numbers.split_at(numbers.len() / 2);
+///     let left = s.spawn(|| left.iter().sum::<u64>());
+///     right.iter().sum::<u64>() + left.join().unwrap()
+/// }
+/// let numbers: Vec<u64> = (1..=100).collect();
+/// assert_eq!(kahn_core::scope(|s| sum(s, &numbers)), 5050);
+/// ```
 pub struct Scope<'scope, 'env: 'scope> {
     data: Arc<Data>,
     /// Invariant over both, as std's.
@@ -241,9 +256,25 @@ impl Data {
 impl<'scope> Scope<'scope, '_> {
     /// Spawns a green thread in the scope.
     ///
+    /// # Parks
+    ///
+    /// As [`spawn`](crate::thread::spawn()): never waits, but lets others run every so often.
+    ///
     /// # Panics
     ///
     /// As [`spawn`](crate::thread::spawn()).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut counts = [0; 3];
+    /// kahn_core::scope(|s| {
+    ///     for (count, word) in counts.iter_mut().zip(["a", "bcd", "ef"]) {
+    ///         s.spawn(move || *count = word.len());
+    ///     }
+    /// });
+    /// assert_eq!(counts, [1, 3, 2]);
+    /// ```
     #[track_caller]
     pub fn spawn<F, T>(&'scope self, f: F) -> ScopedJoinHandle<'scope, T>
     where
@@ -255,9 +286,27 @@ impl<'scope> Scope<'scope, '_> {
 
     /// Spawns a green thread in the scope, with settings.
     ///
+    /// # Parks
+    ///
+    /// As [`spawn`](Self::spawn).
+    ///
     /// # Errors
     ///
     /// As [`Builder::spawn`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_core::thread::Builder;
+    ///
+    /// let text = String::from("borrowed");
+    /// kahn_core::scope(|s| {
+    ///     let handle = s.spawn_with(Builder::new().name("reader".into()), || text.len())?;
+    ///     assert_eq!(handle.join().unwrap(), 8);
+    ///     Ok::<(), std::io::Error>(())
+    /// })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn spawn_with<F, T>(
         &'scope self,
         builder: Builder,
@@ -276,9 +325,31 @@ impl<'scope> Scope<'scope, '_> {
 
     /// Spawns a green thread in the scope that stays on the caller's worker: what it captures need not be `Send`.
     ///
+    /// # Parks
+    ///
+    /// As [`spawn`](Self::spawn).
+    ///
     /// # Panics
     ///
     /// On an OS thread that is no worker.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    ///
+    /// kahn_core::run(|| {
+    ///     // Not shared between OS threads, and borrowed.
+    ///     let sum = Cell::new(0);
+    ///     kahn_core::scope(|s| {
+    ///         let sum = &sum;
+    ///         for n in 1..=4 {
+    ///             s.spawn_local(move || sum.set(sum.get() + n));
+    ///         }
+    ///     });
+    ///     assert_eq!(sum.get(), 10);
+    /// });
+    /// ```
     #[track_caller]
     pub fn spawn_local<F, T>(&'scope self, f: F) -> ScopedJoinHandle<'scope, T>
     where
@@ -363,6 +434,20 @@ impl fmt::Debug for Scope<'_, '_> {
 }
 
 /// Waits for a scoped green thread and gets its value.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_core::thread::ScopedJoinHandle;
+///
+/// let words = ["one", "two", "three"];
+/// let longest = kahn_core::scope(|s| {
+///     let lengths: Vec<ScopedJoinHandle<'_, usize>> =
+///         words.iter().map(|word| s.spawn(move || word.len())).collect();
+///     lengths.into_iter().map(|length| length.join().unwrap()).max()
+/// });
+/// assert_eq!(longest, Some(5));
+/// ```
 pub struct ScopedJoinHandle<'scope, T> {
     handle: JoinHandle<()>,
     packet: Arc<Packet<T>>,
@@ -379,6 +464,16 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// # Errors
     ///
     /// If it panicked or was cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// kahn_core::scope(|s| {
+    ///     assert_eq!(s.spawn(|| 6 * 7).join().unwrap(), 42);
+    ///     // Joined, its panic is not the scope's.
+    ///     assert!(s.spawn(|| if true { panic!("no") }).join().unwrap_err().is_panic());
+    /// });
+    /// ```
     #[track_caller]
     pub fn join(self) -> Result<T, JoinError> {
         self.handle.join()?;
@@ -387,16 +482,46 @@ impl<T> ScopedJoinHandle<'_, T> {
     }
 
     /// Whether it has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// kahn_core::scope(|s| {
+    ///     let child = s.spawn(|| ());
+    ///     while !child.is_finished() {
+    ///         kahn_core::yield_now();
+    ///     }
+    /// });
+    /// ```
     pub fn is_finished(&self) -> bool {
         self.handle.is_finished()
     }
 
     /// Asks it to end, as [`JoinHandle::cancel`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// kahn_core::scope(|s| {
+    ///     let sleeper = s.spawn(|| kahn_core::sleep(std::time::Duration::MAX));
+    ///     sleeper.cancel();
+    ///     assert!(sleeper.join().unwrap_err().is_cancelled());
+    /// });
+    /// ```
     pub fn cancel(&self) {
         self.handle.cancel();
     }
 
     /// The green thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// kahn_core::scope(|s| {
+    ///     let parked = s.spawn(kahn_core::thread::park);
+    ///     parked.thread().unpark();
+    /// });
+    /// ```
     pub fn thread(&self) -> &Thread {
         self.handle.thread()
     }

@@ -12,6 +12,16 @@ use crate::fiber::panic_count;
 use crate::wait::{Limit, LimitUnwind, Me, shield};
 
 /// The time given to [`timeout`] was over.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use kahn_core::time::{Elapsed, timeout};
+///
+/// let late: Result<(), Elapsed> = timeout(Duration::from_millis(1), || kahn_core::sleep(Duration::MAX));
+/// assert_eq!(std::io::Error::from(late.unwrap_err()).kind(), std::io::ErrorKind::TimedOut);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Elapsed(());
 
@@ -37,11 +47,16 @@ impl From<Elapsed> for std::io::Error {
 ///
 /// # Errors
 ///
-/// [`Elapsed`] if the time was over before `f` had returned.
+/// [`Elapsed`] if a park in `f` was ended, or not begun, because the time was over. If `f` returns all the same, its value
+/// counts, however late it is: `timeout(Duration::ZERO, || 1)` is `Ok(1)`.
+///
+/// # Parks
+///
+/// Never by itself.
 ///
 /// # Panics
 ///
-/// If `f` panics.
+/// If `f` panics. Who catches the unwind to here inside of `f` may resume it there; resumed elsewhere, it is a panic.
 ///
 /// # Examples
 ///
@@ -96,6 +111,18 @@ fn bounded<T>(deadline: Instant, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
 }
 
 /// Moments that are `period` apart; see [`interval`].
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use kahn_core::time::{Interval, interval};
+///
+/// fn beats(mut beat: Interval, times: u32) -> u32 {
+///     (0..times).map(|_| beat.tick()).count() as u32
+/// }
+/// assert_eq!(beats(interval(Duration::from_micros(100)), 3), 3);
+/// ```
 #[derive(Debug)]
 pub struct Interval {
     next: Option<Instant>,
@@ -128,6 +155,16 @@ impl Interval {
     /// # Parks
     ///
     /// Until then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let mut beat = kahn_core::time::interval(Duration::from_millis(1));
+    /// let moments = [beat.tick(), beat.tick(), beat.tick()];
+    /// assert!(moments.is_sorted());
+    /// ```
     #[track_caller]
     pub fn tick(&mut self) -> Instant {
         let Some(due) = self.next else {
@@ -147,6 +184,15 @@ impl Interval {
     }
 
     /// The time between two moments.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let beat = kahn_core::time::interval(Duration::from_secs(1));
+    /// assert_eq!(beat.period(), Duration::from_secs(1));
+    /// ```
     pub fn period(&self) -> Duration {
         self.period
     }

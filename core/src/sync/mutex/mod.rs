@@ -64,6 +64,19 @@ impl<T: ?Sized> UnwindSafe for Mutex<T> {}
 impl<T: ?Sized> RefUnwindSafe for Mutex<T> {}
 
 /// The holder's access to the value of a [`Mutex`]; dropping it gives the lock back.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_core::sync::{Mutex, MutexGuard};
+///
+/// fn add(mut total: MutexGuard<'_, u64>, n: u64) {
+///     *total += n;
+/// }
+/// let total = Mutex::new(40);
+/// add(total.lock().unwrap(), 2);
+/// assert_eq!(total.into_inner().unwrap(), 42);
+/// ```
 #[must_use = "if unused the Mutex will immediately unlock"]
 pub struct MutexGuard<'a, T: ?Sized> {
     lock: &'a Mutex<T>,
@@ -78,6 +91,13 @@ unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
 impl<T> Mutex<T> {
     maybe_const! {
         /// A free lock around `value`.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// static TOTAL: kahn_core::sync::Mutex<u64> = kahn_core::sync::Mutex::new(0);
+        /// *TOTAL.lock().unwrap() += 1;
+        /// ```
         #[inline]
         pub const fn new(value: T) -> Mutex<T> {
             Mutex { raw: RawMutex::new(), poison: Poison::new(), value: UnsafeCell::new(value) }
@@ -89,6 +109,13 @@ impl<T> Mutex<T> {
     /// # Errors
     ///
     /// If the lock is poisoned, the value comes in the error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = kahn_core::sync::Mutex::new(String::from("mine"));
+    /// assert_eq!(lock.into_inner().unwrap(), "mine");
+    /// ```
     pub fn into_inner(self) -> LockResult<T> {
         self.poison.check(self.value.into_inner())
     }
@@ -150,6 +177,23 @@ impl<T: ?Sized> Mutex<T> {
     }
 
     /// Whether a holder has unwound.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = kahn_core::sync::Mutex::new(0);
+    /// let _ = kahn_core::run(|| {
+    ///     kahn_core::scope(|s| {
+    ///         s.spawn(|| {
+    ///             let _guard = lock.lock().unwrap();
+    ///             panic!("half way");
+    ///         })
+    ///         .join()
+    ///         .is_err()
+    ///     })
+    /// });
+    /// assert!(lock.is_poisoned());
+    /// ```
     #[inline]
     pub fn is_poisoned(&self) -> bool {
         self.poison.get()
@@ -181,6 +225,14 @@ impl<T: ?Sized> Mutex<T> {
     /// # Errors
     ///
     /// If the lock is poisoned, the reference comes in the error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut lock = kahn_core::sync::Mutex::new(1);
+    /// *lock.get_mut().unwrap() += 1;
+    /// assert_eq!(*lock.lock().unwrap(), 2);
+    /// ```
     pub fn get_mut(&mut self) -> LockResult<&mut T> {
         self.poison.check(self.value.get_mut())
     }

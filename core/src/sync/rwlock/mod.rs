@@ -60,6 +60,16 @@ impl<T: ?Sized> UnwindSafe for RwLock<T> {}
 impl<T: ?Sized> RefUnwindSafe for RwLock<T> {}
 
 /// A reader's access to the value of a [`RwLock`]; dropping it gives the lock back.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_core::sync::{RwLock, RwLockReadGuard};
+///
+/// let names = RwLock::new(vec!["Kahn"]);
+/// let guard: RwLockReadGuard<'_, Vec<&str>> = names.read().unwrap();
+/// assert_eq!(guard.len(), 1);
+/// ```
 #[must_use = "if unused the RwLock will immediately unlock"]
 pub struct RwLockReadGuard<'a, T: ?Sized> {
     lock: &'a RwLock<T>,
@@ -68,6 +78,16 @@ pub struct RwLockReadGuard<'a, T: ?Sized> {
 }
 
 /// A writer's access to the value of a [`RwLock`]; dropping it gives the lock back.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_core::sync::{RwLock, RwLockWriteGuard};
+///
+/// let names = RwLock::new(Vec::new());
+/// let mut guard: RwLockWriteGuard<'_, Vec<&str>> = names.write().unwrap();
+/// guard.push("Kahn");
+/// ```
 #[must_use = "if unused the RwLock will immediately unlock"]
 pub struct RwLockWriteGuard<'a, T: ?Sized> {
     lock: &'a RwLock<T>,
@@ -84,6 +104,13 @@ unsafe impl<T: ?Sized + Sync> Sync for RwLockWriteGuard<'_, T> {}
 impl<T> RwLock<T> {
     maybe_const! {
         /// A free lock around `value`.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// static LIMIT: kahn_core::sync::RwLock<u32> = kahn_core::sync::RwLock::new(10);
+        /// assert_eq!(*LIMIT.read().unwrap(), 10);
+        /// ```
         #[inline]
         pub const fn new(value: T) -> RwLock<T> {
             RwLock { raw: RawRwLock::new(), poison: Poison::new(), value: UnsafeCell::new(value) }
@@ -95,6 +122,13 @@ impl<T> RwLock<T> {
     /// # Errors
     ///
     /// If the lock is poisoned, the value comes in the error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = kahn_core::sync::RwLock::new(String::from("mine"));
+    /// assert_eq!(lock.into_inner().unwrap(), "mine");
+    /// ```
     pub fn into_inner(self) -> LockResult<T> {
         self.poison.check(self.value.into_inner())
     }
@@ -115,6 +149,18 @@ impl<T: ?Sized> RwLock<T> {
     /// # Panics
     ///
     /// At half a billion readers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = kahn_core::sync::RwLock::new(3);
+    /// let sum: i32 = kahn_core::scope(|s| {
+    ///     // Both may be in it at once.
+    ///     let readers = [s.spawn(|| *lock.read().unwrap()), s.spawn(|| *lock.read().unwrap())];
+    ///     readers.into_iter().map(|reader| reader.join().unwrap()).sum()
+    /// });
+    /// assert_eq!(sum, 6);
+    /// ```
     #[track_caller]
     #[inline]
     pub fn read(&self) -> LockResult<RwLockReadGuard<'_, T>> {
@@ -133,6 +179,18 @@ impl<T: ?Sized> RwLock<T> {
     /// # Errors
     ///
     /// As [`read`](Self::read).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = kahn_core::sync::RwLock::new(0);
+    /// kahn_core::scope(|s| {
+    ///     for _ in 0..4 {
+    ///         s.spawn(|| *lock.write().unwrap() += 1);
+    ///     }
+    /// });
+    /// assert_eq!(*lock.read().unwrap(), 4);
+    /// ```
     #[track_caller]
     #[inline]
     pub fn write(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
@@ -153,6 +211,16 @@ impl<T: ?Sized> RwLock<T> {
     /// # Panics
     ///
     /// As [`read`](Self::read).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = kahn_core::sync::RwLock::new(0);
+    /// let writer = lock.write().unwrap();
+    /// assert!(lock.try_read().is_err());
+    /// drop(writer);
+    /// assert_eq!(*lock.try_read().unwrap(), 0);
+    /// ```
     #[inline]
     pub fn try_read(&self) -> TryLockResult<RwLockReadGuard<'_, T>> {
         spend(1);
@@ -170,6 +238,16 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// [`WouldBlock`](TryLockError::WouldBlock) if one does, [`Poisoned`](TryLockError::Poisoned) with the guard if a
     /// writer has unwound.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = kahn_core::sync::RwLock::new(0);
+    /// let reader = lock.read().unwrap();
+    /// assert!(lock.try_write().is_err());
+    /// drop(reader);
+    /// *lock.try_write().unwrap() = 1;
+    /// ```
     #[inline]
     pub fn try_write(&self) -> TryLockResult<RwLockWriteGuard<'_, T>> {
         spend(1);
@@ -182,12 +260,36 @@ impl<T: ?Sized> RwLock<T> {
     }
 
     /// Whether a writer has unwound.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = kahn_core::sync::RwLock::new(0);
+    /// let panicked = std::panic::catch_unwind(|| {
+    ///     let _writer = lock.write().unwrap();
+    ///     panic!("half way");
+    /// });
+    /// assert!(panicked.is_err() && lock.is_poisoned());
+    /// ```
     #[inline]
     pub fn is_poisoned(&self) -> bool {
         self.poison.get()
     }
 
     /// Declares the value whole again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = kahn_core::sync::RwLock::new(0);
+    /// let _ = std::panic::catch_unwind(|| {
+    ///     let _writer = lock.write().unwrap();
+    ///     panic!("half way");
+    /// });
+    /// *lock.write().unwrap_err().into_inner() = 1;
+    /// lock.clear_poison();
+    /// assert_eq!(*lock.read().unwrap(), 1);
+    /// ```
     pub fn clear_poison(&self) {
         self.poison.clear();
     }
@@ -197,6 +299,14 @@ impl<T: ?Sized> RwLock<T> {
     /// # Errors
     ///
     /// If the lock is poisoned, the reference comes in the error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut lock = kahn_core::sync::RwLock::new(1);
+    /// *lock.get_mut().unwrap() += 1;
+    /// assert_eq!(*lock.read().unwrap(), 2);
+    /// ```
     pub fn get_mut(&mut self) -> LockResult<&mut T> {
         self.poison.check(self.value.get_mut())
     }
