@@ -38,15 +38,14 @@ pub fn is_quiet_unwind(payload: &(dyn Any + Send)) -> bool {
     payload.is::<CancelUnwind>()
 }
 
-/// A payload as it is handed to who asks how a green thread has ended. One of ours that has gone astray becomes a message:
-/// it says what was done wrong, and can go no further astray.
+/// A payload as it is handed to who asks how a green thread has ended. One of ours that has gone astray becomes a panic, which
+/// the panic hook sees, as it has seen no other: it says what was done wrong, and can go no further astray.
 pub fn settled(payload: Box<dyn Any + Send>) -> Box<dyn Any + Send> {
-    if payload.is::<LimitUnwind>() {
-        return Box::new(
-            "the unwind of a `timeout` that is over was caught, and resumed outside of that `timeout`",
-        );
+    #[cold]
+    fn stray() {
+        panic!("the unwind of a `timeout` that is over was caught, and resumed outside of that `timeout`");
     }
-    payload
+    if payload.is::<LimitUnwind>() { catch_unwind(stray).expect_err("it panics") } else { payload }
 }
 
 /// A wait that ended without what was waited for. Nothing has been taken, nothing lost.
