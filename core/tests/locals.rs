@@ -1,4 +1,5 @@
 //! `local!` keys: what std's can do, and the end of their values, on green threads and on OS threads.
+#![cfg(not(any(kahn_loom, kahn_threads, miri)))]
 
 use std::cell::{Cell, RefCell};
 use std::panic::{catch_unwind, resume_unwind};
