@@ -388,25 +388,6 @@ fn a_start_that_waits_keeps_its_supervisor_and_a_kill_ends_both() {
     });
 }
 
-#[test]
-fn backoffs_grow_and_begin_anew() {
-    everywhere(|| {
-        let log = Log::default();
-        let backoff = Backoff::exponential(Duration::from_micros(100), Duration::from_secs(1000)).jitter(0.0);
-        let supervisor = patient(Supervisor::default())
-            .child(kid("a", &log).backoff(backoff))
-            .on_event(log.events())
-            .spawn();
-        let a = supervisor.actor_ref::<Order>("a").unwrap();
-        for delay in ["100µs", "200µs", "400µs", "800µs", "1.6ms"] {
-            assert!(a.tell(Order::Panic).is_ok());
-            log.wait(&format!("a is started again in {delay}"), 1);
-            assert_eq!(a.ask(Order::Sync), Ok(()));
-        }
-        supervisor.stop();
-    });
-}
-
 fn assert_send<T: Send>() {}
 
 #[test]

@@ -29,7 +29,8 @@ pub struct Backoff {
 
 impl Backoff {
     /// `first` before the first restart, and twice as long each time after, but never more than `max`. A child that has
-    /// then run for `max` begins anew with `first`.
+    /// then run for `max` begins anew with `first`, and so does one that is started by hand. One whose start fails has
+    /// not run.
     pub fn exponential(first: Duration, max: Duration) -> Backoff {
         Backoff { first: first.min(max), max, factor: 2.0, jitter: 0.1, reset: max }
     }
@@ -58,9 +59,10 @@ impl Backoff {
         self
     }
 
-    /// The number of a failure of a child that has lived for so long, if it had failed `before` times in a row.
-    pub(super) fn failures(&self, before: u32, lived: Duration) -> u32 {
-        if lived >= self.reset { 1 } else { before.saturating_add(1) }
+    /// The number of a failure of a child that has lived for so long, or has not started, if it had failed `before` times
+    /// in a row.
+    pub(super) fn failures(&self, before: u32, lived: Option<Duration>) -> u32 {
+        if lived.is_some_and(|lived| lived >= self.reset) { 1 } else { before.saturating_add(1) }
     }
 
     /// The wait after that many failures in a row, one at least. `chance` is from 0 to 1.
@@ -94,10 +96,19 @@ mod tests {
     #[test]
     fn who_has_lived_long_enough_begins_anew() {
         let backoff = Backoff::exponential(MS, 10 * MS).reset_after(50 * MS);
-        assert_eq!(backoff.failures(0, Duration::ZERO), 1);
-        assert_eq!(backoff.failures(3, 49 * MS), 4);
-        assert_eq!(backoff.failures(3, 50 * MS), 1);
-        assert_eq!(backoff.failures(u32::MAX, MS), u32::MAX);
+        assert_eq!(backoff.failures(0, Some(Duration::ZERO)), 1);
+        assert_eq!(backoff.failures(3, Some(49 * MS)), 4);
+        assert_eq!(backoff.failures(3, Some(50 * MS)), 1);
+        assert_eq!(backoff.failures(u32::MAX, Some(MS)), u32::MAX);
+    }
+
+    #[test]
+    fn who_has_not_started_has_not_lived() {
+        for reset in [Duration::ZERO, 50 * MS, Duration::MAX] {
+            let backoff = Backoff::exponential(MS, 10 * MS).reset_after(reset);
+            assert_eq!(backoff.failures(0, None), 1);
+            assert_eq!(backoff.failures(3, None), 4);
+        }
     }
 
     proptest! {

@@ -31,7 +31,7 @@ pub(super) struct Child {
     pub(super) monitor: Option<MonitorId>,
     /// When it last started.
     pub(super) since: Instant,
-    /// How often it has failed in a row, as its backoff counts.
+    /// How often it has failed in a row, as its backoff counts; a start that failed is a failure, too.
     pub(super) failures: u32,
     pub(super) restarts: u64,
 }
@@ -118,13 +118,13 @@ impl Children {
         dismiss(child.any(), ExitReason::Shutdown, true);
     }
 
-    /// A child that does not run stays that way, until somebody starts it.
+    /// A child that does not run stays that way, until somebody starts it. It has failed no more by then.
     pub(super) fn rest(&mut self, number: u64) {
         let Some(child) = self.list.get_mut(&number) else { return };
         if child.spec.restart == Restart::Temporary {
             return self.remove(number);
         }
-        child.state = ChildState::Stopped;
+        (child.state, child.failures) = (ChildState::Stopped, 0);
         child.kept.close();
     }
 }

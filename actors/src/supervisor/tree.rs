@@ -10,7 +10,6 @@
 use core::hash::{BuildHasher, Hasher};
 use core::time::Duration;
 use std::hash::RandomState;
-use std::time::Instant;
 
 use kahn_core::facade::now;
 
@@ -75,10 +74,11 @@ impl Actor for Supervisor {
             return Ok(());
         };
         let (id, restart, significant) = (child.spec.id.clone(), child.spec.restart, child.spec.significant);
+        let lived = now().saturating_duration_since(child.since);
         let reason = down.reason;
         self.reporter.report(&Event::Ended(id.clone(), reason.clone()));
         if next(restart, &reason) == Next::Restart {
-            return self.failed(ctx, number, reason, true);
+            return self.failed(ctx, number, reason, Some(lived));
         }
         self.children.rest(number);
         if significant && self.ends_with_significant() {
@@ -142,23 +142,22 @@ impl Supervisor {
         self.begin(me, number)
     }
 
-    /// A child that should run does not: it has ended, or did not start.
+    /// A child that should run does not: it has ended after so long a life, or did not start.
     fn failed(
         &mut self,
         ctx: &mut Context<Self>,
         number: u64,
         reason: ExitReason,
-        at_once: bool,
+        lived: Option<Duration>,
     ) -> Result<(), ExitReason> {
-        let time = now();
         let Some(child) = self.children.get(number) else { return Ok(()) };
         let id = child.spec.id.clone();
-        if !self.intensity.admits(time) {
+        if !self.intensity.admits(now()) {
             self.reporter.report(&Event::GaveUp(id, reason));
             return Err(ExitReason::Shutdown);
         }
         child.state = ChildState::Restarting;
-        let delay = delay(child, time);
+        let delay = delay(child, lived);
         for other in self.children.of(Group::of(self.strategy, number)).into_iter().rev() {
             if other != number {
                 self.stop(ctx.any(), other);
@@ -171,7 +170,7 @@ impl Supervisor {
             }
         }
         self.reporter.report(&Event::Restarting(id, delay));
-        if at_once && delay.is_zero() {
+        if lived.is_some() && delay.is_zero() {
             return self.again(ctx, number);
         }
         ctx.send_after(delay, Order(Command::Again(number)));
@@ -183,7 +182,7 @@ impl Supervisor {
         for number in self.children.of(Group::of(self.strategy, number)) {
             let waits = self.children.get(number).is_some_and(|child| child.state == ChildState::Restarting);
             if waits && let Err(reason) = self.start_again(ctx.any(), number) {
-                return self.failed(ctx, number, reason, false);
+                return self.failed(ctx, number, reason, None);
             }
         }
         Ok(())
@@ -288,9 +287,9 @@ fn stop_and_wait(me: &Any, child: &Any, kind: ChildKind, shutdown: Shutdown) -> 
 }
 
 /// How long to wait before this child, which has failed, is started again.
-fn delay(child: &mut Child, now: Instant) -> Duration {
+fn delay(child: &mut Child, lived: Option<Duration>) -> Duration {
     let Some(backoff) = child.spec.backoff else { return Duration::ZERO };
-    child.failures = backoff.failures(child.failures, now.saturating_duration_since(child.since));
+    child.failures = backoff.failures(child.failures, lived);
     Backoff::delay(&backoff, child.failures, chance())
 }
 
