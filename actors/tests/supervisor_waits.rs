@@ -2,15 +2,19 @@
 
 mod support;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use kahn_actors::{Backoff, Supervisor};
-use support::everywhere;
-use support::family::{Log, Order, faulty, kid, order, patient, sync};
+use kahn_actors::{
+    Backoff, ChildSpec, ChildState, Event, ExitReason, Restart, Strategy, Supervisor, SupervisorRef,
+};
+use support::family::{Log, Order, fail, faulty, kid, order, patient, sync};
+use support::{everywhere, until};
 
 const SHORT: Duration = Duration::from_micros(100);
+/// Longer than any test.
+const LONG: Duration = Duration::from_secs(3600);
 
 fn exponential(max: Duration) -> Backoff {
     Backoff::exponential(SHORT, max).jitter(0.0)
@@ -100,5 +104,182 @@ fn delays_begin_anew_after_a_start_by_hand() {
             supervisor.restart_child("a").unwrap();
         }
         supervisor.stop();
+    });
+}
+
+fn only(log: Vec<String>, signs: &str) -> Vec<String> {
+    log.into_iter().filter(|entry| entry.starts_with(|first| signs.contains(first))).collect()
+}
+
+/// A kid that waits so long before each restart.
+fn slow(name: &str, log: &Log, delay: Duration) -> ChildSpec {
+    kid(name, log).backoff(Backoff::constant(delay))
+}
+
+fn of(strategy: Strategy, log: &Log, kids: Vec<ChildSpec>) -> SupervisorRef {
+    let supervisor = patient(Supervisor::new(strategy)).on_event(log.events());
+    kids.into_iter().fold(supervisor, Supervisor::child).spawn()
+}
+
+fn states(supervisor: &SupervisorRef) -> String {
+    let sign = |state| match state {
+        ChildState::Running => 'r',
+        ChildState::Restarting => 'w',
+        _ => 's',
+    };
+    supervisor.children().iter().map(|child| sign(child.state)).collect()
+}
+
+#[test]
+fn nobody_starts_before_an_earlier_one_that_still_waits() {
+    everywhere(|| {
+        for strategy in [Strategy::RestForOne, Strategy::OneForAll] {
+            let log = Log::default();
+            let kids = vec![
+                slow("a", &log, LONG),
+                slow("b", &log, Duration::from_millis(5)),
+                slow("c", &log, Duration::ZERO),
+            ];
+            let supervisor = of(strategy, &log, kids);
+            // The later one fails first, and its wait is over first.
+            order(&supervisor, "b", Order::Panic);
+            log.wait("b is started again in 5ms", 1);
+            if strategy == Strategy::RestForOne {
+                log.take();
+                fail(&supervisor, &log, "a", ExitReason::failed("so"));
+                kahn_core::sleep(Duration::from_millis(20));
+                let log = log.take();
+                let ended = log.iter().position(|entry| entry == "-a").unwrap();
+                assert!(!log[ended..].iter().any(|entry| entry.starts_with('+')), "{log:?}");
+                assert_eq!(states(&supervisor), "www");
+                // Whoever ends its wait lets the others go on.
+                supervisor.terminate_child("a").unwrap();
+            } else {
+                log.wait("+c", 2);
+                log.take();
+                fail(&supervisor, &log, "a", ExitReason::failed("so"));
+                assert_eq!(only(log.take(), "+-"), ["-a", "-c", "-b"]);
+                supervisor.start_child(slow("d", &log, Duration::ZERO)).unwrap();
+                assert_eq!(states(&supervisor), "wwwr");
+                fail(&supervisor, &log, "d", ExitReason::failed("so"));
+                assert_eq!(states(&supervisor), "wwww");
+                assert_eq!(only(log.take(), "+-"), ["+d", "-d"]);
+                supervisor.terminate_child("a").unwrap();
+            }
+            sync(&supervisor, "c");
+            let kids =
+                if strategy == Strategy::RestForOne { vec!["+b", "+c"] } else { vec!["+b", "+c", "+d"] };
+            assert_eq!(only(log.take(), "+-"), kids);
+            supervisor.stop();
+        }
+    });
+}
+
+#[test]
+fn who_is_earlier_does_not_wait_for_those_behind_and_these_keep_their_own_time() {
+    everywhere(|| {
+        let log = Log::default();
+        let kids = vec![
+            slow("a", &log, Duration::ZERO),
+            kid("b", &log),
+            slow("c", &log, LONG),
+            slow("d", &log, Duration::ZERO),
+        ];
+        let supervisor = of(Strategy::RestForOne, &log, kids);
+        fail(&supervisor, &log, "c", ExitReason::failed("so"));
+        assert_eq!(states(&supervisor), "rrww");
+        log.take();
+        fail(&supervisor, &log, "a", ExitReason::failed("so"));
+        sync(&supervisor, "b");
+        assert_eq!(only(log.take(), "+-"), ["-a", "-b", "+a", "+b"]);
+        assert_eq!(states(&supervisor), "rrww");
+        supervisor.terminate_child("c").unwrap();
+        sync(&supervisor, "d");
+        assert_eq!(states(&supervisor), "rrsr");
+        supervisor.stop();
+    });
+}
+
+/// As in OTP, where a group is stopped before each attempt to start it.
+#[test]
+fn who_is_started_by_hand_meanwhile_is_started_again_in_its_turn() {
+    everywhere(|| {
+        for strategy in [Strategy::RestForOne, Strategy::OneForAll] {
+            // Time enough for what follows, or else more.
+            let mut delay = Duration::from_millis(10);
+            while !by_hand_while_one_waits(strategy, delay) {
+                delay *= 2;
+            }
+        }
+    });
+}
+
+/// Answers whether it still waited when all had been done.
+fn by_hand_while_one_waits(strategy: Strategy, delay: Duration) -> bool {
+    let log = Log::default();
+    let kids = vec![
+        kid("a", &log),
+        slow("b", &log, delay),
+        kid("c", &log),
+        kid("d", &log).restart(Restart::Transient),
+    ];
+    let supervisor = of(strategy, &log, kids);
+    order(&supervisor, "b", Order::Panic);
+    log.wait("b is started again in", 1);
+    supervisor.terminate_child("c").unwrap();
+    supervisor.restart_child("c").unwrap();
+    supervisor.terminate_child("d").unwrap();
+    supervisor.start_child(kid("e", &log)).unwrap();
+    supervisor.start_child(kid("f", &log).restart(Restart::Temporary)).unwrap();
+    log.wait("+b", 2);
+    sync(&supervisor, "e");
+    let states = states(&supervisor);
+    supervisor.stop();
+    let log = only(log.take(), "+-");
+    let last = log.iter().position(|entry| entry == "+f").unwrap();
+    if log[..last].iter().filter(|entry| *entry == "+b").count() > 1 {
+        return false;
+    }
+    let expected: &[_] = match strategy {
+        Strategy::RestForOne => &["-f", "-e", "-c", "+b", "+c", "+e"],
+        _ => &["-f", "-e", "-c", "+a", "+b", "+c", "+e"],
+    };
+    assert_eq!(log[last + 1..][..expected.len()], *expected);
+    assert_eq!(states, "rrrsr");
+    true
+}
+
+/// The first wait is ended by hand before its time, which is not to end the second.
+#[test]
+fn each_wait_is_as_long_as_it_is_said_to_be() {
+    const DELAY: Duration = Duration::from_millis(40);
+    everywhere(|| {
+        for strategy in [Strategy::OneForOne, Strategy::RestForOne, Strategy::OneForAll] {
+            let (log, times) = (Log::default(), Arc::<Mutex<Vec<_>>>::default());
+            let (seen, note) = (log.events(), times.clone());
+            let supervisor = patient(Supervisor::new(strategy))
+                .child(slow("a", &log, DELAY))
+                .on_event(move |event| {
+                    let is_start = matches!(event, Event::Started(_));
+                    if is_start || matches!(event, Event::Restarting(..)) {
+                        note.lock().unwrap().push((is_start, Instant::now()));
+                    }
+                    seen(event);
+                })
+                .spawn();
+            fail(&supervisor, &log, "a", ExitReason::failed("so"));
+            kahn_core::sleep(DELAY / 2);
+            supervisor.terminate_child("a").unwrap();
+            supervisor.restart_child("a").unwrap();
+            times.lock().unwrap().clear();
+            fail(&supervisor, &log, "a", ExitReason::failed("so"));
+            until(|| times.lock().unwrap().len() == 2);
+            let times = times.lock().unwrap();
+            let [(false, waits), (true, starts)] = times[..] else { panic!("{times:?}") };
+            // From the report, which comes just before the timer is set.
+            assert!(starts - waits >= DELAY, "{:?}", starts - waits);
+            drop(times);
+            supervisor.stop();
+        }
     });
 }

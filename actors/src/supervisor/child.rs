@@ -171,7 +171,9 @@ impl ChildSpec {
         self
     }
 
-    /// How long to wait before it is started again. Not at all, if nothing is said.
+    /// How long to wait before it is started again. Not at all, if nothing is said. With
+    /// [`RestForOne`](super::Strategy::RestForOne) those behind it wait as well, and with
+    /// [`OneForAll`](super::Strategy::OneForAll) all others.
     pub fn backoff(mut self, backoff: Backoff) -> ChildSpec {
         self.backoff = Some(backoff);
         self

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::child::{ChildSpec, Kept, Restart};
+use super::child::{ChildKind, ChildSpec, Kept, Restart};
 use super::strategy::Group;
-use crate::cell::Any;
-use crate::exit::ExitReason;
+use crate::cell::{Any, id_of};
+use crate::exit::{ActorId, ExitReason};
 use crate::keeping::dismiss;
 use crate::signal::MonitorId;
+use crate::timers::TimerId;
 
 /// What a child is doing, as far as its supervisor has heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,24 @@ pub enum ChildState {
     Restarting,
     /// It has ended, and is started again when it is told to.
     Stopped,
+}
+
+/// A child, as its supervisor sees it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ChildInfo {
+    /// What it is called.
+    pub id: Arc<str>,
+    /// The actor's number, which stays the same through restarts.
+    pub actor: ActorId,
+    /// What kind of child it is.
+    pub kind: ChildKind,
+    /// When it is started again.
+    pub restart: Restart,
+    /// What it is doing.
+    pub state: ChildState,
+    /// How often it was started again.
+    pub restarts: u64,
 }
 
 pub(super) struct Child {
@@ -41,6 +60,17 @@ impl Child {
         self.kept.any()
     }
 
+    pub(super) fn info(&self) -> ChildInfo {
+        ChildInfo {
+            id: self.spec.id.clone(),
+            actor: id_of(self.any()),
+            kind: self.spec.kind,
+            restart: self.spec.restart,
+            state: self.state,
+            restarts: self.restarts,
+        }
+    }
+
     pub(super) fn is_active(&self) -> bool {
         self.state != ChildState::Stopped
     }
@@ -52,6 +82,8 @@ pub(super) struct Children {
     list: BTreeMap<u64, Child>,
     numbers: HashMap<Arc<str>, u64>,
     monitored: HashMap<MonitorId, u64>,
+    /// Those whose backoff is not over, and what will tell. They are `Restarting`.
+    backing_off: BTreeMap<u64, TimerId>,
     last: u64,
 }
 
@@ -106,10 +138,31 @@ impl Children {
         Some(number)
     }
 
+    /// A child that is to be started again is not, until this timer says so.
+    pub(super) fn backs_off(&mut self, number: u64, timer: TimerId) {
+        self.backing_off.insert(number, timer);
+    }
+
+    /// The child's backoff is over, or does not matter any more. Answers the timer, if there was one.
+    pub(super) fn backed_off(&mut self, number: u64) -> Option<TimerId> {
+        self.backing_off.remove(&number)
+    }
+
+    /// Whether the backoff of one of a group is not over.
+    pub(super) fn is_backing_off(&self, group: Group) -> bool {
+        self.backing_off.range(group.numbers()).next().is_some()
+    }
+
+    /// Whether the child is to be started again.
+    pub(super) fn waits(&self, number: u64) -> bool {
+        self.list.get(&number).is_some_and(|child| child.state == ChildState::Restarting)
+    }
+
     /// Takes the child out, and ends it for good.
     pub(super) fn remove(&mut self, number: u64) {
         let Some(child) = self.list.remove(&number) else { return };
         self.numbers.remove(&child.spec.id);
+        self.backing_off.remove(&number);
         if let Some(monitor) = child.monitor {
             self.monitored.remove(&monitor);
         }

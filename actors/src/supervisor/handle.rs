@@ -1,39 +1,17 @@
 //! References to supervisors, and what one can ask of them.
 
-use core::error::Error;
 use core::fmt;
 use core::time::Duration;
-use std::sync::Arc;
 
-use super::Supervisor;
-use super::child::{ChildKind, ChildSpec, Kept, Restart};
-use super::children::ChildState;
+use super::child::ChildSpec;
+use super::children::ChildInfo;
+use super::error::ChildError;
+use super::order::{Command, Order, See};
 use crate::address::{ActorRef, Address};
 use crate::ends::{is_alive, is_inside, join, stop};
 use crate::error::AskError;
 use crate::exit::{ActorId, ExitReason};
-use crate::keeping::start_of;
 use crate::slot::Reply;
-use crate::spawn::Builder;
-
-/// What a supervisor handles. Made by [`SupervisorRef`] alone.
-pub struct Order(pub(super) Command);
-
-pub(super) type Done = Reply<Result<(), ChildError>>;
-
-pub(super) enum Command {
-    Start(Box<ChildSpec>, Done),
-    Restart(Arc<str>, Done),
-    Terminate(Arc<str>, Done),
-    Delete(Arc<str>, Done),
-    Children(Reply<Vec<ChildInfo>>),
-    /// Looks at a child.
-    See(Arc<str>, See),
-    /// It is time to start this child again, and those that wait with it.
-    Again(u64),
-}
-
-pub(super) type See = Box<dyn FnOnce(Option<&dyn Kept>) + Send>;
 
 /// A supervisor that runs. It goes on as long as there is such a reference.
 ///
@@ -66,164 +44,6 @@ pub(super) type See = Box<dyn FnOnce(Option<&dyn Kept>) + Send>;
 #[derive(Clone, PartialEq, Eq)]
 pub struct SupervisorRef {
     actor: ActorRef<Order>,
-}
-
-/// A child, as its supervisor sees it.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct ChildInfo {
-    /// What it is called.
-    pub id: Arc<str>,
-    /// The actor's number, which stays the same through restarts.
-    pub actor: ActorId,
-    /// What kind of child it is.
-    pub kind: ChildKind,
-    /// When it is started again.
-    pub restart: Restart,
-    /// What it is doing.
-    pub state: ChildState,
-    /// How often it was started again.
-    pub restarts: u64,
-}
-
-/// Why a supervisor did not do what it was asked.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum ChildError {
-    /// It has no child of that id.
-    NotFound,
-    /// The child runs: terminate it first.
-    Running,
-    /// The child is being restarted: terminate it first.
-    Restarting,
-    /// There is a child of that id, which runs.
-    AlreadyStarted,
-    /// There is a child of that id, which does not run: restart it, or delete it first.
-    AlreadyPresent,
-    /// A child cannot be significant if its supervisor has no [`AutoShutdown`](super::AutoShutdown).
-    SignificantInVain,
-    /// A permanent child cannot be significant: it never ends for good.
-    SignificantPermanent,
-    /// The child did not start, for this reason.
-    Failed(ExitReason),
-    /// The child takes other messages.
-    WrongType {
-        /// What was asked for.
-        expected: &'static str,
-        /// What it takes.
-        found: &'static str,
-    },
-    /// The supervisor has ended.
-    Ended,
-    /// The supervisor waits for the caller: these wait for each other.
-    Deadlock(Vec<String>),
-}
-
-impl fmt::Display for ChildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ChildError::NotFound => f.write_str("the supervisor has no child of that id"),
-            ChildError::Running => f.write_str("the child runs; terminate it first"),
-            ChildError::Restarting => f.write_str("the child is being restarted; terminate it first"),
-            ChildError::AlreadyStarted => f.write_str("there is a child of that id, and it runs"),
-            ChildError::AlreadyPresent => {
-                f.write_str("there is a child of that id that does not run; restart it, or delete it first")
-            }
-            ChildError::SignificantInVain => {
-                f.write_str("a child is significant only for a supervisor with an auto-shutdown; set one")
-            }
-            ChildError::SignificantPermanent => {
-                f.write_str("a permanent child never ends for good, so it cannot be significant")
-            }
-            ChildError::Failed(reason) => write!(f, "the child did not start: {reason}"),
-            ChildError::WrongType { expected, found } => {
-                write!(f, "the child takes messages of type {found}, not {expected}")
-            }
-            ChildError::Ended => f.write_str("the supervisor has ended"),
-            ChildError::Deadlock(names) => {
-                write!(f, "the supervisor waits for the caller: {}", names.join(" -> "))
-            }
-        }
-    }
-}
-
-impl Error for ChildError {}
-
-/// A supervisor that did not start, because one of its children did not. It is the reason of its end, too.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct StartError {
-    /// Which child.
-    pub child: Arc<str>,
-    /// What was wrong with it.
-    pub error: ChildError,
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "child {:?}: {}", self.child, self.error)
-    }
-}
-
-impl Error for StartError {}
-
-impl Supervisor {
-    /// Starts the supervisor, and its children, in order.
-    ///
-    /// If one of them does not start, those before it are stopped, and the supervisor has ended:
-    /// [`join`](SupervisorRef::join) answers why. [`try_spawn`](Self::try_spawn) answers it at once.
-    ///
-    /// # Parks
-    ///
-    /// Until all children have started, or one has not.
-    #[track_caller]
-    pub fn spawn(self) -> SupervisorRef {
-        self.start().0
-    }
-
-    /// As [`spawn`](Self::spawn), but answers if a child did not start.
-    ///
-    /// # Parks
-    ///
-    /// As `spawn`.
-    ///
-    /// # Errors
-    ///
-    /// A child did not start, or cannot be one: two have the same id, or one is significant that cannot be.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use kahn_actors::{ChildSpec, Supervisor};
-    ///
-    /// let twice = Supervisor::default()
-    ///     .child(ChildSpec::thread("task", || ()))
-    ///     .child(ChildSpec::thread("task", || ()));
-    /// let error = twice.try_spawn().unwrap_err();
-    /// assert_eq!(&*error.child, "task");
-    /// ```
-    #[track_caller]
-    pub fn try_spawn(self) -> Result<SupervisorRef, StartError> {
-        let (supervisor, started) = self.start();
-        match started {
-            Ok(()) => Ok(supervisor),
-            Err(reason) => Err(match &reason {
-                ExitReason::Failed(error) if error.is::<StartError>() => {
-                    error.downcast_ref::<StartError>().expect("just seen").clone()
-                }
-                _ => StartError { child: "supervisor".into(), error: ChildError::Failed(reason) },
-            }),
-        }
-    }
-
-    #[track_caller]
-    fn start(mut self) -> (SupervisorRef, Result<(), ExitReason>) {
-        let name = self.name.take();
-        let builder = name.into_iter().fold(Builder::new(), Builder::name);
-        let supervisor = SupervisorRef::of(builder.spawn(self));
-        let started = start_of(supervisor.actor.any());
-        (supervisor, started)
-    }
 }
 
 impl SupervisorRef {

@@ -8,16 +8,22 @@
 //! | `strategy`, `intensity`, `backoff` | the policies, pure |
 //! | `child` | what a supervisor is told of a child |
 //! | `children` | the children that it has |
-//! | `tree` | what it does with them |
-//! | `handle` | what others can ask of it |
-//! | `event` | what it reports |
+//! | `event`, `error` | what it reports, and answers |
+//! | `order`, `handle` | what it is told, and what others can ask of it |
+//! | `tree` | what it does: starting, stopping |
+//! | `restarts` | and starting again |
+//! | `start` | its own start |
 
 mod backoff;
 mod child;
 mod children;
+mod error;
 mod event;
 mod handle;
 mod intensity;
+mod order;
+mod restarts;
+mod start;
 mod strategy;
 mod tree;
 
@@ -27,12 +33,14 @@ use std::sync::Arc;
 
 pub use self::backoff::Backoff;
 pub use self::child::{ChildKind, ChildSpec, Outcome, Restart, Shutdown};
-pub use self::children::ChildState;
 use self::children::Children;
+pub use self::children::{ChildInfo, ChildState};
+pub use self::error::{ChildError, StartError};
 pub use self::event::Event;
 use self::event::Reporter;
-pub use self::handle::{ChildError, ChildInfo, Order, StartError, SupervisorRef};
+pub use self::handle::SupervisorRef;
 use self::intensity::Intensity;
+pub use self::order::Order;
 pub use self::strategy::{AutoShutdown, Strategy};
 
 /// An actor that starts children, in order, starts them again when they end, and stops them in the reverse order when

@@ -50,14 +50,16 @@ pub(super) fn next(restart: Restart, reason: &ExitReason) -> Next {
     }
 }
 
-/// Those of the children, numbered in their order, that the failure of number `failed` concerns.
+/// Some of the children, which are numbered in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Group {
     One(u64),
     From(u64),
+    UpTo(u64),
 }
 
 impl Group {
+    /// Those that the failure of number `failed` concerns.
     pub(super) fn of(strategy: Strategy, failed: u64) -> Group {
         match strategy {
             Strategy::OneForOne => Group::One(failed),
@@ -66,11 +68,22 @@ impl Group {
         }
     }
 
+    /// Those whose backoffs must be over before number `waiting` is started again: its own, and those of the ones that start
+    /// before it if they start in order.
+    pub(super) fn awaited(strategy: Strategy, waiting: u64) -> Group {
+        match strategy {
+            Strategy::OneForOne => Group::One(waiting),
+            Strategy::OneForAll => Group::From(0),
+            Strategy::RestForOne => Group::UpTo(waiting),
+        }
+    }
+
     /// The numbers that its members have.
     pub(super) fn numbers(self) -> RangeInclusive<u64> {
         match self {
             Group::One(number) => number..=number,
             Group::From(first) => first..=u64::MAX,
+            Group::UpTo(last) => 0..=last,
         }
     }
 }
@@ -113,6 +126,17 @@ mod tests {
             prop_assert_eq!(members(Strategy::OneForOne), vec![failed]);
             prop_assert_eq!(members(Strategy::OneForAll), (0..count).collect::<Vec<_>>());
             prop_assert_eq!(members(Strategy::RestForOne), (failed..count).collect::<Vec<_>>());
+        }
+
+        /// Who is awaited by a child is whose failure concerns it.
+        #[test]
+        fn a_child_waits_for_those_whose_failure_stops_it(waiting in 0_u64..20, other in 0_u64..20) {
+            for strategy in [Strategy::OneForOne, Strategy::OneForAll, Strategy::RestForOne] {
+                prop_assert_eq!(
+                    Group::awaited(strategy, waiting).numbers().contains(&other),
+                    Group::of(strategy, other).numbers().contains(&waiting)
+                );
+            }
         }
     }
 }

@@ -1,26 +1,21 @@
-//! What a supervisor does: starting, stopping, and starting again.
+//! What a supervisor does: starting and stopping, as it is told; what follows a failure is in
+//! [`restarts`](super::restarts).
 //!
-//! It does one thing at a time, and waits for its child's start or end in it. A failure is dealt with in steps: the
-//! restart is counted; the others of the group are stopped, last first; then, after the backoff, those that wait are
-//! started, in order. If one of these starts fails, that is the next failure, and the next attempt is a message to itself:
-//! between attempts it handles what it is told, and a stop is always first.
+//! It does one thing at a time, and waits for its child's start or end in it.
 //!
 //! A child whose end its supervisor has caused is not monitored any more by then, so that end is nobody's failure.
 
-use core::hash::{BuildHasher, Hasher};
-use core::time::Duration;
-use std::hash::RandomState;
-
 use kahn_core::facade::now;
 
+use super::Supervisor;
 use super::child::{ChildKind, ChildSpec, Restart, Shutdown};
-use super::children::{Child, ChildState};
+use super::children::ChildState;
+use super::error::{ChildError, StartError};
 use super::event::Event;
-use super::handle::{ChildError, ChildInfo, Command, Order, StartError};
-use super::strategy::{AutoShutdown, Group, Next, next};
-use super::{Backoff, Supervisor};
+use super::order::{Command, Order};
+use super::strategy::{AutoShutdown, Next, next};
 use crate::actor::{Actor, Context};
-use crate::cell::{Any, id_of};
+use crate::cell::Any;
 use crate::chain::{cycle, while_waiting};
 use crate::ends::kill;
 use crate::exit::ExitReason;
@@ -49,10 +44,14 @@ impl Actor for Supervisor {
         match command {
             Command::Start(spec, done) => drop(done.send(self.add(me, *spec))),
             Command::Restart(id, done) => drop(done.send(self.restart(me, &id))),
-            Command::Terminate(id, done) => drop(done.send(self.terminate(me, &id))),
+            Command::Terminate(id, done) => {
+                let number = self.children.find(&id);
+                drop(done.send(self.terminate(me, &id)));
+                return number.map_or(Ok(()), |number| self.waits_no_more(ctx, number));
+            }
             Command::Delete(id, done) => drop(done.send(self.delete(&id))),
             Command::Children(reply) => {
-                let _ = reply.send(self.children.iter().map(|(_, child)| info(child)).collect());
+                let _ = reply.send(self.children.iter().map(|(_, child)| child.info()).collect());
             }
             Command::See(id, see) => {
                 let number = self.children.find(&id);
@@ -136,60 +135,14 @@ impl Supervisor {
         started
     }
 
-    fn start_again(&mut self, me: &Any, number: u64) -> Result<(), ExitReason> {
+    pub(super) fn start_again(&mut self, me: &Any, number: u64) -> Result<(), ExitReason> {
         let Some(child) = self.children.get(number) else { return Ok(()) };
         child.restarts += 1;
         self.begin(me, number)
     }
 
-    /// A child that should run does not: it has ended after so long a life, or did not start.
-    fn failed(
-        &mut self,
-        ctx: &mut Context<Self>,
-        number: u64,
-        reason: ExitReason,
-        lived: Option<Duration>,
-    ) -> Result<(), ExitReason> {
-        let Some(child) = self.children.get(number) else { return Ok(()) };
-        let id = child.spec.id.clone();
-        if !self.intensity.admits(now()) {
-            self.reporter.report(&Event::GaveUp(id, reason));
-            return Err(ExitReason::Shutdown);
-        }
-        child.state = ChildState::Restarting;
-        let delay = delay(child, lived);
-        for other in self.children.of(Group::of(self.strategy, number)).into_iter().rev() {
-            if other != number {
-                self.stop(ctx.any(), other);
-                if let Some(child) = self.children.get(other) {
-                    match child.spec.restart {
-                        Restart::Temporary => self.children.remove(other),
-                        _ => child.state = ChildState::Restarting,
-                    }
-                }
-            }
-        }
-        self.reporter.report(&Event::Restarting(id, delay));
-        if lived.is_some() && delay.is_zero() {
-            return self.again(ctx, number);
-        }
-        ctx.send_after(delay, Order(Command::Again(number)));
-        Ok(())
-    }
-
-    /// Starts those that wait for it with this child.
-    fn again(&mut self, ctx: &mut Context<Self>, number: u64) -> Result<(), ExitReason> {
-        for number in self.children.of(Group::of(self.strategy, number)) {
-            let waits = self.children.get(number).is_some_and(|child| child.state == ChildState::Restarting);
-            if waits && let Err(reason) = self.start_again(ctx.any(), number) {
-                return self.failed(ctx, number, reason, None);
-            }
-        }
-        Ok(())
-    }
-
     /// Stops a child that runs, and waits for its end. It is between two incarnations then.
-    fn stop(&mut self, me: &Any, number: u64) {
+    pub(super) fn stop(&mut self, me: &Any, number: u64) {
         let Some(child) = self.children.get(number) else { return };
         let Some(monitor) = child.monitor else { return };
         let (any, id, kind) = (child.any().clone(), child.spec.id.clone(), child.spec.kind);
@@ -284,28 +237,4 @@ fn stop_and_wait(me: &Any, child: &Any, kind: ChildKind, shutdown: Shutdown) -> 
         end_of(child, None)
     });
     ended.unwrap_or(ExitReason::Killed)
-}
-
-/// How long to wait before this child, which has failed, is started again.
-fn delay(child: &mut Child, lived: Option<Duration>) -> Duration {
-    let Some(backoff) = child.spec.backoff else { return Duration::ZERO };
-    child.failures = backoff.failures(child.failures, lived);
-    Backoff::delay(&backoff, child.failures, chance())
-}
-
-/// A number from 0 to 1, another each time.
-fn chance() -> f64 {
-    let bits = RandomState::new().build_hasher().finish() >> 11;
-    bits as f64 / (1_u64 << 53) as f64
-}
-
-fn info(child: &Child) -> ChildInfo {
-    ChildInfo {
-        id: child.spec.id.clone(),
-        actor: id_of(child.any()),
-        kind: child.spec.kind,
-        restart: child.spec.restart,
-        state: child.state,
-        restarts: child.restarts,
-    }
 }

@@ -1,0 +1,88 @@
+//! Why a supervisor did not do what it was asked, or did not start.
+
+use core::error::Error;
+use core::fmt;
+use std::sync::Arc;
+
+use crate::exit::ExitReason;
+
+/// Why a supervisor did not do what it was asked.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ChildError {
+    /// It has no child of that id.
+    NotFound,
+    /// The child runs: terminate it first.
+    Running,
+    /// The child is being restarted: terminate it first.
+    Restarting,
+    /// There is a child of that id, which runs.
+    AlreadyStarted,
+    /// There is a child of that id, which does not run: restart it, or delete it first.
+    AlreadyPresent,
+    /// A child cannot be significant if its supervisor has no [`AutoShutdown`](super::AutoShutdown).
+    SignificantInVain,
+    /// A permanent child cannot be significant: it never ends for good.
+    SignificantPermanent,
+    /// The child did not start, for this reason.
+    Failed(ExitReason),
+    /// The child takes other messages.
+    WrongType {
+        /// What was asked for.
+        expected: &'static str,
+        /// What it takes.
+        found: &'static str,
+    },
+    /// The supervisor has ended.
+    Ended,
+    /// The supervisor waits for the caller: these wait for each other.
+    Deadlock(Vec<String>),
+}
+
+impl fmt::Display for ChildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ChildError::NotFound => f.write_str("the supervisor has no child of that id"),
+            ChildError::Running => f.write_str("the child runs; terminate it first"),
+            ChildError::Restarting => f.write_str("the child is being restarted; terminate it first"),
+            ChildError::AlreadyStarted => f.write_str("there is a child of that id, and it runs"),
+            ChildError::AlreadyPresent => {
+                f.write_str("there is a child of that id that does not run; restart it, or delete it first")
+            }
+            ChildError::SignificantInVain => {
+                f.write_str("a child is significant only for a supervisor with an auto-shutdown; set one")
+            }
+            ChildError::SignificantPermanent => {
+                f.write_str("a permanent child never ends for good, so it cannot be significant")
+            }
+            ChildError::Failed(reason) => write!(f, "the child did not start: {reason}"),
+            ChildError::WrongType { expected, found } => {
+                write!(f, "the child takes messages of type {found}, not {expected}")
+            }
+            ChildError::Ended => f.write_str("the supervisor has ended"),
+            ChildError::Deadlock(names) => {
+                write!(f, "the supervisor waits for the caller: {}", names.join(" -> "))
+            }
+        }
+    }
+}
+
+impl Error for ChildError {}
+
+/// A supervisor that did not start, because one of its children did not. It is the reason of its end, too.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StartError {
+    /// Which child.
+    pub child: Arc<str>,
+    /// What was wrong with it.
+    pub error: ChildError,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "child {:?}: {}", self.child, self.error)
+    }
+}
+
+impl Error for StartError {}
