@@ -31,8 +31,8 @@ pub enum Restart {
 /// How a child is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shutdown {
-    /// It is asked to end, after the message in hand, and killed if it has not by then. The default, with five seconds,
-    /// for all but supervisors.
+    /// It is asked to end, after the message in hand, and killed if it has not by then, which is
+    /// [reported](super::Event::StoppedBadly). The default, with five seconds, for all but supervisors.
     Timeout(Duration),
     /// It is killed.
     Kill,

@@ -10,9 +10,9 @@
 //! | `children` | the children that it has |
 //! | `event`, `error` | what it reports, and answers |
 //! | `order`, `handle` | what it is told, and what others can ask of it |
-//! | `tree` | what it does: starting, stopping |
-//! | `restarts` | and starting again |
 //! | `start` | its own start |
+//! | `tree`, `stops` | what it does, and how it stops children |
+//! | `restarts` | what follows a failure |
 
 mod backoff;
 mod child;
@@ -24,6 +24,7 @@ mod intensity;
 mod order;
 mod restarts;
 mod start;
+mod stops;
 mod strategy;
 mod tree;
 

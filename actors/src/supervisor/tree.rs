@@ -1,14 +1,12 @@
-//! What a supervisor does: starting and stopping, as it is told; what follows a failure is in
-//! [`restarts`](super::restarts).
+//! What a supervisor does: as it is told, and when a child has ended. How children are stopped is in
+//! [`stops`](super::stops), what follows a failure in [`restarts`](super::restarts).
 //!
 //! It does one thing at a time, and waits for its child's start or end in it.
-//!
-//! A child whose end its supervisor has caused is not monitored any more by then, so that end is nobody's failure.
 
 use kahn_core::facade::now;
 
 use super::Supervisor;
-use super::child::{ChildKind, ChildSpec, Restart, Shutdown};
+use super::child::{ChildSpec, Restart};
 use super::children::ChildState;
 use super::error::{ChildError, StartError};
 use super::event::Event;
@@ -16,10 +14,9 @@ use super::order::{Command, Order};
 use super::strategy::{AutoShutdown, Next, next};
 use crate::actor::{Actor, Context};
 use crate::cell::Any;
-use crate::chain::{cycle, while_waiting};
-use crate::ends::kill;
+use crate::chain::while_waiting;
 use crate::exit::ExitReason;
-use crate::keeping::{ask_to_end, end_of, monitor_of, resume, start_of};
+use crate::keeping::{monitor_of, resume, start_of};
 use crate::links::demonitor;
 use crate::signal::{Down, DownCause};
 
@@ -141,35 +138,6 @@ impl Supervisor {
         self.begin(me, number)
     }
 
-    /// Stops a child that runs, and waits for its end. It is between two incarnations then.
-    pub(super) fn stop(&mut self, me: &Any, number: u64) {
-        let Some(child) = self.children.get(number) else { return };
-        let Some(monitor) = child.monitor else { return };
-        let (any, id, kind) = (child.any().clone(), child.spec.id.clone(), child.spec.kind);
-        let shutdown = child.spec.shutdown;
-        let reason = stop_and_wait(me, &any, kind, shutdown);
-        demonitor(me, monitor);
-        self.children.ended(monitor);
-        let expected = match shutdown {
-            Shutdown::Kill => matches!(reason, ExitReason::Killed),
-            _ => false,
-        };
-        self.reporter.report(&if expected || reason.is_orderly() {
-            Event::Stopped(id, reason)
-        } else {
-            Event::StoppedBadly(id, reason)
-        });
-    }
-
-    /// Ends all children for good, last first.
-    fn stop_all(&mut self, me: &Any) {
-        let numbers: Vec<_> = self.children.iter().map(|(number, _)| number).collect();
-        for number in numbers.into_iter().rev() {
-            self.stop(me, number);
-            self.children.remove(number);
-        }
-    }
-
     fn restart(&mut self, me: &Any, id: &str) -> Result<(), ChildError> {
         let number = self.resting(id)?;
         self.start_again(me, number).map_err(|reason| {
@@ -211,30 +179,4 @@ impl Supervisor {
             }
         }
     }
-}
-
-/// Stops a child, and answers why it ended.
-fn stop_and_wait(me: &Any, child: &Any, kind: ChildKind, shutdown: Shutdown) -> ExitReason {
-    let deadline = match shutdown {
-        Shutdown::Kill => Some(now()),
-        Shutdown::Timeout(time) => now().checked_add(time),
-        Shutdown::Infinity => None,
-    };
-    let ended = while_waiting(me, child, || {
-        if shutdown != Shutdown::Kill {
-            match kind {
-                ChildKind::Thread => kill(child, ExitReason::Shutdown),
-                _ => ask_to_end(child),
-            }
-            // One that waits for its supervisor meanwhile would do so until the deadline.
-            if cycle(me).is_none()
-                && let Some(ended) = end_of(child, deadline)
-            {
-                return Some(ended);
-            }
-        }
-        kill(child, ExitReason::Killed);
-        end_of(child, None)
-    });
-    ended.unwrap_or(ExitReason::Killed)
 }

@@ -1,0 +1,135 @@
+//! How children are stopped.
+//!
+//! A child is asked to end, and is killed if it has not by the time that its [`Shutdown`] gives it. A child whose end its
+//! supervisor has caused is not monitored any more by then, so that end is nobody's failure; but it is reported if it is
+//! not what was asked for.
+
+use std::time::Instant;
+
+use kahn_core::facade::now;
+
+use super::Supervisor;
+use super::child::{ChildKind, Shutdown};
+use super::event::Event;
+use crate::cell::Any;
+use crate::chain::{cycle, while_waiting};
+use crate::ends::kill;
+use crate::exit::ExitReason;
+use crate::keeping::{ask_to_end, end_of};
+use crate::links::demonitor;
+
+impl Supervisor {
+    /// Stops a child that runs, and waits for its end. It is between two incarnations then.
+    pub(super) fn stop(&mut self, me: &Any, number: u64) {
+        let Some(child) = self.children.get(number) else { return };
+        let Some(monitor) = child.monitor else { return };
+        let (any, id, kind) = (child.any().clone(), child.spec.id.clone(), child.spec.kind);
+        let shutdown = child.spec.shutdown;
+        let end = stop_and_wait(me, &any, kind, shutdown);
+        demonitor(me, monitor);
+        self.children.ended(monitor);
+        self.reporter.report(&match end.judged(shutdown) {
+            (true, reason) => Event::Stopped(id, reason),
+            (false, reason) => Event::StoppedBadly(id, reason),
+        });
+    }
+
+    /// Ends all children for good, last first.
+    pub(super) fn stop_all(&mut self, me: &Any) {
+        let numbers: Vec<_> = self.children.iter().map(|(number, _)| number).collect();
+        for number in numbers.into_iter().rev() {
+            self.stop(me, number);
+            self.children.remove(number);
+        }
+    }
+}
+
+/// How a child ended that was stopped.
+struct End {
+    reason: ExitReason,
+    /// It was killed.
+    forced: bool,
+}
+
+impl End {
+    /// Whether it is as it should be, and why the child ended. One that had been asked to end and had to be killed may
+    /// have the asking for a reason, as the first; but it is the kill that has ended it.
+    fn judged(self, shutdown: Shutdown) -> (bool, ExitReason) {
+        let orderly = self.reason.is_orderly();
+        match shutdown {
+            Shutdown::Kill => (orderly || matches!(self.reason, ExitReason::Killed), self.reason),
+            _ if self.forced && orderly => (false, ExitReason::Killed),
+            _ => (orderly, self.reason),
+        }
+    }
+}
+
+/// When a child is killed that is stopped now. `None` is never.
+fn deadline(shutdown: Shutdown, now: Instant) -> Option<Instant> {
+    match shutdown {
+        Shutdown::Kill => Some(now),
+        Shutdown::Timeout(time) => now.checked_add(time),
+        Shutdown::Infinity => None,
+    }
+}
+
+/// Stops a child, and answers how it ended.
+fn stop_and_wait(me: &Any, child: &Any, kind: ChildKind, shutdown: Shutdown) -> End {
+    let deadline = deadline(shutdown, now());
+    while_waiting(me, child, || {
+        if shutdown != Shutdown::Kill {
+            match kind {
+                ChildKind::Thread => kill(child, ExitReason::Shutdown),
+                _ => ask_to_end(child),
+            }
+            // One that waits for its supervisor meanwhile would do so until the deadline.
+            if cycle(me).is_none()
+                && let Some(reason) = end_of(child, deadline)
+            {
+                return End { reason, forced: false };
+            }
+        }
+        kill(child, ExitReason::Killed);
+        End { reason: end_of(child, None).unwrap_or(ExitReason::Killed), forced: true }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+
+    const FIVE: Duration = Duration::from_secs(5);
+    const PLANS: [Shutdown; 3] = [Shutdown::Kill, Shutdown::Timeout(FIVE), Shutdown::Infinity];
+
+    #[test]
+    fn a_child_has_the_time_that_its_shutdown_gives_it() {
+        let now = now();
+        let given = |shutdown| deadline(shutdown, now).map(|then| then - now);
+        assert_eq!(PLANS.map(given), [Some(Duration::ZERO), Some(FIVE), None]);
+        assert_eq!(given(Shutdown::Timeout(Duration::MAX)), None);
+    }
+
+    #[test]
+    fn an_end_is_as_it_should_be_if_it_is_what_was_asked_for() {
+        use ExitReason::{Killed, Normal, Shutdown as Down};
+        let failed = ExitReason::failed("so");
+        for shutdown in PLANS {
+            let kills = shutdown == Shutdown::Kill;
+            let judged = |reason: &ExitReason, forced| {
+                let (good, reason) = End { reason: reason.clone(), forced }.judged(shutdown);
+                (good, reason.to_string())
+            };
+            for reason in [&Normal, &Down] {
+                assert_eq!(judged(reason, false), (true, reason.to_string()));
+                let forced = if kills { (true, reason.to_string()) } else { (false, Killed.to_string()) };
+                assert_eq!(judged(reason, true), forced);
+            }
+            for forced in [false, true] {
+                assert_eq!(judged(&Killed, forced), (kills, Killed.to_string()));
+                assert_eq!(judged(&failed, forced), (false, failed.to_string()));
+            }
+        }
+    }
+}
