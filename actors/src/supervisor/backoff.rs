@@ -30,7 +30,7 @@ pub struct Backoff {
 impl Backoff {
     /// `first` before the first restart, and twice as long each time after, but never more than `max`. A child that has
     /// then run for `max` begins anew with `first`, and so does one that is started by hand. One whose start fails has
-    /// not run.
+    /// not run. Twice nothing is nothing: with a `first` of zero it never waits.
     pub fn exponential(first: Duration, max: Duration) -> Backoff {
         Backoff { first: first.min(max), max, factor: 2.0, jitter: 0.1, reset: max }
     }
@@ -67,6 +67,10 @@ impl Backoff {
 
     /// The wait after that many failures in a row, one at least. `chance` is from 0 to 1.
     pub(super) fn delay(&self, failures: u32, chance: f64) -> Duration {
+        if self.first.is_zero() {
+            // However often it is doubled, also where a float says infinity.
+            return Duration::ZERO;
+        }
         let power = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
         let grown = self.first.as_secs_f64() * self.factor.powi(power);
         let whole = Duration::try_from_secs_f64(grown).unwrap_or(self.max).min(self.max);
@@ -89,6 +93,7 @@ mod tests {
         let delays: Vec<_> = (1..7).map(|n| backoff.delay(n, 0.5).as_millis()).collect();
         assert_eq!(delays, [100, 200, 400, 800, 1000, 1000]);
         assert_eq!(backoff.delay(u32::MAX, 0.0), 1000 * MS);
+        assert_eq!(Backoff::exponential(Duration::ZERO, 1000 * MS).delay(1025, 0.0), Duration::ZERO);
         assert_eq!(Backoff::constant(7 * MS).delay(u32::MAX, 1.0), 7 * MS);
         assert_eq!(Backoff::constant(Duration::MAX).delay(9, 1.0), Duration::MAX);
     }
@@ -114,7 +119,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_wait_is_within_its_bounds(
-            first in 0_u64..10_000, max in 0_u64..1_000_000, jitter in 0.0..=1.0, chance in 0.0..=1.0, n in 1_u32..2000,
+            first in prop_oneof![Just(0), 0_u64..10_000], max in 0_u64..1_000_000, jitter in 0.0..=1.0, chance in 0.0..=1.0, n in 1_u32..2000,
         ) {
             let (first, max) = (Duration::from_micros(first), Duration::from_micros(max));
             let backoff = Backoff::exponential(first, max).jitter(jitter);
@@ -122,6 +127,7 @@ mod tests {
             let delay = backoff.delay(n, chance);
             prop_assert!(whole <= max);
             prop_assert!(delay <= whole);
+            prop_assert_eq!(whole.is_zero(), first.is_zero() || max.is_zero());
             prop_assert!(delay + Duration::from_nanos(2) >= whole.mul_f64(1.0 - jitter));
             prop_assert!(backoff.jitter(0.0).delay(n + 1, 0.0) >= whole);
         }
