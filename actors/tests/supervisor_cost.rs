@@ -70,5 +70,21 @@ fn what_is_over_leaves_nothing_behind() {
         let bytes = left(2_000, waits);
         assert!(bytes < 8_000, "2,000 children that were deleted while they waited left {bytes} bytes");
         supervisor.stop();
+
+        // As many restarts as it likes, for ever.
+        let supervisor = Supervisor::default()
+            .intensity(usize::MAX, Duration::MAX)
+            .child(ChildSpec::new("a", || Fails))
+            .spawn();
+        let restarts = || supervisor.children()[0].restarts;
+        let restart = |number| {
+            fail(&supervisor, "a");
+            while restarts() != number as u64 + 1 {
+                kahn_core::yield_now();
+            }
+        };
+        let bytes = left(10_000, restart);
+        assert!(bytes < 8_000, "10,000 restarts left {bytes} bytes");
+        supervisor.stop();
     });
 }

@@ -264,8 +264,12 @@ fn s11_defaults() {
         let text = format!("{spec:?}");
         assert!(text.contains(&format!("shutdown: {:?}", Shutdown::Infinity)), "{text}");
     }
+    for supervisor in [Supervisor::default(), Supervisor::new(Strategy::OneForOne)] {
+        let text = format!("{supervisor:?}");
+        assert!(text.contains("strategy: OneForOne, intensity: 1 in 5s, auto_shutdown: Never"), "{text}");
+    }
     everywhere(|| {
-        // One restart in five seconds.
+        // One restart is allowed, and no more.
         let log = Log::default();
         let supervisor = Supervisor::default().child(kid("a", &log)).on_event(log.events()).spawn();
         fail(&supervisor, &log, "a", ExitReason::failed("so"));

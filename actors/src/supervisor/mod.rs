@@ -112,8 +112,9 @@ impl Supervisor {
     }
 
     /// How many restarts there may be within a time, which includes both its ends. The one that is too many ends the
-    /// supervisor, and all its children, with [`ExitReason::Shutdown`](crate::ExitReason::Shutdown). One failure counts once, however many
-    /// children are restarted for it; a start that fails counts as another.
+    /// supervisor, and all its children, with [`ExitReason::Shutdown`](crate::ExitReason::Shutdown). One failure counts
+    /// once, however many children are restarted for it; a start that fails counts as another. If there may be more than
+    /// a thousand, the time is taken to a thousandth of it.
     pub fn intensity(mut self, max: usize, within: Duration) -> Supervisor {
         self.intensity = Intensity::new(max, within);
         self
@@ -178,6 +179,8 @@ impl fmt::Debug for Supervisor {
         f.debug_struct("Supervisor")
             .field("name", &self.name)
             .field("strategy", &self.strategy)
+            .field("intensity", &self.intensity)
+            .field("auto_shutdown", &self.auto)
             .field("children", &self.specs)
             .finish_non_exhaustive()
     }
