@@ -4,4 +4,5 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 # What only an optional feature brings.
 cargo test -p kahn-core --features tracing --test stuck
+cargo test -p kahn-actors --features tracing --test supervisor_log
 cargo test --workspace "$@"

@@ -4,11 +4,44 @@ use core::fmt;
 use core::time::Duration;
 use std::sync::Arc;
 
-use crate::exit::ExitReason;
-use crate::signal::Down;
 use kahn_core::wait::quietly;
 
-/// Something that has happened to a supervisor's children; see [`Supervisor::on_event`](super::Supervisor::on_event).
+use crate::cell::Any;
+#[cfg(feature = "tracing")]
+use crate::cell::id_of;
+#[cfg(feature = "tracing")]
+use crate::exit::Called;
+use crate::exit::ExitReason;
+use crate::signal::Down;
+
+/// Something that has happened to a supervisor's children.
+///
+/// Nothing is printed. Who wants to know gives the supervisor a function, by
+/// [`on_event`](super::Supervisor::on_event); and with the feature `tracing` each event is logged by that crate, with the
+/// target `kahn::supervisor`, the field `supervisor` (its name, or else its number) and the event's text as the message:
+/// as a warning if it [is bad](Self::is_bad), else for debugging.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::mpsc;
+/// use kahn_actors::{ChildSpec, Event, ExitReason, Restart, Supervisor};
+///
+/// let (tx, failures) = mpsc::channel();
+/// let job = || Err(ExitReason::failed("no paper"));
+/// let supervisor = Supervisor::default()
+///     .child(ChildSpec::thread("printer", job).restart(Restart::Temporary))
+///     .on_event(move |event| {
+///         if let Event::Ended(child, reason) = event
+///             && !reason.is_orderly()
+///         {
+///             let _ = tx.send(format!("{child}: {reason}"));
+///         }
+///     })
+///     .spawn();
+/// assert_eq!(failures.recv().unwrap(), "printer: failed: no paper");
+/// supervisor.stop();
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
@@ -29,12 +62,21 @@ pub enum Event {
     GaveUp(Arc<str>, ExitReason),
     /// A significant child has ended: the supervisor ends.
     AutoShutdown(Arc<str>),
-    /// Somebody that is no child has ended. It is ignored.
+    /// Somebody that is no child has ended, who was linked to the supervisor. It is ignored.
     Unknown(Down),
 }
 
 impl Event {
     /// Whether something is not as it should be.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Event, ExitReason};
+    ///
+    /// assert!(!Event::Ended("job".into(), ExitReason::Normal).is_bad());
+    /// assert!(Event::Ended("job".into(), ExitReason::Killed).is_bad());
+    /// ```
     pub fn is_bad(&self) -> bool {
         match self {
             Event::Started(_) | Event::Stopped(..) | Event::AutoShutdown(_) => false,
@@ -67,21 +109,45 @@ impl fmt::Display for Event {
 
 /// Where events go.
 #[derive(Clone, Default)]
-pub(super) struct Reporter(pub(super) Option<Arc<OnEvent>>);
+pub(super) struct Reporter {
+    on_event: Option<Arc<OnEvent>>,
+    /// Whose they are.
+    #[cfg(feature = "tracing")]
+    supervisor: String,
+}
 
 type OnEvent = dyn Fn(&Event) + Send + Sync;
 
 impl Reporter {
+    pub(super) fn call(&mut self, f: impl Fn(&Event) + Send + Sync + 'static) {
+        self.on_event = Some(Arc::new(f));
+    }
+
+    /// For events of this supervisor.
+    pub(super) fn name(&mut self, supervisor: &Any) {
+        #[cfg(feature = "tracing")]
+        {
+            self.supervisor = Called(id_of(supervisor), supervisor.name()).to_string();
+        }
+        let _ = supervisor;
+    }
+
+    /// What is called is a user's code, whose panic is not to end the tree.
     pub(super) fn report(&self, event: &Event) {
         #[cfg(feature = "tracing")]
-        if event.is_bad() {
-            tracing::warn!("supervisor: {event}");
-        } else {
-            tracing::debug!("supervisor: {event}");
-        }
-        if let Some(f) = &self.0 {
-            // A user's code, whose panic is not to end the tree.
+        quietly(|| self.log(event));
+        if let Some(f) = &self.on_event {
             quietly(|| f(event));
+        }
+    }
+
+    #[cfg(feature = "tracing")]
+    fn log(&self, event: &Event) {
+        let supervisor = &*self.supervisor;
+        if event.is_bad() {
+            tracing::warn!(target: "kahn::supervisor", supervisor, "{event}");
+        } else {
+            tracing::debug!(target: "kahn::supervisor", supervisor, "{event}");
         }
     }
 }

@@ -30,7 +30,6 @@ mod tree;
 
 use core::fmt;
 use core::time::Duration;
-use std::sync::Arc;
 
 pub use self::backoff::Backoff;
 pub use self::child::{ChildKind, ChildSpec, Outcome, Restart, Shutdown};
@@ -145,7 +144,7 @@ impl Supervisor {
     /// Calls `f` with everything that happens to the children. It runs in the supervisor, which does nothing else
     /// meanwhile; its panics are ignored.
     ///
-    /// With the feature `tracing` everything is reported there, too.
+    /// Nothing is reported anywhere if nothing is said, but with the feature `tracing`: see [`Event`].
     ///
     /// # Examples
     ///
@@ -163,7 +162,7 @@ impl Supervisor {
     /// supervisor.stop();
     /// ```
     pub fn on_event(mut self, f: impl Fn(&Event) + Send + Sync + 'static) -> Supervisor {
-        self.reporter = Reporter(Some(Arc::new(f)));
+        self.reporter.call(f);
         self
     }
 }

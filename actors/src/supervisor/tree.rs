@@ -26,6 +26,7 @@ impl Actor for Supervisor {
     fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
         // Exits of those that somebody has linked to it are no business of its children's.
         ctx.trap_exits(true);
+        self.reporter.name(ctx.any());
         for spec in core::mem::take(&mut self.specs) {
             let child = spec.id.clone();
             if let Err(error) = self.add(ctx.any(), spec) {
