@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
 use kahn_actors::{
-    Actor, AskError, Backoff, ChildError, ChildKind, ChildSpec, ChildState, Context, ExitReason, Mailbox,
-    Reply, Restart, Shutdown, Strategy, Supervisor, SupervisorRef, TellError,
+    Actor, AskError, Backoff, Builder, ChildError, ChildKind, ChildSpec, ChildState, Context, ExitReason,
+    Mailbox, Reply, Restart, Shutdown, Strategy, Supervisor, SupervisorRef, TellError,
 };
 use kahn_channels::bounded;
 use support::family::{Kid, Log, Order, fail, kid, order, patient, sync};
@@ -385,6 +385,34 @@ fn a_start_that_waits_keeps_its_supervisor_and_a_kill_ends_both() {
         assert!(matches!(supervisor.join(), ExitReason::Killed));
         assert!(matches!(starts.join().unwrap(), Err(ChildError::Ended)));
         until(|| log.count("~a") == 1);
+    });
+}
+
+/// One that somebody starts as any actor is a supervisor like others.
+#[test]
+fn a_supervisor_may_be_started_as_any_actor() {
+    everywhere(|| {
+        let log = Log::default();
+        let make = || patient(Supervisor::default()).child(kid("a", &log));
+        let plain = SupervisorRef::from(kahn_actors::spawn(make()));
+        sync(&plain, "a");
+        assert_eq!(plain.children()[0].state, ChildState::Running);
+        plain.stop();
+        // Linked to the actor that starts it, with which it is to end.
+        let mother = Builder::new().spawn_loop({
+            let (log, supervisor) = (log.clone(), make());
+            let mut supervisor = Some(supervisor);
+            move |mailbox: &mut Mailbox<Reply<SupervisorRef>>| {
+                let linked = mailbox.spawn_linked(supervisor.take().unwrap());
+                log.add("linked");
+                let _ = mailbox.recv()?.send(linked.into());
+                mailbox.recv().map(drop).map_err(ExitReason::from)
+            }
+        });
+        let linked = mother.ask(|reply| reply).unwrap();
+        sync(&linked, "a");
+        linked.kill();
+        assert!(matches!(mother.join(), ExitReason::LinkDied(_)));
     });
 }
 

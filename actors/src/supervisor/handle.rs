@@ -47,10 +47,6 @@ pub struct SupervisorRef {
 }
 
 impl SupervisorRef {
-    pub(super) fn of(actor: ActorRef<Order>) -> SupervisorRef {
-        SupervisorRef { actor }
-    }
-
     #[track_caller]
     fn command<R: Send>(&self, command: impl FnOnce(Reply<R>) -> Command) -> Result<R, ChildError> {
         self.actor.ask_timeout(Duration::MAX, |reply| Order(command(reply))).map_err(|error| match error {
@@ -95,7 +91,7 @@ impl SupervisorRef {
     /// As `actor_ref`.
     #[track_caller]
     pub fn supervisor(&self, id: &str) -> Result<SupervisorRef, ChildError> {
-        self.actor_ref(id).map(SupervisorRef::of)
+        self.actor_ref(id).map(SupervisorRef::from)
     }
 
     /// The children, in the order in which they start. None, if the supervisor has ended, or waits for the caller.
@@ -213,6 +209,25 @@ impl SupervisorRef {
     /// Its name, if it was given one.
     pub fn name(&self) -> Option<&str> {
         self.actor.name()
+    }
+}
+
+/// For a supervisor that was started as any actor is.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::{Builder, ChildSpec, Supervisor, SupervisorRef};
+///
+/// let spec = ChildSpec::thread("task", || kahn_core::sleep(std::time::Duration::MAX));
+/// let actor = Builder::new().name("tasks").spawn(Supervisor::default().child(spec));
+/// let tasks = SupervisorRef::from(actor);
+/// assert_eq!(tasks.children().len(), 1);
+/// tasks.stop();
+/// ```
+impl From<ActorRef<Order>> for SupervisorRef {
+    fn from(actor: ActorRef<Order>) -> SupervisorRef {
+        SupervisorRef { actor }
     }
 }
 

@@ -104,7 +104,8 @@ impl Supervisor {
         }
     }
 
-    /// Its name, for reports.
+    /// Its name, for reports, if it is started by [`spawn`](Self::spawn) or [`try_spawn`](Self::try_spawn). As a child it
+    /// has the id of its [`ChildSpec`], and as any actor the name of its [`Builder`](crate::Builder).
     pub fn name(mut self, name: impl Into<String>) -> Supervisor {
         self.name = Some(name.into());
         self

@@ -1,5 +1,6 @@
 //! What a supervisor is told, and tells itself.
 
+use core::fmt;
 use std::sync::Arc;
 
 use super::child::{ChildSpec, Kept};
@@ -7,7 +8,8 @@ use super::children::ChildInfo;
 use super::error::ChildError;
 use crate::slot::Reply;
 
-/// What a supervisor handles. Made by [`SupervisorRef`] alone.
+/// What a supervisor handles. Made by [`SupervisorRef`](super::SupervisorRef) alone, into which any reference to a
+/// supervisor converts.
 pub struct Order(pub(super) Command);
 
 pub(super) type Done = Reply<Result<(), ChildError>>;
@@ -25,3 +27,17 @@ pub(super) enum Command {
 }
 
 pub(super) type See = Box<dyn FnOnce(Option<&dyn Kept>) + Send>;
+
+impl fmt::Debug for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Command::Start(spec, _) => write!(f, "Order(start {})", spec.id()),
+            Command::Restart(id, _) => write!(f, "Order(restart {id})"),
+            Command::Terminate(id, _) => write!(f, "Order(terminate {id})"),
+            Command::Delete(id, _) => write!(f, "Order(delete {id})"),
+            Command::Children(_) => f.write_str("Order(children)"),
+            Command::See(id, _) => write!(f, "Order(see {id})"),
+            Command::Again(_) => f.write_str("Order(again)"),
+        }
+    }
+}

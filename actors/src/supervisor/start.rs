@@ -62,6 +62,6 @@ impl Supervisor {
         let builder = name.into_iter().fold(Builder::new(), Builder::name);
         let actor = builder.spawn(self);
         let started = start_of(actor.any());
-        (SupervisorRef::of(actor), started)
+        (SupervisorRef::from(actor), started)
     }
 }
