@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use kahn_actors::{
-    Actor, AutoShutdown, Backoff, Builder, ChildError, ChildSpec, ChildState, Context, ExitReason, Restart,
-    Shutdown, Strategy, Supervisor, SupervisorRef,
+    Actor, Address, AutoShutdown, Backoff, Builder, ChildError, ChildSpec, ChildState, Context, ExitReason,
+    Mailbox, Restart, Shutdown, Strategy, Supervisor, SupervisorRef,
 };
-use support::family::{Log, Order, fail, faulty, kid, order, patient, sync};
+use support::family::{Kid, Log, Order, fail, faulty, kid, order, patient, sync};
 use support::{everywhere, until};
 
 fn only(log: Vec<String>, signs: &str) -> Vec<String> {
@@ -131,6 +131,7 @@ fn s19_one_that_ends_in_time_is_not_killed() {
     });
 }
 
+/// That it does so for ever, and not for five seconds, is the matter of a test beside `stops.rs`.
 #[test]
 fn s20_infinity_waits() {
     everywhere(|| {
@@ -151,24 +152,56 @@ fn s20_infinity_waits() {
     });
 }
 
+/// Its supervisor would not hear of its end if that came by a link.
 #[test]
 fn s21_a_child_that_unlinks_itself_cannot_hang_its_supervisor() {
+    type Do = fn(&mut Context<Kid>, &Address);
+    let unlinks: [Do; 4] = [
+        |ctx, supervisor| ctx.unlink(supervisor),
+        |ctx, supervisor| {
+            ctx.link(supervisor);
+            ctx.unlink(supervisor);
+        },
+        |ctx, supervisor| {
+            let monitor = ctx.monitor(supervisor);
+            ctx.demonitor(monitor);
+            ctx.unlink(supervisor);
+        },
+        // One that stays linked tells its supervisor twice, which is not to count twice.
+        |ctx, supervisor| ctx.link(supervisor),
+    ];
     everywhere(|| {
-        let log = Log::default();
-        let supervisor = with_b(&log, |b| b);
-        let address = supervisor.address();
-        order(
-            &supervisor,
-            "b",
-            Order::Call(Box::new(move |ctx| {
-                ctx.unlink(&address);
-                ctx.trap_exits(true);
-            })),
-        );
-        fail(&supervisor, &log, "b", ExitReason::failed("so"));
-        sync(&supervisor, "b");
-        supervisor.terminate_child("b").unwrap();
-        supervisor.stop();
+        for unlink in unlinks {
+            let log = Log::default();
+            let supervisor = with_b(&log, |b| b);
+            let alone = |id| {
+                let address = supervisor.address();
+                let unlink = move |ctx: &mut Context<Kid>| {
+                    ctx.trap_exits(true);
+                    unlink(ctx, &address);
+                };
+                order(&supervisor, id, Order::Call(Box::new(unlink)));
+                sync(&supervisor, id);
+            };
+            alone("b");
+            fail(&supervisor, &log, "b", ExitReason::failed("so"));
+            log.wait("+b", 2);
+            assert_eq!((log.count("b has ended"), log.count("b is started again")), (1, 1));
+            // It is stopped, and waited for, all the same.
+            alone("b");
+            log.take();
+            supervisor.terminate_child("b").unwrap();
+            let log_b = |entry: &String| !entry.starts_with("no child: b");
+            assert_eq!(
+                log.take().into_iter().filter(log_b).collect::<Vec<_>>(),
+                ["-b", "~b", "b was stopped: shut down"]
+            );
+            supervisor.restart_child("b").unwrap();
+            alone("b");
+            supervisor.stop();
+            assert_eq!(log.count("~b"), 1);
+            assert!(matches!(supervisor.join(), ExitReason::Shutdown));
+        }
     });
 }
 
@@ -253,25 +286,39 @@ fn s24_any_and_all_significant_end_the_supervisor_with_shutdown_the_rest_in_reve
 #[test]
 fn s25_deaths_that_the_supervisor_caused_never_trigger_that() {
     everywhere(|| {
-        let log = Log::default();
-        let supervisor = significant(AutoShutdown::AnySignificant, &log);
-        supervisor.terminate_child("a").unwrap();
-        supervisor.terminate_child("b").unwrap();
-        assert_eq!(supervisor.children().len(), 2, "the temporary one went");
-        supervisor.delete_child("a").unwrap();
-        assert!(supervisor.is_alive());
-        supervisor.stop();
-        // Nor do those of a strategy.
-        let supervisor = patient(Supervisor::new(Strategy::OneForAll))
-            .auto_shutdown(AutoShutdown::AnySignificant)
-            .child(kid("a", &log).restart(Restart::Temporary).significant(true))
-            .child(kid("b", &log))
-            .on_event(log.events())
-            .spawn();
-        fail(&supervisor, &log, "b", ExitReason::failed("so"));
-        sync(&supervisor, "b");
-        assert_eq!(supervisor.children().len(), 1);
-        supervisor.stop();
+        for auto in [AutoShutdown::AnySignificant, AutoShutdown::AllSignificant] {
+            // Neither the first of them nor the last.
+            for ids in [["a", "b"], ["b", "a"]] {
+                let log = Log::default();
+                let supervisor = significant(auto, &log);
+                for id in ids {
+                    supervisor.terminate_child(id).unwrap();
+                    sync(&supervisor, "c");
+                }
+                assert_eq!(supervisor.children().len(), 2, "the temporary one went");
+                supervisor.delete_child("a").unwrap();
+                sync(&supervisor, "c");
+                assert_eq!(log.count("was significant"), 0);
+                // The next that ends by itself does.
+                supervisor.start_child(kid("d", &log).restart(Restart::Transient).significant(true)).unwrap();
+                order(&supervisor, "d", Order::End(ExitReason::Normal));
+                assert!(matches!(supervisor.join(), ExitReason::Shutdown));
+                assert_eq!(log.count("d was significant"), 1);
+            }
+            // Nor do those of a strategy.
+            let log = Log::default();
+            let supervisor = patient(Supervisor::new(Strategy::OneForAll))
+                .auto_shutdown(auto)
+                .child(kid("a", &log).restart(Restart::Temporary).significant(true))
+                .child(kid("b", &log))
+                .on_event(log.events())
+                .spawn();
+            fail(&supervisor, &log, "b", ExitReason::failed("so"));
+            sync(&supervisor, "b");
+            assert_eq!(supervisor.children().len(), 1);
+            assert_eq!(log.count("was significant"), 0);
+            supervisor.stop();
+        }
     });
 }
 
@@ -341,24 +388,46 @@ fn s27_terminate_child_keeps_a_specification_and_delete_child_wants_a_stopped_ch
     });
 }
 
-/// A supervisor's messages are typed, so what it may not know is an exit of somebody that was linked to it.
+/// A supervisor's messages are typed, so what it may not know is an exit of somebody that was linked to it. That it is
+/// logged, too, is the matter of `supervisor_log.rs`.
 #[test]
 fn s28_what_it_does_not_know_is_reported_and_ignored() {
+    let reasons: [(fn() -> ExitReason, _); 4] = [
+        (|| ExitReason::Normal, "normal"),
+        (|| ExitReason::Shutdown, "shut down"),
+        (|| ExitReason::Killed, "killed"),
+        (|| ExitReason::failed("of no concern"), "failed: of no concern"),
+    ];
     everywhere(|| {
-        let log = Log::default();
-        let supervisor = with_b(&log, |b| b);
-        let address = supervisor.address();
-        let stranger =
-            Builder::new().name("stranger").spawn_loop(move |mailbox: &mut kahn_actors::Mailbox<()>| {
-                mailbox.link(&address);
-                Err(ExitReason::failed("of no concern"))
-            });
-        assert!(matches!(stranger.join(), ExitReason::Failed(_)));
-        log.wait("no child: stranger ended: failed: of no concern", 1);
-        assert!(supervisor.is_alive());
-        sync(&supervisor, "a");
-        assert_eq!(log.count("-a"), 0);
-        supervisor.stop();
+        for strategy in [Strategy::OneForOne, Strategy::OneForAll] {
+            let log = Log::default();
+            // Not one restart may be counted for it.
+            let supervisor = Supervisor::new(strategy)
+                .intensity(0, Duration::MAX)
+                .child(kid("a", &log))
+                .child(kid("b", &log))
+                .on_event(log.events())
+                .spawn();
+            log.take();
+            for (reason, text) in reasons {
+                let address = supervisor.address();
+                // It is called as a child is.
+                let stranger = Builder::new().name("a").spawn_loop(move |mailbox: &mut Mailbox<()>| {
+                    mailbox.link(&address);
+                    Err(reason())
+                });
+                stranger.join();
+                let text = format!("no child: a ended: {text}");
+                log.wait(&text, 1);
+                sync(&supervisor, "a");
+                sync(&supervisor, "b");
+                assert_eq!(log.take(), [text], "and nothing else has happened");
+                assert!(supervisor.children().iter().all(|child| child.restarts == 0));
+            }
+            // It minds its children as before.
+            order(&supervisor, "a", Order::Panic);
+            assert!(matches!(supervisor.join(), ExitReason::Shutdown));
+        }
     });
 }
 
