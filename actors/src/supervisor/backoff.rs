@@ -31,11 +31,32 @@ impl Backoff {
     /// `first` before the first restart, and twice as long each time after, but never more than `max`. A child that has
     /// then run for `max` begins anew with `first`, and so does one that is started by hand. One whose start fails has
     /// not run. Twice nothing is nothing: with a `first` of zero it never waits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::{Backoff, ChildSpec};
+    ///
+    /// let backoff = Backoff::exponential(Duration::from_millis(50), Duration::from_secs(30));
+    /// let spec = ChildSpec::thread("uplink", || ()).backoff(backoff);
+    /// # let _ = spec;
+    /// ```
     pub fn exponential(first: Duration, max: Duration) -> Backoff {
         Backoff { first: first.min(max), max, factor: 2.0, jitter: 0.1, reset: max }
     }
 
     /// Always the same.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::{Backoff, ChildSpec};
+    ///
+    /// let poll = ChildSpec::thread("poll", || ()).backoff(Backoff::constant(Duration::from_secs(60)));
+    /// # let _ = poll;
+    /// ```
     pub fn constant(delay: Duration) -> Backoff {
         Backoff { factor: 1.0, jitter: 0.0, ..Backoff::exponential(delay, delay) }
     }
@@ -46,6 +67,17 @@ impl Backoff {
     /// # Panics
     ///
     /// If it is not from 0 to 1.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::Backoff;
+    ///
+    /// // From half a second to one second.
+    /// let backoff = Backoff::constant(Duration::from_secs(1)).jitter(0.5);
+    /// # let _ = backoff;
+    /// ```
     #[track_caller]
     pub fn jitter(mut self, part: f64) -> Backoff {
         assert!((0.0..=1.0).contains(&part), "jitter: {part} is not a part between 0 and 1");
@@ -54,6 +86,17 @@ impl Backoff {
     }
 
     /// How long a child has to run for its next failure to count as its first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::Backoff;
+    ///
+    /// // Who has held out for a minute has not failed for the same reason.
+    /// let backoff = Backoff::exponential(Duration::from_millis(50), Duration::from_secs(5)).reset_after(Duration::from_secs(60));
+    /// # let _ = backoff;
+    /// ```
     pub fn reset_after(mut self, lived: Duration) -> Backoff {
         self.reset = lived;
         self

@@ -1,6 +1,6 @@
 //! What a supervisor is told of a child, before there is one.
 
-use core::any::{Any as Typed, TypeId, type_name};
+use core::any::TypeId;
 use core::convert::Infallible;
 use core::fmt;
 use core::time::Duration;
@@ -8,15 +8,32 @@ use std::sync::Arc;
 
 use super::Supervisor;
 use super::backoff::Backoff;
+use super::kept::Kept;
+use super::outcome::Outcome;
 use crate::actor::Actor;
-use crate::address::ActorRef;
 use crate::cell::{Any, Overflow};
 use crate::exit::ExitReason;
-use crate::keeping;
 use crate::mailbox::Mailbox;
 use crate::spawn::Builder;
 
 /// When a child is started again that has ended by itself.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::{ChildSpec, ChildState, Restart, Supervisor};
+///
+/// let supervisor = Supervisor::default()
+///     .child(ChildSpec::thread("once", || ()).restart(Restart::Transient))
+///     .child(ChildSpec::thread("guest", || ()).restart(Restart::Temporary))
+///     .spawn();
+/// while supervisor.children().len() > 1 || supervisor.children()[0].state == ChildState::Running {
+///     kahn_core::yield_now();
+/// }
+/// assert!(supervisor.restart_child("once").is_ok());
+/// assert!(supervisor.restart_child("guest").is_err());
+/// supervisor.stop();
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Restart {
     /// Always. The default.
@@ -29,6 +46,17 @@ pub enum Restart {
 }
 
 /// How a child is stopped.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use kahn_actors::{ChildSpec, Shutdown};
+///
+/// let writer = ChildSpec::thread("writer", || ()).shutdown(Shutdown::Timeout(Duration::from_secs(60)));
+/// let cache = ChildSpec::thread("cache", || ()).shutdown(Shutdown::Kill);
+/// # let _ = (writer, cache);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shutdown {
     /// It is asked to end, after the message in hand, and killed if it has not by then, which is
@@ -41,6 +69,20 @@ pub enum Shutdown {
 }
 
 /// What kind of child it is.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::{ChildKind, ChildSpec, Supervisor};
+///
+/// let supervisor = Supervisor::default()
+///     .child(ChildSpec::thread("clock", || kahn_core::sleep(std::time::Duration::MAX)))
+///     .child(ChildSpec::supervisor("sessions", Supervisor::default))
+///     .spawn();
+/// let kinds: Vec<_> = supervisor.children().iter().map(|child| child.kind).collect();
+/// assert_eq!(kinds, [ChildKind::Thread, ChildKind::Supervisor]);
+/// supervisor.stop();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChildKind {
@@ -90,6 +132,23 @@ type Make = Box<dyn FnOnce(Builder) -> Box<dyn Kept> + Send>;
 impl ChildSpec {
     /// A child that is the actor that `make` makes, anew for each start. It is made where it starts, and a panic in
     /// `make` is a start that failed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kahn_actors::{Actor, ChildSpec, Context, ExitReason};
+    /// struct Greeter(String);
+    /// impl Actor for Greeter {
+    ///     type Message = ();
+    ///     fn handle(&mut self, (): (), _: &mut Context<Self>) -> Result<(), ExitReason> {
+    ///         Ok(println!("{}", self.0))
+    ///     }
+    /// }
+    /// let greeting = "hello".to_owned();
+    /// // It is made anew for each start.
+    /// let spec = ChildSpec::new("greeter", move || Greeter(greeting.clone()));
+    /// # let _ = spec;
+    /// ```
     pub fn new<A: Actor>(id: impl Into<String>, make: impl FnMut() -> A + Send + 'static) -> ChildSpec {
         let is_supervisor = TypeId::of::<A>() == TypeId::of::<Supervisor>();
         let kind = if is_supervisor { ChildKind::Supervisor } else { ChildKind::Worker };
@@ -97,11 +156,40 @@ impl ChildSpec {
     }
 
     /// A child that is a supervisor itself.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::{ChildSpec, Strategy, Supervisor};
+    ///
+    /// let sessions = || Supervisor::new(Strategy::OneForOne).intensity(100, Duration::from_secs(1));
+    /// let root = Supervisor::default().child(ChildSpec::supervisor("sessions", sessions)).spawn();
+    /// assert!(root.supervisor("sessions").unwrap().children().is_empty());
+    /// root.stop();
+    /// ```
     pub fn supervisor(id: impl Into<String>, make: impl FnMut() -> Supervisor + Send + 'static) -> ChildSpec {
         ChildSpec::new(id, make)
     }
 
     /// A child that is a loop over its mailbox: see [`Builder::spawn_loop`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{ChildSpec, Mailbox, Reply, Supervisor};
+    ///
+    /// let numbers = ChildSpec::spawn_loop("numbers", |mailbox: &mut Mailbox<Reply<u32>>| {
+    ///     for number in 0.. {
+    ///         let _ = mailbox.recv()?.send(number);
+    ///     }
+    ///     Ok(())
+    /// });
+    /// let supervisor = Supervisor::default().child(numbers).spawn();
+    /// let numbers = supervisor.actor_ref::<Reply<u32>>("numbers").unwrap();
+    /// assert_eq!((numbers.ask(|reply| reply), numbers.ask(|reply| reply)), (Ok(0), Ok(1)));
+    /// supervisor.stop();
+    /// ```
     pub fn spawn_loop<M, F>(id: impl Into<String>, f: F) -> ChildSpec
     where
         M: Send + 'static,
@@ -155,17 +243,41 @@ impl ChildSpec {
     }
 
     /// What it is called. Children of one supervisor have different ids. It is the actor's name, too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(kahn_actors::ChildSpec::thread("clock", || ()).id(), "clock");
+    /// ```
     pub fn id(&self) -> &str {
         &self.id
     }
 
     /// When it is started again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{ChildSpec, Restart};
+    ///
+    /// let import = ChildSpec::thread("import", || ()).restart(Restart::Transient);
+    /// # let _ = import;
+    /// ```
     pub fn restart(mut self, restart: Restart) -> ChildSpec {
         self.restart = restart;
         self
     }
 
     /// How it is stopped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{ChildSpec, Shutdown};
+    ///
+    /// let ledger = ChildSpec::thread("ledger", || ()).shutdown(Shutdown::Infinity);
+    /// # let _ = ledger;
+    /// ```
     pub fn shutdown(mut self, shutdown: Shutdown) -> ChildSpec {
         self.shutdown = shutdown;
         self
@@ -174,12 +286,33 @@ impl ChildSpec {
     /// How long to wait before it is started again. Not at all, if nothing is said. With
     /// [`RestForOne`](super::Strategy::RestForOne) those behind it wait as well, and with
     /// [`OneForAll`](super::Strategy::OneForAll) all others.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::{Backoff, ChildSpec};
+    ///
+    /// let backoff = Backoff::exponential(Duration::from_millis(10), Duration::from_secs(10));
+    /// let uplink = ChildSpec::thread("uplink", || ()).backoff(backoff);
+    /// # let _ = uplink;
+    /// ```
     pub fn backoff(mut self, backoff: Backoff) -> ChildSpec {
         self.backoff = Some(backoff);
         self
     }
 
     /// Whether its end by itself may end its supervisor: see [`AutoShutdown`](super::AutoShutdown).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{AutoShutdown, ChildSpec, Restart, Supervisor};
+    ///
+    /// let job = ChildSpec::thread("job", || ()).restart(Restart::Temporary).significant(true);
+    /// let supervisor = Supervisor::default().auto_shutdown(AutoShutdown::AnySignificant).child(job).spawn();
+    /// supervisor.join();
+    /// ```
     pub fn significant(mut self, significant: bool) -> ChildSpec {
         self.significant = significant;
         self
@@ -190,6 +323,16 @@ impl ChildSpec {
     /// # Panics
     ///
     /// As [`Builder::mailbox`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{ChildSpec, Mailbox};
+    ///
+    /// let sink = ChildSpec::spawn_loop("sink", |mailbox: &mut Mailbox<u8>| loop { mailbox.recv()?; });
+    /// let sink = sink.mailbox(100_000);
+    /// # let _ = sink;
+    /// ```
     #[track_caller]
     pub fn mailbox(mut self, capacity: usize) -> ChildSpec {
         self.builder = self.builder.mailbox(capacity);
@@ -197,6 +340,20 @@ impl ChildSpec {
     }
 
     /// What becomes of messages that find its mailbox full.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{ChildSpec, Mailbox, Overflow};
+    ///
+    /// let trace = ChildSpec::spawn_loop("trace", |mailbox: &mut Mailbox<String>| {
+    ///     loop {
+    ///         println!("{}", mailbox.recv()?);
+    ///     }
+    /// });
+    /// let trace = trace.mailbox(16).overflow(Overflow::DropOldest);
+    /// # let _ = trace;
+    /// ```
     pub fn overflow(mut self, overflow: Overflow) -> ChildSpec {
         self.builder = self.builder.overflow(overflow);
         self
@@ -221,55 +378,5 @@ impl fmt::Debug for ChildSpec {
             .field("backoff", &self.backoff)
             .field("significant", &self.significant)
             .finish_non_exhaustive()
-    }
-}
-
-/// What a supervised green thread may return: nothing, or a `Result` whose error is the reason of its end.
-pub trait Outcome {
-    /// The end that it stands for.
-    ///
-    /// # Errors
-    ///
-    /// The reason, if it is not normal.
-    fn into_result(self) -> Result<(), ExitReason>;
-}
-
-impl Outcome for () {
-    fn into_result(self) -> Result<(), ExitReason> {
-        Ok(())
-    }
-}
-
-impl<E: Into<ExitReason>> Outcome for Result<(), E> {
-    fn into_result(self) -> Result<(), ExitReason> {
-        self.map_err(Into::into)
-    }
-}
-
-/// An actor that is kept, whatever its messages.
-pub(super) trait Kept: Send {
-    fn any(&self) -> &Any;
-    /// See [`keeping::close`].
-    fn close(&self);
-    /// The `ActorRef` itself.
-    fn typed(&self) -> &dyn Typed;
-    fn message_type(&self) -> &'static str;
-}
-
-impl<M: Send + 'static> Kept for ActorRef<M> {
-    fn any(&self) -> &Any {
-        ActorRef::any(self)
-    }
-
-    fn close(&self) {
-        keeping::close(self.process());
-    }
-
-    fn typed(&self) -> &dyn Typed {
-        self
-    }
-
-    fn message_type(&self) -> &'static str {
-        type_name::<M>()
     }
 }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::child::{ChildKind, ChildSpec, Kept, Restart};
+use super::child::{ChildKind, ChildSpec, Restart};
+use super::kept::Kept;
 use super::strategy::Group;
 use crate::cell::{Any, id_of};
 use crate::exit::{ActorId, ExitReason};
@@ -13,6 +14,23 @@ use crate::signal::MonitorId;
 use crate::timers::TimerId;
 
 /// What a child is doing, as far as its supervisor has heard.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use kahn_actors::{Backoff, ChildSpec, ChildState, Supervisor};
+///
+/// let fails = ChildSpec::thread("fails", || ()).backoff(Backoff::constant(Duration::from_secs(60)));
+/// let supervisor = Supervisor::default().child(fails).spawn();
+/// while supervisor.children()[0].state == ChildState::Running {
+///     kahn_core::yield_now();
+/// }
+/// assert_eq!(supervisor.children()[0].state, ChildState::Restarting);
+/// supervisor.terminate_child("fails").unwrap();
+/// assert_eq!(supervisor.children()[0].state, ChildState::Stopped);
+/// supervisor.stop();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChildState {
@@ -25,6 +43,19 @@ pub enum ChildState {
 }
 
 /// A child, as its supervisor sees it.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::{ChildSpec, Supervisor};
+///
+/// let clock = ChildSpec::thread("clock", || kahn_core::sleep(std::time::Duration::MAX));
+/// let supervisor = Supervisor::default().child(clock).spawn();
+/// for child in supervisor.children() {
+///     println!("{} ({}): {:?}, {} restarts", child.id, child.actor, child.state, child.restarts);
+/// }
+/// supervisor.stop();
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ChildInfo {

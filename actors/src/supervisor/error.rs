@@ -7,6 +7,17 @@ use std::sync::Arc;
 use crate::exit::ExitReason;
 
 /// Why a supervisor did not do what it was asked.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::{ChildError, Supervisor};
+///
+/// let supervisor = Supervisor::default().spawn();
+/// assert!(matches!(supervisor.restart_child("clock"), Err(ChildError::NotFound)));
+/// supervisor.stop();
+/// assert!(matches!(supervisor.restart_child("clock"), Err(ChildError::Ended)));
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ChildError {
@@ -70,6 +81,18 @@ impl fmt::Display for ChildError {
 impl Error for ChildError {}
 
 /// A supervisor that did not start, because one of its children did not. It is the reason of its end, too.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::{ChildSpec, Supervisor};
+///
+/// let late = ChildSpec::supervisor("lower", || {
+///     Supervisor::default().child(ChildSpec::thread("a", || ())).child(ChildSpec::thread("a", || ()))
+/// });
+/// let error = Supervisor::default().child(late).try_spawn().unwrap_err();
+/// assert!(error.to_string().starts_with("child \"lower\": the child did not start: "));
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StartError {

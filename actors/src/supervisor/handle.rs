@@ -1,17 +1,11 @@
-//! References to supervisors, and what one can ask of them.
+//! References to supervisors. What one can ask by them is in [`asks`](super::asks).
 
 use core::fmt;
-use core::time::Duration;
 
-use super::child::ChildSpec;
-use super::children::ChildInfo;
-use super::error::ChildError;
-use super::order::{Command, Order, See};
+use super::order::Order;
 use crate::address::{ActorRef, Address};
 use crate::ends::{is_alive, is_inside, join, stop};
-use crate::error::AskError;
 use crate::exit::{ActorId, ExitReason};
-use crate::slot::Reply;
 
 /// A supervisor that runs. It goes on as long as there is such a reference.
 ///
@@ -47,119 +41,8 @@ pub struct SupervisorRef {
 }
 
 impl SupervisorRef {
-    #[track_caller]
-    fn command<R: Send>(&self, command: impl FnOnce(Reply<R>) -> Command) -> Result<R, ChildError> {
-        self.actor.ask_timeout(Duration::MAX, |reply| Order(command(reply))).map_err(|error| match error {
-            AskError::Deadlock(names) => ChildError::Deadlock(names),
-            _ => ChildError::Ended,
-        })
-    }
-
-    /// The reference to a child that takes messages of type `M`. It stays valid when the child is restarted.
-    ///
-    /// # Parks
-    ///
-    /// Until the supervisor has answered. It may be starting or stopping another child.
-    ///
-    /// # Errors
-    ///
-    /// There is no such child; it takes other messages; the supervisor has ended, or waits for the caller.
-    #[track_caller]
-    pub fn actor_ref<M: Send + 'static>(&self, id: &str) -> Result<ActorRef<M>, ChildError> {
-        self.command(|reply: Reply<Result<ActorRef<M>, ChildError>>| {
-            let see: See = Box::new(move |child| {
-                let found = child.ok_or(ChildError::NotFound).and_then(|child| {
-                    child.typed().downcast_ref::<ActorRef<M>>().cloned().ok_or(ChildError::WrongType {
-                        expected: core::any::type_name::<M>(),
-                        found: child.message_type(),
-                    })
-                });
-                drop(reply.send(found));
-            });
-            Command::See(id.into(), see)
-        })?
-    }
-
-    /// The reference to a child that is a supervisor.
-    ///
-    /// # Parks
-    ///
-    /// As [`actor_ref`](Self::actor_ref).
-    ///
-    /// # Errors
-    ///
-    /// As `actor_ref`.
-    #[track_caller]
-    pub fn supervisor(&self, id: &str) -> Result<SupervisorRef, ChildError> {
-        self.actor_ref(id).map(SupervisorRef::from)
-    }
-
-    /// The children, in the order in which they start. None, if the supervisor has ended, or waits for the caller.
-    ///
-    /// # Parks
-    ///
-    /// As [`actor_ref`](Self::actor_ref).
-    #[track_caller]
-    pub fn children(&self) -> Vec<ChildInfo> {
-        self.command(Command::Children).unwrap_or_default()
-    }
-
-    /// Adds a child behind the others, and starts it.
-    ///
-    /// # Parks
-    ///
-    /// Until it has started, or failed to.
-    ///
-    /// # Errors
-    ///
-    /// The id is taken; the child did not start, and is not kept; the supervisor has ended, or waits for the caller.
-    #[track_caller]
-    pub fn start_child(&self, spec: ChildSpec) -> Result<(), ChildError> {
-        self.command(|done| Command::Start(Box::new(spec), done))?
-    }
-
-    /// Stops a child, by its [`Shutdown`](super::Shutdown). It stays in the list, and its references are those of one
-    /// that has ended, until it is [restarted](Self::restart_child). A temporary child goes.
-    ///
-    /// # Parks
-    ///
-    /// Until it has ended.
-    ///
-    /// # Errors
-    ///
-    /// There is no such child; the supervisor has ended, or waits for the caller.
-    #[track_caller]
-    pub fn terminate_child(&self, id: &str) -> Result<(), ChildError> {
-        self.command(|done| Command::Terminate(id.into(), done))?
-    }
-
-    /// Starts a child again that has been stopped. Its references are valid again.
-    ///
-    /// # Parks
-    ///
-    /// Until it has started, or failed to.
-    ///
-    /// # Errors
-    ///
-    /// There is no such child; it runs, or is being restarted; it did not start; the supervisor has ended, or waits for
-    /// the caller.
-    #[track_caller]
-    pub fn restart_child(&self, id: &str) -> Result<(), ChildError> {
-        self.command(|done| Command::Restart(id.into(), done))?
-    }
-
-    /// Removes a child that has been stopped.
-    ///
-    /// # Parks
-    ///
-    /// As [`actor_ref`](Self::actor_ref).
-    ///
-    /// # Errors
-    ///
-    /// There is no such child; it runs, or is being restarted; the supervisor has ended, or waits for the caller.
-    #[track_caller]
-    pub fn delete_child(&self, id: &str) -> Result<(), ChildError> {
-        self.command(|done| Command::Delete(id.into(), done))?
+    pub(super) fn actor(&self) -> &ActorRef<Order> {
+        &self.actor
     }
 
     /// Stops the supervisor, and before it its children, last first.
@@ -167,6 +50,14 @@ impl SupervisorRef {
     /// # Parks
     ///
     /// Until all have ended; but not in an actor of the tree itself, which could not end then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let supervisor = kahn_actors::Supervisor::default().spawn();
+    /// supervisor.stop();
+    /// assert!(!supervisor.is_alive());
+    /// ```
     #[track_caller]
     pub fn stop(&self) {
         let actor = self.actor.any();
@@ -177,11 +68,30 @@ impl SupervisorRef {
     }
 
     /// Kills the supervisor, and with it its children, in no order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{ExitReason, Supervisor};
+    ///
+    /// let supervisor = Supervisor::default().spawn();
+    /// supervisor.kill();
+    /// assert!(matches!(supervisor.join(), ExitReason::Killed));
+    /// ```
     pub fn kill(&self) {
         self.actor.kill();
     }
 
     /// Whether the supervisor has not ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let supervisor = kahn_actors::Supervisor::default().spawn();
+    /// assert!(supervisor.is_alive());
+    /// supervisor.stop();
+    /// assert!(!supervisor.is_alive());
+    /// ```
     pub fn is_alive(&self) -> bool {
         is_alive(self.actor.any())
     }
@@ -191,22 +101,67 @@ impl SupervisorRef {
     /// # Parks
     ///
     /// Until then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{ChildSpec, ExitReason, Supervisor};
+    ///
+    /// // Its child ends again and again.
+    /// let supervisor = Supervisor::default().child(ChildSpec::thread("ends", || ())).spawn();
+    /// assert!(matches!(supervisor.join(), ExitReason::Shutdown));
+    /// ```
     #[track_caller]
     pub fn join(&self) -> ExitReason {
         self.actor.join()
     }
 
     /// The supervisor, as an actor to be linked to or monitored.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Builder, Mail, Mailbox, Supervisor};
+    ///
+    /// let supervisor = Supervisor::default().spawn();
+    /// let address = supervisor.address();
+    /// let watcher = Builder::new().spawn_loop(move |mailbox: &mut Mailbox<()>| {
+    ///     mailbox.monitor(&address);
+    ///     assert!(matches!(mailbox.next_mail()?, Mail::Down(_)));
+    ///     Ok(())
+    /// });
+    /// supervisor.stop();
+    /// assert!(watcher.join().is_normal());
+    /// ```
     pub fn address(&self) -> Address {
         self.actor.address()
     }
 
     /// Its number.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::Supervisor;
+    ///
+    /// let (one, other) = (Supervisor::default().spawn(), Supervisor::default().spawn());
+    /// assert_ne!(one.id(), other.id());
+    /// # one.stop();
+    /// # other.stop();
+    /// ```
     pub fn id(&self) -> ActorId {
         self.actor.id()
     }
 
     /// Its name, if it was given one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let supervisor = kahn_actors::Supervisor::default().spawn();
+    /// assert_eq!(supervisor.name(), None);
+    /// supervisor.stop();
+    /// ```
     pub fn name(&self) -> Option<&str> {
         self.actor.name()
     }

@@ -6,14 +6,16 @@
 //! | file | |
 //! |---|---|
 //! | `strategy`, `intensity`, `backoff` | the policies, pure |
-//! | `child` | what a supervisor is told of a child |
-//! | `children` | the children that it has |
+//! | `child`, `outcome` | what a supervisor is told of a child, and what that may return |
+//! | `children`, `kept` | the children that it has, and what all of them are |
 //! | `event`, `error` | what it reports, and answers |
-//! | `order`, `handle` | what it is told, and what others can ask of it |
+//! | `order` | what it is told |
+//! | `handle`, `asks` | references to it, and what can be asked by them |
 //! | `start` | its own start |
 //! | `tree`, `stops` | what it does, and how it stops children |
 //! | `restarts` | what follows a failure |
 
+mod asks;
 mod backoff;
 mod child;
 mod children;
@@ -21,7 +23,9 @@ mod error;
 mod event;
 mod handle;
 mod intensity;
+mod kept;
 mod order;
+mod outcome;
 mod restarts;
 mod start;
 mod stops;
@@ -32,7 +36,7 @@ use core::fmt;
 use core::time::Duration;
 
 pub use self::backoff::Backoff;
-pub use self::child::{ChildKind, ChildSpec, Outcome, Restart, Shutdown};
+pub use self::child::{ChildKind, ChildSpec, Restart, Shutdown};
 use self::children::Children;
 pub use self::children::{ChildInfo, ChildState};
 pub use self::error::{ChildError, StartError};
@@ -41,6 +45,7 @@ use self::event::Reporter;
 pub use self::handle::SupervisorRef;
 use self::intensity::Intensity;
 pub use self::order::Order;
+pub use self::outcome::Outcome;
 pub use self::strategy::{AutoShutdown, Strategy};
 
 /// An actor that starts children, in order, starts them again when they end, and stops them in the reverse order when
@@ -92,6 +97,15 @@ pub struct Supervisor {
 
 impl Supervisor {
     /// A supervisor without children, that restarts at most one within five seconds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Strategy, Supervisor};
+    ///
+    /// let supervisor = Supervisor::new(Strategy::OneForAll).spawn();
+    /// supervisor.stop();
+    /// ```
     pub fn new(strategy: Strategy) -> Supervisor {
         Supervisor {
             name: None,
@@ -106,6 +120,14 @@ impl Supervisor {
 
     /// Its name, for reports, if it is started by [`spawn`](Self::spawn) or [`try_spawn`](Self::try_spawn). As a child it
     /// has the id of its [`ChildSpec`], and as any actor the name of its [`Builder`](crate::Builder).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let supervisor = kahn_actors::Supervisor::default().name("sessions").spawn();
+    /// assert_eq!(supervisor.name(), Some("sessions"));
+    /// supervisor.stop();
+    /// ```
     pub fn name(mut self, name: impl Into<String>) -> Supervisor {
         self.name = Some(name.into());
         self
@@ -115,6 +137,20 @@ impl Supervisor {
     /// supervisor, and all its children, with [`ExitReason::Shutdown`](crate::ExitReason::Shutdown). One failure counts
     /// once, however many children are restarted for it; a start that fails counts as another. If there may be more than
     /// a thousand, the time is taken to a thousandth of it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::{ChildSpec, ExitReason, Supervisor};
+    ///
+    /// // Three restarts, and the fourth is too many.
+    /// let supervisor = Supervisor::default()
+    ///     .intensity(3, Duration::from_secs(60))
+    ///     .child(ChildSpec::thread("ends", || ()))
+    ///     .spawn();
+    /// assert!(matches!(supervisor.join(), ExitReason::Shutdown));
+    /// ```
     pub fn intensity(mut self, max: usize, within: Duration) -> Supervisor {
         self.intensity = Intensity::new(max, within);
         self
@@ -137,6 +173,19 @@ impl Supervisor {
     }
 
     /// Adds a child. Children start in the order in which they are added.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{ChildSpec, Supervisor};
+    ///
+    /// let supervisor = Supervisor::default()
+    ///     .child(ChildSpec::supervisor("first", Supervisor::default))
+    ///     .child(ChildSpec::supervisor("second", Supervisor::default))
+    ///     .spawn();
+    /// assert_eq!(&*supervisor.children()[1].id, "second");
+    /// supervisor.stop();
+    /// ```
     pub fn child(mut self, spec: ChildSpec) -> Supervisor {
         self.specs.push(spec);
         self

@@ -3,13 +3,25 @@
 use core::fmt;
 use std::sync::Arc;
 
-use super::child::{ChildSpec, Kept};
+use super::child::ChildSpec;
 use super::children::ChildInfo;
 use super::error::ChildError;
+use super::kept::Kept;
 use crate::slot::Reply;
 
 /// What a supervisor handles. Made by [`SupervisorRef`](super::SupervisorRef) alone, into which any reference to a
 /// supervisor converts.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::{ActorRef, Order, Supervisor, SupervisorRef, spawn};
+///
+/// let actor: ActorRef<Order> = spawn(Supervisor::default());
+/// let supervisor = SupervisorRef::from(actor);
+/// assert!(supervisor.children().is_empty());
+/// supervisor.stop();
+/// ```
 pub struct Order(pub(super) Command);
 
 pub(super) type Done = Reply<Result<(), ChildError>>;

@@ -16,6 +16,16 @@ impl Supervisor {
     /// # Parks
     ///
     /// Until all children have started, or one has not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{ChildSpec, Supervisor};
+    ///
+    /// let supervisor = Supervisor::default().child(ChildSpec::supervisor("lower", Supervisor::default)).spawn();
+    /// assert_eq!(supervisor.children().len(), 1);
+    /// supervisor.stop();
+    /// ```
     #[track_caller]
     pub fn spawn(self) -> SupervisorRef {
         self.start().0

@@ -6,6 +6,18 @@ use super::child::Restart;
 use crate::exit::ExitReason;
 
 /// Which children are restarted when one fails.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::{ChildSpec, Strategy, Supervisor};
+///
+/// // What writes the file is of no use without what reads it, but not the other way round.
+/// let supervisor = Supervisor::new(Strategy::RestForOne)
+///     .child(ChildSpec::thread("reader", || ()))
+///     .child(ChildSpec::thread("writer", || ()));
+/// # let _ = supervisor;
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Strategy {
     /// The one that failed. The default.
@@ -18,6 +30,21 @@ pub enum Strategy {
 }
 
 /// When a supervisor ends because a [significant](super::ChildSpec::significant) child has.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::{AutoShutdown, ChildSpec, ExitReason, Restart, Supervisor};
+///
+/// let half = |id| ChildSpec::thread(id, || ()).restart(Restart::Transient).significant(true);
+/// let supervisor = Supervisor::default()
+///     .auto_shutdown(AutoShutdown::AllSignificant)
+///     .child(half("left"))
+///     .child(half("right"))
+///     .spawn();
+/// // When both are done.
+/// assert!(matches!(supervisor.join(), ExitReason::Shutdown));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AutoShutdown {

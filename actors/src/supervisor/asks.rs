@@ -1,0 +1,230 @@
+//! What one can ask of a supervisor.
+
+use core::time::Duration;
+
+use super::child::ChildSpec;
+use super::children::ChildInfo;
+use super::error::ChildError;
+use super::handle::SupervisorRef;
+use super::order::{Command, Order, See};
+use crate::address::ActorRef;
+use crate::error::AskError;
+use crate::slot::Reply;
+
+impl SupervisorRef {
+    #[track_caller]
+    fn command<R: Send>(&self, command: impl FnOnce(Reply<R>) -> Command) -> Result<R, ChildError> {
+        self.actor().ask_timeout(Duration::MAX, |reply| Order(command(reply))).map_err(|error| match error {
+            AskError::Deadlock(names) => ChildError::Deadlock(names),
+            _ => ChildError::Ended,
+        })
+    }
+
+    /// The reference to a child that takes messages of type `M`. It stays valid when the child is restarted.
+    ///
+    /// # Parks
+    ///
+    /// Until the supervisor has answered. It may be starting or stopping another child.
+    ///
+    /// # Errors
+    ///
+    /// There is no such child; it takes other messages; the supervisor has ended, or waits for the caller.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{ChildSpec, Mailbox, Reply, Supervisor};
+    ///
+    /// let double = ChildSpec::spawn_loop("double", |mailbox: &mut Mailbox<(u32, Reply<u32>)>| {
+    ///     loop {
+    ///         let (number, reply) = mailbox.recv()?;
+    ///         let _ = reply.send(2 * number);
+    ///     }
+    /// });
+    /// let supervisor = Supervisor::default().child(double).spawn();
+    /// let double = supervisor.actor_ref::<(u32, Reply<u32>)>("double").unwrap();
+    /// assert_eq!(double.ask(|reply| (21, reply)), Ok(42));
+    /// assert!(supervisor.actor_ref::<String>("double").is_err());
+    /// supervisor.stop();
+    /// ```
+    #[track_caller]
+    pub fn actor_ref<M: Send + 'static>(&self, id: &str) -> Result<ActorRef<M>, ChildError> {
+        self.command(|reply: Reply<Result<ActorRef<M>, ChildError>>| {
+            let see: See = Box::new(move |child| {
+                let found = child.ok_or(ChildError::NotFound).and_then(|child| {
+                    child.typed().downcast_ref::<ActorRef<M>>().cloned().ok_or(ChildError::WrongType {
+                        expected: core::any::type_name::<M>(),
+                        found: child.message_type(),
+                    })
+                });
+                drop(reply.send(found));
+            });
+            Command::See(id.into(), see)
+        })?
+    }
+
+    /// The reference to a child that is a supervisor.
+    ///
+    /// # Parks
+    ///
+    /// As [`actor_ref`](Self::actor_ref).
+    ///
+    /// # Errors
+    ///
+    /// As `actor_ref`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{ChildSpec, Supervisor};
+    ///
+    /// let root = Supervisor::default().child(ChildSpec::supervisor("lower", Supervisor::default)).spawn();
+    /// let lower = root.supervisor("lower").unwrap();
+    /// root.stop();
+    /// assert!(!lower.is_alive());
+    /// ```
+    #[track_caller]
+    pub fn supervisor(&self, id: &str) -> Result<SupervisorRef, ChildError> {
+        self.actor_ref(id).map(SupervisorRef::from)
+    }
+
+    /// The children, in the order in which they start. None, if the supervisor has ended, or waits for the caller.
+    ///
+    /// # Parks
+    ///
+    /// As [`actor_ref`](Self::actor_ref).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::{ChildSpec, Supervisor};
+    ///
+    /// let clock = || ChildSpec::thread("clock", || kahn_core::sleep(Duration::MAX));
+    /// let supervisor = Supervisor::default().child(clock()).spawn();
+    /// assert_eq!(&*supervisor.children()[0].id, "clock");
+    /// supervisor.stop();
+    /// assert!(supervisor.children().is_empty());
+    /// ```
+    #[track_caller]
+    pub fn children(&self) -> Vec<ChildInfo> {
+        self.command(Command::Children).unwrap_or_default()
+    }
+
+    /// Adds a child behind the others, and starts it, at once. If others wait to be started again, and it is behind them
+    /// by the supervisor's [`Strategy`](super::Strategy), it is stopped then, and started in its turn.
+    ///
+    /// # Parks
+    ///
+    /// Until it has started, or failed to.
+    ///
+    /// # Errors
+    ///
+    /// The id is taken; the child is significant and cannot be; it did not start, and is not kept; the supervisor has
+    /// ended, or waits for the caller.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::{ChildSpec, Supervisor};
+    ///
+    /// let clock = || ChildSpec::thread("clock", || kahn_core::sleep(Duration::MAX));
+    /// let supervisor = Supervisor::default().spawn();
+    /// supervisor.start_child(clock()).unwrap();
+    /// assert!(supervisor.start_child(clock()).is_err(), "there is one");
+    /// supervisor.stop();
+    /// ```
+    #[track_caller]
+    pub fn start_child(&self, spec: ChildSpec) -> Result<(), ChildError> {
+        self.command(|done| Command::Start(Box::new(spec), done))?
+    }
+
+    /// Stops a child, by its [`Shutdown`](super::Shutdown). It stays in the list, and its references are those of one
+    /// that has ended, until it is [restarted](Self::restart_child). A temporary child goes. One that is to be started
+    /// again is not any more.
+    ///
+    /// # Parks
+    ///
+    /// Until it has ended.
+    ///
+    /// # Errors
+    ///
+    /// There is no such child; the supervisor has ended, or waits for the caller.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::{ChildSpec, Supervisor};
+    ///
+    /// let clock = || ChildSpec::thread("clock", || kahn_core::sleep(Duration::MAX));
+    /// let supervisor = Supervisor::default().child(clock()).spawn();
+    /// supervisor.terminate_child("clock").unwrap();
+    /// assert_eq!(supervisor.children().len(), 1, "it may be started again");
+    /// supervisor.stop();
+    /// ```
+    #[track_caller]
+    pub fn terminate_child(&self, id: &str) -> Result<(), ChildError> {
+        self.command(|done| Command::Terminate(id.into(), done))?
+    }
+
+    /// Starts a child again that has been stopped. Its references are valid again. It is started at once, as by
+    /// [`start_child`](Self::start_child).
+    ///
+    /// # Parks
+    ///
+    /// Until it has started, or failed to.
+    ///
+    /// # Errors
+    ///
+    /// There is no such child; it runs, or is being restarted; it did not start; the supervisor has ended, or waits for
+    /// the caller.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::{ChildSpec, Supervisor};
+    ///
+    /// let clock = || ChildSpec::thread("clock", || kahn_core::sleep(Duration::MAX));
+    /// let supervisor = Supervisor::default().child(clock()).spawn();
+    /// assert!(supervisor.restart_child("clock").is_err(), "it runs");
+    /// supervisor.terminate_child("clock").unwrap();
+    /// supervisor.restart_child("clock").unwrap();
+    /// supervisor.stop();
+    /// ```
+    #[track_caller]
+    pub fn restart_child(&self, id: &str) -> Result<(), ChildError> {
+        self.command(|done| Command::Restart(id.into(), done))?
+    }
+
+    /// Removes a child that has been stopped.
+    ///
+    /// # Parks
+    ///
+    /// As [`actor_ref`](Self::actor_ref).
+    ///
+    /// # Errors
+    ///
+    /// There is no such child; it runs, or is being restarted; the supervisor has ended, or waits for the caller.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::{ChildSpec, Supervisor};
+    ///
+    /// let clock = || ChildSpec::thread("clock", || kahn_core::sleep(Duration::MAX));
+    /// let supervisor = Supervisor::default().child(clock()).spawn();
+    /// assert!(supervisor.delete_child("clock").is_err(), "it runs");
+    /// supervisor.terminate_child("clock").unwrap();
+    /// supervisor.delete_child("clock").unwrap();
+    /// assert!(supervisor.children().is_empty());
+    /// supervisor.stop();
+    /// ```
+    #[track_caller]
+    pub fn delete_child(&self, id: &str) -> Result<(), ChildError> {
+        self.command(|done| Command::Delete(id.into(), done))?
+    }
+}

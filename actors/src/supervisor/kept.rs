@@ -1,0 +1,35 @@
+//! What all children are to their supervisor, whatever their messages.
+
+use core::any::{Any as Typed, type_name};
+
+use crate::address::ActorRef;
+use crate::cell::Any;
+use crate::keeping;
+
+/// An actor that is kept, whatever its messages.
+pub(super) trait Kept: Send {
+    fn any(&self) -> &Any;
+    /// See [`keeping::close`].
+    fn close(&self);
+    /// The `ActorRef` itself.
+    fn typed(&self) -> &dyn Typed;
+    fn message_type(&self) -> &'static str;
+}
+
+impl<M: Send + 'static> Kept for ActorRef<M> {
+    fn any(&self) -> &Any {
+        ActorRef::any(self)
+    }
+
+    fn close(&self) {
+        keeping::close(self.process());
+    }
+
+    fn typed(&self) -> &dyn Typed {
+        self
+    }
+
+    fn message_type(&self) -> &'static str {
+        type_name::<M>()
+    }
+}

@@ -1,0 +1,46 @@
+//! What green threads that are children may return.
+
+use crate::exit::ExitReason;
+
+/// What a supervised green thread may return: nothing, or a `Result` whose error is the reason of its end.
+///
+/// # Examples
+///
+/// ```
+/// use std::num::ParseIntError;
+/// use kahn_actors::{ChildSpec, ExitReason};
+///
+/// let nothing = ChildSpec::thread("nothing", || ());
+/// let error = ChildSpec::thread("error", || -> Result<(), ParseIntError> { "x".parse::<u32>().map(drop) });
+/// let reason = ChildSpec::thread("reason", || Err(ExitReason::Killed));
+/// # let _ = (nothing, error, reason);
+/// ```
+pub trait Outcome {
+    /// The end that it stands for.
+    ///
+    /// # Errors
+    ///
+    /// The reason, if it is not normal.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{ExitReason, Outcome};
+    ///
+    /// assert!(().into_result().is_ok());
+    /// assert!(matches!(Err::<(), _>("x".parse::<u8>().unwrap_err()).into_result(), Err(ExitReason::Failed(_))));
+    /// ```
+    fn into_result(self) -> Result<(), ExitReason>;
+}
+
+impl Outcome for () {
+    fn into_result(self) -> Result<(), ExitReason> {
+        Ok(())
+    }
+}
+
+impl<E: Into<ExitReason>> Outcome for Result<(), E> {
+    fn into_result(self) -> Result<(), ExitReason> {
+        self.map_err(Into::into)
+    }
+}
