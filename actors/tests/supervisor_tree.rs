@@ -293,6 +293,55 @@ fn a_child_that_asks_its_supervisor_while_it_starts_or_is_stopped_is_told_that_i
     });
 }
 
+/// The answer has left when its supervisor turns to the next failure, but the child has not run since.
+#[test]
+fn a_child_that_its_supervisor_has_answered_is_stopped_and_not_killed() {
+    struct Slow(Log);
+    impl Actor for Slow {
+        type Message = ();
+        fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+            until(|| self.0.count("~b") == 1);
+            // Its supervisor is told after that.
+            kahn_core::sleep(Duration::from_millis(1));
+            // It ends at once, so that its supervisor need not wait for that, and the asker has no time to run.
+            ctx.stop();
+            Ok(())
+        }
+        fn handle(&mut self, (): (), _: &mut Context<Self>) -> Result<(), ExitReason> {
+            Ok(())
+        }
+    }
+    everywhere(|| {
+        for _ in 0..10 {
+            let log = Log::default();
+            let supervisor = patient(Supervisor::new(Strategy::OneForAll))
+                .child(kid("a", &log))
+                .child(kid("b", &log))
+                .on_event(log.events())
+                .spawn();
+            let b = supervisor.actor_ref::<Order>("b").unwrap();
+            let (asked, slow) = (supervisor.clone(), log.clone());
+            let ask = move |_: &mut Context<Kid>| {
+                slow.add("a asks");
+                let spec = ChildSpec::new("slow", {
+                    let slow = slow.clone();
+                    move || Slow(slow.clone())
+                });
+                let spec = spec.restart(Restart::Temporary);
+                slow.add(format!("a is answered: {:?}", asked.start_child(spec)));
+            };
+            order(&supervisor, "a", Order::Call(Box::new(ask)));
+            log.wait("a asks", 1);
+            assert!(b.tell(Order::Panic).is_ok());
+            log.wait("+b", 2);
+            assert_eq!(log.count("did not stop as it should"), 0, "{:?}", log.take());
+            assert_eq!(log.count("a is answered: Ok(())"), 1, "{:?}", log.take());
+            assert_eq!(log.count("-a"), 1, "{:?}", log.take());
+            supervisor.stop();
+        }
+    });
+}
+
 #[test]
 fn a_child_may_stop_its_whole_tree() {
     everywhere(|| {
