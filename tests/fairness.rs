@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
+use kahn::actor::{self, Actor, ActorRef, Context, ExitReason, Overflow, Reply};
 use kahn::channel::{TryRecvError, after, bounded, tick};
 use support::{Random, WORKERS, rounds, runtime, until, with_each_size, within};
 
@@ -285,4 +286,48 @@ fn nothing_waits_for_a_stuck_worker() {
             }
         });
     }
+}
+
+/// Who is asked runs next, beside who asks. A chain of asks that never ends still leaves turns to those who are told, before
+/// their mailboxes are full.
+#[test]
+fn asks_leave_turns_to_who_is_told() {
+    struct Sink;
+    impl Actor for Sink {
+        type Message = usize;
+
+        fn handle(&mut self, _: usize, _: &mut Context<Self>) -> Result<(), ExitReason> {
+            Ok(())
+        }
+    }
+    struct Inner;
+    impl Actor for Inner {
+        type Message = Reply<()>;
+
+        fn handle(&mut self, reply: Reply<()>, _: &mut Context<Self>) -> Result<(), ExitReason> {
+            let _ = reply.send(());
+            Ok(())
+        }
+    }
+    struct Outer(ActorRef<Reply<()>>, ActorRef<usize>);
+    impl Actor for Outer {
+        type Message = (usize, Reply<()>);
+
+        fn handle(&mut self, (n, reply): Self::Message, _: &mut Context<Self>) -> Result<(), ExitReason> {
+            self.1.tell(n)?;
+            self.0.ask(|reply| reply)?;
+            let _ = reply.send(());
+            Ok(())
+        }
+    }
+    within("one worker", || {
+        runtime(1).run(|| {
+            let sink = actor::Builder::new().mailbox(64).overflow(Overflow::DropOldest).spawn(Sink);
+            let outer = actor::spawn(Outer(actor::spawn(Inner), sink.clone()));
+            for n in 0..rounds(20_000) {
+                outer.ask(|reply| (n, reply)).unwrap();
+            }
+            assert_eq!(sink.dropped(), 0);
+        });
+    });
 }

@@ -49,6 +49,17 @@ impl Worker {
         }
     }
 
+    /// Puts a woken job behind all others of its queue: it has had more than its share.
+    pub(super) fn queue_behind(&self, job: NonNull<Job>) {
+        // SAFETY: alive and ours.
+        let this = unsafe { job.as_ref() };
+        if this.fiber().is_null() && !this.traits.local {
+            self.push_again(job);
+        } else {
+            self.queue_woken(job);
+        }
+    }
+
     /// Sorts what others have sent.
     #[cold]
     pub(super) fn take_mail(&self) {

@@ -4,14 +4,15 @@
 //!
 //! | source | what is in it | order |
 //! |---|---|---|
-//! | `next` | the job woken last on this worker; a migratory one is in `remote.next`, and may be stolen | it runs beside its waker, in one cache |
+//! | `next` | the job woken last on this worker, if it has a stack here, or its waker waits for it; a migratory one is in `remote.next`, and may be stolen | it runs beside its waker, in one cache |
 //! | `local` | jobs with a stack here that were woken or have yielded; local jobs | first in, first out |
 //! | `remote.ready` | the same, if they are migratory | first in, first out; stolen from |
 //! | `remote.fresh` | jobs without a stack | newest first, every 64th time the oldest; stolen from |
 //!
 //! `next` is passed over after [`STREAK`] turns, so that a pair that wakes each other forever does not shut out the
-//! rest. Jobs with a stack and jobs without are two classes that get equal shares, counted in operations: `balance`
-//! grows with what the first class has used, and shrinks with what the second has.
+//! rest. What is queued with a stack and what is queued without are two classes that get equal shares, counted in
+//! operations: `balance` grows with what the first class has used, and shrinks with what the second has. What comes by
+//! way of `next` counts as the first, whatever it is.
 //!
 //! Every so often, about every 20 µs, a worker looks around: timers, the injector, whether work waits that another
 //! could take. `search` has what it does when it finds nothing.
@@ -141,7 +142,7 @@ impl Worker {
                 self.streak.set(streak);
                 return Some(job);
             }
-            self.queue_woken(job);
+            self.queue_behind(job);
         }
         self.streak.set(0);
         // 2. The class that has used less, or the only one that has something.
@@ -190,7 +191,9 @@ impl Worker {
         self.note_running(None);
         if fresh || self.remote.fresh.len() != 0 {
             let used = 1 + (BUDGET - self.current.budget()) as i32;
-            let balance = self.balance.get() + if fresh { -used } else { used };
+            // One that was `next` took nobody's place in `fresh`: those wait all the longer.
+            let queued = fresh && self.streak.get() == 0;
+            let balance = self.balance.get() + if queued { -used } else { used };
             // That a job starts says nothing about whether it talks.
             self.ops.set(self.ops.get() + (used - i32::from(fresh)) as u32);
             self.balance.set(balance.clamp(-BALANCE_MAX, BALANCE_MAX));
