@@ -124,6 +124,11 @@ impl<M: Send + 'static> Control<M> {
         any(&self.me)
     }
 
+    /// Why it is to end, if it has asked for that itself.
+    pub(crate) fn own_end(&self) -> Option<ExitReason> {
+        self.end.clone()
+    }
+
     fn own(&mut self) -> &mut Own<M> {
         self.own.get_or_insert_with(|| Own::with(Timers::new(any(&self.me))))
     }

@@ -238,7 +238,8 @@ impl<A: Actor, F: Make<A>> Incarnation<A::Message> for Being<A, F> {
                 return Pause::End(reason);
             }
         }
-        Pause::Again
+        // The control is another in the next turn.
+        control.own_end().map_or(Pause::Again, Pause::End)
     }
 
     fn stopped(&mut self, reason: &ExitReason, control: &mut Control<A::Message>) {

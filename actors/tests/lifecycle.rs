@@ -217,3 +217,34 @@ fn the_end_of_the_runtime_ends_its_actors() {
         });
     }
 }
+
+/// A turn is a batch of messages: wherever in it an actor ends itself, it handles nothing after that.
+#[test]
+fn it_stops_itself_at_every_place_of_a_batch() {
+    struct Stops {
+        at: usize,
+        seen: Arc<AtomicUsize>,
+    }
+    impl Actor for Stops {
+        type Message = ();
+        fn handle(&mut self, (): (), ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+            if self.seen.fetch_add(1, SeqCst) + 1 == self.at {
+                ctx.stop();
+            }
+            Ok(())
+        }
+    }
+    everywhere(|| {
+        for at in (1..=3).chain(62..=66).chain(126..=130) {
+            let seen = Arc::new(AtomicUsize::new(0));
+            let actor = Builder::new().mailbox(200).spawn(Stops { at, seen: seen.clone() });
+            for _ in 0..200 {
+                if actor.tell(()).is_err() {
+                    break;
+                }
+            }
+            assert!(actor.join().is_normal());
+            assert_eq!(seen.load(SeqCst), at);
+        }
+    });
+}

@@ -231,6 +231,48 @@ fn one_that_does_not_start_has_ended() {
     assert_eq!(never.step(), Step::Ended);
 }
 
+/// It ends with the step in which it says so, wherever that is, as an actor that runs ends with its message.
+#[test]
+fn one_that_stops_itself_has_ended_when_the_step_is_over() {
+    struct Stops {
+        at_once: bool,
+        to: ActorRef<&'static str>,
+    }
+    impl Actor for Stops {
+        type Message = ();
+        fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+            if self.at_once {
+                ctx.stop();
+            }
+            Ok(())
+        }
+        fn handle(&mut self, (): (), ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+            ctx.stop();
+            Ok(())
+        }
+        fn stopped(&mut self, _: &ExitReason, _: &mut Context<Self>) {
+            let _ = self.to.tell("stopped");
+        }
+    }
+    for told in [false, true] {
+        let mut log = Inbox::new();
+        let mut stepped = Stepped::start(Stops { at_once: false, to: log.actor_ref() });
+        let step = if told {
+            stepped.actor_ref().tell(()).unwrap();
+            stepped.step()
+        } else {
+            stepped.deliver(())
+        };
+        assert_eq!(step, Step::Ended);
+        assert!(stepped.exit().unwrap().is_normal());
+        assert_eq!(log.take_all(), ["stopped"]);
+    }
+    let mut log = Inbox::new();
+    let stepped = Stepped::start(Stops { at_once: true, to: log.actor_ref() });
+    assert!(stepped.exit().unwrap().is_normal());
+    assert_eq!(log.take_all(), ["stopped"]);
+}
+
 #[test]
 fn it_is_told_of_those_that_it_monitors() {
     let (mut one, _inbox) = stepped();

@@ -92,12 +92,15 @@ impl<A: Actor> Stepped<A> {
         let timers = Timers::by_hand();
         let life = Life::new(Mortal::once(actor));
         let mut stepped = Stepped { me, life, own: Some(Own::with(timers)), ended: None };
-        let begun = stepped.run_step(|being, control| Some(being.begin(control)));
-        if begun == Step::Handled {
-            let mut state = any(stepped.me.process()).state.lock();
-            state.set_started(true);
-            state.phase = Phase::Running;
-        }
+        stepped.run_step(|being, control| {
+            let begun = being.begin(control);
+            if begun.is_ok() {
+                let mut state = control.any().state.lock();
+                state.set_started(true);
+                state.phase = Phase::Running;
+            }
+            Some(begun)
+        });
         stepped
     }
 
@@ -113,10 +116,10 @@ impl<A: Actor> Stepped<A> {
         let done = catch_unwind(AssertUnwindSafe(|| f(self.life.incarnation(), &mut control)));
         let reason = match done {
             Ok(done) => {
-                let step = match done {
-                    None => Step::Idle,
-                    Some(Ok(())) => Step::Handled,
-                    Some(Err(reason)) => return self.end(control, reason),
+                let step = match (done, control.own_end()) {
+                    (Some(Err(reason)), _) | (_, Some(reason)) => return self.end(control, reason),
+                    (None, None) => Step::Idle,
+                    (Some(Ok(())), None) => Step::Handled,
                 };
                 self.own = control.into_own();
                 return step;
