@@ -8,13 +8,13 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 
 use kahn_channels::after;
-use kahn_core::facade::{AtomicBool, AtomicU32, now};
+use kahn_core::facade::now;
 use kahn_core::wait::{Deadline, Kind, Reason};
 
 use crate::address::ActorRef;
 use crate::cell::{Edge, Rouse};
 use crate::chain::{self, Asking};
-use crate::ends::with_current;
+use crate::ends::{is_actor, with_current};
 use crate::error::{AskError, TellError};
 use crate::slot::{Asker, Reply};
 
@@ -32,8 +32,10 @@ impl<M: Send + 'static> ActorRef<M> {
     /// # Errors
     ///
     /// There is no answer. An answer that comes too late is handed back to who sends it. If actors would wait for each
-    /// other, or one for itself, the ask that closes the cycle fails at once with [`AskError::Deadlock`], and its
-    /// message is not sent.
+    /// other, or one for itself, the ask that closes the circle fails at once with [`AskError::Deadlock`], and its message is
+    /// not sent. A question counts as long as its `Reply` is unused and it waits or is in hand, which is until its handler
+    /// returns: so answer, or let the handler return, before asking back. An ask in a [`scope`](kahn_core::scope) or in
+    /// [`blocking`](kahn_core::blocking) below a handler is not seen as the actor's: a circle over it ends with its deadline.
     ///
     /// # Examples
     ///
@@ -102,38 +104,62 @@ impl<M: Send + 'static> ActorRef<M> {
         deadline: Deadline,
         question: impl FnOnce(Reply<R>) -> M,
     ) -> Result<R, AskError> {
-        let reason = Reason::new(Kind::Actor, core::ptr::without_provenance::<()>(self.process().address()));
-        let edge = Edge { target: self.any(), number: AtomicU32::new(0), sent: AtomicBool::new(false) };
-        let mut question = Some(question);
-        let mut attempt = |edge: Option<&Edge>| {
-            let question = question.take().expect("one attempt is made");
-            self.ask_and_wait(question, deadline, reason, edge)
-        };
-        let asked = with_current(|asker| {
-            // SAFETY: the caller is this actor, and the edge outlives the guard, which is this closure's.
-            let _asking = unsafe { Asking::publish(asker, &edge) };
-            match chain::cycle(asker) {
-                Some(cycle) => Err(AskError::Deadlock(cycle)),
-                None => attempt(Some(&edge)),
-            }
-        });
-        asked.unwrap_or_else(|| attempt(None))
-    }
-
-    fn ask_and_wait<R: Send>(
-        &self,
-        question: impl FnOnce(Reply<R>) -> M,
-        mut deadline: Deadline,
-        reason: Reason,
-        edge: Option<&Edge>,
-    ) -> Result<R, AskError> {
         let place = UnsafeCell::new(None);
         // SAFETY: the asker is dropped before its place, here or in an unwinding, and nobody else uses that until then.
         let (mut asker, reply) = unsafe { Asker::new(NonNull::new_unchecked(place.get())) };
-        self.tell_until(question(reply), &mut deadline, edge, Rouse::wake_next)?;
-        let waited = asker.wait(reason, deadline);
+        // Before an edge is published: the question is the user's code, and may ask.
+        let message = question(reply);
+        let in_time = if is_actor() {
+            self.ask_as_actor(message, &mut asker, deadline)
+        } else {
+            self.tell_and_wait(message, &mut asker, deadline, None, || {})
+        };
         drop(asker);
-        place.into_inner().ok_or(if waited.is_ok() { AskError::NoReply } else { AskError::Timeout })
+        in_time.and_then(|in_time| {
+            place.into_inner().ok_or(if in_time { AskError::NoReply } else { AskError::Timeout })
+        })
+    }
+
+    /// As [`tell_and_wait`](Self::tell_and_wait), for a caller that is an actor.
+    #[track_caller]
+    fn ask_as_actor<R: Send>(
+        &self,
+        message: M,
+        asker: &mut Asker<'_, R>,
+        deadline: Deadline,
+    ) -> Result<bool, AskError> {
+        let mut message = Some(message);
+        with_current(|me| {
+            let edge = Edge::new(self.any(), Some(asker.place()));
+            // SAFETY: the caller is this actor; the edge outlives the guard, which is gone before the asker leaves.
+            let asking = unsafe { Asking::publish(me, &edge) };
+            if let Some(cycle) = chain::cycle(me) {
+                return Err(AskError::Deadlock(cycle));
+            }
+            let message = message.take().expect("taken once");
+            self.tell_and_wait(message, asker, deadline, Some(&edge), || drop(asking))
+        })
+        .expect("the caller is an actor")
+    }
+
+    /// Answers whether the reply has left in time. Calls `leaving` before the asker leaves, or what was not sent is dropped.
+    #[track_caller]
+    #[inline(always)]
+    fn tell_and_wait<R: Send>(
+        &self,
+        message: M,
+        asker: &mut Asker<'_, R>,
+        mut deadline: Deadline,
+        edge: Option<&Edge>,
+        leaving: impl FnOnce(),
+    ) -> Result<bool, AskError> {
+        if let Err(error) = self.tell_until(message, &mut deadline, edge, Rouse::wake_next) {
+            // First: the message's destructor is the user's code.
+            leaving();
+            return Err(error.into());
+        }
+        let reason = Reason::new(Kind::Actor, core::ptr::without_provenance::<()>(self.process().address()));
+        Ok(asker.wait(reason, deadline, leaving).is_ok())
     }
 
     /// As [`ask`](Self::ask), from async code, in any executor. The question is sent when the future is first polled, and

@@ -26,9 +26,10 @@
 //! job's own protocol sees to it that a turn follows that begins after that, or that this one looks again.
 
 use core::cell::UnsafeCell;
+use core::ptr::NonNull;
 use std::collections::{BTreeMap, VecDeque};
 
-use kahn_core::facade::{AtomicUsize, Lock, LockGuard, Ordering};
+use kahn_core::facade::{AtomicBool, AtomicU32, AtomicUsize, Lock, LockGuard, Ordering};
 use kahn_core::process::Process;
 use kahn_core::wait::{Claimed, WaitQueue};
 
@@ -36,6 +37,7 @@ use crate::entry::Entries;
 use crate::exit::{ActorId, ExitReason};
 use crate::ring::Ring;
 use crate::signal::{Down, MonitorId};
+use crate::slot::Slot;
 
 /// An actor, whatever its messages. Keeps the memory, not the actor.
 pub(crate) type Any = Process<Core>;
@@ -101,28 +103,35 @@ pub enum Overflow {
 }
 
 /// The turn has found nothing more to do, and leaves, perhaps after the message in hand.
-const ASLEEP: u8 = 1;
+const ASLEEP: u16 = 1;
 /// A stop was asked for.
-const STOP: u8 = 2;
+const STOP: u16 = 2;
 /// There is something in the system lane: the turn looks there first.
-const URGENT: u8 = 4;
+const URGENT: u16 = 4;
 /// Senders wait for room.
-const SENDERS: u8 = 8;
+const SENDERS: u16 = 8;
 /// It is a loop on a green thread, which waits in `rare.receiver`.
-const LOOP: u8 = 16;
+const LOOP: u16 = 16;
 /// Exits of those it is linked to are told, and do not end it.
-const TRAPS: u8 = 32;
+const TRAPS: u16 = 32;
 /// A timer of its own has come.
-const TIMER: u8 = 64;
+const TIMER: u16 = 64;
 /// This incarnation has started.
-const STARTED: u8 = 128;
+const STARTED: u16 = 128;
+/// No message of the lane is in hand. If not: the last that was taken is, or, with `SKIPPED`, that of `rare.in_hand`. Of
+/// one that asks nobody, which sleeps or looks for its next message, it says nothing.
+const FREE: u16 = 256;
+/// The oldest message was dropped while one was in hand.
+const SKIPPED: u16 = 512;
+/// The first messages of the lane, `rare.again` of them, come from an earlier life, and have no number.
+const AGAIN: u16 = 1024;
 
 /// Sized with care: there may be a million of these.
 pub(crate) struct State {
     pub(crate) phase: Phase,
     pub(crate) overflow: Overflow,
-    bits: u8,
-    /// How many messages have been taken out, wrapping: the number of the one in hand.
+    bits: u16,
+    /// The number of the last message that was taken out, wrapping. Those in the lane have the next ones.
     pub(crate) handled: u32,
     /// Whom it asks, while it does; on the stack of the ask.
     pub(crate) asking: *const Edge,
@@ -136,10 +145,18 @@ unsafe impl Send for State {}
 pub(crate) struct Edge {
     /// Who is asked. The asker keeps it.
     pub(crate) target: *const Any,
+    /// Where the answer is handed over, unless what is waited for is none. The asker leaves it after the edge is taken back.
+    pub(crate) slot: Option<NonNull<Slot>>,
     /// The number of the message that asks, once it is in the mailbox. Changes under the target's lock.
-    pub(crate) number: kahn_core::facade::AtomicU32,
+    pub(crate) number: AtomicU32,
     /// Whether there is such a number. Changes under the target's lock.
-    pub(crate) sent: kahn_core::facade::AtomicBool,
+    pub(crate) sent: AtomicBool,
+}
+
+impl Edge {
+    pub(crate) fn new(target: &Any, slot: Option<NonNull<Slot>>) -> Edge {
+        Edge { target, slot, number: AtomicU32::new(0), sent: AtomicBool::new(false) }
+    }
 }
 
 /// What most actors do not need.
@@ -170,6 +187,10 @@ pub(crate) struct Rare {
     pub(crate) last: Option<ExitReason>,
     /// Messages dropped because the mailbox was full.
     pub(crate) dropped: u64,
+    /// With `SKIPPED`: the number of the message in hand.
+    in_hand: u32,
+    /// With `AGAIN`: how many messages have no number.
+    again: u32,
     /// What is said of it elsewhere.
     pub(crate) entries: Entries,
 }
@@ -210,7 +231,7 @@ impl Core {
             state: Lock::new(State {
                 phase: Phase::New,
                 overflow,
-                bits: if is_loop { LOOP } else { 0 },
+                bits: if is_loop { LOOP | FREE } else { FREE },
                 handled: 0,
                 asking: core::ptr::null(),
                 rare: None,
@@ -246,13 +267,53 @@ impl<M> Locked<'_, M> {
         unsafe { &mut *self.lane.get() }
     }
 
+    /// Takes the oldest message out, which nobody will handle, while another may be in hand.
+    pub(crate) fn skip(&mut self) -> Option<M> {
+        let message = self.lane().pop()?;
+        if self.state.bits & (FREE | SKIPPED) == 0 {
+            let in_hand = self.state.handled;
+            self.state.rare().in_hand = in_hand;
+            self.state.put(SKIPPED, true);
+        }
+        self.state.count_out();
+        Some(message)
+    }
+
+    /// The number of the message that is put in next.
+    #[inline]
+    pub(crate) fn next_number(&mut self) -> u32 {
+        let ahead = self.lane().len() as u32;
+        let again = if self.state.has(AGAIN) { self.state.rare().again } else { 0 };
+        self.state.handled.wrapping_add(ahead - again).wrapping_add(1)
+    }
+
+    /// Takes out all messages, and leaves an empty lane.
+    #[must_use]
+    pub(crate) fn empty(&mut self, limit: u32) -> Ring<M> {
+        self.state.put(AGAIN, false);
+        core::mem::replace(self.lane(), Ring::new(limit))
+    }
+
+    /// Puts messages of an earlier life before all others, in their order.
+    pub(crate) fn put_back(&mut self, mut messages: VecDeque<M>) {
+        if messages.is_empty() {
+            return;
+        }
+        let again = if self.state.has(AGAIN) { self.state.rare().again } else { 0 };
+        self.state.rare().again = again + messages.len() as u32;
+        self.state.put(AGAIN, true);
+        while let Some(message) = messages.pop_back() {
+            self.lane().push_front(message);
+        }
+    }
+
     /// Falls asleep before the message in hand is handled, if there is nothing else to do: most who are asked are asked
     /// one question at a time. The turn need not lock again then, unless its job has been woken by the end of it.
     #[inline]
     pub(crate) fn doze(&mut self) -> bool {
         // Acquire: pairs with the last reference's drop. Without references it has to look at what follows.
         if self.lane().len() != 0
-            || self.state.bits & !(STARTED | TRAPS) != 0
+            || self.state.bits & !(STARTED | TRAPS | FREE) != 0
             || self.core.strong.load(Ordering::Acquire) == 0
         {
             return false;
@@ -265,12 +326,12 @@ impl<M> Locked<'_, M> {
 
 impl State {
     #[inline]
-    fn has(&self, bit: u8) -> bool {
+    fn has(&self, bit: u16) -> bool {
         self.bits & bit != 0
     }
 
     #[inline]
-    fn put(&mut self, bit: u8, on: bool) {
+    fn put(&mut self, bit: u16, on: bool) {
         self.bits = if on { self.bits | bit } else { self.bits & !bit };
     }
 
@@ -338,6 +399,49 @@ impl State {
         self.put(ASLEEP, false);
     }
 
+    /// Nothing keeps its turn from simply taking the next message, as it has taken the last.
+    #[inline]
+    pub(crate) fn is_calm(&self) -> bool {
+        self.bits & (URGENT | SENDERS | FREE | SKIPPED | AGAIN) == 0
+    }
+
+    /// A message was taken out, to be handled.
+    pub(crate) fn count_in(&mut self) {
+        self.let_go();
+        let is_numbered = self.count_out();
+        self.put(FREE, !is_numbered);
+    }
+
+    /// A message was taken out. Answers whether it had a number.
+    fn count_out(&mut self) -> bool {
+        if !self.has(AGAIN) {
+            self.handled = self.handled.wrapping_add(1);
+            return true;
+        }
+        let again = &mut self.rare().again;
+        *again -= 1;
+        let none_left = *again == 0;
+        self.put(AGAIN, !none_left);
+        false
+    }
+
+    /// Nothing of the lane is in hand any more.
+    pub(crate) fn let_go(&mut self) {
+        self.bits = self.bits & !SKIPPED | FREE;
+    }
+
+    /// Whether the message with this number is in the lane, or in hand.
+    pub(crate) fn has_to_handle(&self, number: u32) -> bool {
+        if number.wrapping_sub(self.handled) as i32 > 0 {
+            return true;
+        }
+        let in_hand = match &self.rare {
+            Some(rare) if self.has(SKIPPED) => rare.in_hand,
+            _ => self.handled,
+        };
+        !self.has(FREE) && number == in_hand
+    }
+
     /// Something was put in.
     #[inline]
     pub(crate) fn rouse(&mut self) -> Rouse {
@@ -400,7 +504,7 @@ impl State {
     /// An incarnation has ended: what was asked of it, and told to it, goes with it. To be dropped after unlocking.
     #[must_use]
     pub(crate) fn clear_urgent(&mut self) -> (Option<ExitReason>, VecDeque<Down>) {
-        self.bits &= LOOP | SENDERS | STARTED;
+        self.bits = self.bits & (LOOP | SENDERS | STARTED | AGAIN) | FREE;
         let Some(rare) = self.rare.as_deref_mut() else { return (None, VecDeque::new()) };
         rare.panicked = None;
         (rare.stop.take(), core::mem::take(&mut rare.downs))

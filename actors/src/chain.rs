@@ -1,48 +1,60 @@
 //! Asks that would wait for themselves.
 //!
-//! An actor that asks writes down whom, in its own state, for as long as it waits. The answer can come from the asked
-//! actor alone, so who waits for whom is a chain, and a chain that comes back to its start is a deadlock.
+//! An actor that asks writes down whom, in its own state, for as long as it waits. As long as the asked actor has the
+//! question before it, or in hand, it alone can answer, so who waits for whom is a chain, and a chain that comes back to its
+//! start is a deadlock.
 //!
-//! An edge counts while the question is on its way, in the mailbox, or in hand. Once the message has been handled
-//! without an answer, its `Reply` is somewhere, perhaps with another actor: who answers is not known then, and the
-//! chain ends there. So a deadlock that is reported is one; one that leads over a `Reply` that was kept is left to the
-//! deadline.
+//! | the question is | the edge |
+//! |---|---|
+//! | on its way, or in the mailbox | counts |
+//! | in hand, and its `Reply` is neither used nor dropped | counts, though its handler may have given the `Reply` away |
+//! | put aside, passed over, or its handler is over, and the `Reply` is somewhere | ends the chain: who answers is not known |
+//! | answered, or its `Reply` is dropped | ends the chain: the asker is about to go on |
+//!
+//! So a deadlock that is reported is one, unless somebody within its own handler gives a `Reply` to a third before asking;
+//! and one that leads over a `Reply` that was kept is left to the deadline.
 //!
 //! **At least one sees it.** An asker first publishes its own edge and then walks, each under the lock of the actor
 //! whose edge it is. Of the edges of a cycle one is published last; whoever publishes it walks afterwards, and finds all
 //! others.
 
-use kahn_core::facade::{AtomicBool, AtomicU32, Ordering};
+use kahn_core::facade::Ordering;
 
 use crate::cell::{Any, Edge, id_of};
 use crate::exit::Called;
+use crate::slot::is_open;
 
 /// Takes the edge back when dropped.
 pub(crate) struct Asking<'a> {
     asker: &'a Any,
+    /// The edge of the ask that this one is in.
+    outer: *const Edge,
 }
 
 impl<'a> Asking<'a> {
-    /// Says that `asker` waits for the answer of `edge.target`. An ask within an ask (in a destructor, say) replaces it.
+    /// Says that `asker` waits for the answer of `edge.target`. Another edge that it has published is put aside meanwhile:
+    /// it is an ask within an ask, in the destructor of a message that the outer one throws out. Who closes a circle over the
+    /// outer edge in that time does not see it, and waits for the deadline.
     ///
     /// # Safety
     ///
-    /// `asker` is the caller, and `edge` stays where it is until the answer is dropped.
+    /// `asker` is the caller, and `edge` stays where it is, and its slot's asker does not leave, until the answer is
+    /// dropped; which is before that of an outer one.
     pub(crate) unsafe fn publish(asker: &'a Any, edge: &Edge) -> Asking<'a> {
-        asker.state.lock().asking = edge;
-        Asking { asker }
+        let outer = core::mem::replace(&mut asker.state.lock().asking, edge);
+        Asking { asker, outer }
     }
 }
 
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
-        self.asker.state.lock().asking = core::ptr::null();
+        self.asker.state.lock().asking = self.outer;
     }
 }
 
 /// Runs `f`, in which the caller `me` waits for what `other` alone can do, as if it asked it.
 pub(crate) fn while_waiting<R>(me: &Any, other: &Any, f: impl FnOnce() -> R) -> R {
-    let edge = Edge { target: other, number: AtomicU32::new(0), sent: AtomicBool::new(false) };
+    let edge = Edge::new(other, None);
     // SAFETY: `me` is the caller, and the edge outlives the guard.
     let _asking = unsafe { Asking::publish(me, &edge) };
     f()
@@ -57,14 +69,17 @@ fn next(asker: &Any) -> Option<(Any, Option<u32>)> {
         let state = asker.state.lock();
         // SAFETY: set while it is valid, and taken back under this lock.
         let edge = unsafe { state.asking.as_ref() }?;
+        // SAFETY: the asker leaves the slot after it has taken the edge back.
+        if edge.slot.is_some_and(|slot| unsafe { !is_open(slot) }) {
+            return None;
+        }
         // Relaxed: written under the target's lock, see `cycle` for what an older picture does.
         let sent = edge.sent.load(Ordering::Relaxed);
         let question = sent.then(|| edge.number.load(Ordering::Relaxed));
         // SAFETY: the asker keeps its target while the edge is published.
         (unsafe { (*edge.target).clone() }, question)
     };
-    // The number of the message in hand has not passed that of the question.
-    let waits = question.is_none_or(|number| (number.wrapping_sub(target.state.lock().handled) as i32) >= 0);
+    let waits = question.is_none_or(|number| target.state.lock().has_to_handle(number));
     waits.then_some((target, question))
 }
 

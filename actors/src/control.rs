@@ -150,7 +150,9 @@ impl<M: Send + 'static> Control<M> {
         }
         loop {
             let mut locked = self.me.lock();
-            if locked.state.is_urgent() {
+            let is_calm = self.own.is_none() && locked.state.is_calm();
+            if !is_calm && locked.state.is_urgent() {
+                locked.state.let_go();
                 match locked.state.take_urgent() {
                     Urgent::End(reason) => return Next::End(reason),
                     Urgent::Down(down) => return Next::Down(down),
@@ -164,7 +166,8 @@ impl<M: Send + 'static> Control<M> {
                     Urgent::Nothing => {}
                 }
             }
-            if let Some(message) = self.own.as_mut().and_then(|own| own.ready.pop_front()) {
+            if !is_calm && let Some(message) = self.own.as_mut().and_then(|own| own.ready.pop_front()) {
+                locked.state.let_go();
                 return Next::Message(message.message);
             }
             let Some(message) = locked.lane().pop() else {
@@ -176,8 +179,13 @@ impl<M: Send + 'static> Control<M> {
                 locked.state.fall_asleep();
                 return Next::Idle;
             };
-            locked.state.handled = locked.state.handled.wrapping_add(1);
-            let admitted = admit(&mut locked);
+            let mut admitted = None;
+            if is_calm {
+                locked.state.handled = locked.state.handled.wrapping_add(1);
+            } else {
+                locked.state.count_in();
+                admitted = admit(&mut locked);
+            }
             if self.own.is_none() && !core::mem::replace(&mut self.has_taken, true) {
                 self.dozes = locked.doze();
             }

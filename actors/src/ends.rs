@@ -22,6 +22,12 @@ pub(crate) fn with_current<R>(f: impl FnOnce(&Any) -> R) -> Option<R> {
     unsafe { Process::with_current(f) }
 }
 
+/// Whether the caller is in an actor's turn.
+#[inline]
+pub(crate) fn is_actor() -> bool {
+    with_current(|_| ()).is_some()
+}
+
 /// Whether the caller is in a turn of the actor, or of one that is kept by it, directly or not.
 pub(crate) fn is_inside(process: &Any) -> bool {
     let mut at = with_current(Any::clone);

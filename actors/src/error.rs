@@ -73,7 +73,8 @@ pub enum AskError {
     /// The mailbox is full, and its senders do not wait ([`Overflow::Fail`](crate::Overflow::Fail)).
     Full,
     /// The asker would wait for itself: these actors, in order, each wait for the answer of the next, and the last for
-    /// that of the first.
+    /// that of the first. An actor that has the question in hand counts as the one who will answer, even if its handler has
+    /// just given the [`Reply`](crate::Reply) to somebody else.
     Deadlock(Vec<String>),
 }
 

@@ -16,7 +16,6 @@ use crate::ends::{any, kill, stop, wait_while_until};
 use crate::exit::ExitReason;
 use crate::life::{abandon, wake_all};
 use crate::links::{Mourners, demonitor, keep};
-use crate::ring::Ring;
 use crate::signal::MonitorId;
 
 /// The keeper's monitor of an actor, for its present incarnation or its last.
@@ -57,7 +56,7 @@ pub(crate) fn close<M: Send + 'static>(process: &Process<Head<M>>) {
     let old = rare.exit.replace(reason.clone());
     let mourners = Mourners::take(&mut locked.state);
     let limit = locked.lane().limit();
-    let lane = core::mem::replace(locked.lane(), Ring::new(limit as u32));
+    let lane = locked.empty(limit as u32);
     drop(locked);
     drop(old);
     abandon(process, lane, VecDeque::new());

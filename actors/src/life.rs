@@ -122,6 +122,7 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
             let mut state = process.core.state.lock();
             let ran = state.phase == Phase::Running;
             state.phase = Phase::Ending;
+            state.let_go();
             // Under the lock, so that a kill comes before this, or cuts short what follows.
             process.forgive();
             // The first reason counts.
@@ -136,7 +137,7 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
         self.finish(process, reason, aside)
     }
 
-    fn finish(&mut self, process: &Process<Head<M>>, reason: ExitReason, mut aside: VecDeque<M>) -> bool {
+    fn finish(&mut self, process: &Process<Head<M>>, reason: ExitReason, aside: VecDeque<M>) -> bool {
         let keeper = process.core.state.lock().rare_if_any().and_then(|rare| rare.keeper.clone());
         let is_kept = keeper.is_some_and(|(keeper, _)| crate::ends::is_alive(&keeper));
         let this = any(process);
@@ -150,16 +151,13 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
             process.forgive();
             let rare = locked.state.rare();
             let old = (rare.exit.take(), rare.last.replace(reason.clone()));
-            while let Some(message) = aside.pop_back() {
-                locked.state.handled = locked.state.handled.wrapping_sub(1);
-                locked.lane().push_front(message);
-            }
+            locked.put_back(aside);
             drop(locked);
             quietly(|| drop(old));
             None
         } else {
             locked.state.phase = Phase::Gone;
-            let lane = core::mem::replace(locked.lane(), Ring::new(0));
+            let lane = locked.empty(0);
             let old = if reason.is_normal() && locked.state.rare_if_any().is_none() {
                 None
             } else {
@@ -168,10 +166,10 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
             };
             drop(locked);
             quietly(|| drop(old));
-            Some(lane)
+            Some((lane, aside))
         };
         quietly(|| drop(told));
-        if let Some(lane) = lane {
+        if let Some((lane, aside)) = lane {
             abandon(process, lane, aside);
             let entries = this.state.lock().rare_if_any().map(|rare| core::mem::take(&mut rare.entries));
             // First, so that who learns of its end can give its names to another.

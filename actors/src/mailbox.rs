@@ -196,6 +196,7 @@ impl<M: Send + 'static> Mailbox<M> {
         let reason = Reason::new(Kind::Actor, core::ptr::without_provenance::<()>(self.process().address()));
         // 1. What was passed over.
         if let Some(mail) = self.0.take_passed(news, wanted) {
+            self.let_go();
             return Ok(mail);
         }
         // 2. What comes.
@@ -203,6 +204,7 @@ impl<M: Send + 'static> Mailbox<M> {
             // A kill ends it here, and is no error that it could pass over.
             check_cancelled();
             if self.0.has_passed_too_many() {
+                self.let_go();
                 return Err(RecvError::Full);
             }
             match self.0.next() {
@@ -210,10 +212,18 @@ impl<M: Send + 'static> Mailbox<M> {
                 Next::Message(message) => self.0.pass(Mail::Message(message)),
                 Next::Down(down) if news => return Ok(Mail::Down(down)),
                 Next::Down(down) => self.0.pass(Mail::Down(down)),
-                Next::End(reason) => return Err(RecvError::Ended(reason)),
+                Next::End(reason) => {
+                    self.let_go();
+                    return Err(RecvError::Ended(reason));
+                }
                 Next::Idle => self.wait(reason, deadline).map_err(|_| RecvError::Timeout)?,
             }
         }
+    }
+
+    /// The message that was received before is not in hand any more.
+    fn let_go(&self) {
+        self.process().core.state.lock().let_go();
     }
 
     /// Waits until the mailbox, which was found empty, is not.
@@ -224,6 +234,7 @@ impl<M: Send + 'static> Mailbox<M> {
         let state = &self.process().core.state;
         {
             let mut state = state.lock();
+            state.let_go();
             if !state.is_asleep() {
                 return Ok(());
             }

@@ -33,7 +33,7 @@ const GONE: usize = 3;
 /// The token of the asker's claim.
 const LEFT: usize = 0;
 
-struct Slot {
+pub(crate) struct Slot {
     state: AtomicUsize,
     /// The asker, if it is a thread that waits.
     asker: AtomicPtr<Party>,
@@ -84,6 +84,17 @@ unsafe fn give_back(slot: NonNull<Slot>) {
     let mut slot = unsafe { Box::from_raw(slot.as_ptr()) };
     drop(slot.waker.get_mut().take());
     let _ = SPARE.try_with(|spare| spare.replace(if MODEL { None } else { Some(slot) }));
+}
+
+/// Whether the reply is still somewhere: neither used nor dropped.
+///
+/// # Safety
+///
+/// The asker has not left.
+pub(crate) unsafe fn is_open(slot: NonNull<Slot>) -> bool {
+    // SAFETY: the slot lives until both have left.
+    // Relaxed: who has used the reply, or knows of it, sees that by its own order or by how it came to know.
+    unsafe { slot.as_ref() }.state.load(Ordering::Relaxed) == OPEN
 }
 
 /// The right, and the duty, to answer a question. Dropped unused, it tells the asker that there will be no answer.
@@ -194,18 +205,28 @@ impl<'a, R> Asker<'a, R> {
         (Asker { slot, stands: Stands::Both, _place: PhantomData }, Reply { slot, _answer: PhantomData })
     }
 
+    /// The slot, which is there until the asker has left.
+    pub(crate) fn place(&self) -> NonNull<Slot> {
+        self.slot
+    }
+
     fn slot(&self) -> &Slot {
         // SAFETY: the slot lives until both have left; called while `stands` is not `Left`.
         unsafe { self.slot.as_ref() }
     }
 
-    /// Waits until the reply has left.
+    /// Waits until the reply has left. If it has not, calls `leaving` before the asker leaves.
     ///
     /// # Errors
     ///
     /// The deadline has passed. The asker has left. There may be an answer that came at the same moment.
     #[inline]
-    pub(crate) fn wait(&mut self, reason: Reason, deadline: Deadline) -> Result<(), TimedOut> {
+    pub(crate) fn wait(
+        &mut self,
+        reason: Reason,
+        deadline: Deadline,
+        leaving: impl FnOnce(),
+    ) -> Result<(), TimedOut> {
         let wait = Wait::new();
         // Release: the reply sees the party, and that its wait is open.
         self.slot().asker.store(wait.party().as_ptr(), Ordering::Release);
@@ -221,12 +242,13 @@ impl<'a, R> Asker<'a, R> {
                 self.leave();
                 Ok(())
             }
-            Err(missed) => Err(self.give_up(wait, missed)),
+            Err(missed) => Err(self.give_up(wait, missed, leaving)),
         }
     }
 
     #[cold]
-    fn give_up(&mut self, wait: Wait, missed: Missed) -> TimedOut {
+    fn give_up(&mut self, wait: Wait, missed: Missed, leaving: impl FnOnce()) -> TimedOut {
+        leaving();
         // First, so that no claim of the reply's hits a later wait.
         self.leave();
         drop(wait);
@@ -330,7 +352,7 @@ mod tests {
     }
 
     fn for_ever(asker: &mut Asker<'_, Box<u32>>) -> bool {
-        asker.wait(reason(), Deadline::Never).is_ok()
+        asker.wait(reason(), Deadline::Never, || {}).is_ok()
     }
 
     #[test]

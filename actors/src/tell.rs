@@ -108,7 +108,7 @@ impl<M: Send + 'static> ActorRef<M> {
     }
 
     #[track_caller]
-    #[inline]
+    #[inline(always)]
     pub(crate) fn tell_until(
         &self,
         message: M,
@@ -122,7 +122,8 @@ impl<M: Send + 'static> ActorRef<M> {
         }
     }
 
-    #[inline]
+    // By force, as `ask` and `tell` differ in what is known here: whether there is an edge.
+    #[inline(always)]
     fn put(
         &self,
         message: M,
@@ -142,8 +143,7 @@ impl<M: Send + 'static> ActorRef<M> {
                 Overflow::Park | Overflow::Fail => return Err(TellError::Full(message)),
                 Overflow::DropNewest => dropped = Some(message),
                 Overflow::DropOldest => {
-                    dropped = locked.lane().pop();
-                    locked.state.handled = locked.state.handled.wrapping_add(1);
+                    dropped = locked.skip();
                     accept(&mut locked, message, edge);
                 }
             }
@@ -222,10 +222,10 @@ impl<M: Send + 'static> ActorRef<M> {
 }
 
 /// Puts a message into a lane with room.
-#[inline]
+#[inline(always)]
 fn accept<M>(locked: &mut Locked<'_, M>, message: M, edge: Option<&Edge>) {
     if let Some(edge) = edge {
-        let number = locked.state.handled.wrapping_add(locked.lane().len() as u32).wrapping_add(1);
+        let number = locked.next_number();
         // Relaxed: read under this lock, or by who sees that a later one of the target's turns has come.
         edge.number.store(number, Ordering::Relaxed);
         edge.sent.store(true, Ordering::Relaxed);
