@@ -1,106 +1,14 @@
-//! What others touch of an actor: one heap cell, shared by all references to it.
-//!
-//! ```text
-//!   Job      the header of its job (kahn-core)
-//!   Head<M> ┐ core ┐ strong   references that keep it going             everyone
-//!           │      └ state    phase, flags, the rare part; behind the lock that guards the lane, too
-//!           └ lane            the user lane: messages                   under the core's lock
-//!   Body      the actor itself, and what it keeps for itself            who runs its turn
-//! ```
-//!
-//! The lock is held for a few dozen instructions, in which no user's code runs and nothing is woken: what is to be
-//! woken is answered as a [`Rouse`], what is to be dropped is handed out.
-//!
-//! | phase | means | to |
-//! |---|---|---|
-//! | `New` | it has not come to its first turn of this incarnation | `Running`, by its turn |
-//! | `Running` | it handles messages, or waits for some | `Ending`, by its turn |
-//! | `Ending` | it is in `stopped`, or what it had is being dropped | `Between` or `Gone`, by its turn |
-//! | `Between` | a keeper decides what comes next; the mailbox takes messages | `New`, `Closed` or `Gone`, by the keeper |
-//! | `Closed` | as `Dead` to all but its keeper, who may start it again | `New` or `Gone`, by the keeper |
-//! | `Gone` | it has ended, and those who monitor it are being told | `Dead`, by its turn |
-//! | `Dead` | nothing is taken any more, `exit` says why | |
-//!
-//! The argument that no message is left lying: `ASLEEP` is set by the turn that finds the lane empty, or that takes the
-//! last message out, and cleared by whoever puts something in, both under the lock. Who clears it wakes the job, and the
-//! job's own protocol sees to it that a turn follows that begins after that, or that this one looks again.
+//! What an actor's lock guards but the lane: its phase, its flags, and what few actors need.
 
-use core::cell::UnsafeCell;
-use core::ptr::NonNull;
 use std::collections::{BTreeMap, VecDeque};
 
-use kahn_core::facade::{AtomicBool, AtomicU32, AtomicUsize, Lock, LockGuard, Ordering};
 use kahn_core::process::Process;
 use kahn_core::wait::{Claimed, WaitQueue};
 
+use super::{Any, Edge, Overflow, Phase};
 use crate::entry::Entries;
 use crate::exit::{ActorId, ExitReason};
-use crate::ring::Ring;
 use crate::signal::{Down, MonitorId};
-use crate::slot::Slot;
-
-/// An actor, whatever its messages. Keeps the memory, not the actor.
-pub(crate) type Any = Process<Core>;
-
-#[repr(C)]
-pub(crate) struct Head<M> {
-    pub(crate) core: Core,
-    lane: UnsafeCell<Ring<M>>,
-}
-
-// SAFETY: the lane is touched under the core's lock, through `Locked`, and moves messages between threads.
-unsafe impl<M: Send> Sync for Head<M> {}
-
-pub(crate) struct Core {
-    /// References that keep it going. Together they hold one reference to the memory.
-    pub(crate) strong: AtomicUsize,
-    pub(crate) state: Lock<State>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Phase {
-    New,
-    Running,
-    Ending,
-    Between,
-    Closed,
-    Gone,
-    Dead,
-}
-
-impl Phase {
-    /// Whether it has ended, as far as others are concerned.
-    #[inline]
-    pub(crate) fn is_dead(self) -> bool {
-        matches!(self, Phase::Closed | Phase::Gone | Phase::Dead)
-    }
-
-    /// Whether it has ended, and who is told of that has been told.
-    pub(crate) fn is_over(self) -> bool {
-        matches!(self, Phase::Closed | Phase::Dead)
-    }
-
-    /// Whether its keeper has to say what comes next.
-    pub(crate) fn is_kept(self) -> bool {
-        matches!(self, Phase::Between | Phase::Closed)
-    }
-}
-
-/// What becomes of a message that finds the mailbox full.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Overflow {
-    /// The sender waits for room. The default.
-    #[default]
-    Park,
-    /// The sender gets it back, with an error.
-    Fail,
-    /// It is dropped, and counted as a dead letter. The sender is told nothing.
-    DropNewest,
-    /// The oldest that is waiting is dropped to make room, and counted as a dead letter.
-    DropOldest,
-}
 
 /// The turn has found nothing more to do, and leaves, perhaps after the message in hand.
 const ASLEEP: u16 = 1;
@@ -140,24 +48,6 @@ pub(crate) struct State {
 
 // SAFETY: `asking` is followed under the lock alone, and taken back under it before what it points to is gone.
 unsafe impl Send for State {}
-
-/// An ask that is under way.
-pub(crate) struct Edge {
-    /// Who is asked. The asker keeps it.
-    pub(crate) target: *const Any,
-    /// Where the answer is handed over, unless what is waited for is none. The asker leaves it after the edge is taken back.
-    pub(crate) slot: Option<NonNull<Slot>>,
-    /// The number of the message that asks, once it is in the mailbox. Changes under the target's lock.
-    pub(crate) number: AtomicU32,
-    /// Whether there is such a number. Changes under the target's lock.
-    pub(crate) sent: AtomicBool,
-}
-
-impl Edge {
-    pub(crate) fn new(target: &Any, slot: Option<NonNull<Slot>>) -> Edge {
-        Edge { target, slot, number: AtomicU32::new(0), sent: AtomicBool::new(false) }
-    }
-}
 
 /// What most actors do not need.
 #[derive(Default)]
@@ -224,107 +114,18 @@ impl Rouse {
     }
 }
 
-impl Core {
-    fn new(overflow: Overflow, is_loop: bool) -> Core {
-        Core {
-            strong: AtomicUsize::new(1),
-            state: Lock::new(State {
-                phase: Phase::New,
-                overflow,
-                bits: if is_loop { LOOP | FREE } else { FREE },
-                handled: 0,
-                asking: core::ptr::null(),
-                rare: None,
-            }),
-        }
-    }
-}
-
-impl<M> Head<M> {
-    /// A new actor's, with one reference.
-    pub(crate) fn new(capacity: u32, overflow: Overflow, is_loop: bool) -> Head<M> {
-        Head { core: Core::new(overflow, is_loop), lane: UnsafeCell::new(Ring::new(capacity)) }
-    }
-
-    /// State and lane.
-    #[inline]
-    pub(crate) fn lock(&self) -> Locked<'_, M> {
-        Locked { core: &self.core, state: self.core.state.lock(), lane: &self.lane }
-    }
-}
-
-/// The actor, locked.
-pub(crate) struct Locked<'a, M> {
-    core: &'a Core,
-    pub(crate) state: LockGuard<'a, State>,
-    lane: &'a UnsafeCell<Ring<M>>,
-}
-
-impl<M> Locked<'_, M> {
-    #[inline]
-    pub(crate) fn lane(&mut self) -> &mut Ring<M> {
-        // SAFETY: `self` holds the lock that guards the lane, and is borrowed exclusively.
-        unsafe { &mut *self.lane.get() }
-    }
-
-    /// Takes the oldest message out, which nobody will handle, while another may be in hand.
-    pub(crate) fn skip(&mut self) -> Option<M> {
-        let message = self.lane().pop()?;
-        if self.state.bits & (FREE | SKIPPED) == 0 {
-            let in_hand = self.state.handled;
-            self.state.rare().in_hand = in_hand;
-            self.state.put(SKIPPED, true);
-        }
-        self.state.count_out();
-        Some(message)
-    }
-
-    /// The number of the message that is put in next.
-    #[inline]
-    pub(crate) fn next_number(&mut self) -> u32 {
-        let ahead = self.lane().len() as u32;
-        let again = if self.state.has(AGAIN) { self.state.rare().again } else { 0 };
-        self.state.handled.wrapping_add(ahead - again).wrapping_add(1)
-    }
-
-    /// Takes out all messages, and leaves an empty lane.
-    #[must_use]
-    pub(crate) fn empty(&mut self, limit: u32) -> Ring<M> {
-        self.state.put(AGAIN, false);
-        core::mem::replace(self.lane(), Ring::new(limit))
-    }
-
-    /// Puts messages of an earlier life before all others, in their order.
-    pub(crate) fn put_back(&mut self, mut messages: VecDeque<M>) {
-        if messages.is_empty() {
-            return;
-        }
-        let again = if self.state.has(AGAIN) { self.state.rare().again } else { 0 };
-        self.state.rare().again = again + messages.len() as u32;
-        self.state.put(AGAIN, true);
-        while let Some(message) = messages.pop_back() {
-            self.lane().push_front(message);
-        }
-    }
-
-    /// Falls asleep before the message in hand is handled, if there is nothing else to do: most who are asked are asked
-    /// one question at a time. The turn need not lock again then, unless its job has been woken by the end of it.
-    #[inline]
-    pub(crate) fn doze(&mut self) -> bool {
-        // Acquire: pairs with the last reference's drop. Without references it has to look at what follows.
-        if self.lane().len() != 0
-            || self.state.bits & !(STARTED | TRAPS | FREE) != 0
-            || self.core.strong.load(Ordering::Acquire) == 0
-        {
-            return false;
-        }
-        self.lane().shrink();
-        self.state.fall_asleep();
-        true
-    }
-}
-
 impl State {
+    pub(super) fn new(overflow: Overflow, is_loop: bool) -> State {
+        State {
+            phase: Phase::New,
+            overflow,
+            bits: if is_loop { LOOP | FREE } else { FREE },
+            handled: 0,
+            asking: core::ptr::null(),
+            rare: None,
+        }
+    }
+
     #[inline]
     fn has(&self, bit: u16) -> bool {
         self.bits & bit != 0
@@ -405,6 +206,12 @@ impl State {
         self.bits & (URGENT | SENDERS | FREE | SKIPPED | AGAIN) == 0
     }
 
+    /// There is nothing to do but what there may be in the lane.
+    #[inline]
+    pub(super) fn is_quiet(&self) -> bool {
+        self.bits & !(STARTED | TRAPS | FREE) == 0
+    }
+
     /// A message was taken out, to be handled.
     pub(crate) fn count_in(&mut self) {
         self.let_go();
@@ -412,17 +219,40 @@ impl State {
         self.put(FREE, !is_numbered);
     }
 
+    /// A message was taken out that nobody will handle, while another may be in hand.
+    pub(super) fn count_skipped(&mut self) {
+        if self.bits & (FREE | SKIPPED) == 0 {
+            self.rare().in_hand = self.handled;
+            self.put(SKIPPED, true);
+        }
+        self.count_out();
+    }
+
     /// A message was taken out. Answers whether it had a number.
     fn count_out(&mut self) -> bool {
-        if !self.has(AGAIN) {
-            self.handled = self.handled.wrapping_add(1);
-            return true;
+        let again = self.again();
+        if again > 0 {
+            self.set_again(again - 1);
+            return false;
         }
-        let again = &mut self.rare().again;
-        *again -= 1;
-        let none_left = *again == 0;
-        self.put(AGAIN, !none_left);
-        false
+        self.handled = self.handled.wrapping_add(1);
+        true
+    }
+
+    /// How many of the lane's first messages have no number, coming from an earlier life.
+    #[inline]
+    pub(super) fn again(&self) -> u32 {
+        match &self.rare {
+            Some(rare) if self.has(AGAIN) => rare.again,
+            _ => 0,
+        }
+    }
+
+    pub(super) fn set_again(&mut self, again: u32) {
+        if again > 0 || self.has(AGAIN) {
+            self.rare().again = again;
+            self.put(AGAIN, again > 0);
+        }
     }
 
     /// Nothing of the lane is in hand any more.
@@ -522,9 +352,4 @@ pub(crate) enum Urgent {
     End(ExitReason),
     Timer,
     Down(Down),
-}
-
-/// The number of a process.
-pub(crate) fn id_of<H: Send + Sync + 'static>(process: &Process<H>) -> ActorId {
-    ActorId(process.id().get())
 }
