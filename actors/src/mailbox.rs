@@ -7,7 +7,7 @@ use core::time::Duration;
 use std::time::Instant;
 
 use kahn_core::facade::now;
-use kahn_core::wait::{Kind, Node, Reason, TimedOut, Wait, check_cancelled};
+use kahn_core::wait::{Kind, Node, Reason, TimedOut, Wait, check_cancelled, spend};
 
 use crate::address::ActorRef;
 use crate::control::{Control, Next};
@@ -194,6 +194,9 @@ impl<M: Send + 'static> Mailbox<M> {
         wanted: &mut dyn FnMut(&M) -> bool,
     ) -> Result<Mail<M>, RecvError> {
         let reason = Reason::new(Kind::Actor, core::ptr::without_provenance::<()>(self.process().address()));
+        // Before anything is taken: it may yield, and be cancelled there. Failures count, or one who goes on after his end
+        // would shut out those who wait for it.
+        spend(1);
         // 1. What was passed over.
         if let Some(mail) = self.0.take_passed(news, wanted) {
             self.let_go();
@@ -209,7 +212,10 @@ impl<M: Send + 'static> Mailbox<M> {
             }
             match self.0.next() {
                 Next::Message(message) if wanted(&message) => return Ok(Mail::Message(message)),
-                Next::Message(message) => self.0.pass(Mail::Message(message)),
+                Next::Message(message) => {
+                    self.0.pass(Mail::Message(message));
+                    spend(1);
+                }
                 Next::Down(down) if news => return Ok(Mail::Down(down)),
                 Next::Down(down) => self.0.pass(Mail::Down(down)),
                 Next::End(reason) => {
