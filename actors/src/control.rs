@@ -4,9 +4,11 @@ use core::fmt;
 use core::mem::ManuallyDrop;
 use core::time::Duration;
 use std::collections::VecDeque;
+use std::time::Instant;
 
-use kahn_core::facade::{Ordering, now};
+use kahn_core::facade::Ordering;
 use kahn_core::process::Process;
+use kahn_core::wait::quietly;
 
 use crate::address::{ActorRef, Address};
 use crate::cell::{Any, Head, Urgent};
@@ -143,7 +145,8 @@ impl<M: Send + 'static> Control<M> {
             return Next::End(self.cancelled());
         }
         if core::mem::take(&mut self.dozes) {
-            if !self.me.is_woken() {
+            // Idle time begins here, if the handler has set any.
+            if self.own.is_none() && !self.me.is_woken() {
                 return Next::Idle;
             }
             self.me.look_again();
@@ -159,21 +162,41 @@ impl<M: Send + 'static> Control<M> {
                     Urgent::Timer => {
                         drop(locked);
                         if let Some(own) = &mut self.own {
-                            own.timers.fire(now(), &mut own.ready);
+                            own.timers.fire(&mut own.ready);
                         }
                         continue;
                     }
                     Urgent::Nothing => {}
                 }
             }
-            if !is_calm && let Some(message) = self.own.as_mut().and_then(|own| own.ready.pop_front()) {
+            if !is_calm
+                && let Some(own) = &mut self.own
+                && let Some(ready) = own.ready.pop_front()
+            {
                 locked.state.let_go();
-                return Next::Message(message.message);
+                // A timer's message may be copied, by the user's code.
+                drop(locked);
+                match ready {
+                    Ready::Message(message) => return Next::Message(message),
+                    Ready::Timer(timer) => match own.timers.take(timer) {
+                        Some(message) => return Next::Message(message),
+                        None => continue,
+                    },
+                }
             }
             let Some(message) = locked.lane().pop() else {
                 // Acquire: pairs with the last reference's drop.
                 if self.me.core.strong.load(Ordering::Acquire) == 0 {
                     return Next::End(ExitReason::Normal);
+                }
+                if let Some(own) = self.own.as_mut().filter(|own| own.timers.has_idle_to_look_at()) {
+                    locked.state.let_go();
+                    drop(locked);
+                    match own.timers.is_idle() {
+                        Some(message) => return Next::Message(message),
+                        // Something may have come meanwhile.
+                        None => continue,
+                    }
                 }
                 locked.lane().shrink();
                 locked.state.fall_asleep();
@@ -198,6 +221,18 @@ impl<M: Send + 'static> Control<M> {
         }
     }
 
+    /// A message is handled that did not come by [`next`](Self::next).
+    pub(crate) fn busy(&mut self) {
+        if let Some(own) = &mut self.own {
+            own.timers.busy();
+        }
+    }
+
+    /// When its timers want to be looked at, if no alarm could be set to that.
+    pub(crate) fn missing_alarm(&self) -> Option<Instant> {
+        self.own.as_ref().and_then(|own| own.timers.missing_alarm())
+    }
+
     /// Why it unwinds.
     pub(crate) fn cancelled(&self) -> ExitReason {
         let mut state = self.me.core.state.lock();
@@ -209,9 +244,13 @@ impl<M: Send + 'static> Control<M> {
         self.end = None;
         let Some(own) = self.own.take() else { return VecDeque::new() };
         let Own { timers, ready, mut stash, passed: mut aside, passed_downs } = *own;
-        drop((timers, passed_downs));
+        quietly(|| drop(timers));
+        quietly(|| drop(passed_downs));
         aside.append(&mut stash);
-        aside.extend(ready.into_iter().filter(|ready| ready.timer.is_none()).map(|ready| ready.message));
+        aside.extend(ready.into_iter().filter_map(|ready| match ready {
+            Ready::Message(message) => Some(message),
+            Ready::Timer(_) => None,
+        }));
         aside
     }
 
@@ -361,7 +400,8 @@ impl<M: Send + 'static> Control<M> {
         self.own().timers.once(delay, message)
     }
 
-    /// Sends itself a message every `period`, the first after one period. A moment that is missed is not made up for.
+    /// Sends itself a message every `period`, the first after one period. A moment that is missed is not made up for;
+    /// one that comes while the message before has not been handled is missed.
     ///
     /// # Panics
     ///
@@ -394,14 +434,12 @@ impl<M: Send + 'static> Control<M> {
 
     /// Ends a timer. What it has sent and is not in hand yet is taken back. Answers whether there was anything to end.
     pub fn cancel_timer(&mut self, timer: TimerId) -> bool {
-        let Some(own) = &mut self.own else { return false };
-        let sent = own.ready.iter().position(|ready| ready.timer == Some(timer));
-        let sent = sent.and_then(|place| own.ready.remove(place));
-        own.timers.cancel(timer) || sent.is_some()
+        self.own.as_mut().is_some_and(|own| own.timers.cancel(timer))
     }
 
-    /// Sends itself `message`, once, as soon as no message has come for `idle`. Messages of its timers, and those that it
-    /// had put aside, do not count.
+    /// Sends itself `message`, once, as soon as it has had nothing to do for `idle`. That time runs from the end of a handler
+    /// to the next message of the mailbox, and is never over while one waits. Messages of its timers, and those that it had
+    /// put aside, do not put it off.
     ///
     /// # Examples
     ///
@@ -501,7 +539,7 @@ impl<M: Send + 'static> Control<M> {
     pub fn unstash_all(&mut self) {
         if let Some(own) = &mut self.own {
             while let Some(message) = own.stash.pop_back() {
-                own.ready.push_front(Ready { timer: None, message });
+                own.ready.push_front(Ready::Message(message));
             }
         }
     }

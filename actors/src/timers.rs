@@ -1,26 +1,37 @@
-//! The timers of one actor, which end with it: a short list, and one alarm, set to the first of them.
+//! The timers of one actor, which end with it, and one alarm, set to the first of them.
+//!
+//! A timer keeps its message until that is handled: what has come is only its number, in the order of coming. So to cancel
+//! one is the same whether it has come or not, and a beat whose last message has not been handled is not sent another.
+//!
+//! The **idle time** runs from the end of a handler to the next message. A message of the mailbox makes it `busy`; it begins
+//! when there is nothing more to do, and is looked at only then. So it never comes before a message that waits.
 
 use core::time::Duration;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use kahn_core::facade::now;
 use kahn_core::process::Alarm;
+use kahn_core::wait::quietly;
 
 use crate::cell::Any;
 
-/// A message that takes no room in the mailbox, and the timer that it comes from.
-pub(crate) struct Ready<M> {
-    pub(crate) timer: Option<TimerId>,
-    pub(crate) message: M,
+/// What takes no room in the mailbox, and is handled before what is there.
+pub(crate) enum Ready<M> {
+    /// The message of a timer that has come, unless that was cancelled since.
+    Timer(TimerId),
+    /// A message that was put aside.
+    Message(M),
 }
 
 /// A timer of an actor; see [`Control::send_after`](crate::Control::send_after).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TimerId(u64);
 
 pub(crate) struct Timers<M> {
-    list: Vec<Timer<M>>,
+    all: BTreeMap<TimerId, Timer<M>>,
+    /// Those of `all` that have a moment, by that. A `Timer`'s `due` is its place here.
+    order: BTreeSet<(Instant, TimerId)>,
     idle: Option<Idle<M>>,
     clock: Clock,
     /// What the alarm is set to.
@@ -37,9 +48,10 @@ enum Clock {
 }
 
 struct Timer<M> {
-    id: TimerId,
-    /// `None` is beyond what the clock can express.
+    /// `None` is beyond what the clock can express, or has come.
     due: Option<Instant>,
+    /// It has come, and its message has not been handled.
+    has_come: bool,
     what: What<M>,
 }
 
@@ -52,15 +64,20 @@ enum What<M> {
 struct Idle<M> {
     after: Duration,
     since: Instant,
+    /// Something was handled since: it has to begin anew.
+    busy: bool,
+    /// The time is over.
+    over: bool,
     message: M,
+}
+
+fn ring(me: &Any) {
+    let rouse = me.state.lock().ring();
+    rouse.wake(me);
 }
 
 impl<M> Timers<M> {
     pub(crate) fn new(me: &Any) -> Timers<M> {
-        let ring = |me: &Any| {
-            let rouse = me.state.lock().ring();
-            rouse.wake(me);
-        };
         Timers::of(Clock::Runtime(Alarm::new(me.clone(), ring)))
     }
 
@@ -70,7 +87,7 @@ impl<M> Timers<M> {
     }
 
     fn of(clock: Clock) -> Timers<M> {
-        Timers { list: Vec::new(), idle: None, clock, set_to: None, last: 0 }
+        Timers { all: BTreeMap::new(), order: BTreeSet::new(), idle: None, clock, set_to: None, last: 0 }
     }
 
     fn now(&self) -> Instant {
@@ -85,11 +102,13 @@ impl<M> Timers<M> {
         let Clock::Hand(time) = self.clock else { unreachable!("time passes by itself") };
         let next = self.first().map(|first| first.saturating_duration_since(time));
         let passed = next.filter(|next| *next <= most);
-        let then =
-            time.checked_add(passed.unwrap_or(most)).expect("advance: it is further than the clock goes");
+        let Some(then) = time.checked_add(passed.unwrap_or(most)) else {
+            // Further than the clock goes: no timer is due there.
+            return None;
+        };
         self.clock = Clock::Hand(then);
         if passed.is_some() {
-            self.fire(then, ready);
+            self.fire(ready);
         }
         passed
     }
@@ -108,21 +127,40 @@ impl<M> Timers<M> {
     fn add(&mut self, delay: Duration, what: What<M>) -> TimerId {
         self.last += 1;
         let id = TimerId(self.last);
-        self.list.push(Timer { id, due: self.now().checked_add(delay), what });
-        self.reset();
+        let due = self.now().checked_add(delay);
+        self.all.insert(id, Timer { due, has_come: false, what });
+        self.order.extend(due.map(|due| (due, id)));
+        self.set_alarm_at_last();
         id
     }
 
+    /// Ends a timer, and answers whether there was one: its message goes with it, if it was not handled.
     pub(crate) fn cancel(&mut self, id: TimerId) -> bool {
-        let Some(place) = self.list.iter().position(|timer| timer.id == id) else { return false };
+        let Some(timer) = self.all.remove(&id) else { return false };
         // The alarm may ring for nothing, once.
-        self.list.swap_remove(place);
+        if let Some(due) = timer.due {
+            self.order.remove(&(due, id));
+        }
         true
     }
 
+    /// The message of a timer that has come, to be handled, unless it was cancelled since.
+    pub(crate) fn take(&mut self, id: TimerId) -> Option<M> {
+        let timer = self.all.get_mut(&id)?;
+        timer.has_come = false;
+        if let What::Every(_, message, copy) = &timer.what {
+            return Some(copy(message));
+        }
+        match self.all.remove(&id)?.what {
+            What::Once(message) => Some(message),
+            What::Every(..) => unreachable!("looked at above"),
+        }
+    }
+
     pub(crate) fn set_idle(&mut self, after: Duration, message: M) {
-        self.idle = Some(Idle { after, since: self.now(), message });
-        self.reset();
+        let since = self.now();
+        let old = self.idle.replace(Idle { after, since, busy: true, over: false, message });
+        drop(old);
     }
 
     pub(crate) fn clear_idle(&mut self) {
@@ -131,52 +169,91 @@ impl<M> Timers<M> {
 
     /// A message has come.
     pub(crate) fn busy(&mut self) {
-        let time = self.idle.as_ref().map(|_| self.now());
-        if let (Some(idle), Some(time)) = (&mut self.idle, time) {
-            // The alarm rings at the old moment, and is set anew then.
-            idle.since = time;
+        if let Some(idle) = &mut self.idle {
+            idle.busy = true;
         }
     }
 
-    /// Puts the messages that are due behind `ready`, in the order in which they are due.
-    pub(crate) fn fire(&mut self, now: Instant, ready: &mut VecDeque<Ready<M>>) {
+    /// Whether [`is_idle`](Self::is_idle) has something to say.
+    pub(crate) fn has_idle_to_look_at(&self) -> bool {
+        self.idle.as_ref().is_some_and(|idle| idle.busy || idle.over)
+    }
+
+    /// There is nothing to do: idle time begins, or is over, with its message.
+    pub(crate) fn is_idle(&mut self) -> Option<M> {
+        let now = self.now();
+        let idle = self.idle.as_mut()?;
+        if idle.busy {
+            (idle.busy, idle.over, idle.since) = (false, false, now);
+            self.set_alarm_at_last();
+            return None;
+        }
+        self.idle.take_if(|idle| idle.over).map(|idle| idle.message)
+    }
+
+    /// Puts the timers that have come behind `ready`, in their order. In the actor's turn.
+    pub(crate) fn fire(&mut self, ready: &mut VecDeque<Ready<M>>) {
+        let now = self.now();
         self.set_to = None;
-        self.list.sort_by_key(|timer| (timer.due.is_none(), timer.due));
-        let due = self.list.partition_point(|timer| timer.due.is_some_and(|due| due <= now));
-        let mut again = Vec::new();
-        for timer in self.list.drain(..due) {
-            match timer.what {
-                What::Once(message) => ready.push_back(Ready { timer: Some(timer.id), message }),
-                What::Every(period, message, copy) => {
-                    ready.push_back(Ready { timer: Some(timer.id), message: copy(&message) });
-                    again.push(Timer {
-                        id: timer.id,
-                        due: following(timer.due, period, now),
-                        what: What::Every(period, message, copy),
-                    });
-                }
+        while let Some(&(due, id)) = self.order.first()
+            && due <= now
+        {
+            self.order.pop_first();
+            let timer = self.all.get_mut(&id).expect("what is in order is there");
+            timer.due = match timer.what {
+                What::Once(_) => None,
+                What::Every(period, ..) => following(due, period, now),
+            };
+            self.order.extend(timer.due.map(|due| (due, id)));
+            if !core::mem::replace(&mut timer.has_come, true) {
+                ready.push_back(Ready::Timer(id));
             }
         }
-        self.list.append(&mut again);
-        if self.idle.as_ref().is_some_and(|idle| idle.due().is_some_and(|due| due <= now)) {
-            ready.extend(self.idle.take().map(|idle| Ready { timer: None, message: idle.message }));
+        if let Some(idle) = &mut self.idle {
+            idle.over = !idle.busy && idle.due().is_some_and(|due| due <= now);
         }
-        self.reset();
+        self.set_alarm();
     }
 
-    /// Sets the alarm to the first moment, if it is not set to an earlier one.
-    fn reset(&mut self) {
+    /// Sets the alarm to the first moment, if it is not set to an earlier one. Answers whether it could.
+    fn set_alarm(&mut self) -> bool {
         let first = self.first();
-        let (Some(first), Clock::Runtime(alarm)) = (first, &mut self.clock) else { return };
-        if self.set_to.is_none_or(|set_to| first < set_to) {
-            self.set_to = Some(first);
-            alarm.set(first);
+        let (Some(first), Clock::Runtime(alarm)) = (first, &mut self.clock) else { return true };
+        if self.set_to.is_some_and(|set_to| set_to <= first) {
+            return true;
+        }
+        let is_set = alarm.set(first);
+        self.set_to = is_set.then_some(first);
+        is_set
+    }
+
+    /// Sets the alarm now, or in the actor's own turn: inside `blocking` there is no worker that could keep the time.
+    fn set_alarm_at_last(&mut self) {
+        if !self.set_alarm()
+            && let Clock::Runtime(alarm) = &self.clock
+        {
+            ring(alarm.value());
         }
     }
 
+    /// The first moment at which something comes, if there is no alarm for it.
+    pub(crate) fn missing_alarm(&self) -> Option<Instant> {
+        if self.set_to.is_none() { self.first() } else { None }
+    }
+
+    /// The first moment at which something comes.
     fn first(&self) -> Option<Instant> {
-        let idle = self.idle.as_ref().and_then(Idle::due);
-        self.list.iter().filter_map(|timer| timer.due).chain(idle).min()
+        let idle = self.idle.as_ref().filter(|idle| !idle.busy && !idle.over).and_then(Idle::due);
+        self.order.first().map(|&(due, _)| due).into_iter().chain(idle).min()
+    }
+}
+
+impl<M> Drop for Timers<M> {
+    fn drop(&mut self) {
+        // One by one: the destructors of two messages may panic.
+        while let Some((_, timer)) = self.all.pop_first() {
+            quietly(|| drop(timer));
+        }
     }
 }
 
@@ -187,8 +264,7 @@ impl<M> Idle<M> {
 }
 
 /// The next moment of a beat, after `now`.
-fn following(due: Option<Instant>, period: Duration, now: Instant) -> Option<Instant> {
-    let due = due?;
+fn following(due: Instant, period: Duration, now: Instant) -> Option<Instant> {
     let missed = now.saturating_duration_since(due).as_nanos() / period.as_nanos();
     let step = u64::try_from((missed + 1).saturating_mul(period.as_nanos())).ok()?;
     due.checked_add(Duration::from_nanos(step))

@@ -4,7 +4,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use kahn_actors::{Actor, ActorRef, Builder, Context, ExitReason, Reply, TimerId, spawn};
+use kahn_actors::{Actor, ActorRef, Builder, Context, ExitReason, Mailbox, RecvError, Reply, TimerId, spawn};
 use kahn_channels::{Sender, bounded};
 use support::{everywhere, until};
 
@@ -140,6 +140,132 @@ fn timers_end_with_their_actor() {
             clock.join();
         }
     });
+}
+
+/// Two beats of which neither is handled in time: no more of them wait than there are, and a cancel takes all of them back.
+#[test]
+fn a_beat_that_is_not_handled_in_time_does_not_pile_up() {
+    struct Beats(Vec<TimerId>, Vec<u32>, Sender<Vec<u32>>);
+    impl Actor for Beats {
+        type Message = u32;
+        fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+            self.0 = (1..=2).map(|n| ctx.send_every(SHORT, n)).collect();
+            Ok(())
+        }
+        fn handle(&mut self, n: u32, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+            self.1.push(n);
+            kahn_core::sleep(2 * SHORT);
+            if self.1.len() == 6 {
+                self.0.drain(..).for_each(|timer| assert!(ctx.cancel_timer(timer)));
+                ctx.send_after(2 * SHORT, 3);
+            }
+            if n == 3 {
+                self.2.send(self.1.clone())?;
+            }
+            Ok(())
+        }
+    }
+    everywhere(|| {
+        let (news, told) = bounded(1);
+        let _beats = spawn(Beats(Vec::new(), Vec::new(), news));
+        let seen = told.recv().unwrap();
+        assert_eq!(seen.len(), 7, "a beat after its cancel: {seen:?}");
+        assert_eq!(
+            (seen[..6].iter().filter(|n| **n == 1).count(), seen[6]),
+            (3, 3),
+            "they take turns: {seen:?}"
+        );
+    });
+}
+
+/// Where there is no worker to keep the time, they are set by the actor's next turn.
+#[test]
+fn timers_set_inside_blocking_come_and_so_do_later_ones() {
+    struct Sets(Sender<u32>);
+    impl Actor for Sets {
+        type Message = u32;
+        fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+            kahn_core::blocking(|| ctx.send_after(SHORT, 1));
+            ctx.send_after(2 * SHORT, 2);
+            Ok(())
+        }
+        fn handle(&mut self, n: u32, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+            self.0.send(n)?;
+            match n {
+                2 => kahn_core::blocking(|| _ = ctx.send_after(SHORT, 3)),
+                3 => kahn_core::blocking(|| ctx.set_idle_timeout(SHORT, 4)),
+                _ => {}
+            }
+            Ok(())
+        }
+    }
+    everywhere(|| {
+        let (news, told) = bounded(9);
+        let _actor = spawn(Sets(news));
+        assert_eq!(told.iter().take(4).collect::<Vec<_>>(), [1, 2, 3, 4]);
+        // The only message so far, taken asleep.
+        let (news, told) = bounded(9);
+        let actor = spawn(First(news));
+        actor.tell(0).unwrap();
+        assert_eq!(told.recv(), Ok(1));
+        // A loop that waits there.
+        let waits = Builder::new().spawn_loop(|mailbox: &mut Mailbox<u32>| {
+            kahn_core::blocking(|| {
+                mailbox.send_after(SHORT, 5);
+                mailbox.send_every(2 * SHORT, 6);
+                assert_eq!(mailbox.recv()?, 5);
+                assert_eq!(mailbox.recv()?, 6);
+                assert!(matches!(mailbox.recv_timeout(Duration::from_nanos(1)), Err(RecvError::Timeout)));
+                assert_eq!(mailbox.recv()?, 6);
+                Ok(())
+            })
+        });
+        assert!(waits.join().is_normal());
+    });
+    struct First(Sender<u32>);
+    impl Actor for First {
+        type Message = u32;
+        fn handle(&mut self, n: u32, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+            match n {
+                0 => kahn_core::blocking(|| _ = ctx.send_after(SHORT, 1)),
+                n => self.0.send(n)?,
+            }
+            Ok(())
+        }
+    }
+}
+
+#[test]
+fn many_timers_are_set_and_cancelled_and_come() {
+    const MANY: usize = 30_000;
+    struct Many(usize, Sender<()>);
+    impl Actor for Many {
+        type Message = bool;
+        fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+            let late: Vec<_> =
+                (0..MANY).map(|i| ctx.send_after(Duration::from_micros((MANY - i) as u64), true)).collect();
+            let never: Vec<_> = (0..MANY).map(|_| ctx.send_after(Duration::from_secs(1000), false)).collect();
+            for timer in never.into_iter().chain(late.into_iter().step_by(2)) {
+                assert!(ctx.cancel_timer(timer));
+            }
+            Ok(())
+        }
+        fn handle(&mut self, comes: bool, _: &mut Context<Self>) -> Result<(), ExitReason> {
+            assert!(comes, "it was cancelled");
+            self.0 += 1;
+            if self.0 == MANY / 2 {
+                self.1.send(())?;
+            }
+            Ok(())
+        }
+    }
+    let start = Instant::now();
+    everywhere(|| {
+        let (news, told) = bounded(1);
+        let _actor = spawn(Many(0, news));
+        told.recv().unwrap();
+    });
+    assert!(start.elapsed() < Duration::from_secs(40), "{:?}", start.elapsed());
 }
 
 /// Tells how long it was since the last message, when it is told that it is idle.

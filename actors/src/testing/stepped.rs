@@ -155,7 +155,10 @@ impl<A: Actor> Stepped<A> {
 
     /// Handles this message, before all that wait.
     pub fn deliver(&mut self, message: A::Message) -> Step {
-        self.run_step(|being, control| Some(being.actor().handle(message, Context::of(control))))
+        self.run_step(|being, control| {
+            control.busy();
+            Some(being.actor().handle(message, Context::of(control)))
+        })
     }
 
     /// Handles the question that `question` makes, before all that wait. It may be answered by then, or later.
@@ -166,7 +169,8 @@ impl<A: Actor> Stepped<A> {
     }
 
     /// Moves its time on. What its timers send on the way is handled at its moment, with all that comes of it. Answers how
-    /// many steps that took.
+    /// many steps that took. Where the clock cannot express the moment, [`Duration::MAX`] for one, its time stands still
+    /// after the last timer; one that has a beat goes on for ever then.
     pub fn advance(&mut self, time: Duration) -> usize {
         let mut left = time;
         let mut steps = self.run();

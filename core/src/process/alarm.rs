@@ -66,17 +66,24 @@ impl<T: Send + Sync + 'static> Alarm<T> {
 
     /// Sets it to `deadline`, and to no other moment. It may still ring for an earlier one, if that was just coming.
     ///
-    /// It is not set on an OS thread that is no worker, nor while the runtime ends.
-    pub fn set(&mut self, deadline: Instant) {
+    /// Answers whether it is: not on an OS thread that is no worker, nor while the runtime ends.
+    #[must_use]
+    pub fn set(&mut self, deadline: Instant) -> bool {
         self.unset();
-        let Some(remote) = scheduler::remote_here() else { return };
+        let Some(remote) = scheduler::remote_here() else { return false };
         self.0.party.prepare(true);
-        if let Some(wheel) = remote.wheel.lock().as_mut() {
-            self.0.set_in.set(remote);
-            // The caller runs on this worker, which looks at its wheel before it sleeps.
-            // SAFETY: the entry is in no wheel, and stays where it is until `unset`, at the latest in `drop`.
-            let _ = unsafe { wheel.insert(NonNull::from(&self.0.entry), timer::to_ns(deadline)) };
-        }
+        let mut wheel = remote.wheel.lock();
+        let Some(wheel) = wheel.as_mut() else { return false };
+        self.0.set_in.set(remote);
+        // The caller runs on this worker, which looks at its wheel before it sleeps.
+        // SAFETY: the entry is in no wheel, and stays where it is until `unset`, at the latest in `drop`.
+        let _ = unsafe { wheel.insert(NonNull::from(&self.0.entry), timer::to_ns(deadline)) };
+        true
+    }
+
+    /// What it calls its function with.
+    pub fn value(&self) -> &T {
+        &self.0.value
     }
 
     /// Takes it back. It may still ring, if that was just coming.
