@@ -96,6 +96,20 @@ impl<M: Send + 'static> Own<M> {
     }
 }
 
+impl<M: Send + 'static> Drop for Own<M> {
+    fn drop(&mut self) {
+        drop_each(self.ready.drain(..));
+        drop_each(self.stash.drain(..));
+        drop_each(self.passed.drain(..));
+        drop_each(self.passed_downs.drain(..));
+    }
+}
+
+/// Drops them one by one: the destructors of two may panic.
+pub(crate) fn drop_each<T>(all: impl IntoIterator<Item = T>) {
+    all.into_iter().for_each(|one| _ = quietly(|| drop(one)));
+}
+
 /// What there is to do.
 pub(crate) enum Next<M> {
     Message(M),
@@ -242,15 +256,14 @@ impl<M: Send + 'static> Control<M> {
     /// The messages put aside, to be handled by another incarnation, or by nobody. Timers end.
     pub(crate) fn take_aside(&mut self) -> VecDeque<M> {
         self.end = None;
-        let Some(own) = self.own.take() else { return VecDeque::new() };
-        let Own { timers, ready, mut stash, passed: mut aside, passed_downs } = *own;
-        quietly(|| drop(timers));
-        quietly(|| drop(passed_downs));
-        aside.append(&mut stash);
-        aside.extend(ready.into_iter().filter_map(|ready| match ready {
+        let Some(mut own) = self.own.take() else { return VecDeque::new() };
+        let mut aside = core::mem::take(&mut own.passed);
+        aside.append(&mut own.stash);
+        aside.extend(core::mem::take(&mut own.ready).into_iter().filter_map(|ready| match ready {
             Ready::Message(message) => Some(message),
             Ready::Timer(_) => None,
         }));
+        quietly(|| drop(own));
         aside
     }
 

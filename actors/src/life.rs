@@ -17,7 +17,7 @@ use kahn_core::process::{Body, Process};
 use kahn_core::wait::{Claimed, quietly, shield};
 
 use crate::cell::{Any, Head, Phase};
-use crate::control::{Control, Own};
+use crate::control::{Control, Own, drop_each};
 use crate::dead_letters::{self, Fate};
 use crate::ends::any;
 use crate::entry::Entries;
@@ -168,7 +168,9 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
             quietly(|| drop(old));
             Some((lane, aside))
         };
-        quietly(|| drop(told));
+        let (stop, downs) = told;
+        drop_each(stop);
+        drop_each(downs);
         if let Some((lane, aside)) = lane {
             abandon(process, lane, aside);
             let entries = this.state.lock().rare_if_any().map(|rare| core::mem::take(&mut rare.entries));
@@ -249,7 +251,11 @@ pub(crate) fn wake_all(process: &Any, next: impl Fn(&mut crate::cell::Rare) -> O
 pub(crate) fn abandon<M: Send + 'static>(process: &Process<Head<M>>, lane: Ring<M>, aside: VecDeque<M>) {
     let this = any(process);
     let left = lane.len() + aside.len();
-    quietly(|| shield(|| drop((lane, aside))));
+    shield(|| {
+        // Both drop one message after the other.
+        drop(lane);
+        drop_each(aside);
+    });
     if left > 0 {
         dead_letters::note::<M>(this, Fate::Left, left as u64);
     }

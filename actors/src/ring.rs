@@ -13,6 +13,8 @@ use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use std::alloc::{alloc, dealloc, handle_alloc_error};
 
+use kahn_core::wait::quietly;
+
 /// Words that a message may have to stand in the ring itself.
 const INLINE_WORDS: usize = 2;
 /// Messages that the first buffer has room for.
@@ -158,16 +160,11 @@ impl<M> Ring<M> {
 
 impl<M> Drop for Ring<M> {
     fn drop(&mut self) {
-        /// Goes on with the rest if the destructor of one message panics.
-        struct Rest<'a, M>(&'a mut Ring<M>);
-        impl<M> Drop for Rest<'_, M> {
-            fn drop(&mut self) {
-                while self.0.pop().is_some() {}
-                self.0.free();
-            }
+        // One by one: the destructors of two messages may panic.
+        while let Some(message) = self.pop() {
+            quietly(|| drop(message));
         }
-        let rest = Rest(self);
-        while rest.0.pop().is_some() {}
+        self.free();
     }
 }
 

@@ -15,6 +15,7 @@ use kahn_core::wait::{Node, TaskParty};
 
 use crate::address::ActorRef;
 use crate::cell::Overflow;
+use crate::dead_letters::{self, Fate};
 use crate::error::TellError;
 use crate::tell::{Parcel, accept_parcel};
 
@@ -84,6 +85,7 @@ impl<M: Send + 'static> Future for TellFuture<M> {
             }
             if locked.state.phase.is_dead() {
                 drop(locked);
+                dead_letters::note::<M>(this.actor.any(), Fate::Dead, 1);
                 return Poll::Ready(Err(TellError::Dead(message.take().expect("put there above"))));
             }
             if !locked.lane().is_full() {
@@ -109,7 +111,10 @@ impl<M: Send + 'static> Future for TellFuture<M> {
                 drop(locked);
                 return Poll::Ready(match this.parcel.message.take() {
                     None => Ok(()),
-                    Some(message) => Err(TellError::Dead(message)),
+                    Some(message) => {
+                        dead_letters::note::<M>(this.actor.any(), Fate::Dead, 1);
+                        Err(TellError::Dead(message))
+                    }
                 });
             }
         }

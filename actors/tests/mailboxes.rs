@@ -6,12 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
+use kahn_actors::dead_letters::Fate;
+use kahn_actors::testing::Inbox;
 use kahn_actors::{
     Actor, ActorRef, AskError, Builder, Context, ExitReason, Mail, Mailbox, Overflow, RecvError, Reply,
     TellError, dead_letters, spawn,
 };
+use kahn_core::Runtime;
 use kahn_core::sync::Semaphore;
-use support::{everywhere, until};
+use support::{everywhere, until, within};
 
 /// Handles a message when it gets a permit for it.
 struct Slow {
@@ -123,6 +126,39 @@ fn the_end_of_the_actor_ends_the_wait_for_room() {
     });
 }
 
+/// Whoever waits, thread or task: what it has back is a dead letter.
+#[test]
+fn what_is_refused_while_it_waits_for_room_is_counted() {
+    everywhere(|| {
+        for is_async in [false, true] {
+            let letters = dead_letters::watch(10_000);
+            let (actor, _gate) = slow(Overflow::Park);
+            actor.tell(Message::Number(1)).unwrap();
+            actor.tell(Message::Number(2)).unwrap();
+            let waits: Vec<_> = (0..3)
+                .map(|n| {
+                    let actor = actor.clone();
+                    kahn_core::spawn(move || match is_async {
+                        true => kahn_core::block_on(actor.tell_async(Message::Number(n))),
+                        false => actor.tell(Message::Number(n)),
+                    })
+                })
+                .collect();
+            // Long enough that they wait, as a rule; if not, they are refused at once, and counted, too.
+            kahn_core::sleep(Duration::from_millis(2));
+            actor.kill();
+            waits.into_iter().for_each(|wait| assert!(wait.join().unwrap().unwrap_err().is_dead()));
+            let mut refused = 0;
+            until(|| {
+                let mine = letters.try_iter().filter(|letter| letter.id == actor.id());
+                refused +=
+                    mine.filter(|letter| letter.fate == Fate::Dead).map(|letter| letter.count).sum::<u64>();
+                refused == 3
+            });
+        }
+    });
+}
+
 #[test]
 fn what_is_left_is_dropped_once_and_counted() {
     struct Counted(Arc<AtomicUsize>);
@@ -154,6 +190,67 @@ fn what_is_left_is_dropped_once_and_counted() {
             drops.fetch_add(100 * mine.map(|letter| letter.count as usize).sum::<usize>(), SeqCst) >= 1000
         });
         assert_eq!(drops.load(SeqCst), 11 + 100 * 10);
+    });
+}
+
+/// Wherever they are left: in the mailbox, put aside, passed over, or with a timer. Two panics at once would abort.
+#[test]
+fn messages_whose_drops_panic_are_all_dropped() {
+    struct Bomb(Arc<AtomicUsize>);
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, SeqCst);
+            panic!("as every one of them");
+        }
+    }
+    struct Keeps(Arc<AtomicUsize>);
+    impl Actor for Keeps {
+        type Message = Bomb;
+        fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+            for _ in 0..3 {
+                ctx.send_after(Duration::from_secs(1000), Bomb(self.0.clone()));
+                ctx.send_after(Duration::MAX, Bomb(self.0.clone()));
+                ctx.stash(Bomb(self.0.clone()));
+            }
+            ctx.set_idle_timeout(Duration::from_secs(1000), Bomb(self.0.clone()));
+            until(|| ctx.me().len() == 3);
+            Ok(())
+        }
+        fn handle(&mut self, bomb: Bomb, _: &mut Context<Self>) -> Result<(), ExitReason> {
+            std::mem::forget(bomb);
+            Ok(())
+        }
+    }
+    within(|| {
+        Runtime::builder().workers(2).build().unwrap().run(|| {
+            let dropped = Arc::new(AtomicUsize::new(0));
+            let tell = |actor: &ActorRef<Bomb>| {
+                for _ in 0..3 {
+                    // One that is handed back stays with its error.
+                    let told = actor.tell(Bomb(dropped.clone()));
+                    assert!(told.map_err(std::mem::forget).is_ok());
+                }
+            };
+            let actor = spawn(Keeps(dropped.clone()));
+            actor.stop();
+            tell(&actor);
+            assert!(actor.join().is_normal());
+            assert_eq!(dropped.swap(0, SeqCst), 13);
+
+            let passes = Builder::new().spawn_loop(|mailbox: &mut Mailbox<Bomb>| {
+                until(|| mailbox.me().len() == 3);
+                assert!(mailbox.recv_matching_timeout(Duration::ZERO, |_| false).is_err());
+                Ok(())
+            });
+            tell(&passes);
+            assert!(passes.join().is_normal());
+            assert_eq!(dropped.swap(0, SeqCst), 3);
+
+            let inbox = Inbox::new();
+            tell(&inbox.actor_ref());
+            drop(inbox);
+            assert_eq!(dropped.swap(0, SeqCst), 3);
+        });
     });
 }
 
