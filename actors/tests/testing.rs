@@ -214,6 +214,21 @@ fn it_ends_as_any_actor_does() {
     assert!(matches!(actor.join(), ExitReason::Killed));
 }
 
+/// Also if it is the first actor of the program, and on whichever thread it is stepped.
+#[test]
+fn the_place_of_its_panic_is_known() {
+    let place = || {
+        let (mut relay, _to) = stepped();
+        assert_eq!(relay.deliver(Message::Panic), Step::Ended);
+        match relay.exit() {
+            Some(ExitReason::Panicked { location: Some(location), .. }) => location.to_string(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(place().contains("testing.rs"));
+    everywhere(|| assert!(place().contains("testing.rs")));
+}
+
 #[test]
 fn one_that_does_not_start_has_ended() {
     struct Never;

@@ -113,7 +113,10 @@ impl<A: Actor> Stepped<A> {
         }
         let process = self.me.process();
         let mut control = Control::new(process, self.own.take());
-        let done = catch_unwind(AssertUnwindSafe(|| f(self.life.incarnation(), &mut control)));
+        let being = self.life.incarnation();
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            panics::while_stepping(any(process), || f(being, &mut control))
+        }));
         let reason = match done {
             Ok(done) => {
                 let step = match (done, control.own_end()) {
