@@ -136,7 +136,9 @@ impl Builder {
         panics::watch();
         let capacity = self.mailbox.unwrap_or(MAILBOX as u32);
         let head = Head::new(capacity, self.overflow, is_loop);
-        let actor = ActorRef::new(process::new(head, Life::new(incarnation), self.name));
+        // SAFETY: this crate makes all the processes there are, and their heads are `Head`s, which begin with a `Core`.
+        let process = unsafe { process::new(head, Life::new(incarnation), self.name) };
+        let actor = ActorRef::new(process);
         if let Some(keeper) = self.keeper {
             // Its keeper lets it begin.
             links::hand_over(keeper, actor.any());

@@ -43,7 +43,9 @@ impl<M> Body<Head<M>> for Nobody {
 /// A process that is never started, and so never queued, however often it is woken. To be given back by [`release`].
 pub(super) fn unstarted<M: Send + 'static>(name: Option<&str>, capacity: usize) -> ActorRef<M> {
     let capacity = u32::try_from(capacity).expect("mailbox: the capacity must be 2^31 at most");
-    ActorRef::new(process::new(Head::new(capacity, Overflow::Fail, false), Nobody, name.map(Box::from)))
+    let head = Head::new(capacity, Overflow::Fail, false);
+    // SAFETY: as in `Builder::start`: it is a `Head`.
+    ActorRef::new(unsafe { process::new(head, Nobody, name.map(Box::from)) })
 }
 
 /// # Safety

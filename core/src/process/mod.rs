@@ -10,7 +10,12 @@ use crate::thread::queue;
 pub use alarm::Alarm;
 
 /// A new process, which has not been [started](start).
-pub fn new<H, B>(head: H, body: B, name: Option<Box<str>>) -> Process<H>
+///
+/// # Safety
+///
+/// All processes of the program have heads that begin, in `repr(C)`, with the same type: what
+/// [`Process::with_current`] is asked for takes every process for one of these.
+pub unsafe fn new<H, B>(head: H, body: B, name: Option<Box<str>>) -> Process<H>
 where
     H: Send + Sync + 'static,
     B: Body<H>,
