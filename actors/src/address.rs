@@ -1,6 +1,7 @@
 //! References to actors, and what they can do but telling and asking.
 
 use core::fmt;
+use core::hash::{Hash, Hasher};
 use core::mem::ManuallyDrop;
 
 use kahn_core::facade::{Ordering, acquire_all};
@@ -268,6 +269,34 @@ impl<M: Send + 'static> PartialEq for ActorRef<M> {
 }
 
 impl<M: Send + 'static> Eq for ActorRef<M> {}
+
+impl<M: Send + 'static> PartialEq for WeakActorRef<M> {
+    fn eq(&self, other: &WeakActorRef<M>) -> bool {
+        self.process.is(&other.process)
+    }
+}
+
+impl<M: Send + 'static> Eq for WeakActorRef<M> {}
+
+// By the number, which is one process's alone: those that are equal hash alike.
+
+impl Hash for Address {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id().hash(state);
+    }
+}
+
+impl<M: Send + 'static> Hash for ActorRef<M> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id().hash(state);
+    }
+}
+
+impl<M: Send + 'static> Hash for WeakActorRef<M> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id().hash(state);
+    }
+}
 
 fn picture(f: &mut fmt::Formatter<'_>, kind: &str, process: &Any) -> fmt::Result {
     write!(f, "{kind}({})", Called(id_of(process), process.name()))

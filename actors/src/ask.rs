@@ -192,9 +192,39 @@ impl<M: Send + 'static> ActorRef<M> {
         R: Send + 'static,
         Q: FnOnce(Reply<R>) -> M + Send,
     {
+        self.ask_async_timeout(ASK_TIMEOUT, question)
+    }
+
+    /// As [`ask_async`](Self::ask_async), for at most `timeout` since the future is first polled, the wait for room included.
+    /// [`Duration::MAX`] is for ever.
+    ///
+    /// # Errors
+    ///
+    /// As `ask`, in the future's output.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::{AskError, Reply, testing::Inbox};
+    ///
+    /// let inbox = Inbox::<Reply<u32>>::new();
+    /// let actor = inbox.actor_ref();
+    /// let answer = kahn_core::block_on(actor.ask_async_timeout(Duration::from_millis(1), |reply| reply));
+    /// assert_eq!(answer, Err(AskError::Timeout));
+    /// ```
+    pub fn ask_async_timeout<R, Q>(
+        &self,
+        timeout: Duration,
+        question: Q,
+    ) -> impl Future<Output = Result<R, AskError>> + Send + use<M, R, Q>
+    where
+        R: Send + 'static,
+        Q: FnOnce(Reply<R>) -> M + Send,
+    {
         let actor = self.clone();
         async move {
-            let time = after(ASK_TIMEOUT);
+            let time = after(timeout);
             let mut late = pin!(time.recv_async());
             let mut is_late = |context: &mut Context<'_>| late.as_mut().poll(context).is_ready();
             let place = Place(Box::new(UnsafeCell::new(None)));

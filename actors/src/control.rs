@@ -347,8 +347,10 @@ impl<M: Send + 'static> Control<M> {
     }
 
     /// Lets this actor be told when another ends, once: by [`Actor::down`](crate::Actor::down), or in a loop by
-    /// [`Mailbox::next_mail`](crate::Mailbox::next_mail). If it has ended, it is told at once. An actor that is
-    /// restarted has not ended.
+    /// [`Mailbox::next_mail`](crate::Mailbox::next_mail). If it has ended, it is told at once.
+    ///
+    /// It is told of the end of one life. A supervised actor that fails has ended, as far as its monitors, links and timers
+    /// are concerned, even if it is restarted: whoever wants to be told of the next end, too, monitors it again.
     ///
     /// # Examples
     ///

@@ -44,6 +44,8 @@ pub enum RecvError {
     Timeout,
     /// As many messages were passed over as the mailbox holds, and none of them was wanted.
     Full,
+    /// There is no message at the moment, and the receive does not wait.
+    Empty,
 }
 
 impl fmt::Display for RecvError {
@@ -51,6 +53,7 @@ impl fmt::Display for RecvError {
         match self {
             RecvError::Ended(reason) => write!(f, "the actor is to end: {reason}"),
             RecvError::Timeout => f.write_str("no message has come in time"),
+            RecvError::Empty => f.write_str("there is no message"),
             RecvError::Full => f.write_str(
                 "as many messages were passed over as the mailbox holds; receive some of them, or make it larger",
             ),
@@ -59,6 +62,22 @@ impl fmt::Display for RecvError {
 }
 
 impl core::error::Error for RecvError {}
+
+/// How long a receive waits.
+#[derive(Clone, Copy)]
+enum Patience {
+    Until(Option<Instant>),
+    None,
+}
+
+impl Patience {
+    /// `Duration::MAX`, and what else the clock cannot express, is for ever.
+    fn of(timeout: Duration) -> Patience {
+        Patience::Until(now().checked_add(timeout))
+    }
+}
+
+const FOR_EVER: Patience = Patience::Until(None);
 
 impl<M: Send + 'static> Mailbox<M> {
     fn of(control: &mut Control<M>) -> &mut Mailbox<M> {
@@ -77,7 +96,7 @@ impl<M: Send + 'static> Mailbox<M> {
     /// The actor is to end.
     #[track_caller]
     pub fn recv(&mut self) -> Result<M, RecvError> {
-        self.message(None, &mut |_| true)
+        self.message(FOR_EVER, &mut |_| true)
     }
 
     /// As [`recv`](Self::recv), for at most `timeout`.
@@ -91,7 +110,37 @@ impl<M: Send + 'static> Mailbox<M> {
     /// The actor is to end, or the time is over.
     #[track_caller]
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<M, RecvError> {
-        self.message(now().checked_add(timeout), &mut |_| true)
+        self.message(Patience::of(timeout), &mut |_| true)
+    }
+
+    /// A message, if there is one. Does not wait.
+    ///
+    /// # Errors
+    ///
+    /// The actor is to end, or there is no message.
+    ///
+    /// # Examples
+    ///
+    /// Work goes on until there is something else to do:
+    ///
+    /// ```
+    /// use kahn_actors::{Builder, Mailbox, RecvError, Reply};
+    ///
+    /// let counter = Builder::new().spawn_loop(|mailbox: &mut Mailbox<Reply<u64>>| {
+    ///     for n in 1.. {
+    ///         match mailbox.try_recv() {
+    ///             Ok(reply) => drop(reply.send(n)),
+    ///             Err(RecvError::Empty) => {}
+    ///             Err(end) => return Err(end.into()),
+    ///         }
+    ///     }
+    ///     Ok(())
+    /// });
+    /// assert!(counter.ask(|reply| reply).unwrap() < counter.ask(|reply| reply).unwrap());
+    /// ```
+    #[track_caller]
+    pub fn try_recv(&mut self) -> Result<M, RecvError> {
+        self.message(Patience::None, &mut |_| true)
     }
 
     /// Waits for the first message that is `wanted`. Those before it are passed over: they stay, in their order, for
@@ -121,7 +170,7 @@ impl<M: Send + 'static> Mailbox<M> {
     /// ```
     #[track_caller]
     pub fn recv_matching(&mut self, mut wanted: impl FnMut(&M) -> bool) -> Result<M, RecvError> {
-        self.message(None, &mut wanted)
+        self.message(FOR_EVER, &mut wanted)
     }
 
     /// As [`recv_matching`](Self::recv_matching), for at most `timeout`.
@@ -139,7 +188,7 @@ impl<M: Send + 'static> Mailbox<M> {
         timeout: Duration,
         mut wanted: impl FnMut(&M) -> bool,
     ) -> Result<M, RecvError> {
-        self.message(now().checked_add(timeout), &mut wanted)
+        self.message(Patience::of(timeout), &mut wanted)
     }
 
     /// Waits for a message, or for news of another actor that this one [monitors](Control::monitor), or is linked to.
@@ -171,16 +220,43 @@ impl<M: Send + 'static> Mailbox<M> {
     /// ```
     #[track_caller]
     pub fn next_mail(&mut self) -> Result<Mail<M>, RecvError> {
-        self.receive(None, true, &mut |_| true)
+        self.receive(FOR_EVER, true, &mut |_| true)
+    }
+
+    /// As [`next_mail`](Self::next_mail), for at most `timeout`.
+    ///
+    /// # Parks
+    ///
+    /// As [`recv`](Self::recv), or until the time is over.
+    ///
+    /// # Errors
+    ///
+    /// The actor is to end, or the time is over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::{Builder, Mail, Mailbox, RecvError};
+    ///
+    /// let watcher = Builder::new().spawn_loop(|mailbox: &mut Mailbox<()>| {
+    ///     let soon = Duration::from_millis(1);
+    ///     assert!(matches!(mailbox.next_mail_timeout(soon), Err(RecvError::Timeout)));
+    ///     let worker = Builder::new().spawn_loop(|_: &mut Mailbox<()>| Ok(()));
+    ///     mailbox.monitor(&worker);
+    ///     assert!(matches!(mailbox.next_mail_timeout(Duration::MAX)?, Mail::Down(_)));
+    ///     Ok(())
+    /// });
+    /// assert!(watcher.join().is_normal());
+    /// ```
+    #[track_caller]
+    pub fn next_mail_timeout(&mut self, timeout: Duration) -> Result<Mail<M>, RecvError> {
+        self.receive(Patience::of(timeout), true, &mut |_| true)
     }
 
     #[track_caller]
-    fn message(
-        &mut self,
-        deadline: Option<Instant>,
-        wanted: &mut dyn FnMut(&M) -> bool,
-    ) -> Result<M, RecvError> {
-        match self.receive(deadline, false, wanted)? {
+    fn message(&mut self, patience: Patience, wanted: &mut dyn FnMut(&M) -> bool) -> Result<M, RecvError> {
+        match self.receive(patience, false, wanted)? {
             Mail::Message(message) => Ok(message),
             Mail::Down(_) => unreachable!("not asked for"),
         }
@@ -189,7 +265,7 @@ impl<M: Send + 'static> Mailbox<M> {
     #[track_caller]
     fn receive(
         &mut self,
-        deadline: Option<Instant>,
+        patience: Patience,
         news: bool,
         wanted: &mut dyn FnMut(&M) -> bool,
     ) -> Result<Mail<M>, RecvError> {
@@ -222,7 +298,17 @@ impl<M: Send + 'static> Mailbox<M> {
                     self.let_go();
                     return Err(RecvError::Ended(reason));
                 }
-                Next::Idle => self.wait(reason, deadline).map_err(|_| RecvError::Timeout)?,
+                Next::Idle => match patience {
+                    Patience::Until(deadline) => {
+                        self.wait(reason, deadline).map_err(|_| RecvError::Timeout)?;
+                    }
+                    Patience::None => {
+                        let mut state = self.process().core.state.lock();
+                        state.let_go();
+                        state.awake();
+                        return Err(RecvError::Empty);
+                    }
+                },
             }
         }
     }

@@ -17,6 +17,9 @@ use crate::supervisor::{StartError, Supervisor, SupervisorRef};
 /// the third ends the process. Without one, the first does that. On Unix, handlers that the program has set are called,
 /// too, and a signal that the process ignores from its start (as under `nohup`) goes on being ignored.
 ///
+/// One that is dropped hears no signals any more, and gives up its reference to the root. If that was the last, the tree ends
+/// in order, and is not waited for; if not, it goes on.
+///
 /// # Examples
 ///
 /// ```

@@ -155,3 +155,17 @@ fn many_senders_lose_nothing() {
         assert_eq!(counter.ask(Message::Get), Ok(4000));
     });
 }
+
+#[test]
+fn references_that_are_equal_hash_alike() {
+    use std::collections::HashSet;
+    let inboxes = [(); 3].map(|()| kahn_actors::testing::Inbox::<()>::new());
+    let (mut refs, mut weak, mut addresses) = (HashSet::new(), HashSet::new(), HashSet::new());
+    for inbox in inboxes.iter().chain(&inboxes) {
+        let actor = inbox.actor_ref();
+        weak.insert(actor.downgrade());
+        addresses.insert(actor.address());
+        refs.insert(actor);
+    }
+    assert_eq!([refs.len(), weak.len(), addresses.len()], [3; 3]);
+}

@@ -6,8 +6,8 @@ use kahn_channels::{Receiver, Sender, bounded};
 use std::time::Duration;
 
 use kahn_actors::{
-    Actor, ActorRef, Address, AskError, Builder, Context, Down, DownCause, ExitReason, Mail, Mailbox,
-    MonitorId, Reply, spawn,
+    Actor, ActorRef, Address, AskError, Builder, ChildSpec, Context, Down, DownCause, ExitReason, Mail,
+    Mailbox, MonitorId, Reply, Supervisor, spawn,
 };
 use support::everywhere;
 
@@ -284,5 +284,75 @@ fn an_ask_of_one_that_dies_is_answered_at_once() {
         support::until(|| one.len() == 1);
         one.kill();
         assert_eq!(asker.join().unwrap(), Err(AskError::NoReply));
+    });
+}
+
+/// A monitor is of one life: of a child that is restarted it tells once, and its references go on.
+#[test]
+fn a_monitor_of_a_child_tells_of_the_end_of_one_life() {
+    everywhere(|| {
+        let (news, told) = bounded(10);
+        let child = ChildSpec::new("child", move || Puppet { news: news.clone(), traps: false });
+        let supervisor = Supervisor::default().intensity(10, Duration::MAX).child(child).spawn();
+        let child: ActorRef<Order> = supervisor.actor_ref("child").unwrap();
+        let watched = child.clone();
+        let watcher = Builder::new().spawn_loop(move |mailbox: &mut Mailbox<()>| {
+            let down = |mailbox: &mut Mailbox<()>, texts: &[&str]| {
+                for text in texts {
+                    let Mail::Down(down) = mailbox.next_mail()? else {
+                        unreachable!("nobody tells it anything")
+                    };
+                    assert_eq!(down.reason.to_string(), *text);
+                }
+                Ok::<(), ExitReason>(())
+            };
+            let fail = |text| assert!(watched.tell(Order::End(ExitReason::failed(text))).is_ok());
+            let lives = || watched.ask_timeout(Duration::MAX, Order::Sync).unwrap();
+            mailbox.monitor(&watched);
+            fail("first");
+            down(mailbox, &["failed: first"])?;
+            // Its next life, by the same reference.
+            lives();
+            assert!(watched.is_alive());
+            fail("second");
+            lives();
+            let soon = Duration::from_millis(5);
+            assert!(mailbox.next_mail_timeout(soon).is_err(), "told of a life that it did not monitor");
+            mailbox.monitor(&watched);
+            fail("third");
+            down(mailbox, &["failed: third"])?;
+            lives();
+            Ok(())
+        });
+        let reason = watcher.join();
+        assert!(reason.is_normal(), "{reason}");
+        drop((child, told));
+        supervisor.stop();
+    });
+}
+
+/// A link, too: the child's next life is linked to nobody.
+#[test]
+fn a_link_to_a_child_ends_with_its_life() {
+    everywhere(|| {
+        let (news, told) = bounded(10);
+        let (of_child, _told) = bounded(10);
+        let child = ChildSpec::new("child", move || Puppet { news: of_child.clone(), traps: false });
+        let supervisor = Supervisor::default().intensity(10, Duration::MAX).child(child).spawn();
+        let child: ActorRef<Order> = supervisor.actor_ref("child").unwrap();
+        let partner = spawn(Puppet { news, traps: true });
+        assert!(partner.tell(Order::Link(child.address())).is_ok());
+        partner.ask(Order::Sync).unwrap();
+        for text in ["first", "second"] {
+            assert!(child.tell(Order::End(ExitReason::failed(text))).is_ok());
+            child.ask_timeout(Duration::MAX, Order::Sync).unwrap();
+        }
+        assert_eq!(told.recv().unwrap(), "link: failed: first");
+        // The child's second life fails for itself alone, and so does the partner.
+        assert!(partner.tell(Order::End(ExitReason::failed("so"))).is_ok());
+        assert!(matches!(partner.join(), ExitReason::Failed(_)));
+        child.ask_timeout(Duration::MAX, Order::Sync).unwrap();
+        assert_eq!(told.iter().collect::<Vec<_>>(), ["stopped: failed: so"]);
+        supervisor.stop();
     });
 }

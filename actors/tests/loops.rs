@@ -9,7 +9,7 @@ use std::time::Duration;
 use kahn_actors::{Builder, ExitReason, Mailbox, RecvError};
 use kahn_core::Runtime;
 use kahn_core::sync::Semaphore;
-use support::{until, within};
+use support::{everywhere, until, within};
 
 /// On one worker, where whoever does not yield is alone.
 #[track_caller]
@@ -47,6 +47,39 @@ fn a_loop_that_does_not_mind_its_end_lets_others_run() {
             actor.kill();
             assert!(matches!(actor.join(), ExitReason::Killed));
         }
+    });
+}
+
+#[test]
+fn a_look_into_the_mailbox_does_not_wait() {
+    everywhere(|| {
+        let looks = Builder::new().spawn_loop(|mailbox: &mut Mailbox<u32>| {
+            assert!(matches!(mailbox.try_recv(), Err(RecvError::Empty)));
+            mailbox.me().tell(1)?;
+            mailbox.me().tell(2)?;
+            assert_eq!(mailbox.recv_matching(|n| *n == 2)?, 2);
+            assert_eq!(mailbox.try_recv()?, 1, "what was passed over counts");
+            // It was not asleep in between, and is roused from a real wait.
+            let me = mailbox.me();
+            kahn_core::spawn(move || {
+                kahn_core::sleep(Duration::from_millis(1));
+                me.tell(3)
+            });
+            loop {
+                match mailbox.try_recv() {
+                    Err(RecvError::Empty) => {}
+                    other => break assert_eq!(other?, 3),
+                }
+            }
+            let me = mailbox.me();
+            kahn_core::spawn(move || me.tell(4));
+            assert_eq!(mailbox.recv()?, 4);
+            mailbox.stop();
+            assert!(matches!(mailbox.try_recv(), Err(RecvError::Ended(_))));
+            Ok(())
+        });
+        let reason = looks.join();
+        assert!(reason.is_normal(), "{reason}");
     });
 }
 

@@ -41,8 +41,10 @@ impl<M> Body<Head<M>> for Nobody {
 }
 
 /// A process that is never started, and so never queued, however often it is woken. To be given back by [`release`].
+#[track_caller]
 pub(super) fn unstarted<M: Send + 'static>(name: Option<&str>, capacity: usize) -> ActorRef<M> {
-    let capacity = u32::try_from(capacity).expect("mailbox: the capacity must be 2^31 at most");
+    let capacity = u32::try_from(capacity).ok().filter(|&capacity| capacity <= 1 << 31);
+    let capacity = capacity.expect("mailbox: the capacity must be 2^31 at most");
     let head = Head::new(capacity, Overflow::Fail, false);
     // SAFETY: as in `Builder::start`: it is a `Head`.
     ActorRef::new(unsafe { process::new(head, Nobody, name.map(Box::from)) })
@@ -81,6 +83,11 @@ impl<M: Send + 'static> Inbox<M> {
     }
 
     /// An empty one, for so many messages.
+    ///
+    /// # Panics
+    ///
+    /// If the capacity is above 2^31.
+    #[track_caller]
     pub fn with_capacity(capacity: usize) -> Inbox<M> {
         Inbox { actor: unstarted(Some("inbox"), capacity) }
     }
