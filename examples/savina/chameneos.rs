@@ -2,6 +2,9 @@
 //!
 //! A chameneos sends one message to the mall and waits for what comes of it, so a mall with a place for each of them
 //! never makes one wait; and a chameneos has at most one meeting, or its answer, in its mailbox. No tell parks.
+//!
+//! What is checked: the mall knows what colour the two of a meeting must have after it, and how often each has met, and
+//! looks when they come again or fade. Nobody meets itself.
 
 use kahn::actor::{Actor, ActorRef, Builder, Context, ExitReason, Reply};
 
@@ -10,7 +13,7 @@ use crate::bench::{Bench, Size, ask, expect, finish};
 pub const BENCH: Bench =
     Bench { name: "chameneos", about: "chameneos meet in pairs at a mall, and change colour", run };
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Colour {
     Blue,
     Red,
@@ -30,7 +33,9 @@ fn complement(one: Colour, other: Colour) -> Colour {
 struct Mall {
     chameneos: usize,
     meetings: u64,
-    waiting: Option<(ActorRef<ToChameneos>, Colour)>,
+    waiting: Option<(Guest, ActorRef<ToChameneos>)>,
+    /// What each has to be.
+    guests: Vec<Guest>,
     faded: usize,
     met: u64,
     done: Option<Reply<u64>>,
@@ -38,21 +43,48 @@ struct Mall {
 
 enum ToMall {
     Open(Reply<u64>),
-    Meet(ActorRef<ToChameneos>, Colour),
-    /// How many meetings one has had that fades.
-    Fade(u64),
+    Meet(Guest, ActorRef<ToChameneos>),
+    Fade(Guest),
+}
+
+/// What a chameneos says of itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Guest {
+    number: usize,
+    colour: Colour,
+    meetings: u64,
 }
 
 struct Chameneos {
     mall: ActorRef<ToMall>,
-    colour: Colour,
-    meetings: u64,
+    own: Guest,
 }
 
 enum ToChameneos {
     Meet(ActorRef<ToChameneos>, Colour),
     Change(Colour),
     Fade,
+}
+
+impl Mall {
+    fn check(&self, guest: Guest) -> Result<(), ExitReason> {
+        let expected = self.guests[guest.number];
+        if guest == expected {
+            return Ok(());
+        }
+        Err(ExitReason::failed(format!("{guest:?} has come, expected {expected:?}")))
+    }
+
+    fn note_meeting(&mut self, one: Guest, other: Guest) -> Result<(), ExitReason> {
+        if one.number == other.number {
+            return Err(ExitReason::failed(format!("{one:?} meets itself")));
+        }
+        for number in [one.number, other.number] {
+            self.guests[number].colour = complement(one.colour, other.colour);
+            self.guests[number].meetings += 1;
+        }
+        Ok(())
+    }
 }
 
 impl Actor for Mall {
@@ -63,20 +95,26 @@ impl Actor for Mall {
             ToMall::Open(done) => {
                 self.done = Some(done);
                 for number in 0..self.chameneos {
-                    let colour = COLOURS[number % COLOURS.len()];
-                    ctx.spawn_linked(Chameneos { mall: ctx.me(), colour, meetings: 0 });
+                    let own = Guest { number, colour: COLOURS[number % COLOURS.len()], meetings: 0 };
+                    self.guests.push(own);
+                    ctx.spawn_linked(Chameneos { mall: ctx.me(), own });
                 }
             }
-            ToMall::Meet(chameneos, _) if self.meetings == 0 => chameneos.tell(ToChameneos::Fade)?,
-            ToMall::Meet(chameneos, colour) => match self.waiting.take() {
-                None => self.waiting = Some((chameneos, colour)),
-                Some((first, _)) => {
-                    self.meetings -= 1;
-                    first.tell(ToChameneos::Meet(chameneos, colour))?;
+            ToMall::Meet(_, chameneos) if self.meetings == 0 => chameneos.tell(ToChameneos::Fade)?,
+            ToMall::Meet(guest, chameneos) => {
+                self.check(guest)?;
+                match self.waiting.take() {
+                    None => self.waiting = Some((guest, chameneos)),
+                    Some((first, waits)) => {
+                        self.meetings -= 1;
+                        self.note_meeting(first, guest)?;
+                        waits.tell(ToChameneos::Meet(chameneos, guest.colour))?;
+                    }
                 }
-            },
-            ToMall::Fade(meetings) => {
-                self.met += meetings;
+            }
+            ToMall::Fade(guest) => {
+                self.check(guest)?;
+                self.met += guest.meetings;
                 self.faded += 1;
                 if self.faded == self.chameneos {
                     finish(&mut self.done, self.met, ctx);
@@ -89,12 +127,12 @@ impl Actor for Mall {
 
 impl Chameneos {
     fn go(&self, ctx: &Context<Self>) -> Result<(), ExitReason> {
-        Ok(self.mall.tell(ToMall::Meet(ctx.me(), self.colour))?)
+        Ok(self.mall.tell(ToMall::Meet(self.own, ctx.me()))?)
     }
 
     fn change(&mut self, colour: Colour) {
-        self.colour = colour;
-        self.meetings += 1;
+        self.own.colour = colour;
+        self.own.meetings += 1;
     }
 }
 
@@ -108,8 +146,8 @@ impl Actor for Chameneos {
     fn handle(&mut self, message: ToChameneos, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
         match message {
             ToChameneos::Meet(other, colour) => {
-                self.change(complement(self.colour, colour));
-                other.tell(ToChameneos::Change(self.colour))?;
+                self.change(complement(self.own.colour, colour));
+                other.tell(ToChameneos::Change(self.own.colour))?;
                 self.go(ctx)
             }
             ToChameneos::Change(colour) => {
@@ -118,7 +156,7 @@ impl Actor for Chameneos {
             }
             ToChameneos::Fade => {
                 ctx.stop();
-                Ok(self.mall.tell(ToMall::Fade(self.meetings))?)
+                Ok(self.mall.tell(ToMall::Fade(self.own))?)
             }
         }
     }
@@ -126,7 +164,8 @@ impl Actor for Chameneos {
 
 fn run(size: Size) -> Result<String, String> {
     let (chameneos, meetings) = size.pick((100, 200_000), (10, 1000));
-    let mall = Mall { chameneos, meetings, waiting: None, faded: 0, met: 0, done: None };
+    let guests = Vec::new();
+    let mall = Mall { chameneos, meetings, waiting: None, guests, faded: 0, met: 0, done: None };
     // And one for the opening.
     let mall = Builder::new().mailbox(chameneos + 1).spawn(mall);
     expect("meetings that the two have counted", ask(&mall, ToMall::Open)?, 2 * meetings)?;

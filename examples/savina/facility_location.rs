@@ -6,6 +6,9 @@
 //! parents tell children and children parents, and to park for room might make them wait in a circle. There are never
 //! more than `WINDOW` customers on the way, down or up, and no more news of facilities than customers: with room for
 //! all of them, which is taken as it is needed, no tell parks.
+//!
+//! What is checked, beside the numbers: each customer is served once, in the quadrant where it is; has no farther to go
+//! than to the middle of that; and the costs, kept up to date as facilities open, are what the distances come to.
 
 use std::sync::Arc;
 
@@ -110,8 +113,24 @@ enum ToQuadrant {
 #[derive(Clone, Copy, Default)]
 struct Sum {
     customers: usize,
+    /// Of the places where they are, whatever their order.
+    trace: u64,
     quadrants: usize,
     cost: f64,
+}
+
+impl Sum {
+    fn add(&mut self, other: Sum) {
+        self.customers += other.customers;
+        self.trace = self.trace.wrapping_add(other.trace);
+        self.quadrants += other.quadrants;
+        self.cost += other.cost;
+    }
+}
+
+fn trace(customers: impl IntoIterator<Item = Point>) -> u64 {
+    let one = |point: Point| point.x.to_bits().wrapping_mul(3) ^ point.y.to_bits();
+    customers.into_iter().map(one).fold(0, u64::wrapping_add)
 }
 
 impl Quadrant {
@@ -204,13 +223,31 @@ impl Quadrant {
         self.children.iter().try_for_each(|child| Ok(child.tell(ToQuadrant::Opened(opened.clone()))?))
     }
 
+    fn check(&self) -> Result<(), ExitReason> {
+        if !self.children.is_empty() && !self.customers.is_empty() {
+            return Err(ExitReason::failed("a quadrant has become four, and still serves customers"));
+        }
+        let middle = self.square.middle();
+        let is_served = |(point, far): &(Point, f64)| {
+            self.square.contains(*point) && *far <= point.distance(middle) && *far >= 0.0
+        };
+        if !self.customers.iter().all(is_served) {
+            return Err(ExitReason::failed("a customer passes by the facility of its quadrant"));
+        }
+        let cost: f64 = self.customers.iter().map(|(_, far)| far).sum();
+        if (cost - self.cost).abs() > 1e-6 * (1.0 + cost) {
+            return Err(ExitReason::failed(format!("a cost of {} is said to be {}", cost, self.cost)));
+        }
+        Ok(())
+    }
+
     fn close(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
         if self.missing > 0 {
             return Ok(());
         }
-        self.sum.quadrants += 1;
-        self.sum.customers += self.customers.len();
-        self.sum.cost += self.cost;
+        self.check()?;
+        let trace = trace(self.customers.iter().map(|(point, _)| *point));
+        self.sum.add(Sum { customers: self.customers.len(), trace, quadrants: 1, cost: self.cost });
         // Parents and children refer to each other.
         ctx.stop();
         self.tell_above(ToEntrance::Closed(self.sum), |_| ToQuadrant::Closed(self.sum))
@@ -254,9 +291,7 @@ impl Actor for Quadrant {
                 self.close(ctx)
             }
             ToQuadrant::Closed(sum) => {
-                self.sum.customers += sum.customers;
-                self.sum.quadrants += sum.quadrants;
-                self.sum.cost += sum.cost;
+                self.sum.add(sum);
                 self.missing -= 1;
                 self.close(ctx)
             }
@@ -321,11 +356,13 @@ fn run(size: Size) -> Result<String, String> {
     let mut place = || random.below(1 << 40) as f64 * SIDE / (1_u64 << 40) as f64;
     let customers: Vec<Point> = (0..count).map(|_| Point { x: place(), y: place() }).collect();
     let cost_of_one: f64 = customers.iter().map(|at| at.distance(Square::MAP.middle())).sum();
+    let places = trace(customers.iter().copied());
     let (sum, opened) = outcome(|done| {
         let entrance = Entrance { customers, root: None, inside: 0, opened: 0, done: Some(done) };
         tell(&spawn(entrance), ToEntrance::Open)
     })?;
     expect("customers", sum.customers, count)?;
+    expect("where the customers are", sum.trace, places)?;
     expect("facilities", sum.quadrants, 1 + opened)?;
     let far = sum.cost / count as f64;
     if far * 2.0 > cost_of_one / count as f64 {

@@ -2,10 +2,16 @@
 //!
 //! A philosopher has at most two messages at the arbitrator: that it has eaten, and that it is hungry again. With a place
 //! for each no tell parks.
+//!
+//! What is checked, beside the meals: two neighbours never eat at once. Who eats says so at the table, and looks to both
+//! sides.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use kahn::actor::{Actor, ActorRef, Builder, Context, ExitReason, Reply, spawn};
 
-use crate::bench::{Bench, Size, ask, expect};
+use crate::bench::{Bench, Size, ask, busy, expect};
 use crate::gather::{Gather, Part};
 
 pub const BENCH: Bench =
@@ -26,6 +32,8 @@ enum ToArbitrator {
 
 struct Philosopher {
     seat: usize,
+    /// Who eats.
+    table: Arc<[AtomicBool]>,
     arbitrator: ActorRef<ToArbitrator>,
     left: u64,
     eaten: u64,
@@ -77,6 +85,23 @@ impl Philosopher {
     }
 }
 
+impl Philosopher {
+    fn eat(&mut self) -> Result<(), ExitReason> {
+        let seats = self.table.len();
+        self.table[self.seat].store(true, SeqCst);
+        busy(20);
+        for neighbour in [(self.seat + 1) % seats, (self.seat + seats - 1) % seats] {
+            if self.table[neighbour].load(SeqCst) {
+                let text = format!("{} and {neighbour} eat at once", self.seat);
+                return Err(ExitReason::failed(text));
+            }
+        }
+        self.table[self.seat].store(false, SeqCst);
+        self.eaten += 1;
+        Ok(())
+    }
+}
+
 impl Actor for Philosopher {
     type Message = ToPhilosopher;
 
@@ -87,7 +112,7 @@ impl Actor for Philosopher {
 
     fn handle(&mut self, message: ToPhilosopher, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
         if let ToPhilosopher::Eat = message {
-            self.eaten += 1;
+            self.eat()?;
             self.arbitrator.tell(ToArbitrator::Eaten { seat: self.seat })?;
             self.left -= 1;
             if self.left == 0 {
@@ -104,9 +129,10 @@ fn run(size: Size) -> Result<String, String> {
     let arbitrator = Arbitrator { forks: vec![false; seats], meals: 0, denials: 0 };
     let arbitrator = Builder::new().mailbox(2 * seats + 1).spawn(arbitrator);
     let gather = Gather::spawn(seats);
+    let table: Arc<[AtomicBool]> = (0..seats).map(|_| AtomicBool::new(false)).collect();
     for seat in 0..seats {
-        let (arbitrator, gather) = (arbitrator.clone(), gather.clone());
-        spawn(Philosopher { seat, arbitrator, left: meals, eaten: 0, gather });
+        let (arbitrator, gather, table) = (arbitrator.clone(), gather.clone(), table.clone());
+        spawn(Philosopher { seat, table, arbitrator, left: meals, eaten: 0, gather });
     }
     let total = meals * seats as u64;
     expect("meals eaten", Gather::sum(&gather)?, total)?;

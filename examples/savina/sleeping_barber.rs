@@ -3,6 +3,9 @@
 //! A customer has one message under way to those it deals with, so a factory with a place for each never makes one wait;
 //! nor are the mailboxes of a customer and of the barber ever full. Only the factory and the barber may park, while the
 //! room's mailbox is full, and the room waits for nobody.
+//!
+//! What is checked: the barber serves in the order in which the room was entered, one at a time, and none while he sleeps
+//! unless he is woken for it; and everybody who came was served or turned away, the latter only from a full room.
 
 use std::collections::VecDeque;
 
@@ -33,7 +36,10 @@ enum ToFactory {
 
 struct Room {
     limit: usize,
-    waiting: VecDeque<ActorRef<ToCustomer>>,
+    /// With the numbers of their coming.
+    waiting: VecDeque<(u64, ActorRef<ToCustomer>)>,
+    entered: u64,
+    refused: u64,
     barber: ActorRef<ToBarber>,
     barber_sleeps: bool,
 }
@@ -41,15 +47,18 @@ struct Room {
 enum ToRoom {
     Enter(ActorRef<ToCustomer>),
     Next,
+    /// How many have entered, and how many were turned away.
+    Counts(Reply<(u64, u64)>),
 }
 
 struct Barber {
     random: Random,
     cuts: u64,
+    sleeps: bool,
 }
 
 enum ToBarber {
-    Enter(ActorRef<ToCustomer>, ActorRef<ToRoom>),
+    Enter { number: u64, customer: ActorRef<ToCustomer>, room: ActorRef<ToRoom> },
     Sleep,
     Cuts(Reply<u64>),
 }
@@ -110,7 +119,8 @@ impl Room {
     fn next(&mut self, me: ActorRef<ToRoom>) -> Result<(), ExitReason> {
         let next = self.waiting.pop_front();
         self.barber_sleeps = next.is_none();
-        Ok(self.barber.tell(next.map_or(ToBarber::Sleep, |customer| ToBarber::Enter(customer, me)))?)
+        let enter = |(number, customer)| ToBarber::Enter { number, customer, room: me };
+        Ok(self.barber.tell(next.map_or(ToBarber::Sleep, enter))?)
     }
 }
 
@@ -119,13 +129,22 @@ impl Actor for Room {
 
     fn handle(&mut self, message: ToRoom, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
         match message {
+            ToRoom::Next if self.barber_sleeps => {
+                Err(ExitReason::failed("the barber wants the next in his sleep"))
+            }
             ToRoom::Next => self.next(ctx.me()),
+            ToRoom::Counts(reply) => {
+                let _ = reply.send((self.entered, self.refused));
+                Ok(())
+            }
             ToRoom::Enter(customer) if self.waiting.len() == self.limit => {
+                self.refused += 1;
                 Ok(customer.tell(ToCustomer::Full)?)
             }
             ToRoom::Enter(customer) => {
                 customer.tell(ToCustomer::Wait)?;
-                self.waiting.push_back(customer);
+                self.waiting.push_back((self.entered, customer));
+                self.entered += 1;
                 if self.barber_sleeps { self.next(ctx.me()) } else { Ok(()) }
             }
         }
@@ -137,14 +156,20 @@ impl Actor for Barber {
 
     fn handle(&mut self, message: ToBarber, _: &mut Context<Self>) -> Result<(), ExitReason> {
         match message {
-            ToBarber::Enter(customer, room) => {
+            ToBarber::Enter { number, customer, room } => {
+                if number != self.cuts {
+                    let text = format!("customer {number} is served after {} others", self.cuts);
+                    return Err(ExitReason::failed(text));
+                }
+                self.sleeps = false;
                 customer.tell(ToCustomer::Start)?;
                 busy(10 + self.random.below(ROUNDS));
                 self.cuts += 1;
                 customer.tell(ToCustomer::Done)?;
                 room.tell(ToRoom::Next)?;
             }
-            ToBarber::Sleep => {}
+            ToBarber::Sleep if self.sleeps => return Err(ExitReason::failed("the barber sleeps already")),
+            ToBarber::Sleep => self.sleeps = true,
             ToBarber::Cuts(reply) => drop(reply.send(self.cuts)),
         }
         Ok(())
@@ -184,10 +209,17 @@ impl Actor for Customer {
 
 fn run(size: Size) -> Result<String, String> {
     let (haircuts, limit) = size.pick((5000, 1000), (100, 5));
-    let barber = spawn(Barber { random: Random::new(1), cuts: 0 });
-    let room = Room { limit, waiting: VecDeque::new(), barber: barber.clone(), barber_sleeps: true };
+    let barber = spawn(Barber { random: Random::new(1), cuts: 0, sleeps: true });
+    let room = spawn(Room {
+        limit,
+        waiting: VecDeque::new(),
+        entered: 0,
+        refused: 0,
+        barber: barber.clone(),
+        barber_sleeps: true,
+    });
     let factory = Builder::new().mailbox(haircuts as usize + 1).spawn(Factory {
-        room: spawn(room),
+        room: room.clone(),
         random: Random::new(2),
         haircuts,
         left: haircuts,
@@ -196,5 +228,7 @@ fn run(size: Size) -> Result<String, String> {
     });
     let attempts = ask(&factory, ToFactory::Start)?;
     expect("haircuts", ask(&barber, ToBarber::Cuts)?, haircuts)?;
+    let counts = ask(&room, ToRoom::Counts)?;
+    expect("who has entered, and who was turned away", counts, (haircuts, attempts - haircuts))?;
     Ok(format!("{haircuts} haircuts in a room for {limit}, which was entered {attempts} times"))
 }
