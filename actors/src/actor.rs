@@ -58,6 +58,25 @@ pub trait Actor: Sized + Send + 'static {
     /// # Errors
     ///
     /// The reason for which it ends. [`stopped`](Self::stopped) is not called then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Actor, Context, ExitReason, spawn};
+    ///
+    /// struct Reader(&'static str);
+    /// impl Actor for Reader {
+    ///     type Message = ();
+    ///     fn started(&mut self, _: &mut Context<Self>) -> Result<(), ExitReason> {
+    ///         std::fs::metadata(self.0)?;
+    ///         Ok(())
+    ///     }
+    ///     fn handle(&mut self, (): (), _: &mut Context<Self>) -> Result<(), ExitReason> {
+    ///         Ok(())
+    ///     }
+    /// }
+    /// assert!(matches!(spawn(Reader("/no such file")).join(), ExitReason::Failed(_)));
+    /// ```
     fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
         let _ = ctx;
         Ok(())
@@ -75,6 +94,31 @@ pub trait Actor: Sized + Send + 'static {
     /// # Errors
     ///
     /// The reason for which it ends.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Actor, ActorId, Context, Down, ExitReason, Reply, spawn};
+    ///
+    /// /// Says which actor has ended.
+    /// struct Watcher(Option<Reply<ActorId>>);
+    /// impl Actor for Watcher {
+    ///     type Message = (kahn_actors::Address, Reply<ActorId>);
+    ///     fn handle(&mut self, (other, reply): Self::Message, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+    ///         self.0 = Some(reply);
+    ///         ctx.monitor(&other);
+    ///         Ok(())
+    ///     }
+    ///     fn down(&mut self, down: Down, _: &mut Context<Self>) -> Result<(), ExitReason> {
+    ///         let reply = self.0.take().expect("it monitors one");
+    ///         let _ = reply.send(down.id);
+    ///         Ok(())
+    ///     }
+    /// }
+    /// let short = spawn(Watcher(None));
+    /// short.stop();
+    /// assert_eq!(spawn(Watcher(None)).ask(|reply| (short.address(), reply)), Ok(short.id()));
+    /// ```
     fn down(&mut self, down: Down, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
         let _ = (down, ctx);
         Ok(())
@@ -89,6 +133,36 @@ pub trait Actor: Sized + Send + 'static {
 }
 
 /// What an actor can do with itself. Most of it is in [`Control`].
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::{Actor, Context, ExitReason, Reply, spawn};
+///
+/// /// Spawns a helper for itself, and passes questions on.
+/// struct Front(Option<kahn_actors::ActorRef<Reply<u32>>>);
+/// struct Helper;
+///
+/// impl Actor for Helper {
+///     type Message = Reply<u32>;
+///     fn handle(&mut self, reply: Reply<u32>, _: &mut Context<Self>) -> Result<(), ExitReason> {
+///         let _ = reply.send(7);
+///         Ok(())
+///     }
+/// }
+/// impl Actor for Front {
+///     type Message = Reply<u32>;
+///     fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+///         self.0 = Some(ctx.spawn_linked(Helper));
+///         Ok(())
+///     }
+///     fn handle(&mut self, reply: Reply<u32>, _: &mut Context<Self>) -> Result<(), ExitReason> {
+///         let helper = self.0.as_ref().expect("it has started");
+///         Ok(helper.tell(reply)?)
+///     }
+/// }
+/// assert_eq!(spawn(Front(None)).ask(|reply| reply), Ok(7));
+/// ```
 #[repr(transparent)]
 pub struct Context<A: Actor> {
     control: Control<A::Message>,

@@ -15,17 +15,52 @@ use crate::exit::{ActorId, Called, ExitReason};
 /// more ends, when it has handled what it has.
 ///
 /// It names the mailbox, not one incarnation of the actor: it stays valid when a supervisor restarts the actor.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::{ActorRef, testing::Inbox};
+///
+/// fn greet(actor: &ActorRef<String>) {
+///     let _ = actor.tell("hello".into());
+/// }
+/// let mut inbox = Inbox::new();
+/// greet(&inbox.actor_ref());
+/// assert_eq!(inbox.take().as_deref(), Some("hello"));
+/// ```
 pub struct ActorRef<M: Send + 'static> {
     /// Counted by `strong`; all of them together hold one reference to the process.
     process: ManuallyDrop<Process<Head<M>>>,
 }
 
 /// A reference that does not keep the actor going.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::testing::Inbox;
+///
+/// let inbox = Inbox::<u32>::new();
+/// let weak = inbox.actor_ref().downgrade();
+/// assert!(weak.upgrade().is_some_and(|actor| actor.tell(1).is_ok()));
+/// assert_eq!(inbox.len(), 1);
+/// ```
 pub struct WeakActorRef<M: Send + 'static> {
     process: Process<Head<M>>,
 }
 
 /// An actor, whatever its messages. Does not keep it going.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::{Address, testing::Inbox};
+///
+/// // Actors with different messages, in one list.
+/// let (numbers, texts) = (Inbox::<u32>::new(), Inbox::<String>::new());
+/// let all: [Address; 2] = [numbers.actor_ref().address(), texts.actor_ref().address()];
+/// assert!(all.iter().all(Address::is_alive));
+/// ```
 #[derive(Clone)]
 pub struct Address {
     pub(crate) process: Any,
@@ -48,17 +83,52 @@ impl<M: Send + 'static> ActorRef<M> {
     }
 
     /// Asks the actor to end, normally, when it has handled the message in hand. What else is in its mailbox is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Builder, Mailbox};
+    ///
+    /// let actor = Builder::new().name("loop").spawn_loop(|mailbox: &mut Mailbox<u32>| Ok(drop(mailbox.recv()?)));
+    /// actor.stop();
+    /// assert!(actor.join().is_normal());
+    /// ```
     pub fn stop(&self) {
         stop(self.any(), ExitReason::Normal);
     }
 
     /// Ends the actor, at once if it waits for a message, else when it next parks: it unwinds from there, and its
     /// destructors run, but not [`stopped`](crate::Actor::stopped).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Builder, ExitReason, Mailbox};
+    ///
+    /// let actor = Builder::new().spawn_loop(|_: &mut Mailbox<u32>| {
+    ///     kahn_core::sleep(std::time::Duration::MAX);
+    ///     Ok(())
+    /// });
+    /// actor.kill();
+    /// assert!(matches!(actor.join(), ExitReason::Killed));
+    /// ```
     pub fn kill(&self) {
         kill(self.any(), ExitReason::Killed);
     }
 
     /// Whether the actor has not ended. One that is being restarted has not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Builder, Mailbox};
+    ///
+    /// let actor = Builder::new().name("loop").spawn_loop(|mailbox: &mut Mailbox<u32>| Ok(drop(mailbox.recv()?)));
+    /// assert!(actor.is_alive());
+    /// actor.tell(1).unwrap();
+    /// actor.join();
+    /// assert!(!actor.is_alive());
+    /// ```
     pub fn is_alive(&self) -> bool {
         is_alive(self.any())
     }
@@ -70,32 +140,92 @@ impl<M: Send + 'static> ActorRef<M> {
     /// # Parks
     ///
     /// Until it has ended. What it had has been dropped by then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Builder, ExitReason, Mailbox};
+    ///
+    /// let actor = Builder::new().spawn_loop(|_: &mut Mailbox<u32>| Err(ExitReason::failed("no paper")));
+    /// assert_eq!(actor.join().to_string(), "failed: no paper");
+    /// ```
     #[track_caller]
     pub fn join(&self) -> ExitReason {
         join(self.any())
     }
 
     /// Its number.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::Inbox;
+    ///
+    /// let inbox = Inbox::<u32>::with_capacity(2);
+    /// let actor = inbox.actor_ref();
+    /// assert_eq!(actor.id(), actor.clone().id());
+    /// assert_ne!(actor.id(), Inbox::<u32>::new().actor_ref().id());
+    /// ```
     pub fn id(&self) -> ActorId {
         id_of(&*self.process)
     }
 
     /// Its name, if it was given one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Builder, Mailbox};
+    ///
+    /// let actor = Builder::new().name("loop").spawn_loop(|mailbox: &mut Mailbox<u32>| Ok(drop(mailbox.recv()?)));
+    /// assert_eq!(actor.name(), Some("loop"));
+    /// ```
     pub fn name(&self) -> Option<&str> {
         self.process.name()
     }
 
     /// How many messages wait in the mailbox.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::Inbox;
+    ///
+    /// let inbox = Inbox::<u32>::with_capacity(2);
+    /// let actor = inbox.actor_ref();
+    /// actor.tell(1).unwrap();
+    /// assert_eq!(actor.len(), 1);
+    /// ```
     pub fn len(&self) -> usize {
         self.process.lock().lane().len()
     }
 
     /// Whether no message waits in the mailbox.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::Inbox;
+    ///
+    /// let inbox = Inbox::<u32>::with_capacity(2);
+    /// let actor = inbox.actor_ref();
+    /// assert!(actor.is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// How many messages the mailbox holds at most.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::Inbox;
+    ///
+    /// let inbox = Inbox::<u32>::with_capacity(2);
+    /// let actor = inbox.actor_ref();
+    /// assert_eq!(actor.capacity(), 2);
+    /// ```
     pub fn capacity(&self) -> usize {
         self.process.lock().lane().limit()
     }
@@ -108,6 +238,20 @@ impl<M: Send + 'static> ActorRef<M> {
     }
 
     /// How many messages were dropped because the mailbox was full.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Builder, Mailbox, Overflow};
+    ///
+    /// let busy = Builder::new().mailbox(1).overflow(Overflow::DropNewest).spawn_loop(|_: &mut Mailbox<u32>| {
+    ///     kahn_core::sleep(std::time::Duration::MAX);
+    ///     Ok(())
+    /// });
+    /// (0..3).for_each(|n| busy.tell(n).unwrap());
+    /// assert_eq!(busy.dropped(), 2);
+    /// # busy.kill();
+    /// ```
     pub fn dropped(&self) -> u64 {
         self.process.lock().state.rare_if_any().map_or(0, |rare| rare.dropped)
     }
@@ -131,6 +275,16 @@ impl<M: Send + 'static> ActorRef<M> {
     }
 
     /// The actor without the type of its messages. Does not keep it going.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::Inbox;
+    ///
+    /// let inbox = Inbox::<u32>::with_capacity(2);
+    /// let actor = inbox.actor_ref();
+    /// assert_eq!(actor.address().id(), actor.id());
+    /// ```
     pub fn address(&self) -> Address {
         Address { process: self.any().clone() }
     }
@@ -160,6 +314,17 @@ impl<M: Send + 'static> Drop for ActorRef<M> {
 
 impl<M: Send + 'static> WeakActorRef<M> {
     /// A reference that keeps the actor going, if it has not ended, and others still refer to it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::Inbox;
+    ///
+    /// let inbox = Inbox::<u32>::with_capacity(2);
+    /// let actor = inbox.actor_ref();
+    /// let weak = actor.downgrade();
+    /// assert_eq!(weak.upgrade(), Some(actor));
+    /// ```
     pub fn upgrade(&self) -> Option<ActorRef<M>> {
         let strong = &self.process.core.strong;
         let mut seen = strong.load(Ordering::Relaxed);
@@ -178,16 +343,46 @@ impl<M: Send + 'static> WeakActorRef<M> {
     }
 
     /// Its number.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::Inbox;
+    ///
+    /// let inbox = Inbox::<u32>::with_capacity(2);
+    /// let actor = inbox.actor_ref();
+    /// assert_eq!(actor.downgrade().id(), actor.id());
+    /// ```
     pub fn id(&self) -> ActorId {
         id_of(&self.process)
     }
 
     /// Its name, if it was given one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::Inbox;
+    ///
+    /// let inbox = Inbox::<u32>::with_capacity(2);
+    /// let actor = inbox.actor_ref();
+    /// assert_eq!(actor.downgrade().name(), Some("inbox"));
+    /// ```
     pub fn name(&self) -> Option<&str> {
         self.process.name()
     }
 
     /// The actor without the type of its messages.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::Inbox;
+    ///
+    /// let inbox = Inbox::<u32>::with_capacity(2);
+    /// let actor = inbox.actor_ref();
+    /// assert_eq!(actor.downgrade().address(), actor.address());
+    /// ```
     pub fn address(&self) -> Address {
         Address { process: any(&self.process).clone() }
     }
@@ -201,26 +396,80 @@ impl<M: Send + 'static> Clone for WeakActorRef<M> {
 
 impl Address {
     /// Its number.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::Inbox;
+    ///
+    /// let inbox = Inbox::<u32>::with_capacity(2);
+    /// let actor = inbox.actor_ref();
+    /// assert_eq!(actor.address().id(), actor.id());
+    /// ```
     pub fn id(&self) -> ActorId {
         id_of(&self.process)
     }
 
     /// Its name, if it was given one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::Inbox;
+    ///
+    /// let inbox = Inbox::<u32>::with_capacity(2);
+    /// let actor = inbox.actor_ref();
+    /// assert_eq!(actor.address().name(), Some("inbox"));
+    /// ```
     pub fn name(&self) -> Option<&str> {
         self.process.name()
     }
 
     /// As [`ActorRef::stop`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Builder, Mailbox};
+    ///
+    /// let actor = Builder::new().name("loop").spawn_loop(|mailbox: &mut Mailbox<u32>| Ok(drop(mailbox.recv()?)));
+    /// let address = actor.address();
+    /// address.stop();
+    /// address.join();
+    /// assert!(!actor.is_alive());
+    /// ```
     pub fn stop(&self) {
         stop(&self.process, ExitReason::Normal);
     }
 
     /// As [`ActorRef::kill`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Builder, Mailbox};
+    ///
+    /// let actor = Builder::new().name("loop").spawn_loop(|mailbox: &mut Mailbox<u32>| Ok(drop(mailbox.recv()?)));
+    /// let address = actor.address();
+    /// address.kill();
+    /// address.join();
+    /// assert!(!actor.is_alive());
+    /// ```
     pub fn kill(&self) {
         kill(&self.process, ExitReason::Killed);
     }
 
     /// As [`ActorRef::is_alive`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::Inbox;
+    ///
+    /// let inbox = Inbox::<u32>::with_capacity(2);
+    /// let actor = inbox.actor_ref();
+    /// assert!(actor.address().is_alive());
+    /// ```
     pub fn is_alive(&self) -> bool {
         is_alive(&self.process)
     }
@@ -230,6 +479,18 @@ impl Address {
     /// # Parks
     ///
     /// Until it has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Builder, Mailbox};
+    ///
+    /// let actor = Builder::new().name("loop").spawn_loop(|mailbox: &mut Mailbox<u32>| Ok(drop(mailbox.recv()?)));
+    /// let address = actor.address();
+    /// // Nobody else refers to it, so it ends.
+    /// drop(actor);
+    /// assert!(address.join().is_normal());
+    /// ```
     #[track_caller]
     pub fn join(&self) -> ExitReason {
         join(&self.process)

@@ -19,6 +19,12 @@ use crate::error::{AskError, TellError};
 use crate::slot::{Asker, Reply};
 
 /// How long an ask waits that says nothing else.
+///
+/// # Examples
+///
+/// ```
+/// assert_eq!(kahn_actors::ASK_TIMEOUT.as_secs(), 5);
+/// ```
 pub const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl<M: Send + 'static> ActorRef<M> {

@@ -10,6 +10,21 @@ use crate::cell::{Any, id_of};
 use crate::exit::ActorId;
 
 /// A message, or several of one actor's, that nobody will handle.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::{dead_letters, testing::Inbox};
+///
+/// let letters = dead_letters::watch(16);
+/// let inbox = Inbox::new();
+/// let id = inbox.actor_ref().id();
+/// inbox.actor_ref().tell(1_u32).unwrap();
+/// drop(inbox);
+/// let letter = letters.iter().find(|letter| letter.id == id).unwrap();
+/// assert_eq!((letter.message_type, letter.count), ("u32", 1));
+/// assert_eq!(letter.name.as_deref(), Some("inbox"));
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DeadLetter {
@@ -26,6 +41,20 @@ pub struct DeadLetter {
 }
 
 /// What became of a dead letter.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::dead_letters::{self, Fate};
+/// use kahn_actors::{ExitReason, testing::Inbox};
+///
+/// let letters = dead_letters::watch(16);
+/// let mut inbox = Inbox::new();
+/// let actor = inbox.actor_ref();
+/// inbox.end(ExitReason::Normal);
+/// actor.tell(1).unwrap_err();
+/// assert_eq!(letters.iter().find(|letter| letter.id == actor.id()).unwrap().fate, Fate::Dead);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fate {

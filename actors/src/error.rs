@@ -4,6 +4,17 @@ use core::error::Error;
 use core::fmt;
 
 /// A message that was not taken, and why.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::{TellError, testing::Inbox};
+///
+/// let inbox = Inbox::with_capacity(1);
+/// let actor = inbox.actor_ref();
+/// actor.tell("one").unwrap();
+/// assert_eq!(actor.tell("two"), Err(TellError::Full("two")));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TellError<M> {
@@ -17,6 +28,17 @@ pub enum TellError<M> {
 
 impl<M> TellError<M> {
     /// The message.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::Inbox;
+    ///
+    /// let inbox = Inbox::with_capacity(1);
+    /// let actor = inbox.actor_ref();
+    /// actor.tell("one").unwrap();
+    /// assert_eq!(actor.tell("two").unwrap_err().into_inner(), "two");
+    /// ```
     pub fn into_inner(self) -> M {
         match self {
             TellError::Full(message) | TellError::Timeout(message) | TellError::Dead(message) => message,
@@ -24,11 +46,34 @@ impl<M> TellError<M> {
     }
 
     /// Whether the mailbox is full.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::Inbox;
+    ///
+    /// let inbox = Inbox::with_capacity(1);
+    /// let actor = inbox.actor_ref();
+    /// actor.tell("one").unwrap();
+    /// assert!(actor.tell("two").unwrap_err().is_full());
+    /// ```
     pub fn is_full(&self) -> bool {
         matches!(self, TellError::Full(_))
     }
 
     /// Whether the actor has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::Inbox;
+    ///
+    /// let inbox = Inbox::with_capacity(1);
+    /// let actor = inbox.actor_ref();
+    /// actor.tell("one").unwrap();
+    /// drop(inbox);
+    /// assert!(actor.tell("two").unwrap_err().is_dead());
+    /// ```
     pub fn is_dead(&self) -> bool {
         matches!(self, TellError::Dead(_))
     }
@@ -61,6 +106,20 @@ impl<M> fmt::Debug for TellError<M> {
 impl<M> Error for TellError<M> {}
 
 /// Why there is no answer.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::{AskError, Builder, Mailbox, Reply};
+///
+/// let rude = Builder::new().spawn_loop(|mailbox: &mut Mailbox<Reply<u32>>| {
+///     drop(mailbox.recv()?);
+///     Ok(())
+/// });
+/// assert_eq!(rude.ask(|reply| reply), Err(AskError::NoReply));
+/// rude.join();
+/// assert_eq!(rude.ask(|reply| reply), Err(AskError::Dead));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AskError {

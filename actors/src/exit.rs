@@ -5,11 +5,29 @@ use core::fmt;
 use std::sync::Arc;
 
 /// The number of an actor, unique in the process and never reused.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::testing::Inbox;
+///
+/// let (one, other) = (Inbox::<u32>::new(), Inbox::<u32>::new());
+/// assert!(one.actor_ref().id() < other.actor_ref().id(), "numbers grow");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ActorId(pub(crate) u64);
 
 impl ActorId {
     /// The number.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::Inbox;
+    ///
+    /// let id = Inbox::<u32>::new().actor_ref().id();
+    /// assert_eq!(id.to_string(), id.get().to_string());
+    /// ```
     pub fn get(self) -> u64 {
         self.0
     }
@@ -61,6 +79,20 @@ pub enum ExitReason {
 }
 
 /// The end of an actor that took those with it that were linked to it.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::{Builder, ExitReason, Mailbox};
+///
+/// let partner = Builder::new().spawn_loop(|mailbox: &mut Mailbox<()>| {
+///     let worker = Builder::new().name("worker").spawn_loop(|_: &mut Mailbox<()>| Err(ExitReason::failed("so")));
+///     mailbox.link(&worker);
+///     Ok(mailbox.recv()?)
+/// });
+/// let ExitReason::LinkDied(died) = partner.join() else { panic!("another reason") };
+/// assert_eq!((died.name.as_deref(), died.reason.to_string().as_str()), (Some("worker"), "failed: so"));
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct LinkDied {
@@ -74,16 +106,40 @@ pub struct LinkDied {
 
 impl ExitReason {
     /// A failure with a message, where there is no error at hand.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(kahn_actors::ExitReason::failed("no paper").to_string(), "failed: no paper");
+    /// ```
     pub fn failed(message: impl Into<String>) -> ExitReason {
         ExitReason::from(Message(message.into()))
     }
 
     /// Whether it is [`Normal`](ExitReason::Normal): those that are linked to the actor live on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::ExitReason;
+    ///
+    /// assert!(ExitReason::Normal.is_normal());
+    /// assert!(!ExitReason::Shutdown.is_normal());
+    /// ```
     pub fn is_normal(&self) -> bool {
         matches!(self, ExitReason::Normal)
     }
 
     /// Whether the actor ended as intended: normally, or shut down.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::ExitReason;
+    ///
+    /// assert!(ExitReason::Normal.is_orderly() && ExitReason::Shutdown.is_orderly());
+    /// assert!(!ExitReason::Killed.is_orderly());
+    /// ```
     pub fn is_orderly(&self) -> bool {
         matches!(self, ExitReason::Normal | ExitReason::Shutdown)
     }

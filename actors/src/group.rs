@@ -41,6 +41,19 @@ pub struct Group<M: Send + 'static> {
 }
 
 /// What became of a message to many. Those that have ended are in no number.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::{Group, testing::Inbox};
+///
+/// let inbox = Inbox::with_capacity(1);
+/// let group = Group::new();
+/// group.join(&inbox.actor_ref());
+/// group.try_broadcast(1);
+/// let delivered = group.try_broadcast(2);
+/// assert_eq!((delivered.told, delivered.missed), (0, 1), "it was full");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Delivered {
@@ -52,26 +65,81 @@ pub struct Delivered {
 
 impl<M: Send + 'static> Group<M> {
     /// A group without members.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let group = kahn_actors::Group::<u32>::new();
+    /// assert!(group.is_empty());
+    /// ```
     pub fn new() -> Group<M> {
         Group { roster: Arc::new(Roster::new()) }
     }
 
     /// Adds an actor. Answers whether it is new to the group; one that has ended is not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Group, testing::Inbox};
+    ///
+    /// let inbox = Inbox::with_capacity(1);
+    /// let group = Group::new();
+    /// assert!(group.join(&inbox.actor_ref()));
+    /// assert!(!group.join(&inbox.actor_ref()), "it is a member");
+    /// # group.try_broadcast(1);
+    /// ```
     pub fn join(&self, actor: &ActorRef<M>) -> bool {
         self.roster.join(actor.any(), actor.downgrade())
     }
 
     /// Takes an actor out. Answers whether it was a member.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Group, testing::Inbox};
+    ///
+    /// let inbox = Inbox::with_capacity(1);
+    /// let group = Group::new();
+    /// group.join(&inbox.actor_ref());
+    /// assert!(group.leave(&inbox.actor_ref()));
+    /// assert_eq!(group.broadcast(1).told, 0);
+    /// ```
     pub fn leave(&self, actor: impl Into<Address>) -> bool {
         self.roster.leave(actor.into().id())
     }
 
     /// Whether an actor is a member.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Group, testing::Inbox};
+    ///
+    /// let inbox = Inbox::with_capacity(1);
+    /// let group = Group::new();
+    /// group.join(&inbox.actor_ref());
+    /// assert!(group.contains(&inbox.actor_ref()));
+    /// # group.try_broadcast(1);
+    /// ```
     pub fn contains(&self, actor: impl Into<Address>) -> bool {
         self.roster.contains(actor.into().id())
     }
 
     /// The members, in the order in which they were started.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Group, testing::Inbox};
+    ///
+    /// let inbox = Inbox::with_capacity(1);
+    /// let group = Group::new();
+    /// group.join(&inbox.actor_ref());
+    /// group.members()[0].tell("hello").unwrap();
+    /// assert_eq!(inbox.len(), 1);
+    /// ```
     pub fn members(&self) -> Vec<ActorRef<M>> {
         self.roster
             .all()
@@ -82,11 +150,36 @@ impl<M: Send + 'static> Group<M> {
     }
 
     /// How many members there are.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Group, testing::Inbox};
+    ///
+    /// let inbox = Inbox::with_capacity(1);
+    /// let group = Group::new();
+    /// group.join(&inbox.actor_ref());
+    /// assert_eq!(group.len(), 1);
+    /// # group.try_broadcast(1);
+    /// ```
     pub fn len(&self) -> usize {
         self.roster.len()
     }
 
     /// Whether there is no member.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Group, testing::Inbox};
+    ///
+    /// let inbox = Inbox::with_capacity(1);
+    /// let group = Group::new();
+    /// group.join(&inbox.actor_ref());
+    /// drop(inbox);
+    /// assert!(group.is_empty(), "who has ended has left");
+    /// # group.try_broadcast(1);
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -98,6 +191,17 @@ impl<M: Send + 'static> Group<M> {
     ///
     /// While a member's mailbox is full, if its [`Overflow`](crate::Overflow) is `Park`.
     /// [`try_broadcast`](Self::try_broadcast) never does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Group, testing::Inbox};
+    ///
+    /// let inbox = Inbox::with_capacity(1);
+    /// let group = Group::new();
+    /// group.join(&inbox.actor_ref());
+    /// assert_eq!(group.broadcast("news").told, 1);
+    /// ```
     #[track_caller]
     pub fn broadcast(&self, message: M) -> Delivered
     where
@@ -112,6 +216,18 @@ impl<M: Send + 'static> Group<M> {
     }
 
     /// Tells all the members that have room for a message.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Group, testing::Inbox};
+    ///
+    /// let inbox = Inbox::with_capacity(1);
+    /// let group = Group::new();
+    /// group.join(&inbox.actor_ref());
+    /// assert_eq!(group.try_broadcast("news").told, 1);
+    /// assert_eq!(group.try_broadcast("more").missed, 1);
+    /// ```
     pub fn try_broadcast(&self, message: M) -> Delivered
     where
         M: Clone,

@@ -49,6 +49,18 @@ struct Bucket {
 }
 
 /// The tokens would not have come in time. None were taken.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use kahn_actors::Limiter;
+///
+/// let limiter = Limiter::new(2, Duration::from_secs(10));
+/// limiter.acquire(2);
+/// let too_late = limiter.acquire_timeout(1, Duration::from_millis(1)).unwrap_err();
+/// assert!(too_late.wait() > Duration::from_secs(4));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLate {
     wait: Duration,
@@ -56,6 +68,18 @@ pub struct TooLate {
 
 impl TooLate {
     /// How long it would have taken until they came, from the moment of the request.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::Limiter;
+    ///
+    /// let limiter = Limiter::new(2, Duration::from_secs(10));
+    /// limiter.acquire(2);
+    /// let too_late = limiter.acquire_timeout(2, Duration::ZERO).unwrap_err();
+    /// assert!(too_late.wait() > Duration::from_secs(9));
+    /// ```
     pub fn wait(&self) -> Duration {
         self.wait
     }
@@ -75,6 +99,16 @@ impl Limiter {
     /// # Panics
     ///
     /// If one of them is zero.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::Limiter;
+    ///
+    /// let limiter = Limiter::new(2, Duration::from_secs(10));
+    /// assert!(limiter.try_acquire(2) && !limiter.try_acquire(1));
+    /// ```
     #[track_caller]
     pub fn new(tokens: u32, period: Duration) -> Limiter {
         assert!(tokens > 0, "Limiter: the number of tokens must be one at least");
@@ -89,6 +123,16 @@ impl Limiter {
     /// # Panics
     ///
     /// If it is zero.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::Limiter;
+    ///
+    /// let limiter = Limiter::new(2, Duration::from_secs(10)).burst(5);
+    /// assert_eq!(limiter.available(), 5);
+    /// ```
     #[track_caller]
     pub fn burst(self, burst: u32) -> Limiter {
         assert!(burst > 0, "Limiter: the burst must be one at least");
@@ -100,6 +144,17 @@ impl Limiter {
     /// # Panics
     ///
     /// If the bucket never holds so many.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::Limiter;
+    ///
+    /// let limiter = Limiter::new(2, Duration::from_secs(10));
+    /// assert!(limiter.try_acquire(2));
+    /// assert!(!limiter.try_acquire(1), "they come in five seconds");
+    /// ```
     #[track_caller]
     pub fn try_acquire(&self, tokens: u32) -> bool {
         self.take(tokens, Duration::ZERO).is_ok()
@@ -114,6 +169,18 @@ impl Limiter {
     /// # Panics
     ///
     /// If the bucket never holds so many.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    /// use kahn_actors::Limiter;
+    ///
+    /// let limiter = Limiter::new(1, Duration::from_millis(2));
+    /// let start = Instant::now();
+    /// (0..3).for_each(|_| limiter.acquire(1));
+    /// assert!(start.elapsed() >= Duration::from_millis(4));
+    /// ```
     #[track_caller]
     pub fn acquire(&self, tokens: u32) {
         self.acquire_timeout(tokens, Duration::MAX).expect("there is no limit to the wait");
@@ -132,6 +199,17 @@ impl Limiter {
     /// # Panics
     ///
     /// As `acquire`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::Limiter;
+    ///
+    /// let limiter = Limiter::new(2, Duration::from_secs(10));
+    /// assert!(limiter.acquire_timeout(2, Duration::ZERO).is_ok());
+    /// assert!(limiter.acquire_timeout(1, Duration::from_secs(1)).is_err(), "it says so at once");
+    /// ```
     #[track_caller]
     pub fn acquire_timeout(&self, tokens: u32, timeout: Duration) -> Result<(), TooLate> {
         let wait = self.take(tokens, timeout)?;
@@ -144,6 +222,17 @@ impl Limiter {
     }
 
     /// How many tokens are there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::Limiter;
+    ///
+    /// let limiter = Limiter::new(2, Duration::from_secs(10));
+    /// limiter.acquire(1);
+    /// assert_eq!(limiter.available(), 1);
+    /// ```
     pub fn available(&self) -> u32 {
         let missing = self.bucket.full_at.lock().saturating_sub(self.moment()).div_ceil(self.time_of(1));
         self.burst.saturating_sub(u32::try_from(missing).unwrap_or(u32::MAX))

@@ -35,6 +35,23 @@ use crate::spawn::Builder;
 pub struct Mailbox<M: Send + 'static>(Control<M>);
 
 /// Why a loop received nothing.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use kahn_actors::{Builder, Mailbox, RecvError};
+///
+/// let actor = Builder::new().name("me").spawn_loop(|mailbox: &mut Mailbox<u32>| {
+///     match mailbox.recv_timeout(Duration::from_millis(1)) {
+///         Ok(number) => println!("{number}"),
+///         Err(RecvError::Timeout) => {} // nobody has told it anything
+///         Err(end) => return Err(end.into()),
+///     }
+///     Ok(())
+/// });
+/// assert!(actor.join().is_normal());
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum RecvError {
@@ -94,6 +111,22 @@ impl<M: Send + 'static> Mailbox<M> {
     /// # Errors
     ///
     /// The actor is to end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Builder, Mailbox};
+    ///
+    /// let actor = Builder::new().name("me").spawn_loop(|mailbox: &mut Mailbox<u32>| {
+    ///     while let Ok(number) = mailbox.recv() {
+    ///         println!("{number}");
+    ///     }
+    ///     Ok(())
+    /// });
+    /// actor.tell(1).unwrap();
+    /// actor.stop();
+    /// assert!(actor.join().is_normal());
+    /// ```
     #[track_caller]
     pub fn recv(&mut self) -> Result<M, RecvError> {
         self.message(FOR_EVER, &mut |_| true)
@@ -108,6 +141,20 @@ impl<M: Send + 'static> Mailbox<M> {
     /// # Errors
     ///
     /// The actor is to end, or the time is over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::{Builder, Mailbox, RecvError};
+    ///
+    /// let actor = Builder::new().name("me").spawn_loop(|mailbox: &mut Mailbox<u32>| {
+    ///     let soon = Duration::from_millis(1);
+    ///     assert!(matches!(mailbox.recv_timeout(soon), Err(RecvError::Timeout)));
+    ///     Ok(())
+    /// });
+    /// assert!(actor.join().is_normal());
+    /// ```
     #[track_caller]
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<M, RecvError> {
         self.message(Patience::of(timeout), &mut |_| true)
@@ -182,6 +229,22 @@ impl<M: Send + 'static> Mailbox<M> {
     /// # Errors
     ///
     /// As `recv_matching`, and if the time is over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::{Builder, Mailbox};
+    ///
+    /// let actor = Builder::new().name("me").spawn_loop(|mailbox: &mut Mailbox<u32>| {
+    ///     mailbox.me().tell(1)?;
+    ///     let soon = Duration::from_millis(1);
+    ///     assert!(mailbox.recv_matching_timeout(soon, |n| *n > 1).is_err());
+    ///     assert_eq!(mailbox.recv()?, 1, "it was passed over");
+    ///     Ok(())
+    /// });
+    /// assert!(actor.join().is_normal());
+    /// ```
     #[track_caller]
     pub fn recv_matching_timeout(
         &mut self,
@@ -374,6 +437,20 @@ impl Builder {
     ///
     /// It has a stack as long as it lives, which [`spawn`](Self::spawn)'s actors do not. `mailbox.recv()?` ends it as it was
     /// asked to: normally, if it was stopped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Builder, Mailbox, Reply};
+    ///
+    /// let counter = Builder::new().name("counter").spawn_loop(|mailbox: &mut Mailbox<Reply<u32>>| {
+    ///     for number in 0.. {
+    ///         let _ = mailbox.recv()?.send(number);
+    ///     }
+    ///     Ok(())
+    /// });
+    /// assert_eq!((counter.ask(|reply| reply), counter.ask(|reply| reply)), (Ok(0), Ok(1)));
+    /// ```
     pub fn spawn_loop<M, F>(self, f: F) -> ActorRef<M>
     where
         M: Send + 'static,

@@ -62,6 +62,24 @@ struct Parts<M: Send + 'static> {
 }
 
 /// Which worker is next. Whatever it is, [`Pool::worker_for`] goes by a key.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::Routing;
+/// # use kahn_actors::{Actor, Context, ExitReason, Pool, Reply};
+/// # struct Echo;
+/// # impl Actor for Echo {
+/// #     type Message = (u32, Reply<u32>);
+/// #     fn handle(&mut self, (n, reply): Self::Message, _: &mut Context<Self>) -> Result<(), ExitReason> {
+/// #         Ok(drop(reply.send(n)))
+/// #     }
+/// # }
+/// let pool = Pool::builder(2).routing(Routing::RoundRobin).spawn(|| Echo).unwrap();
+/// let first = pool.worker().id();
+/// assert_ne!(pool.worker().id(), first);
+/// assert_eq!(pool.worker().id(), first);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Routing {
@@ -73,6 +91,21 @@ pub enum Routing {
 }
 
 /// A pool's settings.
+///
+/// # Examples
+///
+/// ```
+/// # use kahn_actors::{Actor, Context, ExitReason, Pool, Reply};
+/// # struct Echo;
+/// # impl Actor for Echo {
+/// #     type Message = (u32, Reply<u32>);
+/// #     fn handle(&mut self, (n, reply): Self::Message, _: &mut Context<Self>) -> Result<(), ExitReason> {
+/// #         Ok(drop(reply.send(n)))
+/// #     }
+/// # }
+/// let pool = Pool::builder(2).name("echoes").mailbox(16).spawn(|| Echo).unwrap();
+/// assert_eq!(pool.ask(|reply| (7, reply)), Ok(7));
+/// ```
 #[must_use = "`spawn` starts the pool"]
 #[derive(Clone, Debug)]
 pub struct PoolBuilder {
@@ -87,11 +120,42 @@ pub struct PoolBuilder {
 
 impl PoolBuilder {
     /// What the supervisor is called, and with a number, each worker. `pool`, if nothing is said.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kahn_actors::{Actor, Context, ExitReason, Pool, Reply};
+    /// # struct Echo;
+    /// # impl Actor for Echo {
+    /// #     type Message = (u32, Reply<u32>);
+    /// #     fn handle(&mut self, (n, reply): Self::Message, _: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         Ok(drop(reply.send(n)))
+    /// #     }
+    /// # }
+    /// let pool = Pool::builder(2).name("echoes").spawn(|| Echo).unwrap();
+    /// assert_eq!(pool.workers()[0].name(), Some("echoes 0"));
+    /// ```
     pub fn name(self, name: impl Into<String>) -> PoolBuilder {
         PoolBuilder { name: name.into(), ..self }
     }
 
     /// Which worker is next.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::Routing;
+    /// # use kahn_actors::{Actor, Context, ExitReason, Pool, Reply};
+    /// # struct Echo;
+    /// # impl Actor for Echo {
+    /// #     type Message = (u32, Reply<u32>);
+    /// #     fn handle(&mut self, (n, reply): Self::Message, _: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         Ok(drop(reply.send(n)))
+    /// #     }
+    /// # }
+    /// let pool = Pool::builder(2).routing(Routing::LeastLoaded).spawn(|| Echo).unwrap();
+    /// assert_eq!(pool.ask(|reply| (7, reply)), Ok(7));
+    /// ```
     pub fn routing(self, routing: Routing) -> PoolBuilder {
         PoolBuilder { routing, ..self }
     }
@@ -101,22 +165,86 @@ impl PoolBuilder {
     /// # Panics
     ///
     /// In [`spawn`](Self::spawn), as [`Builder::mailbox`](crate::Builder::mailbox).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kahn_actors::{Actor, Context, ExitReason, Pool, Reply};
+    /// # struct Echo;
+    /// # impl Actor for Echo {
+    /// #     type Message = (u32, Reply<u32>);
+    /// #     fn handle(&mut self, (n, reply): Self::Message, _: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         Ok(drop(reply.send(n)))
+    /// #     }
+    /// # }
+    /// let pool = Pool::builder(2).mailbox(16).spawn(|| Echo).unwrap();
+    /// assert_eq!(pool.worker().capacity(), 16);
+    /// ```
     pub fn mailbox(self, capacity: usize) -> PoolBuilder {
         PoolBuilder { mailbox: capacity, ..self }
     }
 
     /// What becomes of messages that find a worker's mailbox full.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::Overflow;
+    /// # use kahn_actors::{Actor, Context, ExitReason, Pool, Reply};
+    /// # struct Echo;
+    /// # impl Actor for Echo {
+    /// #     type Message = (u32, Reply<u32>);
+    /// #     fn handle(&mut self, (n, reply): Self::Message, _: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         Ok(drop(reply.send(n)))
+    /// #     }
+    /// # }
+    /// let pool = Pool::builder(2).overflow(Overflow::Fail).spawn(|| Echo).unwrap();
+    /// assert_eq!(pool.ask(|reply| (7, reply)), Ok(7));
+    /// ```
     pub fn overflow(self, overflow: Overflow) -> PoolBuilder {
         PoolBuilder { overflow, ..self }
     }
 
     /// How many restarts there may be within a time; see [`Supervisor::intensity`]. As many as workers within five
     /// seconds, if nothing is said.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// # use kahn_actors::{Actor, Context, ExitReason, Pool, Reply};
+    /// # struct Echo;
+    /// # impl Actor for Echo {
+    /// #     type Message = (u32, Reply<u32>);
+    /// #     fn handle(&mut self, (n, reply): Self::Message, _: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         Ok(drop(reply.send(n)))
+    /// #     }
+    /// # }
+    /// let pool = Pool::builder(2).intensity(10, Duration::from_secs(1)).spawn(|| Echo).unwrap();
+    /// assert_eq!(pool.ask(|reply| (7, reply)), Ok(7));
+    /// ```
     pub fn intensity(self, max: usize, within: Duration) -> PoolBuilder {
         PoolBuilder { intensity: (max, within), ..self }
     }
 
     /// How long to wait before a worker is started again. Not at all, if nothing is said.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::Backoff;
+    /// # use kahn_actors::{Actor, Context, ExitReason, Pool, Reply};
+    /// # struct Echo;
+    /// # impl Actor for Echo {
+    /// #     type Message = (u32, Reply<u32>);
+    /// #     fn handle(&mut self, (n, reply): Self::Message, _: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         Ok(drop(reply.send(n)))
+    /// #     }
+    /// # }
+    /// let pool = Pool::builder(2).backoff(Backoff::constant(Duration::from_millis(10))).spawn(|| Echo).unwrap();
+    /// assert_eq!(pool.ask(|reply| (7, reply)), Ok(7));
+    /// ```
     pub fn backoff(self, backoff: Backoff) -> PoolBuilder {
         PoolBuilder { backoff: Some(backoff), ..self }
     }
@@ -130,6 +258,21 @@ impl PoolBuilder {
     /// # Errors
     ///
     /// A worker did not start.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kahn_actors::{Actor, Context, ExitReason, Pool, Reply};
+    /// # struct Echo;
+    /// # impl Actor for Echo {
+    /// #     type Message = (u32, Reply<u32>);
+    /// #     fn handle(&mut self, (n, reply): Self::Message, _: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         Ok(drop(reply.send(n)))
+    /// #     }
+    /// # }
+    /// let pool = Pool::builder(2).spawn(|| Echo).unwrap();
+    /// assert_eq!(pool.ask(|reply| (7, reply)), Ok(7));
+    /// ```
     #[track_caller]
     pub fn spawn<A: Actor>(
         self,
@@ -161,6 +304,21 @@ impl Pool<()> {
     /// # Panics
     ///
     /// If it is zero.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kahn_actors::{Actor, Context, ExitReason, Pool, Reply};
+    /// # struct Echo;
+    /// # impl Actor for Echo {
+    /// #     type Message = (u32, Reply<u32>);
+    /// #     fn handle(&mut self, (n, reply): Self::Message, _: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         Ok(drop(reply.send(n)))
+    /// #     }
+    /// # }
+    /// let pool = Pool::builder(2).spawn(|| Echo).unwrap();
+    /// assert_eq!(pool.workers().len(), 2);
+    /// ```
     #[track_caller]
     pub fn builder(size: usize) -> PoolBuilder {
         assert!(size > 0, "Pool: there must be one worker at least");
@@ -178,6 +336,21 @@ impl Pool<()> {
 
 impl<M: Send + 'static> Pool<M> {
     /// The worker that is next, by the pool's [`Routing`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kahn_actors::{Actor, Context, ExitReason, Pool, Reply};
+    /// # struct Echo;
+    /// # impl Actor for Echo {
+    /// #     type Message = (u32, Reply<u32>);
+    /// #     fn handle(&mut self, (n, reply): Self::Message, _: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         Ok(drop(reply.send(n)))
+    /// #     }
+    /// # }
+    /// let pool = Pool::builder(2).spawn(|| Echo).unwrap();
+    /// assert_eq!(pool.worker().ask(|reply| (7, reply)), Ok(7));
+    /// ```
     pub fn worker(&self) -> &ActorRef<M> {
         let Parts { workers, routing, turn, .. } = &*self.parts;
         // Relaxed: a counter.
@@ -203,6 +376,21 @@ impl<M: Send + 'static> Pool<M> {
 
     /// The worker for `key`: always the same for the same key. A pool of one worker more has another for few of the keys,
     /// and for those it is the new one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kahn_actors::{Actor, Context, ExitReason, Pool, Reply};
+    /// # struct Echo;
+    /// # impl Actor for Echo {
+    /// #     type Message = (u32, Reply<u32>);
+    /// #     fn handle(&mut self, (n, reply): Self::Message, _: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         Ok(drop(reply.send(n)))
+    /// #     }
+    /// # }
+    /// let pool = Pool::builder(2).spawn(|| Echo).unwrap();
+    /// assert_eq!(pool.worker_for("ann").id(), pool.worker_for("ann").id());
+    /// ```
     pub fn worker_for<K: Hash + ?Sized>(&self, key: &K) -> &ActorRef<M> {
         // Without random keys, so that pools agree.
         let mut hasher = DefaultHasher::new();
@@ -220,6 +408,22 @@ impl<M: Send + 'static> Pool<M> {
     /// # Errors
     ///
     /// As `ActorRef::tell`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kahn_actors::{Actor, Context, ExitReason, Pool, Reply};
+    /// # struct Echo;
+    /// # impl Actor for Echo {
+    /// #     type Message = (u32, Reply<u32>);
+    /// #     fn handle(&mut self, (n, reply): Self::Message, _: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         Ok(drop(reply.send(n)))
+    /// #     }
+    /// # }
+    /// let pool = Pool::builder(2).spawn(|| Echo).unwrap();
+    /// let (reply, _answer) = kahn_actors::testing::reply();
+    /// assert!(pool.tell((7, reply)).is_ok());
+    /// ```
     #[track_caller]
     pub fn tell(&self, message: M) -> Result<(), TellError<M>> {
         self.worker().tell(message)
@@ -234,17 +438,62 @@ impl<M: Send + 'static> Pool<M> {
     /// # Errors
     ///
     /// As `ActorRef::ask`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kahn_actors::{Actor, Context, ExitReason, Pool, Reply};
+    /// # struct Echo;
+    /// # impl Actor for Echo {
+    /// #     type Message = (u32, Reply<u32>);
+    /// #     fn handle(&mut self, (n, reply): Self::Message, _: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         Ok(drop(reply.send(n)))
+    /// #     }
+    /// # }
+    /// let pool = Pool::builder(2).spawn(|| Echo).unwrap();
+    /// assert_eq!(pool.ask(|reply| (7, reply)), Ok(7));
+    /// ```
     #[track_caller]
     pub fn ask<R: Send>(&self, question: impl FnOnce(Reply<R>) -> M) -> Result<R, AskError> {
         self.worker().ask(question)
     }
 
     /// The workers, in their order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kahn_actors::{Actor, Context, ExitReason, Pool, Reply};
+    /// # struct Echo;
+    /// # impl Actor for Echo {
+    /// #     type Message = (u32, Reply<u32>);
+    /// #     fn handle(&mut self, (n, reply): Self::Message, _: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         Ok(drop(reply.send(n)))
+    /// #     }
+    /// # }
+    /// let pool = Pool::builder(2).spawn(|| Echo).unwrap();
+    /// assert!(pool.workers().iter().all(|worker| worker.ask(|reply| (1, reply)) == Ok(1)));
+    /// ```
     pub fn workers(&self) -> &[ActorRef<M>] {
         &self.parts.workers
     }
 
     /// The workers' supervisor.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kahn_actors::{Actor, Context, ExitReason, Pool, Reply};
+    /// # struct Echo;
+    /// # impl Actor for Echo {
+    /// #     type Message = (u32, Reply<u32>);
+    /// #     fn handle(&mut self, (n, reply): Self::Message, _: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         Ok(drop(reply.send(n)))
+    /// #     }
+    /// # }
+    /// let pool = Pool::builder(2).spawn(|| Echo).unwrap();
+    /// assert_eq!(pool.supervisor().children().len(), 2);
+    /// ```
     pub fn supervisor(&self) -> &SupervisorRef {
         &self.parts.supervisor
     }
@@ -254,6 +503,22 @@ impl<M: Send + 'static> Pool<M> {
     /// # Parks
     ///
     /// As [`SupervisorRef::stop`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kahn_actors::{Actor, Context, ExitReason, Pool, Reply};
+    /// # struct Echo;
+    /// # impl Actor for Echo {
+    /// #     type Message = (u32, Reply<u32>);
+    /// #     fn handle(&mut self, (n, reply): Self::Message, _: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         Ok(drop(reply.send(n)))
+    /// #     }
+    /// # }
+    /// let pool = Pool::builder(2).spawn(|| Echo).unwrap();
+    /// pool.stop();
+    /// assert!(!pool.worker().is_alive());
+    /// ```
     #[track_caller]
     pub fn stop(&self) {
         self.parts.supervisor.stop();

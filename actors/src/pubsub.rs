@@ -56,6 +56,18 @@ pub struct PubSub<M: Send + 'static> {
 /// What becomes of a message for a subscriber whose mailbox is full.
 ///
 /// If the mailbox's own [`Overflow`] is to drop messages, it is never full for a publisher.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::{Lag, PubSub, testing::Inbox};
+///
+/// let news = PubSub::<u32>::new();
+/// let mut inbox = Inbox::<u32>::with_capacity(1);
+/// news.subscribe("tea", &inbox.actor_ref(), Lag::Lose);
+/// assert_eq!((news.publish("tea", 7).told, news.publish("tea", 8).missed), (1, 1), "it lags behind");
+/// assert_eq!(inbox.take_all(), [7]);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lag {
@@ -84,6 +96,13 @@ const SWEEP_AT_LEAST: usize = 64;
 
 impl<M: Send + 'static> PubSub<M> {
     /// One without subscribers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let news = kahn_actors::PubSub::<u32>::new();
+    /// assert!(news.topics().is_empty());
+    /// ```
     pub fn new() -> PubSub<M> {
         PubSub { topics: Arc::new(RwLock::new(Topics { by_name: HashMap::new(), sweep_at: SWEEP_AT_LEAST })) }
     }
@@ -94,6 +113,18 @@ impl<M: Send + 'static> PubSub<M> {
     /// # Panics
     ///
     /// If `lag` is `Park` with a number that [`Builder::mailbox`] panics at.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Lag, PubSub, testing::Inbox};
+    ///
+    /// let news = PubSub::<u32>::new();
+    /// let mut inbox = Inbox::<u32>::with_capacity(1);
+    /// assert!(news.subscribe("tea", &inbox.actor_ref(), Lag::Lose));
+    /// news.publish("tea", 7);
+    /// assert_eq!(inbox.take(), Some(7));
+    /// ```
     #[track_caller]
     pub fn subscribe<N>(&self, topic: &str, actor: &ActorRef<N>, lag: Lag) -> bool
     where
@@ -109,6 +140,18 @@ impl<M: Send + 'static> PubSub<M> {
     /// # Panics
     ///
     /// As `subscribe`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Lag, PubSub, testing::Inbox};
+    ///
+    /// let news = PubSub::<u32>::new();
+    /// let mut texts = Inbox::<String>::new();
+    /// news.subscribe_with("tea", &texts.actor_ref(), Lag::Lose, |price| format!("tea is {price}"));
+    /// news.publish("tea", 7);
+    /// assert_eq!(texts.take().as_deref(), Some("tea is 7"));
+    /// ```
     #[track_caller]
     pub fn subscribe_with<N: Send + 'static>(
         &self,
@@ -143,11 +186,36 @@ impl<M: Send + 'static> PubSub<M> {
     }
 
     /// Ends a subscription. Answers whether there was one. Messages that wait for room by `Lag::Park` are still told.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Lag, PubSub, testing::Inbox};
+    ///
+    /// let news = PubSub::<u32>::new();
+    /// let mut inbox = Inbox::<u32>::with_capacity(1);
+    /// news.subscribe("tea", &inbox.actor_ref(), Lag::Lose);
+    /// assert!(news.unsubscribe("tea", &inbox.actor_ref()));
+    /// assert_eq!(news.publish("tea", 7).told, 0);
+    /// # assert!(inbox.take().is_none());
+    /// ```
     pub fn unsubscribe(&self, topic: &str, actor: impl Into<Address>) -> bool {
         self.topic(topic).is_some_and(|topic| topic.leave(actor.into().id()))
     }
 
     /// Tells all the subscribers of `topic`. A message that waits by [`Lag::Park`] counts as told.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Lag, PubSub, testing::Inbox};
+    ///
+    /// let news = PubSub::<u32>::new();
+    /// let mut inbox = Inbox::<u32>::with_capacity(1);
+    /// news.subscribe("tea", &inbox.actor_ref(), Lag::Lose);
+    /// assert_eq!(news.publish("tea", 7).told, 1);
+    /// assert_eq!(inbox.take(), Some(7));
+    /// ```
     pub fn publish(&self, topic: &str, message: M) -> Delivered {
         let mut delivered = Delivered::default();
         if let Some(topic) = self.topic(topic) {
@@ -159,11 +227,35 @@ impl<M: Send + 'static> PubSub<M> {
     }
 
     /// How many subscribers a topic has.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Lag, PubSub, testing::Inbox};
+    ///
+    /// let news = PubSub::<u32>::new();
+    /// let mut inbox = Inbox::<u32>::with_capacity(1);
+    /// news.subscribe("tea", &inbox.actor_ref(), Lag::Lose);
+    /// assert_eq!((news.subscribers("tea"), news.subscribers("salt")), (1, 0));
+    /// # assert!(inbox.take().is_none());
+    /// ```
     pub fn subscribers(&self, topic: &str) -> usize {
         self.topic(topic).map_or(0, |topic| topic.len())
     }
 
     /// The topics that have subscribers, in no order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Lag, PubSub, testing::Inbox};
+    ///
+    /// let news = PubSub::<u32>::new();
+    /// let mut inbox = Inbox::<u32>::with_capacity(1);
+    /// news.subscribe("tea", &inbox.actor_ref(), Lag::Lose);
+    /// assert_eq!(news.topics(), ["tea"]);
+    /// # assert!(inbox.take().is_none());
+    /// ```
     pub fn topics(&self) -> Vec<String> {
         let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
         let live = topics.by_name.iter().filter(|(_, topic)| topic.len() > 0);

@@ -51,6 +51,17 @@ static PROCESS: LazyLock<Registry> = LazyLock::new(Registry::new);
 /// # Errors
 ///
 /// As `Registry::register`.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::registry;
+/// use kahn_actors::testing::Inbox;
+///
+/// let inbox = Inbox::<u32>::new();
+/// registry::register("an example of register", &inbox.actor_ref()).unwrap();
+/// assert!(registry::whereis::<u32>("an example of register").is_ok());
+/// ```
 pub fn register<M: Send + 'static>(
     name: impl Into<String>,
     actor: impl Borrow<ActorRef<M>>,
@@ -59,6 +70,17 @@ pub fn register<M: Send + 'static>(
 }
 
 /// Takes a name of the process back. See [`Registry::unregister`].
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::registry;
+/// use kahn_actors::testing::Inbox;
+///
+/// let inbox = Inbox::<u32>::new();
+/// registry::register("an example of unregister", &inbox.actor_ref()).unwrap();
+/// assert!(registry::unregister("an example of unregister"));
+/// ```
 pub fn unregister(name: &str) -> bool {
     PROCESS.unregister(name)
 }
@@ -68,16 +90,52 @@ pub fn unregister(name: &str) -> bool {
 /// # Errors
 ///
 /// As `Registry::whereis`.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::registry;
+/// use kahn_actors::testing::Inbox;
+///
+/// let inbox = Inbox::<u32>::new();
+/// registry::register("an example of whereis", &inbox.actor_ref()).unwrap();
+/// registry::whereis("an example of whereis").unwrap().tell(7_u32).unwrap();
+/// assert_eq!(inbox.len(), 1);
+/// ```
 pub fn whereis<M: Send + 'static>(name: &str) -> Result<ActorRef<M>, WhereisError> {
     PROCESS.whereis(name)
 }
 
 /// The names in the process. See [`Registry::names`].
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::registry;
+/// use kahn_actors::testing::Inbox;
+///
+/// let inbox = Inbox::<u32>::new();
+/// registry::register("an example of names", &inbox.actor_ref()).unwrap();
+/// assert!(registry::names().iter().any(|name| name == "an example of names"));
+/// ```
 pub fn names() -> Vec<String> {
     PROCESS.names()
 }
 
 /// Names of actors. Its clones are the same registry; when the last is dropped, the names are.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::registry::Registry;
+/// use kahn_actors::testing::Inbox;
+///
+/// let names = Registry::new();
+/// let inbox = Inbox::<u32>::new();
+/// names.register("numbers", &inbox.actor_ref()).unwrap();
+/// names.whereis::<u32>("numbers").unwrap().tell(7).unwrap();
+/// assert_eq!(inbox.len(), 1);
+/// ```
 #[derive(Clone)]
 pub struct Registry(Arc<Shards>);
 
@@ -101,6 +159,13 @@ struct Named {
 
 impl Registry {
     /// A registry of its own, without names.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let names = kahn_actors::registry::Registry::new();
+    /// assert!(names.names().is_empty());
+    /// ```
     pub fn new() -> Registry {
         let shards = core::array::from_fn(|_| Shard::default());
         Registry(Arc::new(Shards { hasher: RandomState::new(), shards }))
@@ -111,6 +176,18 @@ impl Registry {
     /// # Errors
     ///
     /// The name is taken; the actor has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::registry::Registry;
+    /// use kahn_actors::testing::Inbox;
+    ///
+    /// let names = Registry::new();
+    /// let inbox = Inbox::<u32>::new();
+    /// names.register("numbers", &inbox.actor_ref()).unwrap();
+    /// assert!(names.register("numbers", &inbox.actor_ref()).is_err(), "it is taken");
+    /// ```
     pub fn register<M: Send + 'static>(
         &self,
         name: impl Into<String>,
@@ -153,6 +230,19 @@ impl Registry {
     }
 
     /// Takes a name back, whoever has it. Answers whether anybody had it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::registry::Registry;
+    /// use kahn_actors::testing::Inbox;
+    ///
+    /// let names = Registry::new();
+    /// let inbox = Inbox::<u32>::new();
+    /// names.register("numbers", &inbox.actor_ref()).unwrap();
+    /// assert!(names.unregister("numbers"));
+    /// assert!(names.address("numbers").is_none());
+    /// ```
     pub fn unregister(&self, name: &str) -> bool {
         let gone = self.0.write(name).remove(name);
         gone.is_some_and(|named| named.address.is_alive())
@@ -163,6 +253,18 @@ impl Registry {
     /// # Errors
     ///
     /// No actor has the name; the actor takes other messages.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::registry::Registry;
+    /// use kahn_actors::testing::Inbox;
+    ///
+    /// let names = Registry::new();
+    /// let inbox = Inbox::<u32>::new();
+    /// names.register("numbers", &inbox.actor_ref()).unwrap();
+    /// assert_eq!(names.whereis::<u32>("numbers").unwrap(), inbox.actor_ref());
+    /// ```
     pub fn whereis<M: Send + 'static>(&self, name: &str) -> Result<ActorRef<M>, WhereisError> {
         let named = self.0.find(name).ok_or_else(|| WhereisError::NotFound { name: name.into() })?;
         named.actor.downcast_ref::<ActorRef<M>>().cloned().ok_or_else(|| WhereisError::WrongType {
@@ -173,11 +275,35 @@ impl Registry {
     }
 
     /// The actor that has a name, whatever its messages.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::registry::Registry;
+    /// use kahn_actors::testing::Inbox;
+    ///
+    /// let names = Registry::new();
+    /// let inbox = Inbox::<u32>::new();
+    /// names.register("numbers", &inbox.actor_ref()).unwrap();
+    /// assert_eq!(names.address("numbers"), Some(inbox.actor_ref().address()));
+    /// ```
     pub fn address(&self, name: &str) -> Option<Address> {
         self.0.find(name).map(|named| named.address.clone())
     }
 
     /// The names, in no order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::registry::Registry;
+    /// use kahn_actors::testing::Inbox;
+    ///
+    /// let names = Registry::new();
+    /// let inbox = Inbox::<u32>::new();
+    /// names.register("numbers", &inbox.actor_ref()).unwrap();
+    /// assert_eq!(names.names(), ["numbers"]);
+    /// ```
     pub fn names(&self) -> Vec<String> {
         let mut all = Vec::new();
         for shard in &self.0.shards {
@@ -227,6 +353,19 @@ impl Entry for Named {
 }
 
 /// Why an actor did not get a name.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::registry::{RegisterError, Registry};
+/// use kahn_actors::testing::Inbox;
+///
+/// let names = Registry::new();
+/// let inbox = Inbox::<u32>::new();
+/// names.register("numbers", &inbox.actor_ref()).unwrap();
+/// let again = names.register("numbers", &inbox.actor_ref());
+/// assert!(matches!(again, Err(RegisterError::Taken { .. })));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RegisterError {
@@ -265,6 +404,19 @@ impl fmt::Display for RegisterError {
 impl Error for RegisterError {}
 
 /// Why there is no actor of a name.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::registry::{Registry, WhereisError};
+/// use kahn_actors::testing::Inbox;
+///
+/// let names = Registry::new();
+/// let inbox = Inbox::<u32>::new();
+/// names.register("numbers", &inbox.actor_ref()).unwrap();
+/// assert!(matches!(names.whereis::<u32>("texts"), Err(WhereisError::NotFound { .. })));
+/// assert!(matches!(names.whereis::<String>("numbers"), Err(WhereisError::WrongType { .. })));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhereisError {

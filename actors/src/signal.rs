@@ -4,10 +4,49 @@ use crate::exit::{ActorId, Called, ExitReason};
 use core::fmt;
 
 /// One monitor of one actor; see [`Control::monitor`](crate::Control::monitor).
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::{Builder, DownCause, Mail, Mailbox};
+///
+/// let watcher = Builder::new().spawn_loop(|mailbox: &mut Mailbox<()>| {
+///     let other = Builder::new().name("other").spawn_loop(|_: &mut Mailbox<()>| Ok(()));
+///     let monitor = mailbox.monitor(&other);
+///     match mailbox.next_mail()? {
+///         Mail::Down(down) => assert_eq!(down.cause, DownCause::Monitor(monitor)),
+///         Mail::Message(()) => unreachable!("nobody tells it anything"),
+///         _ => {}
+///     }
+///     Ok(())
+/// });
+/// assert!(watcher.join().is_normal());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MonitorId(pub(crate) u64);
 
 /// Another actor has ended.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::{Builder, Mail, Mailbox};
+///
+/// let watcher = Builder::new().spawn_loop(|mailbox: &mut Mailbox<()>| {
+///     let other = Builder::new().name("other").spawn_loop(|_: &mut Mailbox<()>| Ok(()));
+///     mailbox.monitor(&other);
+///     match mailbox.next_mail()? {
+///         Mail::Down(down) => {
+///             assert_eq!((down.id, down.name.as_deref()), (other.id(), Some("other")));
+///             assert!(down.reason.is_normal());
+///         }
+///         Mail::Message(()) => unreachable!("nobody tells it anything"),
+///         _ => {}
+///     }
+///     Ok(())
+/// });
+/// assert!(watcher.join().is_normal());
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Down {
@@ -22,6 +61,25 @@ pub struct Down {
 }
 
 /// Why an actor is told of the end of another.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::{Builder, DownCause, Mail, Mailbox};
+///
+/// let watcher = Builder::new().spawn_loop(|mailbox: &mut Mailbox<()>| {
+///     let other = Builder::new().name("other").spawn_loop(|_: &mut Mailbox<()>| Ok(()));
+///     mailbox.trap_exits(true);
+///     mailbox.link(&other);
+///     match mailbox.next_mail()? {
+///         Mail::Down(down) => assert!(matches!(down.cause, DownCause::Link)),
+///         Mail::Message(()) => unreachable!("nobody tells it anything"),
+///         _ => {}
+///     }
+///     Ok(())
+/// });
+/// assert!(watcher.join().is_normal());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DownCause {
@@ -38,6 +96,24 @@ impl fmt::Display for Down {
 }
 
 /// What a loop finds in its mailbox.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::{Builder, Mail, Mailbox};
+///
+/// let watcher = Builder::new().spawn_loop(|mailbox: &mut Mailbox<()>| {
+///     let other = Builder::new().name("other").spawn_loop(|_: &mut Mailbox<()>| Ok(()));
+///     mailbox.monitor(&other);
+///     match mailbox.next_mail()? {
+///         Mail::Down(down) => assert_eq!(down.to_string(), "other ended: normal"),
+///         Mail::Message(()) => unreachable!("nobody tells it anything"),
+///         _ => {}
+///     }
+///     Ok(())
+/// });
+/// assert!(watcher.join().is_normal());
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Mail<M> {

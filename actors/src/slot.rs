@@ -98,6 +98,22 @@ pub(crate) unsafe fn is_open(slot: NonNull<Slot>) -> bool {
 }
 
 /// The right, and the duty, to answer a question. Dropped unused, it tells the asker that there will be no answer.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::{Builder, Mailbox, Reply};
+///
+/// struct Square(u64, Reply<u64>);
+///
+/// let squares = Builder::new().spawn_loop(|mailbox: &mut Mailbox<Square>| {
+///     while let Ok(Square(n, reply)) = mailbox.recv() {
+///         let _ = reply.send(n * n);
+///     }
+///     Ok(())
+/// });
+/// assert_eq!(squares.ask(|reply| Square(9, reply)), Ok(81));
+/// ```
 pub struct Reply<R> {
     slot: NonNull<Slot>,
     _answer: PhantomData<fn(R)>,
@@ -114,6 +130,16 @@ impl<R> Reply<R> {
     /// # Errors
     ///
     /// Nobody waits for the answer any more, which is handed back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::reply;
+    ///
+    /// let (reply, answer) = reply();
+    /// drop(answer);
+    /// assert_eq!(reply.send(7), Err(7), "nobody waits for it");
+    /// ```
     pub fn send(self, answer: R) -> Result<(), R> {
         let slot = mem::ManuallyDrop::new(self).slot;
         // SAFETY: this is the reply's one leave.

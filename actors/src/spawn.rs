@@ -14,6 +14,12 @@ use crate::links;
 use crate::panics;
 
 /// How many messages a mailbox holds that nobody has said otherwise of.
+///
+/// # Examples
+///
+/// ```
+/// assert_eq!(kahn_actors::MAILBOX, 128);
+/// ```
 pub const MAILBOX: usize = 128;
 /// Messages that an actor handles in a turn.
 const BATCH: u32 = 64;
@@ -22,7 +28,19 @@ const BATCH: u32 = 64;
 ///
 /// # Examples
 ///
-/// See [`ActorRef::ask`].
+/// ```
+/// use kahn_actors::{Actor, Context, ExitReason, Reply, spawn};
+///
+/// struct Echo;
+/// impl Actor for Echo {
+///     type Message = (u32, Reply<u32>);
+///     fn handle(&mut self, (n, reply): Self::Message, _: &mut Context<Self>) -> Result<(), ExitReason> {
+///         let _ = reply.send(n);
+///         Ok(())
+///     }
+/// }
+/// assert_eq!(spawn(Echo).ask(|reply| (7, reply)), Ok(7));
+/// ```
 pub fn spawn<A: Actor>(actor: A) -> ActorRef<A::Message> {
     Builder::new().spawn(actor)
 }
@@ -57,11 +75,43 @@ pub struct Builder {
 
 impl Builder {
     /// No name, a mailbox for [`MAILBOX`] messages, senders that wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kahn_actors::{Actor, Builder, Context, ExitReason, Reply};
+    /// #
+    /// # struct Echo;
+    /// # impl Actor for Echo {
+    /// #     type Message = (u32, Reply<u32>);
+    /// #     fn handle(&mut self, (n, reply): Self::Message, _: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         let _ = reply.send(n);
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// assert_eq!(Builder::new().spawn(Echo).capacity(), 128);
+    /// ```
     pub fn new() -> Builder {
         Builder::default()
     }
 
     /// Its name, for reports.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kahn_actors::{Actor, Builder, Context, ExitReason, Reply};
+    /// #
+    /// # struct Echo;
+    /// # impl Actor for Echo {
+    /// #     type Message = (u32, Reply<u32>);
+    /// #     fn handle(&mut self, (n, reply): Self::Message, _: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         let _ = reply.send(n);
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// assert_eq!(Builder::new().name("echo").spawn(Echo).name(), Some("echo"));
+    /// ```
     pub fn name(mut self, name: impl Into<String>) -> Builder {
         self.name = Some(name.into().into_boxed_str());
         self
@@ -72,6 +122,22 @@ impl Builder {
     /// # Panics
     ///
     /// If it is zero, or above 2^31.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kahn_actors::{Actor, Builder, Context, ExitReason, Reply};
+    /// #
+    /// # struct Echo;
+    /// # impl Actor for Echo {
+    /// #     type Message = (u32, Reply<u32>);
+    /// #     fn handle(&mut self, (n, reply): Self::Message, _: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         let _ = reply.send(n);
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// assert_eq!(Builder::new().mailbox(16).spawn(Echo).capacity(), 16);
+    /// ```
     #[track_caller]
     pub fn mailbox(mut self, capacity: usize) -> Builder {
         assert!(capacity > 0, "mailbox: the capacity must be one at least");
@@ -81,6 +147,23 @@ impl Builder {
     }
 
     /// What becomes of messages that find the mailbox full.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kahn_actors::{Actor, Builder, Context, ExitReason, Reply};
+    /// #
+    /// # struct Echo;
+    /// # impl Actor for Echo {
+    /// #     type Message = (u32, Reply<u32>);
+    /// #     fn handle(&mut self, (n, reply): Self::Message, _: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         let _ = reply.send(n);
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// let echo = Builder::new().overflow(kahn_actors::Overflow::Fail).spawn(Echo);
+    /// assert_eq!(echo.ask(|reply| (7, reply)), Ok(7));
+    /// ```
     pub fn overflow(mut self, overflow: Overflow) -> Builder {
         self.overflow = overflow;
         self
@@ -93,6 +176,22 @@ impl Builder {
     }
 
     /// Starts the actor.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kahn_actors::{Actor, Builder, Context, ExitReason, Reply};
+    /// #
+    /// # struct Echo;
+    /// # impl Actor for Echo {
+    /// #     type Message = (u32, Reply<u32>);
+    /// #     fn handle(&mut self, (n, reply): Self::Message, _: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         let _ = reply.send(n);
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// assert_eq!(Builder::new().spawn(Echo).ask(|reply| (7, reply)), Ok(7));
+    /// ```
     pub fn spawn<A: Actor>(self, actor: A) -> ActorRef<A::Message> {
         self.start(Being::once(actor), false)
     }
@@ -163,11 +262,51 @@ impl fmt::Debug for Builder {
 
 impl<M: Send + 'static> Control<M> {
     /// Starts an actor that is linked to this one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Actor, Builder, Context, ExitReason, Mailbox};
+    ///
+    /// struct Child;
+    /// impl Actor for Child {
+    ///     type Message = ();
+    ///     fn handle(&mut self, (): (), _: &mut Context<Self>) -> Result<(), ExitReason> {
+    ///         Err(ExitReason::failed("so"))
+    ///     }
+    /// }
+    /// let parent = Builder::new().spawn_loop(|mailbox: &mut Mailbox<()>| {
+    ///     let child = mailbox.spawn_linked(Child);
+    ///     child.tell(())?;
+    ///     Ok(mailbox.recv()?)
+    /// });
+    /// assert!(matches!(parent.join(), ExitReason::LinkDied(_)));
+    /// ```
     pub fn spawn_linked<A: Actor>(&self, actor: A) -> ActorRef<A::Message> {
         self.spawn_linked_by(Builder::new(), actor)
     }
 
     /// Starts an actor with settings that is linked to this one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Actor, Builder, Context, ExitReason, Mailbox};
+    ///
+    /// struct Child;
+    /// impl Actor for Child {
+    ///     type Message = ();
+    ///     fn handle(&mut self, (): (), _: &mut Context<Self>) -> Result<(), ExitReason> {
+    ///         Err(ExitReason::failed("so"))
+    ///     }
+    /// }
+    /// let parent = Builder::new().spawn_loop(|mailbox: &mut Mailbox<()>| {
+    ///     let child = mailbox.spawn_linked_by(Builder::new().name("child"), Child);
+    ///     child.tell(())?;
+    ///     Ok(mailbox.recv()?)
+    /// });
+    /// assert!(matches!(parent.join(), ExitReason::LinkDied(_)));
+    /// ```
     pub fn spawn_linked_by<A: Actor>(&self, builder: Builder, actor: A) -> ActorRef<A::Message> {
         builder.linked(self.any()).spawn(actor)
     }

@@ -51,6 +51,26 @@ pub struct System {
 }
 
 /// Why a system did not start.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::{ChildSpec, Supervisor, System, SystemError};
+/// # use kahn_actors::{Actor, Context, ExitReason};
+/// # struct Broken;
+/// # impl Actor for Broken {
+/// #     type Message = ();
+/// #     fn started(&mut self, _: &mut Context<Self>) -> Result<(), ExitReason> {
+/// #         Err(ExitReason::failed("so"))
+/// #     }
+/// #     fn handle(&mut self, (): (), _: &mut Context<Self>) -> Result<(), ExitReason> {
+/// #         Ok(())
+/// #     }
+/// # }
+///
+/// let system = System::start(Supervisor::default().child(ChildSpec::new("broken", || Broken)));
+/// assert!(matches!(system, Err(SystemError::Start(_))));
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SystemError {
@@ -88,6 +108,16 @@ impl System {
     ///
     /// A child did not start, or the signals cannot be had: there are no file descriptors or threads left, or (not on Unix)
     /// the program handles Ctrl-C itself.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Supervisor, System};
+    ///
+    /// let system = System::start(Supervisor::default())?;
+    /// system.stop();
+    /// # Ok::<(), kahn_actors::SystemError>(())
+    /// ```
     #[track_caller]
     pub fn start(root: Supervisor) -> Result<System, SystemError> {
         {
@@ -104,6 +134,17 @@ impl System {
     }
 
     /// The supervisor of all.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Supervisor, System};
+    ///
+    /// let system = System::start(Supervisor::default().name("root"))?;
+    /// assert_eq!(system.root().address().name(), Some("root"));
+    /// # system.stop();
+    /// # Ok::<(), kahn_actors::SystemError>(())
+    /// ```
     pub fn root(&self) -> &SupervisorRef {
         &self.root
     }
@@ -113,6 +154,18 @@ impl System {
     /// # Parks
     ///
     /// Until then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Supervisor, System};
+    ///
+    /// let system = System::start(Supervisor::default())?;
+    /// # system.root().address().stop();
+    /// // Until Ctrl-C:
+    /// assert!(system.wait().is_normal());
+    /// # Ok::<(), kahn_actors::SystemError>(())
+    /// ```
     #[track_caller]
     pub fn wait(self) -> ExitReason {
         self.root.join()
@@ -123,6 +176,18 @@ impl System {
     /// # Parks
     ///
     /// Until then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Supervisor, System};
+    ///
+    /// let system = System::start(Supervisor::default())?;
+    /// let root = system.root().address();
+    /// system.stop();
+    /// assert!(!root.is_alive());
+    /// # Ok::<(), kahn_actors::SystemError>(())
+    /// ```
     #[track_caller]
     pub fn stop(self) {
         self.root.stop();

@@ -20,6 +20,18 @@ use crate::error::TellError;
 use crate::tell::{Parcel, accept_parcel};
 
 /// The future of [`ActorRef::tell_async`].
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::{TellFuture, testing::Inbox};
+///
+/// let inbox = Inbox::new();
+/// let tell: TellFuture<u32> = inbox.actor_ref().tell_async(7);
+/// assert!(inbox.is_empty(), "nobody has polled it");
+/// kahn_core::block_on(tell).unwrap();
+/// assert_eq!(inbox.len(), 1);
+/// ```
 #[must_use = "a future does nothing unless it is polled"]
 pub struct TellFuture<M: Send + 'static> {
     actor: ActorRef<M>,

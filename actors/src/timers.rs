@@ -25,6 +25,20 @@ pub(crate) enum Ready<M> {
 }
 
 /// A timer of an actor; see [`Control::send_after`](crate::Control::send_after).
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use kahn_actors::{Builder, Mailbox, TimerId};
+///
+/// let actor = Builder::new().spawn_loop(|mailbox: &mut Mailbox<u32>| {
+///     let timer: TimerId = mailbox.send_after(Duration::from_secs(1000), 1);
+///     assert!(mailbox.cancel_timer(timer));
+///     Ok(())
+/// });
+/// assert!(actor.join().is_normal());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TimerId(u64);
 

@@ -89,6 +89,20 @@ impl Phase {
 }
 
 /// What becomes of a message that finds the mailbox full.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::{Builder, Mailbox, Overflow};
+///
+/// let busy = Builder::new().mailbox(1).overflow(Overflow::Fail).spawn_loop(|_: &mut Mailbox<u32>| {
+///     kahn_core::sleep(std::time::Duration::MAX);
+///     Ok(())
+/// });
+/// assert!(busy.tell(1).is_ok());
+/// assert!(busy.tell(2).unwrap_err().is_full());
+/// # busy.kill();
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Overflow {

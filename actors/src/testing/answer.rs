@@ -9,6 +9,16 @@ use crate::error::AskError;
 use crate::slot::{Asker, Reply};
 
 /// What becomes of a question.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_actors::testing::{Answer, reply};
+///
+/// let (reply, mut answer): (_, Answer<u32>) = reply();
+/// reply.send(7).unwrap();
+/// assert_eq!(answer.take(), Some(Ok(7)));
+/// ```
 pub struct Answer<R: 'static> {
     /// Before its place: it is dropped first.
     asker: Asker<'static, R>,
@@ -37,6 +47,17 @@ pub fn reply<R: 'static>() -> (Reply<R>, Answer<R>) {
 
 impl<R: 'static> Answer<R> {
     /// The answer, once: `None` as long as there may be one, [`AskError::NoReply`] if there will be none (any more).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{AskError, testing::reply};
+    ///
+    /// let (reply, mut answer) = reply::<u32>();
+    /// assert_eq!(answer.take(), None, "there may be one");
+    /// drop(reply);
+    /// assert_eq!(answer.take(), Some(Err(AskError::NoReply)));
+    /// ```
     pub fn take(&mut self) -> Option<Result<R, AskError>> {
         if !self.asker.poll(Waker::noop()) {
             return None;

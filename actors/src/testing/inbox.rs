@@ -77,6 +77,16 @@ impl<M: Send + 'static> Incarnation<M> for Empty {
 
 impl<M: Send + 'static> Inbox<M> {
     /// An empty one, for 128 messages. To one that is full a tell is an error, and no wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::Inbox;
+    ///
+    /// let mut inbox = Inbox::new();
+    /// inbox.actor_ref().tell(1).unwrap();
+    /// assert_eq!(inbox.take(), Some(1));
+    /// ```
     #[expect(clippy::new_without_default, reason = "a mailbox is made on purpose")]
     pub fn new() -> Inbox<M> {
         Inbox::with_capacity(MAILBOX)
@@ -87,17 +97,48 @@ impl<M: Send + 'static> Inbox<M> {
     /// # Panics
     ///
     /// If the capacity is above 2^31.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::Inbox;
+    ///
+    /// let inbox = Inbox::with_capacity(1);
+    /// inbox.actor_ref().tell(1).unwrap();
+    /// assert!(inbox.actor_ref().tell(2).unwrap_err().is_full());
+    /// ```
     #[track_caller]
     pub fn with_capacity(capacity: usize) -> Inbox<M> {
         Inbox { actor: unstarted(Some("inbox"), capacity) }
     }
 
     /// The reference by which it is told.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::Inbox;
+    ///
+    /// let mut inbox = Inbox::new();
+    /// inbox.actor_ref().tell(1).unwrap();
+    /// assert_eq!(inbox.actor_ref().name(), Some("inbox"));
+    /// # inbox.take();
+    /// ```
     pub fn actor_ref(&self) -> ActorRef<M> {
         self.actor.clone()
     }
 
     /// The oldest message.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::Inbox;
+    ///
+    /// let mut inbox = Inbox::new();
+    /// inbox.actor_ref().tell(1).unwrap();
+    /// assert_eq!((inbox.take(), inbox.take()), (Some(1), None));
+    /// ```
     pub fn take(&mut self) -> Option<M> {
         match Control::new(self.actor.process(), None).next() {
             Next::Message(message) => Some(message),
@@ -106,21 +147,66 @@ impl<M: Send + 'static> Inbox<M> {
     }
 
     /// All messages, oldest first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::Inbox;
+    ///
+    /// let mut inbox = Inbox::new();
+    /// inbox.actor_ref().tell(1).unwrap();
+    /// inbox.actor_ref().tell(2).unwrap();
+    /// assert_eq!(inbox.take_all(), [1, 2]);
+    /// ```
     pub fn take_all(&mut self) -> Vec<M> {
         core::iter::from_fn(|| self.take()).collect()
     }
 
     /// How many messages there are.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::Inbox;
+    ///
+    /// let mut inbox = Inbox::new();
+    /// inbox.actor_ref().tell(1).unwrap();
+    /// assert_eq!(inbox.len(), 1);
+    /// # inbox.take();
+    /// ```
     pub fn len(&self) -> usize {
         self.actor.len()
     }
 
     /// Whether there is no message.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::Inbox;
+    ///
+    /// let mut inbox = Inbox::new();
+    /// inbox.actor_ref().tell(1).unwrap();
+    /// assert!(!inbox.is_empty());
+    /// # inbox.take();
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Ends it as an actor ends: those that monitor it are told, and what is told to it later is handed back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::ExitReason;
+    /// use kahn_actors::testing::Inbox;
+    ///
+    /// let mut inbox = Inbox::new();
+    /// inbox.actor_ref().tell(1).unwrap();
+    /// inbox.end(ExitReason::failed("so"));
+    /// assert!(inbox.actor_ref().tell(2).unwrap_err().is_dead());
+    /// ```
     pub fn end(&mut self, reason: ExitReason) {
         if any(self.actor.process()).state.lock().phase.is_dead() {
             return;

@@ -81,12 +81,31 @@ impl<M: Send + 'static> Actor for Relay<M> {
 
 impl<M: Send + 'static> Probe<M> {
     /// Starts one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::Probe;
+    ///
+    /// let mut probe = Probe::new();
+    /// probe.actor_ref().tell(1).unwrap();
+    /// assert_eq!(probe.expect(), 1);
+    /// ```
     #[expect(clippy::new_without_default, reason = "an actor is started on purpose")]
     pub fn new() -> Probe<M> {
         Probe::named("probe")
     }
 
     /// Starts one with a name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::Probe;
+    ///
+    /// let probe = Probe::<u32>::named("ears");
+    /// assert_eq!(probe.actor_ref().name(), Some("ears"));
+    /// ```
     pub fn named(name: &str) -> Probe<M> {
         let (tx, mail) = bounded(ROOM);
         Probe {
@@ -99,17 +118,51 @@ impl<M: Send + 'static> Probe<M> {
     }
 
     /// How long it waits for what it expects.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::testing::Probe;
+    ///
+    /// let mut probe = Probe::new().patience(Duration::from_secs(30));
+    /// probe.actor_ref().tell(1).unwrap();
+    /// probe.expect_eq(1);
+    /// ```
     pub fn patience(mut self, patience: Duration) -> Probe<M> {
         self.patience = patience;
         self
     }
 
     /// The reference by which it is told.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::Probe;
+    ///
+    /// let mut probe = Probe::new();
+    /// probe.actor_ref().tell(1).unwrap();
+    /// probe.expect_eq(1);
+    /// ```
     pub fn actor_ref(&self) -> ActorRef<M> {
         self.actor.clone()
     }
 
     /// Monitors another actor, for [`expect_down`](Self::expect_down).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::{Inbox, Probe};
+    ///
+    /// let mut probe = Probe::<u32>::new();
+    /// let inbox = Inbox::<u32>::new();
+    /// let actor = inbox.actor_ref();
+    /// probe.watch(&actor);
+    /// drop(inbox);
+    /// assert!(probe.expect_down(&actor).is_normal());
+    /// ```
     pub fn watch(&mut self, other: impl Into<Address>) {
         links::monitor(self.actor.any(), &other.into().process);
     }
@@ -142,6 +195,16 @@ impl<M: Send + 'static> Probe<M> {
     /// # Panics
     ///
     /// None comes in time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::Probe;
+    ///
+    /// let mut probe = Probe::new();
+    /// probe.actor_ref().tell(1).unwrap();
+    /// assert_eq!(probe.expect(), 1);
+    /// ```
     #[track_caller]
     pub fn expect(&mut self) -> M {
         if !self.wait(self.patience, |probe| !probe.messages.is_empty()) {
@@ -159,6 +222,16 @@ impl<M: Send + 'static> Probe<M> {
     /// # Panics
     ///
     /// None comes in time, or another.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::Probe;
+    ///
+    /// let mut probe = Probe::new();
+    /// probe.actor_ref().tell(1).unwrap();
+    /// probe.expect_eq(1);
+    /// ```
     #[track_caller]
     pub fn expect_eq(&mut self, expected: M)
     where
@@ -177,6 +250,17 @@ impl<M: Send + 'static> Probe<M> {
     /// # Panics
     ///
     /// None comes in time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::Probe;
+    ///
+    /// let mut probe = Probe::new();
+    /// probe.actor_ref().tell(1).unwrap();
+    /// probe.actor_ref().tell(20).unwrap();
+    /// assert_eq!(probe.expect_matching(|n| *n > 10), 20);
+    /// ```
     #[track_caller]
     pub fn expect_matching(&mut self, mut wanted: impl FnMut(&M) -> bool) -> M {
         let deadline = now().checked_add(self.patience);
@@ -207,6 +291,18 @@ impl<M: Send + 'static> Probe<M> {
     /// # Panics
     ///
     /// One comes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::testing::Probe;
+    ///
+    /// let mut probe = Probe::new();
+    /// probe.actor_ref().tell(1).unwrap();
+    /// probe.expect_eq(1);
+    /// probe.expect_none(Duration::from_millis(1));
+    /// ```
     #[track_caller]
     pub fn expect_none(&mut self, time: Duration) {
         if self.wait(time, |probe| !probe.messages.is_empty()) {
@@ -223,6 +319,19 @@ impl<M: Send + 'static> Probe<M> {
     /// # Panics
     ///
     /// It does not in time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::{Inbox, Probe};
+    ///
+    /// let mut probe = Probe::<u32>::new();
+    /// let inbox = Inbox::<u32>::new();
+    /// let actor = inbox.actor_ref();
+    /// probe.watch(&actor);
+    /// drop(inbox);
+    /// assert!(probe.expect_down(&actor).is_normal());
+    /// ```
     #[track_caller]
     pub fn expect_down(&mut self, of: impl Into<Address>) -> ExitReason {
         let of = of.into();

@@ -69,6 +69,27 @@ pub struct Stepped<A: Actor> {
 }
 
 /// What a step was.
+///
+/// # Examples
+///
+/// ```
+/// # use kahn_actors::{Actor, Context, ExitReason};
+/// # struct Sum(u32);
+/// # impl Actor for Sum {
+/// #     type Message = u32;
+/// #     fn handle(&mut self, n: u32, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+/// #         self.0 += n;
+/// #         Ok(if n == 0 { ctx.stop() })
+/// #     }
+/// # }
+/// use kahn_actors::testing::{Step, Stepped};
+///
+/// let mut sum = Stepped::start(Sum(0));
+/// assert_eq!(sum.step(), Step::Idle);
+/// assert_eq!(sum.deliver(1), Step::Handled);
+/// // Zero ends it.
+/// assert_eq!(sum.deliver(0), Step::Ended);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Step {
@@ -82,11 +103,48 @@ pub enum Step {
 
 impl<A: Actor> Stepped<A> {
     /// Starts it: `started` has been called.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kahn_actors::{Actor, Context, ExitReason};
+    /// # struct Sum(u32);
+    /// # impl Actor for Sum {
+    /// #     type Message = u32;
+    /// #     fn handle(&mut self, n: u32, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         self.0 += n;
+    /// #         Ok(if n == 0 { ctx.stop() })
+    /// #     }
+    /// # }
+    /// use kahn_actors::testing::Stepped;
+    ///
+    /// let mut sum = Stepped::start(Sum(0));
+    /// sum.deliver(1);
+    /// assert_eq!(sum.actor().unwrap().0, 1);
+    /// ```
     pub fn start(actor: A) -> Stepped<A> {
         Stepped::named("stepped", actor)
     }
 
     /// As [`start`](Self::start), with a name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kahn_actors::{Actor, Context, ExitReason};
+    /// # struct Sum(u32);
+    /// # impl Actor for Sum {
+    /// #     type Message = u32;
+    /// #     fn handle(&mut self, n: u32, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         self.0 += n;
+    /// #         Ok(if n == 0 { ctx.stop() })
+    /// #     }
+    /// # }
+    /// use kahn_actors::testing::Stepped;
+    ///
+    /// let sum = Stepped::named("sum", Sum(0));
+    /// assert_eq!(sum.actor_ref().name(), Some("sum"));
+    /// ```
     pub fn named(name: &str, actor: A) -> Stepped<A> {
         let me = unstarted(Some(name), MAILBOX);
         let timers = Timers::by_hand();
@@ -140,6 +198,25 @@ impl<A: Actor> Stepped<A> {
     }
 
     /// Handles what is next: what it is told of other actors, then messages, its own first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kahn_actors::{Actor, Context, ExitReason};
+    /// # struct Sum(u32);
+    /// # impl Actor for Sum {
+    /// #     type Message = u32;
+    /// #     fn handle(&mut self, n: u32, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         self.0 += n;
+    /// #         Ok(if n == 0 { ctx.stop() })
+    /// #     }
+    /// # }
+    /// use kahn_actors::testing::{Step, Stepped};
+    ///
+    /// let mut sum = Stepped::start(Sum(0));
+    /// sum.actor_ref().tell(1).unwrap();
+    /// assert_eq!((sum.step(), sum.step()), (Step::Handled, Step::Idle));
+    /// ```
     pub fn step(&mut self) -> Step {
         self.run_step(|being, control| match control.next() {
             Next::Message(message) => Some(being.actor().handle(message, Context::of(control))),
@@ -152,11 +229,49 @@ impl<A: Actor> Stepped<A> {
     /// Steps until there is nothing to do, or it has ended. Answers how often.
     ///
     /// One that goes on telling itself goes on for ever.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kahn_actors::{Actor, Context, ExitReason};
+    /// # struct Sum(u32);
+    /// # impl Actor for Sum {
+    /// #     type Message = u32;
+    /// #     fn handle(&mut self, n: u32, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         self.0 += n;
+    /// #         Ok(if n == 0 { ctx.stop() })
+    /// #     }
+    /// # }
+    /// use kahn_actors::testing::Stepped;
+    ///
+    /// let mut sum = Stepped::start(Sum(0));
+    /// (1..=3).for_each(|n| sum.actor_ref().tell(n).unwrap());
+    /// assert_eq!(sum.run(), 3);
+    /// assert_eq!(sum.actor().unwrap().0, 6);
+    /// ```
     pub fn run(&mut self) -> usize {
         core::iter::from_fn(|| (self.step() == Step::Handled).then_some(())).count()
     }
 
     /// Handles this message, before all that wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kahn_actors::{Actor, Context, ExitReason};
+    /// # struct Sum(u32);
+    /// # impl Actor for Sum {
+    /// #     type Message = u32;
+    /// #     fn handle(&mut self, n: u32, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         self.0 += n;
+    /// #         Ok(if n == 0 { ctx.stop() })
+    /// #     }
+    /// # }
+    /// use kahn_actors::testing::{Step, Stepped};
+    ///
+    /// let mut sum = Stepped::start(Sum(0));
+    /// assert_eq!(sum.deliver(1), Step::Handled);
+    /// ```
     pub fn deliver(&mut self, message: A::Message) -> Step {
         self.run_step(|being, control| {
             control.busy();
@@ -165,6 +280,23 @@ impl<A: Actor> Stepped<A> {
     }
 
     /// Handles the question that `question` makes, before all that wait. It may be answered by then, or later.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::Stepped;
+    /// use kahn_actors::{Actor, Context, ExitReason, Reply};
+    ///
+    /// struct Seven;
+    /// impl Actor for Seven {
+    ///     type Message = Reply<u32>;
+    ///     fn handle(&mut self, reply: Reply<u32>, _: &mut Context<Self>) -> Result<(), ExitReason> {
+    ///         let _ = reply.send(7);
+    ///         Ok(())
+    ///     }
+    /// }
+    /// assert_eq!(Stepped::start(Seven).ask(|reply| reply).take(), Some(Ok(7)));
+    /// ```
     pub fn ask<R: 'static>(&mut self, question: impl FnOnce(Reply<R>) -> A::Message) -> Answer<R> {
         let (reply, answer) = reply();
         self.deliver(question(reply));
@@ -174,6 +306,31 @@ impl<A: Actor> Stepped<A> {
     /// Moves its time on. What its timers send on the way is handled at its moment, with all that comes of it. Answers how
     /// many steps that took. Where the clock cannot express the moment, [`Duration::MAX`] for one, its time stands still
     /// after the last timer; one that has a beat goes on for ever then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::testing::Stepped;
+    /// use kahn_actors::{Actor, Context, ExitReason};
+    ///
+    /// struct Later(bool);
+    /// impl Actor for Later {
+    ///     type Message = ();
+    ///     fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+    ///         ctx.send_after(Duration::from_secs(3600), ());
+    ///         Ok(())
+    ///     }
+    ///     fn handle(&mut self, (): (), _: &mut Context<Self>) -> Result<(), ExitReason> {
+    ///         self.0 = true;
+    ///         Ok(())
+    ///     }
+    /// }
+    /// let mut later = Stepped::start(Later(false));
+    /// assert_eq!(later.advance(Duration::from_secs(3599)), 0);
+    /// assert_eq!(later.advance(Duration::from_secs(1)), 1);
+    /// assert!(later.actor().unwrap().0);
+    /// ```
     pub fn advance(&mut self, time: Duration) -> usize {
         let mut left = time;
         let mut steps = self.run();
@@ -186,21 +343,102 @@ impl<A: Actor> Stepped<A> {
     }
 
     /// The actor itself, unless it has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kahn_actors::{Actor, Context, ExitReason};
+    /// # struct Sum(u32);
+    /// # impl Actor for Sum {
+    /// #     type Message = u32;
+    /// #     fn handle(&mut self, n: u32, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         self.0 += n;
+    /// #         Ok(if n == 0 { ctx.stop() })
+    /// #     }
+    /// # }
+    /// use kahn_actors::testing::Stepped;
+    ///
+    /// let mut sum = Stepped::start(Sum(0));
+    /// assert_eq!(sum.actor().unwrap().0, 0);
+    /// sum.deliver(0);
+    /// assert!(sum.actor().is_none(), "it has ended");
+    /// ```
     pub fn actor(&mut self) -> Option<&mut A> {
         self.life.incarnation().actor_if_any()
     }
 
     /// The reference by which it is told: what it is told waits for [`step`](Self::step).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kahn_actors::{Actor, Context, ExitReason};
+    /// # struct Sum(u32);
+    /// # impl Actor for Sum {
+    /// #     type Message = u32;
+    /// #     fn handle(&mut self, n: u32, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         self.0 += n;
+    /// #         Ok(if n == 0 { ctx.stop() })
+    /// #     }
+    /// # }
+    /// use kahn_actors::testing::Stepped;
+    ///
+    /// let mut sum = Stepped::start(Sum(0));
+    /// sum.actor_ref().tell(1).unwrap();
+    /// assert_eq!(sum.actor_ref().len(), 1);
+    /// assert_eq!(sum.run(), 1);
+    /// ```
     pub fn actor_ref(&self) -> ActorRef<A::Message> {
         self.me.clone()
     }
 
     /// Lets it monitor another, as `Context::monitor` does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kahn_actors::{Actor, Context, ExitReason};
+    /// # struct Sum(u32);
+    /// # impl Actor for Sum {
+    /// #     type Message = u32;
+    /// #     fn handle(&mut self, n: u32, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         self.0 += n;
+    /// #         Ok(if n == 0 { ctx.stop() })
+    /// #     }
+    /// # }
+    /// use kahn_actors::testing::{Inbox, Step, Stepped};
+    ///
+    /// let mut sum = Stepped::start(Sum(0));
+    /// let inbox = Inbox::<u32>::new();
+    /// sum.monitor(&inbox.actor_ref());
+    /// drop(inbox);
+    /// assert_eq!(sum.step(), Step::Handled, "it is told of the end");
+    /// ```
     pub fn monitor(&mut self, other: impl Into<Address>) {
         links::monitor(any(self.me.process()), &other.into().process);
     }
 
     /// Why it has ended, if it has.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kahn_actors::{Actor, Context, ExitReason};
+    /// # struct Sum(u32);
+    /// # impl Actor for Sum {
+    /// #     type Message = u32;
+    /// #     fn handle(&mut self, n: u32, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         self.0 += n;
+    /// #         Ok(if n == 0 { ctx.stop() })
+    /// #     }
+    /// # }
+    /// use kahn_actors::testing::Stepped;
+    ///
+    /// let mut sum = Stepped::start(Sum(0));
+    /// assert!(sum.exit().is_none());
+    /// sum.deliver(0);
+    /// assert!(sum.exit().unwrap().is_normal());
+    /// ```
     pub fn exit(&self) -> Option<&ExitReason> {
         self.ended.as_ref()
     }

@@ -1,296 +1,31 @@
-//! What an actor can do with itself, whether it is an [`Actor`](crate::Actor) or a loop.
+//! What is public of it.
 
-use core::fmt;
-use core::mem::ManuallyDrop;
 use core::time::Duration;
-use std::collections::VecDeque;
-use std::time::Instant;
 
 use kahn_core::facade::Ordering;
-use kahn_core::process::Process;
-use kahn_core::wait::quietly;
 
+use super::Control;
 use crate::address::{ActorRef, Address};
-use crate::cell::{Any, Head, Urgent};
-use crate::ends::any;
 use crate::exit::{ActorId, ExitReason};
 use crate::links;
-use crate::signal::{Down, Mail, MonitorId};
-use crate::tell::admit;
-use crate::timers::{Ready, TimerId, Timers};
-
-/// What an actor can do with itself. [`Context`](crate::Context) and [`Mailbox`](crate::Mailbox) dereference to it.
-///
-/// # Examples
-///
-/// An actor that gathers lines, and hands them on in one piece, after a while at the latest:
-///
-/// ```
-/// use std::time::Duration;
-/// use kahn_actors::{Actor, Context, ExitReason, spawn};
-/// use kahn_channels::{Sender, bounded};
-///
-/// struct Batch(Vec<String>, Sender<Vec<String>>);
-/// enum Message {
-///     Line(String),
-///     Flush,
-/// }
-/// impl Actor for Batch {
-///     type Message = Message;
-///     fn handle(&mut self, message: Message, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
-///         match message {
-///             Message::Line(line) => {
-///                 if self.0.is_empty() {
-///                     ctx.send_after(Duration::from_millis(20), Message::Flush);
-///                 }
-///                 self.0.push(line);
-///             }
-///             Message::Flush => self.1.send(std::mem::take(&mut self.0))?,
-///         }
-///         Ok(())
-///     }
-/// }
-/// let (batch, batches) = bounded(1);
-/// let lines = spawn(Batch(Vec::new(), batch));
-/// lines.tell(Message::Line("one".into())).unwrap();
-/// assert_eq!(batches.recv().unwrap(), ["one"]);
-/// ```
-pub struct Control<M: Send + 'static> {
-    /// Borrowed from the turn.
-    me: ManuallyDrop<Process<Head<M>>>,
-    own: Option<Box<Own<M>>>,
-    /// It has asked for its own end.
-    end: Option<ExitReason>,
-    /// It has taken a message in this turn.
-    has_taken: bool,
-    /// It fell asleep as it took the message in hand, see [`Locked::doze`](crate::cell::Locked::doze).
-    dozes: bool,
-}
-
-/// What most actors do not need.
-pub(crate) struct Own<M: Send + 'static> {
-    timers: Timers<M>,
-    /// Messages that are handled before those in the mailbox.
-    ready: VecDeque<Ready<M>>,
-    stash: VecDeque<M>,
-    /// What a loop has passed over.
-    passed: VecDeque<M>,
-    passed_downs: VecDeque<Down>,
-}
-
-impl<M: Send + 'static> Own<M> {
-    pub(crate) fn with(timers: Timers<M>) -> Box<Own<M>> {
-        Box::new(Own {
-            timers,
-            ready: VecDeque::new(),
-            stash: VecDeque::new(),
-            passed: VecDeque::new(),
-            passed_downs: VecDeque::new(),
-        })
-    }
-
-    /// Moves the time of timers by hand on, to the next that is due within `most`, and lets it send. Answers how much;
-    /// `None` if none was, and `most` is over.
-    pub(crate) fn advance(&mut self, most: Duration) -> Option<Duration> {
-        self.timers.advance(most, &mut self.ready)
-    }
-}
-
-impl<M: Send + 'static> Drop for Own<M> {
-    fn drop(&mut self) {
-        drop_each(self.ready.drain(..));
-        drop_each(self.stash.drain(..));
-        drop_each(self.passed.drain(..));
-        drop_each(self.passed_downs.drain(..));
-    }
-}
-
-/// Drops them one by one: the destructors of two may panic.
-pub(crate) fn drop_each<T>(all: impl IntoIterator<Item = T>) {
-    all.into_iter().for_each(|one| _ = quietly(|| drop(one)));
-}
-
-/// What there is to do.
-pub(crate) enum Next<M> {
-    Message(M),
-    Down(Down),
-    End(ExitReason),
-    /// Nothing; the mailbox knows that it has to wake.
-    Idle,
-}
+use crate::signal::MonitorId;
+use crate::timers::{Ready, TimerId};
 
 impl<M: Send + 'static> Control<M> {
-    /// For a turn of `process`.
-    pub(crate) fn new(process: &Process<Head<M>>, own: Option<Box<Own<M>>>) -> Control<M> {
-        // SAFETY: a copy that is never dropped; a `Control` does not outlive the turn.
-        let me = unsafe { core::ptr::read((&raw const *process).cast()) };
-        Control { me, own, end: None, has_taken: false, dozes: false }
-    }
-
-    /// What is to be kept for the next turn.
-    pub(crate) fn into_own(self) -> Option<Box<Own<M>>> {
-        self.own
-    }
-
-    pub(crate) fn process(&self) -> &Process<Head<M>> {
-        &self.me
-    }
-
-    pub(crate) fn any(&self) -> &Any {
-        any(&self.me)
-    }
-
-    /// Why it is to end, if it has asked for that itself.
-    pub(crate) fn own_end(&self) -> Option<ExitReason> {
-        self.end.clone()
-    }
-
-    fn own(&mut self) -> &mut Own<M> {
-        self.own.get_or_insert_with(|| Own::with(Timers::new(any(&self.me))))
-    }
-
-    /// The next thing to do.
-    #[inline]
-    pub(crate) fn next(&mut self) -> Next<M> {
-        if let Some(reason) = &self.end {
-            return Next::End(reason.clone());
-        }
-        if self.me.is_cancelled() {
-            return Next::End(self.cancelled());
-        }
-        if core::mem::take(&mut self.dozes) {
-            // Idle time begins here, if the handler has set any.
-            if self.own.is_none() && !self.me.is_woken() {
-                return Next::Idle;
-            }
-            self.me.look_again();
-        }
-        loop {
-            let mut locked = self.me.lock();
-            let is_calm = self.own.is_none() && locked.state.is_calm();
-            if !is_calm && locked.state.is_urgent() {
-                locked.state.let_go();
-                match locked.state.take_urgent() {
-                    Urgent::End(reason) => return Next::End(reason),
-                    Urgent::Down(down) => return Next::Down(down),
-                    Urgent::Timer => {
-                        drop(locked);
-                        if let Some(own) = &mut self.own {
-                            own.timers.fire(&mut own.ready);
-                        }
-                        continue;
-                    }
-                    Urgent::Nothing => {}
-                }
-            }
-            if !is_calm
-                && let Some(own) = &mut self.own
-                && let Some(ready) = own.ready.pop_front()
-            {
-                locked.state.let_go();
-                // A timer's message may be copied, by the user's code.
-                drop(locked);
-                match ready {
-                    Ready::Message(message) => return Next::Message(message),
-                    Ready::Timer(timer) => match own.timers.take(timer) {
-                        Some(message) => return Next::Message(message),
-                        None => continue,
-                    },
-                }
-            }
-            let Some(message) = locked.lane().pop() else {
-                // Acquire: pairs with the last reference's drop.
-                if self.me.core.strong.load(Ordering::Acquire) == 0 {
-                    return Next::End(ExitReason::Normal);
-                }
-                if let Some(own) = self.own.as_mut().filter(|own| own.timers.has_idle_to_look_at()) {
-                    locked.state.let_go();
-                    drop(locked);
-                    match own.timers.is_idle() {
-                        Some(message) => return Next::Message(message),
-                        // Something may have come meanwhile.
-                        None => continue,
-                    }
-                }
-                locked.lane().shrink();
-                locked.state.fall_asleep();
-                return Next::Idle;
-            };
-            let mut admitted = None;
-            if is_calm {
-                locked.state.handled = locked.state.handled.wrapping_add(1);
-            } else {
-                locked.state.count_in();
-                admitted = admit(&mut locked);
-            }
-            if self.own.is_none() && !core::mem::replace(&mut self.has_taken, true) {
-                self.dozes = locked.doze();
-            }
-            drop(locked);
-            drop(admitted);
-            if let Some(own) = &mut self.own {
-                own.timers.busy();
-            }
-            return Next::Message(message);
-        }
-    }
-
-    /// A message is handled that did not come by [`next`](Self::next).
-    pub(crate) fn busy(&mut self) {
-        if let Some(own) = &mut self.own {
-            own.timers.busy();
-        }
-    }
-
-    /// When its timers want to be looked at, if no alarm could be set to that.
-    pub(crate) fn missing_alarm(&self) -> Option<Instant> {
-        self.own.as_ref().and_then(|own| own.timers.missing_alarm())
-    }
-
-    /// Why it unwinds.
-    pub(crate) fn cancelled(&self) -> ExitReason {
-        let mut state = self.me.core.state.lock();
-        state.rare_if_any().and_then(|rare| rare.exit.clone()).unwrap_or(ExitReason::Killed)
-    }
-
-    /// The messages put aside, to be handled by another incarnation, or by nobody. Timers end.
-    pub(crate) fn take_aside(&mut self) -> VecDeque<M> {
-        self.end = None;
-        let Some(mut own) = self.own.take() else { return VecDeque::new() };
-        let mut aside = core::mem::take(&mut own.passed);
-        aside.append(&mut own.stash);
-        aside.extend(core::mem::take(&mut own.ready).into_iter().filter_map(|ready| match ready {
-            Ready::Message(message) => Some(message),
-            Ready::Timer(_) => None,
-        }));
-        quietly(|| drop(own));
-        aside
-    }
-
-    /// The first of what a loop has passed over that is wanted now.
-    pub(crate) fn take_passed(&mut self, news: bool, wanted: &mut dyn FnMut(&M) -> bool) -> Option<Mail<M>> {
-        let own = self.own.as_mut()?;
-        if news && let Some(down) = own.passed_downs.pop_front() {
-            return Some(Mail::Down(down));
-        }
-        let place = own.passed.iter().position(wanted)?;
-        own.passed.remove(place).map(Mail::Message)
-    }
-
-    /// Keeps what a loop passes over.
-    pub(crate) fn pass(&mut self, mail: Mail<M>) {
-        match mail {
-            Mail::Message(message) => self.own().passed.push_back(message),
-            Mail::Down(down) => self.own().passed_downs.push_back(down),
-        }
-    }
-
-    /// Whether a loop has passed over as many messages as the mailbox holds.
-    pub(crate) fn has_passed_too_many(&self) -> bool {
-        self.own.as_ref().is_some_and(|own| own.passed.len() >= self.me.lock().lane().limit())
-    }
-
     /// Itself.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Builder, Mailbox};
+    ///
+    /// let actor = Builder::new().name("me").spawn_loop(|mailbox: &mut Mailbox<u32>| {
+    ///     mailbox.me().tell(1)?;
+    ///     assert_eq!(mailbox.recv()?, 1);
+    ///     Ok(())
+    /// });
+    /// assert!(actor.join().is_normal());
+    /// ```
     pub fn me(&self) -> ActorRef<M> {
         // Relaxed: the caller runs, so the process is there.
         if self.me.core.strong.fetch_add(1, Ordering::Relaxed) == 0 {
@@ -302,16 +37,58 @@ impl<M: Send + 'static> Control<M> {
     }
 
     /// Its number.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Builder, Mailbox};
+    ///
+    /// let actor = Builder::new().name("me").spawn_loop(|mailbox: &mut Mailbox<u32>| {
+    ///     assert_eq!(mailbox.id(), mailbox.me().id());
+    ///     Ok(())
+    /// });
+    /// assert!(actor.join().is_normal());
+    /// ```
     pub fn id(&self) -> ActorId {
         crate::cell::id_of(&*self.me)
     }
 
     /// Its name, if it was given one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Builder, Mailbox};
+    ///
+    /// let actor = Builder::new().name("me").spawn_loop(|mailbox: &mut Mailbox<u32>| {
+    ///     assert_eq!(mailbox.name(), Some("me"));
+    ///     Ok(())
+    /// });
+    /// assert!(actor.join().is_normal());
+    /// ```
     pub fn name(&self) -> Option<&str> {
         self.me.name()
     }
 
     /// Ends, normally, when the message in hand has been handled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Actor, Context, ExitReason, spawn};
+    ///
+    /// struct Once;
+    /// impl Actor for Once {
+    ///     type Message = ();
+    ///     fn handle(&mut self, (): (), ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+    ///         ctx.stop();
+    ///         Ok(())
+    ///     }
+    /// }
+    /// let once = spawn(Once);
+    /// once.tell(()).unwrap();
+    /// assert!(once.join().is_normal());
+    /// ```
     pub fn stop(&mut self) {
         self.end.get_or_insert(ExitReason::Normal);
     }
@@ -342,6 +119,22 @@ impl<M: Send + 'static> Control<M> {
     }
 
     /// Undoes a link. The other's end has no effect from here on, even if it has happened.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Builder, Mailbox};
+    ///
+    /// let actor = Builder::new().name("me").spawn_loop(|mailbox: &mut Mailbox<u32>| {
+    ///     let other = Builder::new().spawn_loop(|mailbox: &mut Mailbox<()>| Ok(mailbox.recv()?));
+    ///     mailbox.link(&other);
+    ///     mailbox.unlink(&other);
+    ///     other.kill();
+    ///     other.join();
+    ///     Ok(())
+    /// });
+    /// assert!(actor.join().is_normal());
+    /// ```
     pub fn unlink(&mut self, other: impl Into<Address>) {
         links::unlink(self.any(), &other.into().process);
     }
@@ -373,6 +166,25 @@ impl<M: Send + 'static> Control<M> {
     }
 
     /// Takes a monitor back. It is not told of the other's end from here on, even if that has happened.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::{Builder, Mailbox};
+    ///
+    /// let actor = Builder::new().name("me").spawn_loop(|mailbox: &mut Mailbox<u32>| {
+    ///     let other = Builder::new().spawn_loop(|mailbox: &mut Mailbox<()>| Ok(mailbox.recv()?));
+    ///     let monitor = mailbox.monitor(&other);
+    ///     other.kill();
+    ///     other.join();
+    ///     // It has been told, and has not handled that.
+    ///     mailbox.demonitor(monitor);
+    ///     assert!(mailbox.next_mail_timeout(Duration::ZERO).is_err());
+    ///     Ok(())
+    /// });
+    /// assert!(actor.join().is_normal());
+    /// ```
     pub fn demonitor(&mut self, monitor: MonitorId) {
         links::demonitor(self.any(), monitor);
     }
@@ -411,6 +223,21 @@ impl<M: Send + 'static> Control<M> {
 
     /// Sends itself a message after `delay`, unless it has ended. The message does not take room in the mailbox, and is
     /// handled before what is there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::{Builder, Mailbox};
+    ///
+    /// let actor = Builder::new().name("me").spawn_loop(|mailbox: &mut Mailbox<&str>| {
+    ///     mailbox.send_after(Duration::from_millis(2), "later");
+    ///     mailbox.send_after(Duration::from_millis(1), "soon");
+    ///     assert_eq!((mailbox.recv()?, mailbox.recv()?), ("soon", "later"));
+    ///     Ok(())
+    /// });
+    /// assert!(actor.join().is_normal());
+    /// ```
     pub fn send_after(&mut self, delay: Duration, message: M) -> TimerId {
         self.own().timers.once(delay, message)
     }
@@ -448,6 +275,21 @@ impl<M: Send + 'static> Control<M> {
     }
 
     /// Ends a timer. What it has sent and is not in hand yet is taken back. Answers whether there was anything to end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::{Builder, Mailbox};
+    ///
+    /// let actor = Builder::new().name("me").spawn_loop(|mailbox: &mut Mailbox<&str>| {
+    ///     let late = mailbox.send_after(Duration::from_secs(1000), "late");
+    ///     assert!(mailbox.cancel_timer(late));
+    ///     assert!(!mailbox.cancel_timer(late), "there is nothing more to end");
+    ///     Ok(())
+    /// });
+    /// assert!(actor.join().is_normal());
+    /// ```
     pub fn cancel_timer(&mut self, timer: TimerId) -> bool {
         self.own.as_mut().is_some_and(|own| own.timers.cancel(timer))
     }
@@ -487,6 +329,21 @@ impl<M: Send + 'static> Control<M> {
     }
 
     /// Takes back [`set_idle_timeout`](Self::set_idle_timeout).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::{Builder, Mailbox};
+    ///
+    /// let actor = Builder::new().name("me").spawn_loop(|mailbox: &mut Mailbox<&str>| {
+    ///     mailbox.set_idle_timeout(Duration::from_millis(1), "idle");
+    ///     mailbox.clear_idle_timeout();
+    ///     assert!(mailbox.recv_timeout(Duration::from_millis(5)).is_err());
+    ///     Ok(())
+    /// });
+    /// assert!(actor.join().is_normal());
+    /// ```
     pub fn clear_idle_timeout(&mut self) {
         if let Some(own) = &mut self.own {
             own.timers.clear_idle();
@@ -495,6 +352,21 @@ impl<M: Send + 'static> Control<M> {
 
     /// Whether it was asked to stop. It will be, after the message in hand; a handler that takes long may look here, and
     /// come to an end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Builder, Mailbox};
+    ///
+    /// let long = Builder::new().spawn_loop(|mailbox: &mut Mailbox<()>| {
+    ///     while !mailbox.is_stopping() {
+    ///         kahn_core::yield_now(); // a piece of the work
+    ///     }
+    ///     Ok(())
+    /// });
+    /// long.stop();
+    /// assert!(long.join().is_normal());
+    /// ```
     pub fn is_stopping(&self) -> bool {
         self.me.core.state.lock().is_stopping()
     }
@@ -551,17 +423,40 @@ impl<M: Send + 'static> Control<M> {
     }
 
     /// Lets the messages that were put aside be handled next, in the order in which they were put there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::testing::{Inbox, Stepped};
+    /// use kahn_actors::{Actor, ActorRef, Context, ExitReason};
+    ///
+    /// /// Puts numbers aside until a zero comes.
+    /// struct Late(ActorRef<u32>, bool);
+    /// impl Actor for Late {
+    ///     type Message = u32;
+    ///     fn handle(&mut self, n: u32, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+    ///         if n == 0 {
+    ///             self.1 = true;
+    ///             ctx.unstash_all();
+    ///         } else if self.1 {
+    ///             self.0.tell(n)?;
+    ///         } else {
+    ///             ctx.stash(n);
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// let mut inbox = Inbox::new();
+    /// let mut late = Stepped::start(Late(inbox.actor_ref(), false));
+    /// [1, 2, 0].map(|n| late.deliver(n));
+    /// late.run();
+    /// assert_eq!(inbox.take_all(), [1, 2]);
+    /// ```
     pub fn unstash_all(&mut self) {
         if let Some(own) = &mut self.own {
             while let Some(message) = own.stash.pop_back() {
                 own.ready.push_front(Ready::Message(message));
             }
         }
-    }
-}
-
-impl<M: Send + 'static> fmt::Debug for Control<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Control").field("id", &self.id()).field("name", &self.name()).finish_non_exhaustive()
     }
 }
