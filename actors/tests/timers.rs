@@ -211,11 +211,11 @@ fn timers_set_inside_blocking_come_and_so_do_later_ones() {
         // A loop that waits there.
         let waits = Builder::new().spawn_loop(|mailbox: &mut Mailbox<u32>| {
             kahn_core::blocking(|| {
+                assert!(matches!(mailbox.recv_timeout(Duration::from_nanos(1)), Err(RecvError::Timeout)));
                 mailbox.send_after(SHORT, 5);
                 mailbox.send_every(2 * SHORT, 6);
                 assert_eq!(mailbox.recv()?, 5);
                 assert_eq!(mailbox.recv()?, 6);
-                assert!(matches!(mailbox.recv_timeout(Duration::from_nanos(1)), Err(RecvError::Timeout)));
                 assert_eq!(mailbox.recv()?, 6);
                 Ok(())
             })
