@@ -6,10 +6,14 @@ pub use crate::job::{Body, JobId, Process};
 use std::sync::Arc;
 
 use crate::scheduler::{self, GREEN, migratory_here};
-use crate::thread::queue;
+use crate::thread::{begin, queue};
 pub use alarm::Alarm;
 
 /// A new process, which has not been [started](start).
+///
+/// # Parks
+///
+/// Never waits, but lets others run every so often.
 ///
 /// # Safety
 ///
@@ -20,6 +24,8 @@ where
     H: Send + Sync + 'static,
     B: Body<H>,
 {
+    // Here, where there is nothing yet: what is new may be linked before it is started.
+    begin();
     Process::new(head, body, name, &GREEN, migratory_here().unwrap_or(false))
 }
 

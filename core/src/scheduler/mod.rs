@@ -89,6 +89,11 @@ pub(crate) fn runtime_here() -> Option<Arc<Shared>> {
     unsafe { here().as_ref() }.map(|worker| Arc::clone(&worker.shared))
 }
 
+/// Whether the caller runs on a worker.
+pub(crate) fn is_worker() -> bool {
+    !here().is_null()
+}
+
 /// Whether the caller runs on a worker of `shared`.
 pub(crate) fn is_worker_of(shared: &Shared) -> bool {
     // SAFETY: as above.
@@ -132,9 +137,14 @@ pub(crate) fn spawn(job: NonNull<Job>) -> Result<(), NonNull<Job>> {
     }
 }
 
-/// Lets others run, because the budget is spent.
-pub(crate) fn yield_now() {
-    yield_or(|| ());
+/// Lets others run, because the budget is spent; then unwinds if that is asked for. In this order: who catches the
+/// unwinding has a new budget, and has given way for it.
+pub(crate) fn give_way() {
+    let Some(fiber) = running_fiber() else { return };
+    // SAFETY: the caller runs on this fiber.
+    unsafe { fiber.as_ref().suspend(Suspend::Yielded) };
+    wait::check_cancelled();
+    wait::check_limit();
 }
 
 /// Lets other green threads run; calls `otherwise` if the caller is none. Inlined, see `Wait::park`.

@@ -105,7 +105,7 @@ impl Worker {
 
     /// Runs jobs until the runtime ends.
     pub(super) fn run(&self) {
-        self.current.set_yield(Some(super::yield_now));
+        self.current.set_yield(Some(super::give_way));
         loop {
             let job = match self.pick() {
                 Some(job) => job,

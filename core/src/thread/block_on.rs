@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Wake as StdWake, Waker};
 
 use crate::facade::Lock;
-use crate::wait::{Kind, Node, Reason, Wait, WaitQueue};
+use crate::wait::{Kind, Node, Reason, Wait, WaitQueue, spend};
 
 /// What the future's wakers and the one who polls it share.
 #[derive(Default)]
@@ -74,6 +74,8 @@ impl Signal {
 /// ```
 #[track_caller]
 pub fn block_on<F: Future>(future: F) -> F::Output {
+    // A loop over futures that never wait yields, too.
+    spend(1);
     let signal = Arc::new(Signal::default());
     let reason = Reason::new(Kind::Future, Arc::as_ptr(&signal));
     let waker = Waker::from(Arc::clone(&signal));

@@ -107,6 +107,7 @@ pub(super) unsafe fn start<F, T>(f: F, name: Option<Box<str>>, traits: Traits) -
 where
     F: FnOnce() -> T,
 {
+    begin();
     // SAFETY: by the contract.
     let job = unsafe { allocate(f, &GREEN, name, traits) };
     let handle = JoinHandle::new(job);
@@ -114,11 +115,19 @@ where
     handle
 }
 
-/// Queues a new job in the caller's runtime, or in the default one.
+/// Does what a spawn may fail at, while there is nothing yet that would be left behind: lets others run if it is their
+/// turn, which a cancel or a time-out may end, and starts the default runtime if the caller is in none.
+pub(crate) fn begin() {
+    spend(1);
+    if !scheduler::is_worker() {
+        let _ = runtime::default_shared();
+    }
+}
+
+/// Queues a new job in the caller's runtime, or in the default one. After [`begin`], this does not unwind.
 pub(crate) fn queue(job: NonNull<Job>) {
-    match scheduler::spawn(job) {
-        Ok(()) => spend(1),
-        Err(job) => runtime::inject(runtime::default_shared(), job),
+    if let Err(job) = scheduler::spawn(job) {
+        runtime::inject(runtime::default_shared(), job);
     }
 }
 

@@ -7,7 +7,7 @@ mod scope;
 mod task;
 
 pub use block_on::block_on;
-pub(crate) use builder::queue;
+pub(crate) use builder::{begin, queue};
 pub use builder::{Builder, spawn, spawn_local};
 pub use crate::handle::{JoinError, JoinHandle};
 pub use local::{AccessError, LocalKey};

@@ -5,7 +5,7 @@ use core::future::Future;
 
 use crate::job::{Traits, allocate_task};
 use crate::scheduler::{self, GREEN};
-use crate::thread::builder::queue;
+use crate::thread::builder::{begin, queue};
 use crate::handle::JoinHandle;
 
 /// Runs `future` as a green thread that has no stack while the future is pending.
@@ -14,6 +14,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
+    begin();
     let traits = Traits { migratory: scheduler::migratory_here().unwrap_or(false), ..Traits::default() };
     let job = allocate_task(future, &GREEN, name, traits);
     let handle = JoinHandle::new(job);

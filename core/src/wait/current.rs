@@ -76,7 +76,10 @@ pub fn green() -> Option<NonNull<Party>> {
     CURRENT.with(|current| current.green.get())
 }
 
-/// Counts `cost` operations that did not park, and yields to other green threads when the budget is spent.
+/// Counts `cost` operations that are about to be done, and yields to other green threads first if the budget is spent.
+///
+/// The caller has done nothing yet, or nothing that is not undone by an unwinding: a cancel or a time-out may end the
+/// yield as it ends any park. What turns out only when it is done is [charged](charge).
 #[inline(never)]
 pub fn spend(cost: u32) {
     let yield_now = CURRENT.with(|current| {
@@ -93,6 +96,13 @@ pub fn spend(cost: u32) {
     if let Some(yield_now) = yield_now {
         yield_now();
     }
+}
+
+/// Counts `cost` operations that have been done. Neither yields nor unwinds: the next [`spend`] does, if this was all of
+/// the budget.
+#[inline(never)]
+pub fn charge(cost: u32) {
+    CURRENT.with(|current| current.budget.set(current.budget.get().saturating_sub(cost)));
 }
 
 /// The party of the caller, green thread or OS thread.

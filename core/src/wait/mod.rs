@@ -34,7 +34,7 @@ use std::time::Instant;
 
 use crate::facade::{Ordering, Suspend, fence};
 
-pub use current::{Me, spend};
+pub use current::{Me, charge, spend};
 pub use deadline::Deadline;
 pub use os_thread::ThreadParty;
 pub use party::{Limit, Party, PartyKind, Verdict};
