@@ -10,19 +10,7 @@ use kahn_core::wait::spend;
 
 use crate::error::TrySendError;
 use crate::grants::Offer;
-use crate::state::{State, Taken, Wakes};
-
-/// Operations between two reports to the cooperative budget.
-const SPEND_EVERY: u32 = 32;
-
-/// Tells the cooperative budget of every 32nd operation that did not park; so a loop of them yields now and then, and
-/// most of them touch no thread-local.
-#[inline]
-pub(crate) fn counted(ops: u32) {
-    if ops.is_multiple_of(SPEND_EVERY) {
-        spend(SPEND_EVERY);
-    }
-}
+use crate::state::{LOT, State, Taken, Wakes};
 
 /// Bits of [`Hot::hint`]; the rest counts how often they have changed.
 pub(crate) const RECV: u64 = 1;
@@ -156,18 +144,33 @@ impl<T> Chan<T> {
         (hint & if recv { RECV } else { SEND } == 0).then_some(hint)
     }
 
+    /// Pays for the next lot of operations, if the last is used up. The caller's operation has done nothing yet, and is
+    /// not done if this yields and is unwound. Answers the lock, which may have been given up in between.
+    #[inline(always)]
+    pub(crate) fn pay<'a>(&'a self, state: Locked<'a, T>) -> Locked<'a, T> {
+        if state.lot > 0 { state } else { self.pay_now(state) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn pay_now<'a>(&'a self, mut state: Locked<'a, T>) -> Locked<'a, T> {
+        state.lot = LOT;
+        drop(state);
+        spend(LOT);
+        self.lock()
+    }
+
     // Without waiting.
 
     /// Sends if there is room and nobody else to care for; hands back the lock and the message otherwise.
     #[inline(always)]
     pub(crate) fn send_fast(&self, msg: T) -> Result<(), (LockGuard<'_, State<T>>, T)> {
         let mut state = self.hot.state.lock();
-        if state.has_room() && state.receivers.is_empty() && !state.closed && !state.watched {
+        if state.has_room() && state.receivers.is_empty() && !state.closed && !state.watched && state.lot > 0
+        {
             state.ring.push_back(msg);
-            let ops = state.count();
+            state.count();
             publish(&self.hot.hint, RECV + u64::from(state.has_room()) * SEND);
-            drop(state);
-            counted(ops);
             return Ok(());
         }
         Err((state, msg))
@@ -180,14 +183,13 @@ impl<T> Chan<T> {
         if state.ring.len() > state.rights
             && state.senders.is_empty()
             && !state.watched
+            && state.lot > 0
             && let Some(msg) = state.ring.pop_front()
         {
-            let ops = state.count();
+            state.count();
             // A place is free now, and a closed channel is always ready.
             let recv = state.ring.len() > state.rights || state.closed;
             publish(&self.hot.hint, SEND + u64::from(recv) * RECV);
-            drop(state);
-            counted(ops);
             return Ok(msg);
         }
         Err(state)
@@ -202,21 +204,44 @@ impl<T> Chan<T> {
         }
     }
 
-    /// Asks for a right.
+    /// Asks for a permit. If others have to run first, they have run, and the caller starts again.
+    #[inline]
+    pub(crate) fn permit_now(&self) -> Offer {
+        if !self.send_hint() {
+            return Offer::Nothing;
+        }
+        let mut wakes = Wakes::new();
+        let mut state = self.lock();
+        if state.lot == 0 {
+            return self.pay_first(state);
+        }
+        let offer = state.want_permit(None, &mut wakes);
+        if offer != Offer::Nothing {
+            state.count();
+        }
+        drop(state);
+        offer
+    }
+
+    #[cold]
+    fn pay_first(&self, state: Locked<'_, T>) -> Offer {
+        drop(self.pay_now(state));
+        Offer::Later
+    }
+
+    /// Asks for a right. If others have to run first, they have run, and the caller starts again.
     #[inline]
     pub(crate) fn right_now(&self) -> Offer {
         if !self.recv_hint() {
             return Offer::Nothing;
         }
         let mut state = self.hot.state.lock();
-        if state.ring.len() > state.rights && state.senders.is_empty() && !state.watched {
+        if state.ring.len() > state.rights && state.senders.is_empty() && !state.watched && state.lot > 0 {
             state.rights += 1;
             state.set_aside += usize::from(state.cap == 0);
-            let ops = state.count();
+            state.count();
             let recv = state.ring.len() > state.rights || state.closed;
             publish(&self.hot.hint, SEND + u64::from(recv) * RECV);
-            drop(state);
-            counted(ops);
             return Offer::Granted;
         }
         self.right_from_waiter(self.relock(state))
@@ -224,8 +249,14 @@ impl<T> Chan<T> {
 
     #[inline(never)]
     fn right_from_waiter(&self, mut state: Locked<'_, T>) -> Offer {
+        if state.lot == 0 {
+            return self.pay_first(state);
+        }
         let mut wakes = Wakes::new();
         let offer = state.want_right(None, &mut wakes);
+        if offer != Offer::Nothing {
+            state.count();
+        }
         drop(state);
         drop(wakes);
         offer
@@ -248,28 +279,28 @@ impl<T> Chan<T> {
     }
 
     #[inline(never)]
-    fn send_to_waiter(&self, mut state: Locked<'_, T>, msg: T) -> Result<(), TrySendError<T>> {
+    fn send_to_waiter(&self, state: Locked<'_, T>, msg: T) -> Result<(), TrySendError<T>> {
+        let mut state = self.pay(state);
         let mut wakes = Wakes::new();
         let sent = state.send(msg, &mut wakes);
-        let ops = state.count();
+        if sent.is_ok() {
+            state.count();
+        }
         drop(state);
         drop(wakes);
-        if sent.is_ok() {
-            counted(ops);
-        }
         sent
     }
 
     #[inline(never)]
-    fn recv_from_waiter(&self, mut state: Locked<'_, T>) -> Taken<T> {
+    fn recv_from_waiter(&self, state: Locked<'_, T>) -> Taken<T> {
+        let mut state = self.pay(state);
         let mut wakes = Wakes::new();
         let taken = state.recv(&mut wakes);
-        let ops = state.count();
+        if !matches!(taken, Taken::Nothing(_)) {
+            state.count();
+        }
         drop(state);
         drop(wakes);
-        if !matches!(taken, Taken::Nothing(_)) {
-            counted(ops);
-        }
         taken
     }
 

@@ -122,12 +122,10 @@ impl<T> Sender<T> {
     #[track_caller]
     fn send_until(&self, msg: T, deadline: Option<Instant>) -> Result<(), SendTimeoutError<T>> {
         let mut msg = msg;
+        spend(1);
         loop {
             match self.look(msg) {
-                Looked::Done => {
-                    spend(1);
-                    return Ok(());
-                }
+                Looked::Done => return Ok(()),
                 Looked::Disconnected(msg) => return Err(SendTimeoutError::Disconnected(msg)),
                 Looked::Full(state, back) => {
                     msg = back;
@@ -171,16 +169,15 @@ impl<T> Sender<T> {
     /// assert!(tx.try_send(2).unwrap_err().is_disconnected());
     /// ```
     pub fn try_send(&self, msg: T) -> Result<(), TrySendError<T>> {
-        let sent = match self.look(msg) {
+        spend(1);
+        match self.look(msg) {
             Looked::Done => Ok(()),
             Looked::Disconnected(msg) => Err(TrySendError::Disconnected(msg)),
             Looked::Full(state, msg) => {
                 drop(state);
                 Err(TrySendError::Full(msg))
             }
-        };
-        spend(1);
-        sent
+        }
     }
 
     /// Sends a message to every subscriber, and waits for at most `timeout` until the slowest has room for it.
@@ -280,13 +277,13 @@ impl<T: Clone> Receiver<T> {
 
     #[track_caller]
     fn recv_until(&self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
+        spend(1);
         loop {
             let mut freed = Vec::new();
             let mut state = self.shared.state.lock();
             if let Some((message, wakes)) = self.step(&mut state, &mut freed) {
                 drop(state);
                 drop(wakes);
-                spend(1);
                 return Ok(Self::own(message, freed));
             }
             if state.closed {
@@ -318,12 +315,12 @@ impl<T: Clone> Receiver<T> {
     ///
     /// It is not there yet, or never will be.
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
+        spend(1);
         let mut freed = Vec::new();
         let mut state = self.shared.state.lock();
         let stepped = self.step(&mut state, &mut freed);
         let closed = state.closed;
         drop(state);
-        spend(1);
         match stepped {
             Some((message, wakes)) => {
                 drop(wakes);

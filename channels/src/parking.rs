@@ -9,7 +9,7 @@ use std::time::Instant;
 use kahn_core::facade::LockGuard;
 use kahn_core::wait::{Kind, Missed, Node, Reason, Wait, current, spend};
 
-use crate::bounded::{Chan, Locked, RECV, SEND, counted};
+use crate::bounded::{Chan, Locked, RECV, SEND};
 use crate::error::{RecvTimeoutError, SendTimeoutError, TryRecvError, TrySendError};
 use crate::patience::Patience;
 use crate::seat::{Packet, Status};
@@ -165,15 +165,14 @@ impl<T> Chan<T> {
         place: &mut MaybeUninit<Place<T>>,
     ) -> Begun<'a, T, (), T> {
         let mut state = self.relock(state);
-        if state.closed || state.watched {
+        if state.closed || state.watched || state.lot == 0 {
             return Begun::Else(state, msg);
         }
         if let Some(claimed) = state.receivers.claim_next() {
             let wake = state.hand(claimed, msg);
-            let ops = state.count();
+            state.count();
             drop(state);
             wake.wake();
-            counted(ops);
             return Begun::Done(());
         }
         let Some(me) = current::green().filter(|_| !state.has_room()) else {
@@ -195,7 +194,11 @@ impl<T> Chan<T> {
         place: &mut MaybeUninit<Place<T>>,
     ) -> Begun<'a, T, T, ()> {
         let mut state = self.relock(state);
-        if state.closed || state.watched || state.ring.len() + state.permits + state.rights > 0 {
+        if state.closed
+            || state.watched
+            || state.lot == 0
+            || state.ring.len() + state.permits + state.rights > 0
+        {
             return Begun::Else(state, ());
         }
         if self.cap == 0
@@ -211,10 +214,9 @@ impl<T> Chan<T> {
                     _ => Begun::Else(self.lock(), ()),
                 };
             };
-            let ops = state.count();
+            state.count();
             drop(state);
             wake.wake();
-            counted(ops);
             return Begun::Done(msg);
         }
         let Some(me) = current::green() else { return Begun::Else(state, ()) };
@@ -309,10 +311,11 @@ impl<T> Chan<T> {
     #[track_caller]
     fn send_slow<'a>(
         &'a self,
-        mut state: Locked<'a, T>,
+        state: Locked<'a, T>,
         msg: T,
         deadline: Option<Instant>,
     ) -> Result<(), SendTimeoutError<T>> {
+        let mut state = self.pay(state);
         let mut wakes = Wakes::new();
         let mut msg = msg;
         let mut patience = Patience::new(deadline);
@@ -320,10 +323,9 @@ impl<T> Chan<T> {
             msg = match state.send(msg, &mut wakes) {
                 Err(TrySendError::Full(msg)) => msg,
                 sent => {
-                    let ops = state.count();
+                    state.count();
                     drop(state);
                     drop(wakes);
-                    counted(ops);
                     return sent.map_err(|err| SendTimeoutError::Disconnected(err.into_inner()));
                 }
             };
@@ -348,19 +350,19 @@ impl<T> Chan<T> {
     #[track_caller]
     fn recv_slow(
         &self,
-        mut locked: Option<Locked<'_, T>>,
+        locked: Option<Locked<'_, T>>,
         deadline: Option<Instant>,
     ) -> Result<T, RecvTimeoutError> {
+        let mut locked = Some(self.pay(locked.unwrap_or_else(|| self.lock())));
         let mut patience = Patience::new(deadline);
         loop {
             let mut wakes = Wakes::new();
             let mut state = locked.take().unwrap_or_else(|| self.lock());
             match state.recv(&mut wakes) {
                 Taken::Message(msg) => {
-                    let ops = state.count();
+                    state.count();
                     drop(state);
                     drop(wakes);
-                    counted(ops);
                     return Ok(msg);
                 }
                 Taken::Nothing(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),

@@ -3,7 +3,7 @@
 use core::panic::Location;
 use core::ptr::NonNull;
 
-use kahn_core::wait::{Kind, Node, Reason, Wait, shield};
+use kahn_core::wait::{Kind, Node, Reason, Wait, shield, spend};
 
 use crate::bounded::Chan;
 use crate::error::TryRecvError;
@@ -62,6 +62,7 @@ impl<T> Chan<T> {
     #[inline]
     #[track_caller]
     pub(crate) fn reserve(&self) -> bool {
+        spend(1);
         let wait = Wait::new();
         let seat = Seat::new(Want::Right);
         let node = Node::new(wait.party(), 0, seat.payload());

@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::time::Instant;
 
 use kahn_core::facade::Arc;
-use kahn_core::wait::spend;
+use kahn_core::wait::{charge, spend};
 
 use crate::bounded::Chan;
 use crate::clock;
@@ -130,13 +130,10 @@ impl<T> Receiver<T> {
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
         match &self.source {
             Source::Chan(chan) => chan.try_recv(),
-            Source::Timer(timer) => match timer.fire() {
-                Some(when) => Ok(timer.message(when)),
-                None => {
-                    spend(1);
-                    Err(TryRecvError::Empty)
-                }
-            },
+            Source::Timer(timer) => {
+                spend(1);
+                timer.fire().map(|when| timer.message(when)).ok_or(TryRecvError::Empty)
+            }
             Source::Never => {
                 spend(1);
                 Err(TryRecvError::Empty)
@@ -237,6 +234,8 @@ impl<T> Receiver<T> {
             messages.push(self.recv()?);
             return Ok(1);
         };
+        // What it takes is charged when it has been taken; here others run if that, the last time, was all of the budget.
+        spend(0);
         // Room is made outside of the lock, for what is there now.
         let room = chan.lock().available().min(max);
         messages.reserve(room);
@@ -258,7 +257,7 @@ impl<T> Receiver<T> {
             }
         }
         let count = messages.len() - before;
-        spend(u32::try_from(count).unwrap_or(u32::MAX));
+        charge(u32::try_from(count).unwrap_or(u32::MAX));
         Ok(count)
     }
 

@@ -35,6 +35,10 @@ use crate::error::{TryRecvError, TrySendError};
 use crate::ring::Ring;
 use crate::seat::{Guest, Status};
 
+/// Operations that are paid for together: a channel asks the cooperative budget for so many at once, before it does the
+/// first of them. So a loop of operations yields now and then, and most of them touch no thread-local.
+pub(crate) const LOT: u32 = 32;
+
 /// Wake-ups that are owed. Dropped after unlocking.
 pub(crate) struct Wakes {
     first: Option<Wake>,
@@ -76,8 +80,8 @@ pub(crate) struct State<T> {
     /// `S`, with capacity 0.
     pub(crate) set_aside: usize,
     pub(crate) cap: usize,
-    /// Operations done, for the cooperative budget.
-    pub(crate) ops: u32,
+    /// Operations that may be done before the cooperative budget is asked, see [`LOT`].
+    pub(crate) lot: u32,
     pub(crate) closed: bool,
     /// Somebody stands in a watchers' queue: the fast paths leave the rest to the slow ones.
     pub(crate) watched: bool,
@@ -106,7 +110,7 @@ impl<T> State<T> {
             rights: 0,
             set_aside: 0,
             cap,
-            ops: 0,
+            lot: LOT,
             closed: false,
             watched: false,
             promised: WaitQueue::new(),
@@ -115,11 +119,10 @@ impl<T> State<T> {
         }
     }
 
-    /// Counts an operation, and answers how many there were.
+    /// Counts an operation that did not park.
     #[inline]
-    pub(crate) fn count(&mut self) -> u32 {
-        self.ops = self.ops.wrapping_add(1);
-        self.ops
+    pub(crate) fn count(&mut self) {
+        self.lot = self.lot.saturating_sub(1);
     }
 
     /// Messages that nobody has a right to.

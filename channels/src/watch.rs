@@ -116,9 +116,8 @@ impl<T> Sender<T> {
     ///
     /// The channel was closed; the value is handed back.
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
-        let sent = self.shared.replace(value, None).map_err(|(value, _)| SendError(value));
         spend(1);
-        sent
+        self.shared.replace(value, None).map_err(|(value, _)| SendError(value))
     }
 
     /// Replaces the value by what `change` makes of a clone of it. If another value is sent meanwhile, `change` is
@@ -139,6 +138,7 @@ impl<T> Sender<T> {
     where
         T: Clone,
     {
+        spend(1);
         loop {
             let state = self.shared.0.lock();
             let (current, number) = (state.value.clone(), state.number);
@@ -146,10 +146,7 @@ impl<T> Sender<T> {
             let mut value = T::clone(&current);
             change(&mut value);
             match self.shared.replace(value, Some(number)) {
-                Ok(()) => {
-                    spend(1);
-                    return Ok(());
-                }
+                Ok(()) => return Ok(()),
                 Err((_, true)) => return Err(SendError(())),
                 Err((_, false)) => {}
             }

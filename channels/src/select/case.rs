@@ -11,7 +11,7 @@ use std::time::Instant;
 use kahn_core::facade::Arc;
 use kahn_core::wait::{Node, Wait};
 
-use crate::bounded::{Chan, counted};
+use crate::bounded::Chan;
 use crate::grants::{Offer, Promise};
 use crate::receiver::{Receiver, Source};
 use crate::sender::Sender;
@@ -38,7 +38,28 @@ impl Grant {
             Offer::Promised => Some(Grant::Promise),
             Offer::Closed => Some(Grant::Closed),
             Offer::Nothing => None,
+            Offer::Later => unreachable!("a state does not know whose turn it is"),
         }
+    }
+}
+
+/// What a look at an operation found.
+pub(crate) enum Looked {
+    /// It can be done, and this is the right to do it.
+    Ready(Grant),
+    /// It cannot be done now.
+    NotReady,
+    /// Others had to run first, and have run, so earlier looks are out of date. Nothing was taken.
+    Later,
+}
+
+impl Looked {
+    #[inline]
+    fn of(offer: Offer) -> Looked {
+        if offer == Offer::Later {
+            return Looked::Later;
+        }
+        Grant::of(offer).map_or(Looked::NotReady, Looked::Ready)
     }
 }
 
@@ -66,8 +87,9 @@ pub(crate) trait Operation {
     /// The order of the identities is the order in which selects enter queues.
     fn identity(&self) -> Identity;
 
-    /// Takes a grant if the operation can be done now.
-    fn look(&self) -> Option<Grant>;
+    /// Takes a grant if the operation can be done now. May let others run, and unwind from that, but not once it has
+    /// taken something.
+    fn look(&self) -> Looked;
 
     /// Enters the queue, unless the operation can be done now.
     ///
@@ -114,15 +136,6 @@ pub(crate) trait Operation {
     fn give_up(&self, grant: Grant);
 }
 
-/// Ends a look that found something.
-#[inline]
-fn looked(offer: Offer, ops: u32) -> Option<Grant> {
-    if offer != Offer::Nothing {
-        counted(ops);
-    }
-    Grant::of(offer)
-}
-
 /// What an owner gets who ends its wait by itself and then asks for a grant.
 fn settle(wait: &Wait, ask: impl FnOnce() -> Option<Grant>) -> Entered {
     if !wait.claim_self() {
@@ -137,17 +150,8 @@ impl<T> Operation for Sender<T> {
     }
 
     #[inline]
-    fn look(&self) -> Option<Grant> {
-        if !self.chan.send_hint() {
-            return None;
-        }
-        let mut wakes = Wakes::new();
-        let mut state = self.chan.lock();
-        let offer = state.want_permit(None, &mut wakes);
-        let ops = state.count();
-        drop(state);
-        drop(wakes);
-        looked(offer, ops)
+    fn look(&self) -> Looked {
+        Looked::of(self.chan.permit_now())
     }
 
     unsafe fn enter(&self, node: NonNull<Node>, wait: &Wait, wakes: &mut Wakes) -> Entered {
@@ -215,11 +219,13 @@ impl<T> Operation for Receiver<T> {
     }
 
     #[inline]
-    fn look(&self) -> Option<Grant> {
+    fn look(&self) -> Looked {
         match &self.source {
-            Source::Chan(chan) => Grant::of(chan.right_now()),
-            Source::Timer(timer) => timer.fire().map(Grant::Fired),
-            Source::Never => None,
+            Source::Chan(chan) => Looked::of(chan.right_now()),
+            Source::Timer(timer) => {
+                timer.fire().map_or(Looked::NotReady, |when| Looked::Ready(Grant::Fired(when)))
+            }
+            Source::Never => Looked::NotReady,
         }
     }
 
