@@ -1,65 +1,142 @@
 //! Wakes async tasks that wait for a timer. Parked green threads and OS threads have their own deadlines; a task in
-//! somebody else's executor has nobody, so one OS thread keeps the time for all of them. It
-//! is started when there is a need, and ends when there is none.
+//! somebody else's executor has nobody, so one OS thread keeps the time for all of them. It is started when there is a
+//! need, and ends a moment after there is none.
+//!
+//! Each future has one place here at most: its last poll's waker, until it is woken or the future is dropped. No waker is
+//! cloned, dropped or woken with the lock held, since that may run a user's code.
 
+use core::cell::Cell;
+use core::time::Duration;
 use std::collections::BTreeMap;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
 use kahn_core::facade::now;
+use kahn_core::wait::quietly;
+
+/// How long the thread stays when nobody waits, for those who wait again and again: it is not started for each.
+const LINGER: Duration = Duration::from_millis(100);
+
+/// When, and which of those of one moment.
+type Key = (Instant, u64);
 
 /// Who is to be woken when.
 struct Alarms {
-    /// Tells apart those of one moment.
     count: u64,
-    wakers: BTreeMap<(Instant, u64), Waker>,
+    wakers: BTreeMap<Key, Waker>,
     /// Whether the thread runs.
     kept: bool,
+    /// How long it sleeps, if it does.
+    sleeps_until: Option<Instant>,
 }
 
-static ALARMS: Mutex<Alarms> = Mutex::new(Alarms { count: 0, wakers: BTreeMap::new(), kept: false });
+static ALARMS: Mutex<Alarms> =
+    Mutex::new(Alarms { count: 0, wakers: BTreeMap::new(), kept: false, sleeps_until: None });
 static CHANGED: Condvar = Condvar::new();
 
-/// Wakes `waker` at `when`.
-pub(crate) fn wake_at(when: Instant, waker: Waker) {
+fn alarms() -> MutexGuard<'static, Alarms> {
     // No user's code runs with the lock held, so a poisoned lock is sound.
-    let mut alarms = ALARMS.lock().unwrap_or_else(PoisonError::into_inner);
-    alarms.count += 1;
-    let number = alarms.count;
-    alarms.wakers.insert((when, number), waker);
-    let start = !core::mem::replace(&mut alarms.kept, true);
-    drop(alarms);
-    if start {
-        std::thread::Builder::new()
-            .name("kahn-alarm".to_owned())
-            .spawn(keep_time)
-            .expect("an OS thread for timers in async code");
-    } else {
-        CHANGED.notify_one();
+    ALARMS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The place of a future that waits for a timer.
+pub(crate) struct Alarm(Cell<Option<Key>>);
+
+impl Alarm {
+    pub(crate) fn new() -> Alarm {
+        Alarm(Cell::new(None))
+    }
+
+    /// Wakes `waker` at `when`, and at no other moment that was set before.
+    pub(crate) fn set(&self, when: Instant, waker: &Waker) {
+        let known = self.0.get().filter(|key| key.0 == when);
+        // The same task again, most often: two pointers are compared, nothing of a user's is called.
+        if known.is_some_and(|key| alarms().wakers.get(&key).is_some_and(|old| old.will_wake(waker))) {
+            return;
+        }
+        let waker = waker.clone();
+        let mut alarms = alarms();
+        let old = self.0.take().and_then(|key| alarms.wakers.remove(&key));
+        alarms.count += 1;
+        let key = (when, alarms.count);
+        alarms.wakers.insert(key, waker);
+        self.0.set(Some(key));
+        let is_kept = core::mem::replace(&mut alarms.kept, true);
+        let is_early = alarms.sleeps_until.is_some_and(|until| when < until);
+        drop(alarms);
+        if !is_kept {
+            start();
+        } else if is_early {
+            CHANGED.notify_one();
+        }
+        drop(old);
+    }
+
+    /// Wakes nobody.
+    pub(crate) fn unset(&self) {
+        let Some(key) = self.0.take() else { return };
+        let mut alarms = alarms();
+        let old = alarms.wakers.remove(&key);
+        // A thread that sleeps for nobody is let end; at most once in a while, since it lingers then.
+        let ends = alarms.wakers.is_empty()
+            && alarms.sleeps_until.is_some_and(|until| until.saturating_duration_since(now()) > LINGER);
+        if ends {
+            alarms.sleeps_until = None;
+        }
+        drop(alarms);
+        if ends {
+            CHANGED.notify_one();
+        }
+        drop(old);
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        self.unset();
+    }
+}
+
+fn start() {
+    let thread = std::thread::Builder::new().name("kahn-alarm".to_owned());
+    if let Err(error) = thread.spawn(keep_time) {
+        // The next to wait tries again.
+        alarms().kept = false;
+        panic!("an OS thread for timers in async code: {error}");
     }
 }
 
 fn keep_time() {
-    let mut alarms = ALARMS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut locked = alarms();
+    let mut lingers = false;
     loop {
         let now = now();
-        alarms = match alarms.wakers.first_entry() {
-            None => {
-                alarms.kept = false;
-                return;
-            }
+        let first = locked.wakers.first_entry();
+        let left = match first {
             Some(first) if first.key().0 <= now => {
                 let waker = first.remove();
-                drop(alarms);
+                drop(locked);
                 // A waker that panics must not end the clock for all the others.
-                let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| waker.wake()));
-                ALARMS.lock().unwrap_or_else(PoisonError::into_inner)
+                quietly(|| waker.wake());
+                locked = alarms();
+                continue;
             }
             Some(first) => {
-                let left = first.key().0 - now;
-                CHANGED.wait_timeout(alarms, left).unwrap_or_else(PoisonError::into_inner).0
+                lingers = false;
+                first.key().0 - now
+            }
+            None if lingers => {
+                locked.kept = false;
+                return;
+            }
+            None => {
+                lingers = true;
+                LINGER
             }
         };
+        locked.sleeps_until = now.checked_add(left);
+        locked = CHANGED.wait_timeout(locked, left).unwrap_or_else(PoisonError::into_inner).0;
+        locked.sleeps_until = None;
     }
 }

@@ -15,7 +15,7 @@ use futures_core::Stream;
 use kahn_core::facade::Arc;
 use kahn_core::wait::{Node, Party, TaskParty};
 
-use crate::alarm;
+use crate::alarm::Alarm;
 use crate::bounded::Chan;
 use crate::error::{RecvError, SendError, TryRecvError, TrySendError};
 use crate::grants::Promise;
@@ -293,6 +293,7 @@ impl<T> fmt::Debug for SendFuture<'_, T> {
 /// The seat is pinned, and all polls name the same receiver.
 unsafe fn poll_source<T>(
     seat: &TaskSeat<T>,
+    alarm: &Alarm,
     source: &Source<T>,
     context: &Context<'_>,
 ) -> Poll<Result<T, RecvError>> {
@@ -300,10 +301,14 @@ unsafe fn poll_source<T>(
         // SAFETY: by the contract.
         Source::Chan(chan) => unsafe { seat.poll_recv(chan, context) },
         Source::Timer(timer) => match timer.fire() {
-            Some(when) => Poll::Ready(Ok(timer.message(when))),
+            Some(when) => {
+                alarm.unset();
+                Poll::Ready(Ok(timer.message(when)))
+            }
             None => {
-                if let Some(when) = timer.next() {
-                    alarm::wake_at(when, context.waker().clone());
+                match timer.next() {
+                    Some(when) => alarm.set(when, context.waker()),
+                    None => alarm.unset(),
                 }
                 Poll::Pending
             }
@@ -317,6 +322,7 @@ unsafe fn poll_source<T>(
 pub struct RecvFuture<'a, T> {
     receiver: &'a Receiver<T>,
     seat: TaskSeat<T>,
+    alarm: Alarm,
 }
 
 // SAFETY: as of SendFuture.
@@ -324,7 +330,7 @@ unsafe impl<T: Send> Send for RecvFuture<'_, T> {}
 
 impl<'a, T> RecvFuture<'a, T> {
     pub(crate) fn new(receiver: &'a Receiver<T>) -> RecvFuture<'a, T> {
-        RecvFuture { receiver, seat: TaskSeat::new(Packet::empty()) }
+        RecvFuture { receiver, seat: TaskSeat::new(Packet::empty()), alarm: Alarm::new() }
     }
 }
 
@@ -335,7 +341,7 @@ impl<T> Future for RecvFuture<'_, T> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.into_ref().get_ref();
         // SAFETY: the future is pinned, and its receiver is always the same.
-        unsafe { poll_source(&this.seat, &this.receiver.source, context) }
+        unsafe { poll_source(&this.seat, &this.alarm, &this.receiver.source, context) }
     }
 }
 
@@ -358,6 +364,7 @@ impl<T> fmt::Debug for RecvFuture<'_, T> {
 pub struct RecvStream<T> {
     receiver: Receiver<T>,
     seat: TaskSeat<T>,
+    alarm: Alarm,
 }
 
 // SAFETY: as of SendFuture.
@@ -365,7 +372,7 @@ unsafe impl<T: Send> Send for RecvStream<T> {}
 
 impl<T> RecvStream<T> {
     pub(crate) fn new(receiver: Receiver<T>) -> RecvStream<T> {
-        RecvStream { receiver, seat: TaskSeat::new(Packet::empty()) }
+        RecvStream { receiver, seat: TaskSeat::new(Packet::empty()), alarm: Alarm::new() }
     }
 }
 
@@ -375,7 +382,7 @@ impl<T> Stream for RecvStream<T> {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
         let this = self.into_ref().get_ref();
         // SAFETY: the stream is pinned, and its receiver is always the same.
-        unsafe { poll_source(&this.seat, &this.receiver.source, context) }.map(Result::ok)
+        unsafe { poll_source(&this.seat, &this.alarm, &this.receiver.source, context) }.map(Result::ok)
     }
 }
 

@@ -4,9 +4,7 @@
 //! while it does. Values are numbered; a subscriber knows the number of the one it saw last.
 
 use core::fmt;
-use core::future::poll_fn;
 use core::ops::Deref;
-use core::task::{Poll, Waker};
 use core::time::Duration;
 use std::time::Instant;
 
@@ -14,7 +12,7 @@ use kahn_core::facade::{Arc, AtomicU64, Lock, Ordering};
 use kahn_core::wait::{Kind, Reason, WaitQueue, spend};
 
 use crate::clock;
-use crate::crowd::{wait_in, wake_all};
+use crate::crowd::{wait_for, wait_in, wake_all};
 use crate::error::{RecvError, RecvTimeoutError, SendError};
 
 struct State<T> {
@@ -25,8 +23,6 @@ struct State<T> {
     senders: usize,
     closed: bool,
     waiting: WaitQueue,
-    /// Tasks that wait. One that has gone away is woken once for nothing.
-    wakers: Vec<Waker>,
 }
 
 struct Shared<T>(Lock<State<T>>);
@@ -50,7 +46,6 @@ pub fn watch<T>(initial: T) -> (Sender<T>, Receiver<T>) {
         senders: 1,
         closed: false,
         waiting: WaitQueue::new(),
-        wakers: Vec::new(),
     })));
     (Sender { shared: shared.clone() }, Receiver { shared, seen: AtomicU64::new(0) })
 }
@@ -85,10 +80,8 @@ impl<T> Shared<T> {
         let old = core::mem::replace(&mut state.value, Arc::new(value));
         state.number += 1;
         let wakes = wake_all(&mut state.waiting);
-        let wakers = core::mem::take(&mut state.wakers);
         drop(state);
         drop(wakes);
-        wakers.into_iter().for_each(Waker::wake);
         drop(old);
         Ok(())
     }
@@ -97,10 +90,8 @@ impl<T> Shared<T> {
         let mut state = self.0.lock();
         state.closed = true;
         let wakes = wake_all(&mut state.waiting);
-        let wakers = core::mem::take(&mut state.wakers);
         drop(state);
         drop(wakes);
-        wakers.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -281,25 +272,18 @@ impl<T> Receiver<T> {
 
     /// As [`changed`](Self::changed), for async code.
     ///
+    /// Cancel safety: dropping the future before it is ready changes nothing.
+    ///
     /// # Errors
     ///
     /// As [`changed`](Self::changed).
     pub async fn changed_async(&self) -> Result<(), RecvError> {
-        poll_fn(|context| {
-            let waker = context.waker().clone();
-            let mut state = self.shared.0.lock();
-            match self.step(&state) {
-                Some(true) => return Poll::Ready(Ok(())),
-                None => return Poll::Ready(Err(RecvError)),
-                Some(false) => {}
-            }
-            if !state.wakers.iter().any(|other| other.will_wake(&waker)) {
-                state.wakers.push(waker);
-            }
-            drop(state);
-            Poll::Pending
-        })
-        .await
+        let look = |state: &mut State<T>| match self.step(state) {
+            Some(true) => Some(Ok(())),
+            Some(false) => None,
+            None => Some(Err(RecvError)),
+        };
+        wait_for(&self.shared.0, |state| &mut state.waiting, look).await
     }
 }
 

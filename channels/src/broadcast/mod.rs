@@ -4,6 +4,8 @@
 //! it: it counts those left. A subscriber knows the number of the next message it has to see. So the buffer is bounded
 //! by the slowest subscriber, and senders wait for it: nothing is ever skipped.
 
+mod iter;
+
 use core::fmt;
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -13,8 +15,10 @@ use kahn_core::facade::{Arc, AtomicU64, Lock, LockGuard, Ordering};
 use kahn_core::wait::{Kind, Reason, WaitQueue, Wake, spend};
 
 use crate::clock;
-use crate::crowd::{wait_in, wake_all};
+use crate::crowd::{wait_for, wait_in, wake_all};
 use crate::error::{RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError};
+
+pub use iter::{IntoIter, Iter, TryIter};
 
 struct Entry<T> {
     message: Arc<T>,
@@ -344,9 +348,37 @@ impl<T: Clone> Receiver<T> {
         self.recv_until(clock::deadline_in(timeout))
     }
 
-    /// The messages, one after the other, until no more will come.
-    pub fn iter(&self) -> impl Iterator<Item = T> + '_ {
-        core::iter::from_fn(|| self.recv().ok())
+    /// Receives the next message from async code, and waits for it.
+    ///
+    /// Cancel safety: dropping the future before it is ready changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{future::Future, pin::pin, task::{Context, Poll, Waker}};
+    /// let (tx, rx) = kahn_channels::broadcast(1);
+    /// let mut received = pin!(rx.recv_async());
+    /// let mut context = Context::from_waker(Waker::noop());
+    /// assert_eq!(received.as_mut().poll(&mut context), Poll::Pending);
+    /// tx.send(7).unwrap();
+    /// assert_eq!(received.as_mut().poll(&mut context), Poll::Ready(Ok(7)));
+    /// ```
+    pub async fn recv_async(&self) -> Result<T, RecvError> {
+        let look = |state: &mut State<T>| {
+            let mut freed = Vec::new();
+            match self.step(state, &mut freed) {
+                Some((message, wakes)) => Some(Ok((message, wakes, freed))),
+                None => state.closed.then_some(Err(RecvError)),
+            }
+        };
+        let (message, wakes, freed) =
+            wait_for(&self.shared.state, |state| &mut state.waiting_receivers, look).await?;
+        drop(wakes);
+        Ok(Self::own(message, freed))
     }
 }
 

@@ -1,0 +1,224 @@
+//! What becomes of wakers: a future has one at most, that of its last poll, and none when it has been dropped. Wakers are
+//! a user's code, and whatever they do, no lock is held.
+
+mod support;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use kahn_channels::{Receiver, after, bounded, broadcast, oneshot, tick, watch};
+use support::{times, until};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A waker that counts.
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// A waker, and a look at whether it lives.
+fn waker() -> (Waker, Weak<Count>) {
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    let weak = Arc::downgrade(&count);
+    (Waker::from(count), weak)
+}
+
+type Waiting = Pin<Box<dyn Future<Output = ()>>>;
+
+/// Brings what a future waits for.
+type Bring = Box<dyn FnOnce()>;
+
+/// What makes a future that waits for ever, or until that is brought; nobody brings a moment.
+type Kind = (&'static str, fn() -> (Waiting, Option<Bring>));
+
+fn kinds() -> Vec<Kind> {
+    vec![
+        ("receive", || {
+            let (tx, rx) = bounded(1);
+            let future = async move { assert_eq!(rx.recv_async().await, Ok(1)) };
+            (Box::pin(future), Some(Box::new(move || tx.send(1).unwrap())))
+        }),
+        ("send", || {
+            let (tx, rx) = bounded(0);
+            let future = async move { tx.send_async(1).await.unwrap() };
+            (Box::pin(future), Some(Box::new(move || assert_eq!(rx.recv(), Ok(1)))))
+        }),
+        ("receive once", || {
+            let (tx, rx) = oneshot();
+            let future = async move { assert_eq!(rx.await, Ok(1)) };
+            (Box::pin(future), Some(Box::new(move || tx.send(1).unwrap())))
+        }),
+        ("receive what is broadcast", || {
+            let (tx, rx) = broadcast(1);
+            let future = async move { assert_eq!(rx.recv_async().await, Ok(1)) };
+            (Box::pin(future), Some(Box::new(move || tx.send(1).unwrap())))
+        }),
+        ("watch", || {
+            let (tx, rx) = watch(0);
+            let future = async move { rx.changed_async().await.unwrap() };
+            (Box::pin(future), Some(Box::new(move || tx.send(1).unwrap())))
+        }),
+        ("wait for a moment", || (moment(after(HOUR)), None)),
+        ("wait for a tick", || (moment(tick(HOUR)), None)),
+    ]
+}
+
+fn moment(timer: Receiver<Instant>) -> Waiting {
+    Box::pin(async move { assert!(timer.recv_async().await.is_ok()) })
+}
+
+fn poll(future: &mut Waiting, waker: &Waker) -> Poll<()> {
+    future.as_mut().poll(&mut Context::from_waker(waker))
+}
+
+#[test]
+fn a_future_has_the_waker_of_its_last_poll_alone() {
+    for (name, make) in kinds() {
+        let (mut future, bring) = make();
+        let (first, first_alive) = waker();
+        let (last, last_alive) = waker();
+        assert!(poll(&mut future, &first).is_pending(), "{name}");
+        drop(first);
+        assert_eq!(first_alive.strong_count(), 1, "{name}: it will be woken");
+        for _ in 0..times(100) {
+            assert!(poll(&mut future, &last).is_pending(), "{name}");
+            assert_eq!((first_alive.strong_count(), last_alive.strong_count()), (0, 2), "{name}");
+        }
+        let Some(bring) = bring else { continue };
+        bring();
+        until(name, || last_alive.upgrade().is_some_and(|count| count.0.load(Ordering::SeqCst) == 1));
+        assert!(poll(&mut future, &last).is_ready(), "{name}");
+        drop((future, last));
+        assert_eq!(last_alive.strong_count(), 0, "{name}");
+    }
+}
+
+#[test]
+fn a_future_that_is_dropped_leaves_no_waker() {
+    for (name, make) in kinds() {
+        let (mut future, bring) = make();
+        let (waker, alive) = waker();
+        assert!(poll(&mut future, &waker).is_pending(), "{name}");
+        drop(waker);
+        assert_eq!(alive.strong_count(), 1, "{name}");
+        drop(future);
+        assert_eq!(alive.strong_count(), 0, "{name}");
+        drop(bring);
+    }
+}
+
+/// Five wait for one thing, and three of them go: they take nobody else's place.
+#[test]
+fn others_are_woken_all_the_same() {
+    fn two_of_five(mut make: impl FnMut() -> Waiting, waker: &Waker) -> Option<Vec<Waiting>> {
+        let mut futures: Vec<Waiting> = (0..5).map(|_| make()).collect();
+        let all_wait = futures.iter_mut().all(|future| poll(future, waker).is_pending());
+        drop((futures.remove(0), futures.remove(1), futures.remove(2)));
+        all_wait.then_some(futures)
+    }
+    let (tx, rx) = watch(0);
+    let (changed, alive) = waker();
+    let make = || {
+        let rx = rx.clone();
+        Box::pin(async move { rx.changed_async().await.unwrap() }) as Waiting
+    };
+    let mut futures = two_of_five(make, &changed).expect("nothing was sent");
+    tx.send(1).unwrap();
+    assert_eq!(alive.upgrade().unwrap().0.load(Ordering::SeqCst), 2);
+    assert!(futures.iter_mut().all(|future| poll(future, &changed).is_ready()));
+
+    // A moment that comes before all wait is tried again, later.
+    for wait_ms in (0..).map(|doublings| 5 << doublings) {
+        let (come, alive) = waker();
+        let timer = after(Duration::from_millis(wait_ms));
+        let woken = || alive.upgrade().unwrap().0.load(Ordering::SeqCst);
+        if let Some(mut futures) = two_of_five(|| moment(timer.clone()), &come) {
+            until("both are woken", || woken() == 2);
+            // One of them gets the message.
+            let ready = futures.iter_mut().map(|future| usize::from(poll(future, &come).is_ready()));
+            assert_eq!(ready.sum::<usize>(), 1);
+            break;
+        }
+    }
+}
+
+/// The receiver looks at the channel that it waits for, whenever its waker is cloned, dropped or woken.
+#[test]
+fn a_waker_may_use_what_is_waited_for() {
+    type Look = Box<dyn Fn() + Send + Sync>;
+    const TABLE: RawWakerVTable = {
+        unsafe fn call(data: *const ()) {
+            // SAFETY: the pointer is from an `Arc` of a closure, of which each waker holds a reference.
+            unsafe { (*data.cast::<Look>())() };
+        }
+        unsafe fn clone(data: *const ()) -> RawWaker {
+            // SAFETY: as above.
+            unsafe {
+                call(data);
+                Arc::increment_strong_count(data.cast::<Look>());
+            }
+            RawWaker::new(data, &TABLE)
+        }
+        unsafe fn release(data: *const ()) {
+            // SAFETY: as above.
+            unsafe {
+                call(data);
+                Arc::decrement_strong_count(data.cast::<Look>());
+            }
+        }
+        RawWakerVTable::new(clone, release, call, release)
+    };
+    let waker_of = |look: Look| {
+        let look = Arc::into_raw(Arc::new(look));
+        // SAFETY: the table is made for it.
+        unsafe { Waker::from_raw(RawWaker::new(look.cast(), &TABLE)) }
+    };
+    let (tx, rx) = watch(0);
+    let looks = rx.clone();
+    let watched: [Waker; 2] = [0, 1].map(|_| {
+        let looks = looks.clone();
+        waker_of(Box::new(move || assert!(looks.get() < 3)))
+    });
+    let mut future: Waiting = Box::pin(async move { while rx.changed_async().await.is_ok() {} });
+    for n in 0..3 {
+        assert!(watched.iter().all(|waker| poll(&mut future, waker).is_pending()));
+        tx.send(n).unwrap();
+    }
+    assert!(poll(&mut future, &watched[0]).is_pending());
+    drop(future);
+
+    // Another timer is set, and unset.
+    let timed: [Waker; 2] = [0, 1].map(|_| {
+        waker_of(Box::new(|| {
+            let mut future: Waiting = moment(after(HOUR));
+            assert!(poll(&mut future, Waker::noop()).is_pending());
+        }))
+    });
+    let mut future: Waiting = moment(after(HOUR));
+    assert!(timed.iter().all(|waker| poll(&mut future, waker).is_pending()));
+    drop((future, timed));
+}
+
+/// The thread that keeps the time goes when those who waited have gone, however long they would have waited.
+#[cfg(all(target_os = "linux", not(miri)))]
+#[test]
+fn nobody_keeps_the_time_for_nobody() {
+    let is_kept = || {
+        std::fs::read_dir("/proc/self/task").unwrap().flatten().any(|task| {
+            std::fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.trim() == "kahn-alarm")
+        })
+    };
+    let mut future: Waiting = moment(after(HOUR));
+    assert!(poll(&mut future, Waker::noop()).is_pending());
+    until("the thread is there", is_kept);
+    drop(future);
+    until("the thread is gone", || !is_kept());
+}
