@@ -3,8 +3,10 @@
 //! Run with `RUSTFLAGS="--cfg kahn_loom" cargo test -p kahn-channels --release --test loom`.
 #![cfg(kahn_loom)]
 
+use std::future::Future;
 use std::sync::Arc as StdArc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use kahn_channels::{Receiver, RecvError, Select, Sender, TryRecvError, bounded};
@@ -293,6 +295,60 @@ fn watch_wakes() {
 
 /// A select that is promised a message by who then gives up chooses another arm. The other arm's message is there before,
 /// or comes after.
+/// A task that counts how often it was woken, unseen by the model.
+struct Task(AtomicUsize);
+
+impl Wake for Task {
+    fn wake(self: StdArc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Two tasks wait, and a value is sent: one that goes away is not touched, and one that stays is woken, or has seen it.
+#[test]
+fn a_task_that_watches_is_woken_unless_it_has_gone() {
+    model(|| {
+        let (tx, rx) = kahn_channels::watch(0);
+        let (first, second) = (rx.clone(), rx);
+        let task = StdArc::new(Task(AtomicUsize::new(0)));
+        let waker = Waker::from(task.clone());
+        let mut context = Context::from_waker(&waker);
+        let mut goes = Box::pin(first.changed_async());
+        assert!(goes.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let sender = thread::spawn(move || tx.send(1).unwrap());
+        let mut stays = Box::pin(second.changed_async());
+        let has_seen = stays.as_mut().poll(&mut context).is_ready();
+        drop(goes);
+        sender.join().unwrap();
+        if !has_seen {
+            assert_eq!(task.0.load(Ordering::SeqCst), 1, "woken once");
+            assert_eq!(stays.as_mut().poll(&mut context), Poll::Ready(Ok(())));
+        }
+    });
+}
+
+/// As above, for a broadcast: each task sees the message, whether it was there to be seen or came.
+#[test]
+fn a_task_that_receives_what_is_broadcast_is_woken() {
+    model(|| {
+        let (tx, rx) = kahn_channels::broadcast(1);
+        let other = rx.clone();
+        let task = StdArc::new(Task(AtomicUsize::new(0)));
+        let waker = Waker::from(task.clone());
+        let mut context = Context::from_waker(&waker);
+        let sender = thread::spawn(move || tx.send(Box::new(1)).unwrap());
+        let mut received = Box::pin(rx.recv_async());
+        let mut polled = received.as_mut().poll(&mut context);
+        assert_eq!(other.recv(), Ok(Box::new(1)));
+        sender.join().unwrap();
+        if polled.is_pending() {
+            assert_eq!(task.0.load(Ordering::SeqCst), 1, "woken once");
+            polled = received.as_mut().poll(&mut context);
+        }
+        assert_eq!(polled, Poll::Ready(Ok(Box::new(1))));
+    });
+}
+
 #[test]
 fn a_select_whose_promise_is_broken_goes_on() {
     for early in [true, false] {
