@@ -166,6 +166,7 @@ fn cases() -> Vec<Named> {
         ("try to send", || sending(|tx| tx.try_send(1).unwrap())),
         ("send for a time", || sending(|tx| tx.send_timeout(1, Duration::MAX).unwrap())),
         ("reserve and send", || sending(|tx| tx.reserve().unwrap().send(1).unwrap())),
+        ("try to reserve, and send", || sending(|tx| tx.try_reserve().unwrap().send(1).unwrap())),
         ("select a send", || {
             sending(|tx| {
                 kahn::select! { send(tx, 1) -> sent => sent.unwrap() }

@@ -5,10 +5,29 @@ use core::error::Error;
 use core::fmt;
 
 /// The channel is disconnected or closed: the message that could not be sent is handed back.
+///
+/// # Examples
+///
+/// ```
+/// let (tx, rx) = kahn_channels::bounded(1);
+/// drop(rx);
+/// assert_eq!(tx.send("lost").unwrap_err().into_inner(), "lost");
+/// ```
 #[derive(PartialEq, Eq, Clone, Copy)]
 pub struct SendError<T>(pub T);
 
 /// Why [`try_send`](crate::Sender::try_send) did not send. The message is handed back.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_channels::{TrySendError, bounded};
+///
+/// let (tx, rx) = bounded(0);
+/// assert_eq!(tx.try_send(1), Err(TrySendError::Full(1)));
+/// drop(rx);
+/// assert_eq!(tx.try_send(1), Err(TrySendError::Disconnected(1)));
+/// ```
 #[derive(PartialEq, Eq, Clone, Copy)]
 pub enum TrySendError<T> {
     /// No room in the channel, or, with capacity 0, no receiver that waits.
@@ -18,6 +37,18 @@ pub enum TrySendError<T> {
 }
 
 /// Why [`send_timeout`](crate::Sender::send_timeout) did not send. The message is handed back.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_channels::{SendTimeoutError, bounded};
+/// use std::time::Duration;
+///
+/// let (tx, rx) = bounded(0);
+/// assert_eq!(tx.send_timeout(1, Duration::ZERO), Err(SendTimeoutError::Timeout(1)));
+/// drop(rx);
+/// assert_eq!(tx.send_timeout(1, Duration::ZERO), Err(SendTimeoutError::Disconnected(1)));
+/// ```
 #[derive(PartialEq, Eq, Clone, Copy)]
 pub enum SendTimeoutError<T> {
     /// The deadline passed before there was room.
@@ -27,10 +58,31 @@ pub enum SendTimeoutError<T> {
 }
 
 /// The channel is empty, and disconnected or closed: nothing will ever come.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_channels::{RecvError, bounded};
+///
+/// let (tx, rx) = bounded::<i32>(1);
+/// drop(tx);
+/// assert_eq!(rx.recv(), Err(RecvError));
+/// ```
 #[derive(PartialEq, Eq, Clone, Copy, Debug)]
 pub struct RecvError;
 
 /// Why [`try_recv`](crate::Receiver::try_recv) received nothing.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_channels::{TryRecvError, bounded};
+///
+/// let (tx, rx) = bounded::<i32>(1);
+/// assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
+/// drop(tx);
+/// assert_eq!(rx.try_recv(), Err(TryRecvError::Disconnected));
+/// ```
 #[derive(PartialEq, Eq, Clone, Copy, Debug)]
 pub enum TryRecvError {
     /// No message is there now.
@@ -40,6 +92,18 @@ pub enum TryRecvError {
 }
 
 /// Why [`recv_timeout`](crate::Receiver::recv_timeout) received nothing.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_channels::{RecvTimeoutError, bounded};
+/// use std::time::Duration;
+///
+/// let (tx, rx) = bounded::<i32>(1);
+/// assert_eq!(rx.recv_timeout(Duration::ZERO), Err(RecvTimeoutError::Timeout));
+/// drop(tx);
+/// assert_eq!(rx.recv_timeout(Duration::ZERO), Err(RecvTimeoutError::Disconnected));
+/// ```
 #[derive(PartialEq, Eq, Clone, Copy, Debug)]
 pub enum RecvTimeoutError {
     /// The deadline passed before a message came.
@@ -49,18 +113,62 @@ pub enum RecvTimeoutError {
 }
 
 /// No operation of a [`Select`](crate::Select) is ready.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_channels::{Select, TrySelectError, bounded};
+///
+/// let (_tx, rx) = bounded::<i32>(1);
+/// let mut select = Select::new();
+/// select.recv(&rx);
+/// assert_eq!(select.try_select().map(|_| ()), Err(TrySelectError));
+/// ```
 #[derive(PartialEq, Eq, Clone, Copy, Debug)]
 pub struct TrySelectError;
 
 /// No operation of a [`Select`](crate::Select) became ready in time.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_channels::{Select, SelectTimeoutError, bounded};
+///
+/// let (_tx, rx) = bounded::<i32>(1);
+/// let mut select = Select::new();
+/// select.recv(&rx);
+/// assert_eq!(select.select_timeout(std::time::Duration::ZERO).map(|_| ()), Err(SelectTimeoutError));
+/// ```
 #[derive(PartialEq, Eq, Clone, Copy, Debug)]
 pub struct SelectTimeoutError;
 
 /// No operation of a [`Select`](crate::Select) is ready.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_channels::{Select, TryReadyError, bounded};
+///
+/// let (_tx, rx) = bounded::<i32>(1);
+/// let mut select = Select::new();
+/// select.recv(&rx);
+/// assert_eq!(select.try_ready(), Err(TryReadyError));
+/// ```
 #[derive(PartialEq, Eq, Clone, Copy, Debug)]
 pub struct TryReadyError;
 
 /// No operation of a [`Select`](crate::Select) became ready in time.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_channels::{Select, ReadyTimeoutError, bounded};
+///
+/// let (_tx, rx) = bounded::<i32>(1);
+/// let mut select = Select::new();
+/// select.recv(&rx);
+/// assert_eq!(select.ready_timeout(std::time::Duration::ZERO), Err(ReadyTimeoutError));
+/// ```
 #[derive(PartialEq, Eq, Clone, Copy, Debug)]
 pub struct ReadyTimeoutError;
 
@@ -69,6 +177,12 @@ const RECV_DISCONNECTED: &str = "receiving on an empty and disconnected channel"
 
 impl<T> SendError<T> {
     /// The message.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(kahn_channels::SendError(5).into_inner(), 5);
+    /// ```
     pub fn into_inner(self) -> T {
         self.0
     }
@@ -76,6 +190,12 @@ impl<T> SendError<T> {
 
 impl<T> TrySendError<T> {
     /// The message.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(kahn_channels::TrySendError::Full(5).into_inner(), 5);
+    /// ```
     pub fn into_inner(self) -> T {
         match self {
             TrySendError::Full(msg) | TrySendError::Disconnected(msg) => msg,
@@ -83,11 +203,23 @@ impl<T> TrySendError<T> {
     }
 
     /// Whether there was no room.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(kahn_channels::TrySendError::Full(5).is_full());
+    /// ```
     pub fn is_full(&self) -> bool {
         matches!(self, TrySendError::Full(_))
     }
 
     /// Whether the channel is disconnected or closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(kahn_channels::TrySendError::Disconnected(5).is_disconnected());
+    /// ```
     pub fn is_disconnected(&self) -> bool {
         matches!(self, TrySendError::Disconnected(_))
     }
@@ -95,6 +227,12 @@ impl<T> TrySendError<T> {
 
 impl<T> SendTimeoutError<T> {
     /// The message.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(kahn_channels::SendTimeoutError::Timeout(5).into_inner(), 5);
+    /// ```
     pub fn into_inner(self) -> T {
         match self {
             SendTimeoutError::Timeout(msg) | SendTimeoutError::Disconnected(msg) => msg,
@@ -102,11 +240,23 @@ impl<T> SendTimeoutError<T> {
     }
 
     /// Whether the deadline passed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(kahn_channels::SendTimeoutError::Timeout(5).is_timeout());
+    /// ```
     pub fn is_timeout(&self) -> bool {
         matches!(self, SendTimeoutError::Timeout(_))
     }
 
     /// Whether the channel is disconnected or closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(kahn_channels::SendTimeoutError::Disconnected(5).is_disconnected());
+    /// ```
     pub fn is_disconnected(&self) -> bool {
         matches!(self, SendTimeoutError::Disconnected(_))
     }
@@ -114,11 +264,23 @@ impl<T> SendTimeoutError<T> {
 
 impl TryRecvError {
     /// Whether no message was there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(kahn_channels::TryRecvError::Empty.is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         matches!(self, TryRecvError::Empty)
     }
 
     /// Whether the channel is empty, and disconnected or closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(kahn_channels::TryRecvError::Disconnected.is_disconnected());
+    /// ```
     pub fn is_disconnected(&self) -> bool {
         matches!(self, TryRecvError::Disconnected)
     }
@@ -126,11 +288,23 @@ impl TryRecvError {
 
 impl RecvTimeoutError {
     /// Whether the deadline passed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(kahn_channels::RecvTimeoutError::Timeout.is_timeout());
+    /// ```
     pub fn is_timeout(&self) -> bool {
         matches!(self, RecvTimeoutError::Timeout)
     }
 
     /// Whether the channel is empty, and disconnected or closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(kahn_channels::RecvTimeoutError::Disconnected.is_disconnected());
+    /// ```
     pub fn is_disconnected(&self) -> bool {
         matches!(self, RecvTimeoutError::Disconnected)
     }

@@ -179,6 +179,10 @@ impl<T> TaskSeat<T> {
 }
 
 /// A send from async code. Made by [`Sender::send_async`](crate::Sender::send_async).
+///
+/// # Examples
+///
+/// See [`Sender::send_async`](crate::Sender::send_async).
 #[must_use = "futures do nothing unless polled"]
 pub struct SendFuture<'a, T> {
     chan: &'a Arc<Chan<T>>,
@@ -318,6 +322,10 @@ unsafe fn poll_source<T>(
 }
 
 /// A receive from async code. Made by [`Receiver::recv_async`].
+///
+/// # Examples
+///
+/// See [`Receiver::recv_async`](crate::Receiver::recv_async).
 #[must_use = "futures do nothing unless polled"]
 pub struct RecvFuture<'a, T> {
     receiver: &'a Receiver<T>,
@@ -360,6 +368,10 @@ impl<T> fmt::Debug for RecvFuture<'_, T> {
 }
 
 /// Messages as a stream. Made by [`Receiver::into_stream`].
+///
+/// # Examples
+///
+/// See [`Receiver::into_stream`](crate::Receiver::into_stream).
 #[must_use = "streams do nothing unless polled"]
 pub struct RecvStream<T> {
     receiver: Receiver<T>,
@@ -406,6 +418,10 @@ impl<T> Sender<T> {
     ///
     /// Cancel safety: dropping the future before it is ready drops the message, unsent, and leaves the queue.
     ///
+    /// # Parks
+    ///
+    /// Never: the task waits, and not its thread.
+    ///
     /// # Errors
     ///
     /// The channel is disconnected or closed; the message is handed back.
@@ -433,6 +449,10 @@ impl<T> Receiver<T> {
     /// Cancel safety: dropping the future loses nothing. A message that was handed to it already goes to the next
     /// receiver, or back to the front.
     ///
+    /// # Parks
+    ///
+    /// Never: the task waits, and not its thread.
+    ///
     /// # Errors
     ///
     /// The channel is empty, and disconnected or closed.
@@ -455,6 +475,10 @@ impl<T> Receiver<T> {
     /// The messages as a stream, for async code. It ends when the channel is empty, and disconnected or closed.
     ///
     /// Cancel safety: as [`recv_async`](Self::recv_async).
+    ///
+    /// # Parks
+    ///
+    /// Never: the task waits, and not its thread.
     ///
     /// # Examples
     ///

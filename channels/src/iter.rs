@@ -9,6 +9,10 @@ impl<T> Receiver<T> {
     /// An iterator over the messages, which waits for each and ends when the channel is empty, and disconnected or
     /// closed.
     ///
+    /// # Parks
+    ///
+    /// In `next`, until there is a message.
+    ///
     /// # Examples
     ///
     /// ```
@@ -21,6 +25,10 @@ impl<T> Receiver<T> {
     }
 
     /// An iterator over the messages that are there; it ends where it would have to wait.
+    ///
+    /// # Parks
+    ///
+    /// In `next`, as [`Receiver::try_recv`].
     ///
     /// # Examples
     ///
@@ -36,16 +44,44 @@ impl<T> Receiver<T> {
 }
 
 /// Messages, waited for. Made by [`Receiver::iter`].
+///
+/// # Examples
+///
+/// ```
+/// let (tx, rx) = kahn_channels::bounded(2);
+/// tx.send("one").unwrap();
+/// drop(tx);
+/// for word in &rx {
+///     assert_eq!(word, "one");
+/// }
+/// ```
 pub struct Iter<'a, T> {
     receiver: &'a Receiver<T>,
 }
 
 /// Messages that are there. Made by [`Receiver::try_iter`].
+///
+/// # Examples
+///
+/// ```
+/// let (_tx, rx) = kahn_channels::bounded::<i32>(2);
+/// assert_eq!(rx.try_iter().next(), None);
+/// ```
 pub struct TryIter<'a, T> {
     receiver: &'a Receiver<T>,
 }
 
 /// Messages, waited for. Made by [`Receiver::into_iter`].
+///
+/// # Examples
+///
+/// ```
+/// let (tx, rx) = kahn_channels::bounded(2);
+/// tx.send(1).unwrap();
+/// tx.send(2).unwrap();
+/// drop(tx);
+/// assert_eq!(rx.into_iter().collect::<Vec<_>>(), [1, 2]);
+/// ```
 pub struct IntoIter<T> {
     receiver: Receiver<T>,
 }

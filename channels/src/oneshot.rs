@@ -62,12 +62,24 @@ pub fn oneshot<T>() -> (Sender<T>, Receiver<T>) {
 }
 
 /// The sending end. Dropped without having sent, it leaves the receiver with an error.
+///
+/// # Examples
+///
+/// ```
+/// let (tx, rx) = kahn_channels::oneshot::<i32>();
+/// drop(tx);
+/// assert!(rx.recv().is_err());
+/// ```
 pub struct Sender<T> {
     shared: Arc<Shared<T>>,
 }
 
 impl<T> Sender<T> {
     /// Sends the message. Never waits.
+    ///
+    /// # Parks
+    ///
+    /// Never waits.
     ///
     /// # Errors
     ///
@@ -93,6 +105,15 @@ impl<T> Sender<T> {
     }
 
     /// Whether the receiver is gone, or has closed the channel.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = kahn_channels::oneshot::<i32>();
+    /// assert!(!tx.is_closed());
+    /// drop(rx);
+    /// assert!(tx.is_closed());
+    /// ```
     pub fn is_closed(&self) -> bool {
         self.shared.0.lock().receiver_done
     }
@@ -151,6 +172,17 @@ impl<T> Drop for Sender<T> {
 }
 
 /// The receiving end. It is a future too, so that async code can await it.
+///
+/// # Examples
+///
+/// ```
+/// # use std::{future::Future, pin::pin, task::{Context, Poll, Waker}};
+/// let (tx, rx) = kahn_channels::oneshot();
+/// tx.send(5).unwrap();
+/// let mut received = pin!(rx);
+/// let mut context = Context::from_waker(Waker::noop());
+/// assert_eq!(received.as_mut().poll(&mut context), Poll::Ready(Ok(5)));
+/// ```
 pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
 }
@@ -197,6 +229,10 @@ impl<T> Receiver<T> {
 
     /// Receives the message if it is there.
     ///
+    /// # Parks
+    ///
+    /// Never waits.
+    ///
     /// # Errors
     ///
     /// It is not there yet, or never will be.
@@ -231,6 +267,16 @@ impl<T> Receiver<T> {
     /// # Errors
     ///
     /// The time is over, or the message will never come.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_channels::RecvTimeoutError;
+    /// use std::time::Duration;
+    ///
+    /// let (_tx, rx) = kahn_channels::oneshot::<i32>();
+    /// assert_eq!(rx.recv_timeout(Duration::from_millis(5)), Err(RecvTimeoutError::Timeout));
+    /// ```
     #[track_caller]
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
         self.recv_until(clock::deadline_in(timeout))
@@ -245,17 +291,41 @@ impl<T> Receiver<T> {
     /// # Errors
     ///
     /// As [`recv_timeout`](Self::recv_timeout).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (_tx, rx) = kahn_channels::oneshot::<i32>();
+    /// assert!(rx.recv_deadline(std::time::Instant::now()).unwrap_err().is_timeout());
+    /// ```
     #[track_caller]
     pub fn recv_deadline(&self, deadline: Instant) -> Result<T, RecvTimeoutError> {
         self.recv_until(Some(deadline))
     }
 
     /// Ends the channel: a later send fails. A message that is there already can still be received.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = kahn_channels::oneshot();
+    /// rx.close();
+    /// assert!(tx.send(5).is_err());
+    /// ```
     pub fn close(&self) {
         drop(self.end());
     }
 
     /// Whether no message will come any more: it was sent, or its sender is gone, or the channel was closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = kahn_channels::oneshot();
+    /// tx.send(5).unwrap();
+    /// assert!(rx.is_closed());
+    /// assert_eq!(rx.recv(), Ok(5));
+    /// ```
     pub fn is_closed(&self) -> bool {
         let state = self.shared.0.lock();
         state.sender_done || state.receiver_done

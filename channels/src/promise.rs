@@ -58,6 +58,19 @@ impl<T> Chan<T> {
         }
     }
 
+    /// Asks for a permit, and does not wait.
+    pub(crate) fn try_reserve(&self) -> Offer {
+        spend(1);
+        if !self.send_hint() {
+            return Offer::Nothing;
+        }
+        let mut wakes = Wakes::new();
+        let mut state = self.lock();
+        let offer = state.want_permit(None, &mut wakes);
+        drop(state);
+        offer
+    }
+
     /// Waits for a permit. Answers false if the channel is closed.
     #[inline]
     #[track_caller]

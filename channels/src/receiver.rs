@@ -280,7 +280,35 @@ impl<T> Receiver<T> {
         }
     }
 
+    /// Whether no message will come any more but those that are there: the senders are gone, or the channel was closed.
+    /// Once true, it stays. A timer is never closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = kahn_channels::bounded(1);
+    /// tx.send(5).unwrap();
+    /// assert!(!rx.is_closed());
+    /// drop(tx);
+    /// assert!(rx.is_closed());
+    /// assert_eq!(rx.recv(), Ok(5));
+    /// ```
+    pub fn is_closed(&self) -> bool {
+        match &self.source {
+            Source::Chan(chan) => chan.lock().closed,
+            Source::Timer(_) | Source::Never => false,
+        }
+    }
+
     /// How many messages are in the channel. Of a timer: 1 if its moment has come.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = kahn_channels::bounded(2);
+    /// tx.send(1).unwrap();
+    /// assert_eq!(rx.len(), 1);
+    /// ```
     pub fn len(&self) -> usize {
         match &self.source {
             Source::Chan(chan) => chan.lock().available(),
@@ -290,11 +318,29 @@ impl<T> Receiver<T> {
     }
 
     /// Whether no message is in the channel. With capacity 0 always.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = kahn_channels::bounded(2);
+    /// assert!(rx.is_empty());
+    /// tx.send(1).unwrap();
+    /// assert!(!rx.is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Whether the channel has no place for another message. With capacity 0 always.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = kahn_channels::bounded(1);
+    /// assert!(!rx.is_full());
+    /// tx.send(1).unwrap();
+    /// assert!(rx.is_full());
+    /// ```
     pub fn is_full(&self) -> bool {
         match &self.source {
             Source::Chan(chan) => !chan.lock().has_room(),
@@ -304,6 +350,13 @@ impl<T> Receiver<T> {
     }
 
     /// The capacity: of a timer 1, of [`never`](crate::never) 0. Always `Some`: there are no unbounded channels.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (_tx, rx) = kahn_channels::bounded::<i32>(2);
+    /// assert_eq!(rx.capacity(), Some(2));
+    /// ```
     pub fn capacity(&self) -> Option<usize> {
         Some(match &self.source {
             Source::Chan(chan) => chan.cap,
@@ -313,6 +366,15 @@ impl<T> Receiver<T> {
     }
 
     /// Whether both receive from the same channel or timer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (_tx, rx) = kahn_channels::bounded::<i32>(2);
+    /// let (_other, other) = kahn_channels::bounded(2);
+    /// assert!(rx.same_channel(&rx.clone()));
+    /// assert!(!rx.same_channel(&other));
+    /// ```
     pub fn same_channel(&self, other: &Receiver<T>) -> bool {
         match (&self.source, &other.source) {
             (Source::Chan(one), Source::Chan(other)) => Arc::ptr_eq(one, other),

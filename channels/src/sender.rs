@@ -13,6 +13,7 @@ use crate::bounded::Chan;
 use crate::clock;
 use crate::ends;
 use crate::error::{SendError, SendTimeoutError, TrySendError};
+use crate::grants::Offer;
 
 /// The sending end of a channel. Clones send into the same channel; when the last one is gone, receivers get what is
 /// left and then [`RecvError`](crate::RecvError).
@@ -60,6 +61,10 @@ impl<T> Sender<T> {
     }
 
     /// Sends a message if it can be done at once.
+    ///
+    /// # Parks
+    ///
+    /// Never waits.
     ///
     /// # Errors
     ///
@@ -167,6 +172,52 @@ impl<T> Sender<T> {
         if self.chan.reserve() { Ok(Permit { sender: self }) } else { Err(SendError(())) }
     }
 
+    /// Takes a place if there is one; the message comes later, and then never waits. With capacity 0 the place is a
+    /// receiver that waits, see [`reserve`](Self::reserve).
+    ///
+    /// # Parks
+    ///
+    /// Never waits.
+    ///
+    /// # Errors
+    ///
+    /// The channel is full (with capacity 0: no receiver waits), disconnected or closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_channels::{TrySendError, bounded};
+    ///
+    /// let (tx, rx) = bounded(1);
+    /// let permit = tx.try_reserve().unwrap();
+    /// assert_eq!(tx.try_reserve().unwrap_err(), TrySendError::Full(()));
+    /// permit.send(1).unwrap();
+    /// assert_eq!(rx.recv(), Ok(1));
+    /// drop(rx);
+    /// assert_eq!(tx.try_reserve().unwrap_err(), TrySendError::Disconnected(()));
+    /// ```
+    pub fn try_reserve(&self) -> Result<Permit<'_, T>, TrySendError<()>> {
+        match self.chan.try_reserve() {
+            Offer::Granted => Ok(Permit { sender: self }),
+            Offer::Closed => Err(TrySendError::Disconnected(())),
+            _ => Err(TrySendError::Full(())),
+        }
+    }
+
+    /// Whether every later send fails: the receivers are gone, or the channel was closed. Once true, it stays.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = kahn_channels::bounded::<i32>(1);
+    /// assert!(!tx.is_closed());
+    /// drop(rx);
+    /// assert!(tx.is_closed());
+    /// ```
+    pub fn is_closed(&self) -> bool {
+        self.chan.lock().closed
+    }
+
     /// Ends the channel, as if all senders were gone: receivers get what is left, and every later send fails, also on
     /// other clones and with permits given out before. Senders that wait get their message back.
     ///
@@ -184,26 +235,68 @@ impl<T> Sender<T> {
     }
 
     /// How many messages are in the channel.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, _rx) = kahn_channels::bounded(2);
+    /// tx.send(1).unwrap();
+    /// assert_eq!(tx.len(), 1);
+    /// ```
     pub fn len(&self) -> usize {
         self.chan.lock().available()
     }
 
     /// Whether no message is in the channel. With capacity 0 always.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, _rx) = kahn_channels::bounded(2);
+    /// assert!(tx.is_empty());
+    /// tx.send(1).unwrap();
+    /// assert!(!tx.is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Whether the channel has no place for another message. With capacity 0 always.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, _rx) = kahn_channels::bounded(1);
+    /// assert!(!tx.is_full());
+    /// tx.send(1).unwrap();
+    /// assert!(tx.is_full());
+    /// ```
     pub fn is_full(&self) -> bool {
         !self.chan.lock().has_room()
     }
 
     /// The capacity. Always `Some`: there are no unbounded channels.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, _rx) = kahn_channels::bounded::<i32>(2);
+    /// assert_eq!(tx.capacity(), Some(2));
+    /// ```
     pub fn capacity(&self) -> Option<usize> {
         Some(self.chan.cap)
     }
 
     /// Whether both send into the same channel.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, _rx) = kahn_channels::bounded::<i32>(2);
+    /// let (other, _other) = kahn_channels::bounded(2);
+    /// assert!(tx.same_channel(&tx.clone()));
+    /// assert!(!tx.same_channel(&other));
+    /// ```
     pub fn same_channel(&self, other: &Sender<T>) -> bool {
         Arc::ptr_eq(&self.chan, &other.chan)
     }
@@ -229,6 +322,15 @@ impl<T> fmt::Debug for Sender<T> {
 }
 
 /// A place in a channel, taken before the message is there. Dropping it gives the place back.
+///
+/// # Examples
+///
+/// ```
+/// let (tx, rx) = kahn_channels::bounded(1);
+/// drop(tx.reserve().unwrap());
+/// tx.reserve().unwrap().send(1).unwrap();
+/// assert_eq!(rx.recv(), Ok(1));
+/// ```
 #[must_use = "the place is given back when this is dropped"]
 pub struct Permit<'a, T> {
     sender: &'a Sender<T>,
@@ -236,6 +338,10 @@ pub struct Permit<'a, T> {
 
 impl<T> Permit<'_, T> {
     /// Puts the message into the place. Does not wait.
+    ///
+    /// # Parks
+    ///
+    /// Never waits.
     ///
     /// # Errors
     ///

@@ -51,6 +51,15 @@ pub fn watch<T>(initial: T) -> (Sender<T>, Receiver<T>) {
 }
 
 /// A look at a value. The value stays as it was seen, whatever is sent meanwhile.
+///
+/// # Examples
+///
+/// ```
+/// let (tx, rx) = kahn_channels::watch(vec![1, 2]);
+/// let seen = rx.borrow();
+/// tx.send(Vec::new()).unwrap();
+/// assert_eq!(*seen, [1, 2]);
+/// ```
 pub struct Ref<T>(Arc<T>);
 
 impl<T> Deref for Ref<T> {
@@ -96,6 +105,15 @@ impl<T> Shared<T> {
 }
 
 /// The sending end. Clones send into the same channel.
+///
+/// # Examples
+///
+/// ```
+/// let (tx, rx) = kahn_channels::watch(0);
+/// let other = tx.clone();
+/// other.send(1).unwrap();
+/// assert_eq!((*tx.borrow(), rx.get()), (1, 1));
+/// ```
 pub struct Sender<T> {
     shared: Arc<Shared<T>>,
 }
@@ -103,9 +121,23 @@ pub struct Sender<T> {
 impl<T> Sender<T> {
     /// Replaces the value. Never waits. The value is replaced also where no subscriber is there now.
     ///
+    /// # Parks
+    ///
+    /// Never waits.
+    ///
     /// # Errors
     ///
     /// The channel was closed; the value is handed back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = kahn_channels::watch(0);
+    /// tx.send(1).unwrap();
+    /// assert_eq!(rx.get(), 1);
+    /// tx.close();
+    /// assert_eq!(tx.send(2).unwrap_err().into_inner(), 2);
+    /// ```
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
         spend(1);
         self.shared.replace(value, None).map_err(|(value, _)| SendError(value))
@@ -113,6 +145,10 @@ impl<T> Sender<T> {
 
     /// Replaces the value by what `change` makes of a clone of it. If another value is sent meanwhile, `change` is
     /// called again, on that.
+    ///
+    /// # Parks
+    ///
+    /// Never waits.
     ///
     /// # Errors
     ///
@@ -145,11 +181,27 @@ impl<T> Sender<T> {
     }
 
     /// The latest value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, _rx) = kahn_channels::watch("red");
+    /// assert_eq!(*tx.borrow(), "red");
+    /// ```
     pub fn borrow(&self) -> Ref<T> {
         Ref(self.shared.0.lock().value.clone())
     }
 
     /// A new subscriber, which has seen the present value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, _rx) = kahn_channels::watch(1);
+    /// let late = tx.subscribe();
+    /// assert!(!late.has_changed());
+    /// assert_eq!(late.get(), 1);
+    /// ```
     pub fn subscribe(&self) -> Receiver<T> {
         let mut state = self.shared.0.lock();
         state.subscribers += 1;
@@ -159,11 +211,28 @@ impl<T> Sender<T> {
     }
 
     /// How many subscribers there are.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = kahn_channels::watch(1);
+    /// drop(rx);
+    /// assert_eq!(tx.subscribers(), 0);
+    /// ```
     pub fn subscribers(&self) -> usize {
         self.shared.0.lock().subscribers
     }
 
     /// Ends the channel: later sends fail, and subscribers keep the last value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = kahn_channels::watch(1);
+    /// tx.close();
+    /// assert!(rx.changed().is_err());
+    /// assert_eq!(rx.get(), 1);
+    /// ```
     pub fn close(&self) {
         self.shared.close();
     }
@@ -189,6 +258,18 @@ impl<T> Drop for Sender<T> {
 }
 
 /// A subscriber. A clone has seen what the original has.
+///
+/// # Examples
+///
+/// ```
+/// let (tx, rx) = kahn_channels::watch(0);
+/// std::thread::spawn(move || (1..=3).for_each(|n| tx.send(n).unwrap()));
+/// let mut last = 0;
+/// while rx.changed().is_ok() {
+///     last = rx.get();
+/// }
+/// assert_eq!(last, 3);
+/// ```
 pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
     /// The number of the value seen last. Changed with the lock held.
@@ -197,6 +278,15 @@ pub struct Receiver<T> {
 
 impl<T> Receiver<T> {
     /// The latest value. It counts as seen.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = kahn_channels::watch(0);
+    /// tx.send(1).unwrap();
+    /// assert_eq!(*rx.borrow(), 1);
+    /// assert!(!rx.has_changed());
+    /// ```
     pub fn borrow(&self) -> Ref<T> {
         let state = self.shared.0.lock();
         // Relaxed: the lock orders it.
@@ -205,6 +295,13 @@ impl<T> Receiver<T> {
     }
 
     /// A clone of the latest value. It counts as seen.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (_tx, rx) = kahn_channels::watch(7);
+    /// assert_eq!(rx.get(), 7);
+    /// ```
     pub fn get(&self) -> T
     where
         T: Clone,
@@ -213,6 +310,15 @@ impl<T> Receiver<T> {
     }
 
     /// Whether there is a value that this subscriber has not seen.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = kahn_channels::watch(0);
+    /// assert!(!rx.has_changed());
+    /// tx.send(1).unwrap();
+    /// assert!(rx.has_changed());
+    /// ```
     pub fn has_changed(&self) -> bool {
         // Relaxed: the lock orders it.
         self.shared.0.lock().number != self.seen.load(Ordering::Relaxed)
@@ -251,6 +357,15 @@ impl<T> Receiver<T> {
     /// # Errors
     ///
     /// The senders are gone, or the channel was closed, and the last value has been seen.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = kahn_channels::watch(0);
+    /// std::thread::spawn(move || tx.send(1).unwrap());
+    /// rx.changed().unwrap();
+    /// assert_eq!(rx.get(), 1);
+    /// ```
     #[track_caller]
     pub fn changed(&self) -> Result<(), RecvError> {
         self.changed_until(None).map_err(|_| RecvError)
@@ -265,6 +380,16 @@ impl<T> Receiver<T> {
     /// # Errors
     ///
     /// As [`changed`](Self::changed), and when the time is over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_channels::RecvTimeoutError;
+    /// use std::time::Duration;
+    ///
+    /// let (_tx, rx) = kahn_channels::watch(0);
+    /// assert_eq!(rx.changed_timeout(Duration::from_millis(5)), Err(RecvTimeoutError::Timeout));
+    /// ```
     #[track_caller]
     pub fn changed_timeout(&self, timeout: Duration) -> Result<(), RecvTimeoutError> {
         self.changed_until(clock::deadline_in(timeout))
@@ -274,9 +399,25 @@ impl<T> Receiver<T> {
     ///
     /// Cancel safety: dropping the future before it is ready changes nothing.
     ///
+    /// # Parks
+    ///
+    /// Never: the task waits, and not its thread.
+    ///
     /// # Errors
     ///
     /// As [`changed`](Self::changed).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{future::Future, pin::pin, task::{Context, Poll, Waker}};
+    /// let (tx, rx) = kahn_channels::watch(0);
+    /// let mut changed = pin!(rx.changed_async());
+    /// let mut context = Context::from_waker(Waker::noop());
+    /// assert_eq!(changed.as_mut().poll(&mut context), Poll::Pending);
+    /// tx.send(1).unwrap();
+    /// assert_eq!(changed.as_mut().poll(&mut context), Poll::Ready(Ok(())));
+    /// ```
     pub async fn changed_async(&self) -> Result<(), RecvError> {
         let look = |state: &mut State<T>| match self.step(state) {
             Some(true) => Some(Ok(())),

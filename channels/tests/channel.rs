@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use kahn_channels::{
     Receiver, RecvError, RecvTimeoutError, SendError, SendTimeoutError, Sender, TryRecvError, TrySendError,
-    bounded,
+    after, bounded,
 };
 use support::{World, everywhere, times, until};
 
@@ -571,5 +571,39 @@ fn soak() {
             let rest: usize = rx.try_iter().sum();
             assert_eq!(sent, got + rest, "capacity {cap}");
         }
+    });
+}
+
+#[test]
+fn a_place_is_taken_if_there_is_one() {
+    everywhere(|world| {
+        let (tx, rx) = bounded(2);
+        let (one, two) = (tx.try_reserve().unwrap(), tx.try_reserve().unwrap());
+        assert_eq!(tx.try_reserve().unwrap_err(), TrySendError::Full(()));
+        assert_eq!(tx.try_send(0), Err(TrySendError::Full(0)));
+        drop(one);
+        tx.send(1).unwrap();
+        two.send(2).unwrap();
+        assert_eq!((rx.recv(), rx.recv()), (Ok(1), Ok(2)));
+        let late = tx.try_reserve().unwrap();
+        assert!(!tx.is_closed() && !rx.is_closed());
+        rx.close();
+        assert!(tx.is_closed() && rx.is_closed());
+        assert_eq!(tx.try_reserve().unwrap_err(), TrySendError::Disconnected(()));
+        assert_eq!(late.send(3).unwrap_err().into_inner(), 3);
+
+        // With capacity 0 the place is a receiver.
+        let (tx, rx) = bounded(0);
+        assert_eq!(tx.try_reserve().unwrap_err(), TrySendError::Full(()));
+        let receiver = world.spawn(move || rx.recv());
+        let mut permit = None;
+        until("the receiver waits", || {
+            permit = tx.try_reserve().ok();
+            permit.is_some()
+        });
+        permit.unwrap().send(5).unwrap();
+        assert_eq!(receiver.join(), Ok(5));
+        until("the receiver is gone", || tx.is_closed());
+        assert!(!after(Duration::ZERO).is_closed());
     });
 }

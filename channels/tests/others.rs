@@ -328,3 +328,54 @@ fn watches() {
         assert_eq!(rx.changed(), Err(RecvError));
     });
 }
+
+#[test]
+fn broadcasts_are_iterated_over_and_awaited() {
+    everywhere(|world| {
+        let total = times(500);
+        let (tx, rx) = broadcast(4);
+        let (all, some, other) = (rx.clone(), rx.clone(), rx.clone());
+        let parts = [
+            world.spawn(move || all.into_iter().sum::<usize>()),
+            world.spawn(move || (&some).into_iter().sum()),
+            world.spawn(move || {
+                block_on(is_send(async move {
+                    let mut sum = 0;
+                    while let Ok(n) = other.recv_async().await {
+                        sum += n;
+                    }
+                    sum
+                }))
+            }),
+            world.spawn(move || {
+                let mut sum = 0;
+                while let Ok(first) = rx.recv() {
+                    sum += first + rx.try_iter().sum::<usize>();
+                }
+                sum
+            }),
+        ];
+        (0..total).for_each(|n| tx.send(n).unwrap());
+        drop(tx);
+        for part in parts {
+            assert_eq!(part.join(), total * (total - 1) / 2);
+        }
+    });
+}
+
+/// An iterator that is dropped is no subscriber any more, and a future that is dropped has seen nothing.
+#[test]
+fn who_stops_to_iterate_holds_nobody_up() {
+    let (tx, rx) = broadcast(1);
+    let other = rx.clone();
+    tx.send(1).unwrap();
+    let mut messages = other.into_iter();
+    assert_eq!((messages.next(), tx.subscribers()), (Some(1), 2));
+    drop(messages);
+    assert_eq!((rx.try_iter().collect::<Vec<_>>(), tx.subscribers()), (vec![1], 1));
+    let mut received = Box::pin(rx.recv_async());
+    assert!(received.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    tx.send(2).unwrap();
+    drop(received);
+    assert_eq!(rx.recv(), Ok(2));
+}

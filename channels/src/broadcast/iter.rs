@@ -28,7 +28,7 @@ impl<T: Clone> Receiver<T> {
     ///
     /// # Parks
     ///
-    /// Never.
+    /// Never waits.
     ///
     /// # Examples
     ///

@@ -94,6 +94,17 @@ pub fn broadcast<T>(cap: usize) -> (Sender<T>, Receiver<T>) {
 }
 
 /// The sending end. Clones send to the same subscribers.
+///
+/// # Examples
+///
+/// ```
+/// let (tx, rx) = kahn_channels::broadcast(4);
+/// let other = tx.clone();
+/// tx.send(1).unwrap();
+/// other.send(2).unwrap();
+/// drop((tx, other));
+/// assert_eq!(rx.into_iter().collect::<Vec<_>>(), [1, 2]);
+/// ```
 pub struct Sender<T> {
     shared: Arc<Shared<T>>,
 }
@@ -152,12 +163,26 @@ impl<T> Sender<T> {
     /// # Errors
     ///
     /// There is no subscriber, or the channel was closed; the message is handed back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = kahn_channels::broadcast(1);
+    /// tx.send(1).unwrap();
+    /// assert_eq!(rx.recv(), Ok(1));
+    /// drop(rx);
+    /// assert_eq!(tx.send(2).unwrap_err().into_inner(), 2);
+    /// ```
     #[track_caller]
     pub fn send(&self, msg: T) -> Result<(), SendError<T>> {
         self.send_until(msg, None).map_err(|err| SendError(err.into_inner()))
     }
 
     /// Sends a message to every subscriber if the slowest has room for it.
+    ///
+    /// # Parks
+    ///
+    /// Never waits.
     ///
     /// # Errors
     ///
@@ -193,12 +218,33 @@ impl<T> Sender<T> {
     /// # Errors
     ///
     /// As [`send`](Self::send), and when the time is over; the message is handed back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let (tx, _slow) = kahn_channels::broadcast(1);
+    /// tx.send(1).unwrap();
+    /// assert!(tx.send_timeout(2, Duration::from_millis(5)).unwrap_err().is_timeout());
+    /// ```
     #[track_caller]
     pub fn send_timeout(&self, msg: T, timeout: Duration) -> Result<(), SendTimeoutError<T>> {
         self.send_until(msg, clock::deadline_in(timeout))
     }
 
     /// A new subscriber, which sees what is sent from now on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, first) = kahn_channels::broadcast(4);
+    /// tx.send(1).unwrap();
+    /// let second = tx.subscribe();
+    /// tx.send(2).unwrap();
+    /// assert_eq!((first.len(), second.len()), (2, 1));
+    /// assert_eq!(second.recv(), Ok(2));
+    /// ```
     pub fn subscribe(&self) -> Receiver<T> {
         let mut state = self.shared.state.lock();
         state.subscribers += 1;
@@ -208,11 +254,30 @@ impl<T> Sender<T> {
     }
 
     /// How many subscribers there are.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = kahn_channels::broadcast::<i32>(4);
+    /// assert_eq!(tx.subscribers(), 1);
+    /// drop(rx);
+    /// assert_eq!(tx.subscribers(), 0);
+    /// ```
     pub fn subscribers(&self) -> usize {
         self.shared.state.lock().subscribers
     }
 
     /// Ends the channel: later sends fail, and subscribers see what is left.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = kahn_channels::broadcast(4);
+    /// tx.send(1).unwrap();
+    /// tx.close();
+    /// assert!(tx.send(2).is_err());
+    /// assert_eq!(rx.iter().collect::<Vec<_>>(), [1]);
+    /// ```
     pub fn close(&self) {
         close(&self.shared);
     }
@@ -246,6 +311,16 @@ impl<T> Drop for Sender<T> {
 }
 
 /// A subscriber. A clone starts where the original is.
+///
+/// # Examples
+///
+/// ```
+/// let (tx, rx) = kahn_channels::broadcast(4);
+/// tx.send(1).unwrap();
+/// // It starts where the first is.
+/// let other = rx.clone();
+/// assert_eq!((rx.recv(), other.recv()), (Ok(1), Ok(1)));
+/// ```
 pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
     /// The number of the next message to see. Changed with the lock held.
@@ -308,6 +383,16 @@ impl<T: Clone> Receiver<T> {
     /// # Errors
     ///
     /// All has been seen, and the senders are gone or the channel was closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = kahn_channels::broadcast(4);
+    /// tx.send(1).unwrap();
+    /// drop(tx);
+    /// assert_eq!(rx.recv(), Ok(1));
+    /// assert!(rx.recv().is_err());
+    /// ```
     #[track_caller]
     pub fn recv(&self) -> Result<T, RecvError> {
         self.recv_until(None).map_err(|_| RecvError)
@@ -315,9 +400,24 @@ impl<T: Clone> Receiver<T> {
 
     /// Receives the next message if it is there.
     ///
+    /// # Parks
+    ///
+    /// Never waits.
+    ///
     /// # Errors
     ///
     /// It is not there yet, or never will be.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_channels::TryRecvError;
+    ///
+    /// let (tx, rx) = kahn_channels::broadcast(4);
+    /// assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
+    /// tx.send(1).unwrap();
+    /// assert_eq!(rx.try_recv(), Ok(1));
+    /// ```
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
         spend(1);
         let mut freed = Vec::new();
@@ -343,6 +443,16 @@ impl<T: Clone> Receiver<T> {
     /// # Errors
     ///
     /// The time is over, or all has been seen and no more will come.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_channels::RecvTimeoutError;
+    /// use std::time::Duration;
+    ///
+    /// let (_tx, rx) = kahn_channels::broadcast::<i32>(4);
+    /// assert_eq!(rx.recv_timeout(Duration::from_millis(5)), Err(RecvTimeoutError::Timeout));
+    /// ```
     #[track_caller]
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
         self.recv_until(clock::deadline_in(timeout))
@@ -351,6 +461,10 @@ impl<T: Clone> Receiver<T> {
     /// Receives the next message from async code, and waits for it.
     ///
     /// Cancel safety: dropping the future before it is ready changes nothing.
+    ///
+    /// # Parks
+    ///
+    /// Never: the task waits, and not its thread.
     ///
     /// # Errors
     ///
@@ -384,6 +498,14 @@ impl<T: Clone> Receiver<T> {
 
 impl<T> Receiver<T> {
     /// How many messages this subscriber has yet to see.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = kahn_channels::broadcast(4);
+    /// tx.send(1).unwrap();
+    /// assert_eq!(rx.len(), 1);
+    /// ```
     pub fn len(&self) -> usize {
         let state = self.shared.state.lock();
         // Relaxed: the lock orders it.
@@ -391,6 +513,15 @@ impl<T> Receiver<T> {
     }
 
     /// Whether this subscriber has seen every message.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = kahn_channels::broadcast(4);
+    /// assert!(rx.is_empty());
+    /// tx.send(1).unwrap();
+    /// assert!(!rx.is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -86,6 +86,20 @@ impl Drop for Held<'_> {
 ///
 /// When it is dropped without having been completed. The operation is not done then: a message stays in the channel,
 /// and a partner with capacity 0 waits for another.
+///
+/// # Examples
+///
+/// ```
+/// use kahn_channels::{Select, bounded};
+///
+/// let (tx, rx) = bounded(1);
+/// tx.send(5).unwrap();
+/// let mut select = Select::new();
+/// let index = select.recv(&rx);
+/// let selected = select.select();
+/// assert_eq!(selected.index(), index);
+/// assert_eq!(selected.recv(&rx), Ok(5));
+/// ```
 #[must_use = "a chosen operation has to be completed"]
 pub struct SelectedOperation<'a>(ManuallyDrop<Held<'a>>);
 
@@ -95,6 +109,20 @@ impl<'a> SelectedOperation<'a> {
     }
 
     /// The index of the operation, as answered when it was added.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_channels::{Select, bounded};
+    ///
+    /// let (tx, rx) = bounded(1);
+    /// let mut select = Select::new();
+    /// let index = select.send(&tx);
+    /// let selected = select.select();
+    /// assert_eq!(selected.index(), index);
+    /// selected.send(&tx, 5).unwrap();
+    /// # drop(rx);
+    /// ```
     pub fn index(&self) -> usize {
         self.0.0.index()
     }
@@ -105,7 +133,11 @@ impl<'a> SelectedOperation<'a> {
         Chosen { case: this.0.0.case, grant: this.0.0.grant }
     }
 
-    /// Completes a send.
+    /// Completes a send. Never waits.
+    ///
+    /// # Parks
+    ///
+    /// Never.
     ///
     /// # Errors
     ///
@@ -132,7 +164,11 @@ impl<'a> SelectedOperation<'a> {
         self.complete().send(sender, msg)
     }
 
-    /// Completes a receive.
+    /// Completes a receive. Never waits.
+    ///
+    /// # Parks
+    ///
+    /// Never.
     ///
     /// # Errors
     ///

@@ -58,6 +58,14 @@ pub struct Select<'a> {
 
 impl<'a> Select<'a> {
     /// An empty set that chooses at random.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_channels::{Select, TrySelectError};
+    ///
+    /// assert_eq!(Select::new().try_select().map(|_| ()), Err(TrySelectError));
+    /// ```
     pub fn new() -> Select<'a> {
         Select { cases: Cases::new(), next_index: 0, biased: false }
     }
@@ -92,11 +100,35 @@ impl<'a> Select<'a> {
     }
 
     /// Adds a send, and answers its index. The message is given when the operation is completed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_channels::{Select, bounded};
+    ///
+    /// let (tx, rx) = bounded(1);
+    /// let mut select = Select::new();
+    /// assert_eq!(select.send(&tx), 0);
+    /// select.select().send(&tx, 5).unwrap();
+    /// assert_eq!(rx.recv(), Ok(5));
+    /// ```
     pub fn send<T>(&mut self, sender: &'a Sender<T>) -> usize {
         self.add(sender)
     }
 
     /// Adds a receive, and answers its index.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_channels::{Select, bounded};
+    ///
+    /// let (tx, rx) = bounded(1);
+    /// tx.send(5).unwrap();
+    /// let mut select = Select::new();
+    /// assert_eq!(select.recv(&rx), 0);
+    /// assert_eq!(select.select().recv(&rx), Ok(5));
+    /// ```
     pub fn recv<T>(&mut self, receiver: &'a Receiver<T>) -> usize {
         self.add(receiver)
     }
@@ -150,6 +182,10 @@ impl<'a> Select<'a> {
 
     /// Chooses an operation that is ready now.
     ///
+    /// # Parks
+    ///
+    /// Only as [`Receiver::try_recv`] does, with capacity 0.
+    ///
     /// # Errors
     ///
     /// None is ready.
@@ -178,6 +214,18 @@ impl<'a> Select<'a> {
     /// # Panics
     ///
     /// If the set is empty.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_channels::{Select, bounded};
+    ///
+    /// let (tx, rx) = bounded(1);
+    /// std::thread::spawn(move || tx.send(5).unwrap());
+    /// let mut select = Select::new();
+    /// select.recv(&rx);
+    /// assert_eq!(select.select().recv(&rx), Ok(5));
+    /// ```
     #[track_caller]
     pub fn select(&mut self) -> SelectedOperation<'a> {
         self.assert_not_empty();
@@ -220,6 +268,17 @@ impl<'a> Select<'a> {
     /// # Errors
     ///
     /// The time is over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_channels::{Select, bounded};
+    ///
+    /// let (_tx, rx) = bounded::<i32>(1);
+    /// let mut select = Select::new();
+    /// select.recv(&rx);
+    /// assert!(select.select_deadline(std::time::Instant::now()).is_err());
+    /// ```
     #[track_caller]
     pub fn select_deadline(
         &mut self,
@@ -229,6 +288,10 @@ impl<'a> Select<'a> {
     }
 
     /// The index of an operation that is ready now. Nothing is reserved: another may do it first.
+    ///
+    /// # Parks
+    ///
+    /// Never waits.
     ///
     /// # Errors
     ///
@@ -262,6 +325,19 @@ impl<'a> Select<'a> {
     /// # Panics
     ///
     /// If the set is empty.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_channels::{Select, bounded};
+    ///
+    /// let (tx, rx) = bounded(1);
+    /// std::thread::spawn(move || tx.send(5).unwrap());
+    /// let mut select = Select::new();
+    /// let index = select.recv(&rx);
+    /// assert_eq!(select.ready(), index);
+    /// assert_eq!(rx.try_recv(), Ok(5));
+    /// ```
     #[track_caller]
     pub fn ready(&mut self) -> usize {
         self.assert_not_empty();
@@ -277,6 +353,17 @@ impl<'a> Select<'a> {
     /// # Errors
     ///
     /// The time is over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_channels::{Select, bounded};
+    ///
+    /// let (_tx, rx) = bounded::<i32>(1);
+    /// let mut select = Select::new();
+    /// select.recv(&rx);
+    /// assert!(select.ready_timeout(std::time::Duration::from_millis(5)).is_err());
+    /// ```
     #[track_caller]
     pub fn ready_timeout(&mut self, timeout: Duration) -> Result<usize, ReadyTimeoutError> {
         self.watch(patience(timeout)).ok_or(ReadyTimeoutError)
@@ -292,6 +379,17 @@ impl<'a> Select<'a> {
     /// # Errors
     ///
     /// The time is over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_channels::{Select, bounded};
+    ///
+    /// let (_tx, rx) = bounded::<i32>(1);
+    /// let mut select = Select::new();
+    /// select.recv(&rx);
+    /// assert!(select.ready_deadline(std::time::Instant::now()).is_err());
+    /// ```
     #[track_caller]
     pub fn ready_deadline(&mut self, deadline: Instant) -> Result<usize, ReadyTimeoutError> {
         self.watch(Patience::Until(deadline)).ok_or(ReadyTimeoutError)
