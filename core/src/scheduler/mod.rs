@@ -89,11 +89,6 @@ pub(crate) fn runtime_here() -> Option<Arc<Shared>> {
     unsafe { here().as_ref() }.map(|worker| Arc::clone(&worker.shared))
 }
 
-/// Whether the caller runs on a worker.
-pub(crate) fn is_worker() -> bool {
-    !here().is_null()
-}
-
 /// Whether the caller runs on a worker of `shared`.
 pub(crate) fn is_worker_of(shared: &Shared) -> bool {
     // SAFETY: as above.

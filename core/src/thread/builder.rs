@@ -119,7 +119,7 @@ where
 /// turn, which a cancel or a time-out may end, and starts the default runtime if the caller is in none.
 pub(crate) fn begin() {
     spend(1);
-    if !scheduler::is_worker() {
+    if !scheduler::is_on_worker() {
         let _ = runtime::default_shared();
     }
 }
