@@ -12,7 +12,7 @@ use kahn_core::facade::now;
 use kahn_core::wait::{Deadline, Kind, Reason};
 
 use crate::address::ActorRef;
-use crate::cell::{Edge, Rouse};
+use crate::cell::Edge;
 use crate::chain::{self, Asking};
 use crate::ends::{is_actor, with_current};
 use crate::error::{AskError, TellError};
@@ -69,7 +69,7 @@ impl<M: Send + 'static> ActorRef<M> {
     /// ```
     #[track_caller]
     pub fn ask<R: Send>(&self, question: impl FnOnce(Reply<R>) -> M) -> Result<R, AskError> {
-        self.ask_until(Deadline::After(ASK_TIMEOUT), question)
+        self.ask_until(Deadline::after(ASK_TIMEOUT), question)
     }
 
     /// As [`ask`](Self::ask), for at most `timeout`, the wait for room included.
@@ -159,7 +159,7 @@ impl<M: Send + 'static> ActorRef<M> {
         edge: Option<&Edge>,
         leaving: impl FnOnce(),
     ) -> Result<bool, AskError> {
-        if let Err(error) = self.tell_until(message, &mut deadline, edge, Rouse::wake_next) {
+        if let Err(error) = self.tell_until::<true>(message, &mut deadline, edge) {
             // First: the message's destructor is the user's code.
             leaving();
             return Err(error.into());

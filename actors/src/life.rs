@@ -213,12 +213,12 @@ impl<M: Send + 'static, I: Incarnation<M>> Body<Head<M>> for Life<M, I> {
         let lived = catch_unwind(AssertUnwindSafe(|| self.live(phase == Phase::New, &mut control)));
         let reason = match lived {
             Ok(Pause::Idle) => {
-                self.own = control.into_own();
+                self.own = control.take_own();
                 self.runs = true;
                 return false;
             }
             Ok(Pause::Again) => {
-                self.own = control.into_own();
+                self.own = control.take_own();
                 self.runs = true;
                 process.wake();
                 return false;

@@ -5,11 +5,10 @@ use core::time::Duration;
 use std::time::Instant;
 
 use kahn_core::facade::{Ordering, now};
-use kahn_core::process::Process;
 use kahn_core::wait::{Deadline, Kind, Node, Reason, Wait, spend};
 
 use crate::address::ActorRef;
-use crate::cell::{Edge, Head, Locked, Overflow, Rouse};
+use crate::cell::{Edge, Locked, Overflow};
 use crate::dead_letters::{self, Fate};
 use crate::ends::is_current;
 use crate::error::TellError;
@@ -56,7 +55,7 @@ impl<M: Send + 'static> ActorRef<M> {
     #[track_caller]
     #[inline]
     pub fn tell(&self, message: M) -> Result<(), TellError<M>> {
-        self.tell_until(message, &mut Deadline::Never, None, Rouse::wake)
+        self.tell_until::<false>(message, &mut Deadline::Never, None)
     }
 
     /// As [`tell`](Self::tell), but never waits.
@@ -76,7 +75,7 @@ impl<M: Send + 'static> ActorRef<M> {
     /// assert!(actor.try_tell("two").unwrap_err().is_full());
     /// ```
     pub fn try_tell(&self, message: M) -> Result<(), TellError<M>> {
-        self.put(message, None, Rouse::wake)
+        self.put::<false>(message, None)
     }
 
     /// As [`tell`](Self::tell), but waits for room for at most `timeout`.
@@ -104,19 +103,18 @@ impl<M: Send + 'static> ActorRef<M> {
     /// ```
     #[track_caller]
     pub fn tell_timeout(&self, message: M, timeout: Duration) -> Result<(), TellError<M>> {
-        self.tell_until(message, &mut now().checked_add(timeout).into(), None, Rouse::wake)
+        self.tell_until::<false>(message, &mut now().checked_add(timeout).into(), None)
     }
 
     #[track_caller]
     #[inline(always)]
-    pub(crate) fn tell_until(
+    pub(crate) fn tell_until<const WAITS: bool>(
         &self,
         message: M,
         deadline: &mut Deadline,
         edge: Option<&Edge>,
-        wake: impl FnOnce(Rouse, &Process<Head<M>>),
     ) -> Result<(), TellError<M>> {
-        match self.put(message, edge, wake) {
+        match self.put::<WAITS>(message, edge) {
             Err(TellError::Full(message)) => self.wait_for_room(message, deadline.fix(), edge),
             done => done,
         }
@@ -124,12 +122,7 @@ impl<M: Send + 'static> ActorRef<M> {
 
     // By force, as `ask` and `tell` differ in what is known here: whether there is an edge.
     #[inline(always)]
-    fn put(
-        &self,
-        message: M,
-        edge: Option<&Edge>,
-        wake: impl FnOnce(Rouse, &Process<Head<M>>),
-    ) -> Result<(), TellError<M>> {
+    fn put<const WAITS: bool>(&self, message: M, edge: Option<&Edge>) -> Result<(), TellError<M>> {
         spend(1);
         let mut locked = self.process().lock();
         let mut dropped = None;
@@ -153,7 +146,7 @@ impl<M: Send + 'static> ActorRef<M> {
         }
         let rouse = locked.state.rouse();
         drop(locked);
-        wake(rouse, self.process());
+        rouse.wake_by::<WAITS, _>(self.process());
         if dropped.is_some() {
             dead_letters::note::<M>(self.any(), Fate::Overflow, 1);
         }

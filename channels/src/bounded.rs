@@ -156,8 +156,18 @@ impl<T> Chan<T> {
     fn pay_now<'a>(&'a self, mut state: Locked<'a, T>) -> Locked<'a, T> {
         state.lot = LOT;
         drop(state);
-        spend(LOT);
+        spend(LOT.unsigned_abs());
         self.lock()
+    }
+
+    /// As [`pay`](Self::pay), where nothing of the state is known but the lot.
+    #[cold]
+    #[inline(never)]
+    fn pay_on_the_way<'a>(&'a self, mut state: LockGuard<'a, State<T>>) -> LockGuard<'a, State<T>> {
+        state.lot = LOT;
+        drop(state);
+        spend(LOT.unsigned_abs());
+        self.hot.state.lock()
     }
 
     // Without waiting.
@@ -166,8 +176,10 @@ impl<T> Chan<T> {
     #[inline(always)]
     pub(crate) fn send_fast(&self, msg: T) -> Result<(), (LockGuard<'_, State<T>>, T)> {
         let mut state = self.hot.state.lock();
-        if state.has_room() && state.receivers.is_empty() && !state.closed && !state.watched && state.lot > 0
-        {
+        if state.lot <= 0 {
+            state = self.pay_on_the_way(state);
+        }
+        if state.has_room() && state.receivers.is_empty() && !state.closed && !state.watched {
             state.ring.push_back(msg);
             state.count();
             publish(&self.hot.hint, RECV + u64::from(state.has_room()) * SEND);
@@ -180,10 +192,12 @@ impl<T> Chan<T> {
     #[inline(always)]
     pub(crate) fn recv_fast(&self) -> Result<T, LockGuard<'_, State<T>>> {
         let mut state = self.hot.state.lock();
+        if state.lot <= 0 {
+            state = self.pay_on_the_way(state);
+        }
         if state.ring.len() > state.rights
             && state.senders.is_empty()
             && !state.watched
-            && state.lot > 0
             && let Some(msg) = state.ring.pop_front()
         {
             state.count();
@@ -212,7 +226,7 @@ impl<T> Chan<T> {
         }
         let mut wakes = Wakes::new();
         let mut state = self.lock();
-        if state.lot == 0 {
+        if state.lot <= 0 {
             return self.pay_first(state);
         }
         let offer = state.want_permit(None, &mut wakes);
@@ -249,7 +263,7 @@ impl<T> Chan<T> {
 
     #[inline(never)]
     fn right_from_waiter(&self, mut state: Locked<'_, T>) -> Offer {
-        if state.lot == 0 {
+        if state.lot <= 0 {
             return self.pay_first(state);
         }
         let mut wakes = Wakes::new();

@@ -165,7 +165,7 @@ impl<T> Chan<T> {
         place: &mut MaybeUninit<Place<T>>,
     ) -> Begun<'a, T, (), T> {
         let mut state = self.relock(state);
-        if state.closed || state.watched || state.lot == 0 {
+        if state.closed || state.watched || state.lot <= 0 {
             return Begun::Else(state, msg);
         }
         if let Some(claimed) = state.receivers.claim_next() {
@@ -196,7 +196,7 @@ impl<T> Chan<T> {
         let mut state = self.relock(state);
         if state.closed
             || state.watched
-            || state.lot == 0
+            || state.lot <= 0
             || state.ring.len() + state.permits + state.rights > 0
         {
             return Begun::Else(state, ());

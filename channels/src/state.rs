@@ -37,7 +37,7 @@ use crate::seat::{Guest, Status};
 
 /// Operations that are paid for together: a channel asks the cooperative budget for so many at once, before it does the
 /// first of them. So a loop of operations yields now and then, and most of them touch no thread-local.
-pub(crate) const LOT: u32 = 32;
+pub(crate) const LOT: i32 = 32;
 
 /// Wake-ups that are owed. Dropped after unlocking.
 pub(crate) struct Wakes {
@@ -80,8 +80,9 @@ pub(crate) struct State<T> {
     /// `S`, with capacity 0.
     pub(crate) set_aside: usize,
     pub(crate) cap: usize,
-    /// Operations that may be done before the cooperative budget is asked, see [`LOT`].
-    pub(crate) lot: u32,
+    /// Operations that may be done before the cooperative budget is asked, see [`LOT`]. Below zero by a few if others have
+    /// used it up while somebody paid.
+    pub(crate) lot: i32,
     pub(crate) closed: bool,
     /// Somebody stands in a watchers' queue: the fast paths leave the rest to the slow ones.
     pub(crate) watched: bool,
@@ -122,7 +123,7 @@ impl<T> State<T> {
     /// Counts an operation that did not park.
     #[inline]
     pub(crate) fn count(&mut self) {
-        self.lot = self.lot.saturating_sub(1);
+        self.lot -= 1;
     }
 
     /// Messages that nobody has a right to.

@@ -38,7 +38,7 @@ use crate::slot::Slot;
 
 mod state;
 
-pub(crate) use self::state::{Rare, Rouse, State, Urgent};
+pub(crate) use self::state::{Rare, State, Urgent};
 
 /// An actor, whatever its messages. Keeps the memory, not the actor.
 pub(crate) type Any = Process<Core>;

@@ -97,19 +97,18 @@ pub(crate) enum Rouse {
 impl Rouse {
     #[inline]
     pub(crate) fn wake<H: Send + Sync + 'static>(self, process: &Process<H>) {
-        match self {
-            Rouse::Nobody => {}
-            Rouse::Job => process.wake(),
-            Rouse::Loop(claimed) => claimed.wake.wake(),
-        }
+        self.wake_by::<false, H>(process);
     }
 
-    /// As [`wake`](Self::wake), by who is about to park, to wait for an answer.
-    #[inline]
-    pub(crate) fn wake_next<H: Send + Sync + 'static>(self, process: &Process<H>) {
+    /// As [`wake`](Self::wake), by who is perhaps about to park, to wait for an answer. Inlined by force: passed on whole, it
+    /// would be written in parts and read as one, for which the processor waits.
+    #[inline(always)]
+    pub(crate) fn wake_by<const WAITS: bool, H: Send + Sync + 'static>(self, process: &Process<H>) {
         match self {
-            Rouse::Job => process.wake_next(),
-            other => other.wake(process),
+            Rouse::Nobody => {}
+            Rouse::Job if WAITS => process.wake_next(),
+            Rouse::Job => process.wake(),
+            Rouse::Loop(claimed) => claimed.wake.wake(),
         }
     }
 }

@@ -128,8 +128,9 @@ impl<M: Send + 'static> Control<M> {
     }
 
     /// What is to be kept for the next turn.
-    pub(crate) fn into_own(self) -> Option<Box<Own<M>>> {
-        self.own
+    #[inline]
+    pub(crate) fn take_own(&mut self) -> Option<Box<Own<M>>> {
+        self.own.take()
     }
 
     pub(crate) fn process(&self) -> &Process<Head<M>> {

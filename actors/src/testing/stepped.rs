@@ -182,7 +182,7 @@ impl<A: Actor> Stepped<A> {
                     (None, None) => Step::Idle,
                     (Some(Ok(())), None) => Step::Handled,
                 };
-                self.own = control.into_own();
+                self.own = control.take_own();
                 return step;
             }
             Err(payload) => panics::reason(any(process), payload),

@@ -30,6 +30,7 @@ mod woken;
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
 use core::task::{RawWaker, RawWakerVTable, Waker};
+use core::time::Duration;
 use std::sync::Arc;
 
 use crate::facade::deadline_about;
@@ -235,7 +236,7 @@ unsafe fn suspend(party: NonNull<Party>, deadline: Deadline) {
         // SAFETY: the caller runs on this fiber.
         Deadline::Never => unsafe { fiber.suspend(Suspend::Parked) },
         Deadline::At(moment) => suspend_until(party, job, fiber, Due::At(moment)),
-        Deadline::After(time) => suspend_until(party, job, fiber, Due::After(time)),
+        Deadline::After(time) => suspend_until(party, job, fiber, Due::AfterNs(time.0)),
     }
 }
 
@@ -265,7 +266,7 @@ fn suspend_in_wheel(place: NonNull<Entry>, job: &Job, fiber: &Fiber, due: Due) {
     let remote = unsafe { &*job.home() };
     let deadline_ns = match due {
         Due::At(moment) => timer::to_ns(moment),
-        Due::After(time) => deadline_about(time).map_or(u64::MAX, timer::to_ns),
+        Due::AfterNs(ns) => deadline_about(Duration::from_nanos(ns)).map_or(u64::MAX, timer::to_ns),
     };
     if let Some(wheel) = remote.wheel.lock().as_mut() {
         // The worker looks at its wheel before it sleeps, so an earlier deadline needs no wake-up.

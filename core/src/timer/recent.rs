@@ -9,7 +9,6 @@
 
 use core::cell::Cell;
 use core::ptr::NonNull;
-use core::time::Duration;
 use std::time::Instant;
 
 use crate::timer;
@@ -19,8 +18,8 @@ use crate::timer::wheel::{Entry, Link, Wheel};
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Due {
     At(Instant),
-    /// So long after the worker's next look at the clock.
-    After(Duration),
+    /// So many nanoseconds after the worker's next look at the clock.
+    AfterNs(u64),
 }
 
 /// `Entry::list` of an entry in the list, whose `tick` is the nanosecond of its deadline …
@@ -54,7 +53,7 @@ impl Recent {
         let node = unsafe { entry.as_ref() };
         let (list, ns) = match due {
             Due::At(moment) => (AT, timer::to_ns(moment)),
-            Due::After(time) => (AFTER, u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)),
+            Due::AfterNs(ns) => (AFTER, ns),
         };
         node.list.set(list);
         node.tick.set(ns);
