@@ -52,13 +52,11 @@ pub(crate) enum Pause {
 pub(crate) struct Life<M: Send + 'static, I> {
     incarnation: I,
     own: Option<Box<Own<M>>>,
-    /// The phase is `Running`, as the last turn has left it: nobody else changes that.
-    runs: bool,
 }
 
 impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
     pub(crate) fn new(incarnation: I) -> Life<M, I> {
-        Life { incarnation, own: None, runs: false }
+        Life { incarnation, own: None }
     }
 
     pub(crate) fn incarnation(&mut self) -> &mut I {
@@ -107,6 +105,7 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
             }
             control.any().state.lock().set_started(true);
             set_phase(control.any(), Phase::Running);
+            control.process().note(true);
         }
         self.incarnation.run(control)
     }
@@ -122,6 +121,7 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
             let mut state = process.core.state.lock();
             let ran = state.phase == Phase::Running;
             state.phase = Phase::Ending;
+            process.note(false);
             state.let_go();
             // Under the lock, so that a kill comes before this, or cuts short what follows.
             process.forgive();
@@ -201,7 +201,8 @@ impl<M: Send + 'static, I: Incarnation<M>> Body<Head<M>> for Life<M, I> {
     }
 
     fn turn(&mut self, process: &Process<Head<M>>) -> bool {
-        let phase = if core::mem::take(&mut self.runs) {
+        // Noted with the phase, which nobody else changes as long as it is that.
+        let phase = if process.noted() {
             Phase::Running
         } else {
             match self.phase(process) {
@@ -214,12 +215,10 @@ impl<M: Send + 'static, I: Incarnation<M>> Body<Head<M>> for Life<M, I> {
         let reason = match lived {
             Ok(Pause::Idle) => {
                 self.own = control.take_own();
-                self.runs = true;
                 return false;
             }
             Ok(Pause::Again) => {
                 self.own = control.take_own();
-                self.runs = true;
                 process.wake();
                 return false;
             }

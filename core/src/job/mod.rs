@@ -31,6 +31,7 @@ mod state;
 
 use core::cell::Cell;
 use core::fmt;
+use core::num::NonZeroU8;
 use core::ptr::NonNull;
 
 #[allow(unused_imports, reason = "models take a part")]
@@ -65,8 +66,8 @@ pub(crate) struct JobKind {
 /// How a job is to be run. Immutable after the spawn.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Traits {
-    /// Index of its stack's size class; `None` is the runtime's default.
-    pub(crate) class: Option<u8>,
+    /// One more than the index of its stack's size class; `None` is the runtime's default.
+    pub(crate) class: Option<NonZeroU8>,
     /// Its stack may be resumed by any worker.
     pub(crate) migratory: bool,
     /// It starts on the worker that spawned it.
@@ -94,6 +95,8 @@ pub struct Job {
     at_rest: AtomicBool,
     /// Whether a stackless job runs, be it parked. For looks alone: written by who runs it.
     running: AtomicBool,
+    /// A process's own, for its turns. Here, where it takes no room.
+    note: AtomicBool,
     /// Whether it was handed over to the worker in whose queue it is, and counts there. Whoever has it queued.
     pub(crate) promised: Cell<bool>,
     /// The worker in whose roster it is listed, or null. Changes under that roster's lock.
@@ -129,6 +132,7 @@ impl Job {
             settled: Cell::new(false),
             at_rest: AtomicBool::new(false),
             running: AtomicBool::new(false),
+            note: AtomicBool::new(false),
             promised: Cell::new(false),
             roster: Cell::new(core::ptr::null()),
             neighbours: Cell::new([core::ptr::null(); 2]),

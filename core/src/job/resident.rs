@@ -18,7 +18,7 @@ use core::ops::Deref;
 use core::ptr::NonNull;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::facade::Lock;
+use crate::facade::{Lock, Ordering};
 use crate::job::corner::Corner;
 use crate::job::{Job, JobId, JobKind, State, Traits};
 use crate::scheduler;
@@ -161,6 +161,19 @@ impl<H: Send + Sync + 'static> Process<H> {
     #[inline]
     pub fn look_again(&self) {
         self.header().state.begin_run();
+    }
+
+    /// What its turns have noted last. In its own turn.
+    #[inline]
+    pub fn noted(&self) -> bool {
+        // Relaxed: one turn comes after the other.
+        self.header().note.load(Ordering::Relaxed)
+    }
+
+    /// Notes something for its next turns. In its own turn.
+    #[inline]
+    pub fn note(&self, note: bool) {
+        self.header().note.store(note, Ordering::Relaxed);
     }
 
     /// Whether it takes a turn, or is about to. A look: the next moment it may be otherwise.

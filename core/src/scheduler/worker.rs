@@ -253,7 +253,7 @@ impl Worker {
             // SAFETY: the runtime's reference keeps it.
             unsafe { Job::cancel(job) };
         }
-        let class = this.traits.class.map_or(self.shared.class, |class| SizeClass::from_index(class.into()));
+        let class = this.traits.class.map_or(self.shared.class, |class| SizeClass::from_index(usize::from(class.get()) - 1));
         match self.pool.borrow_mut().take(class) {
             Ok(fiber) => {
                 // SAFETY: a fiber in the pool is free, and its header alive.

@@ -1,5 +1,6 @@
 //! Spawning.
 
+use core::num::NonZeroU8;
 use core::ptr::NonNull;
 use std::io;
 
@@ -274,7 +275,8 @@ impl Builder {
         if scheduler::short_of_memory_here() {
             return Err(io::Error::new(io::ErrorKind::OutOfMemory, SHORT));
         }
-        let class = class.map(|class| u8::try_from(class.index()).expect("there are eight classes"));
+        let number = |class: SizeClass| u8::try_from(class.index() + 1).ok().and_then(NonZeroU8::new);
+        let class = class.map(|class| number(class).expect("there are eight classes"));
         Ok(Traits { class, migratory, local: false })
     }
 
