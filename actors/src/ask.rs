@@ -18,7 +18,8 @@ use crate::ends::{is_actor, with_current};
 use crate::error::{AskError, TellError};
 use crate::slot::{Asker, Reply};
 
-/// How long an ask waits that says nothing else.
+/// How long an ask waits that says nothing else. Somewhat longer where its worker is busy: a green
+/// thread's time runs from when its worker looks at the clock next.
 ///
 /// # Examples
 ///
