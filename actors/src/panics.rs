@@ -7,7 +7,7 @@ use std::panic::{set_hook, take_hook};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use kahn_core::facade::{Backoff, now};
-use kahn_core::wait::{Me, is_quiet_unwind, quietly};
+use kahn_core::wait::{Me, is_quiet_unwind, quietly, settled};
 
 use crate::cell::Any;
 use crate::ends::with_current;
@@ -105,6 +105,7 @@ pub(crate) fn reason(actor: &Any, payload: Box<dyn Payload + Send>) -> ExitReaso
         let mut state = actor.state.lock();
         return state.rare_if_any().and_then(|rare| rare.exit.clone()).unwrap_or(ExitReason::Killed);
     }
+    let payload = settled(payload);
     let message = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
         (Some(text), _) => Arc::from(*text),
         (_, Some(text)) => Arc::from(text.as_str()),
