@@ -300,6 +300,7 @@ fn a_child_that_its_supervisor_has_answered_is_stopped_and_not_killed() {
     impl Actor for Slow {
         type Message = ();
         fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+            self.0.add("slow begins");
             until(|| self.0.count("~b") == 1);
             // Its supervisor is told after that.
             kahn_core::sleep(Duration::from_millis(1));
@@ -322,7 +323,6 @@ fn a_child_that_its_supervisor_has_answered_is_stopped_and_not_killed() {
             let b = supervisor.actor_ref::<Order>("b").unwrap();
             let (asked, slow) = (supervisor.clone(), log.clone());
             let ask = move |_: &mut Context<Kid>| {
-                slow.add("a asks");
                 let spec = ChildSpec::new("slow", {
                     let slow = slow.clone();
                     move || Slow(slow.clone())
@@ -331,7 +331,8 @@ fn a_child_that_its_supervisor_has_answered_is_stopped_and_not_killed() {
                 slow.add(format!("a is answered: {:?}", asked.start_child(spec)));
             };
             order(&supervisor, "a", Order::Call(Box::new(ask)));
-            log.wait("a asks", 1);
+            // Its supervisor has taken the question: else it would hear of the failure first.
+            log.wait("slow begins", 1);
             assert!(b.tell(Order::Panic).is_ok());
             log.wait("+b", 2);
             assert_eq!(log.count("did not stop as it should"), 0, "{:?}", log.take());
