@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The oldest Rust that Cargo.toml promises: everything compiles with it, and the tests of all crates pass.
+# The oldest Rust that Cargo.toml promises: every crate that is published compiles with it, and its tests pass. kahn-bench
+# follows its peers, which may ask for a later one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 version="$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)"
@@ -8,5 +9,5 @@ if ! cargo "+$version" --version >/dev/null 2>&1; then
     exit 0
 fi
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/msrv"
-cargo "+$version" check --workspace --all-targets --all-features
-cargo "+$version" test --workspace
+cargo "+$version" check --all-targets --all-features
+cargo "+$version" test
