@@ -59,9 +59,8 @@ mod supervisor;
 mod system;
 mod roster;
 mod group;
-kahn_core::production! {
-    mod limiter;
-}
+#[cfg(fibers)]
+mod limiter;
 mod pool;
 mod pubsub;
 pub mod registry;
@@ -75,9 +74,8 @@ pub use control::Control;
 pub use error::{AskError, TellError};
 pub use exit::{ActorId, ExitReason, LinkDied};
 pub use group::{Delivered, Group};
-kahn_core::production! {
-    pub use limiter::{Limiter, TooLate};
-}
+#[cfg(fibers)]
+pub use limiter::{Limiter, TooLate};
 pub use mailbox::{Mailbox, RecvError};
 pub use pool::{Pool, PoolBuilder, Routing};
 pub use pubsub::{Lag, PubSub};

@@ -261,8 +261,7 @@ pub(crate) fn abandon<M: Send + 'static>(process: &Process<Head<M>>, lane: Ring<
     wake_all(this, |rare| rare.senders.claim_next());
 }
 
-kahn_core::production! {
-    #[cfg(test)]
-    #[path = "life_tests.rs"]
-    mod tests;
-}
+#[cfg(fibers)]
+#[cfg(test)]
+#[path = "life_tests.rs"]
+mod tests;

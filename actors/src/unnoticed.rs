@@ -18,34 +18,36 @@ fn panics() -> MutexGuard<'static, BTreeMap<usize, BTreeMap<ActorId, String>>> {
     PANICS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-kahn_core::production! {
-    /// Writes down the panics in one runtime, as long as it lives.
-    pub(crate) struct Watch {
-        runtime: usize,
-    }
+/// Writes down the panics in one runtime, as long as it lives.
+#[cfg(fibers)]
+pub(crate) struct Watch {
+    runtime: usize,
+}
 
-    /// From now on, in the runtime of the caller.
-    pub(crate) fn watch_here() -> Option<Watch> {
-        let runtime = runtime_here()?;
-        panics().insert(runtime, BTreeMap::new());
-        // Relaxed: who is in this runtime comes later, by the scheduler's synchronisation.
-        WATCHED.fetch_add(1, Ordering::Relaxed);
-        Some(Watch { runtime })
-    }
+/// From now on, in the runtime of the caller.
+#[cfg(fibers)]
+pub(crate) fn watch_here() -> Option<Watch> {
+    let runtime = runtime_here()?;
+    panics().insert(runtime, BTreeMap::new());
+    // Relaxed: who is in this runtime comes later, by the scheduler's synchronisation.
+    WATCHED.fetch_add(1, Ordering::Relaxed);
+    Some(Watch { runtime })
+}
 
-    impl Watch {
-        /// What there was.
-        pub(crate) fn take(self) -> Vec<String> {
-            let found = panics().get_mut(&self.runtime).map(core::mem::take);
-            found.unwrap_or_default().into_values().collect()
-        }
+#[cfg(fibers)]
+impl Watch {
+    /// What there was.
+    pub(crate) fn take(self) -> Vec<String> {
+        let found = panics().get_mut(&self.runtime).map(core::mem::take);
+        found.unwrap_or_default().into_values().collect()
     }
+}
 
-    impl Drop for Watch {
-        fn drop(&mut self) {
-            WATCHED.fetch_sub(1, Ordering::Relaxed);
-            panics().remove(&self.runtime);
-        }
+#[cfg(fibers)]
+impl Drop for Watch {
+    fn drop(&mut self) {
+        WATCHED.fetch_sub(1, Ordering::Relaxed);
+        panics().remove(&self.runtime);
     }
 }
 

@@ -31,10 +31,10 @@ mod open;
 mod iter;
 pub mod watch;
 
-kahn_core::production! {
-    mod serve;
-    pub use serve::serve;
-}
+#[cfg(fibers)]
+mod serve;
+#[cfg(fibers)]
+pub use serve::serve;
 
 pub use broadcast::broadcast;
 pub use error::{

@@ -101,7 +101,8 @@ pub(crate) fn look() -> Option<Stillness> {
             Sleep::Endless => {}
             Sleep::Limited if harmless => continue,
             // A join is one of these, too, in memory of our own.
-            Sleep::Shareable(address) if !is_shared(&std::fs::read_to_string("/proc/self/maps").ok()?, address) => {}
+            Sleep::Shareable(address)
+                if !is_shared(&std::fs::read_to_string("/proc/self/maps").ok()?, address) => {}
             Sleep::Shareable(_) | Sleep::Limited | Sleep::None => return None,
         }
         stillness.threads.insert(thread, switches(&std::fs::read_to_string(path.join("status")).ok()?)?);

@@ -9,12 +9,8 @@ use crate::job::{Body, Job, Process};
 use crate::wait::PartyKind;
 
 /// Jobs in a model never park by themselves: the threads that call their methods do.
-pub(crate) static NEVER_PARKS: PartyKind = PartyKind {
-    wake: |_| unreachable!(),
-    suspend: |_, _| unreachable!(),
-    retain: None,
-    is_task: false,
-};
+pub(crate) static NEVER_PARKS: PartyKind =
+    PartyKind { wake: |_| unreachable!(), suspend: |_, _| unreachable!(), retain: None, is_task: false };
 
 /// Named by pointers that are null.
 #[derive(Debug)]

@@ -8,10 +8,10 @@
 //! | a whole test, in a runtime of its own, that fails if an actor panics unnoticed | [`check`] |
 
 mod answer;
-kahn_core::production! {
-    mod check;
-    pub use self::check::check;
-}
+#[cfg(fibers)]
+mod check;
+#[cfg(fibers)]
+pub use self::check::check;
 mod inbox;
 mod probe;
 mod stepped;

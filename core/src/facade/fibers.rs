@@ -15,15 +15,3 @@ pub enum Suspend {
 
 /// The way from a green thread's stack back to its worker's.
 pub type Switch = corosensei::Yielder<(), Suspend>;
-
-/// Items that stand on fibers, and what is built on that.
-#[macro_export]
-#[doc(hidden)]
-macro_rules! production {
-    ($($item:item)*) => { $($item)* };
-}
-
-/// Items of the builds without fibers.
-macro_rules! without_fibers {
-    ($($item:item)*) => {};
-}

@@ -6,30 +6,29 @@
 //! | `--cfg kahn_threads`, and always under Miri | `std` | an OS thread, for tools that cannot follow a stack switch |
 //! | `--cfg kahn_loom` | `loom` | a loom thread, for models |
 //!
-//! Everything else in the workspace names these re-exports and has no `cfg` of its own.
+//! Everything else in the workspace names these re-exports. The only `cfg` of a build that it may name is `fibers`, which the
+//! build scripts set in a production build, and which then decides whether an item exists.
 
 mod clock;
 mod coarse;
-#[cfg(not(any(kahn_loom, kahn_threads, miri)))]
-#[macro_use]
+#[cfg(fibers)]
 mod fibers;
 #[cfg(kahn_loom)]
 mod loom;
 #[cfg(not(kahn_loom))]
 mod std;
-#[cfg(any(kahn_loom, kahn_threads, miri))]
-#[macro_use]
+#[cfg(not(fibers))]
 mod threads;
 
 pub use self::clock::now;
 pub use self::coarse::deadline_about;
-#[cfg(not(any(kahn_loom, kahn_threads, miri)))]
+#[cfg(fibers)]
 pub use self::fibers::*;
 #[cfg(kahn_loom)]
 pub use self::loom::*;
 #[cfg(not(kahn_loom))]
 pub use self::std::*;
-#[cfg(any(kahn_loom, kahn_threads, miri))]
+#[cfg(not(fibers))]
 pub use self::threads::*;
 
 /// True where the model checker runs: capacities shrink, and nothing spins.

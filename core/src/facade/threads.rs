@@ -17,15 +17,3 @@ impl Switch {
         unreachable!("there are no green threads in this build");
     }
 }
-
-/// Items that stand on fibers, which this build does without.
-#[macro_export]
-#[doc(hidden)]
-macro_rules! production {
-    ($($item:item)*) => {};
-}
-
-/// Items of the builds without fibers: their tests.
-macro_rules! without_fibers {
-    ($($item:item)*) => { $($item)* };
-}

@@ -19,10 +19,10 @@ use corosensei::{Coroutine, CoroutineResult};
 pub(crate) use crate::facade::Suspend;
 use crate::facade::Switch;
 
+use crate::fiber::locals::Locals;
 use crate::fiber::panic_count;
 use crate::fiber::stack::Slot;
 use crate::job::Job;
-use crate::fiber::locals::Locals;
 
 type Body = Coroutine<(), Suspend, (), Bounds>;
 
@@ -85,7 +85,8 @@ impl Fiber {
         // SAFETY: a slot is larger than the header, and 64 divides the page size, so the place is in the slot and
         // aligned.
         let fiber = unsafe { slot.top().sub(size_of::<Fiber>()) }.cast::<Fiber>();
-        let stack_pointer = |p: *mut u8| NonZeroUsize::new(p.expose_provenance()).expect("a slot is not at zero");
+        let stack_pointer =
+            |p: *mut u8| NonZeroUsize::new(p.expose_provenance()).expect("a slot is not at zero");
         // SAFETY: from above the guard to below the header, and 64 divides the page size. The coroutine is torn down in
         // `dismantle` before the slot is released.
         let bounds = unsafe { Bounds::new(stack_pointer(fiber.cast()), stack_pointer(slot.limit())) };

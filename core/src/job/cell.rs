@@ -194,8 +194,7 @@ where
             Err(payload) => Err(payload),
         };
         // The future goes first, in place; it may park, and it may panic, which then is the outcome.
-        let dropped =
-            catch_unwind(AssertUnwindSafe(|| crate::wait::shield(|| *stage = TaskStage::Gone)));
+        let dropped = catch_unwind(AssertUnwindSafe(|| crate::wait::shield(|| *stage = TaskStage::Gone)));
         *stage = TaskStage::Ended(match dropped {
             Ok(()) => output,
             Err(payload) => output.and(Err(payload)),

@@ -67,11 +67,7 @@ impl Job {
     /// # Errors
     ///
     /// As `Wait::park`. Nothing is lost: the job can be joined again.
-    pub(crate) fn wait_for_end(
-        &self,
-        reason: Reason,
-        deadline: Option<Instant>,
-    ) -> Result<(), Missed> {
+    pub(crate) fn wait_for_end(&self, reason: Reason, deadline: Option<Instant>) -> Result<(), Missed> {
         if self.state.is_over() {
             return Ok(());
         }

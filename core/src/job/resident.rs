@@ -127,7 +127,13 @@ impl<H: Send + Sync + 'static> Process<H> {
     };
 
     /// A process that has not been started: see [`start`](crate::process::start).
-    pub(crate) fn new<B: Body<H>>(head: H, body: B, name: Option<Box<str>>, green: &'static PartyKind, migratory: bool) -> Process<H> {
+    pub(crate) fn new<B: Body<H>>(
+        head: H,
+        body: B,
+        name: Option<Box<str>>,
+        green: &'static PartyKind,
+        migratory: bool,
+    ) -> Process<H> {
         let traits = Traits { migratory, ..Traits::default() };
         let mut job = Job::header(green, const { &Cell::<H, B>::KIND }, name, traits);
         job.state = State::of_process();

@@ -161,7 +161,11 @@ fn picked_against_retracted() {
         idle.announce(0);
         let picked = idle.retract(0);
         let times = picker.join().unwrap();
-        assert_eq!(times, usize::from(picked), "an announcement is picked once at most, and its worker is told");
+        assert_eq!(
+            times,
+            usize::from(picked),
+            "an announcement is picked once at most, and its worker is told"
+        );
         assert!(!idle.any_asleep() && idle.pick().is_none());
     });
 }

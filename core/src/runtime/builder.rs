@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::fiber::stack::{DEFAULT_STACK_SIZE, SizeClass};
+use crate::runtime::{Runtime, start};
 use crate::scheduler::deadlock::DeadlockReport;
 use crate::scheduler::shared::Settings;
-use crate::runtime::{Runtime, start};
 
 /// The environment variable that overrides the number of workers.
 const WORKERS_VARIABLE: &str = "KAHN_WORKERS";

@@ -6,8 +6,8 @@
 use std::panic::resume_unwind;
 use std::process::{ExitCode, Termination};
 
-use crate::runtime::Builder;
 use crate::quiet::InTest;
+use crate::runtime::Builder;
 
 /// The exit code of a program whose green threads are all asleep.
 const DEADLOCKED: u8 = 2;

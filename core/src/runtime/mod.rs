@@ -16,16 +16,19 @@ use std::panic::{RefUnwindSafe, UnwindSafe, panic_any, resume_unwind};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-pub use builder::Builder;
 pub use crate::scheduler::deadlock::{DeadlockReport, Waiting};
+pub use builder::Builder;
 pub use shutdown::ShutdownError;
 
 use crate::facade::Ordering;
 use crate::fiber::stack::SizeClass;
+use crate::handle::JoinHandle;
 use crate::job::{Job, Traits, allocate};
 use crate::runtime::handler::Runs;
-use crate::scheduler::{self, GREEN, shared::{Settings, Shared}};
-use crate::handle::JoinHandle;
+use crate::scheduler::{
+    self, GREEN,
+    shared::{Settings, Shared},
+};
 use crate::wait::{self, Kind, Reason};
 
 /// How long dropping a runtime, or the end of [`run`], waits for its green threads to unwind.
@@ -184,7 +187,8 @@ impl Runtime {
         let failed = ended();
         let output = handle.into_output();
         match output {
-            Err(payload) if wait::is_quiet_unwind(&*payload) => match (failed, self.shared.deadlock.report()) {
+            Err(payload) if wait::is_quiet_unwind(&*payload) => match (failed, self.shared.deadlock.report())
+            {
                 (Some(failed), _) => Ok(Err(failed)),
                 (None, Some(report)) => Err(report),
                 (None, None) => Ok(Err(Box::new("the main green thread was cancelled"))),

@@ -36,10 +36,12 @@ fn look(shared: &Shared, after: Duration) {
     for (worker, remote) in shared.remotes.iter().enumerate() {
         let warning = {
             let mut running = remote.running.lock();
-            running.as_mut().filter(|running| !running.warned && now() - running.since >= after).map(|running| {
-                running.warned = true;
-                (running.job.clone(), now() - running.since)
-            })
+            running.as_mut().filter(|running| !running.warned && now() - running.since >= after).map(
+                |running| {
+                    running.warned = true;
+                    (running.job.clone(), now() - running.since)
+                },
+            )
         };
         if let Some((job, time)) = warning {
             tracing::warn!(

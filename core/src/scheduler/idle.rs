@@ -89,7 +89,12 @@ impl Idle {
             while seen != 0 {
                 let bit = seen.trailing_zeros();
                 // Acquire: we go on to unpark it.
-                match word.compare_exchange_weak(seen, seen & !(1 << bit), Ordering::AcqRel, Ordering::Relaxed) {
+                match word.compare_exchange_weak(
+                    seen,
+                    seen & !(1 << bit),
+                    Ordering::AcqRel,
+                    Ordering::Relaxed,
+                ) {
                     Ok(_) => return Some(at * 64 + bit as usize),
                     Err(now) => seen = now,
                 }

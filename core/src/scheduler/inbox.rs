@@ -46,7 +46,8 @@ impl Inbox {
             // SAFETY: alive and ours until the exchange succeeds. Relaxed: published by the exchange.
             unsafe { oldest.as_ref() }.link.store(next, Ordering::Relaxed);
             // AcqRel: the worker sees the jobs; a sender that finds ASLEEP sees what the worker did before.
-            match self.head.compare_exchange_weak(head, newest.as_ptr(), Ordering::AcqRel, Ordering::Relaxed) {
+            match self.head.compare_exchange_weak(head, newest.as_ptr(), Ordering::AcqRel, Ordering::Relaxed)
+            {
                 Ok(_) => return head == ASLEEP,
                 Err(seen) => head = seen,
             }

@@ -251,7 +251,12 @@ mod tests {
         queue.push_all((1..=9).map(job));
         let take = |count, patience| {
             let mut taken = Vec::new();
-            queue.take_oldest_that(count, patience, |job| number(job).is_multiple_of(3), |job| taken.push(number(job)));
+            queue.take_oldest_that(
+                count,
+                patience,
+                |job| number(job).is_multiple_of(3),
+                |job| taken.push(number(job)),
+            );
             (taken, queue.len())
         };
         assert_eq!(take(1, 9), (vec![3], 8));

@@ -105,7 +105,8 @@ impl Patience {
         if self.turn != turn {
             (self.turn, self.turn_ns) = (turn, now_ns);
         }
-        now_ns.saturating_sub(since_ns) >= waiting.age_ns || now_ns.saturating_sub(self.turn_ns) >= waiting.turn_ns
+        now_ns.saturating_sub(since_ns) >= waiting.age_ns
+            || now_ns.saturating_sub(self.turn_ns) >= waiting.turn_ns
     }
 }
 
@@ -154,7 +155,9 @@ impl Worker {
             if self.take_injected() || self.steal(patience, now_ns) {
                 return true;
             }
-            if now_ns.saturating_sub(start_ns) > self.search_ns.get().max(SEARCH_LEAST_NS) || self.shared.is_closing() {
+            if now_ns.saturating_sub(start_ns) > self.search_ns.get().max(SEARCH_LEAST_NS)
+                || self.shared.is_closing()
+            {
                 return false;
             }
             for _ in 0..PAUSES {
@@ -262,7 +265,8 @@ impl Worker {
         let mail = !self.remote.inbox.sleep();
         let elsewhere = self.work_elsewhere();
         let given = !self.remote.fresh.is_empty_for_sure();
-        let stay = mail || given || self.has_work() || elsewhere == Elsewhere::ToTake || self.shared.is_terminated();
+        let stay =
+            mail || given || self.has_work() || elsewhere == Elsewhere::ToTake || self.shared.is_terminated();
         let mut on_watch = false;
         if !stay {
             // 3. Until when.

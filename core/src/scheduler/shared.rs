@@ -188,7 +188,11 @@ impl Shared {
     }
 
     /// Waits until `done` says so of the number of workers that have left, or until the deadline.
-    pub(crate) fn wait_for(&self, deadline: Option<std::time::Instant>, mut done: impl FnMut(usize) -> bool) -> bool {
+    pub(crate) fn wait_for(
+        &self,
+        deadline: Option<std::time::Instant>,
+        mut done: impl FnMut(usize) -> bool,
+    ) -> bool {
         /// A worker reports before it sleeps; the look at whether all do is repeated, in case it came too early.
         const LOOK_AGAIN: Duration = Duration::from_millis(1);
         let mut ended = self.ended();

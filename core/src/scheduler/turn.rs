@@ -58,7 +58,8 @@ impl Sender {
     pub(crate) fn note(&self, turn: Option<&'static Turn>) {
         let at = turn.map_or(0, Turn::count);
         self.at.store(at, Ordering::Relaxed);
-        self.turn.store(turn.map_or(ptr::null_mut(), |turn| ptr::from_ref(turn).cast_mut()), Ordering::Relaxed);
+        self.turn
+            .store(turn.map_or(ptr::null_mut(), |turn| ptr::from_ref(turn).cast_mut()), Ordering::Relaxed);
     }
 
     /// Whether who sent last is still in the turn in which it did.

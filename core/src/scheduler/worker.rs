@@ -136,7 +136,9 @@ impl Worker {
             self.take_mail();
         }
         // 1. The job woken last.
-        if let Some(job) = NonNull::new(self.next.replace(ptr::null_mut())).or_else(|| self.remote.next.take()) {
+        if let Some(job) =
+            NonNull::new(self.next.replace(ptr::null_mut())).or_else(|| self.remote.next.take())
+        {
             let streak = self.streak.get() + 1;
             if streak < STREAK {
                 self.streak.set(streak);
@@ -253,7 +255,10 @@ impl Worker {
             // SAFETY: the runtime's reference keeps it.
             unsafe { Job::cancel(job) };
         }
-        let class = this.traits.class.map_or(self.shared.class, |class| SizeClass::from_index(usize::from(class.get()) - 1));
+        let class = this
+            .traits
+            .class
+            .map_or(self.shared.class, |class| SizeClass::from_index(usize::from(class.get()) - 1));
         match self.pool.borrow_mut().take(class) {
             Ok(fiber) => {
                 // SAFETY: a fiber in the pool is free, and its header alive.

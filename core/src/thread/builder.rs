@@ -5,10 +5,10 @@ use core::ptr::NonNull;
 use std::io;
 
 use crate::fiber::stack::SizeClass;
+use crate::handle::JoinHandle;
 use crate::job::{Job, Traits, allocate};
 use crate::runtime;
 use crate::scheduler::{self, GREEN};
-use crate::handle::JoinHandle;
 use crate::wait::spend;
 
 /// Spawns a green thread in the caller's runtime, or in the process's default runtime.
@@ -48,7 +48,8 @@ where
     unsafe { start(f, None, traits) }
 }
 
-const SHORT: &str = "there is no memory for another stack; wait for green threads to end, or spawn fewer at a time";
+const SHORT: &str =
+    "there is no memory for another stack; wait for green threads to end, or spawn fewer at a time";
 
 /// Spawns a green thread that stays on the worker of its parent, so that what it captures, and its value, need not be
 /// `Send`. It is the cheapest neighbour to talk to.

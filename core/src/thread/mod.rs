@@ -6,17 +6,17 @@ pub mod local;
 mod scope;
 mod task;
 
-pub use block_on::block_on;
-pub(crate) use builder::{begin, queue};
-pub use builder::{Builder, spawn, spawn_local};
-pub use crate::handle::{JoinError, JoinHandle};
-pub use local::{AccessError, LocalKey};
 pub use crate::handle::thread::{Thread, ThreadId, current, park, park_timeout};
+pub use crate::handle::{JoinError, JoinHandle};
+pub use block_on::block_on;
+pub use builder::{Builder, spawn, spawn_local};
+pub(crate) use builder::{begin, queue};
+pub use local::{AccessError, LocalKey};
 pub use scope::{Scope, ScopedJoinHandle, scope};
-#[doc(hidden)]
-pub use task::spawn_task;
 #[doc(no_inline)]
 pub use std::thread::panicking;
+#[doc(hidden)]
+pub use task::spawn_task;
 
 /// What [`JoinHandle::join`] answers. As [`std::thread::Result`].
 ///

@@ -10,11 +10,11 @@ use std::panic::{AssertUnwindSafe, RefUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use crate::facade::Lock;
+use crate::handle::Thread;
+use crate::handle::{JoinError, JoinHandle};
 use crate::job::{Job, Output};
 use crate::scheduler;
 use crate::thread::builder::{Builder, spawn_local_unchecked, start};
-use crate::handle::{JoinError, JoinHandle};
-use crate::handle::Thread;
 use crate::wait::{Kind, Node, Reason, Wait, WaitQueue, is_quiet_unwind, quietly, shield};
 
 /// A scope to spawn green threads in; see [`scope`].

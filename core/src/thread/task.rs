@@ -3,10 +3,10 @@
 
 use core::future::Future;
 
+use crate::handle::JoinHandle;
 use crate::job::{Traits, allocate_task};
 use crate::scheduler::{self, GREEN};
 use crate::thread::builder::{begin, queue};
-use crate::handle::JoinHandle;
 
 /// Runs `future` as a green thread that has no stack while the future is pending.
 pub fn spawn_task<F>(name: Option<Box<str>>, future: F) -> JoinHandle<F::Output>

@@ -7,8 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 pub use std::time::{Duration, Instant, SystemTime, SystemTimeError, UNIX_EPOCH};
 
 pub use crate::facade::now;
-pub use crate::thread::{sleep, sleep_until};
 use crate::fiber::panic_count;
+pub use crate::thread::{sleep, sleep_until};
 use crate::wait::{Limit, LimitUnwind, Me, shield};
 
 /// The time given to [`timeout`] was over.
@@ -69,11 +69,7 @@ impl From<Elapsed> for std::io::Error {
 /// ```
 pub fn timeout<T>(duration: Duration, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
     let Some(deadline) = now().checked_add(duration) else { return Ok(f()) };
-    if std::thread::panicking() {
-        unwinding(deadline, f)
-    } else {
-        bounded(deadline, f)
-    }
+    if std::thread::panicking() { unwinding(deadline, f) } else { bounded(deadline, f) }
 }
 
 /// In a destructor of an unwinding: that one is set aside, so that the one that `f` may begin is told from it and ends

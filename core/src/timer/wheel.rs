@@ -99,7 +99,8 @@ const LISTS: usize = NEVER + 1;
 const UNLINKED: u16 = u16::MAX;
 
 const _: () = assert!(TICK_SHIFT + LEVELS as u32 * DIGIT_BITS == u64::BITS, "every tick has a place");
-const _: () = assert!(LISTS < UNLINKED as usize - 2, "a list's number fits an entry, beside those of `recent`");
+const _: () =
+    assert!(LISTS < UNLINKED as usize - 2, "a list's number fits an entry, beside those of `recent`");
 const _: () = assert!(LEVELS <= u8::BITS as usize, "a level's bit fits `levels`");
 const _: () = assert!(size_of::<Entry>() <= 48, "an entry stays small: it is on the stack of each sleeper");
 
