@@ -18,8 +18,8 @@ use crate::signal::Down;
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{Actor, Context, ExitReason, spawn};
-/// use kahn_channels::{Sender, bounded};
+/// use kahn::actor::{Actor, Context, ExitReason, spawn};
+/// use kahn::channel::{Sender, bounded};
 ///
 /// /// Counts words, and reports the number when it ends.
 /// struct Words {
@@ -47,7 +47,7 @@ use crate::signal::Down;
 /// words.tell("END".into())?;
 /// assert!(words.join().is_normal());
 /// assert_eq!(reports.recv(), Ok(6));
-/// # Ok::<(), kahn_actors::TellError<String>>(())
+/// # Ok::<(), kahn::actor::TellError<String>>(())
 /// ```
 pub trait Actor: Sized + Send + 'static {
     /// What it handles.
@@ -62,7 +62,7 @@ pub trait Actor: Sized + Send + 'static {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Actor, Context, ExitReason, spawn};
+    /// use kahn::actor::{Actor, Context, ExitReason, spawn};
     ///
     /// struct Reader(&'static str);
     /// impl Actor for Reader {
@@ -98,12 +98,12 @@ pub trait Actor: Sized + Send + 'static {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Actor, ActorId, Context, Down, ExitReason, Reply, spawn};
+    /// use kahn::actor::{Actor, ActorId, Context, Down, ExitReason, Reply, spawn};
     ///
     /// /// Says which actor has ended.
     /// struct Watcher(Option<Reply<ActorId>>);
     /// impl Actor for Watcher {
-    ///     type Message = (kahn_actors::Address, Reply<ActorId>);
+    ///     type Message = (kahn::actor::Address, Reply<ActorId>);
     ///     fn handle(&mut self, (other, reply): Self::Message, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
     ///         self.0 = Some(reply);
     ///         ctx.monitor(&other);
@@ -137,10 +137,10 @@ pub trait Actor: Sized + Send + 'static {
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{Actor, Context, ExitReason, Reply, spawn};
+/// use kahn::actor::{Actor, Context, ExitReason, Reply, spawn};
 ///
 /// /// Spawns a helper for itself, and passes questions on.
-/// struct Front(Option<kahn_actors::ActorRef<Reply<u32>>>);
+/// struct Front(Option<kahn::actor::ActorRef<Reply<u32>>>);
 /// struct Helper;
 ///
 /// impl Actor for Helper {

@@ -19,7 +19,7 @@ use crate::exit::{ActorId, Called, ExitReason};
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{ActorRef, testing::Inbox};
+/// use kahn::actor::{ActorRef, testing::Inbox};
 ///
 /// fn greet(actor: &ActorRef<String>) {
 ///     let _ = actor.tell("hello".into());
@@ -38,7 +38,7 @@ pub struct ActorRef<M: Send + 'static> {
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::testing::Inbox;
+/// use kahn::actor::testing::Inbox;
 ///
 /// let inbox = Inbox::<u32>::new();
 /// let weak = inbox.actor_ref().downgrade();
@@ -54,7 +54,7 @@ pub struct WeakActorRef<M: Send + 'static> {
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{Address, testing::Inbox};
+/// use kahn::actor::{Address, testing::Inbox};
 ///
 /// // Actors with different messages, in one list.
 /// let (numbers, texts) = (Inbox::<u32>::new(), Inbox::<String>::new());
@@ -87,7 +87,7 @@ impl<M: Send + 'static> ActorRef<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Builder, Mailbox};
+    /// use kahn::actor::{Builder, Mailbox};
     ///
     /// let actor = Builder::new().name("loop").spawn_loop(|mailbox: &mut Mailbox<u32>| Ok(drop(mailbox.recv()?)));
     /// actor.stop();
@@ -103,10 +103,10 @@ impl<M: Send + 'static> ActorRef<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Builder, ExitReason, Mailbox};
+    /// use kahn::actor::{Builder, ExitReason, Mailbox};
     ///
     /// let actor = Builder::new().spawn_loop(|_: &mut Mailbox<u32>| {
-    ///     kahn_core::sleep(std::time::Duration::MAX);
+    ///     kahn::sleep(std::time::Duration::MAX);
     ///     Ok(())
     /// });
     /// actor.kill();
@@ -121,7 +121,7 @@ impl<M: Send + 'static> ActorRef<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Builder, Mailbox};
+    /// use kahn::actor::{Builder, Mailbox};
     ///
     /// let actor = Builder::new().name("loop").spawn_loop(|mailbox: &mut Mailbox<u32>| Ok(drop(mailbox.recv()?)));
     /// assert!(actor.is_alive());
@@ -144,7 +144,7 @@ impl<M: Send + 'static> ActorRef<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Builder, ExitReason, Mailbox};
+    /// use kahn::actor::{Builder, ExitReason, Mailbox};
     ///
     /// let actor = Builder::new().spawn_loop(|_: &mut Mailbox<u32>| Err(ExitReason::failed("no paper")));
     /// assert_eq!(actor.join().to_string(), "failed: no paper");
@@ -159,7 +159,7 @@ impl<M: Send + 'static> ActorRef<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::Inbox;
+    /// use kahn::actor::testing::Inbox;
     ///
     /// let inbox = Inbox::<u32>::with_capacity(2);
     /// let actor = inbox.actor_ref();
@@ -175,7 +175,7 @@ impl<M: Send + 'static> ActorRef<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Builder, Mailbox};
+    /// use kahn::actor::{Builder, Mailbox};
     ///
     /// let actor = Builder::new().name("loop").spawn_loop(|mailbox: &mut Mailbox<u32>| Ok(drop(mailbox.recv()?)));
     /// assert_eq!(actor.name(), Some("loop"));
@@ -189,7 +189,7 @@ impl<M: Send + 'static> ActorRef<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::Inbox;
+    /// use kahn::actor::testing::Inbox;
     ///
     /// let inbox = Inbox::<u32>::with_capacity(2);
     /// let actor = inbox.actor_ref();
@@ -205,7 +205,7 @@ impl<M: Send + 'static> ActorRef<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::Inbox;
+    /// use kahn::actor::testing::Inbox;
     ///
     /// let inbox = Inbox::<u32>::with_capacity(2);
     /// let actor = inbox.actor_ref();
@@ -220,7 +220,7 @@ impl<M: Send + 'static> ActorRef<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::Inbox;
+    /// use kahn::actor::testing::Inbox;
     ///
     /// let inbox = Inbox::<u32>::with_capacity(2);
     /// let actor = inbox.actor_ref();
@@ -242,10 +242,10 @@ impl<M: Send + 'static> ActorRef<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Builder, Mailbox, Overflow};
+    /// use kahn::actor::{Builder, Mailbox, Overflow};
     ///
     /// let busy = Builder::new().mailbox(1).overflow(Overflow::DropNewest).spawn_loop(|_: &mut Mailbox<u32>| {
-    ///     kahn_core::sleep(std::time::Duration::MAX);
+    ///     kahn::sleep(std::time::Duration::MAX);
     ///     Ok(())
     /// });
     /// (0..3).for_each(|n| busy.tell(n).unwrap());
@@ -261,7 +261,7 @@ impl<M: Send + 'static> ActorRef<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Builder, Mailbox};
+    /// use kahn::actor::{Builder, Mailbox};
     ///
     /// let actor = Builder::new().spawn_loop(|mailbox: &mut Mailbox<()>| Ok(mailbox.recv()?));
     /// let (weak, address) = (actor.downgrade(), actor.address());
@@ -279,7 +279,7 @@ impl<M: Send + 'static> ActorRef<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::Inbox;
+    /// use kahn::actor::testing::Inbox;
     ///
     /// let inbox = Inbox::<u32>::with_capacity(2);
     /// let actor = inbox.actor_ref();
@@ -318,7 +318,7 @@ impl<M: Send + 'static> WeakActorRef<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::Inbox;
+    /// use kahn::actor::testing::Inbox;
     ///
     /// let inbox = Inbox::<u32>::with_capacity(2);
     /// let actor = inbox.actor_ref();
@@ -347,7 +347,7 @@ impl<M: Send + 'static> WeakActorRef<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::Inbox;
+    /// use kahn::actor::testing::Inbox;
     ///
     /// let inbox = Inbox::<u32>::with_capacity(2);
     /// let actor = inbox.actor_ref();
@@ -362,7 +362,7 @@ impl<M: Send + 'static> WeakActorRef<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::Inbox;
+    /// use kahn::actor::testing::Inbox;
     ///
     /// let inbox = Inbox::<u32>::with_capacity(2);
     /// let actor = inbox.actor_ref();
@@ -377,7 +377,7 @@ impl<M: Send + 'static> WeakActorRef<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::Inbox;
+    /// use kahn::actor::testing::Inbox;
     ///
     /// let inbox = Inbox::<u32>::with_capacity(2);
     /// let actor = inbox.actor_ref();
@@ -400,7 +400,7 @@ impl Address {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::Inbox;
+    /// use kahn::actor::testing::Inbox;
     ///
     /// let inbox = Inbox::<u32>::with_capacity(2);
     /// let actor = inbox.actor_ref();
@@ -415,7 +415,7 @@ impl Address {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::Inbox;
+    /// use kahn::actor::testing::Inbox;
     ///
     /// let inbox = Inbox::<u32>::with_capacity(2);
     /// let actor = inbox.actor_ref();
@@ -430,7 +430,7 @@ impl Address {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Builder, Mailbox};
+    /// use kahn::actor::{Builder, Mailbox};
     ///
     /// let actor = Builder::new().name("loop").spawn_loop(|mailbox: &mut Mailbox<u32>| Ok(drop(mailbox.recv()?)));
     /// let address = actor.address();
@@ -447,7 +447,7 @@ impl Address {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Builder, Mailbox};
+    /// use kahn::actor::{Builder, Mailbox};
     ///
     /// let actor = Builder::new().name("loop").spawn_loop(|mailbox: &mut Mailbox<u32>| Ok(drop(mailbox.recv()?)));
     /// let address = actor.address();
@@ -464,7 +464,7 @@ impl Address {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::Inbox;
+    /// use kahn::actor::testing::Inbox;
     ///
     /// let inbox = Inbox::<u32>::with_capacity(2);
     /// let actor = inbox.actor_ref();
@@ -483,7 +483,7 @@ impl Address {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Builder, Mailbox};
+    /// use kahn::actor::{Builder, Mailbox};
     ///
     /// let actor = Builder::new().name("loop").spawn_loop(|mailbox: &mut Mailbox<u32>| Ok(drop(mailbox.recv()?)));
     /// let address = actor.address();

@@ -24,7 +24,7 @@ use crate::slot::{Asker, Reply};
 /// # Examples
 ///
 /// ```
-/// assert_eq!(kahn_actors::ASK_TIMEOUT.as_secs(), 5);
+/// assert_eq!(kahn::actor::ASK_TIMEOUT.as_secs(), 5);
 /// ```
 pub const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -47,7 +47,7 @@ impl<M: Send + 'static> ActorRef<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Actor, Context, ExitReason, Reply, spawn};
+    /// use kahn::actor::{Actor, Context, ExitReason, Reply, spawn};
     ///
     /// struct Counter(u64);
     /// enum Message {
@@ -87,11 +87,11 @@ impl<M: Send + 'static> ActorRef<M> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_actors::{AskError, Builder, Mailbox, Reply};
+    /// use kahn::actor::{AskError, Builder, Mailbox, Reply};
     ///
     /// let slow = Builder::new().spawn_loop(|mailbox: &mut Mailbox<Reply<u32>>| {
     ///     let _kept = mailbox.recv()?;
-    ///     kahn_core::sleep(Duration::from_secs(3600));
+    ///     kahn::sleep(Duration::from_secs(3600));
     ///     Ok(())
     /// });
     /// assert_eq!(slow.ask_timeout(Duration::from_millis(1), |reply| reply), Err(AskError::Timeout));
@@ -179,7 +179,7 @@ impl<M: Send + 'static> ActorRef<M> {
     /// # Examples
     ///
     /// ```
-    /// # use kahn_actors::{Actor, Context, ExitReason, Reply, spawn};
+    /// # use kahn::actor::{Actor, Context, ExitReason, Reply, spawn};
     /// # struct Echo;
     /// # impl Actor for Echo {
     /// #     type Message = (u32, Reply<u32>);
@@ -188,7 +188,7 @@ impl<M: Send + 'static> ActorRef<M> {
     /// #     }
     /// # }
     /// let echo = spawn(Echo);
-    /// let answer = kahn_core::block_on(async { echo.ask_async(|reply| (7, reply)).await });
+    /// let answer = kahn::block_on(async { echo.ask_async(|reply| (7, reply)).await });
     /// assert_eq!(answer, Ok(7));
     /// ```
     pub fn ask_async<R, Q>(
@@ -213,11 +213,11 @@ impl<M: Send + 'static> ActorRef<M> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_actors::{AskError, Reply, testing::Inbox};
+    /// use kahn::actor::{AskError, Reply, testing::Inbox};
     ///
     /// let inbox = Inbox::<Reply<u32>>::new();
     /// let actor = inbox.actor_ref();
-    /// let answer = kahn_core::block_on(actor.ask_async_timeout(Duration::from_millis(1), |reply| reply));
+    /// let answer = kahn::block_on(actor.ask_async_timeout(Duration::from_millis(1), |reply| reply));
     /// assert_eq!(answer, Err(AskError::Timeout));
     /// ```
     pub fn ask_async_timeout<R, Q>(

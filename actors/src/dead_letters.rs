@@ -14,7 +14,7 @@ use crate::exit::ActorId;
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{dead_letters, testing::Inbox};
+/// use kahn::actor::{dead_letters, testing::Inbox};
 ///
 /// let letters = dead_letters::watch(16);
 /// let inbox = Inbox::new();
@@ -45,8 +45,8 @@ pub struct DeadLetter {
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::dead_letters::{self, Fate};
-/// use kahn_actors::{ExitReason, testing::Inbox};
+/// use kahn::actor::dead_letters::{self, Fate};
+/// use kahn::actor::{ExitReason, testing::Inbox};
 ///
 /// let letters = dead_letters::watch(16);
 /// let mut inbox = Inbox::new();
@@ -74,7 +74,7 @@ static WATCHERS: Mutex<Vec<Sender<DeadLetter>>> = Mutex::new(Vec::new());
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{dead_letters, testing::Inbox};
+/// use kahn::actor::{dead_letters, testing::Inbox};
 ///
 /// let before = dead_letters::count();
 /// let inbox = Inbox::new();
@@ -92,7 +92,7 @@ pub fn count() -> u64 {
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{Actor, Context, ExitReason, dead_letters, spawn};
+/// use kahn::actor::{Actor, Context, ExitReason, dead_letters, spawn};
 ///
 /// struct Deaf;
 /// impl Actor for Deaf {

@@ -8,7 +8,7 @@ use core::fmt;
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{TellError, testing::Inbox};
+/// use kahn::actor::{TellError, testing::Inbox};
 ///
 /// let inbox = Inbox::with_capacity(1);
 /// let actor = inbox.actor_ref();
@@ -32,7 +32,7 @@ impl<M> TellError<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::Inbox;
+    /// use kahn::actor::testing::Inbox;
     ///
     /// let inbox = Inbox::with_capacity(1);
     /// let actor = inbox.actor_ref();
@@ -50,7 +50,7 @@ impl<M> TellError<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::Inbox;
+    /// use kahn::actor::testing::Inbox;
     ///
     /// let inbox = Inbox::with_capacity(1);
     /// let actor = inbox.actor_ref();
@@ -66,7 +66,7 @@ impl<M> TellError<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::Inbox;
+    /// use kahn::actor::testing::Inbox;
     ///
     /// let inbox = Inbox::with_capacity(1);
     /// let actor = inbox.actor_ref();
@@ -110,7 +110,7 @@ impl<M> Error for TellError<M> {}
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{AskError, Builder, Mailbox, Reply};
+/// use kahn::actor::{AskError, Builder, Mailbox, Reply};
 ///
 /// let rude = Builder::new().spawn_loop(|mailbox: &mut Mailbox<Reply<u32>>| {
 ///     drop(mailbox.recv()?);

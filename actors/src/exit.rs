@@ -9,7 +9,7 @@ use std::sync::Arc;
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::testing::Inbox;
+/// use kahn::actor::testing::Inbox;
 ///
 /// let (one, other) = (Inbox::<u32>::new(), Inbox::<u32>::new());
 /// assert!(one.actor_ref().id() < other.actor_ref().id(), "numbers grow");
@@ -23,7 +23,7 @@ impl ActorId {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::Inbox;
+    /// use kahn::actor::testing::Inbox;
     ///
     /// let id = Inbox::<u32>::new().actor_ref().id();
     /// assert_eq!(id.to_string(), id.get().to_string());
@@ -50,7 +50,7 @@ impl fmt::Display for ActorId {
 /// Every error converts into one, so `?` works in a handler:
 ///
 /// ```
-/// use kahn_actors::ExitReason;
+/// use kahn::actor::ExitReason;
 ///
 /// fn parse(text: &str) -> Result<u32, ExitReason> {
 ///     Ok(text.parse()?)
@@ -83,7 +83,7 @@ pub enum ExitReason {
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{Builder, ExitReason, Mailbox};
+/// use kahn::actor::{Builder, ExitReason, Mailbox};
 ///
 /// let partner = Builder::new().spawn_loop(|mailbox: &mut Mailbox<()>| {
 ///     let worker = Builder::new().name("worker").spawn_loop(|_: &mut Mailbox<()>| Err(ExitReason::failed("so")));
@@ -110,7 +110,7 @@ impl ExitReason {
     /// # Examples
     ///
     /// ```
-    /// assert_eq!(kahn_actors::ExitReason::failed("no paper").to_string(), "failed: no paper");
+    /// assert_eq!(kahn::actor::ExitReason::failed("no paper").to_string(), "failed: no paper");
     /// ```
     pub fn failed(message: impl Into<String>) -> ExitReason {
         ExitReason::from(Message(message.into()))
@@ -121,7 +121,7 @@ impl ExitReason {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::ExitReason;
+    /// use kahn::actor::ExitReason;
     ///
     /// assert!(ExitReason::Normal.is_normal());
     /// assert!(!ExitReason::Shutdown.is_normal());
@@ -135,7 +135,7 @@ impl ExitReason {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::ExitReason;
+    /// use kahn::actor::ExitReason;
     ///
     /// assert!(ExitReason::Normal.is_orderly() && ExitReason::Shutdown.is_orderly());
     /// assert!(!ExitReason::Killed.is_orderly());

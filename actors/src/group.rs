@@ -15,8 +15,8 @@ use crate::roster::Roster;
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{Actor, Context, ExitReason, Group, spawn};
-/// use kahn_channels::{Sender, bounded};
+/// use kahn::actor::{Actor, Context, ExitReason, Group, spawn};
+/// use kahn::channel::{Sender, bounded};
 ///
 /// struct Listener(Sender<String>);
 /// impl Actor for Listener {
@@ -45,7 +45,7 @@ pub struct Group<M: Send + 'static> {
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{Group, testing::Inbox};
+/// use kahn::actor::{Group, testing::Inbox};
 ///
 /// let inbox = Inbox::with_capacity(1);
 /// let group = Group::new();
@@ -69,7 +69,7 @@ impl<M: Send + 'static> Group<M> {
     /// # Examples
     ///
     /// ```
-    /// let group = kahn_actors::Group::<u32>::new();
+    /// let group = kahn::actor::Group::<u32>::new();
     /// assert!(group.is_empty());
     /// ```
     pub fn new() -> Group<M> {
@@ -81,7 +81,7 @@ impl<M: Send + 'static> Group<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Group, testing::Inbox};
+    /// use kahn::actor::{Group, testing::Inbox};
     ///
     /// let inbox = Inbox::with_capacity(1);
     /// let group = Group::new();
@@ -98,7 +98,7 @@ impl<M: Send + 'static> Group<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Group, testing::Inbox};
+    /// use kahn::actor::{Group, testing::Inbox};
     ///
     /// let inbox = Inbox::with_capacity(1);
     /// let group = Group::new();
@@ -115,7 +115,7 @@ impl<M: Send + 'static> Group<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Group, testing::Inbox};
+    /// use kahn::actor::{Group, testing::Inbox};
     ///
     /// let inbox = Inbox::with_capacity(1);
     /// let group = Group::new();
@@ -132,7 +132,7 @@ impl<M: Send + 'static> Group<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Group, testing::Inbox};
+    /// use kahn::actor::{Group, testing::Inbox};
     ///
     /// let inbox = Inbox::with_capacity(1);
     /// let group = Group::new();
@@ -154,7 +154,7 @@ impl<M: Send + 'static> Group<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Group, testing::Inbox};
+    /// use kahn::actor::{Group, testing::Inbox};
     ///
     /// let inbox = Inbox::with_capacity(1);
     /// let group = Group::new();
@@ -171,7 +171,7 @@ impl<M: Send + 'static> Group<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Group, testing::Inbox};
+    /// use kahn::actor::{Group, testing::Inbox};
     ///
     /// let inbox = Inbox::with_capacity(1);
     /// let group = Group::new();
@@ -195,7 +195,7 @@ impl<M: Send + 'static> Group<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Group, testing::Inbox};
+    /// use kahn::actor::{Group, testing::Inbox};
     ///
     /// let inbox = Inbox::with_capacity(1);
     /// let group = Group::new();
@@ -220,7 +220,7 @@ impl<M: Send + 'static> Group<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Group, testing::Inbox};
+    /// use kahn::actor::{Group, testing::Inbox};
     ///
     /// let inbox = Inbox::with_capacity(1);
     /// let group = Group::new();

@@ -22,7 +22,7 @@ use kahn_core::time::{Instant, now, sleep};
 ///
 /// ```
 /// use std::time::Duration;
-/// use kahn_actors::Limiter;
+/// use kahn::actor::Limiter;
 ///
 /// let limiter = Limiter::new(2, Duration::from_secs(3600));
 /// assert!(limiter.try_acquire(1));
@@ -54,7 +54,7 @@ struct Bucket {
 ///
 /// ```
 /// use std::time::Duration;
-/// use kahn_actors::Limiter;
+/// use kahn::actor::Limiter;
 ///
 /// let limiter = Limiter::new(2, Duration::from_secs(10));
 /// limiter.acquire(2);
@@ -73,7 +73,7 @@ impl TooLate {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_actors::Limiter;
+    /// use kahn::actor::Limiter;
     ///
     /// let limiter = Limiter::new(2, Duration::from_secs(10));
     /// limiter.acquire(2);
@@ -104,7 +104,7 @@ impl Limiter {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_actors::Limiter;
+    /// use kahn::actor::Limiter;
     ///
     /// let limiter = Limiter::new(2, Duration::from_secs(10));
     /// assert!(limiter.try_acquire(2) && !limiter.try_acquire(1));
@@ -128,7 +128,7 @@ impl Limiter {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_actors::Limiter;
+    /// use kahn::actor::Limiter;
     ///
     /// let limiter = Limiter::new(2, Duration::from_secs(10)).burst(5);
     /// assert_eq!(limiter.available(), 5);
@@ -149,7 +149,7 @@ impl Limiter {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_actors::Limiter;
+    /// use kahn::actor::Limiter;
     ///
     /// let limiter = Limiter::new(2, Duration::from_secs(10));
     /// assert!(limiter.try_acquire(2));
@@ -174,7 +174,7 @@ impl Limiter {
     ///
     /// ```
     /// use std::time::{Duration, Instant};
-    /// use kahn_actors::Limiter;
+    /// use kahn::actor::Limiter;
     ///
     /// let limiter = Limiter::new(1, Duration::from_millis(2));
     /// let start = Instant::now();
@@ -204,7 +204,7 @@ impl Limiter {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_actors::Limiter;
+    /// use kahn::actor::Limiter;
     ///
     /// let limiter = Limiter::new(2, Duration::from_secs(10));
     /// assert!(limiter.acquire_timeout(2, Duration::ZERO).is_ok());
@@ -227,7 +227,7 @@ impl Limiter {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_actors::Limiter;
+    /// use kahn::actor::Limiter;
     ///
     /// let limiter = Limiter::new(2, Duration::from_secs(10));
     /// limiter.acquire(1);

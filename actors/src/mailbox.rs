@@ -21,7 +21,7 @@ use crate::spawn::Builder;
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{Builder, Mailbox, Reply};
+/// use kahn::actor::{Builder, Mailbox, Reply};
 ///
 /// let doubler = Builder::new().spawn_loop(|mailbox: &mut Mailbox<(u32, Reply<u32>)>| {
 ///     while let Ok((n, reply)) = mailbox.recv() {
@@ -40,7 +40,7 @@ pub struct Mailbox<M: Send + 'static>(Control<M>);
 ///
 /// ```
 /// use std::time::Duration;
-/// use kahn_actors::{Builder, Mailbox, RecvError};
+/// use kahn::actor::{Builder, Mailbox, RecvError};
 ///
 /// let actor = Builder::new().name("me").spawn_loop(|mailbox: &mut Mailbox<u32>| {
 ///     match mailbox.recv_timeout(Duration::from_millis(1)) {
@@ -115,7 +115,7 @@ impl<M: Send + 'static> Mailbox<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Builder, Mailbox};
+    /// use kahn::actor::{Builder, Mailbox};
     ///
     /// let actor = Builder::new().name("me").spawn_loop(|mailbox: &mut Mailbox<u32>| {
     ///     while let Ok(number) = mailbox.recv() {
@@ -146,7 +146,7 @@ impl<M: Send + 'static> Mailbox<M> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_actors::{Builder, Mailbox, RecvError};
+    /// use kahn::actor::{Builder, Mailbox, RecvError};
     ///
     /// let actor = Builder::new().name("me").spawn_loop(|mailbox: &mut Mailbox<u32>| {
     ///     let soon = Duration::from_millis(1);
@@ -171,7 +171,7 @@ impl<M: Send + 'static> Mailbox<M> {
     /// Work goes on until there is something else to do:
     ///
     /// ```
-    /// use kahn_actors::{Builder, Mailbox, RecvError, Reply};
+    /// use kahn::actor::{Builder, Mailbox, RecvError, Reply};
     ///
     /// let counter = Builder::new().spawn_loop(|mailbox: &mut Mailbox<Reply<u64>>| {
     ///     for n in 1.. {
@@ -204,7 +204,7 @@ impl<M: Send + 'static> Mailbox<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Builder, Mailbox};
+    /// use kahn::actor::{Builder, Mailbox};
     ///
     /// let picky = Builder::new().spawn_loop(|mailbox: &mut Mailbox<i32>| {
     ///     assert_eq!(mailbox.recv_matching(|n| *n > 10).unwrap(), 20);
@@ -234,7 +234,7 @@ impl<M: Send + 'static> Mailbox<M> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_actors::{Builder, Mailbox};
+    /// use kahn::actor::{Builder, Mailbox};
     ///
     /// let actor = Builder::new().name("me").spawn_loop(|mailbox: &mut Mailbox<u32>| {
     ///     mailbox.me().tell(1)?;
@@ -268,7 +268,7 @@ impl<M: Send + 'static> Mailbox<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Builder, Mail, Mailbox};
+    /// use kahn::actor::{Builder, Mail, Mailbox};
     ///
     /// let worker = Builder::new().name("worker").spawn_loop(|mailbox: &mut Mailbox<()>| Ok(mailbox.recv()?));
     /// let address = worker.address();
@@ -300,7 +300,7 @@ impl<M: Send + 'static> Mailbox<M> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_actors::{Builder, Mail, Mailbox, RecvError};
+    /// use kahn::actor::{Builder, Mail, Mailbox, RecvError};
     ///
     /// let watcher = Builder::new().spawn_loop(|mailbox: &mut Mailbox<()>| {
     ///     let soon = Duration::from_millis(1);
@@ -441,7 +441,7 @@ impl Builder {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Builder, Mailbox, Reply};
+    /// use kahn::actor::{Builder, Mailbox, Reply};
     ///
     /// let counter = Builder::new().name("counter").spawn_loop(|mailbox: &mut Mailbox<Reply<u32>>| {
     ///     for number in 0.. {

@@ -27,7 +27,7 @@ use crate::supervisor::{Backoff, ChildSpec, StartError, Strategy, Supervisor, Su
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{Actor, Context, ExitReason, Pool, Reply, Routing};
+/// use kahn::actor::{Actor, Context, ExitReason, Pool, Reply, Routing};
 ///
 /// struct Counter(u32);
 /// impl Actor for Counter {
@@ -66,8 +66,8 @@ struct Parts<M: Send + 'static> {
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::Routing;
-/// # use kahn_actors::{Actor, Context, ExitReason, Pool, Reply};
+/// use kahn::actor::Routing;
+/// # use kahn::actor::{Actor, Context, ExitReason, Pool, Reply};
 /// # struct Echo;
 /// # impl Actor for Echo {
 /// #     type Message = (u32, Reply<u32>);
@@ -95,7 +95,7 @@ pub enum Routing {
 /// # Examples
 ///
 /// ```
-/// # use kahn_actors::{Actor, Context, ExitReason, Pool, Reply};
+/// # use kahn::actor::{Actor, Context, ExitReason, Pool, Reply};
 /// # struct Echo;
 /// # impl Actor for Echo {
 /// #     type Message = (u32, Reply<u32>);
@@ -124,7 +124,7 @@ impl PoolBuilder {
     /// # Examples
     ///
     /// ```
-    /// # use kahn_actors::{Actor, Context, ExitReason, Pool, Reply};
+    /// # use kahn::actor::{Actor, Context, ExitReason, Pool, Reply};
     /// # struct Echo;
     /// # impl Actor for Echo {
     /// #     type Message = (u32, Reply<u32>);
@@ -144,8 +144,8 @@ impl PoolBuilder {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::Routing;
-    /// # use kahn_actors::{Actor, Context, ExitReason, Pool, Reply};
+    /// use kahn::actor::Routing;
+    /// # use kahn::actor::{Actor, Context, ExitReason, Pool, Reply};
     /// # struct Echo;
     /// # impl Actor for Echo {
     /// #     type Message = (u32, Reply<u32>);
@@ -169,7 +169,7 @@ impl PoolBuilder {
     /// # Examples
     ///
     /// ```
-    /// # use kahn_actors::{Actor, Context, ExitReason, Pool, Reply};
+    /// # use kahn::actor::{Actor, Context, ExitReason, Pool, Reply};
     /// # struct Echo;
     /// # impl Actor for Echo {
     /// #     type Message = (u32, Reply<u32>);
@@ -189,8 +189,8 @@ impl PoolBuilder {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::Overflow;
-    /// # use kahn_actors::{Actor, Context, ExitReason, Pool, Reply};
+    /// use kahn::actor::Overflow;
+    /// # use kahn::actor::{Actor, Context, ExitReason, Pool, Reply};
     /// # struct Echo;
     /// # impl Actor for Echo {
     /// #     type Message = (u32, Reply<u32>);
@@ -212,7 +212,7 @@ impl PoolBuilder {
     ///
     /// ```
     /// use std::time::Duration;
-    /// # use kahn_actors::{Actor, Context, ExitReason, Pool, Reply};
+    /// # use kahn::actor::{Actor, Context, ExitReason, Pool, Reply};
     /// # struct Echo;
     /// # impl Actor for Echo {
     /// #     type Message = (u32, Reply<u32>);
@@ -233,8 +233,8 @@ impl PoolBuilder {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_actors::Backoff;
-    /// # use kahn_actors::{Actor, Context, ExitReason, Pool, Reply};
+    /// use kahn::actor::Backoff;
+    /// # use kahn::actor::{Actor, Context, ExitReason, Pool, Reply};
     /// # struct Echo;
     /// # impl Actor for Echo {
     /// #     type Message = (u32, Reply<u32>);
@@ -262,7 +262,7 @@ impl PoolBuilder {
     /// # Examples
     ///
     /// ```
-    /// # use kahn_actors::{Actor, Context, ExitReason, Pool, Reply};
+    /// # use kahn::actor::{Actor, Context, ExitReason, Pool, Reply};
     /// # struct Echo;
     /// # impl Actor for Echo {
     /// #     type Message = (u32, Reply<u32>);
@@ -308,7 +308,7 @@ impl Pool<()> {
     /// # Examples
     ///
     /// ```
-    /// # use kahn_actors::{Actor, Context, ExitReason, Pool, Reply};
+    /// # use kahn::actor::{Actor, Context, ExitReason, Pool, Reply};
     /// # struct Echo;
     /// # impl Actor for Echo {
     /// #     type Message = (u32, Reply<u32>);
@@ -340,7 +340,7 @@ impl<M: Send + 'static> Pool<M> {
     /// # Examples
     ///
     /// ```
-    /// # use kahn_actors::{Actor, Context, ExitReason, Pool, Reply};
+    /// # use kahn::actor::{Actor, Context, ExitReason, Pool, Reply};
     /// # struct Echo;
     /// # impl Actor for Echo {
     /// #     type Message = (u32, Reply<u32>);
@@ -380,7 +380,7 @@ impl<M: Send + 'static> Pool<M> {
     /// # Examples
     ///
     /// ```
-    /// # use kahn_actors::{Actor, Context, ExitReason, Pool, Reply};
+    /// # use kahn::actor::{Actor, Context, ExitReason, Pool, Reply};
     /// # struct Echo;
     /// # impl Actor for Echo {
     /// #     type Message = (u32, Reply<u32>);
@@ -412,7 +412,7 @@ impl<M: Send + 'static> Pool<M> {
     /// # Examples
     ///
     /// ```
-    /// # use kahn_actors::{Actor, Context, ExitReason, Pool, Reply};
+    /// # use kahn::actor::{Actor, Context, ExitReason, Pool, Reply};
     /// # struct Echo;
     /// # impl Actor for Echo {
     /// #     type Message = (u32, Reply<u32>);
@@ -421,7 +421,7 @@ impl<M: Send + 'static> Pool<M> {
     /// #     }
     /// # }
     /// let pool = Pool::builder(2).spawn(|| Echo).unwrap();
-    /// let (reply, _answer) = kahn_actors::testing::reply();
+    /// let (reply, _answer) = kahn::actor::testing::reply();
     /// assert!(pool.tell((7, reply)).is_ok());
     /// ```
     #[track_caller]
@@ -442,7 +442,7 @@ impl<M: Send + 'static> Pool<M> {
     /// # Examples
     ///
     /// ```
-    /// # use kahn_actors::{Actor, Context, ExitReason, Pool, Reply};
+    /// # use kahn::actor::{Actor, Context, ExitReason, Pool, Reply};
     /// # struct Echo;
     /// # impl Actor for Echo {
     /// #     type Message = (u32, Reply<u32>);
@@ -463,7 +463,7 @@ impl<M: Send + 'static> Pool<M> {
     /// # Examples
     ///
     /// ```
-    /// # use kahn_actors::{Actor, Context, ExitReason, Pool, Reply};
+    /// # use kahn::actor::{Actor, Context, ExitReason, Pool, Reply};
     /// # struct Echo;
     /// # impl Actor for Echo {
     /// #     type Message = (u32, Reply<u32>);
@@ -483,7 +483,7 @@ impl<M: Send + 'static> Pool<M> {
     /// # Examples
     ///
     /// ```
-    /// # use kahn_actors::{Actor, Context, ExitReason, Pool, Reply};
+    /// # use kahn::actor::{Actor, Context, ExitReason, Pool, Reply};
     /// # struct Echo;
     /// # impl Actor for Echo {
     /// #     type Message = (u32, Reply<u32>);
@@ -507,7 +507,7 @@ impl<M: Send + 'static> Pool<M> {
     /// # Examples
     ///
     /// ```
-    /// # use kahn_actors::{Actor, Context, ExitReason, Pool, Reply};
+    /// # use kahn::actor::{Actor, Context, ExitReason, Pool, Reply};
     /// # struct Echo;
     /// # impl Actor for Echo {
     /// #     type Message = (u32, Reply<u32>);

@@ -26,8 +26,8 @@ use crate::spawn::Builder;
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{Builder, Lag, Mailbox, PubSub};
-/// use kahn_channels::bounded;
+/// use kahn::actor::{Builder, Lag, Mailbox, PubSub};
+/// use kahn::channel::bounded;
 ///
 /// enum Order {
 ///     Price(u32),
@@ -60,7 +60,7 @@ pub struct PubSub<M: Send + 'static> {
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{Lag, PubSub, testing::Inbox};
+/// use kahn::actor::{Lag, PubSub, testing::Inbox};
 ///
 /// let news = PubSub::<u32>::new();
 /// let mut inbox = Inbox::<u32>::with_capacity(1);
@@ -100,7 +100,7 @@ impl<M: Send + 'static> PubSub<M> {
     /// # Examples
     ///
     /// ```
-    /// let news = kahn_actors::PubSub::<u32>::new();
+    /// let news = kahn::actor::PubSub::<u32>::new();
     /// assert!(news.topics().is_empty());
     /// ```
     pub fn new() -> PubSub<M> {
@@ -117,7 +117,7 @@ impl<M: Send + 'static> PubSub<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Lag, PubSub, testing::Inbox};
+    /// use kahn::actor::{Lag, PubSub, testing::Inbox};
     ///
     /// let news = PubSub::<u32>::new();
     /// let mut inbox = Inbox::<u32>::with_capacity(1);
@@ -144,7 +144,7 @@ impl<M: Send + 'static> PubSub<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Lag, PubSub, testing::Inbox};
+    /// use kahn::actor::{Lag, PubSub, testing::Inbox};
     ///
     /// let news = PubSub::<u32>::new();
     /// let mut texts = Inbox::<String>::new();
@@ -190,7 +190,7 @@ impl<M: Send + 'static> PubSub<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Lag, PubSub, testing::Inbox};
+    /// use kahn::actor::{Lag, PubSub, testing::Inbox};
     ///
     /// let news = PubSub::<u32>::new();
     /// let mut inbox = Inbox::<u32>::with_capacity(1);
@@ -208,7 +208,7 @@ impl<M: Send + 'static> PubSub<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Lag, PubSub, testing::Inbox};
+    /// use kahn::actor::{Lag, PubSub, testing::Inbox};
     ///
     /// let news = PubSub::<u32>::new();
     /// let mut inbox = Inbox::<u32>::with_capacity(1);
@@ -231,7 +231,7 @@ impl<M: Send + 'static> PubSub<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Lag, PubSub, testing::Inbox};
+    /// use kahn::actor::{Lag, PubSub, testing::Inbox};
     ///
     /// let news = PubSub::<u32>::new();
     /// let mut inbox = Inbox::<u32>::with_capacity(1);
@@ -248,7 +248,7 @@ impl<M: Send + 'static> PubSub<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Lag, PubSub, testing::Inbox};
+    /// use kahn::actor::{Lag, PubSub, testing::Inbox};
     ///
     /// let news = PubSub::<u32>::new();
     /// let mut inbox = Inbox::<u32>::with_capacity(1);

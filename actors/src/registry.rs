@@ -6,7 +6,7 @@
 //! # Examples
 //!
 //! ```
-//! use kahn_actors::{Actor, Context, ExitReason, Reply, registry, spawn};
+//! use kahn::actor::{Actor, Context, ExitReason, Reply, registry, spawn};
 //!
 //! struct Doubler;
 //! impl Actor for Doubler {
@@ -55,8 +55,8 @@ static PROCESS: LazyLock<Registry> = LazyLock::new(Registry::new);
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::registry;
-/// use kahn_actors::testing::Inbox;
+/// use kahn::actor::registry;
+/// use kahn::actor::testing::Inbox;
 ///
 /// let inbox = Inbox::<u32>::new();
 /// registry::register("an example of register", &inbox.actor_ref()).unwrap();
@@ -74,8 +74,8 @@ pub fn register<M: Send + 'static>(
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::registry;
-/// use kahn_actors::testing::Inbox;
+/// use kahn::actor::registry;
+/// use kahn::actor::testing::Inbox;
 ///
 /// let inbox = Inbox::<u32>::new();
 /// registry::register("an example of unregister", &inbox.actor_ref()).unwrap();
@@ -94,8 +94,8 @@ pub fn unregister(name: &str) -> bool {
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::registry;
-/// use kahn_actors::testing::Inbox;
+/// use kahn::actor::registry;
+/// use kahn::actor::testing::Inbox;
 ///
 /// let inbox = Inbox::<u32>::new();
 /// registry::register("an example of whereis", &inbox.actor_ref()).unwrap();
@@ -111,8 +111,8 @@ pub fn whereis<M: Send + 'static>(name: &str) -> Result<ActorRef<M>, WhereisErro
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::registry;
-/// use kahn_actors::testing::Inbox;
+/// use kahn::actor::registry;
+/// use kahn::actor::testing::Inbox;
 ///
 /// let inbox = Inbox::<u32>::new();
 /// registry::register("an example of names", &inbox.actor_ref()).unwrap();
@@ -127,8 +127,8 @@ pub fn names() -> Vec<String> {
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::registry::Registry;
-/// use kahn_actors::testing::Inbox;
+/// use kahn::actor::registry::Registry;
+/// use kahn::actor::testing::Inbox;
 ///
 /// let names = Registry::new();
 /// let inbox = Inbox::<u32>::new();
@@ -163,7 +163,7 @@ impl Registry {
     /// # Examples
     ///
     /// ```
-    /// let names = kahn_actors::registry::Registry::new();
+    /// let names = kahn::actor::registry::Registry::new();
     /// assert!(names.names().is_empty());
     /// ```
     pub fn new() -> Registry {
@@ -180,8 +180,8 @@ impl Registry {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::registry::Registry;
-    /// use kahn_actors::testing::Inbox;
+    /// use kahn::actor::registry::Registry;
+    /// use kahn::actor::testing::Inbox;
     ///
     /// let names = Registry::new();
     /// let inbox = Inbox::<u32>::new();
@@ -234,8 +234,8 @@ impl Registry {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::registry::Registry;
-    /// use kahn_actors::testing::Inbox;
+    /// use kahn::actor::registry::Registry;
+    /// use kahn::actor::testing::Inbox;
     ///
     /// let names = Registry::new();
     /// let inbox = Inbox::<u32>::new();
@@ -257,8 +257,8 @@ impl Registry {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::registry::Registry;
-    /// use kahn_actors::testing::Inbox;
+    /// use kahn::actor::registry::Registry;
+    /// use kahn::actor::testing::Inbox;
     ///
     /// let names = Registry::new();
     /// let inbox = Inbox::<u32>::new();
@@ -279,8 +279,8 @@ impl Registry {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::registry::Registry;
-    /// use kahn_actors::testing::Inbox;
+    /// use kahn::actor::registry::Registry;
+    /// use kahn::actor::testing::Inbox;
     ///
     /// let names = Registry::new();
     /// let inbox = Inbox::<u32>::new();
@@ -296,8 +296,8 @@ impl Registry {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::registry::Registry;
-    /// use kahn_actors::testing::Inbox;
+    /// use kahn::actor::registry::Registry;
+    /// use kahn::actor::testing::Inbox;
     ///
     /// let names = Registry::new();
     /// let inbox = Inbox::<u32>::new();
@@ -357,8 +357,8 @@ impl Entry for Named {
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::registry::{RegisterError, Registry};
-/// use kahn_actors::testing::Inbox;
+/// use kahn::actor::registry::{RegisterError, Registry};
+/// use kahn::actor::testing::Inbox;
 ///
 /// let names = Registry::new();
 /// let inbox = Inbox::<u32>::new();
@@ -408,8 +408,8 @@ impl Error for RegisterError {}
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::registry::{Registry, WhereisError};
-/// use kahn_actors::testing::Inbox;
+/// use kahn::actor::registry::{Registry, WhereisError};
+/// use kahn::actor::testing::Inbox;
 ///
 /// let names = Registry::new();
 /// let inbox = Inbox::<u32>::new();

@@ -8,7 +8,7 @@ use core::fmt;
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{Builder, DownCause, Mail, Mailbox};
+/// use kahn::actor::{Builder, DownCause, Mail, Mailbox};
 ///
 /// let watcher = Builder::new().spawn_loop(|mailbox: &mut Mailbox<()>| {
 ///     let other = Builder::new().name("other").spawn_loop(|_: &mut Mailbox<()>| Ok(()));
@@ -30,7 +30,7 @@ pub struct MonitorId(pub(crate) u64);
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{Builder, Mail, Mailbox};
+/// use kahn::actor::{Builder, Mail, Mailbox};
 ///
 /// let watcher = Builder::new().spawn_loop(|mailbox: &mut Mailbox<()>| {
 ///     let other = Builder::new().name("other").spawn_loop(|_: &mut Mailbox<()>| Ok(()));
@@ -65,7 +65,7 @@ pub struct Down {
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{Builder, DownCause, Mail, Mailbox};
+/// use kahn::actor::{Builder, DownCause, Mail, Mailbox};
 ///
 /// let watcher = Builder::new().spawn_loop(|mailbox: &mut Mailbox<()>| {
 ///     let other = Builder::new().name("other").spawn_loop(|_: &mut Mailbox<()>| Ok(()));
@@ -100,7 +100,7 @@ impl fmt::Display for Down {
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{Builder, Mail, Mailbox};
+/// use kahn::actor::{Builder, Mail, Mailbox};
 ///
 /// let watcher = Builder::new().spawn_loop(|mailbox: &mut Mailbox<()>| {
 ///     let other = Builder::new().name("other").spawn_loop(|_: &mut Mailbox<()>| Ok(()));

@@ -102,7 +102,7 @@ pub(crate) unsafe fn is_open(slot: NonNull<Slot>) -> bool {
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{Builder, Mailbox, Reply};
+/// use kahn::actor::{Builder, Mailbox, Reply};
 ///
 /// struct Square(u64, Reply<u64>);
 ///
@@ -134,7 +134,7 @@ impl<R> Reply<R> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::reply;
+    /// use kahn::actor::testing::reply;
     ///
     /// let (reply, answer) = reply();
     /// drop(answer);

@@ -18,7 +18,7 @@ use crate::panics;
 /// # Examples
 ///
 /// ```
-/// assert_eq!(kahn_actors::MAILBOX, 128);
+/// assert_eq!(kahn::actor::MAILBOX, 128);
 /// ```
 pub const MAILBOX: usize = 128;
 /// Messages that an actor handles in a turn.
@@ -29,7 +29,7 @@ const BATCH: u32 = 64;
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{Actor, Context, ExitReason, Reply, spawn};
+/// use kahn::actor::{Actor, Context, ExitReason, Reply, spawn};
 ///
 /// struct Echo;
 /// impl Actor for Echo {
@@ -50,7 +50,7 @@ pub fn spawn<A: Actor>(actor: A) -> ActorRef<A::Message> {
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{Actor, Builder, Context, ExitReason, Overflow};
+/// use kahn::actor::{Actor, Builder, Context, ExitReason, Overflow};
 ///
 /// struct Log(Vec<String>);
 /// impl Actor for Log {
@@ -79,7 +79,7 @@ impl Builder {
     /// # Examples
     ///
     /// ```
-    /// # use kahn_actors::{Actor, Builder, Context, ExitReason, Reply};
+    /// # use kahn::actor::{Actor, Builder, Context, ExitReason, Reply};
     /// #
     /// # struct Echo;
     /// # impl Actor for Echo {
@@ -100,7 +100,7 @@ impl Builder {
     /// # Examples
     ///
     /// ```
-    /// # use kahn_actors::{Actor, Builder, Context, ExitReason, Reply};
+    /// # use kahn::actor::{Actor, Builder, Context, ExitReason, Reply};
     /// #
     /// # struct Echo;
     /// # impl Actor for Echo {
@@ -126,7 +126,7 @@ impl Builder {
     /// # Examples
     ///
     /// ```
-    /// # use kahn_actors::{Actor, Builder, Context, ExitReason, Reply};
+    /// # use kahn::actor::{Actor, Builder, Context, ExitReason, Reply};
     /// #
     /// # struct Echo;
     /// # impl Actor for Echo {
@@ -151,7 +151,7 @@ impl Builder {
     /// # Examples
     ///
     /// ```
-    /// # use kahn_actors::{Actor, Builder, Context, ExitReason, Reply};
+    /// # use kahn::actor::{Actor, Builder, Context, ExitReason, Reply};
     /// #
     /// # struct Echo;
     /// # impl Actor for Echo {
@@ -161,7 +161,7 @@ impl Builder {
     /// #         Ok(())
     /// #     }
     /// # }
-    /// let echo = Builder::new().overflow(kahn_actors::Overflow::Fail).spawn(Echo);
+    /// let echo = Builder::new().overflow(kahn::actor::Overflow::Fail).spawn(Echo);
     /// assert_eq!(echo.ask(|reply| (7, reply)), Ok(7));
     /// ```
     pub fn overflow(mut self, overflow: Overflow) -> Builder {
@@ -180,7 +180,7 @@ impl Builder {
     /// # Examples
     ///
     /// ```
-    /// # use kahn_actors::{Actor, Builder, Context, ExitReason, Reply};
+    /// # use kahn::actor::{Actor, Builder, Context, ExitReason, Reply};
     /// #
     /// # struct Echo;
     /// # impl Actor for Echo {
@@ -201,7 +201,7 @@ impl Builder {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Actor, Builder, Context, ExitReason, Reply};
+    /// use kahn::actor::{Actor, Builder, Context, ExitReason, Reply};
     ///
     /// struct Cache(Vec<u8>);
     /// impl Actor for Cache {
@@ -266,7 +266,7 @@ impl<M: Send + 'static> Control<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Actor, Builder, Context, ExitReason, Mailbox};
+    /// use kahn::actor::{Actor, Builder, Context, ExitReason, Mailbox};
     ///
     /// struct Child;
     /// impl Actor for Child {
@@ -291,7 +291,7 @@ impl<M: Send + 'static> Control<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Actor, Builder, Context, ExitReason, Mailbox};
+    /// use kahn::actor::{Actor, Builder, Context, ExitReason, Mailbox};
     ///
     /// struct Child;
     /// impl Actor for Child {

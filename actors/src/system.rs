@@ -23,7 +23,7 @@ use crate::supervisor::{StartError, Supervisor, SupervisorRef};
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{Actor, ChildSpec, Context, ExitReason, Supervisor, System};
+/// use kahn::actor::{Actor, ChildSpec, Context, ExitReason, Supervisor, System};
 ///
 /// struct Server;
 /// impl Actor for Server {
@@ -42,7 +42,7 @@ use crate::supervisor::{StartError, Supervisor, SupervisorRef};
 /// // Until Ctrl-C, or until the root gives up:
 /// let reason = system.wait();
 /// assert!(reason.is_orderly());
-/// # Ok::<(), kahn_actors::SystemError>(())
+/// # Ok::<(), kahn::actor::SystemError>(())
 /// ```
 #[must_use = "`wait` waits for its end"]
 #[derive(Debug)]
@@ -55,8 +55,8 @@ pub struct System {
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{ChildSpec, Supervisor, System, SystemError};
-/// # use kahn_actors::{Actor, Context, ExitReason};
+/// use kahn::actor::{ChildSpec, Supervisor, System, SystemError};
+/// # use kahn::actor::{Actor, Context, ExitReason};
 /// # struct Broken;
 /// # impl Actor for Broken {
 /// #     type Message = ();
@@ -112,11 +112,11 @@ impl System {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Supervisor, System};
+    /// use kahn::actor::{Supervisor, System};
     ///
     /// let system = System::start(Supervisor::default())?;
     /// system.stop();
-    /// # Ok::<(), kahn_actors::SystemError>(())
+    /// # Ok::<(), kahn::actor::SystemError>(())
     /// ```
     #[track_caller]
     pub fn start(root: Supervisor) -> Result<System, SystemError> {
@@ -138,12 +138,12 @@ impl System {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Supervisor, System};
+    /// use kahn::actor::{Supervisor, System};
     ///
     /// let system = System::start(Supervisor::default().name("root"))?;
     /// assert_eq!(system.root().address().name(), Some("root"));
     /// # system.stop();
-    /// # Ok::<(), kahn_actors::SystemError>(())
+    /// # Ok::<(), kahn::actor::SystemError>(())
     /// ```
     pub fn root(&self) -> &SupervisorRef {
         &self.root
@@ -158,13 +158,13 @@ impl System {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Supervisor, System};
+    /// use kahn::actor::{Supervisor, System};
     ///
     /// let system = System::start(Supervisor::default())?;
     /// # system.root().address().stop();
     /// // Until Ctrl-C:
     /// assert!(system.wait().is_normal());
-    /// # Ok::<(), kahn_actors::SystemError>(())
+    /// # Ok::<(), kahn::actor::SystemError>(())
     /// ```
     #[track_caller]
     pub fn wait(self) -> ExitReason {
@@ -180,13 +180,13 @@ impl System {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Supervisor, System};
+    /// use kahn::actor::{Supervisor, System};
     ///
     /// let system = System::start(Supervisor::default())?;
     /// let root = system.root().address();
     /// system.stop();
     /// assert!(!root.is_alive());
-    /// # Ok::<(), kahn_actors::SystemError>(())
+    /// # Ok::<(), kahn::actor::SystemError>(())
     /// ```
     #[track_caller]
     pub fn stop(self) {

@@ -37,7 +37,7 @@ impl<M: Send + 'static> ActorRef<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Actor, Context, ExitReason, spawn};
+    /// use kahn::actor::{Actor, Context, ExitReason, spawn};
     ///
     /// struct Printer;
     /// impl Actor for Printer {
@@ -67,7 +67,7 @@ impl<M: Send + 'static> ActorRef<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::Inbox;
+    /// use kahn::actor::testing::Inbox;
     ///
     /// let inbox = Inbox::with_capacity(1);
     /// let actor = inbox.actor_ref();
@@ -92,10 +92,10 @@ impl<M: Send + 'static> ActorRef<M> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_actors::{Builder, Mailbox, TellError};
+    /// use kahn::actor::{Builder, Mailbox, TellError};
     ///
     /// let busy = Builder::new().mailbox(1).spawn_loop(|_: &mut Mailbox<u32>| {
-    ///     kahn_core::sleep(Duration::from_secs(3600));
+    ///     kahn::sleep(Duration::from_secs(3600));
     ///     Ok(())
     /// });
     /// busy.tell(1).unwrap();

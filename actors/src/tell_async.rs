@@ -24,12 +24,12 @@ use crate::tell::{Parcel, accept_parcel};
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{TellFuture, testing::Inbox};
+/// use kahn::actor::{TellFuture, testing::Inbox};
 ///
 /// let inbox = Inbox::new();
 /// let tell: TellFuture<u32> = inbox.actor_ref().tell_async(7);
 /// assert!(inbox.is_empty(), "nobody has polled it");
-/// kahn_core::block_on(tell).unwrap();
+/// kahn::block_on(tell).unwrap();
 /// assert_eq!(inbox.len(), 1);
 /// ```
 #[must_use = "a future does nothing unless it is polled"]
@@ -56,11 +56,11 @@ impl<M: Send + 'static> ActorRef<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::Inbox;
+    /// use kahn::actor::testing::Inbox;
     ///
     /// let mut inbox = Inbox::new();
     /// let actor = inbox.actor_ref();
-    /// kahn_core::block_on(async { actor.tell_async(7).await }).unwrap();
+    /// kahn::block_on(async { actor.tell_async(7).await }).unwrap();
     /// assert_eq!(inbox.take(), Some(7));
     /// ```
     pub fn tell_async(&self, message: M) -> TellFuture<M> {

@@ -30,7 +30,7 @@ pub(crate) enum Ready<M> {
 ///
 /// ```
 /// use std::time::Duration;
-/// use kahn_actors::{Builder, Mailbox, TimerId};
+/// use kahn::actor::{Builder, Mailbox, TimerId};
 ///
 /// let actor = Builder::new().spawn_loop(|mailbox: &mut Mailbox<u32>| {
 ///     let timer: TimerId = mailbox.send_after(Duration::from_secs(1000), 1);

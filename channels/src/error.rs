@@ -9,7 +9,7 @@ use core::fmt;
 /// # Examples
 ///
 /// ```
-/// let (tx, rx) = kahn_channels::bounded(1);
+/// let (tx, rx) = kahn::channel::bounded(1);
 /// drop(rx);
 /// assert_eq!(tx.send("lost").unwrap_err().into_inner(), "lost");
 /// ```
@@ -21,7 +21,7 @@ pub struct SendError<T>(pub T);
 /// # Examples
 ///
 /// ```
-/// use kahn_channels::{TrySendError, bounded};
+/// use kahn::channel::{TrySendError, bounded};
 ///
 /// let (tx, rx) = bounded(0);
 /// assert_eq!(tx.try_send(1), Err(TrySendError::Full(1)));
@@ -41,7 +41,7 @@ pub enum TrySendError<T> {
 /// # Examples
 ///
 /// ```
-/// use kahn_channels::{SendTimeoutError, bounded};
+/// use kahn::channel::{SendTimeoutError, bounded};
 /// use std::time::Duration;
 ///
 /// let (tx, rx) = bounded(0);
@@ -62,7 +62,7 @@ pub enum SendTimeoutError<T> {
 /// # Examples
 ///
 /// ```
-/// use kahn_channels::{RecvError, bounded};
+/// use kahn::channel::{RecvError, bounded};
 ///
 /// let (tx, rx) = bounded::<i32>(1);
 /// drop(tx);
@@ -76,7 +76,7 @@ pub struct RecvError;
 /// # Examples
 ///
 /// ```
-/// use kahn_channels::{TryRecvError, bounded};
+/// use kahn::channel::{TryRecvError, bounded};
 ///
 /// let (tx, rx) = bounded::<i32>(1);
 /// assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
@@ -96,7 +96,7 @@ pub enum TryRecvError {
 /// # Examples
 ///
 /// ```
-/// use kahn_channels::{RecvTimeoutError, bounded};
+/// use kahn::channel::{RecvTimeoutError, bounded};
 /// use std::time::Duration;
 ///
 /// let (tx, rx) = bounded::<i32>(1);
@@ -117,7 +117,7 @@ pub enum RecvTimeoutError {
 /// # Examples
 ///
 /// ```
-/// use kahn_channels::{Select, TrySelectError, bounded};
+/// use kahn::channel::{Select, TrySelectError, bounded};
 ///
 /// let (_tx, rx) = bounded::<i32>(1);
 /// let mut select = Select::new();
@@ -132,7 +132,7 @@ pub struct TrySelectError;
 /// # Examples
 ///
 /// ```
-/// use kahn_channels::{Select, SelectTimeoutError, bounded};
+/// use kahn::channel::{Select, SelectTimeoutError, bounded};
 ///
 /// let (_tx, rx) = bounded::<i32>(1);
 /// let mut select = Select::new();
@@ -147,7 +147,7 @@ pub struct SelectTimeoutError;
 /// # Examples
 ///
 /// ```
-/// use kahn_channels::{Select, TryReadyError, bounded};
+/// use kahn::channel::{Select, TryReadyError, bounded};
 ///
 /// let (_tx, rx) = bounded::<i32>(1);
 /// let mut select = Select::new();
@@ -162,7 +162,7 @@ pub struct TryReadyError;
 /// # Examples
 ///
 /// ```
-/// use kahn_channels::{Select, ReadyTimeoutError, bounded};
+/// use kahn::channel::{Select, ReadyTimeoutError, bounded};
 ///
 /// let (_tx, rx) = bounded::<i32>(1);
 /// let mut select = Select::new();
@@ -181,7 +181,7 @@ impl<T> SendError<T> {
     /// # Examples
     ///
     /// ```
-    /// assert_eq!(kahn_channels::SendError(5).into_inner(), 5);
+    /// assert_eq!(kahn::channel::SendError(5).into_inner(), 5);
     /// ```
     pub fn into_inner(self) -> T {
         self.0
@@ -194,7 +194,7 @@ impl<T> TrySendError<T> {
     /// # Examples
     ///
     /// ```
-    /// assert_eq!(kahn_channels::TrySendError::Full(5).into_inner(), 5);
+    /// assert_eq!(kahn::channel::TrySendError::Full(5).into_inner(), 5);
     /// ```
     pub fn into_inner(self) -> T {
         match self {
@@ -207,7 +207,7 @@ impl<T> TrySendError<T> {
     /// # Examples
     ///
     /// ```
-    /// assert!(kahn_channels::TrySendError::Full(5).is_full());
+    /// assert!(kahn::channel::TrySendError::Full(5).is_full());
     /// ```
     pub fn is_full(&self) -> bool {
         matches!(self, TrySendError::Full(_))
@@ -218,7 +218,7 @@ impl<T> TrySendError<T> {
     /// # Examples
     ///
     /// ```
-    /// assert!(kahn_channels::TrySendError::Disconnected(5).is_disconnected());
+    /// assert!(kahn::channel::TrySendError::Disconnected(5).is_disconnected());
     /// ```
     pub fn is_disconnected(&self) -> bool {
         matches!(self, TrySendError::Disconnected(_))
@@ -231,7 +231,7 @@ impl<T> SendTimeoutError<T> {
     /// # Examples
     ///
     /// ```
-    /// assert_eq!(kahn_channels::SendTimeoutError::Timeout(5).into_inner(), 5);
+    /// assert_eq!(kahn::channel::SendTimeoutError::Timeout(5).into_inner(), 5);
     /// ```
     pub fn into_inner(self) -> T {
         match self {
@@ -244,7 +244,7 @@ impl<T> SendTimeoutError<T> {
     /// # Examples
     ///
     /// ```
-    /// assert!(kahn_channels::SendTimeoutError::Timeout(5).is_timeout());
+    /// assert!(kahn::channel::SendTimeoutError::Timeout(5).is_timeout());
     /// ```
     pub fn is_timeout(&self) -> bool {
         matches!(self, SendTimeoutError::Timeout(_))
@@ -255,7 +255,7 @@ impl<T> SendTimeoutError<T> {
     /// # Examples
     ///
     /// ```
-    /// assert!(kahn_channels::SendTimeoutError::Disconnected(5).is_disconnected());
+    /// assert!(kahn::channel::SendTimeoutError::Disconnected(5).is_disconnected());
     /// ```
     pub fn is_disconnected(&self) -> bool {
         matches!(self, SendTimeoutError::Disconnected(_))
@@ -268,7 +268,7 @@ impl TryRecvError {
     /// # Examples
     ///
     /// ```
-    /// assert!(kahn_channels::TryRecvError::Empty.is_empty());
+    /// assert!(kahn::channel::TryRecvError::Empty.is_empty());
     /// ```
     pub fn is_empty(&self) -> bool {
         matches!(self, TryRecvError::Empty)
@@ -279,7 +279,7 @@ impl TryRecvError {
     /// # Examples
     ///
     /// ```
-    /// assert!(kahn_channels::TryRecvError::Disconnected.is_disconnected());
+    /// assert!(kahn::channel::TryRecvError::Disconnected.is_disconnected());
     /// ```
     pub fn is_disconnected(&self) -> bool {
         matches!(self, TryRecvError::Disconnected)
@@ -292,7 +292,7 @@ impl RecvTimeoutError {
     /// # Examples
     ///
     /// ```
-    /// assert!(kahn_channels::RecvTimeoutError::Timeout.is_timeout());
+    /// assert!(kahn::channel::RecvTimeoutError::Timeout.is_timeout());
     /// ```
     pub fn is_timeout(&self) -> bool {
         matches!(self, RecvTimeoutError::Timeout)
@@ -303,7 +303,7 @@ impl RecvTimeoutError {
     /// # Examples
     ///
     /// ```
-    /// assert!(kahn_channels::RecvTimeoutError::Disconnected.is_disconnected());
+    /// assert!(kahn::channel::RecvTimeoutError::Disconnected.is_disconnected());
     /// ```
     pub fn is_disconnected(&self) -> bool {
         matches!(self, RecvTimeoutError::Disconnected)

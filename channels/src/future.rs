@@ -430,7 +430,7 @@ impl<T> Sender<T> {
     ///
     /// ```
     /// # use std::{pin::pin, task::{Context, Poll, Waker}};
-    /// let (tx, rx) = kahn_channels::bounded(1);
+    /// let (tx, rx) = kahn::channel::bounded(1);
     /// let mut sent = pin!(tx.send_async(7));
     /// let poll = sent.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     /// # use std::future::Future;
@@ -461,7 +461,7 @@ impl<T> Receiver<T> {
     ///
     /// ```
     /// # use std::{future::Future, pin::pin, task::{Context, Poll, Waker}};
-    /// let (tx, rx) = kahn_channels::bounded(1);
+    /// let (tx, rx) = kahn::channel::bounded(1);
     /// let mut received = pin!(rx.recv_async());
     /// let mut context = Context::from_waker(Waker::noop());
     /// assert_eq!(received.as_mut().poll(&mut context), Poll::Pending);
@@ -486,7 +486,7 @@ impl<T> Receiver<T> {
     /// # use std::{pin::pin, task::{Context, Poll, Waker}};
     /// use futures_core::Stream;
     ///
-    /// let (tx, rx) = kahn_channels::bounded(1);
+    /// let (tx, rx) = kahn::channel::bounded(1);
     /// let mut messages = pin!(rx.into_stream());
     /// tx.send(7).unwrap();
     /// drop(tx);

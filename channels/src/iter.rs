@@ -16,7 +16,7 @@ impl<T> Receiver<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, rx) = kahn_channels::bounded(1);
+    /// let (tx, rx) = kahn::channel::bounded(1);
     /// std::thread::spawn(move || (0..3).for_each(|n| tx.send(n).unwrap()));
     /// assert_eq!(rx.iter().sum::<i32>(), 3);
     /// ```
@@ -33,7 +33,7 @@ impl<T> Receiver<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, rx) = kahn_channels::bounded(3);
+    /// let (tx, rx) = kahn::channel::bounded(3);
     /// tx.send(1).unwrap();
     /// tx.send(2).unwrap();
     /// assert_eq!(rx.try_iter().collect::<Vec<_>>(), [1, 2]);
@@ -48,7 +48,7 @@ impl<T> Receiver<T> {
 /// # Examples
 ///
 /// ```
-/// let (tx, rx) = kahn_channels::bounded(2);
+/// let (tx, rx) = kahn::channel::bounded(2);
 /// tx.send("one").unwrap();
 /// drop(tx);
 /// for word in &rx {
@@ -64,7 +64,7 @@ pub struct Iter<'a, T> {
 /// # Examples
 ///
 /// ```
-/// let (_tx, rx) = kahn_channels::bounded::<i32>(2);
+/// let (_tx, rx) = kahn::channel::bounded::<i32>(2);
 /// assert_eq!(rx.try_iter().next(), None);
 /// ```
 pub struct TryIter<'a, T> {
@@ -76,7 +76,7 @@ pub struct TryIter<'a, T> {
 /// # Examples
 ///
 /// ```
-/// let (tx, rx) = kahn_channels::bounded(2);
+/// let (tx, rx) = kahn::channel::bounded(2);
 /// tx.send(1).unwrap();
 /// tx.send(2).unwrap();
 /// drop(tx);

@@ -45,7 +45,7 @@ impl<T> Shared<T> {
 /// # Examples
 ///
 /// ```
-/// let (tx, rx) = kahn_channels::oneshot();
+/// let (tx, rx) = kahn::channel::oneshot();
 /// std::thread::spawn(move || tx.send(6 * 7));
 /// assert_eq!(rx.recv(), Ok(42));
 /// ```
@@ -66,7 +66,7 @@ pub fn oneshot<T>() -> (Sender<T>, Receiver<T>) {
 /// # Examples
 ///
 /// ```
-/// let (tx, rx) = kahn_channels::oneshot::<i32>();
+/// let (tx, rx) = kahn::channel::oneshot::<i32>();
 /// drop(tx);
 /// assert!(rx.recv().is_err());
 /// ```
@@ -88,7 +88,7 @@ impl<T> Sender<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, rx) = kahn_channels::oneshot();
+    /// let (tx, rx) = kahn::channel::oneshot();
     /// drop(rx);
     /// assert_eq!(tx.send(5).unwrap_err().into_inner(), 5);
     /// ```
@@ -109,7 +109,7 @@ impl<T> Sender<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, rx) = kahn_channels::oneshot::<i32>();
+    /// let (tx, rx) = kahn::channel::oneshot::<i32>();
     /// assert!(!tx.is_closed());
     /// drop(rx);
     /// assert!(tx.is_closed());
@@ -127,7 +127,7 @@ impl<T> Sender<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, rx) = kahn_channels::oneshot::<i32>();
+    /// let (tx, rx) = kahn::channel::oneshot::<i32>();
     /// std::thread::spawn(move || drop(rx));
     /// tx.closed();
     /// assert!(tx.is_closed());
@@ -177,7 +177,7 @@ impl<T> Drop for Sender<T> {
 ///
 /// ```
 /// # use std::{future::Future, pin::pin, task::{Context, Poll, Waker}};
-/// let (tx, rx) = kahn_channels::oneshot();
+/// let (tx, rx) = kahn::channel::oneshot();
 /// tx.send(5).unwrap();
 /// let mut received = pin!(rx);
 /// let mut context = Context::from_waker(Waker::noop());
@@ -217,7 +217,7 @@ impl<T> Receiver<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, rx) = kahn_channels::oneshot();
+    /// let (tx, rx) = kahn::channel::oneshot();
     /// tx.send("yes").unwrap();
     /// assert_eq!(rx.recv(), Ok("yes"));
     /// assert!(rx.recv().is_err());
@@ -240,7 +240,7 @@ impl<T> Receiver<T> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_channels::{TryRecvError, oneshot};
+    /// use kahn::channel::{TryRecvError, oneshot};
     ///
     /// let (tx, rx) = oneshot::<i32>();
     /// assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
@@ -271,10 +271,10 @@ impl<T> Receiver<T> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_channels::RecvTimeoutError;
+    /// use kahn::channel::RecvTimeoutError;
     /// use std::time::Duration;
     ///
-    /// let (_tx, rx) = kahn_channels::oneshot::<i32>();
+    /// let (_tx, rx) = kahn::channel::oneshot::<i32>();
     /// assert_eq!(rx.recv_timeout(Duration::from_millis(5)), Err(RecvTimeoutError::Timeout));
     /// ```
     #[track_caller]
@@ -295,7 +295,7 @@ impl<T> Receiver<T> {
     /// # Examples
     ///
     /// ```
-    /// let (_tx, rx) = kahn_channels::oneshot::<i32>();
+    /// let (_tx, rx) = kahn::channel::oneshot::<i32>();
     /// assert!(rx.recv_deadline(std::time::Instant::now()).unwrap_err().is_timeout());
     /// ```
     #[track_caller]
@@ -308,7 +308,7 @@ impl<T> Receiver<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, rx) = kahn_channels::oneshot();
+    /// let (tx, rx) = kahn::channel::oneshot();
     /// rx.close();
     /// assert!(tx.send(5).is_err());
     /// ```
@@ -321,7 +321,7 @@ impl<T> Receiver<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, rx) = kahn_channels::oneshot();
+    /// let (tx, rx) = kahn::channel::oneshot();
     /// tx.send(5).unwrap();
     /// assert!(rx.is_closed());
     /// assert_eq!(rx.recv(), Ok(5));

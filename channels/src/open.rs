@@ -19,7 +19,7 @@ use crate::timers::Timer;
 /// # Examples
 ///
 /// ```
-/// let (tx, rx) = kahn_channels::bounded(2);
+/// let (tx, rx) = kahn::channel::bounded(2);
 /// tx.send("one").unwrap();
 /// tx.send("two").unwrap();
 /// assert!(tx.try_send("three").is_err());
@@ -43,7 +43,7 @@ fn timer(next: Option<Instant>, period: Option<Duration>) -> Receiver<Instant> {
 /// # Examples
 ///
 /// ```
-/// use kahn_channels::{after, bounded, select};
+/// use kahn::channel::{after, bounded, select};
 /// use std::time::Duration;
 ///
 /// let (_tx, rx) = bounded::<u32>(1);
@@ -65,7 +65,7 @@ pub fn after(duration: Duration) -> Receiver<Instant> {
 /// use std::time::{Duration, Instant};
 ///
 /// let when = Instant::now() + Duration::from_millis(5);
-/// assert_eq!(kahn_channels::at(when).recv(), Ok(when));
+/// assert_eq!(kahn::channel::at(when).recv(), Ok(when));
 /// ```
 pub fn at(when: Instant) -> Receiver<Instant> {
     timer(Some(when), None)
@@ -80,7 +80,7 @@ pub fn at(when: Instant) -> Receiver<Instant> {
 /// use std::time::{Duration, Instant};
 ///
 /// let start = Instant::now();
-/// let ticker = kahn_channels::tick(Duration::from_millis(5));
+/// let ticker = kahn::channel::tick(Duration::from_millis(5));
 /// ticker.recv().unwrap();
 /// ticker.recv().unwrap();
 /// assert!(start.elapsed() >= Duration::from_millis(10));
@@ -94,11 +94,11 @@ pub fn tick(duration: Duration) -> Receiver<Instant> {
 /// # Examples
 ///
 /// ```
-/// use kahn_channels::{bounded, never, select};
+/// use kahn::channel::{bounded, never, select};
 ///
 /// let (tx, rx) = bounded(1);
 /// tx.send(1).unwrap();
-/// let disabled: Option<&kahn_channels::Receiver<i32>> = None;
+/// let disabled: Option<&kahn::channel::Receiver<i32>> = None;
 /// select! {
 ///     recv(rx) -> msg => assert_eq!(msg, Ok(1)),
 ///     recv(disabled.unwrap_or(&never())) -> _ => unreachable!(),

@@ -21,7 +21,7 @@ use crate::timers::{Timer, sleep};
 /// # Examples
 ///
 /// ```
-/// let (tx, rx) = kahn_channels::bounded(4);
+/// let (tx, rx) = kahn::channel::bounded(4);
 /// for n in 0..4 {
 ///     tx.send(n).unwrap();
 /// }
@@ -91,7 +91,7 @@ impl<T> Receiver<T> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_channels::{RecvError, bounded};
+    /// use kahn::channel::{RecvError, bounded};
     ///
     /// let (tx, rx) = bounded(1);
     /// tx.send(5).unwrap();
@@ -118,7 +118,7 @@ impl<T> Receiver<T> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_channels::{TryRecvError, bounded};
+    /// use kahn::channel::{TryRecvError, bounded};
     ///
     /// let (tx, rx) = bounded::<i32>(1);
     /// assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
@@ -155,7 +155,7 @@ impl<T> Receiver<T> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_channels::{RecvTimeoutError, bounded};
+    /// use kahn::channel::{RecvTimeoutError, bounded};
     /// use std::time::Duration;
     ///
     /// let (_tx, rx) = bounded::<i32>(1);
@@ -193,7 +193,7 @@ impl<T> Receiver<T> {
     /// # Examples
     ///
     /// ```
-    /// let (_tx, rx) = kahn_channels::bounded::<i32>(0);
+    /// let (_tx, rx) = kahn::channel::bounded::<i32>(0);
     /// assert!(rx.recv_deadline(std::time::Instant::now()).unwrap_err().is_timeout());
     /// ```
     #[inline]
@@ -216,7 +216,7 @@ impl<T> Receiver<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, rx) = kahn_channels::bounded(8);
+    /// let (tx, rx) = kahn::channel::bounded(8);
     /// for n in 0..5 {
     ///     tx.send(n).unwrap();
     /// }
@@ -267,7 +267,7 @@ impl<T> Receiver<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, rx) = kahn_channels::bounded(2);
+    /// let (tx, rx) = kahn::channel::bounded(2);
     /// tx.send(1).unwrap();
     /// rx.close();
     /// assert!(tx.send(2).is_err());
@@ -286,7 +286,7 @@ impl<T> Receiver<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, rx) = kahn_channels::bounded(1);
+    /// let (tx, rx) = kahn::channel::bounded(1);
     /// tx.send(5).unwrap();
     /// assert!(!rx.is_closed());
     /// drop(tx);
@@ -305,7 +305,7 @@ impl<T> Receiver<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, rx) = kahn_channels::bounded(2);
+    /// let (tx, rx) = kahn::channel::bounded(2);
     /// tx.send(1).unwrap();
     /// assert_eq!(rx.len(), 1);
     /// ```
@@ -322,7 +322,7 @@ impl<T> Receiver<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, rx) = kahn_channels::bounded(2);
+    /// let (tx, rx) = kahn::channel::bounded(2);
     /// assert!(rx.is_empty());
     /// tx.send(1).unwrap();
     /// assert!(!rx.is_empty());
@@ -336,7 +336,7 @@ impl<T> Receiver<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, rx) = kahn_channels::bounded(1);
+    /// let (tx, rx) = kahn::channel::bounded(1);
     /// assert!(!rx.is_full());
     /// tx.send(1).unwrap();
     /// assert!(rx.is_full());
@@ -354,7 +354,7 @@ impl<T> Receiver<T> {
     /// # Examples
     ///
     /// ```
-    /// let (_tx, rx) = kahn_channels::bounded::<i32>(2);
+    /// let (_tx, rx) = kahn::channel::bounded::<i32>(2);
     /// assert_eq!(rx.capacity(), Some(2));
     /// ```
     pub fn capacity(&self) -> Option<usize> {
@@ -370,8 +370,8 @@ impl<T> Receiver<T> {
     /// # Examples
     ///
     /// ```
-    /// let (_tx, rx) = kahn_channels::bounded::<i32>(2);
-    /// let (_other, other) = kahn_channels::bounded(2);
+    /// let (_tx, rx) = kahn::channel::bounded::<i32>(2);
+    /// let (_other, other) = kahn::channel::bounded(2);
     /// assert!(rx.same_channel(&rx.clone()));
     /// assert!(!rx.same_channel(&other));
     /// ```

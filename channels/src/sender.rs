@@ -21,7 +21,7 @@ use crate::grants::Offer;
 /// # Examples
 ///
 /// ```
-/// let (tx, rx) = kahn_channels::bounded(1);
+/// let (tx, rx) = kahn::channel::bounded(1);
 /// let other = tx.clone();
 /// std::thread::spawn(move || other.send(5).unwrap());
 /// drop(tx);
@@ -49,7 +49,7 @@ impl<T> Sender<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, rx) = kahn_channels::bounded(1);
+    /// let (tx, rx) = kahn::channel::bounded(1);
     /// tx.send(1).unwrap();
     /// drop(rx);
     /// assert_eq!(tx.send(2).unwrap_err().into_inner(), 2);
@@ -73,7 +73,7 @@ impl<T> Sender<T> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_channels::{TrySendError, bounded};
+    /// use kahn::channel::{TrySendError, bounded};
     ///
     /// let (tx, _rx) = bounded(1);
     /// assert_eq!(tx.try_send(1), Ok(()));
@@ -105,7 +105,7 @@ impl<T> Sender<T> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_channels::{SendTimeoutError, bounded};
+    /// use kahn::channel::{SendTimeoutError, bounded};
     /// use std::time::Duration;
     ///
     /// let (tx, _rx) = bounded(0);
@@ -135,7 +135,7 @@ impl<T> Sender<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, _rx) = kahn_channels::bounded(0);
+    /// let (tx, _rx) = kahn::channel::bounded(0);
     /// assert!(tx.send_deadline(1, std::time::Instant::now()).unwrap_err().is_timeout());
     /// ```
     #[inline]
@@ -160,7 +160,7 @@ impl<T> Sender<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, rx) = kahn_channels::bounded(1);
+    /// let (tx, rx) = kahn::channel::bounded(1);
     /// let permit = tx.reserve().unwrap();
     /// assert!(tx.try_send(2).is_err());
     /// permit.send(1).unwrap();
@@ -186,7 +186,7 @@ impl<T> Sender<T> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_channels::{TrySendError, bounded};
+    /// use kahn::channel::{TrySendError, bounded};
     ///
     /// let (tx, rx) = bounded(1);
     /// let permit = tx.try_reserve().unwrap();
@@ -209,7 +209,7 @@ impl<T> Sender<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, rx) = kahn_channels::bounded::<i32>(1);
+    /// let (tx, rx) = kahn::channel::bounded::<i32>(1);
     /// assert!(!tx.is_closed());
     /// drop(rx);
     /// assert!(tx.is_closed());
@@ -224,7 +224,7 @@ impl<T> Sender<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, rx) = kahn_channels::bounded(2);
+    /// let (tx, rx) = kahn::channel::bounded(2);
     /// tx.send(1).unwrap();
     /// tx.close();
     /// assert!(tx.send(2).is_err());
@@ -239,7 +239,7 @@ impl<T> Sender<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, _rx) = kahn_channels::bounded(2);
+    /// let (tx, _rx) = kahn::channel::bounded(2);
     /// tx.send(1).unwrap();
     /// assert_eq!(tx.len(), 1);
     /// ```
@@ -252,7 +252,7 @@ impl<T> Sender<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, _rx) = kahn_channels::bounded(2);
+    /// let (tx, _rx) = kahn::channel::bounded(2);
     /// assert!(tx.is_empty());
     /// tx.send(1).unwrap();
     /// assert!(!tx.is_empty());
@@ -266,7 +266,7 @@ impl<T> Sender<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, _rx) = kahn_channels::bounded(1);
+    /// let (tx, _rx) = kahn::channel::bounded(1);
     /// assert!(!tx.is_full());
     /// tx.send(1).unwrap();
     /// assert!(tx.is_full());
@@ -280,7 +280,7 @@ impl<T> Sender<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, _rx) = kahn_channels::bounded::<i32>(2);
+    /// let (tx, _rx) = kahn::channel::bounded::<i32>(2);
     /// assert_eq!(tx.capacity(), Some(2));
     /// ```
     pub fn capacity(&self) -> Option<usize> {
@@ -292,8 +292,8 @@ impl<T> Sender<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, _rx) = kahn_channels::bounded::<i32>(2);
-    /// let (other, _other) = kahn_channels::bounded(2);
+    /// let (tx, _rx) = kahn::channel::bounded::<i32>(2);
+    /// let (other, _other) = kahn::channel::bounded(2);
     /// assert!(tx.same_channel(&tx.clone()));
     /// assert!(!tx.same_channel(&other));
     /// ```
@@ -326,7 +326,7 @@ impl<T> fmt::Debug for Sender<T> {
 /// # Examples
 ///
 /// ```
-/// let (tx, rx) = kahn_channels::bounded(1);
+/// let (tx, rx) = kahn::channel::bounded(1);
 /// drop(tx.reserve().unwrap());
 /// tx.reserve().unwrap().send(1).unwrap();
 /// assert_eq!(rx.recv(), Ok(1));
@@ -350,7 +350,7 @@ impl<T> Permit<'_, T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, rx) = kahn_channels::bounded(1);
+    /// let (tx, rx) = kahn::channel::bounded(1);
     /// let permit = tx.reserve().unwrap();
     /// drop(rx);
     /// assert!(permit.send(1).is_err());

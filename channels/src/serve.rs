@@ -28,7 +28,8 @@ const TURN: u32 = 64;
 /// # Examples
 ///
 /// ```
-/// use kahn_channels::{bounded, serve};
+/// use kahn::channel::bounded;
+/// use kahn::serve;
 ///
 /// let (tx, rx) = bounded(8);
 /// let (squares_tx, squares) = bounded(8);

@@ -32,7 +32,7 @@ struct Shared<T>(Lock<State<T>>);
 /// # Examples
 ///
 /// ```
-/// let (tx, rx) = kahn_channels::watch("red");
+/// let (tx, rx) = kahn::channel::watch("red");
 /// tx.send("green").unwrap();
 /// tx.send("blue").unwrap();
 /// rx.changed().unwrap();
@@ -55,7 +55,7 @@ pub fn watch<T>(initial: T) -> (Sender<T>, Receiver<T>) {
 /// # Examples
 ///
 /// ```
-/// let (tx, rx) = kahn_channels::watch(vec![1, 2]);
+/// let (tx, rx) = kahn::channel::watch(vec![1, 2]);
 /// let seen = rx.borrow();
 /// tx.send(Vec::new()).unwrap();
 /// assert_eq!(*seen, [1, 2]);
@@ -109,7 +109,7 @@ impl<T> Shared<T> {
 /// # Examples
 ///
 /// ```
-/// let (tx, rx) = kahn_channels::watch(0);
+/// let (tx, rx) = kahn::channel::watch(0);
 /// let other = tx.clone();
 /// other.send(1).unwrap();
 /// assert_eq!((*tx.borrow(), rx.get()), (1, 1));
@@ -132,7 +132,7 @@ impl<T> Sender<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, rx) = kahn_channels::watch(0);
+    /// let (tx, rx) = kahn::channel::watch(0);
     /// tx.send(1).unwrap();
     /// assert_eq!(rx.get(), 1);
     /// tx.close();
@@ -157,7 +157,7 @@ impl<T> Sender<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, rx) = kahn_channels::watch(1);
+    /// let (tx, rx) = kahn::channel::watch(1);
     /// tx.modify(|n| *n += 1).unwrap();
     /// assert_eq!(rx.get(), 2);
     /// ```
@@ -185,7 +185,7 @@ impl<T> Sender<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, _rx) = kahn_channels::watch("red");
+    /// let (tx, _rx) = kahn::channel::watch("red");
     /// assert_eq!(*tx.borrow(), "red");
     /// ```
     pub fn borrow(&self) -> Ref<T> {
@@ -197,7 +197,7 @@ impl<T> Sender<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, _rx) = kahn_channels::watch(1);
+    /// let (tx, _rx) = kahn::channel::watch(1);
     /// let late = tx.subscribe();
     /// assert!(!late.has_changed());
     /// assert_eq!(late.get(), 1);
@@ -215,7 +215,7 @@ impl<T> Sender<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, rx) = kahn_channels::watch(1);
+    /// let (tx, rx) = kahn::channel::watch(1);
     /// drop(rx);
     /// assert_eq!(tx.subscribers(), 0);
     /// ```
@@ -228,7 +228,7 @@ impl<T> Sender<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, rx) = kahn_channels::watch(1);
+    /// let (tx, rx) = kahn::channel::watch(1);
     /// tx.close();
     /// assert!(rx.changed().is_err());
     /// assert_eq!(rx.get(), 1);
@@ -262,7 +262,7 @@ impl<T> Drop for Sender<T> {
 /// # Examples
 ///
 /// ```
-/// let (tx, rx) = kahn_channels::watch(0);
+/// let (tx, rx) = kahn::channel::watch(0);
 /// std::thread::spawn(move || (1..=3).for_each(|n| tx.send(n).unwrap()));
 /// let mut last = 0;
 /// while rx.changed().is_ok() {
@@ -282,7 +282,7 @@ impl<T> Receiver<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, rx) = kahn_channels::watch(0);
+    /// let (tx, rx) = kahn::channel::watch(0);
     /// tx.send(1).unwrap();
     /// assert_eq!(*rx.borrow(), 1);
     /// assert!(!rx.has_changed());
@@ -299,7 +299,7 @@ impl<T> Receiver<T> {
     /// # Examples
     ///
     /// ```
-    /// let (_tx, rx) = kahn_channels::watch(7);
+    /// let (_tx, rx) = kahn::channel::watch(7);
     /// assert_eq!(rx.get(), 7);
     /// ```
     pub fn get(&self) -> T
@@ -314,7 +314,7 @@ impl<T> Receiver<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, rx) = kahn_channels::watch(0);
+    /// let (tx, rx) = kahn::channel::watch(0);
     /// assert!(!rx.has_changed());
     /// tx.send(1).unwrap();
     /// assert!(rx.has_changed());
@@ -361,7 +361,7 @@ impl<T> Receiver<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, rx) = kahn_channels::watch(0);
+    /// let (tx, rx) = kahn::channel::watch(0);
     /// std::thread::spawn(move || tx.send(1).unwrap());
     /// rx.changed().unwrap();
     /// assert_eq!(rx.get(), 1);
@@ -384,10 +384,10 @@ impl<T> Receiver<T> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_channels::RecvTimeoutError;
+    /// use kahn::channel::RecvTimeoutError;
     /// use std::time::Duration;
     ///
-    /// let (_tx, rx) = kahn_channels::watch(0);
+    /// let (_tx, rx) = kahn::channel::watch(0);
     /// assert_eq!(rx.changed_timeout(Duration::from_millis(5)), Err(RecvTimeoutError::Timeout));
     /// ```
     #[track_caller]
@@ -411,7 +411,7 @@ impl<T> Receiver<T> {
     ///
     /// ```
     /// # use std::{future::Future, pin::pin, task::{Context, Poll, Waker}};
-    /// let (tx, rx) = kahn_channels::watch(0);
+    /// let (tx, rx) = kahn::channel::watch(0);
     /// let mut changed = pin!(rx.changed_async());
     /// let mut context = Context::from_waker(Waker::noop());
     /// assert_eq!(changed.as_mut().poll(&mut context), Poll::Pending);

@@ -93,10 +93,10 @@ impl Phase {
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{Builder, Mailbox, Overflow};
+/// use kahn::actor::{Builder, Mailbox, Overflow};
 ///
 /// let busy = Builder::new().mailbox(1).overflow(Overflow::Fail).spawn_loop(|_: &mut Mailbox<u32>| {
-///     kahn_core::sleep(std::time::Duration::MAX);
+///     kahn::sleep(std::time::Duration::MAX);
 ///     Ok(())
 /// });
 /// assert!(busy.tell(1).is_ok());

@@ -17,7 +17,7 @@ impl<M: Send + 'static> Control<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Builder, Mailbox};
+    /// use kahn::actor::{Builder, Mailbox};
     ///
     /// let actor = Builder::new().name("me").spawn_loop(|mailbox: &mut Mailbox<u32>| {
     ///     mailbox.me().tell(1)?;
@@ -41,7 +41,7 @@ impl<M: Send + 'static> Control<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Builder, Mailbox};
+    /// use kahn::actor::{Builder, Mailbox};
     ///
     /// let actor = Builder::new().name("me").spawn_loop(|mailbox: &mut Mailbox<u32>| {
     ///     assert_eq!(mailbox.id(), mailbox.me().id());
@@ -58,7 +58,7 @@ impl<M: Send + 'static> Control<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Builder, Mailbox};
+    /// use kahn::actor::{Builder, Mailbox};
     ///
     /// let actor = Builder::new().name("me").spawn_loop(|mailbox: &mut Mailbox<u32>| {
     ///     assert_eq!(mailbox.name(), Some("me"));
@@ -75,7 +75,7 @@ impl<M: Send + 'static> Control<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Actor, Context, ExitReason, spawn};
+    /// use kahn::actor::{Actor, Context, ExitReason, spawn};
     ///
     /// struct Once;
     /// impl Actor for Once {
@@ -99,7 +99,7 @@ impl<M: Send + 'static> Control<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Builder, ExitReason, Mailbox};
+    /// use kahn::actor::{Builder, ExitReason, Mailbox};
     ///
     /// let worker = Builder::new().spawn_loop(|mailbox: &mut Mailbox<()>| {
     ///     mailbox.recv()?;
@@ -123,7 +123,7 @@ impl<M: Send + 'static> Control<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Builder, Mailbox};
+    /// use kahn::actor::{Builder, Mailbox};
     ///
     /// let actor = Builder::new().name("me").spawn_loop(|mailbox: &mut Mailbox<u32>| {
     ///     let other = Builder::new().spawn_loop(|mailbox: &mut Mailbox<()>| Ok(mailbox.recv()?));
@@ -148,7 +148,7 @@ impl<M: Send + 'static> Control<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Builder, Mail, Mailbox};
+    /// use kahn::actor::{Builder, Mail, Mailbox};
     ///
     /// let worker = Builder::new().name("worker").spawn_loop(|mailbox: &mut Mailbox<()>| Ok(mailbox.recv()?));
     /// let watched = worker.clone();
@@ -171,7 +171,7 @@ impl<M: Send + 'static> Control<M> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_actors::{Builder, Mailbox};
+    /// use kahn::actor::{Builder, Mailbox};
     ///
     /// let actor = Builder::new().name("me").spawn_loop(|mailbox: &mut Mailbox<u32>| {
     ///     let other = Builder::new().spawn_loop(|mailbox: &mut Mailbox<()>| Ok(mailbox.recv()?));
@@ -195,8 +195,8 @@ impl<M: Send + 'static> Control<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Builder, ExitReason, Mail, Mailbox, spawn};
-    /// # use kahn_actors::{Actor, Context};
+    /// use kahn::actor::{Builder, ExitReason, Mail, Mailbox, spawn};
+    /// # use kahn::actor::{Actor, Context};
     /// # struct Fragile;
     /// # impl Actor for Fragile {
     /// #     type Message = ();
@@ -228,7 +228,7 @@ impl<M: Send + 'static> Control<M> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_actors::{Builder, Mailbox};
+    /// use kahn::actor::{Builder, Mailbox};
     ///
     /// let actor = Builder::new().name("me").spawn_loop(|mailbox: &mut Mailbox<&str>| {
     ///     mailbox.send_after(Duration::from_millis(2), "later");
@@ -253,7 +253,7 @@ impl<M: Send + 'static> Control<M> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_actors::{Builder, Mailbox};
+    /// use kahn::actor::{Builder, Mailbox};
     ///
     /// let clock = Builder::new().spawn_loop(|mailbox: &mut Mailbox<&str>| {
     ///     let beat = mailbox.send_every(Duration::from_millis(1), "tick");
@@ -280,7 +280,7 @@ impl<M: Send + 'static> Control<M> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_actors::{Builder, Mailbox};
+    /// use kahn::actor::{Builder, Mailbox};
     ///
     /// let actor = Builder::new().name("me").spawn_loop(|mailbox: &mut Mailbox<&str>| {
     ///     let late = mailbox.send_after(Duration::from_secs(1000), "late");
@@ -302,7 +302,7 @@ impl<M: Send + 'static> Control<M> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_actors::{Actor, Context, ExitReason, spawn};
+    /// use kahn::actor::{Actor, Context, ExitReason, spawn};
     ///
     /// /// Ends when nobody has wanted anything for a while.
     /// struct Session;
@@ -334,7 +334,7 @@ impl<M: Send + 'static> Control<M> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_actors::{Builder, Mailbox};
+    /// use kahn::actor::{Builder, Mailbox};
     ///
     /// let actor = Builder::new().name("me").spawn_loop(|mailbox: &mut Mailbox<&str>| {
     ///     mailbox.set_idle_timeout(Duration::from_millis(1), "idle");
@@ -356,11 +356,11 @@ impl<M: Send + 'static> Control<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Builder, Mailbox};
+    /// use kahn::actor::{Builder, Mailbox};
     ///
     /// let long = Builder::new().spawn_loop(|mailbox: &mut Mailbox<()>| {
     ///     while !mailbox.is_stopping() {
-    ///         kahn_core::yield_now(); // a piece of the work
+    ///         kahn::yield_now(); // a piece of the work
     ///     }
     ///     Ok(())
     /// });
@@ -378,7 +378,7 @@ impl<M: Send + 'static> Control<M> {
     /// Nothing is written before the file is open:
     ///
     /// ```
-    /// use kahn_actors::{Actor, Context, ExitReason, Reply, spawn};
+    /// use kahn::actor::{Actor, Context, ExitReason, Reply, spawn};
     ///
     /// struct Log(Option<Vec<&'static str>>);
     /// enum Message {
@@ -427,8 +427,8 @@ impl<M: Send + 'static> Control<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::{Inbox, Stepped};
-    /// use kahn_actors::{Actor, ActorRef, Context, ExitReason};
+    /// use kahn::actor::testing::{Inbox, Stepped};
+    /// use kahn::actor::{Actor, ActorRef, Context, ExitReason};
     ///
     /// /// Puts numbers aside until a zero comes.
     /// struct Late(ActorRef<u32>, bool);

@@ -27,8 +27,8 @@ use crate::timers::{Ready, Timers};
 ///
 /// ```
 /// use std::time::Duration;
-/// use kahn_actors::{Actor, Context, ExitReason, spawn};
-/// use kahn_channels::{Sender, bounded};
+/// use kahn::actor::{Actor, Context, ExitReason, spawn};
+/// use kahn::channel::{Sender, bounded};
 ///
 /// struct Batch(Vec<String>, Sender<Vec<String>>);
 /// enum Message {

@@ -33,7 +33,7 @@ impl SupervisorRef {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{ChildSpec, Mailbox, Reply, Supervisor};
+    /// use kahn::actor::{ChildSpec, Mailbox, Reply, Supervisor};
     ///
     /// let double = ChildSpec::spawn_loop("double", |mailbox: &mut Mailbox<(u32, Reply<u32>)>| {
     ///     loop {
@@ -76,7 +76,7 @@ impl SupervisorRef {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{ChildSpec, Supervisor};
+    /// use kahn::actor::{ChildSpec, Supervisor};
     ///
     /// let root = Supervisor::default().child(ChildSpec::supervisor("lower", Supervisor::default)).spawn();
     /// let lower = root.supervisor("lower").unwrap();
@@ -98,9 +98,9 @@ impl SupervisorRef {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_actors::{ChildSpec, Supervisor};
+    /// use kahn::actor::{ChildSpec, Supervisor};
     ///
-    /// let clock = || ChildSpec::thread("clock", || kahn_core::sleep(Duration::MAX));
+    /// let clock = || ChildSpec::thread("clock", || kahn::sleep(Duration::MAX));
     /// let supervisor = Supervisor::default().child(clock()).spawn();
     /// assert_eq!(&*supervisor.children()[0].id, "clock");
     /// supervisor.stop();
@@ -127,9 +127,9 @@ impl SupervisorRef {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_actors::{ChildSpec, Supervisor};
+    /// use kahn::actor::{ChildSpec, Supervisor};
     ///
-    /// let clock = || ChildSpec::thread("clock", || kahn_core::sleep(Duration::MAX));
+    /// let clock = || ChildSpec::thread("clock", || kahn::sleep(Duration::MAX));
     /// let supervisor = Supervisor::default().spawn();
     /// supervisor.start_child(clock()).unwrap();
     /// assert!(supervisor.start_child(clock()).is_err(), "there is one");
@@ -156,9 +156,9 @@ impl SupervisorRef {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_actors::{ChildSpec, Supervisor};
+    /// use kahn::actor::{ChildSpec, Supervisor};
     ///
-    /// let clock = || ChildSpec::thread("clock", || kahn_core::sleep(Duration::MAX));
+    /// let clock = || ChildSpec::thread("clock", || kahn::sleep(Duration::MAX));
     /// let supervisor = Supervisor::default().child(clock()).spawn();
     /// supervisor.terminate_child("clock").unwrap();
     /// assert_eq!(supervisor.children().len(), 1, "it may be started again");
@@ -185,9 +185,9 @@ impl SupervisorRef {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_actors::{ChildSpec, Supervisor};
+    /// use kahn::actor::{ChildSpec, Supervisor};
     ///
-    /// let clock = || ChildSpec::thread("clock", || kahn_core::sleep(Duration::MAX));
+    /// let clock = || ChildSpec::thread("clock", || kahn::sleep(Duration::MAX));
     /// let supervisor = Supervisor::default().child(clock()).spawn();
     /// assert!(supervisor.restart_child("clock").is_err(), "it runs");
     /// supervisor.terminate_child("clock").unwrap();
@@ -213,9 +213,9 @@ impl SupervisorRef {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_actors::{ChildSpec, Supervisor};
+    /// use kahn::actor::{ChildSpec, Supervisor};
     ///
-    /// let clock = || ChildSpec::thread("clock", || kahn_core::sleep(Duration::MAX));
+    /// let clock = || ChildSpec::thread("clock", || kahn::sleep(Duration::MAX));
     /// let supervisor = Supervisor::default().child(clock()).spawn();
     /// assert!(supervisor.delete_child("clock").is_err(), "it runs");
     /// supervisor.terminate_child("clock").unwrap();

@@ -12,7 +12,7 @@ use core::time::Duration;
 ///
 /// ```
 /// use std::time::Duration;
-/// use kahn_actors::Backoff;
+/// use kahn::actor::Backoff;
 ///
 /// // About 100 ms, 200 ms, 400 ms ... and never more than 10 s; up to a quarter less.
 /// let backoff = Backoff::exponential(Duration::from_millis(100), Duration::from_secs(10)).jitter(0.25);
@@ -36,7 +36,7 @@ impl Backoff {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_actors::{Backoff, ChildSpec};
+    /// use kahn::actor::{Backoff, ChildSpec};
     ///
     /// let backoff = Backoff::exponential(Duration::from_millis(50), Duration::from_secs(30));
     /// let spec = ChildSpec::thread("uplink", || ()).backoff(backoff);
@@ -52,7 +52,7 @@ impl Backoff {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_actors::{Backoff, ChildSpec};
+    /// use kahn::actor::{Backoff, ChildSpec};
     ///
     /// let poll = ChildSpec::thread("poll", || ()).backoff(Backoff::constant(Duration::from_secs(60)));
     /// # let _ = poll;
@@ -72,7 +72,7 @@ impl Backoff {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_actors::Backoff;
+    /// use kahn::actor::Backoff;
     ///
     /// // From half a second to one second.
     /// let backoff = Backoff::constant(Duration::from_secs(1)).jitter(0.5);
@@ -91,7 +91,7 @@ impl Backoff {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_actors::Backoff;
+    /// use kahn::actor::Backoff;
     ///
     /// // Who has held out for a minute has not failed for the same reason.
     /// let backoff = Backoff::exponential(Duration::from_millis(50), Duration::from_secs(5)).reset_after(Duration::from_secs(60));

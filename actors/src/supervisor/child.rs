@@ -21,14 +21,14 @@ use crate::spawn::Builder;
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{ChildSpec, ChildState, Restart, Supervisor};
+/// use kahn::actor::{ChildSpec, ChildState, Restart, Supervisor};
 ///
 /// let supervisor = Supervisor::default()
 ///     .child(ChildSpec::thread("once", || ()).restart(Restart::Transient))
 ///     .child(ChildSpec::thread("guest", || ()).restart(Restart::Temporary))
 ///     .spawn();
 /// while supervisor.children().len() > 1 || supervisor.children()[0].state == ChildState::Running {
-///     kahn_core::yield_now();
+///     kahn::yield_now();
 /// }
 /// assert!(supervisor.restart_child("once").is_ok());
 /// assert!(supervisor.restart_child("guest").is_err());
@@ -51,7 +51,7 @@ pub enum Restart {
 ///
 /// ```
 /// use std::time::Duration;
-/// use kahn_actors::{ChildSpec, Shutdown};
+/// use kahn::actor::{ChildSpec, Shutdown};
 ///
 /// let writer = ChildSpec::thread("writer", || ()).shutdown(Shutdown::Timeout(Duration::from_secs(60)));
 /// let cache = ChildSpec::thread("cache", || ()).shutdown(Shutdown::Kill);
@@ -73,10 +73,10 @@ pub enum Shutdown {
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{ChildKind, ChildSpec, Supervisor};
+/// use kahn::actor::{ChildKind, ChildSpec, Supervisor};
 ///
 /// let supervisor = Supervisor::default()
-///     .child(ChildSpec::thread("clock", || kahn_core::sleep(std::time::Duration::MAX)))
+///     .child(ChildSpec::thread("clock", || kahn::sleep(std::time::Duration::MAX)))
 ///     .child(ChildSpec::supervisor("sessions", Supervisor::default))
 ///     .spawn();
 /// let kinds: Vec<_> = supervisor.children().iter().map(|child| child.kind).collect();
@@ -100,7 +100,7 @@ pub enum ChildKind {
 ///
 /// ```
 /// use std::time::Duration;
-/// use kahn_actors::{Actor, ChildSpec, Context, ExitReason, Restart, Shutdown};
+/// use kahn::actor::{Actor, ChildSpec, Context, ExitReason, Restart, Shutdown};
 ///
 /// struct Logger;
 /// impl Actor for Logger {
@@ -136,7 +136,7 @@ impl ChildSpec {
     /// # Examples
     ///
     /// ```
-    /// # use kahn_actors::{Actor, ChildSpec, Context, ExitReason};
+    /// # use kahn::actor::{Actor, ChildSpec, Context, ExitReason};
     /// struct Greeter(String);
     /// impl Actor for Greeter {
     ///     type Message = ();
@@ -161,7 +161,7 @@ impl ChildSpec {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_actors::{ChildSpec, Strategy, Supervisor};
+    /// use kahn::actor::{ChildSpec, Strategy, Supervisor};
     ///
     /// let sessions = || Supervisor::new(Strategy::OneForOne).intensity(100, Duration::from_secs(1));
     /// let root = Supervisor::default().child(ChildSpec::supervisor("sessions", sessions)).spawn();
@@ -177,7 +177,7 @@ impl ChildSpec {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{ChildSpec, Mailbox, Reply, Supervisor};
+    /// use kahn::actor::{ChildSpec, Mailbox, Reply, Supervisor};
     ///
     /// let numbers = ChildSpec::spawn_loop("numbers", |mailbox: &mut Mailbox<Reply<u32>>| {
     ///     for number in 0.. {
@@ -204,9 +204,9 @@ impl ChildSpec {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{ChildSpec, ExitReason, Supervisor};
+    /// use kahn::actor::{ChildSpec, ExitReason, Supervisor};
     ///
-    /// let (tx, rx) = kahn_channels::bounded(1);
+    /// let (tx, rx) = kahn::channel::bounded(1);
     /// let spec = ChildSpec::thread("reader", move || -> Result<(), ExitReason> {
     ///     loop {
     ///         let line: String = rx.recv()?;
@@ -247,7 +247,7 @@ impl ChildSpec {
     /// # Examples
     ///
     /// ```
-    /// assert_eq!(kahn_actors::ChildSpec::thread("clock", || ()).id(), "clock");
+    /// assert_eq!(kahn::actor::ChildSpec::thread("clock", || ()).id(), "clock");
     /// ```
     pub fn id(&self) -> &str {
         &self.id
@@ -258,7 +258,7 @@ impl ChildSpec {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{ChildSpec, Restart};
+    /// use kahn::actor::{ChildSpec, Restart};
     ///
     /// let import = ChildSpec::thread("import", || ()).restart(Restart::Transient);
     /// # let _ = import;
@@ -273,7 +273,7 @@ impl ChildSpec {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{ChildSpec, Shutdown};
+    /// use kahn::actor::{ChildSpec, Shutdown};
     ///
     /// let ledger = ChildSpec::thread("ledger", || ()).shutdown(Shutdown::Infinity);
     /// # let _ = ledger;
@@ -291,7 +291,7 @@ impl ChildSpec {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_actors::{Backoff, ChildSpec};
+    /// use kahn::actor::{Backoff, ChildSpec};
     ///
     /// let backoff = Backoff::exponential(Duration::from_millis(10), Duration::from_secs(10));
     /// let uplink = ChildSpec::thread("uplink", || ()).backoff(backoff);
@@ -307,7 +307,7 @@ impl ChildSpec {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{AutoShutdown, ChildSpec, Restart, Supervisor};
+    /// use kahn::actor::{AutoShutdown, ChildSpec, Restart, Supervisor};
     ///
     /// let job = ChildSpec::thread("job", || ()).restart(Restart::Temporary).significant(true);
     /// let supervisor = Supervisor::default().auto_shutdown(AutoShutdown::AnySignificant).child(job).spawn();
@@ -327,7 +327,7 @@ impl ChildSpec {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{ChildSpec, Mailbox};
+    /// use kahn::actor::{ChildSpec, Mailbox};
     ///
     /// let sink = ChildSpec::spawn_loop("sink", |mailbox: &mut Mailbox<u8>| loop { mailbox.recv()?; });
     /// let sink = sink.mailbox(100_000);
@@ -344,7 +344,7 @@ impl ChildSpec {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{ChildSpec, Mailbox, Overflow};
+    /// use kahn::actor::{ChildSpec, Mailbox, Overflow};
     ///
     /// let trace = ChildSpec::spawn_loop("trace", |mailbox: &mut Mailbox<String>| {
     ///     loop {

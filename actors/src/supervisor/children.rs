@@ -19,12 +19,12 @@ use crate::timers::TimerId;
 ///
 /// ```
 /// use std::time::Duration;
-/// use kahn_actors::{Backoff, ChildSpec, ChildState, Supervisor};
+/// use kahn::actor::{Backoff, ChildSpec, ChildState, Supervisor};
 ///
 /// let fails = ChildSpec::thread("fails", || ()).backoff(Backoff::constant(Duration::from_secs(60)));
 /// let supervisor = Supervisor::default().child(fails).spawn();
 /// while supervisor.children()[0].state == ChildState::Running {
-///     kahn_core::yield_now();
+///     kahn::yield_now();
 /// }
 /// assert_eq!(supervisor.children()[0].state, ChildState::Restarting);
 /// supervisor.terminate_child("fails").unwrap();
@@ -47,9 +47,9 @@ pub enum ChildState {
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{ChildSpec, Supervisor};
+/// use kahn::actor::{ChildSpec, Supervisor};
 ///
-/// let clock = ChildSpec::thread("clock", || kahn_core::sleep(std::time::Duration::MAX));
+/// let clock = ChildSpec::thread("clock", || kahn::sleep(std::time::Duration::MAX));
 /// let supervisor = Supervisor::default().child(clock).spawn();
 /// for child in supervisor.children() {
 ///     println!("{} ({}): {:?}, {} restarts", child.id, child.actor, child.state, child.restarts);

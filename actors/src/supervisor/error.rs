@@ -11,7 +11,7 @@ use crate::exit::ExitReason;
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{ChildError, Supervisor};
+/// use kahn::actor::{ChildError, Supervisor};
 ///
 /// let supervisor = Supervisor::default().spawn();
 /// assert!(matches!(supervisor.restart_child("clock"), Err(ChildError::NotFound)));
@@ -85,7 +85,7 @@ impl Error for ChildError {}
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{ChildSpec, Supervisor};
+/// use kahn::actor::{ChildSpec, Supervisor};
 ///
 /// let late = ChildSpec::supervisor("lower", || {
 ///     Supervisor::default().child(ChildSpec::thread("a", || ())).child(ChildSpec::thread("a", || ()))

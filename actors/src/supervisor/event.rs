@@ -25,7 +25,7 @@ use crate::signal::Down;
 ///
 /// ```
 /// use std::sync::mpsc;
-/// use kahn_actors::{ChildSpec, Event, ExitReason, Restart, Supervisor};
+/// use kahn::actor::{ChildSpec, Event, ExitReason, Restart, Supervisor};
 ///
 /// let (tx, failures) = mpsc::channel();
 /// let job = || Err(ExitReason::failed("no paper"));
@@ -72,7 +72,7 @@ impl Event {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Event, ExitReason};
+    /// use kahn::actor::{Event, ExitReason};
     ///
     /// assert!(!Event::Ended("job".into(), ExitReason::Normal).is_bad());
     /// assert!(Event::Ended("job".into(), ExitReason::Killed).is_bad());

@@ -12,7 +12,7 @@ use crate::exit::{ActorId, ExitReason};
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{Actor, ChildSpec, ChildState, Context, ExitReason, Supervisor};
+/// use kahn::actor::{Actor, ChildSpec, ChildState, Context, ExitReason, Supervisor};
 ///
 /// struct Session;
 /// impl Actor for Session {
@@ -54,7 +54,7 @@ impl SupervisorRef {
     /// # Examples
     ///
     /// ```
-    /// let supervisor = kahn_actors::Supervisor::default().spawn();
+    /// let supervisor = kahn::actor::Supervisor::default().spawn();
     /// supervisor.stop();
     /// assert!(!supervisor.is_alive());
     /// ```
@@ -72,7 +72,7 @@ impl SupervisorRef {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{ExitReason, Supervisor};
+    /// use kahn::actor::{ExitReason, Supervisor};
     ///
     /// let supervisor = Supervisor::default().spawn();
     /// supervisor.kill();
@@ -87,7 +87,7 @@ impl SupervisorRef {
     /// # Examples
     ///
     /// ```
-    /// let supervisor = kahn_actors::Supervisor::default().spawn();
+    /// let supervisor = kahn::actor::Supervisor::default().spawn();
     /// assert!(supervisor.is_alive());
     /// supervisor.stop();
     /// assert!(!supervisor.is_alive());
@@ -105,7 +105,7 @@ impl SupervisorRef {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{ChildSpec, ExitReason, Supervisor};
+    /// use kahn::actor::{ChildSpec, ExitReason, Supervisor};
     ///
     /// // Its child ends again and again.
     /// let supervisor = Supervisor::default().child(ChildSpec::thread("ends", || ())).spawn();
@@ -121,7 +121,7 @@ impl SupervisorRef {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Builder, Mail, Mailbox, Supervisor};
+    /// use kahn::actor::{Builder, Mail, Mailbox, Supervisor};
     ///
     /// let supervisor = Supervisor::default().spawn();
     /// let address = supervisor.address();
@@ -142,7 +142,7 @@ impl SupervisorRef {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::Supervisor;
+    /// use kahn::actor::Supervisor;
     ///
     /// let (one, other) = (Supervisor::default().spawn(), Supervisor::default().spawn());
     /// assert_ne!(one.id(), other.id());
@@ -158,7 +158,7 @@ impl SupervisorRef {
     /// # Examples
     ///
     /// ```
-    /// let supervisor = kahn_actors::Supervisor::default().spawn();
+    /// let supervisor = kahn::actor::Supervisor::default().spawn();
     /// assert_eq!(supervisor.name(), None);
     /// supervisor.stop();
     /// ```
@@ -172,9 +172,9 @@ impl SupervisorRef {
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{Builder, ChildSpec, Supervisor, SupervisorRef};
+/// use kahn::actor::{Builder, ChildSpec, Supervisor, SupervisorRef};
 ///
-/// let spec = ChildSpec::thread("task", || kahn_core::sleep(std::time::Duration::MAX));
+/// let spec = ChildSpec::thread("task", || kahn::sleep(std::time::Duration::MAX));
 /// let actor = Builder::new().name("tasks").spawn(Supervisor::default().child(spec));
 /// let tasks = SupervisorRef::from(actor);
 /// assert_eq!(tasks.children().len(), 1);

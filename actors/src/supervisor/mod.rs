@@ -63,7 +63,7 @@ pub use self::strategy::{AutoShutdown, Strategy};
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{Actor, ChildSpec, Context, ExitReason, Reply, Strategy, Supervisor};
+/// use kahn::actor::{Actor, ChildSpec, Context, ExitReason, Reply, Strategy, Supervisor};
 ///
 /// /// Divides, and fails at zero.
 /// struct Divider;
@@ -101,7 +101,7 @@ impl Supervisor {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{Strategy, Supervisor};
+    /// use kahn::actor::{Strategy, Supervisor};
     ///
     /// let supervisor = Supervisor::new(Strategy::OneForAll).spawn();
     /// supervisor.stop();
@@ -124,7 +124,7 @@ impl Supervisor {
     /// # Examples
     ///
     /// ```
-    /// let supervisor = kahn_actors::Supervisor::default().name("sessions").spawn();
+    /// let supervisor = kahn::actor::Supervisor::default().name("sessions").spawn();
     /// assert_eq!(supervisor.name(), Some("sessions"));
     /// supervisor.stop();
     /// ```
@@ -142,7 +142,7 @@ impl Supervisor {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_actors::{ChildSpec, ExitReason, Supervisor};
+    /// use kahn::actor::{ChildSpec, ExitReason, Supervisor};
     ///
     /// // Three restarts, and the fourth is too many.
     /// let supervisor = Supervisor::default()
@@ -161,7 +161,7 @@ impl Supervisor {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{AutoShutdown, ChildSpec, ExitReason, Restart, Supervisor};
+    /// use kahn::actor::{AutoShutdown, ChildSpec, ExitReason, Restart, Supervisor};
     ///
     /// let job = ChildSpec::thread("job", || println!("working")).restart(Restart::Transient).significant(true);
     /// let supervisor = Supervisor::default().auto_shutdown(AutoShutdown::AllSignificant).child(job).spawn();
@@ -177,7 +177,7 @@ impl Supervisor {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{ChildSpec, Supervisor};
+    /// use kahn::actor::{ChildSpec, Supervisor};
     ///
     /// let supervisor = Supervisor::default()
     ///     .child(ChildSpec::supervisor("first", Supervisor::default))
@@ -200,7 +200,7 @@ impl Supervisor {
     ///
     /// ```
     /// use std::sync::mpsc;
-    /// use kahn_actors::{ChildSpec, Event, Restart, Supervisor};
+    /// use kahn::actor::{ChildSpec, Event, Restart, Supervisor};
     ///
     /// let (tx, events) = mpsc::channel();
     /// let supervisor = Supervisor::default()

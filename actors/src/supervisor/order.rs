@@ -15,7 +15,7 @@ use crate::slot::Reply;
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{ActorRef, Order, Supervisor, SupervisorRef, spawn};
+/// use kahn::actor::{ActorRef, Order, Supervisor, SupervisorRef, spawn};
 ///
 /// let actor: ActorRef<Order> = spawn(Supervisor::default());
 /// let supervisor = SupervisorRef::from(actor);

@@ -8,7 +8,7 @@ use crate::exit::ExitReason;
 ///
 /// ```
 /// use std::num::ParseIntError;
-/// use kahn_actors::{ChildSpec, ExitReason};
+/// use kahn::actor::{ChildSpec, ExitReason};
 ///
 /// let nothing = ChildSpec::thread("nothing", || ());
 /// let error = ChildSpec::thread("error", || -> Result<(), ParseIntError> { "x".parse::<u32>().map(drop) });
@@ -25,7 +25,7 @@ pub trait Outcome {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{ExitReason, Outcome};
+    /// use kahn::actor::{ExitReason, Outcome};
     ///
     /// assert!(().into_result().is_ok());
     /// assert!(matches!(Err::<(), _>("x".parse::<u8>().unwrap_err()).into_result(), Err(ExitReason::Failed(_))));

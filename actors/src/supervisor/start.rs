@@ -20,7 +20,7 @@ impl Supervisor {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{ChildSpec, Supervisor};
+    /// use kahn::actor::{ChildSpec, Supervisor};
     ///
     /// let supervisor = Supervisor::default().child(ChildSpec::supervisor("lower", Supervisor::default)).spawn();
     /// assert_eq!(supervisor.children().len(), 1);
@@ -44,7 +44,7 @@ impl Supervisor {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{ChildSpec, Supervisor};
+    /// use kahn::actor::{ChildSpec, Supervisor};
     ///
     /// let twice = Supervisor::default()
     ///     .child(ChildSpec::thread("task", || ()))

@@ -10,7 +10,7 @@ use crate::exit::ExitReason;
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{ChildSpec, Strategy, Supervisor};
+/// use kahn::actor::{ChildSpec, Strategy, Supervisor};
 ///
 /// // What writes the file is of no use without what reads it, but not the other way round.
 /// let supervisor = Supervisor::new(Strategy::RestForOne)
@@ -34,7 +34,7 @@ pub enum Strategy {
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::{AutoShutdown, ChildSpec, ExitReason, Restart, Supervisor};
+/// use kahn::actor::{AutoShutdown, ChildSpec, ExitReason, Restart, Supervisor};
 ///
 /// let half = |id| ChildSpec::thread(id, || ()).restart(Restart::Transient).significant(true);
 /// let supervisor = Supervisor::default()

@@ -13,7 +13,7 @@ use crate::slot::{Asker, Reply};
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::testing::{Answer, reply};
+/// use kahn::actor::testing::{Answer, reply};
 ///
 /// let (reply, mut answer): (_, Answer<u32>) = reply();
 /// reply.send(7).unwrap();
@@ -30,7 +30,7 @@ pub struct Answer<R: 'static> {
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::testing::reply;
+/// use kahn::actor::testing::reply;
 ///
 /// let (reply, mut answer) = reply::<u32>();
 /// assert_eq!(answer.take(), None);
@@ -51,7 +51,7 @@ impl<R: 'static> Answer<R> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::{AskError, testing::reply};
+    /// use kahn::actor::{AskError, testing::reply};
     ///
     /// let (reply, mut answer) = reply::<u32>();
     /// assert_eq!(answer.take(), None, "there may be one");

@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 ///
 /// ```should_panic
 /// # std::panic::set_hook(Box::new(|_| {}));
-/// use kahn_actors::{Actor, Context, ExitReason, spawn, testing};
+/// use kahn::actor::{Actor, Context, ExitReason, spawn, testing};
 ///
 /// struct Fragile;
 /// impl Actor for Fragile {
@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 ///     let fragile = spawn(Fragile);
 ///     fragile.tell(()).unwrap();
 ///     while fragile.is_alive() {
-///         kahn_core::yield_now();
+///         kahn::yield_now();
 ///     }
 /// });
 /// ```

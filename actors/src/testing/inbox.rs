@@ -20,7 +20,7 @@ use crate::spawn::MAILBOX;
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::testing::Inbox;
+/// use kahn::actor::testing::Inbox;
 ///
 /// let mut inbox = Inbox::new();
 /// inbox.actor_ref().tell("hello").unwrap();
@@ -81,7 +81,7 @@ impl<M: Send + 'static> Inbox<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::Inbox;
+    /// use kahn::actor::testing::Inbox;
     ///
     /// let mut inbox = Inbox::new();
     /// inbox.actor_ref().tell(1).unwrap();
@@ -101,7 +101,7 @@ impl<M: Send + 'static> Inbox<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::Inbox;
+    /// use kahn::actor::testing::Inbox;
     ///
     /// let inbox = Inbox::with_capacity(1);
     /// inbox.actor_ref().tell(1).unwrap();
@@ -117,7 +117,7 @@ impl<M: Send + 'static> Inbox<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::Inbox;
+    /// use kahn::actor::testing::Inbox;
     ///
     /// let mut inbox = Inbox::new();
     /// inbox.actor_ref().tell(1).unwrap();
@@ -133,7 +133,7 @@ impl<M: Send + 'static> Inbox<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::Inbox;
+    /// use kahn::actor::testing::Inbox;
     ///
     /// let mut inbox = Inbox::new();
     /// inbox.actor_ref().tell(1).unwrap();
@@ -151,7 +151,7 @@ impl<M: Send + 'static> Inbox<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::Inbox;
+    /// use kahn::actor::testing::Inbox;
     ///
     /// let mut inbox = Inbox::new();
     /// inbox.actor_ref().tell(1).unwrap();
@@ -167,7 +167,7 @@ impl<M: Send + 'static> Inbox<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::Inbox;
+    /// use kahn::actor::testing::Inbox;
     ///
     /// let mut inbox = Inbox::new();
     /// inbox.actor_ref().tell(1).unwrap();
@@ -183,7 +183,7 @@ impl<M: Send + 'static> Inbox<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::Inbox;
+    /// use kahn::actor::testing::Inbox;
     ///
     /// let mut inbox = Inbox::new();
     /// inbox.actor_ref().tell(1).unwrap();
@@ -199,8 +199,8 @@ impl<M: Send + 'static> Inbox<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::ExitReason;
-    /// use kahn_actors::testing::Inbox;
+    /// use kahn::actor::ExitReason;
+    /// use kahn::actor::testing::Inbox;
     ///
     /// let mut inbox = Inbox::new();
     /// inbox.actor_ref().tell(1).unwrap();

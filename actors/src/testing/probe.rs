@@ -28,9 +28,9 @@ const ROOM: usize = 1 << 20;
 /// # Examples
 ///
 /// ```
-/// use kahn_actors::testing::Probe;
+/// use kahn::actor::testing::Probe;
 ///
-/// # use kahn_actors::{Actor, ActorRef, Context, ExitReason, spawn};
+/// # use kahn::actor::{Actor, ActorRef, Context, ExitReason, spawn};
 /// struct Doubler(ActorRef<u32>);
 /// impl Actor for Doubler {
 ///     type Message = u32;
@@ -85,7 +85,7 @@ impl<M: Send + 'static> Probe<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::Probe;
+    /// use kahn::actor::testing::Probe;
     ///
     /// let mut probe = Probe::new();
     /// probe.actor_ref().tell(1).unwrap();
@@ -101,7 +101,7 @@ impl<M: Send + 'static> Probe<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::Probe;
+    /// use kahn::actor::testing::Probe;
     ///
     /// let probe = Probe::<u32>::named("ears");
     /// assert_eq!(probe.actor_ref().name(), Some("ears"));
@@ -123,7 +123,7 @@ impl<M: Send + 'static> Probe<M> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_actors::testing::Probe;
+    /// use kahn::actor::testing::Probe;
     ///
     /// let mut probe = Probe::new().patience(Duration::from_secs(30));
     /// probe.actor_ref().tell(1).unwrap();
@@ -139,7 +139,7 @@ impl<M: Send + 'static> Probe<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::Probe;
+    /// use kahn::actor::testing::Probe;
     ///
     /// let mut probe = Probe::new();
     /// probe.actor_ref().tell(1).unwrap();
@@ -154,7 +154,7 @@ impl<M: Send + 'static> Probe<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::{Inbox, Probe};
+    /// use kahn::actor::testing::{Inbox, Probe};
     ///
     /// let mut probe = Probe::<u32>::new();
     /// let inbox = Inbox::<u32>::new();
@@ -199,7 +199,7 @@ impl<M: Send + 'static> Probe<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::Probe;
+    /// use kahn::actor::testing::Probe;
     ///
     /// let mut probe = Probe::new();
     /// probe.actor_ref().tell(1).unwrap();
@@ -226,7 +226,7 @@ impl<M: Send + 'static> Probe<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::Probe;
+    /// use kahn::actor::testing::Probe;
     ///
     /// let mut probe = Probe::new();
     /// probe.actor_ref().tell(1).unwrap();
@@ -254,7 +254,7 @@ impl<M: Send + 'static> Probe<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::Probe;
+    /// use kahn::actor::testing::Probe;
     ///
     /// let mut probe = Probe::new();
     /// probe.actor_ref().tell(1).unwrap();
@@ -296,7 +296,7 @@ impl<M: Send + 'static> Probe<M> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_actors::testing::Probe;
+    /// use kahn::actor::testing::Probe;
     ///
     /// let mut probe = Probe::new();
     /// probe.actor_ref().tell(1).unwrap();
@@ -323,7 +323,7 @@ impl<M: Send + 'static> Probe<M> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::{Inbox, Probe};
+    /// use kahn::actor::testing::{Inbox, Probe};
     ///
     /// let mut probe = Probe::<u32>::new();
     /// let inbox = Inbox::<u32>::new();

@@ -29,8 +29,8 @@ use crate::timers::Timers;
 ///
 /// ```
 /// use std::time::Duration;
-/// use kahn_actors::testing::{Inbox, Step, Stepped};
-/// use kahn_actors::{Actor, ActorRef, Context, ExitReason};
+/// use kahn::actor::testing::{Inbox, Step, Stepped};
+/// use kahn::actor::{Actor, ActorRef, Context, ExitReason};
 ///
 /// /// Counts, and reports every second.
 /// struct Meter { count: u64, to: ActorRef<u64> }
@@ -73,7 +73,7 @@ pub struct Stepped<A: Actor> {
 /// # Examples
 ///
 /// ```
-/// # use kahn_actors::{Actor, Context, ExitReason};
+/// # use kahn::actor::{Actor, Context, ExitReason};
 /// # struct Sum(u32);
 /// # impl Actor for Sum {
 /// #     type Message = u32;
@@ -82,7 +82,7 @@ pub struct Stepped<A: Actor> {
 /// #         Ok(if n == 0 { ctx.stop() })
 /// #     }
 /// # }
-/// use kahn_actors::testing::{Step, Stepped};
+/// use kahn::actor::testing::{Step, Stepped};
 ///
 /// let mut sum = Stepped::start(Sum(0));
 /// assert_eq!(sum.step(), Step::Idle);
@@ -107,7 +107,7 @@ impl<A: Actor> Stepped<A> {
     /// # Examples
     ///
     /// ```
-    /// # use kahn_actors::{Actor, Context, ExitReason};
+    /// # use kahn::actor::{Actor, Context, ExitReason};
     /// # struct Sum(u32);
     /// # impl Actor for Sum {
     /// #     type Message = u32;
@@ -116,7 +116,7 @@ impl<A: Actor> Stepped<A> {
     /// #         Ok(if n == 0 { ctx.stop() })
     /// #     }
     /// # }
-    /// use kahn_actors::testing::Stepped;
+    /// use kahn::actor::testing::Stepped;
     ///
     /// let mut sum = Stepped::start(Sum(0));
     /// sum.deliver(1);
@@ -131,7 +131,7 @@ impl<A: Actor> Stepped<A> {
     /// # Examples
     ///
     /// ```
-    /// # use kahn_actors::{Actor, Context, ExitReason};
+    /// # use kahn::actor::{Actor, Context, ExitReason};
     /// # struct Sum(u32);
     /// # impl Actor for Sum {
     /// #     type Message = u32;
@@ -140,7 +140,7 @@ impl<A: Actor> Stepped<A> {
     /// #         Ok(if n == 0 { ctx.stop() })
     /// #     }
     /// # }
-    /// use kahn_actors::testing::Stepped;
+    /// use kahn::actor::testing::Stepped;
     ///
     /// let sum = Stepped::named("sum", Sum(0));
     /// assert_eq!(sum.actor_ref().name(), Some("sum"));
@@ -202,7 +202,7 @@ impl<A: Actor> Stepped<A> {
     /// # Examples
     ///
     /// ```
-    /// # use kahn_actors::{Actor, Context, ExitReason};
+    /// # use kahn::actor::{Actor, Context, ExitReason};
     /// # struct Sum(u32);
     /// # impl Actor for Sum {
     /// #     type Message = u32;
@@ -211,7 +211,7 @@ impl<A: Actor> Stepped<A> {
     /// #         Ok(if n == 0 { ctx.stop() })
     /// #     }
     /// # }
-    /// use kahn_actors::testing::{Step, Stepped};
+    /// use kahn::actor::testing::{Step, Stepped};
     ///
     /// let mut sum = Stepped::start(Sum(0));
     /// sum.actor_ref().tell(1).unwrap();
@@ -233,7 +233,7 @@ impl<A: Actor> Stepped<A> {
     /// # Examples
     ///
     /// ```
-    /// # use kahn_actors::{Actor, Context, ExitReason};
+    /// # use kahn::actor::{Actor, Context, ExitReason};
     /// # struct Sum(u32);
     /// # impl Actor for Sum {
     /// #     type Message = u32;
@@ -242,7 +242,7 @@ impl<A: Actor> Stepped<A> {
     /// #         Ok(if n == 0 { ctx.stop() })
     /// #     }
     /// # }
-    /// use kahn_actors::testing::Stepped;
+    /// use kahn::actor::testing::Stepped;
     ///
     /// let mut sum = Stepped::start(Sum(0));
     /// (1..=3).for_each(|n| sum.actor_ref().tell(n).unwrap());
@@ -258,7 +258,7 @@ impl<A: Actor> Stepped<A> {
     /// # Examples
     ///
     /// ```
-    /// # use kahn_actors::{Actor, Context, ExitReason};
+    /// # use kahn::actor::{Actor, Context, ExitReason};
     /// # struct Sum(u32);
     /// # impl Actor for Sum {
     /// #     type Message = u32;
@@ -267,7 +267,7 @@ impl<A: Actor> Stepped<A> {
     /// #         Ok(if n == 0 { ctx.stop() })
     /// #     }
     /// # }
-    /// use kahn_actors::testing::{Step, Stepped};
+    /// use kahn::actor::testing::{Step, Stepped};
     ///
     /// let mut sum = Stepped::start(Sum(0));
     /// assert_eq!(sum.deliver(1), Step::Handled);
@@ -284,8 +284,8 @@ impl<A: Actor> Stepped<A> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_actors::testing::Stepped;
-    /// use kahn_actors::{Actor, Context, ExitReason, Reply};
+    /// use kahn::actor::testing::Stepped;
+    /// use kahn::actor::{Actor, Context, ExitReason, Reply};
     ///
     /// struct Seven;
     /// impl Actor for Seven {
@@ -311,8 +311,8 @@ impl<A: Actor> Stepped<A> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_actors::testing::Stepped;
-    /// use kahn_actors::{Actor, Context, ExitReason};
+    /// use kahn::actor::testing::Stepped;
+    /// use kahn::actor::{Actor, Context, ExitReason};
     ///
     /// struct Later(bool);
     /// impl Actor for Later {
@@ -347,7 +347,7 @@ impl<A: Actor> Stepped<A> {
     /// # Examples
     ///
     /// ```
-    /// # use kahn_actors::{Actor, Context, ExitReason};
+    /// # use kahn::actor::{Actor, Context, ExitReason};
     /// # struct Sum(u32);
     /// # impl Actor for Sum {
     /// #     type Message = u32;
@@ -356,7 +356,7 @@ impl<A: Actor> Stepped<A> {
     /// #         Ok(if n == 0 { ctx.stop() })
     /// #     }
     /// # }
-    /// use kahn_actors::testing::Stepped;
+    /// use kahn::actor::testing::Stepped;
     ///
     /// let mut sum = Stepped::start(Sum(0));
     /// assert_eq!(sum.actor().unwrap().0, 0);
@@ -372,7 +372,7 @@ impl<A: Actor> Stepped<A> {
     /// # Examples
     ///
     /// ```
-    /// # use kahn_actors::{Actor, Context, ExitReason};
+    /// # use kahn::actor::{Actor, Context, ExitReason};
     /// # struct Sum(u32);
     /// # impl Actor for Sum {
     /// #     type Message = u32;
@@ -381,7 +381,7 @@ impl<A: Actor> Stepped<A> {
     /// #         Ok(if n == 0 { ctx.stop() })
     /// #     }
     /// # }
-    /// use kahn_actors::testing::Stepped;
+    /// use kahn::actor::testing::Stepped;
     ///
     /// let mut sum = Stepped::start(Sum(0));
     /// sum.actor_ref().tell(1).unwrap();
@@ -397,7 +397,7 @@ impl<A: Actor> Stepped<A> {
     /// # Examples
     ///
     /// ```
-    /// # use kahn_actors::{Actor, Context, ExitReason};
+    /// # use kahn::actor::{Actor, Context, ExitReason};
     /// # struct Sum(u32);
     /// # impl Actor for Sum {
     /// #     type Message = u32;
@@ -406,7 +406,7 @@ impl<A: Actor> Stepped<A> {
     /// #         Ok(if n == 0 { ctx.stop() })
     /// #     }
     /// # }
-    /// use kahn_actors::testing::{Inbox, Step, Stepped};
+    /// use kahn::actor::testing::{Inbox, Step, Stepped};
     ///
     /// let mut sum = Stepped::start(Sum(0));
     /// let inbox = Inbox::<u32>::new();
@@ -423,7 +423,7 @@ impl<A: Actor> Stepped<A> {
     /// # Examples
     ///
     /// ```
-    /// # use kahn_actors::{Actor, Context, ExitReason};
+    /// # use kahn::actor::{Actor, Context, ExitReason};
     /// # struct Sum(u32);
     /// # impl Actor for Sum {
     /// #     type Message = u32;
@@ -432,7 +432,7 @@ impl<A: Actor> Stepped<A> {
     /// #         Ok(if n == 0 { ctx.stop() })
     /// #     }
     /// # }
-    /// use kahn_actors::testing::Stepped;
+    /// use kahn::actor::testing::Stepped;
     ///
     /// let mut sum = Stepped::start(Sum(0));
     /// assert!(sum.exit().is_none());

@@ -16,7 +16,7 @@ impl<T: Clone> Receiver<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, rx) = kahn_channels::broadcast(4);
+    /// let (tx, rx) = kahn::channel::broadcast(4);
     /// std::thread::spawn(move || (0..3).for_each(|n| tx.send(n).unwrap()));
     /// assert_eq!(rx.iter().sum::<i32>(), 3);
     /// ```
@@ -33,7 +33,7 @@ impl<T: Clone> Receiver<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, rx) = kahn_channels::broadcast(4);
+    /// let (tx, rx) = kahn::channel::broadcast(4);
     /// tx.send(1).unwrap();
     /// tx.send(2).unwrap();
     /// assert_eq!(rx.try_iter().collect::<Vec<_>>(), [1, 2]);
@@ -48,7 +48,7 @@ impl<T: Clone> Receiver<T> {
 /// # Examples
 ///
 /// ```
-/// let (tx, rx) = kahn_channels::broadcast(4);
+/// let (tx, rx) = kahn::channel::broadcast(4);
 /// tx.send("one").unwrap();
 /// drop(tx);
 /// for word in &rx {
@@ -64,7 +64,7 @@ pub struct Iter<'a, T> {
 /// # Examples
 ///
 /// ```
-/// let (_tx, rx) = kahn_channels::broadcast::<u32>(4);
+/// let (_tx, rx) = kahn::channel::broadcast::<u32>(4);
 /// assert_eq!(rx.try_iter().next(), None);
 /// ```
 pub struct TryIter<'a, T> {
@@ -76,7 +76,7 @@ pub struct TryIter<'a, T> {
 /// # Examples
 ///
 /// ```
-/// let (tx, rx) = kahn_channels::broadcast(4);
+/// let (tx, rx) = kahn::channel::broadcast(4);
 /// tx.send(1).unwrap();
 /// tx.send(2).unwrap();
 /// drop(tx);

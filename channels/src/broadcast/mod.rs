@@ -72,7 +72,7 @@ impl<T> State<T> {
 /// # Examples
 ///
 /// ```
-/// let (tx, first) = kahn_channels::broadcast(4);
+/// let (tx, first) = kahn::channel::broadcast(4);
 /// let second = tx.subscribe();
 /// tx.send("hello").unwrap();
 /// assert_eq!(first.recv(), Ok("hello"));
@@ -98,7 +98,7 @@ pub fn broadcast<T>(cap: usize) -> (Sender<T>, Receiver<T>) {
 /// # Examples
 ///
 /// ```
-/// let (tx, rx) = kahn_channels::broadcast(4);
+/// let (tx, rx) = kahn::channel::broadcast(4);
 /// let other = tx.clone();
 /// tx.send(1).unwrap();
 /// other.send(2).unwrap();
@@ -167,7 +167,7 @@ impl<T> Sender<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, rx) = kahn_channels::broadcast(1);
+    /// let (tx, rx) = kahn::channel::broadcast(1);
     /// tx.send(1).unwrap();
     /// assert_eq!(rx.recv(), Ok(1));
     /// drop(rx);
@@ -191,7 +191,7 @@ impl<T> Sender<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, slow) = kahn_channels::broadcast(1);
+    /// let (tx, slow) = kahn::channel::broadcast(1);
     /// tx.send(1).unwrap();
     /// assert!(tx.try_send(2).unwrap_err().is_full());
     /// drop(slow);
@@ -224,7 +224,7 @@ impl<T> Sender<T> {
     /// ```
     /// use std::time::Duration;
     ///
-    /// let (tx, _slow) = kahn_channels::broadcast(1);
+    /// let (tx, _slow) = kahn::channel::broadcast(1);
     /// tx.send(1).unwrap();
     /// assert!(tx.send_timeout(2, Duration::from_millis(5)).unwrap_err().is_timeout());
     /// ```
@@ -238,7 +238,7 @@ impl<T> Sender<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, first) = kahn_channels::broadcast(4);
+    /// let (tx, first) = kahn::channel::broadcast(4);
     /// tx.send(1).unwrap();
     /// let second = tx.subscribe();
     /// tx.send(2).unwrap();
@@ -258,7 +258,7 @@ impl<T> Sender<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, rx) = kahn_channels::broadcast::<i32>(4);
+    /// let (tx, rx) = kahn::channel::broadcast::<i32>(4);
     /// assert_eq!(tx.subscribers(), 1);
     /// drop(rx);
     /// assert_eq!(tx.subscribers(), 0);
@@ -272,7 +272,7 @@ impl<T> Sender<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, rx) = kahn_channels::broadcast(4);
+    /// let (tx, rx) = kahn::channel::broadcast(4);
     /// tx.send(1).unwrap();
     /// tx.close();
     /// assert!(tx.send(2).is_err());
@@ -315,7 +315,7 @@ impl<T> Drop for Sender<T> {
 /// # Examples
 ///
 /// ```
-/// let (tx, rx) = kahn_channels::broadcast(4);
+/// let (tx, rx) = kahn::channel::broadcast(4);
 /// tx.send(1).unwrap();
 /// // It starts where the first is.
 /// let other = rx.clone();
@@ -387,7 +387,7 @@ impl<T: Clone> Receiver<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, rx) = kahn_channels::broadcast(4);
+    /// let (tx, rx) = kahn::channel::broadcast(4);
     /// tx.send(1).unwrap();
     /// drop(tx);
     /// assert_eq!(rx.recv(), Ok(1));
@@ -411,9 +411,9 @@ impl<T: Clone> Receiver<T> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_channels::TryRecvError;
+    /// use kahn::channel::TryRecvError;
     ///
-    /// let (tx, rx) = kahn_channels::broadcast(4);
+    /// let (tx, rx) = kahn::channel::broadcast(4);
     /// assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
     /// tx.send(1).unwrap();
     /// assert_eq!(rx.try_recv(), Ok(1));
@@ -447,10 +447,10 @@ impl<T: Clone> Receiver<T> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_channels::RecvTimeoutError;
+    /// use kahn::channel::RecvTimeoutError;
     /// use std::time::Duration;
     ///
-    /// let (_tx, rx) = kahn_channels::broadcast::<i32>(4);
+    /// let (_tx, rx) = kahn::channel::broadcast::<i32>(4);
     /// assert_eq!(rx.recv_timeout(Duration::from_millis(5)), Err(RecvTimeoutError::Timeout));
     /// ```
     #[track_caller]
@@ -474,7 +474,7 @@ impl<T: Clone> Receiver<T> {
     ///
     /// ```
     /// # use std::{future::Future, pin::pin, task::{Context, Poll, Waker}};
-    /// let (tx, rx) = kahn_channels::broadcast(1);
+    /// let (tx, rx) = kahn::channel::broadcast(1);
     /// let mut received = pin!(rx.recv_async());
     /// let mut context = Context::from_waker(Waker::noop());
     /// assert_eq!(received.as_mut().poll(&mut context), Poll::Pending);
@@ -502,7 +502,7 @@ impl<T> Receiver<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, rx) = kahn_channels::broadcast(4);
+    /// let (tx, rx) = kahn::channel::broadcast(4);
     /// tx.send(1).unwrap();
     /// assert_eq!(rx.len(), 1);
     /// ```
@@ -517,7 +517,7 @@ impl<T> Receiver<T> {
     /// # Examples
     ///
     /// ```
-    /// let (tx, rx) = kahn_channels::broadcast(4);
+    /// let (tx, rx) = kahn::channel::broadcast(4);
     /// assert!(rx.is_empty());
     /// tx.send(1).unwrap();
     /// assert!(!rx.is_empty());

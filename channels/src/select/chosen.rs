@@ -90,7 +90,7 @@ impl Drop for Held<'_> {
 /// # Examples
 ///
 /// ```
-/// use kahn_channels::{Select, bounded};
+/// use kahn::channel::{Select, bounded};
 ///
 /// let (tx, rx) = bounded(1);
 /// tx.send(5).unwrap();
@@ -113,7 +113,7 @@ impl<'a> SelectedOperation<'a> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_channels::{Select, bounded};
+    /// use kahn::channel::{Select, bounded};
     ///
     /// let (tx, rx) = bounded(1);
     /// let mut select = Select::new();
@@ -150,7 +150,7 @@ impl<'a> SelectedOperation<'a> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_channels::{Select, bounded};
+    /// use kahn::channel::{Select, bounded};
     ///
     /// let (tx, rx) = bounded(1);
     /// let mut select = Select::new();
@@ -181,7 +181,7 @@ impl<'a> SelectedOperation<'a> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_channels::{Select, bounded};
+    /// use kahn::channel::{Select, bounded};
     ///
     /// let (tx, rx) = bounded(1);
     /// tx.send(5).unwrap();

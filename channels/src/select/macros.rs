@@ -29,7 +29,7 @@
 /// # Examples
 ///
 /// ```
-/// use kahn_channels::{bounded, select};
+/// use kahn::channel::{bounded, select};
 ///
 /// let (tx1, rx1) = bounded(1);
 /// let (tx2, rx2) = bounded(1);
@@ -47,7 +47,7 @@
 /// With a time-out:
 ///
 /// ```
-/// use kahn_channels::{bounded, select};
+/// use kahn::channel::{bounded, select};
 /// use std::time::Duration;
 ///
 /// let (_tx, rx) = bounded::<()>(0);
@@ -68,7 +68,7 @@ macro_rules! select {
 /// # Examples
 ///
 /// ```
-/// use kahn_channels::{bounded, select_biased};
+/// use kahn::channel::{bounded, select_biased};
 ///
 /// let (tx1, rx1) = bounded(1);
 /// let (tx2, rx2) = bounded(1);

@@ -32,7 +32,7 @@ use crate::sender::Sender;
 /// # Examples
 ///
 /// ```
-/// use kahn_channels::{Select, bounded};
+/// use kahn::channel::{Select, bounded};
 ///
 /// let (tx1, rx1) = bounded(1);
 /// let (tx2, rx2) = bounded::<&str>(1);
@@ -62,7 +62,7 @@ impl<'a> Select<'a> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_channels::{Select, TrySelectError};
+    /// use kahn::channel::{Select, TrySelectError};
     ///
     /// assert_eq!(Select::new().try_select().map(|_| ()), Err(TrySelectError));
     /// ```
@@ -75,7 +75,7 @@ impl<'a> Select<'a> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_channels::{Select, bounded};
+    /// use kahn::channel::{Select, bounded};
     ///
     /// let (tx1, rx1) = bounded(1);
     /// let (tx2, rx2) = bounded(1);
@@ -104,7 +104,7 @@ impl<'a> Select<'a> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_channels::{Select, bounded};
+    /// use kahn::channel::{Select, bounded};
     ///
     /// let (tx, rx) = bounded(1);
     /// let mut select = Select::new();
@@ -121,7 +121,7 @@ impl<'a> Select<'a> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_channels::{Select, bounded};
+    /// use kahn::channel::{Select, bounded};
     ///
     /// let (tx, rx) = bounded(1);
     /// tx.send(5).unwrap();
@@ -142,7 +142,7 @@ impl<'a> Select<'a> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_channels::{Select, bounded};
+    /// use kahn::channel::{Select, bounded};
     ///
     /// let (_tx1, rx1) = bounded::<i32>(1);
     /// let (tx2, rx2) = bounded(1);
@@ -193,7 +193,7 @@ impl<'a> Select<'a> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_channels::{Select, TrySelectError, bounded};
+    /// use kahn::channel::{Select, TrySelectError, bounded};
     ///
     /// let (_tx, rx) = bounded::<i32>(1);
     /// let mut select = Select::new();
@@ -218,7 +218,7 @@ impl<'a> Select<'a> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_channels::{Select, bounded};
+    /// use kahn::channel::{Select, bounded};
     ///
     /// let (tx, rx) = bounded(1);
     /// std::thread::spawn(move || tx.send(5).unwrap());
@@ -245,7 +245,7 @@ impl<'a> Select<'a> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_channels::{Select, SelectTimeoutError, bounded};
+    /// use kahn::channel::{Select, SelectTimeoutError, bounded};
     /// use std::time::Duration;
     ///
     /// let (_tx, rx) = bounded::<i32>(1);
@@ -272,7 +272,7 @@ impl<'a> Select<'a> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_channels::{Select, bounded};
+    /// use kahn::channel::{Select, bounded};
     ///
     /// let (_tx, rx) = bounded::<i32>(1);
     /// let mut select = Select::new();
@@ -300,7 +300,7 @@ impl<'a> Select<'a> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_channels::{Select, bounded};
+    /// use kahn::channel::{Select, bounded};
     ///
     /// let (tx, rx) = bounded(1);
     /// let mut select = Select::new();
@@ -329,7 +329,7 @@ impl<'a> Select<'a> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_channels::{Select, bounded};
+    /// use kahn::channel::{Select, bounded};
     ///
     /// let (tx, rx) = bounded(1);
     /// std::thread::spawn(move || tx.send(5).unwrap());
@@ -357,7 +357,7 @@ impl<'a> Select<'a> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_channels::{Select, bounded};
+    /// use kahn::channel::{Select, bounded};
     ///
     /// let (_tx, rx) = bounded::<i32>(1);
     /// let mut select = Select::new();
@@ -383,7 +383,7 @@ impl<'a> Select<'a> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_channels::{Select, bounded};
+    /// use kahn::channel::{Select, bounded};
     ///
     /// let (_tx, rx) = bounded::<i32>(1);
     /// let mut select = Select::new();

@@ -7,9 +7,9 @@ use std::time::Instant;
 /// # Examples
 ///
 /// ```
-/// let start = kahn_core::time::now();
-/// kahn_core::sleep(std::time::Duration::from_millis(1));
-/// assert!(kahn_core::time::now() > start);
+/// let start = kahn::time::now();
+/// kahn::sleep(std::time::Duration::from_millis(1));
+/// assert!(kahn::time::now() > start);
 /// ```
 #[inline]
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]

@@ -20,9 +20,9 @@ use crate::wait::{CancelUnwind, Kind, Reason, is_quiet_unwind, settled};
 /// # Examples
 ///
 /// ```
-/// use kahn_core::thread::JoinHandle;
+/// use kahn::thread::JoinHandle;
 ///
-/// let handles: Vec<JoinHandle<u64>> = (0..4).map(|n| kahn_core::spawn(move || n * n)).collect();
+/// let handles: Vec<JoinHandle<u64>> = (0..4).map(|n| kahn::spawn(move || n * n)).collect();
 /// let squares: Vec<u64> = handles.into_iter().map(|handle| handle.join().unwrap()).collect();
 /// assert_eq!(squares, [0, 1, 4, 9]);
 /// ```
@@ -68,9 +68,9 @@ impl<T> JoinHandle<T> {
     /// # Examples
     ///
     /// ```
-    /// kahn_core::run(|| {
-    ///     assert_eq!(kahn_core::spawn(|| 6 * 7).join().unwrap(), 42);
-    ///     assert!(kahn_core::spawn(|| if true { panic!("no") }).join().unwrap_err().is_panic());
+    /// kahn::run(|| {
+    ///     assert_eq!(kahn::spawn(|| 6 * 7).join().unwrap(), 42);
+    ///     assert!(kahn::spawn(|| if true { panic!("no") }).join().unwrap_err().is_panic());
     /// });
     /// ```
     #[track_caller]
@@ -108,12 +108,12 @@ impl<T> JoinHandle<T> {
     /// # Examples
     ///
     /// ```
-    /// kahn_core::run(|| {
-    ///     let sleeper = kahn_core::spawn(|| kahn_core::sleep(std::time::Duration::MAX));
+    /// kahn::run(|| {
+    ///     let sleeper = kahn::spawn(|| kahn::sleep(std::time::Duration::MAX));
     ///     assert!(!sleeper.is_finished());
     ///     sleeper.cancel();
     ///     while !sleeper.is_finished() {
-    ///         kahn_core::yield_now();
+    ///         kahn::yield_now();
     ///     }
     /// });
     /// ```
@@ -128,8 +128,8 @@ impl<T> JoinHandle<T> {
     /// # Examples
     ///
     /// ```
-    /// kahn_core::run(|| {
-    ///     let sleeper = kahn_core::spawn(|| kahn_core::sleep(std::time::Duration::MAX));
+    /// kahn::run(|| {
+    ///     let sleeper = kahn::spawn(|| kahn::sleep(std::time::Duration::MAX));
     ///     sleeper.cancel();
     ///     assert!(sleeper.join().unwrap_err().is_cancelled());
     /// });
@@ -144,8 +144,8 @@ impl<T> JoinHandle<T> {
     /// # Examples
     ///
     /// ```
-    /// kahn_core::run(|| {
-    ///     let parked = kahn_core::spawn(kahn_core::thread::park);
+    /// kahn::run(|| {
+    ///     let parked = kahn::spawn(kahn::thread::park);
     ///     parked.thread().unpark();
     ///     parked.join().unwrap();
     /// });
@@ -174,12 +174,12 @@ impl<T> fmt::Debug for JoinHandle<T> {
 /// # Examples
 ///
 /// ```
-/// use kahn_core::thread::JoinError;
+/// use kahn::thread::JoinError;
 ///
 /// fn told(error: &JoinError) -> &'static str {
 ///     if error.is_cancelled() { "was stopped" } else { "has failed" }
 /// }
-/// let error = kahn_core::spawn(|| if true { panic!("no such page") }).join().unwrap_err();
+/// let error = kahn::spawn(|| if true { panic!("no such page") }).join().unwrap_err();
 /// assert_eq!(told(&error), "has failed");
 /// assert_eq!(error.to_string(), "the green thread panicked: no such page");
 /// ```
@@ -201,7 +201,7 @@ impl JoinError {
     /// # Examples
     ///
     /// ```
-    /// let error = kahn_core::spawn(|| if true { panic!("no") }).join().unwrap_err();
+    /// let error = kahn::spawn(|| if true { panic!("no") }).join().unwrap_err();
     /// assert!(error.is_panic());
     /// ```
     pub fn is_panic(&self) -> bool {
@@ -213,7 +213,7 @@ impl JoinError {
     /// # Examples
     ///
     /// ```
-    /// let sleeper = kahn_core::spawn(|| kahn_core::sleep(std::time::Duration::MAX));
+    /// let sleeper = kahn::spawn(|| kahn::sleep(std::time::Duration::MAX));
     /// sleeper.cancel();
     /// assert!(sleeper.join().unwrap_err().is_cancelled());
     /// ```
@@ -227,7 +227,7 @@ impl JoinError {
     /// # Examples
     ///
     /// ```
-    /// let error = kahn_core::spawn(|| if true { std::panic::panic_any(7) }).join().unwrap_err();
+    /// let error = kahn::spawn(|| if true { std::panic::panic_any(7) }).join().unwrap_err();
     /// assert_eq!(*error.into_panic().downcast::<i32>().unwrap(), 7);
     /// ```
     pub fn into_panic(self) -> Box<dyn Any + Send> {

@@ -15,11 +15,11 @@ use crate::wait::enclosing_limit;
 /// # Examples
 ///
 /// ```
-/// use kahn_core::thread::{self, Thread};
+/// use kahn::thread::{self, Thread};
 ///
-/// kahn_core::run(|| {
+/// kahn::run(|| {
 ///     let waker: Thread = thread::current();
-///     kahn_core::spawn(move || waker.unpark());
+///     kahn::spawn(move || waker.unpark());
 ///     thread::park();
 /// });
 /// ```
@@ -53,10 +53,10 @@ unsafe impl Sync for Thread {}
 /// # Examples
 ///
 /// ```
-/// use kahn_core::thread::{self, ThreadId};
+/// use kahn::thread::{self, ThreadId};
 ///
 /// let here: ThreadId = thread::current().id();
-/// let there = kahn_core::spawn(|| thread::current().id()).join().unwrap();
+/// let there = kahn::spawn(|| thread::current().id()).join().unwrap();
 /// assert_ne!(here, there);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,7 +107,7 @@ impl Thread {
     /// # Examples
     ///
     /// ```
-    /// let handle = kahn_core::spawn(|| kahn_core::thread::current().id());
+    /// let handle = kahn::spawn(|| kahn::thread::current().id());
     /// let id = handle.thread().id();
     /// assert_eq!(handle.join().unwrap(), id);
     /// ```
@@ -123,7 +123,7 @@ impl Thread {
     /// # Examples
     ///
     /// ```
-    /// let handle = kahn_core::thread::Builder::new().name("parser".into()).spawn(|| ())?;
+    /// let handle = kahn::thread::Builder::new().name("parser".into()).spawn(|| ())?;
     /// assert_eq!(handle.thread().name(), Some("parser"));
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -139,10 +139,10 @@ impl Thread {
     /// # Examples
     ///
     /// ```
-    /// kahn_core::run(|| {
-    ///     kahn_core::thread::current().unpark();
+    /// kahn::run(|| {
+    ///     kahn::thread::current().unpark();
     ///     // Returns at once: it was unparked before.
-    ///     kahn_core::thread::park();
+    ///     kahn::thread::park();
     /// });
     /// ```
     pub fn unpark(&self) {
@@ -189,7 +189,7 @@ impl fmt::Debug for Thread {
 /// # Examples
 ///
 /// ```
-/// kahn_core::run(|| assert_eq!(kahn_core::thread::current().name(), Some("main")));
+/// kahn::run(|| assert_eq!(kahn::thread::current().name(), Some("main")));
 /// ```
 pub fn current() -> Thread {
     thread_local! {
@@ -220,10 +220,10 @@ pub fn current() -> Thread {
 /// # Examples
 ///
 /// ```
-/// kahn_core::run(|| {
-///     let main = kahn_core::thread::current();
-///     kahn_core::spawn(move || main.unpark());
-///     kahn_core::thread::park();
+/// kahn::run(|| {
+///     let main = kahn::thread::current();
+///     kahn::spawn(move || main.unpark());
+///     kahn::thread::park();
 /// });
 /// ```
 #[track_caller]
@@ -242,7 +242,7 @@ pub fn park() {
 /// ```
 /// use std::time::Duration;
 ///
-/// kahn_core::thread::park_timeout(Duration::from_millis(1));
+/// kahn::thread::park_timeout(Duration::from_millis(1));
 /// ```
 #[track_caller]
 pub fn park_timeout(duration: Duration) {

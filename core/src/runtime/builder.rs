@@ -22,7 +22,7 @@ const BLOCKING_THREADS: usize = 512;
 /// # Examples
 ///
 /// ```
-/// let runtime = kahn_core::Runtime::builder().workers(2).name("shop").build()?;
+/// let runtime = kahn::Runtime::builder().workers(2).name("shop").build()?;
 /// assert_eq!(runtime.run(|| 6 * 7), 42);
 /// # Ok::<(), std::io::Error>(())
 /// ```
@@ -40,7 +40,7 @@ impl Builder {
     /// # Examples
     ///
     /// ```
-    /// let runtime = kahn_core::runtime::Builder::new().build()?;
+    /// let runtime = kahn::runtime::Builder::new().build()?;
     /// assert_eq!(runtime.run(|| 6 * 7), 42);
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -65,7 +65,7 @@ impl Builder {
     /// # Examples
     ///
     /// ```
-    /// let runtime = kahn_core::Runtime::builder().workers(1).build()?;
+    /// let runtime = kahn::Runtime::builder().workers(1).build()?;
     /// runtime.run(|| println!("alone"));
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -83,7 +83,7 @@ impl Builder {
     /// fn depth(n: u32) -> u32 {
     ///     if n == 0 { 0 } else { 1 + std::hint::black_box(depth(n - 1)) }
     /// }
-    /// let runtime = kahn_core::Runtime::builder().stack_size(16 << 20).build()?;
+    /// let runtime = kahn::Runtime::builder().stack_size(16 << 20).build()?;
     /// assert_eq!(runtime.run(|| depth(50_000)), 50_000);
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -97,10 +97,10 @@ impl Builder {
     /// # Examples
     ///
     /// ```
-    /// let runtime = kahn_core::Runtime::builder().blocking_threads(2).build()?;
+    /// let runtime = kahn::Runtime::builder().blocking_threads(2).build()?;
     /// // However many ask: the disk is asked for two files at a time.
     /// let sizes = runtime.run(|| {
-    ///     let read = |name| kahn_core::spawn(move || kahn_core::blocking(|| std::fs::read(name).map(|file| file.len())));
+    ///     let read = |name| kahn::spawn(move || kahn::blocking(|| std::fs::read(name).map(|file| file.len())));
     ///     ["Cargo.toml", "no-such-file", "Cargo.toml"].map(read).map(|size| size.join().unwrap().ok())
     /// });
     /// assert!(sizes[0] == sizes[2] && sizes[1].is_none());
@@ -116,7 +116,7 @@ impl Builder {
     /// # Examples
     ///
     /// ```
-    /// let runtime = kahn_core::Runtime::builder().name("shop").build()?;
+    /// let runtime = kahn::Runtime::builder().name("shop").build()?;
     /// let worker = runtime.run(|| std::thread::current().name().map(str::to_owned));
     /// assert!(worker.unwrap().starts_with("shop-worker-"));
     /// # Ok::<(), std::io::Error>(())
@@ -139,13 +139,13 @@ impl Builder {
     /// # Examples
     ///
     /// ```no_run
-    /// let runtime = kahn_core::Runtime::builder()
+    /// let runtime = kahn::Runtime::builder()
     ///     .on_deadlock(|report| {
     ///         eprint!("{report}");
     ///         std::process::exit(3);
     ///     })
     ///     .build()?;
-    /// runtime.run(kahn_core::thread::park);
+    /// runtime.run(kahn::thread::park);
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn on_deadlock(mut self, handler: impl Fn(&DeadlockReport) + Send + Sync + 'static) -> Builder {
@@ -161,7 +161,7 @@ impl Builder {
     /// ```
     /// use std::time::Duration;
     ///
-    /// let runtime = kahn_core::Runtime::builder().warn_when_stuck(Duration::from_millis(100)).build()?;
+    /// let runtime = kahn::Runtime::builder().warn_when_stuck(Duration::from_millis(100)).build()?;
     /// runtime.run(|| println!("done soon enough"));
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -190,13 +190,13 @@ impl Builder {
     ///
     /// ```
     /// // SAFETY: what its green threads have on their stacks while they park is numbers.
-    /// let builder = unsafe { kahn_core::Runtime::builder().migratory() };
+    /// let builder = unsafe { kahn::Runtime::builder().migratory() };
     /// let sum = builder.build()?.run(|| {
     ///     let add = |n: u64| {
-    ///         kahn_core::yield_now();
+    ///         kahn::yield_now();
     ///         n + 1
     ///     };
-    ///     (0..4).map(|n| kahn_core::spawn(move || add(n))).map(|handle| handle.join().unwrap()).sum::<u64>()
+    ///     (0..4).map(|n| kahn::spawn(move || add(n))).map(|handle| handle.join().unwrap()).sum::<u64>()
     /// });
     /// assert_eq!(sum, 10);
     /// # Ok::<(), std::io::Error>(())
@@ -217,7 +217,7 @@ impl Builder {
     /// # Examples
     ///
     /// ```
-    /// let error = kahn_core::Runtime::builder().workers(0).build().unwrap_err();
+    /// let error = kahn::Runtime::builder().workers(0).build().unwrap_err();
     /// assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
     /// ```
     pub fn build(self) -> io::Result<Runtime> {

@@ -41,7 +41,7 @@ const DROP_TIMEOUT: Duration = Duration::from_secs(2);
 /// # Examples
 ///
 /// ```
-/// let runtime = kahn_core::Runtime::builder().workers(2).build()?;
+/// let runtime = kahn::Runtime::builder().workers(2).build()?;
 /// let handle = runtime.spawn(|| "spawned from outside".len());
 /// assert_eq!(runtime.run(move || handle.join().unwrap()), 20);
 /// # Ok::<(), std::io::Error>(())
@@ -70,7 +70,7 @@ pub struct Runtime {
 /// # Examples
 ///
 /// ```
-/// let answer = kahn_core::run(|| kahn_core::spawn(|| 6 * 7).join().unwrap());
+/// let answer = kahn::run(|| kahn::spawn(|| 6 * 7).join().unwrap());
 /// assert_eq!(answer, 42);
 /// ```
 #[track_caller]
@@ -105,7 +105,7 @@ impl Runtime {
     /// # Examples
     ///
     /// ```
-    /// let runtime = kahn_core::Runtime::builder().workers(2).build()?;
+    /// let runtime = kahn::Runtime::builder().workers(2).build()?;
     /// # drop(runtime);
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -127,7 +127,7 @@ impl Runtime {
     /// # Examples
     ///
     /// ```
-    /// let runtime = kahn_core::Runtime::builder().workers(2).build()?;
+    /// let runtime = kahn::Runtime::builder().workers(2).build()?;
     /// let mut words = vec!["from", "here", "borrowed"];
     /// runtime.run(|| words.sort());
     /// assert_eq!(words[0], "borrowed");
@@ -203,7 +203,7 @@ impl Runtime {
     ///
     /// ```
     /// if std::env::var_os("KAHN_WORKERS").is_none() {
-    ///     assert_eq!(kahn_core::Runtime::builder().workers(3).build()?.workers(), 3);
+    ///     assert_eq!(kahn::Runtime::builder().workers(3).build()?.workers(), 3);
     /// }
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -216,7 +216,7 @@ impl Runtime {
     /// # Examples
     ///
     /// ```
-    /// let runtime = kahn_core::Runtime::builder().workers(1).build()?;
+    /// let runtime = kahn::Runtime::builder().workers(1).build()?;
     /// assert_eq!(runtime.spawn(|| 6 * 7).join().unwrap(), 42);
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -250,8 +250,8 @@ impl Runtime {
     /// ```
     /// use std::time::Duration;
     ///
-    /// let runtime = kahn_core::Runtime::builder().workers(1).build()?;
-    /// let sleeper = runtime.spawn(|| kahn_core::sleep(Duration::MAX));
+    /// let runtime = kahn::Runtime::builder().workers(1).build()?;
+    /// let sleeper = runtime.spawn(|| kahn::sleep(Duration::MAX));
     /// runtime.shutdown(Duration::from_secs(10)).expect("it unwinds from its sleep");
     /// assert!(sleeper.join().unwrap_err().is_cancelled());
     /// # Ok::<(), std::io::Error>(())

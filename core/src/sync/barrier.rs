@@ -12,7 +12,7 @@ use crate::wait::{Kind, Reason};
 /// # Examples
 ///
 /// ```
-/// use kahn_core::sync::{Arc, Barrier};
+/// use kahn::sync::{Arc, Barrier};
 ///
 /// let barrier = Arc::new(Barrier::new(3));
 /// let others: Vec<_> = (0..2)
@@ -43,7 +43,7 @@ struct Meeting {
 /// # Examples
 ///
 /// ```
-/// let result: kahn_core::sync::BarrierWaitResult = kahn_core::sync::Barrier::new(1).wait();
+/// let result: kahn::sync::BarrierWaitResult = kahn::sync::Barrier::new(1).wait();
 /// assert!(result.is_leader());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,10 +55,10 @@ impl BarrierWaitResult {
     /// # Examples
     ///
     /// ```
-    /// use kahn_core::sync::Barrier;
+    /// use kahn::sync::Barrier;
     ///
     /// let barrier = Barrier::new(2);
-    /// let leaders = kahn_core::scope(|s| {
+    /// let leaders = kahn::scope(|s| {
     ///     let other = s.spawn(|| barrier.wait().is_leader());
     ///     [barrier.wait().is_leader(), other.join().unwrap()]
     /// });
@@ -77,7 +77,7 @@ impl Barrier {
         /// # Examples
         ///
         /// ```
-        /// static START: kahn_core::sync::Barrier = kahn_core::sync::Barrier::new(1);
+        /// static START: kahn::sync::Barrier = kahn::sync::Barrier::new(1);
         /// START.wait();
         /// ```
         pub const fn new(n: usize) -> Barrier {
@@ -94,10 +94,10 @@ impl Barrier {
     /// # Examples
     ///
     /// ```
-    /// use kahn_core::sync::Barrier;
+    /// use kahn::sync::Barrier;
     ///
     /// let (parts, barrier) = ([1, 2, 3], Barrier::new(3));
-    /// kahn_core::scope(|s| {
+    /// kahn::scope(|s| {
     ///     for part in &parts {
     ///         s.spawn(|| {
     ///             // … the first half, with this part …

@@ -20,7 +20,7 @@ use crate::wait::{Kind, Reason, shield};
 /// # Examples
 ///
 /// ```
-/// use kahn_core::sync::{Arc, Condvar, Mutex};
+/// use kahn::sync::{Arc, Condvar, Mutex};
 ///
 /// let shared = Arc::new((Mutex::new(false), Condvar::new()));
 /// let setter = {
@@ -48,7 +48,7 @@ pub struct Condvar {
 ///
 /// ```
 /// use std::time::Duration;
-/// use kahn_core::sync::{Condvar, Mutex, WaitTimeoutResult};
+/// use kahn::sync::{Condvar, Mutex, WaitTimeoutResult};
 ///
 /// let (lock, changed) = (Mutex::new(()), Condvar::new());
 /// let (_guard, result) = changed.wait_timeout(lock.lock().unwrap(), Duration::from_millis(1)).unwrap();
@@ -64,7 +64,7 @@ impl WaitTimeoutResult {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_core::sync::{Condvar, Mutex};
+    /// use kahn::sync::{Condvar, Mutex};
     ///
     /// let (lock, never) = (Mutex::new(0), Condvar::new());
     /// let soon = Duration::from_millis(1);
@@ -83,7 +83,7 @@ impl Condvar {
         /// # Examples
         ///
         /// ```
-        /// static CHANGED: kahn_core::sync::Condvar = kahn_core::sync::Condvar::new();
+        /// static CHANGED: kahn::sync::Condvar = kahn::sync::Condvar::new();
         /// CHANGED.notify_all();
         /// ```
         pub const fn new() -> Condvar {
@@ -107,10 +107,10 @@ impl Condvar {
     /// # Examples
     ///
     /// ```
-    /// use kahn_core::sync::{Condvar, Mutex};
+    /// use kahn::sync::{Condvar, Mutex};
     ///
     /// let (lock, changed) = (Mutex::new(0), Condvar::new());
-    /// kahn_core::scope(|s| {
+    /// kahn::scope(|s| {
     ///     s.spawn(|| {
     ///         *lock.lock().unwrap() = 7;
     ///         changed.notify_one();
@@ -145,10 +145,10 @@ impl Condvar {
     /// # Examples
     ///
     /// ```
-    /// use kahn_core::sync::{Condvar, Mutex};
+    /// use kahn::sync::{Condvar, Mutex};
     ///
     /// let (queue, changed) = (Mutex::new(Vec::new()), Condvar::new());
-    /// kahn_core::scope(|s| {
+    /// kahn::scope(|s| {
     ///     s.spawn(|| {
     ///         queue.lock().unwrap().push("work");
     ///         changed.notify_one();
@@ -183,7 +183,7 @@ impl Condvar {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_core::sync::{Condvar, Mutex};
+    /// use kahn::sync::{Condvar, Mutex};
     ///
     /// let (lock, never) = (Mutex::new(1), Condvar::new());
     /// let (guard, result) = never.wait_timeout(lock.lock().unwrap(), Duration::from_millis(1)).unwrap();
@@ -217,7 +217,7 @@ impl Condvar {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn_core::sync::{Condvar, Mutex};
+    /// use kahn::sync::{Condvar, Mutex};
     ///
     /// let (ready, changed) = (Mutex::new(true), Condvar::new());
     /// let hour = Duration::from_secs(3600);
@@ -249,10 +249,10 @@ impl Condvar {
     /// # Examples
     ///
     /// ```
-    /// use kahn_core::sync::{Condvar, Mutex};
+    /// use kahn::sync::{Condvar, Mutex};
     ///
     /// let (tokens, more) = (Mutex::new(0), Condvar::new());
-    /// kahn_core::scope(|s| {
+    /// kahn::scope(|s| {
     ///     s.spawn(|| *more.wait_while(tokens.lock().unwrap(), |tokens| *tokens == 0).unwrap() -= 1);
     ///     *tokens.lock().unwrap() += 1;
     ///     more.notify_one();
@@ -272,10 +272,10 @@ impl Condvar {
     /// # Examples
     ///
     /// ```
-    /// use kahn_core::sync::{Condvar, Mutex};
+    /// use kahn::sync::{Condvar, Mutex};
     ///
     /// let (open, opened) = (Mutex::new(false), Condvar::new());
-    /// kahn_core::scope(|s| {
+    /// kahn::scope(|s| {
     ///     for _ in 0..3 {
     ///         s.spawn(|| drop(opened.wait_while(open.lock().unwrap(), |open| !*open)));
     ///     }

@@ -14,7 +14,7 @@ use crate::sync::once::{Once, Unwound};
 /// # Examples
 ///
 /// ```
-/// use kahn_core::sync::LazyLock;
+/// use kahn::sync::LazyLock;
 ///
 /// static SQUARES: LazyLock<Vec<u32>> = LazyLock::new(|| (0..4).map(|n| n * n).collect());
 ///
@@ -47,7 +47,7 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
         /// # Examples
         ///
         /// ```
-        /// use kahn_core::sync::LazyLock;
+        /// use kahn::sync::LazyLock;
         ///
         /// static GREETING: LazyLock<String> = LazyLock::new(|| "hello".to_uppercase());
         /// assert_eq!(*GREETING, "HELLO");
@@ -72,7 +72,7 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_core::sync::LazyLock;
+    /// use kahn::sync::LazyLock;
     ///
     /// let lazy = LazyLock::new(|| 6 * 7);
     /// assert_eq!(*LazyLock::force(&lazy), 42);

@@ -25,7 +25,7 @@ const COMPLETE: u32 = 3;
 /// # Examples
 ///
 /// ```
-/// static START: kahn_core::sync::Once = kahn_core::sync::Once::new();
+/// static START: kahn::sync::Once = kahn::sync::Once::new();
 ///
 /// let mut started = 0;
 /// START.call_once(|| started += 1);
@@ -50,7 +50,7 @@ impl RefUnwindSafe for Once {}
 /// # Examples
 ///
 /// ```
-/// use kahn_core::sync::{Once, OnceState};
+/// use kahn::sync::{Once, OnceState};
 ///
 /// Once::new().call_once_force(|state: &OnceState| assert!(!state.is_poisoned()));
 /// ```
@@ -65,7 +65,7 @@ impl OnceState {
     /// # Examples
     ///
     /// ```
-    /// let once = kahn_core::sync::Once::new();
+    /// let once = kahn::sync::Once::new();
     /// let first = std::panic::catch_unwind(|| once.call_once(|| panic!("not today")));
     /// assert!(first.is_err());
     /// once.call_once_force(|state| assert!(state.is_poisoned()));
@@ -92,7 +92,7 @@ impl Once {
         /// # Examples
         ///
         /// ```
-        /// static SET_UP: kahn_core::sync::Once = kahn_core::sync::Once::new();
+        /// static SET_UP: kahn::sync::Once = kahn::sync::Once::new();
         /// assert!(!SET_UP.is_completed());
         /// ```
         #[inline]
@@ -114,7 +114,7 @@ impl Once {
     /// # Examples
     ///
     /// ```
-    /// static SET_UP: kahn_core::sync::Once = kahn_core::sync::Once::new();
+    /// static SET_UP: kahn::sync::Once = kahn::sync::Once::new();
     ///
     /// fn use_it() {
     ///     SET_UP.call_once(|| println!("printed once"));
@@ -145,7 +145,7 @@ impl Once {
     /// # Examples
     ///
     /// ```
-    /// let once = kahn_core::sync::Once::new();
+    /// let once = kahn::sync::Once::new();
     /// let _ = std::panic::catch_unwind(|| once.call_once(|| panic!("the disk is full")));
     /// let mut done = false;
     /// once.call_once_force(|_| done = true);
@@ -166,7 +166,7 @@ impl Once {
     /// # Examples
     ///
     /// ```
-    /// let once = kahn_core::sync::Once::new();
+    /// let once = kahn::sync::Once::new();
     /// once.call_once(|| assert!(!once.is_completed()));
     /// assert!(once.is_completed());
     /// ```
@@ -189,8 +189,8 @@ impl Once {
     /// # Examples
     ///
     /// ```
-    /// let once = kahn_core::sync::Once::new();
-    /// kahn_core::scope(|s| {
+    /// let once = kahn::sync::Once::new();
+    /// kahn::scope(|s| {
     ///     s.spawn(|| once.call_once(|| ()));
     ///     once.wait();
     ///     assert!(once.is_completed());
@@ -210,9 +210,9 @@ impl Once {
     /// # Examples
     ///
     /// ```
-    /// let once = kahn_core::sync::Once::new();
+    /// let once = kahn::sync::Once::new();
     /// let _ = std::panic::catch_unwind(|| once.call_once(|| panic!("not yet")));
-    /// kahn_core::scope(|s| {
+    /// kahn::scope(|s| {
     ///     s.spawn(|| once.call_once_force(|_| ()));
     ///     // The attempt that failed does not end it.
     ///     once.wait_force();

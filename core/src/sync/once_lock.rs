@@ -16,7 +16,7 @@ use crate::sync::once::{Once, Unwound};
 /// # Examples
 ///
 /// ```
-/// use kahn_core::sync::OnceLock;
+/// use kahn::sync::OnceLock;
 ///
 /// static NAME: OnceLock<String> = OnceLock::new();
 ///
@@ -47,7 +47,7 @@ impl<T> OnceLock<T> {
         /// # Examples
         ///
         /// ```
-        /// static PORT: kahn_core::sync::OnceLock<u16> = kahn_core::sync::OnceLock::new();
+        /// static PORT: kahn::sync::OnceLock<u16> = kahn::sync::OnceLock::new();
         /// assert_eq!(PORT.get(), None);
         /// ```
         #[inline]
@@ -65,7 +65,7 @@ impl<T> OnceLock<T> {
     /// # Examples
     ///
     /// ```
-    /// let cell = kahn_core::sync::OnceLock::new();
+    /// let cell = kahn::sync::OnceLock::new();
     /// assert_eq!(cell.get(), None);
     /// cell.set(7).unwrap();
     /// assert_eq!(cell.get(), Some(&7));
@@ -81,7 +81,7 @@ impl<T> OnceLock<T> {
     /// # Examples
     ///
     /// ```
-    /// let mut cell = kahn_core::sync::OnceLock::from(1);
+    /// let mut cell = kahn::sync::OnceLock::from(1);
     /// *cell.get_mut().unwrap() += 1;
     /// assert_eq!(cell.get(), Some(&2));
     /// ```
@@ -100,8 +100,8 @@ impl<T> OnceLock<T> {
     /// # Examples
     ///
     /// ```
-    /// let cell = kahn_core::sync::OnceLock::new();
-    /// kahn_core::scope(|s| {
+    /// let cell = kahn::sync::OnceLock::new();
+    /// kahn::scope(|s| {
     ///     s.spawn(|| cell.set(7));
     ///     assert_eq!(*cell.wait(), 7);
     /// });
@@ -126,7 +126,7 @@ impl<T> OnceLock<T> {
     /// # Examples
     ///
     /// ```
-    /// let cell = kahn_core::sync::OnceLock::new();
+    /// let cell = kahn::sync::OnceLock::new();
     /// assert_eq!(cell.set("first"), Ok(()));
     /// assert_eq!(cell.set("second"), Err("second"));
     /// assert_eq!(cell.get(), Some(&"first"));
@@ -153,7 +153,7 @@ impl<T> OnceLock<T> {
     /// # Examples
     ///
     /// ```
-    /// let cell = kahn_core::sync::OnceLock::new();
+    /// let cell = kahn::sync::OnceLock::new();
     /// assert_eq!(*cell.get_or_init(|| 6 * 7), 42);
     /// assert_eq!(*cell.get_or_init(|| unreachable!("it is there")), 42);
     /// ```
@@ -182,7 +182,7 @@ impl<T> OnceLock<T> {
     /// # Examples
     ///
     /// ```
-    /// let cell = kahn_core::sync::OnceLock::from("mine");
+    /// let cell = kahn::sync::OnceLock::from("mine");
     /// assert_eq!(cell.into_inner(), Some("mine"));
     /// ```
     #[inline]
@@ -195,7 +195,7 @@ impl<T> OnceLock<T> {
     /// # Examples
     ///
     /// ```
-    /// let mut cell = kahn_core::sync::OnceLock::from(1);
+    /// let mut cell = kahn::sync::OnceLock::from(1);
     /// assert_eq!((cell.take(), cell.take()), (Some(1), None));
     /// cell.set(2).unwrap();
     /// ```

@@ -21,7 +21,7 @@ use crate::wait::{Claimed, Kind, Node, Reason, TimedOut, Wait, WaitQueue, spend}
 /// # Examples
 ///
 /// ```
-/// use kahn_core::sync::Semaphore;
+/// use kahn::sync::Semaphore;
 ///
 /// static AT_ONCE: Semaphore = Semaphore::new(2);
 ///
@@ -67,7 +67,7 @@ impl Semaphore {
         /// # Examples
         ///
         /// ```
-        /// static CONNECTIONS: kahn_core::sync::Semaphore = kahn_core::sync::Semaphore::new(8);
+        /// static CONNECTIONS: kahn::sync::Semaphore = kahn::sync::Semaphore::new(8);
         /// assert_eq!(CONNECTIONS.available_permits(), 8);
         /// ```
         pub const fn new(permits: usize) -> Semaphore {
@@ -85,10 +85,10 @@ impl Semaphore {
     /// # Examples
     ///
     /// ```
-    /// use kahn_core::sync::Semaphore;
+    /// use kahn::sync::Semaphore;
     ///
     /// let two = Semaphore::new(2);
-    /// kahn_core::scope(|s| {
+    /// kahn::scope(|s| {
     ///     for _ in 0..10 {
     ///         s.spawn(|| {
     ///             let _permit = two.acquire();
@@ -111,7 +111,7 @@ impl Semaphore {
     /// # Examples
     ///
     /// ```
-    /// let semaphore = kahn_core::sync::Semaphore::new(5);
+    /// let semaphore = kahn::sync::Semaphore::new(5);
     /// let three = semaphore.acquire_many(3);
     /// assert!(semaphore.try_acquire_many(3).is_none());
     /// drop(three);
@@ -136,7 +136,7 @@ impl Semaphore {
     /// ```
     /// use std::time::Duration;
     ///
-    /// let semaphore = kahn_core::sync::Semaphore::new(1);
+    /// let semaphore = kahn::sync::Semaphore::new(1);
     /// let permit = semaphore.acquire();
     /// assert!(semaphore.acquire_timeout(Duration::from_millis(1)).is_none());
     /// drop(permit);
@@ -158,7 +158,7 @@ impl Semaphore {
     /// ```
     /// use std::time::Duration;
     ///
-    /// let semaphore = kahn_core::sync::Semaphore::new(2);
+    /// let semaphore = kahn::sync::Semaphore::new(2);
     /// assert!(semaphore.acquire_many_timeout(3, Duration::from_millis(1)).is_none());
     /// assert_eq!(semaphore.acquire_many_timeout(2, Duration::from_millis(1)).unwrap().permits(), 2);
     /// ```
@@ -173,7 +173,7 @@ impl Semaphore {
     /// # Examples
     ///
     /// ```
-    /// let semaphore = kahn_core::sync::Semaphore::new(1);
+    /// let semaphore = kahn::sync::Semaphore::new(1);
     /// let permit = semaphore.try_acquire();
     /// assert!(permit.is_some() && semaphore.try_acquire().is_none());
     /// ```
@@ -186,7 +186,7 @@ impl Semaphore {
     /// # Examples
     ///
     /// ```
-    /// let semaphore = kahn_core::sync::Semaphore::new(3);
+    /// let semaphore = kahn::sync::Semaphore::new(3);
     /// let two = semaphore.try_acquire_many(2).unwrap();
     /// assert!(semaphore.try_acquire_many(2).is_none());
     /// assert_eq!(two.permits() + semaphore.available_permits(), 3);
@@ -207,8 +207,8 @@ impl Semaphore {
     /// # Examples
     ///
     /// ```
-    /// let semaphore = kahn_core::sync::Semaphore::new(0);
-    /// kahn_core::scope(|s| {
+    /// let semaphore = kahn::sync::Semaphore::new(0);
+    /// kahn::scope(|s| {
     ///     s.spawn(|| semaphore.acquire().forget());
     ///     semaphore.add_permits(1);
     /// });
@@ -231,7 +231,7 @@ impl Semaphore {
     /// # Examples
     ///
     /// ```
-    /// let semaphore = kahn_core::sync::Semaphore::new(3);
+    /// let semaphore = kahn::sync::Semaphore::new(3);
     /// let _permit = semaphore.acquire();
     /// assert_eq!(semaphore.available_permits(), 2);
     /// ```
@@ -322,7 +322,7 @@ impl Inside {
 /// # Examples
 ///
 /// ```
-/// use kahn_core::sync::{Permit, Semaphore};
+/// use kahn::sync::{Permit, Semaphore};
 ///
 /// static SEATS: Semaphore = Semaphore::new(1);
 ///
@@ -343,7 +343,7 @@ impl Permit<'_> {
     /// # Examples
     ///
     /// ```
-    /// let semaphore = kahn_core::sync::Semaphore::new(3);
+    /// let semaphore = kahn::sync::Semaphore::new(3);
     /// assert_eq!(semaphore.acquire_many(2).permits(), 2);
     /// ```
     pub fn permits(&self) -> usize {
@@ -355,7 +355,7 @@ impl Permit<'_> {
     /// # Examples
     ///
     /// ```
-    /// let semaphore = kahn_core::sync::Semaphore::new(3);
+    /// let semaphore = kahn::sync::Semaphore::new(3);
     /// semaphore.acquire().forget();
     /// assert_eq!(semaphore.available_permits(), 2);
     /// ```

@@ -11,7 +11,7 @@ use crate::wait::{Kind, Reason};
 /// # Examples
 ///
 /// ```
-/// use kahn_core::sync::WaitGroup;
+/// use kahn::sync::WaitGroup;
 ///
 /// let all = WaitGroup::new();
 /// for _ in 0..4 {
@@ -39,7 +39,7 @@ impl WaitGroup {
     /// # Examples
     ///
     /// ```
-    /// let alone = kahn_core::sync::WaitGroup::new();
+    /// let alone = kahn::sync::WaitGroup::new();
     /// // Nobody to wait for.
     /// alone.wait();
     /// ```
@@ -56,12 +56,12 @@ impl WaitGroup {
     /// # Examples
     ///
     /// ```
-    /// use kahn_core::sync::WaitGroup;
+    /// use kahn::sync::WaitGroup;
     ///
     /// let group = WaitGroup::new();
     /// for _ in 0..3 {
     ///     let member = group.clone();
-    ///     kahn_core::spawn(move || {
+    ///     kahn::spawn(move || {
     ///         // … work …
     ///         drop(member);
     ///     });

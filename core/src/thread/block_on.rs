@@ -70,7 +70,7 @@ impl Signal {
 /// # Examples
 ///
 /// ```
-/// assert_eq!(kahn_core::block_on(async { 6 * 7 }), 42);
+/// assert_eq!(kahn::block_on(async { 6 * 7 }), 42);
 /// ```
 #[track_caller]
 pub fn block_on<F: Future>(future: F) -> F::Output {

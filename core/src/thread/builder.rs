@@ -25,7 +25,7 @@ use crate::wait::spend;
 /// # Examples
 ///
 /// ```
-/// let handle = kahn_core::spawn(|| 6 * 7);
+/// let handle = kahn::spawn(|| 6 * 7);
 /// assert_eq!(handle.join().unwrap(), 42);
 /// ```
 ///
@@ -33,7 +33,7 @@ use crate::wait::spend;
 ///
 /// ```compile_fail
 /// let local = std::rc::Rc::new(1);
-/// kahn_core::spawn(move || println!("{local}"));
+/// kahn::spawn(move || println!("{local}"));
 /// ```
 #[track_caller]
 pub fn spawn<F, T>(f: F) -> JoinHandle<T>
@@ -65,9 +65,9 @@ const SHORT: &str =
 /// # Examples
 ///
 /// ```
-/// kahn_core::run(|| {
+/// kahn::run(|| {
 ///     let shared = std::rc::Rc::new(std::cell::Cell::new(0));
-///     let child = kahn_core::spawn_local({
+///     let child = kahn::spawn_local({
 ///         let shared = shared.clone();
 ///         move || shared.set(42)
 ///     });
@@ -138,10 +138,10 @@ pub(crate) fn queue(job: NonNull<Job>) {
 /// # Examples
 ///
 /// ```
-/// let handle = kahn_core::thread::Builder::new()
+/// let handle = kahn::thread::Builder::new()
 ///     .name("parser".into())
 ///     .stack_size(1 << 20)
-///     .spawn(|| kahn_core::thread::current().name().map(str::to_owned))?;
+///     .spawn(|| kahn::thread::current().name().map(str::to_owned))?;
 /// assert_eq!(handle.join().unwrap().as_deref(), Some("parser"));
 /// # Ok::<(), std::io::Error>(())
 /// ```
@@ -158,7 +158,7 @@ impl Builder {
     /// # Examples
     ///
     /// ```
-    /// let handle = kahn_core::thread::Builder::new().spawn(|| 7)?;
+    /// let handle = kahn::thread::Builder::new().spawn(|| 7)?;
     /// assert_eq!(handle.join().unwrap(), 7);
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -171,7 +171,7 @@ impl Builder {
     /// # Examples
     ///
     /// ```
-    /// let builder = kahn_core::thread::Builder::new().name("parser".into());
+    /// let builder = kahn::thread::Builder::new().name("parser".into());
     /// assert_eq!(builder.spawn(|| ())?.thread().name(), Some("parser"));
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -186,7 +186,7 @@ impl Builder {
     /// # Examples
     ///
     /// ```
-    /// let error = kahn_core::thread::Builder::new().stack_size(1).spawn(|| ()).unwrap_err();
+    /// let error = kahn::thread::Builder::new().stack_size(1).spawn(|| ()).unwrap_err();
     /// assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
     /// ```
     pub fn stack_size(mut self, bytes: usize) -> Builder {
@@ -208,7 +208,7 @@ impl Builder {
     /// # Examples
     ///
     /// ```
-    /// use kahn_core::thread::Builder;
+    /// use kahn::thread::Builder;
     ///
     /// // Small stacks, for many.
     /// let small = Builder::new().stack_size(16 << 10);
@@ -247,12 +247,12 @@ impl Builder {
     /// ```
     /// use std::time::Duration;
     ///
-    /// kahn_core::run(|| {
+    /// kahn::run(|| {
     ///     // SAFETY: it has a number on its stack while it sleeps.
     ///     let handle = unsafe {
-    ///         kahn_core::thread::Builder::new().spawn_migratory(|| {
+    ///         kahn::thread::Builder::new().spawn_migratory(|| {
     ///             let n = 6;
-    ///             kahn_core::sleep(Duration::from_millis(1));
+    ///             kahn::sleep(Duration::from_millis(1));
     ///             n * 7
     ///         })
     ///     };

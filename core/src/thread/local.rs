@@ -54,7 +54,7 @@ impl Drop for OsEnd {
 /// ```
 /// use std::cell::RefCell;
 ///
-/// kahn_core::local! { static SEEN: RefCell<Vec<u32>> = RefCell::new(Vec::new()) }
+/// kahn::local! { static SEEN: RefCell<Vec<u32>> = RefCell::new(Vec::new()) }
 ///
 /// SEEN.with_borrow_mut(|seen| seen.push(1));
 /// assert_eq!(SEEN.take(), [1]);
@@ -71,9 +71,9 @@ pub struct LocalKey<T: 'static> {
 /// # Examples
 ///
 /// ```
-/// use kahn_core::thread::AccessError;
+/// use kahn::thread::AccessError;
 ///
-/// kahn_core::local! { static NAME: String = "none".into() }
+/// kahn::local! { static NAME: String = "none".into() }
 ///
 /// fn length() -> Result<usize, AccessError> {
 ///     NAME.try_with(String::len)
@@ -108,10 +108,10 @@ impl<T: 'static> LocalKey<T> {
     ///
     /// ```
     /// use std::cell::Cell;
-    /// kahn_core::local! { static DEPTH: Cell<u32> = Cell::new(0) }
-    /// kahn_core::run(|| {
+    /// kahn::local! { static DEPTH: Cell<u32> = Cell::new(0) }
+    /// kahn::run(|| {
     ///     DEPTH.with(|depth| depth.set(7));
-    ///     kahn_core::spawn(|| DEPTH.with(|depth| assert_eq!(depth.get(), 0))).join().unwrap();
+    ///     kahn::spawn(|| DEPTH.with(|depth| assert_eq!(depth.get(), 0))).join().unwrap();
     ///     DEPTH.with(|depth| assert_eq!(depth.get(), 7));
     /// });
     /// ```
@@ -129,7 +129,7 @@ impl<T: 'static> LocalKey<T> {
     /// # Examples
     ///
     /// ```
-    /// kahn_core::local! { static LIMIT: u32 = 3 }
+    /// kahn::local! { static LIMIT: u32 = 3 }
     /// assert_eq!(LIMIT.try_with(|limit| *limit), Ok(3));
     /// ```
     pub fn try_with<R>(&'static self, f: impl FnOnce(&T) -> R) -> Result<R, AccessError> {
@@ -183,7 +183,7 @@ impl<T: 'static> LocalKey<Cell<T>> {
     ///
     /// ```
     /// use std::cell::Cell;
-    /// kahn_core::local! { static ID: Cell<u32> = panic!("set it first") }
+    /// kahn::local! { static ID: Cell<u32> = panic!("set it first") }
     /// ID.set(7);
     /// assert_eq!(ID.get(), 7);
     /// ```
@@ -197,7 +197,7 @@ impl<T: 'static> LocalKey<Cell<T>> {
     /// # Examples
     ///
     /// ```
-    /// kahn_core::local! { static COUNT: std::cell::Cell<u32> = const { std::cell::Cell::new(1) } }
+    /// kahn::local! { static COUNT: std::cell::Cell<u32> = const { std::cell::Cell::new(1) } }
     /// assert_eq!(COUNT.get(), 1);
     /// ```
     #[track_caller]
@@ -214,7 +214,7 @@ impl<T: 'static> LocalKey<Cell<T>> {
     ///
     /// ```
     /// use std::cell::Cell;
-    /// kahn_core::local! { static NOTE: Cell<Option<&'static str>> = Cell::new(Some("once")) }
+    /// kahn::local! { static NOTE: Cell<Option<&'static str>> = Cell::new(Some("once")) }
     /// assert_eq!((NOTE.take(), NOTE.take()), (Some("once"), None));
     /// ```
     #[track_caller]
@@ -230,7 +230,7 @@ impl<T: 'static> LocalKey<Cell<T>> {
     /// # Examples
     ///
     /// ```
-    /// kahn_core::local! { static LEVEL: std::cell::Cell<u32> = std::cell::Cell::new(1) }
+    /// kahn::local! { static LEVEL: std::cell::Cell<u32> = std::cell::Cell::new(1) }
     /// assert_eq!((LEVEL.replace(2), LEVEL.get()), (1, 2));
     /// ```
     #[track_caller]
@@ -250,7 +250,7 @@ impl<T: 'static> LocalKey<RefCell<T>> {
     ///
     /// ```
     /// use std::cell::RefCell;
-    /// kahn_core::local! { static WORDS: RefCell<Vec<&'static str>> = RefCell::new(vec!["one"]) }
+    /// kahn::local! { static WORDS: RefCell<Vec<&'static str>> = RefCell::new(vec!["one"]) }
     /// assert_eq!(WORDS.with_borrow(|words| words.len()), 1);
     /// ```
     #[track_caller]
@@ -268,7 +268,7 @@ impl<T: 'static> LocalKey<RefCell<T>> {
     ///
     /// ```
     /// use std::cell::RefCell;
-    /// kahn_core::local! { static WORDS: RefCell<Vec<&'static str>> = RefCell::new(Vec::new()) }
+    /// kahn::local! { static WORDS: RefCell<Vec<&'static str>> = RefCell::new(Vec::new()) }
     /// WORDS.with_borrow_mut(|words| words.push("two"));
     /// assert_eq!(WORDS.take(), ["two"]);
     /// ```
@@ -287,7 +287,7 @@ impl<T: 'static> LocalKey<RefCell<T>> {
     ///
     /// ```
     /// use std::cell::RefCell;
-    /// kahn_core::local! { static NAME: RefCell<String> = panic!("set it first") }
+    /// kahn::local! { static NAME: RefCell<String> = panic!("set it first") }
     /// NAME.set("Kahn".into());
     /// assert_eq!(NAME.with_borrow(String::len), 4);
     /// ```
@@ -306,7 +306,7 @@ impl<T: 'static> LocalKey<RefCell<T>> {
     ///
     /// ```
     /// use std::cell::RefCell;
-    /// kahn_core::local! { static WORDS: RefCell<Vec<&'static str>> = RefCell::new(vec!["one"]) }
+    /// kahn::local! { static WORDS: RefCell<Vec<&'static str>> = RefCell::new(vec!["one"]) }
     /// assert_eq!(WORDS.take(), ["one"]);
     /// assert!(WORDS.take().is_empty());
     /// ```
@@ -328,7 +328,7 @@ impl<T: 'static> LocalKey<RefCell<T>> {
     ///
     /// ```
     /// use std::cell::RefCell;
-    /// kahn_core::local! { static NAME: RefCell<String> = RefCell::new("Gilles".into()) }
+    /// kahn::local! { static NAME: RefCell<String> = RefCell::new("Gilles".into()) }
     /// assert_eq!(NAME.replace("Kahn".into()), "Gilles");
     /// ```
     #[track_caller]
@@ -375,7 +375,7 @@ fn with_os_locals<R>(f: impl FnOnce(&Locals) -> R) -> Result<R, AccessError> {
 /// ```
 /// use std::cell::{Cell, RefCell};
 ///
-/// kahn_core::local! {
+/// kahn::local! {
 ///     /// How deep we are.
 ///     pub static DEPTH: Cell<u32> = const { Cell::new(0) };
 ///

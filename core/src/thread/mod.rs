@@ -23,10 +23,10 @@ pub use task::spawn_task;
 /// # Examples
 ///
 /// ```
-/// fn length(counter: kahn_core::thread::JoinHandle<usize>) -> kahn_core::thread::Result<usize> {
+/// fn length(counter: kahn::thread::JoinHandle<usize>) -> kahn::thread::Result<usize> {
 ///     counter.join()
 /// }
-/// assert_eq!(length(kahn_core::spawn(|| "four".len())).unwrap(), 4);
+/// assert_eq!(length(kahn::spawn(|| "four".len())).unwrap(), 4);
 /// ```
 pub type Result<T> = core::result::Result<T, JoinError>;
 
@@ -44,8 +44,8 @@ use crate::wait::{Kind, Reason, Wait, check_cancelled, check_limit, current as w
 /// # Examples
 ///
 /// ```
-/// assert!(!kahn_core::thread::is_green());
-/// assert!(kahn_core::run(kahn_core::thread::is_green));
+/// assert!(!kahn::thread::is_green());
+/// assert!(kahn::run(kahn::thread::is_green));
 /// ```
 pub fn is_green() -> bool {
     waiting::green().is_some()
@@ -61,10 +61,10 @@ pub fn is_green() -> bool {
 /// # Examples
 ///
 /// ```
-/// let parts = kahn_core::thread::available_parallelism()?.get();
-/// let sums = kahn_core::run(|| {
+/// let parts = kahn::thread::available_parallelism()?.get();
+/// let sums = kahn::run(|| {
 ///     let sum = move |part| (part..1000).step_by(parts).sum::<usize>();
-///     let handles: Vec<_> = (0..parts).map(|part| kahn_core::spawn(move || sum(part))).collect();
+///     let handles: Vec<_> = (0..parts).map(|part| kahn::spawn(move || sum(part))).collect();
 ///     handles.into_iter().map(|handle| handle.join().unwrap()).sum::<usize>()
 /// });
 /// assert_eq!(sums, 499_500);
@@ -91,13 +91,13 @@ pub fn available_parallelism() -> io::Result<NonZero<usize>> {
 /// fn is_prime(n: u64) -> bool {
 ///     (2..n).take_while(|d| d * d <= n).all(|d| n % d != 0)
 /// }
-/// kahn_core::run(|| {
+/// kahn::run(|| {
 ///     let mut primes = 0;
 ///     for n in 2..2000 {
 ///         primes += u32::from(is_prime(n));
 ///         if n % 100 == 0 {
 ///             // Nothing here parks, and others want to run, too.
-///             kahn_core::yield_now();
+///             kahn::yield_now();
 ///         }
 ///     }
 ///     assert_eq!(primes, 303);
@@ -123,9 +123,9 @@ pub fn yield_now() {
 /// use std::time::{Duration, Instant};
 ///
 /// let start = Instant::now();
-/// kahn_core::run(|| {
+/// kahn::run(|| {
 ///     // Together they take as long as one.
-///     let sleep = || kahn_core::spawn(|| kahn_core::sleep(Duration::from_millis(5)));
+///     let sleep = || kahn::spawn(|| kahn::sleep(Duration::from_millis(5)));
 ///     [sleep(), sleep(), sleep()].map(|sleeper| sleeper.join().unwrap());
 /// });
 /// assert!(start.elapsed() >= Duration::from_millis(5));
@@ -150,7 +150,7 @@ pub fn sleep(duration: Duration) {
 /// use std::time::{Duration, Instant};
 ///
 /// let deadline = Instant::now() + Duration::from_millis(2);
-/// kahn_core::thread::sleep_until(deadline);
+/// kahn::thread::sleep_until(deadline);
 /// assert!(Instant::now() >= deadline);
 /// ```
 #[track_caller]
@@ -182,8 +182,8 @@ fn sleep_to(deadline: Option<Instant>) {
 /// # Examples
 ///
 /// ```
-/// kahn_core::run(|| {
-///     let manifest = kahn_core::blocking(|| std::fs::read_to_string("Cargo.toml"));
+/// kahn::run(|| {
+///     let manifest = kahn::blocking(|| std::fs::read_to_string("Cargo.toml"));
 ///     assert!(manifest.unwrap().contains("[package]"));
 /// });
 /// ```

@@ -22,7 +22,7 @@ use crate::wait::{Kind, Node, Reason, Wait, WaitQueue, is_quiet_unwind, quietly,
 /// # Examples
 ///
 /// ```
-/// use kahn_core::thread::Scope;
+/// use kahn::thread::Scope;
 ///
 /// /// Adds up on two green threads.
 /// fn sum<'scope>(s: &'scope Scope<'scope, '_>, numbers: &'scope [u64]) -> u64 {
@@ -31,7 +31,7 @@ use crate::wait::{Kind, Node, Reason, Wait, WaitQueue, is_quiet_unwind, quietly,
 ///     right.iter().sum::<u64>() + left.join().unwrap()
 /// }
 /// let numbers: Vec<u64> = (1..=100).collect();
-/// assert_eq!(kahn_core::scope(|s| sum(s, &numbers)), 5050);
+/// assert_eq!(kahn::scope(|s| sum(s, &numbers)), 5050);
 /// ```
 pub struct Scope<'scope, 'env: 'scope> {
     data: Arc<Data>,
@@ -165,10 +165,10 @@ impl<F: FnOnce() -> T, T> Child<F, T> {
 /// # Examples
 ///
 /// ```
-/// kahn_core::run(|| {
+/// kahn::run(|| {
 ///     let mut counts = [0, 0];
 ///     let (left, right) = counts.split_at_mut(1);
-///     kahn_core::scope(|s| {
+///     kahn::scope(|s| {
 ///         s.spawn(|| left[0] = 1);
 ///         s.spawn(|| right[0] = 2);
 ///     });
@@ -179,7 +179,7 @@ impl<F: FnOnce() -> T, T> Child<F, T> {
 /// A borrow cannot escape:
 ///
 /// ```compile_fail
-/// let handle = kahn_core::scope(|s| {
+/// let handle = kahn::scope(|s| {
 ///     let local = 1;
 ///     s.spawn(|| &local)
 /// });
@@ -268,7 +268,7 @@ impl<'scope> Scope<'scope, '_> {
     ///
     /// ```
     /// let mut counts = [0; 3];
-    /// kahn_core::scope(|s| {
+    /// kahn::scope(|s| {
     ///     for (count, word) in counts.iter_mut().zip(["a", "bcd", "ef"]) {
     ///         s.spawn(move || *count = word.len());
     ///     }
@@ -297,10 +297,10 @@ impl<'scope> Scope<'scope, '_> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_core::thread::Builder;
+    /// use kahn::thread::Builder;
     ///
     /// let text = String::from("borrowed");
-    /// kahn_core::scope(|s| {
+    /// kahn::scope(|s| {
     ///     let handle = s.spawn_with(Builder::new().name("reader".into()), || text.len())?;
     ///     assert_eq!(handle.join().unwrap(), 8);
     ///     Ok::<(), std::io::Error>(())
@@ -338,10 +338,10 @@ impl<'scope> Scope<'scope, '_> {
     /// ```
     /// use std::cell::Cell;
     ///
-    /// kahn_core::run(|| {
+    /// kahn::run(|| {
     ///     // Not shared between OS threads, and borrowed.
     ///     let sum = Cell::new(0);
-    ///     kahn_core::scope(|s| {
+    ///     kahn::scope(|s| {
     ///         let sum = &sum;
     ///         for n in 1..=4 {
     ///             s.spawn_local(move || sum.set(sum.get() + n));
@@ -404,10 +404,10 @@ impl Builder {
     /// # Examples
     ///
     /// ```
-    /// use kahn_core::thread::Builder;
+    /// use kahn::thread::Builder;
     ///
     /// let words = vec!["a", "b"];
-    /// kahn_core::scope(|s| {
+    /// kahn::scope(|s| {
     ///     let counter = Builder::new().name("counter".into()).spawn_scoped(s, || words.len())?;
     ///     assert_eq!(counter.join().unwrap(), 2);
     ///     Ok::<(), std::io::Error>(())
@@ -438,10 +438,10 @@ impl fmt::Debug for Scope<'_, '_> {
 /// # Examples
 ///
 /// ```
-/// use kahn_core::thread::ScopedJoinHandle;
+/// use kahn::thread::ScopedJoinHandle;
 ///
 /// let words = ["one", "two", "three"];
-/// let longest = kahn_core::scope(|s| {
+/// let longest = kahn::scope(|s| {
 ///     let lengths: Vec<ScopedJoinHandle<'_, usize>> =
 ///         words.iter().map(|word| s.spawn(move || word.len())).collect();
 ///     lengths.into_iter().map(|length| length.join().unwrap()).max()
@@ -468,7 +468,7 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// # Examples
     ///
     /// ```
-    /// kahn_core::scope(|s| {
+    /// kahn::scope(|s| {
     ///     assert_eq!(s.spawn(|| 6 * 7).join().unwrap(), 42);
     ///     // Joined, its panic is not the scope's.
     ///     assert!(s.spawn(|| if true { panic!("no") }).join().unwrap_err().is_panic());
@@ -486,10 +486,10 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// # Examples
     ///
     /// ```
-    /// kahn_core::scope(|s| {
+    /// kahn::scope(|s| {
     ///     let child = s.spawn(|| ());
     ///     while !child.is_finished() {
-    ///         kahn_core::yield_now();
+    ///         kahn::yield_now();
     ///     }
     /// });
     /// ```
@@ -502,8 +502,8 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// # Examples
     ///
     /// ```
-    /// kahn_core::scope(|s| {
-    ///     let sleeper = s.spawn(|| kahn_core::sleep(std::time::Duration::MAX));
+    /// kahn::scope(|s| {
+    ///     let sleeper = s.spawn(|| kahn::sleep(std::time::Duration::MAX));
     ///     sleeper.cancel();
     ///     assert!(sleeper.join().unwrap_err().is_cancelled());
     /// });
@@ -517,8 +517,8 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// # Examples
     ///
     /// ```
-    /// kahn_core::scope(|s| {
-    ///     let parked = s.spawn(kahn_core::thread::park);
+    /// kahn::scope(|s| {
+    ///     let parked = s.spawn(kahn::thread::park);
     ///     parked.thread().unpark();
     /// });
     /// ```

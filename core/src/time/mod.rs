@@ -17,9 +17,9 @@ use crate::wait::{Limit, LimitUnwind, Me, shield};
 ///
 /// ```
 /// use std::time::Duration;
-/// use kahn_core::time::{Elapsed, timeout};
+/// use kahn::time::{Elapsed, timeout};
 ///
-/// let late: Result<(), Elapsed> = timeout(Duration::from_millis(1), || kahn_core::sleep(Duration::MAX));
+/// let late: Result<(), Elapsed> = timeout(Duration::from_millis(1), || kahn::sleep(Duration::MAX));
 /// assert_eq!(std::io::Error::from(late.unwrap_err()).kind(), std::io::ErrorKind::TimedOut);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,8 +62,8 @@ impl From<Elapsed> for std::io::Error {
 ///
 /// ```
 /// use std::time::Duration;
-/// kahn_core::run(|| {
-///     let late = kahn_core::time::timeout(Duration::from_millis(1), || kahn_core::sleep(Duration::MAX));
+/// kahn::run(|| {
+///     let late = kahn::time::timeout(Duration::from_millis(1), || kahn::sleep(Duration::MAX));
 ///     assert!(late.is_err());
 /// });
 /// ```
@@ -112,7 +112,7 @@ fn bounded<T>(deadline: Instant, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
 ///
 /// ```
 /// use std::time::Duration;
-/// use kahn_core::time::{Interval, interval};
+/// use kahn::time::{Interval, interval};
 ///
 /// fn beats(mut beat: Interval, times: u32) -> u32 {
 ///     (0..times).map(|_| beat.tick()).count() as u32
@@ -135,7 +135,7 @@ pub struct Interval {
 /// # Examples
 ///
 /// ```
-/// let mut beat = kahn_core::time::interval(std::time::Duration::from_millis(1));
+/// let mut beat = kahn::time::interval(std::time::Duration::from_millis(1));
 /// let first = beat.tick();
 /// assert!(beat.tick() > first);
 /// ```
@@ -157,7 +157,7 @@ impl Interval {
     /// ```
     /// use std::time::Duration;
     ///
-    /// let mut beat = kahn_core::time::interval(Duration::from_millis(1));
+    /// let mut beat = kahn::time::interval(Duration::from_millis(1));
     /// let moments = [beat.tick(), beat.tick(), beat.tick()];
     /// assert!(moments.is_sorted());
     /// ```
@@ -186,7 +186,7 @@ impl Interval {
     /// ```
     /// use std::time::Duration;
     ///
-    /// let beat = kahn_core::time::interval(Duration::from_secs(1));
+    /// let beat = kahn::time::interval(Duration::from_secs(1));
     /// assert_eq!(beat.period(), Duration::from_secs(1));
     /// ```
     pub fn period(&self) -> Duration {

@@ -31,7 +31,7 @@ pub(in crate::sync) use raw::RawMutex;
 /// # Examples
 ///
 /// ```
-/// use kahn_core::sync::{Arc, Mutex};
+/// use kahn::sync::{Arc, Mutex};
 ///
 /// static TOTAL: Mutex<u64> = Mutex::new(0);
 ///
@@ -46,7 +46,7 @@ pub(in crate::sync) use raw::RawMutex;
 ///
 /// ```compile_fail,E0277
 /// fn send<T: Send>(_: T) {}
-/// send(kahn_core::sync::Mutex::new(0).lock());
+/// send(kahn::sync::Mutex::new(0).lock());
 /// ```
 pub struct Mutex<T: ?Sized> {
     raw: RawMutex,
@@ -68,7 +68,7 @@ impl<T: ?Sized> RefUnwindSafe for Mutex<T> {}
 /// # Examples
 ///
 /// ```
-/// use kahn_core::sync::{Mutex, MutexGuard};
+/// use kahn::sync::{Mutex, MutexGuard};
 ///
 /// fn add(mut total: MutexGuard<'_, u64>, n: u64) {
 ///     *total += n;
@@ -95,7 +95,7 @@ impl<T> Mutex<T> {
         /// # Examples
         ///
         /// ```
-        /// static TOTAL: kahn_core::sync::Mutex<u64> = kahn_core::sync::Mutex::new(0);
+        /// static TOTAL: kahn::sync::Mutex<u64> = kahn::sync::Mutex::new(0);
         /// *TOTAL.lock().unwrap() += 1;
         /// ```
         #[inline]
@@ -113,7 +113,7 @@ impl<T> Mutex<T> {
     /// # Examples
     ///
     /// ```
-    /// let lock = kahn_core::sync::Mutex::new(String::from("mine"));
+    /// let lock = kahn::sync::Mutex::new(String::from("mine"));
     /// assert_eq!(lock.into_inner().unwrap(), "mine");
     /// ```
     pub fn into_inner(self) -> LockResult<T> {
@@ -136,7 +136,7 @@ impl<T: ?Sized> Mutex<T> {
     /// # Examples
     ///
     /// ```
-    /// let lock = kahn_core::sync::Mutex::new(vec![1]);
+    /// let lock = kahn::sync::Mutex::new(vec![1]);
     /// lock.lock().unwrap().push(2);
     /// assert_eq!(*lock.lock().unwrap(), [1, 2]);
     /// ```
@@ -159,7 +159,7 @@ impl<T: ?Sized> Mutex<T> {
     /// # Examples
     ///
     /// ```
-    /// let lock = kahn_core::sync::Mutex::new(());
+    /// let lock = kahn::sync::Mutex::new(());
     /// let guard = lock.lock().unwrap();
     /// assert!(lock.try_lock().is_err());
     /// drop(guard);
@@ -181,9 +181,9 @@ impl<T: ?Sized> Mutex<T> {
     /// # Examples
     ///
     /// ```
-    /// let lock = kahn_core::sync::Mutex::new(0);
-    /// let _ = kahn_core::run(|| {
-    ///     kahn_core::scope(|s| {
+    /// let lock = kahn::sync::Mutex::new(0);
+    /// let _ = kahn::run(|| {
+    ///     kahn::scope(|s| {
     ///         s.spawn(|| {
     ///             let _guard = lock.lock().unwrap();
     ///             panic!("half way");
@@ -204,7 +204,7 @@ impl<T: ?Sized> Mutex<T> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_core::sync::Mutex;
+    /// use kahn::sync::Mutex;
     ///
     /// let lock = Mutex::new(0);
     /// let panicked = std::panic::catch_unwind(|| {
@@ -229,7 +229,7 @@ impl<T: ?Sized> Mutex<T> {
     /// # Examples
     ///
     /// ```
-    /// let mut lock = kahn_core::sync::Mutex::new(1);
+    /// let mut lock = kahn::sync::Mutex::new(1);
     /// *lock.get_mut().unwrap() += 1;
     /// assert_eq!(*lock.lock().unwrap(), 2);
     /// ```

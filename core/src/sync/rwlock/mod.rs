@@ -29,7 +29,7 @@ use raw::RawRwLock;
 /// # Examples
 ///
 /// ```
-/// use kahn_core::sync::RwLock;
+/// use kahn::sync::RwLock;
 ///
 /// static NAMES: RwLock<Vec<&str>> = RwLock::new(Vec::new());
 ///
@@ -42,7 +42,7 @@ use raw::RawRwLock;
 ///
 /// ```compile_fail,E0277
 /// fn send<T: Send>(_: T) {}
-/// send(kahn_core::sync::RwLock::new(0).read());
+/// send(kahn::sync::RwLock::new(0).read());
 /// ```
 pub struct RwLock<T: ?Sized> {
     raw: RawRwLock,
@@ -64,7 +64,7 @@ impl<T: ?Sized> RefUnwindSafe for RwLock<T> {}
 /// # Examples
 ///
 /// ```
-/// use kahn_core::sync::{RwLock, RwLockReadGuard};
+/// use kahn::sync::{RwLock, RwLockReadGuard};
 ///
 /// let names = RwLock::new(vec!["Kahn"]);
 /// let guard: RwLockReadGuard<'_, Vec<&str>> = names.read().unwrap();
@@ -82,7 +82,7 @@ pub struct RwLockReadGuard<'a, T: ?Sized> {
 /// # Examples
 ///
 /// ```
-/// use kahn_core::sync::{RwLock, RwLockWriteGuard};
+/// use kahn::sync::{RwLock, RwLockWriteGuard};
 ///
 /// let names = RwLock::new(Vec::new());
 /// let mut guard: RwLockWriteGuard<'_, Vec<&str>> = names.write().unwrap();
@@ -108,7 +108,7 @@ impl<T> RwLock<T> {
         /// # Examples
         ///
         /// ```
-        /// static LIMIT: kahn_core::sync::RwLock<u32> = kahn_core::sync::RwLock::new(10);
+        /// static LIMIT: kahn::sync::RwLock<u32> = kahn::sync::RwLock::new(10);
         /// assert_eq!(*LIMIT.read().unwrap(), 10);
         /// ```
         #[inline]
@@ -126,7 +126,7 @@ impl<T> RwLock<T> {
     /// # Examples
     ///
     /// ```
-    /// let lock = kahn_core::sync::RwLock::new(String::from("mine"));
+    /// let lock = kahn::sync::RwLock::new(String::from("mine"));
     /// assert_eq!(lock.into_inner().unwrap(), "mine");
     /// ```
     pub fn into_inner(self) -> LockResult<T> {
@@ -153,8 +153,8 @@ impl<T: ?Sized> RwLock<T> {
     /// # Examples
     ///
     /// ```
-    /// let lock = kahn_core::sync::RwLock::new(3);
-    /// let sum: i32 = kahn_core::scope(|s| {
+    /// let lock = kahn::sync::RwLock::new(3);
+    /// let sum: i32 = kahn::scope(|s| {
     ///     // Both may be in it at once.
     ///     let readers = [s.spawn(|| *lock.read().unwrap()), s.spawn(|| *lock.read().unwrap())];
     ///     readers.into_iter().map(|reader| reader.join().unwrap()).sum()
@@ -183,8 +183,8 @@ impl<T: ?Sized> RwLock<T> {
     /// # Examples
     ///
     /// ```
-    /// let lock = kahn_core::sync::RwLock::new(0);
-    /// kahn_core::scope(|s| {
+    /// let lock = kahn::sync::RwLock::new(0);
+    /// kahn::scope(|s| {
     ///     for _ in 0..4 {
     ///         s.spawn(|| *lock.write().unwrap() += 1);
     ///     }
@@ -215,7 +215,7 @@ impl<T: ?Sized> RwLock<T> {
     /// # Examples
     ///
     /// ```
-    /// let lock = kahn_core::sync::RwLock::new(0);
+    /// let lock = kahn::sync::RwLock::new(0);
     /// let writer = lock.write().unwrap();
     /// assert!(lock.try_read().is_err());
     /// drop(writer);
@@ -242,7 +242,7 @@ impl<T: ?Sized> RwLock<T> {
     /// # Examples
     ///
     /// ```
-    /// let lock = kahn_core::sync::RwLock::new(0);
+    /// let lock = kahn::sync::RwLock::new(0);
     /// let reader = lock.read().unwrap();
     /// assert!(lock.try_write().is_err());
     /// drop(reader);
@@ -264,7 +264,7 @@ impl<T: ?Sized> RwLock<T> {
     /// # Examples
     ///
     /// ```
-    /// let lock = kahn_core::sync::RwLock::new(0);
+    /// let lock = kahn::sync::RwLock::new(0);
     /// let panicked = std::panic::catch_unwind(|| {
     ///     let _writer = lock.write().unwrap();
     ///     panic!("half way");
@@ -281,7 +281,7 @@ impl<T: ?Sized> RwLock<T> {
     /// # Examples
     ///
     /// ```
-    /// let lock = kahn_core::sync::RwLock::new(0);
+    /// let lock = kahn::sync::RwLock::new(0);
     /// let _ = std::panic::catch_unwind(|| {
     ///     let _writer = lock.write().unwrap();
     ///     panic!("half way");
@@ -303,7 +303,7 @@ impl<T: ?Sized> RwLock<T> {
     /// # Examples
     ///
     /// ```
-    /// let mut lock = kahn_core::sync::RwLock::new(1);
+    /// let mut lock = kahn::sync::RwLock::new(1);
     /// *lock.get_mut().unwrap() += 1;
     /// assert_eq!(*lock.read().unwrap(), 2);
     /// ```
@@ -334,7 +334,7 @@ impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
     /// # Examples
     ///
     /// ```
-    /// use kahn_core::sync::{RwLock, RwLockWriteGuard};
+    /// use kahn::sync::{RwLock, RwLockWriteGuard};
     ///
     /// let lock = RwLock::new(0);
     /// let mut writer = lock.write().unwrap();
