@@ -383,8 +383,6 @@ impl<M: Send + 'static> Mailbox<M> {
 
     /// Waits until the mailbox, which was found empty, is not.
     fn wait(&mut self, reason: Reason, deadline: Option<Instant>) -> Result<(), TimedOut> {
-        // Inside `blocking` there is no worker that could keep the time of its timers.
-        let alarm = self.0.missing_alarm().filter(|alarm| deadline.is_none_or(|deadline| *alarm < deadline));
         let wait = Wait::new();
         let node = Node::new(wait.party(), 0, core::ptr::null_mut());
         let place = NonNull::from(&node);
@@ -398,17 +396,15 @@ impl<M: Send + 'static> Mailbox<M> {
             // SAFETY: the node stays here until the wait is over; it is removed below unless it was claimed.
             unsafe { state.rare().receiver.push(place) };
         }
-        let Err(missed) = wait.park(reason, alarm.or(deadline)) else { return Ok(()) };
-        let awake = {
+        let Err(missed) = wait.park(reason, deadline) else { return Ok(()) };
+        {
             let mut state = state.lock();
             // SAFETY: the node is in this queue or in none.
             unsafe { state.rare().receiver.remove(place) };
             state.awake();
-            alarm.map(|_| state.ring())
-        };
-        drop((wait, awake));
-        let timed_out = missed.raise();
-        if alarm.is_some() { Ok(()) } else { Err(timed_out) }
+        }
+        drop(wait);
+        Err(missed.raise())
     }
 }
 

@@ -14,7 +14,7 @@ use kahn_core::facade::now;
 use kahn_core::process::Alarm;
 use kahn_core::wait::quietly;
 
-use crate::cell::Any;
+use crate::cell::{Any, Core};
 
 /// What takes no room in the mailbox, and is handled before what is there.
 pub(crate) enum Ready<M> {
@@ -56,7 +56,7 @@ pub(crate) struct Timers<M> {
 /// Who says what time it is, and that it has come.
 enum Clock {
     /// The runtime's.
-    Runtime(Alarm<Any>),
+    Runtime(Alarm<Core>),
     /// A test says so: it is this time.
     Hand(Instant),
 }
@@ -144,7 +144,7 @@ impl<M> Timers<M> {
         let due = self.now().checked_add(delay);
         self.all.insert(id, Timer { due, has_come: false, what });
         self.order.extend(due.map(|due| (due, id)));
-        self.set_alarm_at_last();
+        self.set_alarm();
         id
     }
 
@@ -199,7 +199,7 @@ impl<M> Timers<M> {
         let idle = self.idle.as_mut()?;
         if idle.busy {
             (idle.busy, idle.over, idle.since) = (false, false, now);
-            self.set_alarm_at_last();
+            self.set_alarm();
             return None;
         }
         self.idle.take_if(|idle| idle.over).map(|idle| idle.message)
@@ -229,30 +229,13 @@ impl<M> Timers<M> {
         self.set_alarm();
     }
 
-    /// Sets the alarm to the first moment, if it is not set to an earlier one. Answers whether it could.
-    fn set_alarm(&mut self) -> bool {
-        let first = self.first();
-        let (Some(first), Clock::Runtime(alarm)) = (first, &mut self.clock) else { return true };
-        if self.set_to.is_some_and(|set_to| set_to <= first) {
-            return true;
+    /// Sets the alarm to the first moment, if it is not set to an earlier one.
+    fn set_alarm(&mut self) {
+        let (Some(first), Clock::Runtime(alarm)) = (self.first(), &mut self.clock) else { return };
+        if self.set_to.is_none_or(|set_to| first < set_to) {
+            alarm.set(first);
+            self.set_to = Some(first);
         }
-        let is_set = alarm.set(first);
-        self.set_to = is_set.then_some(first);
-        is_set
-    }
-
-    /// Sets the alarm now, or in the actor's own turn: inside `blocking` there is no worker that could keep the time.
-    fn set_alarm_at_last(&mut self) {
-        if !self.set_alarm()
-            && let Clock::Runtime(alarm) = &self.clock
-        {
-            ring(alarm.value());
-        }
-    }
-
-    /// The first moment at which something comes, if there is no alarm for it.
-    pub(crate) fn missing_alarm(&self) -> Option<Instant> {
-        if self.set_to.is_none() { self.first() } else { None }
     }
 
     /// The first moment at which something comes.

@@ -371,3 +371,54 @@ fn as_much_is_put_aside_as_the_mailbox_holds() {
         }
     });
 }
+
+/// The timer's alarm must stand in the actor's own runtime: the other one ends first, and the next runtime gets its workers'
+/// records.
+#[test]
+fn timers_set_inside_another_runtime_fire_after_that_runtime_has_ended() {
+    for workers in [1, 2] {
+        for _ in 0..20 {
+            let own = kahn_core::Runtime::builder().workers(workers).build().unwrap();
+            let beats = own.run(move || {
+                let actor = Builder::new().spawn_loop(|mailbox: &mut Mailbox<&str>| {
+                    let (far, soon) = kahn_core::blocking(|| {
+                        let other = kahn_core::Runtime::builder().workers(1).build().unwrap();
+                        other.run(|| {
+                            let far = mailbox.send_after(Duration::from_secs(3600), "far");
+                            (far, mailbox.send_after(Duration::from_millis(5), "soon"))
+                        })
+                    });
+                    // The records of the runtime above serve this one.
+                    let next =
+                        kahn_core::blocking(|| kahn_core::Runtime::builder().workers(1).build().unwrap());
+                    let sleeper = next.spawn(|| kahn_core::sleep(Duration::from_millis(1)));
+                    assert_eq!(mailbox.recv().unwrap(), "soon");
+                    assert!(!mailbox.cancel_timer(soon), "it has fired");
+                    mailbox.send_after(SHORT, "again");
+                    assert_eq!(mailbox.recv().unwrap(), "again");
+                    assert!(mailbox.cancel_timer(far));
+                    sleeper.join().unwrap();
+                    kahn_core::blocking(|| drop(next));
+                    Ok(())
+                });
+                actor.join()
+            });
+            assert!(beats.is_normal(), "{beats}");
+        }
+    }
+}
+
+/// The OS thread that sets the alarm has to wake the worker that is to ring it, which may be asleep.
+#[test]
+fn timers_set_inside_blocking_fire_while_the_actor_waits_there() {
+    everywhere(|| {
+        let actor = Builder::new().spawn_loop(|mailbox: &mut Mailbox<&str>| {
+            kahn_core::blocking(|| {
+                mailbox.send_after(SHORT, "soon");
+                assert_eq!(mailbox.recv().unwrap(), "soon");
+            });
+            Ok(())
+        });
+        assert!(actor.join().is_normal());
+    });
+}

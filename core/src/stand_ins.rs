@@ -95,22 +95,15 @@ pub fn start_process<H: Send + Sync + 'static>(process: &Process<H>) {
 
 /// Time does not pass in a model.
 #[derive(Debug)]
-pub struct Alarm<T>(core::marker::PhantomData<T>);
+pub struct Alarm<H>(core::marker::PhantomData<H>);
 
 #[expect(missing_docs, reason = "as in production")]
-impl<T> Alarm<T> {
-    pub fn new(value: T, _ring: fn(&T)) -> Alarm<T> {
-        drop(value);
+impl<H: Send + Sync + 'static> Alarm<H> {
+    pub fn new(_process: Process<H>, _ring: fn(&Process<H>)) -> Alarm<H> {
         Alarm(core::marker::PhantomData)
     }
 
-    pub fn set(&mut self, _deadline: Instant) -> bool {
-        true
-    }
-
-    pub fn value(&self) -> &T {
-        unreachable!("every alarm is set where it is asked for")
-    }
+    pub fn set(&mut self, _deadline: Instant) {}
 
     pub fn unset(&mut self) {}
 }

@@ -6,7 +6,6 @@ use core::fmt;
 use core::mem::ManuallyDrop;
 use core::time::Duration;
 use std::collections::VecDeque;
-use std::time::Instant;
 
 use kahn_core::facade::Ordering;
 use kahn_core::process::Process;
@@ -241,11 +240,6 @@ impl<M: Send + 'static> Control<M> {
         if let Some(own) = &mut self.own {
             own.timers.busy();
         }
-    }
-
-    /// When its timers want to be looked at, if no alarm could be set to that.
-    pub(crate) fn missing_alarm(&self) -> Option<Instant> {
-        self.own.as_ref().and_then(|own| own.timers.missing_alarm())
     }
 
     /// Why it unwinds.

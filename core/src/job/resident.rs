@@ -22,6 +22,7 @@ use crate::facade::{Lock, Ordering};
 use crate::job::corner::Corner;
 use crate::job::{Job, JobId, JobKind, State, Traits};
 use crate::scheduler;
+use crate::scheduler::remote::Remote;
 use crate::wait::{PartyKind, Wake, current, quietly};
 
 /// What takes a process's turns.
@@ -143,6 +144,12 @@ impl<H: Send + Sync + 'static> Process<H> {
 
     pub(crate) fn job(&self) -> NonNull<Job> {
         self.job
+    }
+
+    /// The worker that it last ran on, which is one of its own runtime's; `None` before its first turn.
+    pub(crate) fn home(&self) -> Option<&'static Remote> {
+        // SAFETY: records of workers are never freed.
+        unsafe { self.header().home().as_ref() }
     }
 
     fn header(&self) -> &Job {

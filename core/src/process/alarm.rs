@@ -1,7 +1,23 @@
-//! An alarm: a deadline of somebody who has no stack to wait on. When the time has come it calls a function.
+//! An alarm: a deadline of a process, which has no stack to wait on between its turns. When the moment has come, a worker
+//! calls a function.
 //!
-//! It takes part in the waiting protocol as a party that is always waiting, and so the wheels need not know of it. Who
-//! pops its entry claims it under the wheel's lock, and a claim holds a reference until the function has been called.
+//! An alarm takes part in the waiting protocol as a party that is always waiting, so the wheels need not know of it. The
+//! worker that pops its entry claims it under the wheel's lock, and a claim holds a reference until the function has been
+//! called.
+//!
+//! # Which wheel
+//!
+//! The entry is linked in the wheel of the worker that the process last ran on (`Job::home`), whichever thread sets the
+//! alarm: an actor that calls `blocking`, and there `run`s another runtime, is on a foreign OS thread or on a foreign worker
+//! meanwhile. So an alarm's wheel belongs to the process's own runtime. That runtime does not end before the process has,
+//! unless it gives up on it, and then its records are leaked.
+//!
+//! 1. `set_in` is the record whose wheel the entry is linked in, if it is linked. `set` unlinks the entry before it links it
+//!    in another wheel.
+//! 2. Records of workers are never freed, so `set_in` may be followed at any time.
+//! 3. The entry is linked and unlinked under the lock of the wheel of `set_in` alone. A record whose runtime has ended
+//!    unlinks every entry of its wheel, under that lock, before the next runtime gets the record (`Remote::give_back`). So an
+//!    entry that is linked is linked in the wheel that the record has now.
 
 use core::cell::Cell;
 use core::fmt;
@@ -9,81 +25,82 @@ use core::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::job::Process;
 use crate::scheduler;
 use crate::scheduler::remote::Remote;
 use crate::timer;
 use crate::timer::wheel::Entry;
 use crate::wait::{Party, PartyKind};
 
-/// Calls a function when its moment has come. One moment at a time.
-pub struct Alarm<T: Send + Sync + 'static>(Arc<Shared<T>>);
+/// Calls a function with its process when its moment has come. One moment at a time.
+pub struct Alarm<H: Send + Sync + 'static>(Arc<Shared<H>>);
 
 #[repr(C)]
-struct Shared<T> {
+struct Shared<H> {
     party: Party,
     entry: Entry,
-    /// In whose wheel the entry is, or was last. The owner's.
+    /// Rule 1 above. Touched by the owner alone.
     set_in: Cell<*const Remote>,
-    value: T,
-    ring: fn(&T),
+    process: Process<H>,
+    ring: fn(&Process<H>),
 }
 
 // SAFETY: `party` is made to be shared; `entry` changes under the lock of the wheel that it is in; `set_in` is the
-// owner's, who has `&mut Alarm`; `value` is `Send + Sync`.
-unsafe impl<T: Send + Sync> Send for Shared<T> {}
+// owner's, who has `&mut Alarm`; a `Process<H>` is `Send` and `Sync` if `H` is.
+unsafe impl<H: Send + Sync> Send for Shared<H> {}
 // SAFETY: as above.
-unsafe impl<T: Send + Sync> Sync for Shared<T> {}
+unsafe impl<H: Send + Sync> Sync for Shared<H> {}
 
-impl<T: Send + Sync + 'static> Shared<T> {
+impl<H: Send + Sync + 'static> Shared<H> {
     const KIND: PartyKind = PartyKind {
         retain: Some(|party| {
-            // SAFETY: only the `party` of a `Shared<T>` in an `Arc` has this kind, and pointers to it are derived from
+            // SAFETY: only the `party` of a `Shared<H>` in an `Arc` has this kind, and pointers to it are derived from
             // the whole (`Alarm::new`). Called under the wheel's lock while the entry was linked, when the owner holds
             // its reference.
-            unsafe { Arc::increment_strong_count(party.as_ptr().cast::<Shared<T>>()) }
+            unsafe { Arc::increment_strong_count(party.as_ptr().cast::<Shared<H>>()) }
         }),
         wake: |party| {
             // SAFETY: as above; it balances `retain`.
-            let this = unsafe { Arc::from_raw(party.as_ptr().cast::<Shared<T>>()) };
-            (this.ring)(&this.value);
+            let this = unsafe { Arc::from_raw(party.as_ptr().cast::<Shared<H>>()) };
+            (this.ring)(&this.process);
         },
-        suspend: |_, _| unreachable!("an alarm is nobody who could wait"),
+        suspend: |_, _| unreachable!("an alarm never waits itself"),
         is_task: false,
     };
 }
 
-impl<T: Send + Sync + 'static> Alarm<T> {
-    /// An alarm that is not set. `ring` is called with `value`, by a worker, with no lock held; it must not park.
-    pub fn new(value: T, ring: fn(&T)) -> Alarm<T> {
-        Alarm(Arc::new_cyclic(|this: &std::sync::Weak<Shared<T>>| Shared {
-            party: Party::new(const { &Shared::<T>::KIND }),
+impl<H: Send + Sync + 'static> Alarm<H> {
+    /// An alarm of `process`, not set. A worker calls `ring` with no lock held; it must not park.
+    pub fn new(process: Process<H>, ring: fn(&Process<H>)) -> Alarm<H> {
+        Alarm(Arc::new_cyclic(|this: &std::sync::Weak<Shared<H>>| Shared {
+            party: Party::new(const { &Shared::<H>::KIND }),
             entry: Entry::new(this.as_ptr().cast()),
             set_in: Cell::new(ptr::null()),
-            value,
+            process,
             ring,
         }))
     }
 
-    /// Sets it to `deadline`, and to no other moment. It may still ring for an earlier one, if that was just coming.
-    ///
-    /// Answers whether it is: not on an OS thread that is no worker, nor while the runtime ends.
-    #[must_use]
-    pub fn set(&mut self, deadline: Instant) -> bool {
+    /// Sets it to `deadline`, and to no other moment. It may still ring for an earlier one, if that was just coming. Called
+    /// in the process's turn, by any thread.
+    pub fn set(&mut self, deadline: Instant) {
         self.unset();
-        let Some(remote) = scheduler::remote_here() else { return false };
+        // A process that has taken no turn has no home, and sets no alarm.
+        let Some(remote) = self.0.process.home() else { return };
         self.0.party.prepare(true);
-        let mut wheel = remote.wheel.lock();
-        let Some(wheel) = wheel.as_mut() else { return false };
-        self.0.set_in.set(remote);
-        // The caller runs on this worker, which looks at its wheel before it sleeps.
-        // SAFETY: the entry is in no wheel, and stays where it is until `unset`, at the latest in `drop`.
-        let _ = unsafe { wheel.insert(NonNull::from(&self.0.entry), timer::to_ns(deadline)) };
-        true
-    }
-
-    /// What it calls its function with.
-    pub fn value(&self) -> &T {
-        &self.0.value
+        let is_first = {
+            let mut wheel = remote.wheel.lock();
+            let Some(wheel) = wheel.as_mut() else { return };
+            self.0.set_in.set(remote);
+            // SAFETY: `unset` has unlinked the entry. It stays where it is until `unset`, at the latest in `drop`, or until the
+            // record's runtime has ended and unlinked it.
+            unsafe { wheel.insert(NonNull::from(&self.0.entry), timer::to_ns(deadline)) }
+        };
+        // A worker looks at its wheel before it sleeps, so it needs no wake-up for what it sets itself. One that is asleep
+        // read its first deadline under the wheel's lock: before this insertion, or it knows of it.
+        if is_first && scheduler::remote_here().is_none_or(|here| !ptr::eq(here, remote)) {
+            remote.unpark();
+        }
     }
 
     /// Takes it back. It may still ring, if that was just coming.
@@ -93,20 +110,20 @@ impl<T: Send + Sync + 'static> Alarm<T> {
         if let Some(wheel) = remote.wheel.lock().as_mut()
             && self.0.entry.is_linked()
         {
-            // SAFETY: linked in this wheel.
+            // SAFETY: linked, and hence in the wheel that this record has now (rule 3), whose lock is held.
             unsafe { wheel.remove(NonNull::from(&self.0.entry)) };
         }
         self.0.set_in.set(ptr::null());
     }
 }
 
-impl<T: Send + Sync + 'static> Drop for Alarm<T> {
+impl<H: Send + Sync + 'static> Drop for Alarm<H> {
     fn drop(&mut self) {
         self.unset();
     }
 }
 
-impl<T: Send + Sync + 'static> fmt::Debug for Alarm<T> {
+impl<H: Send + Sync + 'static> fmt::Debug for Alarm<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Alarm").field("set", &!self.0.set_in.get().is_null()).finish()
     }

@@ -97,7 +97,10 @@ impl Remote {
 
     /// Gives one back whose worker has ended with nothing left on it.
     pub(crate) fn give_back(&'static self) {
-        self.wheel.lock().take();
+        if let Some(mut wheel) = self.wheel.lock().take() {
+            // Whatever is still linked must not find itself linked in the wheel of the runtime that gets this record next.
+            wheel.unlink_all();
+        }
         debug_assert_eq!((self.residents(), self.promised()), (0, 0), "a worker ended with residents");
         UNUSED.lock().unwrap_or_else(PoisonError::into_inner).push(self);
     }

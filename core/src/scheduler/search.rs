@@ -1,7 +1,7 @@
 //! What a worker does when it has nothing to run: it searches, steals, keeps watch, sleeps.
 
 use core::ptr::NonNull;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::facade::{Ordering, now};
 use crate::job::Job;
@@ -278,7 +278,7 @@ impl Worker {
             if all_asleep && due.is_none() && self.shared.deadlock.is_on_guard(&self.shared) {
                 crate::scheduler::deadlock::examine(&self.shared, self.remote, || self.has_work());
             } else if !all_asleep && idle.take_watch() {
-                self.watch(patience, due.flatten(), elsewhere == Elsewhere::Waiting);
+                self.watch(patience, elsewhere == Elsewhere::Waiting);
                 idle.leave_watch();
                 on_watch = true;
             } else if let Some(due) = due.flatten() {
@@ -298,10 +298,12 @@ impl Worker {
     }
 
     /// Sleeps in naps, looking after each whether work waits too long at a busy worker, until there is something to do.
-    fn watch(&self, patience: &mut Patience, due: Option<Instant>, waiting: bool) {
+    fn watch(&self, patience: &mut Patience, waiting: bool) {
         let mut nap = if waiting { WATCH_FIRST } else { WATCH_FIRST * 2 };
         loop {
             let wake_at = now() + nap;
+            // Asked anew each time: another thread may set an earlier one here.
+            let due = self.next_timer_ns().and_then(timer::to_instant);
             let until = due.map_or(wake_at, |due| due.min(wake_at));
             self.remote.parker.park_deadline(until);
             let now = now();

@@ -254,6 +254,23 @@ impl Wheel {
         self.len -= 1;
     }
 
+    /// Unlinks every entry, without making it due.
+    pub(crate) fn unlink_all(&mut self) {
+        for list in &mut *self.lists {
+            let mut rest = core::mem::replace(list, List::EMPTY).head;
+            while let Some(entry) = rest {
+                // SAFETY: it was in a list of this wheel, so `insert`'s contract keeps it valid.
+                let node = unsafe { entry.as_ref() };
+                rest = node.next.take();
+                node.prev.set(None);
+                node.unlinked();
+            }
+        }
+        self.levels = 0;
+        self.occupied = [0; LEVELS];
+        self.len = 0;
+    }
+
     /// Unlinks and returns an entry whose deadline is at `now_ns` or before, the earliest tick first, and
     /// within a tick in the order of insertion. `None` if there is none: call it until then.
     ///

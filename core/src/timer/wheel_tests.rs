@@ -247,6 +247,28 @@ fn removal_works_at_each_end_and_in_the_middle() {
 }
 
 #[test]
+fn unlink_all_leaves_an_empty_wheel_and_entries_that_may_be_linked_again() {
+    let mut bench = Bench::new(0);
+    // One on each level, an overdue one, and one that is never due.
+    let deadlines: Vec<u64> =
+        (0..LEVELS as u32).map(|level| TICK_NS << (level * DIGIT_BITS)).chain([0, u64::MAX]).collect();
+    for (name, &deadline_ns) in deadlines.iter().enumerate() {
+        let _ = bench.insert(name, deadline_ns);
+    }
+    bench.wheel.unlink_all();
+    let entries: Vec<_> = bench.linked.values().copied().collect();
+    // SAFETY: none of them has been freed.
+    assert!(entries.iter().all(|entry| unsafe { !entry.as_ref().is_linked() }));
+    assert!(bench.wheel.is_empty() && bench.wheel.next_deadline_ns().is_none());
+    assert!(bench.wheel.pop_expired(u64::MAX).is_none());
+    for entry in entries {
+        bench.free(entry);
+    }
+    let _ = bench.insert(0, SECOND_NS);
+    bench.check();
+}
+
+#[test]
 fn the_next_deadline_is_early_at_most_once_after_a_removal() {
     let mut bench = Bench::new(0);
     bench.insert(1, 100 * SECOND_NS);
