@@ -193,7 +193,22 @@ pub mod __private {
     pub use kahn_core::runtime::entry::{main, test, test_with_result};
 }
 
-/// The examples in README.md, compiled and run.
+/// The examples in README.md and in the guides, compiled and run.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-pub struct Readme;
+mod guides {
+    macro_rules! guides {
+        ($($name:ident: $path:literal,)*) => { $(#[doc = include_str!($path)] struct $name;)* };
+    }
+
+    guides! {
+        Readme: "../README.md",
+        FromActors: "../docs/from-actors.md",
+        FromErlang: "../docs/from-erlang.md",
+        FromGo: "../docs/from-go.md",
+        FromStd: "../docs/from-std.md",
+        FromTokio: "../docs/from-tokio.md",
+        Choosing: "../docs/choosing.md",
+        Blocking: "../docs/blocking.md",
+        Performance: "../docs/performance.md",
+    }
+}
