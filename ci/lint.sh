@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 failed=()
-cargo fmt --all --check || failed+=(format)
+ci/fmt.sh || failed+=(format)
 cargo clippy --all-targets -- -D warnings || failed+=(clippy)
 RUSTDOCFLAGS="-D warnings" cargo doc --no-deps || failed+=(documentation)
 if ((${#failed[@]})); then
