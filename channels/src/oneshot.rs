@@ -154,11 +154,10 @@ fn finish<T>(shared: &Shared<T>, msg: Option<T>) -> Result<(), SendError<T>> {
     }
     state.message = msg;
     let waker = state.waker.take();
-    let claimed = state.receivers.claim_next();
+    // All of them: one takes the message, and the others find that there will be none for them.
+    let wakes = wake_all(&mut state.receivers);
     drop(state);
-    if let Some(claimed) = claimed {
-        claimed.wake.wake();
-    }
+    drop(wakes);
     if let Some(waker) = waker {
         waker.wake();
     }

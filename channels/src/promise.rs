@@ -76,22 +76,24 @@ impl<T> Chan<T> {
     #[track_caller]
     pub(crate) fn reserve(&self) -> bool {
         spend(1);
-        let wait = Wait::new();
-        let seat = Seat::new(Want::Right);
-        let node = Node::new(wait.party(), 0, seat.payload());
         let mut wakes = Wakes::new();
         let mut state = self.lock();
         match state.want_permit(None, &mut wakes) {
             Offer::Nothing => {}
             offer => {
                 drop(state);
+                // With capacity 0 this may wake a task, whose waker may wait. So the caller has no wait open yet.
                 drop(wakes);
                 return offer == Offer::Granted;
             }
         }
+        let wait = Wait::new();
+        let seat = Seat::new(Want::Right);
+        let node = Node::new(wait.party(), 0, seat.payload());
         // SAFETY: node and seat stay where they are until the node has been claimed and the wait is over, or removed.
         unsafe { state.push_sender(NonNull::from(&node), &mut wakes) };
         drop(state);
+        // Watchers' alone, which are threads: no user's code runs.
         drop(wakes);
         match wait.park(Reason::new(Kind::Send, self.address()), None) {
             Ok(_) => seat.status() == Status::Done,

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use kahn_channels::{Receiver, RecvError, Select, Sender, TryRecvError, bounded};
+use loom::sync::Arc;
 use loom::thread;
 
 /// Three preemptions find nearly every bug, and let a model end.
@@ -274,6 +275,64 @@ fn broadcast_waits_for_the_slowest() {
         assert_eq!((rx.recv(), rx.recv()), (Ok(1), Ok(2)));
         assert!(sender.join().unwrap());
         dropper.join().unwrap();
+    });
+}
+
+#[test]
+fn oneshot_ends_two_that_wait() {
+    model(|| {
+        let (tx, rx) = kahn_channels::oneshot();
+        let rx = Arc::new(rx);
+        let other = rx.clone();
+        let second = thread::spawn(move || other.recv().is_ok());
+        let sender = thread::spawn(move || tx.send(1).unwrap());
+        let first = rx.recv().is_ok();
+        assert_ne!(first, second.join().unwrap(), "one has the message");
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn oneshot_dropped_ends_two_that_wait() {
+    model(|| {
+        let (tx, rx) = kahn_channels::oneshot::<i32>();
+        let rx = Arc::new(rx);
+        let other = rx.clone();
+        let second = thread::spawn(move || other.recv());
+        let sender = thread::spawn(move || drop(tx));
+        assert_eq!((rx.recv(), second.join().unwrap()), (Err(RecvError), Err(RecvError)));
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn broadcast_moves_the_message_of_a_sender_that_waits() {
+    model(|| {
+        let alive = StdArc::new(AtomicUsize::new(0));
+        let (tx, rx) = kahn_channels::broadcast(1);
+        tx.send(StdArc::new(Counted::new(&alive))).unwrap();
+        let msg = StdArc::new(Counted::new(&alive));
+        let sender = thread::spawn(move || tx.send_timeout(msg, SHORT).is_ok());
+        assert!(rx.recv().is_ok());
+        // It is in the buffer as soon as there is room, or it was given up.
+        let second = rx.recv().is_ok();
+        assert_eq!(sender.join().unwrap(), second);
+        drop(rx);
+        assert_eq!(alive.load(Ordering::SeqCst), 0);
+    });
+}
+
+#[test]
+fn broadcast_hands_back_what_no_subscriber_is_left_for() {
+    model(|| {
+        let (tx, rx) = kahn_channels::broadcast(1);
+        tx.send(1).unwrap();
+        let other = tx.clone();
+        let sender = thread::spawn(move || tx.send(2));
+        let second = thread::spawn(move || other.send(3));
+        drop(rx);
+        assert_eq!(sender.join().unwrap().unwrap_err().into_inner(), 2);
+        assert_eq!(second.join().unwrap().unwrap_err().into_inner(), 3);
     });
 }
 

@@ -285,6 +285,133 @@ fn broadcasts() {
     });
 }
 
+/// On one worker a sender that has said that it is about to send has parked when the others run again.
+#[cfg(not(any(kahn_threads, miri)))]
+#[test]
+fn broadcast_serves_waiting_senders_in_the_order_of_their_coming() {
+    support::World::Green1.run(|world| {
+        let (tx, rx) = broadcast(2);
+        let second = tx.subscribe();
+        let here = Arc::new(AtomicUsize::new(0));
+        tx.send(0).unwrap();
+        tx.send(1).unwrap();
+        let waiting: Vec<_> = (2..10)
+            .map(|n| {
+                let (tx, comes) = (tx.clone(), here.clone());
+                let sender = world.spawn(move || {
+                    comes.fetch_add(1, Ordering::SeqCst);
+                    tx.send(n).unwrap();
+                });
+                support::until("it waits", || here.load(Ordering::SeqCst) == n - 1);
+                sender
+            })
+            .collect();
+        // A newcomer finds the place taken that a receiver makes, although the sender has not run yet.
+        assert_eq!((rx.recv(), second.recv()), (Ok(0), Ok(0)));
+        assert!(tx.try_send(10).unwrap_err().is_full());
+        drop(second);
+        drop(tx);
+        assert!(rx.iter().eq(1..10));
+        waiting.into_iter().for_each(|sender| sender.join());
+    });
+}
+
+#[test]
+fn broadcast_accounts_for_messages_of_senders_that_give_up() {
+    everywhere(|world| {
+        let (tx, rx) = broadcast(1);
+        let second = tx.subscribe();
+        let senders: Vec<_> = (0..4)
+            .map(|_| {
+                let tx = tx.clone();
+                world.spawn(move || {
+                    let send = |n| tx.send_timeout(n, Duration::from_micros(50));
+                    (0..times(300)).filter(|&n| send(n).is_ok()).count()
+                })
+            })
+            .collect();
+        let count = |rx: broadcast::Receiver<usize>| move || rx.iter().count();
+        let receivers = [world.spawn(count(rx)), world.spawn(count(second))];
+        drop(tx);
+        let sent: usize = senders.into_iter().map(|sender| sender.join()).sum();
+        assert_eq!(receivers.map(|receiver| receiver.join()), [sent; 2]);
+    });
+}
+
+#[test]
+fn the_last_subscriber_turns_waiting_senders_away() {
+    everywhere(|world| {
+        for _ in 0..times(300) {
+            let (tx, rx) = broadcast(1);
+            tx.send(0).unwrap();
+            let senders: Vec<_> = (1..3)
+                .map(|n| {
+                    let tx = tx.clone();
+                    world.spawn(move || tx.send(n))
+                })
+                .collect();
+            drop(rx);
+            for (n, sender) in (1..).zip(senders) {
+                assert_eq!(sender.join(), Err(SendError(n)));
+            }
+        }
+    });
+}
+
+#[test]
+fn a_oneshot_ends_every_receiver_that_waits() {
+    everywhere(|world| {
+        for round in 0..times(300) {
+            let (tx, rx) = oneshot();
+            let rx = Arc::new(rx);
+            let receivers: Vec<_> = (0..3)
+                .map(|_| {
+                    let rx = rx.clone();
+                    world.spawn(move || rx.recv())
+                })
+                .collect();
+            if round % 2 == 0 {
+                world.yield_now();
+            }
+            let sends = round % 3 > 0;
+            let sender = world.spawn(move || if sends { tx.send(round).unwrap() } else { drop(tx) });
+            let got: Vec<_> = receivers.into_iter().filter_map(|receiver| receiver.join().ok()).collect();
+            sender.join();
+            assert_eq!(got, if sends { vec![round] } else { vec![] });
+        }
+    });
+}
+
+#[test]
+fn a_oneshot_ends_threads_and_the_future_that_wait_for_it() {
+    everywhere(|world| {
+        for round in 0..times(300) {
+            let (tx, mut rx) = oneshot();
+            let (count, waker) = counter();
+            let mut context = Context::from_waker(&waker);
+            assert!(Pin::new(&mut rx).poll(&mut context).is_pending());
+            let rx = Arc::new(rx);
+            let receivers: Vec<_> = (0..2)
+                .map(|_| {
+                    let rx = rx.clone();
+                    world.spawn(move || rx.recv())
+                })
+                .collect();
+            let sender = world.spawn(move || tx.send(round).unwrap());
+            let mut got: Vec<_> = receivers.into_iter().map(|receiver| receiver.join()).collect();
+            sender.join();
+            assert_eq!(count.0.load(Ordering::SeqCst), 1, "the task is woken");
+            let mut rx = Arc::into_inner(rx).expect("the others are gone");
+            got.extend(match Pin::new(&mut rx).poll(&mut context) {
+                Poll::Ready(received) => Some(received),
+                Poll::Pending => None,
+            });
+            assert_eq!(got.len(), 3);
+            assert_eq!(got.into_iter().filter_map(Result::ok).collect::<Vec<_>>(), [round]);
+        }
+    });
+}
+
 #[test]
 fn watches() {
     everywhere(|world| {

@@ -672,3 +672,28 @@ fn a_select_is_seen_by_who_watches() {
         }
     });
 }
+
+/// As crossbeam's: a set of operations may go to another thread, with endpoints whose messages may not.
+#[test]
+fn a_set_of_operations_is_send_and_sync() {
+    fn is_send_and_sync<T: Send + Sync>(value: T) -> T {
+        value
+    }
+    let (_tx, rx) = bounded::<std::rc::Rc<()>>(1);
+    let mut select = is_send_and_sync(Select::new());
+    select.recv(&rx);
+    let select = is_send_and_sync(select);
+    std::thread::scope(|scope| {
+        scope.spawn(|| assert!(select.clone().try_ready().is_err()));
+        scope.spawn(|| assert!(select.clone().try_select().is_err()));
+    });
+
+    let (tx, rx) = bounded(1);
+    let mut select = Select::new();
+    select.recv(&rx);
+    std::thread::scope(|scope| {
+        let receiver = scope.spawn(|| select.select().recv(&rx));
+        tx.send(1).unwrap();
+        assert_eq!(receiver.join().unwrap(), Ok(1));
+    });
+}

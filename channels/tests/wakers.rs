@@ -11,7 +11,7 @@ use std::task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use kahn_channels::{Receiver, after, bounded, broadcast, oneshot, tick, watch};
-use support::{times, until};
+use support::{everywhere, times, until};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -99,6 +99,95 @@ fn a_future_has_the_waker_of_its_last_poll_alone() {
         drop((future, last));
         assert_eq!(last_alive.strong_count(), 0, "{name}");
     }
+}
+
+/// A waker that waits until it is let go on.
+struct Waits(Receiver<()>);
+
+impl Wake for Waits {
+    fn wake(self: Arc<Self>) {
+        self.0.recv().unwrap();
+    }
+}
+
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Wakes a task that waits for it.
+type Wakes = Box<dyn FnOnce() + Send>;
+
+/// Every operation that wakes a task.
+fn wakings() -> Vec<(&'static str, fn() -> (Task, Wakes))> {
+    fn receiving(cap: usize, wakes: fn(kahn_channels::Sender<u32>)) -> (Task, Wakes) {
+        let (tx, rx) = bounded(cap);
+        (Box::pin(async move { drop(rx.recv_async().await) }), Box::new(move || wakes(tx)))
+    }
+    fn sending(cap: usize, wakes: fn(Receiver<u32>)) -> (Task, Wakes) {
+        let (tx, rx) = bounded(cap);
+        (0..cap).for_each(|_| tx.try_send(0).unwrap());
+        (Box::pin(async move { drop(tx.send_async(1).await) }), Box::new(move || wakes(rx)))
+    }
+    vec![
+        ("send", || receiving(1, |tx| tx.send(1).unwrap())),
+        ("send, without room", || receiving(0, |tx| tx.send(1).unwrap())),
+        ("try to send", || receiving(0, |tx| tx.try_send(1).unwrap())),
+        ("send for a time", || receiving(0, |tx| tx.send_timeout(1, HOUR).unwrap())),
+        ("reserve", || receiving(0, |tx| tx.reserve().unwrap().send(1).unwrap())),
+        ("try to reserve", || receiving(0, |tx| tx.try_reserve().unwrap().send(1).unwrap())),
+        ("reserve and give up", || receiving(0, |tx| drop(tx.reserve().unwrap()))),
+        ("select a send", || {
+            receiving(0, |tx| kahn_channels::select! { send(tx, 1) -> sent => sent.unwrap() })
+        }),
+        ("select a send, among others", || {
+            receiving(0, |tx| {
+                let (_open, rx) = bounded::<u32>(1);
+                kahn_channels::select! { recv(rx) -> _ => unreachable!(), send(tx, 1) -> sent => sent.unwrap() }
+            })
+        }),
+        ("drop the sender", || receiving(0, drop)),
+        ("close", || receiving(1, |tx| tx.close())),
+        ("receive", || sending(1, |rx| assert_eq!(rx.recv(), Ok(0)))),
+        ("receive, without room", || sending(0, |rx| assert_eq!(rx.recv(), Ok(1)))),
+        ("try to receive", || sending(0, |rx| assert_eq!(rx.try_recv(), Ok(1)))),
+        ("receive many", || sending(2, |rx| assert!(rx.recv_many(&mut Vec::new(), 5).is_ok()))),
+        ("select a receive", || {
+            sending(0, |rx| kahn_channels::select! { recv(rx) -> msg => assert_eq!(msg, Ok(1)) })
+        }),
+        ("drop the receiver", || sending(1, drop)),
+        ("send once", || {
+            let (tx, rx) = oneshot();
+            (Box::pin(async move { drop(rx.await) }), Box::new(move || tx.send(1).unwrap()))
+        }),
+        ("broadcast", || {
+            let (tx, rx) = broadcast(1);
+            (Box::pin(async move { drop(rx.recv_async().await) }), Box::new(move || tx.send(1).unwrap()))
+        }),
+        ("change what is watched", || {
+            let (tx, rx) = watch(0);
+            (Box::pin(async move { drop(rx.changed_async().await) }), Box::new(move || tx.send(1).unwrap()))
+        }),
+    ]
+}
+
+#[test]
+fn a_waker_may_wait_in_every_operation_that_calls_it() {
+    everywhere(|world| {
+        for (name, make) in wakings() {
+            eprintln!("{name}");
+            let (mut task, wakes) = make();
+            let (go, waits) = bounded(0);
+            let mut context_waker = Waker::from(Arc::new(Waits(waits)));
+            assert!(task.as_mut().poll(&mut Context::from_waker(&context_waker)).is_pending(), "{name}");
+            let waking = world.spawn(wakes);
+            go.send(()).unwrap();
+            // What is polled from now on wakes a waker that does not wait.
+            context_waker = Waker::noop().clone();
+            until(name, || {
+                task.as_mut().poll(&mut Context::from_waker(&context_waker)).is_ready()
+                    || waking.is_finished()
+            });
+            waking.join();
+        }
+    });
 }
 
 #[test]

@@ -3,6 +3,10 @@
 //! Messages are numbered. A message stays in the buffer until every subscriber that was there when it was sent has seen
 //! it: it counts those left. A subscriber knows the number of the next message it has to see. So the buffer is bounded
 //! by the slowest subscriber, and senders wait for it: nothing is ever skipped.
+//!
+//! A sender that waits leaves its message in the queue, and the receiver that makes room moves it into the buffer, under
+//! the same hold of the lock. So a sender waits only while the buffer is full, and senders are served in the order in which
+//! they came.
 
 mod iter;
 
@@ -12,11 +16,12 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use kahn_core::facade::{Arc, AtomicU64, Lock, LockGuard, Ordering};
-use kahn_core::wait::{Kind, Reason, WaitQueue, Wake, spend};
+use kahn_core::wait::{Kind, Node, Reason, Wait, WaitQueue, Wake, spend};
 
 use crate::clock;
 use crate::crowd::{wait_for, wait_in, wake_all};
 use crate::error::{RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError};
+use crate::seat::{Guest, Packet, Status};
 
 pub use iter::{IntoIter, Iter, TryIter};
 
@@ -33,13 +38,14 @@ struct State<T> {
     subscribers: usize,
     senders: usize,
     closed: bool,
+    /// The payload of each is the `Packet` with its message.
     waiting_senders: WaitQueue,
     waiting_receivers: WaitQueue,
+    cap: usize,
 }
 
 struct Shared<T> {
     state: Lock<State<T>>,
-    cap: usize,
 }
 
 impl<T> State<T> {
@@ -59,6 +65,42 @@ impl<T> State<T> {
             self.first += 1;
             freed.extend(self.entries.pop_front().map(|entry| entry.message));
         }
+    }
+
+    /// Puts a message into the buffer, for those that subscribe now.
+    fn put(&mut self, msg: T, wakes: &mut Vec<Wake>) {
+        self.entries.push_back(Entry { message: Arc::new(msg), left: self.subscribers });
+        wakes.extend(wake_all(&mut self.waiting_receivers));
+    }
+
+    /// Claims the first sender that waits, and leaves it `status`. Returns its message if the status is `Done`.
+    fn serve(&mut self, status: Status, wakes: &mut Vec<Wake>) -> Option<Option<T>> {
+        let claimed = self.waiting_senders.claim_next()?;
+        // SAFETY: just claimed under the lock that `&mut self` stands for. Waiting senders' nodes carry packets of this
+        // channel's message type, with the message in the slot, which is the claimer's until the sender is woken.
+        let msg = unsafe {
+            let guest = Guest::new(claimed.payload);
+            guest.seat().set_status(status);
+            guest.packet::<T>().filter(|_| status == Status::Done).map(|packet| packet.take())
+        };
+        wakes.push(claimed.wake);
+        Some(msg)
+    }
+
+    /// Fills places that became free with the messages of senders that wait. Without a subscriber there is no one to send
+    /// to: then all of them are told so.
+    fn refill(&mut self, wakes: &mut Vec<Wake>) {
+        if self.subscribers == 0 {
+            return self.turn_senders_away(wakes);
+        }
+        while self.entries.len() < self.cap {
+            let Some(msg) = self.serve(Status::Done, wakes) else { return };
+            self.put(msg.expect("a waiting sender has its message"), wakes);
+        }
+    }
+
+    fn turn_senders_away(&mut self, wakes: &mut Vec<Wake>) {
+        while self.serve(Status::Closed, wakes).is_some() {}
     }
 }
 
@@ -88,8 +130,9 @@ pub fn broadcast<T>(cap: usize) -> (Sender<T>, Receiver<T>) {
         closed: false,
         waiting_senders: WaitQueue::new(),
         waiting_receivers: WaitQueue::new(),
+        cap,
     };
-    let shared = Arc::new(Shared { state: Lock::new(state), cap });
+    let shared = Arc::new(Shared { state: Lock::new(state) });
     (Sender { shared: shared.clone() }, Receiver { shared, next: AtomicU64::new(0) })
 }
 
@@ -123,12 +166,11 @@ impl<T> Sender<T> {
             drop(state);
             return Looked::Disconnected(msg);
         }
-        if state.entries.len() >= self.shared.cap {
+        if state.entries.len() >= state.cap {
             return Looked::Full(state, msg);
         }
-        let left = state.subscribers;
-        state.entries.push_back(Entry { message: Arc::new(msg), left });
-        let wakes = wake_all(&mut state.waiting_receivers);
+        let mut wakes = Vec::new();
+        state.put(msg, &mut wakes);
         drop(state);
         drop(wakes);
         Looked::Done
@@ -136,21 +178,35 @@ impl<T> Sender<T> {
 
     #[track_caller]
     fn send_until(&self, msg: T, deadline: Option<Instant>) -> Result<(), SendTimeoutError<T>> {
-        let mut msg = msg;
         spend(1);
-        loop {
-            match self.look(msg) {
-                Looked::Done => return Ok(()),
-                Looked::Disconnected(msg) => return Err(SendTimeoutError::Disconnected(msg)),
-                Looked::Full(state, back) => {
-                    msg = back;
-                    let reason = Reason::new(Kind::Send, Arc::as_ptr(&self.shared));
-                    let lock = &self.shared.state;
-                    if wait_in(lock, state, |state| &mut state.waiting_senders, reason, deadline).is_err() {
-                        return Err(SendTimeoutError::Timeout(msg));
-                    }
-                }
+        let (mut state, msg) = match self.look(msg) {
+            Looked::Done => return Ok(()),
+            Looked::Disconnected(msg) => return Err(SendTimeoutError::Disconnected(msg)),
+            Looked::Full(state, msg) => (state, msg),
+        };
+        let wait = Wait::new();
+        let packet = Packet::full(msg);
+        let node = Node::new(wait.party(), 0, packet.payload());
+        // SAFETY: packet and node stay where they are until the node has been claimed and the wait is over, or removed.
+        unsafe { state.waiting_senders.push((&node).into()) };
+        drop(state);
+        let missed = wait.park(Reason::new(Kind::Send, Arc::as_ptr(&self.shared)), deadline).err();
+        if missed.is_some() {
+            // SAFETY: the node was put into this queue.
+            unsafe { self.shared.state.lock().waiting_senders.remove((&node).into()) };
+        }
+        drop(wait);
+        if packet.seat().status() == Status::Done {
+            return Ok(());
+        }
+        // SAFETY: the node is in no queue, and nobody has taken the message. If there is an unwinding, it drops the message.
+        let msg = unsafe { packet.take() };
+        match missed {
+            Some(missed) => {
+                missed.raise();
+                Err(SendTimeoutError::Timeout(msg))
             }
+            None => Err(SendTimeoutError::Disconnected(msg)),
         }
     }
 
@@ -287,7 +343,7 @@ fn close<T>(shared: &Shared<T>) {
     let mut state = shared.state.lock();
     state.closed = true;
     let mut wakes = wake_all(&mut state.waiting_receivers);
-    wakes.extend(wake_all(&mut state.waiting_senders));
+    state.turn_senders_away(&mut wakes);
     drop(state);
 }
 
@@ -342,7 +398,10 @@ impl<T> Receiver<T> {
         self.next.store(next + 1, Ordering::Relaxed);
         let before = freed.len();
         state.seen(freed);
-        let wakes = if freed.len() > before { wake_all(&mut state.waiting_senders) } else { Vec::new() };
+        let mut wakes = Vec::new();
+        if freed.len() > before {
+            state.refill(&mut wakes);
+        }
         Some((message, wakes))
     }
 }
@@ -549,7 +608,8 @@ impl<T> Drop for Receiver<T> {
         let from = state.place(self.next.load(Ordering::Relaxed));
         state.entries.range_mut(from..).for_each(|entry| entry.left -= 1);
         state.seen(&mut freed);
-        let wakes = wake_all(&mut state.waiting_senders);
+        let mut wakes = Vec::new();
+        state.refill(&mut wakes);
         drop(state);
         drop(wakes);
         drop(freed);

@@ -56,6 +56,15 @@ pub struct Select<'a> {
     biased: bool,
 }
 
+// SAFETY: a set holds shared references to endpoints, whose own state is behind a lock or atomic. What a select does with
+// them on another thread than the endpoints' is to look, to enter and leave queues, and to count grants. That moves a
+// message at most from a waiting sender to the buffer, or from there to a waiting receiver; it runs no code of the message's
+// type, and drops none. A message changes hands in `SelectedOperation::recv` and `send`, which take the endpoint again: a
+// reference to it on that thread needs a `T: Send`. A `SelectedOperation` itself is neither `Send` nor `Sync`.
+unsafe impl Send for Select<'_> {}
+// SAFETY: through a shared reference a set is copied and nothing else.
+unsafe impl Sync for Select<'_> {}
+
 impl<'a> Select<'a> {
     /// An empty set that chooses at random.
     ///

@@ -19,6 +19,7 @@ use std::time::Duration;
 pub use crate::scheduler::deadlock::{DeadlockReport, Waiting};
 pub use builder::Builder;
 pub use shutdown::ShutdownError;
+pub use crate::wait::Kind as WaitKind;
 
 use crate::facade::Ordering;
 use crate::fiber::stack::SizeClass;
