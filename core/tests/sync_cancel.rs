@@ -5,10 +5,13 @@ mod sync_support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
 
+use kahn_core::Runtime;
 use kahn_core::sync::{Arc, Barrier, Condvar, Mutex, Once, OnceLock, RwLock, Semaphore, WaitGroup};
+use kahn_core::time::timeout;
 use kahn_core::wait::{Me, Party, is_quiet_unwind, shield};
-use sync_support::{Mode, Random, each_mode, eventually, settle, size};
+use sync_support::{Mode, Random, each_mode, eventually, settle, size, yield_now};
 
 /// Threads that another may cancel. They stand still at the end until nobody refers to their party any more.
 struct Victim {
@@ -323,4 +326,251 @@ fn a_cancelled_initialiser_is_taken_over_in(mode: Mode) {
     settle();
     assert!(victim.cancel());
     assert_eq!(heir.join().unwrap(), 7);
+}
+
+/// Keeps the only worker of a runtime busy until it is told to stop.
+struct Busy(Arc<AtomicBool>);
+
+impl Busy {
+    fn new(runtime: &Runtime) -> Busy {
+        let (started, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (starts, stops) = (started.clone(), stop.clone());
+        runtime.spawn(move || {
+            starts.store(true, SeqCst);
+            while !stops.load(SeqCst) {
+                std::hint::spin_loop();
+            }
+        });
+        eventually(|| started.load(SeqCst));
+        Busy(stop)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
+/// One waits, of a kind, on a worker of its own, and is cancelled; then its worker is kept busy, so that it does not run.
+fn cancelled_and_not_run<T: Send + 'static, O>(
+    wait: impl FnOnce() -> T + Send + 'static,
+    others: impl FnOnce() -> O,
+    and_then: impl FnOnce(O),
+) {
+    let runtime = Runtime::builder().workers(1).build().unwrap();
+    let coming = Arc::new(AtomicBool::new(false));
+    let comes = coming.clone();
+    let doomed = runtime.spawn(move || {
+        comes.store(true, SeqCst);
+        wait()
+    });
+    eventually(|| coming.load(SeqCst));
+    // It has parked when the worker runs another.
+    let busy = Busy::new(&runtime);
+    let others = others();
+    doomed.cancel();
+    and_then(others);
+    drop(busy);
+    assert!(doomed.join().is_err_and(|error| error.is_cancelled()));
+}
+
+#[test]
+fn a_cancelled_semaphore_waiter_holds_nobody_up_before_it_runs() {
+    each_mode(|mode| {
+        let semaphore = Arc::new(Semaphore::new(2));
+        let (first, acquire) = (semaphore.clone(), semaphore.clone());
+        cancelled_and_not_run(
+            move || first.acquire_many(5).forget(),
+            || {
+                let behind = [semaphore.clone(), semaphore.clone()]
+                    .map(|semaphore| mode.spawn(move || semaphore.acquire().forget()));
+                settle();
+                assert!(acquire.try_acquire().is_none(), "it holds them up as long as it waits");
+                behind
+            },
+            |behind| behind.into_iter().for_each(|thread| thread.join().unwrap()),
+        );
+        assert_eq!(semaphore.available_permits(), 0);
+    });
+}
+
+#[test]
+fn newcomers_pass_a_cancelled_semaphore_waiter_before_it_runs() {
+    let semaphore = Arc::new(Semaphore::new(2));
+    let first = semaphore.clone();
+    cancelled_and_not_run(
+        move || first.acquire_many(5).forget(),
+        || {},
+        |()| drop((semaphore.try_acquire().unwrap(), semaphore.acquire())),
+    );
+}
+
+#[test]
+fn a_cancelled_writer_holds_no_reader_up_before_it_runs() {
+    each_mode(|mode| {
+        let lock = Arc::new(RwLock::new(0));
+        let held = lock.read().unwrap();
+        let writer = lock.clone();
+        cancelled_and_not_run(
+            move || drop(writer.write()),
+            || {
+                let reading = lock.clone();
+                let behind = mode.spawn(move || drop(reading.read().unwrap()));
+                settle();
+                assert!(lock.try_read().is_err(), "it holds them up as long as it waits");
+                behind
+            },
+            |behind| {
+                behind.join().unwrap();
+                assert_eq!(*lock.try_read().unwrap(), 0);
+            },
+        );
+        drop(held);
+        assert!(lock.try_write().is_ok());
+    });
+}
+
+#[test]
+fn a_cancelled_reader_leaves_the_lock_to_those_behind_before_it_runs() {
+    each_mode(|mode| {
+        let lock = Arc::new(RwLock::new(0));
+        let held = lock.write().unwrap();
+        let reader = lock.clone();
+        cancelled_and_not_run(
+            move || drop(reader.read()),
+            || {},
+            |()| {
+                drop(held);
+                let writer = lock.clone();
+                mode.spawn(move || *writer.write().unwrap() += 1).join().unwrap();
+                assert_eq!(*lock.try_read().unwrap(), 1);
+            },
+        );
+    });
+}
+
+#[test]
+fn a_mutex_passes_a_cancelled_waiter_over_before_it_runs() {
+    each_mode(|mode| {
+        let lock = Arc::new(Mutex::new(0));
+        let held = lock.lock().unwrap();
+        let waiter = lock.clone();
+        cancelled_and_not_run(
+            move || drop(waiter.lock()),
+            || {
+                let lock = lock.clone();
+                let behind = mode.spawn(move || *lock.lock().unwrap() += 1);
+                settle();
+                behind
+            },
+            |behind| {
+                drop(held);
+                behind.join().unwrap();
+            },
+        );
+        assert_eq!(*lock.lock().unwrap(), 1);
+    });
+}
+
+#[test]
+fn a_notification_passes_a_cancelled_waiter_over_before_it_runs() {
+    each_mode(|mode| {
+        let shared = Arc::new((Mutex::new(0), Condvar::new()));
+        let waiter = shared.clone();
+        cancelled_and_not_run(
+            move || drop(waiter.1.wait(waiter.0.lock().unwrap())),
+            || {
+                let shared = shared.clone();
+                let waiting = Arc::new(AtomicBool::new(false));
+                let waits = waiting.clone();
+                let behind = mode.spawn(move || {
+                    let guard = shared.0.lock().unwrap();
+                    waits.store(true, SeqCst);
+                    drop(shared.1.wait_while(guard, |n| *n == 0));
+                });
+                eventually(|| waiting.load(SeqCst));
+                behind
+            },
+            |behind| {
+                // With the lock: who has said that it waits has given it back.
+                *shared.0.lock().unwrap() = 1;
+                shared.1.notify_one();
+                behind.join().unwrap();
+            },
+        );
+    });
+}
+
+/// Three that live have to come. If the cancelled one counted, two would pass, and the third would wait for ever.
+#[test]
+fn a_barrier_does_not_count_a_cancelled_waiter() {
+    each_mode(|mode| {
+        let barrier = Arc::new(Barrier::new(3));
+        let first = barrier.clone();
+        cancelled_and_not_run(
+            move || first.wait(),
+            || {},
+            |()| {
+                let waiting: Vec<_> = (0..3)
+                    .map(|_| {
+                        let barrier = barrier.clone();
+                        mode.spawn(move || barrier.wait().is_leader())
+                    })
+                    .collect();
+                let leaders = waiting.into_iter().map(|thread| thread.join().unwrap());
+                assert_eq!(leaders.filter(|leads| *leads).count(), 1);
+            },
+        );
+    });
+}
+
+#[test]
+fn a_barrier_does_not_count_a_waiter_whose_time_is_over() {
+    each_mode(|mode| {
+        let barrier = Arc::new(Barrier::new(3));
+        let alone = timeout(Duration::from_millis(1), || barrier.wait());
+        assert!(alone.is_err());
+        let threads: Vec<_> = (0..3)
+            .map(|_| {
+                let barrier = barrier.clone();
+                mode.spawn(move || barrier.wait().is_leader())
+            })
+            .collect();
+        let leaders: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        assert_eq!(leaders.iter().filter(|leads| **leads).count(), 1);
+    });
+}
+
+/// Cancels that race with the last to come: each meeting has as many as it needs, and one leader.
+#[test]
+fn a_barrier_is_exact_while_waiters_are_cancelled() {
+    let runtime = Runtime::builder().workers(2).build().unwrap();
+    each_mode(|mode| {
+        for round in 0..size(300, 3) {
+            let barrier = Arc::new(Barrier::new(4));
+            let doomed: Vec<_> = (0..2)
+                .map(|_| {
+                    let barrier = barrier.clone();
+                    runtime.spawn(move || barrier.wait().is_leader())
+                })
+                .collect();
+            let come = || {
+                let barrier = barrier.clone();
+                mode.spawn(move || barrier.wait().is_leader())
+            };
+            let mut live: Vec<_> = (0..4).map(|_| come()).collect();
+            if round % 2 == 0 {
+                yield_now();
+            }
+            doomed.iter().for_each(|thread| thread.cancel());
+            let passed: Vec<_> = doomed.into_iter().filter_map(|thread| thread.join().ok()).collect();
+            // Those that were let through have taken others' places in the first meeting: as many have to come.
+            let missing = (4 - passed.len()) * usize::from(!passed.is_empty());
+            live.extend((0..missing).map(|_| come()));
+            let meetings = (live.len() + passed.len()) / 4;
+            let leaders = live.into_iter().map(|thread| thread.join().unwrap()).chain(passed);
+            assert_eq!(leaders.filter(|leads| *leads).count(), meetings);
+        }
+    });
 }

@@ -23,7 +23,7 @@ use crate::job::corner::Corner;
 use crate::job::{Job, JobId, JobKind, State, Traits};
 use crate::scheduler;
 use crate::scheduler::remote::Remote;
-use crate::wait::{PartyKind, Wake, current, quietly};
+use crate::wait::{MissedWake, PartyKind, current, quietly};
 
 /// What takes a process's turns.
 pub trait Body<H>: Send + 'static {
@@ -203,7 +203,7 @@ impl<H: Send + Sync + 'static> Process<H> {
 
     /// Asks it to unwind from its present park or its next, until it [forgives](Self::forgive). Answers a wake-up that
     /// may be owed. One that idles is not woken.
-    pub fn cancel(&self) -> Option<Wake> {
+    pub fn cancel(&self) -> Option<MissedWake> {
         // SAFETY: as above; a claimed job lives until it has been woken.
         unsafe { crate::wait::Party::cancel(Job::party(self.job)) }
     }

@@ -4,7 +4,7 @@ use crate::facade::Ordering;
 use crate::scheduler::placement;
 use crate::scheduler::worker::Worker;
 use crate::timer;
-use crate::wait::Wake;
+use crate::wait::{MissedWake, Party};
 
 /// Nanoseconds between two looks around, roughly: it counts turns, and corrects the count by the clock.
 const LOOK_NS: u64 = 20_000;
@@ -71,7 +71,7 @@ impl Worker {
     fn fire_due_timers(&self, now_ns: u64) {
         /// Wake-ups handed out under one hold of the lock.
         const BATCH: usize = 64;
-        let mut wakes: [Option<Wake>; BATCH] = [const { None }; BATCH];
+        let mut wakes: [Option<MissedWake>; BATCH] = [const { None }; BATCH];
         loop {
             let mut count = 0;
             {
@@ -86,9 +86,8 @@ impl Worker {
                     // has taken the wheel's lock.
                     let party = unsafe { super::party_of(entry) };
                     // SAFETY: as above.
-                    if unsafe { party.as_ref() }.claim_timeout() {
-                        // SAFETY: claimed just now.
-                        wakes[count] = Some(unsafe { Wake::owed(party) });
+                    if let Some(wake) = unsafe { Party::time_out(party) } {
+                        wakes[count] = Some(wake);
                         count += 1;
                     }
                 }

@@ -41,6 +41,16 @@ impl Chain {
         self.len
     }
 
+    /// Calls `f` with the slot of each waiter.
+    pub(super) fn each(&self, f: impl Fn(NonNull<Slot>)) {
+        let mut next = self.first;
+        while let Some(slot) = next {
+            f(slot);
+            // SAFETY: as in `push`.
+            next = unsafe { slot.as_ref().next.get() };
+        }
+    }
+
     /// Adds a waiter at the end.
     ///
     /// # Safety

@@ -302,7 +302,7 @@ impl Condvar {
         // Relaxed: as in `notify_one`; the mutex is given back below.
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let count = Count(&self.waiting);
-        let waited = self.gate.wait(reason, deadline, |()| Look::Park, || lock.raw().unlock(), |()| {});
+        let waited = self.gate.wait(reason, deadline, |()| Look::Park, || lock.raw().unlock());
         drop(count);
         match waited {
             // Shielded: a notification that has been taken has to be acted upon.

@@ -1,5 +1,5 @@
-//! A place where any number wait until they are let through: what condition variables, barriers, one-time
-//! initialisations and wait groups have in common.
+//! A place where any number wait until they are let through: what condition variables, one-time initialisations and wait
+//! groups have in common.
 //!
 //! A waiter looks at the state and joins the queue in one critical section, and who changes the state locks the gate after
 //! it. So either the waiter sees the change, or its changer finds it in the queue: no wake-up is lost.
@@ -37,8 +37,6 @@ pub(super) enum Look {
     Park,
     /// It is open.
     Pass,
-    /// It is open because of the caller, and all who wait pass too.
-    Open,
 }
 
 impl<S> Gate<S> {
@@ -49,7 +47,7 @@ impl<S> Gate<S> {
     }
 
     /// Waits until let through, if `look` finds that the caller has to. `queued` is called when it can be let through
-    /// from now on, and `left` if it gives up, both before anything unwinds.
+    /// from now on, before anything unwinds.
     ///
     /// # Errors
     ///
@@ -60,7 +58,6 @@ impl<S> Gate<S> {
         deadline: Option<Instant>,
         look: impl FnOnce(&mut S) -> Look,
         queued: impl FnOnce(),
-        left: impl FnOnce(&mut S),
     ) -> Result<(), TimedOut> {
         let slot = Slot::new();
         let wait = Wait::new();
@@ -71,12 +68,6 @@ impl<S> Gate<S> {
             match look(&mut inside.state) {
                 Look::Park => {}
                 Look::Pass => return Ok(()),
-                Look::Open => {
-                    let chain = inside.claim_all();
-                    drop(inside);
-                    drop(chain);
-                    return Ok(());
-                }
             }
             // SAFETY: the node is new, its party prepared by `Wait::new`, and it is taken out before this function
             // returns: by its claimer, or below.
@@ -86,12 +77,8 @@ impl<S> Gate<S> {
         match wait.park(reason, deadline) {
             Ok(_) => Ok(()),
             Err(missed) => {
-                {
-                    let mut inside = self.inside.lock();
-                    // SAFETY: the node stands in this queue or in none.
-                    unsafe { inside.queue.remove(place) };
-                    left(&mut inside.state);
-                }
+                // SAFETY: the node stands in this queue or in none.
+                unsafe { self.inside.lock().queue.remove(place) };
                 drop(wait);
                 Err(missed.raise())
             }

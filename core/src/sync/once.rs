@@ -277,7 +277,7 @@ impl Once {
             // Relaxed: the gate's lock orders it after the end of the attempt, if that has come.
             if closed(self.state.load(Ordering::Relaxed)) { Look::Park } else { Look::Pass }
         };
-        let _no_deadline = self.gate.wait(reason, None, look, || {}, |()| {});
+        let _no_deadline = self.gate.wait(reason, None, look, || {});
     }
 
     /// Forgets that it was done. By exclusive reference, so nobody is waiting.

@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::facade::{Lock, maybe_const};
 use crate::sync::chain::{Chain, Slot};
 use crate::sync::gate::deadline_after;
-use crate::wait::{Claimed, Kind, Node, Reason, TimedOut, Wait, WaitQueue, spend};
+use crate::wait::{Claimed, Kind, Node, Reason, TimedOut, Wait, WaitQueue, Withdrawal, spend};
 
 /// A number of permits, which are taken and given back.
 ///
@@ -247,37 +247,49 @@ impl Semaphore {
     ) -> Result<Permit<'_>, TimedOut> {
         let permit = || Ok(Permit { semaphore: self, permits: n });
         spend(1);
-        if self.inside.lock().take(n) {
+        let mut inside = self.inside.lock();
+        if inside.take(n) {
+            drop(inside);
             return permit();
         }
         let request = Request { slot: Slot::new(), wanted: n };
-        let wait = Wait::new();
+        let withdrawal = Withdrawal::new(reason, core::ptr::from_ref(self).cast(), Semaphore::withdraw);
+        // SAFETY: the semaphore is locked, and the node stands in its queue before it is unlocked. The wait is parked below.
+        let wait = unsafe { Wait::withdrawable(&withdrawal) };
         let node = Node::new(wait.party(), 0, (&raw const request).cast_mut().cast());
-        let place = NonNull::from(&node);
-        {
-            let mut inside = self.inside.lock();
-            if inside.take(n) {
-                drop(inside);
-                return permit();
-            }
-            // SAFETY: the node is new, its party prepared by `Wait::new`, and it is taken out before this function
-            // returns: by its claimer, or below.
-            unsafe { inside.queue.push(place) };
-        }
-        match wait.park(reason, deadline) {
+        withdrawal.set_node((&node).into());
+        // SAFETY: the node is new, its party prepared by `Wait::withdrawable`, and it is taken out before this function
+        // returns: by its claimer, or below.
+        unsafe { inside.queue.push((&node).into()) };
+        drop(inside);
+        match wait.park_withdrawable(&withdrawal, deadline) {
             Ok(_) => permit(),
             Err(missed) => {
-                let mut inside = self.inside.lock();
-                // SAFETY: the node stands in this queue or in none.
-                unsafe { inside.queue.remove(place) };
-                // We may have held up others, who want less.
-                let served = inside.serve();
-                drop(inside);
-                drop(served);
+                self.leave(&withdrawal);
                 drop(wait);
                 Err(missed.raise())
             }
         }
+    }
+
+    /// A waiter gives up: it leaves the queue, and those behind it, which it may have held up, are served.
+    fn leave(&self, withdrawal: &Withdrawal) {
+        let mut inside = self.inside.lock();
+        if let Some(node) = withdrawal.node() {
+            // SAFETY: the node stands in this queue or in none.
+            unsafe { inside.queue.remove(node) };
+        }
+        let served = inside.serve();
+        drop(inside);
+        drop(served);
+    }
+
+    /// # Safety
+    ///
+    /// `semaphore` is the one that the withdrawal's owner waits for.
+    unsafe fn withdraw(semaphore: *const (), withdrawal: &Withdrawal) {
+        // SAFETY: by the contract, and the owner borrows it while it waits.
+        unsafe { &*semaphore.cast::<Semaphore>() }.leave(withdrawal);
     }
 }
 

@@ -77,7 +77,7 @@ impl WaitGroup {
             // Acquire: pairs with the Release of those who have left: what they did is done.
             if group.members.load(Ordering::Acquire) == 0 { Look::Pass } else { Look::Park }
         };
-        let _no_deadline = group.gate.wait(reason, None, look, || {}, |()| {});
+        let _no_deadline = group.gate.wait(reason, None, look, || {});
     }
 }
 

@@ -76,6 +76,12 @@ pub fn green() -> Option<NonNull<Party>> {
     CURRENT.with(|current| current.green.get())
 }
 
+/// Whether the green thread that is calling has opened a wait and not closed it.
+pub(super) fn has_open_wait() -> bool {
+    // SAFETY: the caller's own party.
+    green().is_some_and(|party| unsafe { party.as_ref() }.is_open())
+}
+
 /// Counts `cost` operations that are about to be done, and yields to other green threads first if the budget is spent.
 ///
 /// The caller has done nothing yet, or nothing that is not undone by an unwinding: a cancel or a time-out may end the

@@ -27,6 +27,7 @@ pub mod reason;
 mod task;
 mod unwind;
 mod wake;
+mod withdrawal;
 
 use core::cell::Cell;
 use core::ptr::NonNull;
@@ -42,7 +43,8 @@ pub use queue::{Claimed, Node, WaitQueue};
 pub use reason::{Kind, Reason};
 pub use task::TaskParty;
 pub use unwind::{CancelUnwind, LimitUnwind, Missed, TimedOut, is_quiet_unwind, quietly, settled};
-pub use wake::Wake;
+pub use wake::{MissedWake, Wake};
+pub use withdrawal::Withdrawal;
 
 /// A wait that is open: the caller's party, which can be claimed until this is dropped.
 ///
@@ -76,9 +78,30 @@ impl Wait {
     fn of(me: Me) -> Wait {
         // SAFETY: a party lives as long as its owner runs, and the owner is the caller.
         let party = unsafe { me.party().as_ref() };
-        // A destructor that parks while its green thread unwinds must be let finish: a second unwinding would abort.
-        let shielded = party.shields() > 0 || std::thread::panicking();
+        let shielded = is_shielded(party);
         party.prepare(shielded);
+        Wait { me, shielded, settled: Cell::new(false) }
+    }
+
+    /// As [`new`](Self::new), of a wait from which a canceller or a timer [withdraws](Withdrawal) the caller. A shielded
+    /// caller is withdrawn by nobody.
+    ///
+    /// # Safety
+    ///
+    /// The resource of the withdrawal is locked, and the caller's node is put into its queue before it is unlocked. Then
+    /// the wait is parked, by [`park_withdrawable`](Self::park_withdrawable). The withdrawal and its resource stay where
+    /// they are until that has returned.
+    pub unsafe fn withdrawable(withdrawal: &Withdrawal) -> Wait {
+        let me = Me::current();
+        // SAFETY: as in `of`.
+        let party = unsafe { me.party().as_ref() };
+        let shielded = is_shielded(party);
+        if shielded {
+            party.prepare(true);
+        } else {
+            // SAFETY: by the contract.
+            unsafe { party.prepare_withdrawable(NonNull::from(withdrawal)) };
+        }
         Wait { me, shielded, settled: Cell::new(false) }
     }
 
@@ -143,15 +166,7 @@ impl Wait {
     #[inline(always)]
     pub fn park(&self, reason: Reason, deadline: Option<Instant>) -> Result<usize, Missed> {
         let party = self.owner();
-        let mut until = deadline;
-        let mut limit = core::ptr::null();
-        if !party.limit().is_null()
-            && let Some(frame) = party.limit_in_force()
-            && until.is_none_or(|until| frame.deadline < until)
-        {
-            until = Some(frame.deadline);
-            limit = frame.owner;
-        }
+        let (until, limit) = bound(party, deadline);
         party.set_reason(&reason);
         if self.shielded || until.is_some() || party.switch().is_null() {
             self.suspend(until.into());
@@ -160,6 +175,26 @@ impl Wait {
             // SAFETY: the owner calls, on its own stack, with its wait open; its way back is valid while it runs.
             unsafe { (*party.switch()).suspend(Suspend::Parked) };
         }
+        self.ended(limit)
+    }
+
+    /// As [`park`](Self::park), of a wait that was opened with `withdrawal`, for its reason.
+    ///
+    /// # Errors
+    ///
+    /// As `park`. The caller takes its node out of its queue, if it is still there, before it [raises](Missed::raise).
+    pub fn park_withdrawable(
+        &self,
+        withdrawal: &Withdrawal,
+        deadline: Option<Instant>,
+    ) -> Result<usize, Missed> {
+        let party = self.owner();
+        let (until, limit) = bound(party, deadline);
+        if self.shielded {
+            party.set_reason(withdrawal.reason());
+        }
+        // Otherwise it was written down before the wait was opened, and is not touched while another may read it.
+        self.suspend(until.into());
         self.ended(limit)
     }
 
@@ -212,6 +247,26 @@ impl Wait {
             None => unreachable!("a party was resumed that nobody had claimed"),
         }
     }
+}
+
+/// Whether nothing but a waker and the wait's own deadline may end a wait of the owner's now. A destructor that parks while
+/// its green thread unwinds must be let finish: a second unwinding would abort.
+#[inline(always)]
+fn is_shielded(party: &Party) -> bool {
+    party.shields() > 0 || std::thread::panicking()
+}
+
+/// When a wait with this deadline is over, and the frame of an enclosing [`time::timeout`](crate::time::timeout) if its
+/// deadline comes first.
+#[inline(always)]
+fn bound(party: &Party, deadline: Option<Instant>) -> (Option<Instant>, *const Limit) {
+    if !party.limit().is_null()
+        && let Some(frame) = party.limit_in_force()
+        && deadline.is_none_or(|deadline| frame.deadline < deadline)
+    {
+        return (Some(frame.deadline), frame.owner);
+    }
+    (deadline, core::ptr::null())
 }
 
 impl Drop for Wait {

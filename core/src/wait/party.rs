@@ -5,6 +5,7 @@
 //! | `RUNNING` | waits for nothing | its owner, to one of the next two |
 //! | `WAITING` | stands in some queues, or is about to | any waker, by compare-and-swap, to its verdict |
 //! | `SHIELDED` | the same, and a cancel must not end it | any waker but a canceller |
+//! | `WITHDRAWABLE` | as `WAITING`, with a [`Withdrawal`] | as `WAITING` |
 //! | a verdict | somebody has won the right to wake it, and wakes it once | its owner, after it is woken, to `RUNNING` |
 //!
 //! A verdict is `TIMED_OUT`, `CANCELLED`, or `FIRST_TOKEN + n` where `n` is the token of the node that was claimed.
@@ -17,6 +18,9 @@
 //! 2. A claimed party does not run before it is woken, so its stack (the payload of its node) belongs to the claimer
 //!    until then. An async task can be dropped at any time; its payload is touched under the queue's lock alone.
 //! 3. Who has claimed wakes exactly once, after unlocking: [`Wake`](crate::wait::Wake) does it when dropped at the latest.
+//! 4. A party whose wait was ended by a cancel or by a timer leaves its queue when it runs, which may be much later. Claimers
+//!    pass over it. Where the parties behind it would be held up all the same, the wait has a [`Withdrawal`]: with it the
+//!    canceller, or the timer, takes the node out of the queue before it wakes the party.
 
 use core::cell::Cell;
 use core::num::NonZeroU64;
@@ -27,13 +31,21 @@ use std::time::Instant;
 use crate::facade::{AtomicBool, AtomicUsize, Ordering, Switch, fence};
 use crate::wait::deadline::Deadline;
 use crate::wait::reason::Reason;
+use crate::wait::withdrawal::{Ended, Withdrawal};
 
 const RUNNING: usize = 0;
 const WAITING: usize = 1;
 const SHIELDED: usize = 2;
-const TIMED_OUT: usize = 3;
-const CANCELLED: usize = 4;
+const WITHDRAWABLE: usize = 3;
+const TIMED_OUT: usize = 4;
+const CANCELLED: usize = 5;
 const FIRST_TOKEN: usize = 8;
+
+/// Whether a value of `claim` is that of an open wait that has not been claimed.
+#[inline]
+fn is_claimable(claim: usize) -> bool {
+    matches!(claim, WAITING | SHIELDED | WITHDRAWABLE)
+}
 
 /// What differs between the kinds of party.
 pub struct PartyKind {
@@ -74,7 +86,8 @@ pub struct Party {
     kind: &'static PartyKind,
     /// A green thread's way back to its worker; null for others, and while it has no stack. The owner's alone.
     switch: Cell<*const Switch>,
-    /// Set while waiting; read by reports. Points to the owner's stack.
+    /// Set while waiting; read by reports. Points to the owner's stack. In a `WITHDRAWABLE` wait it is set before the wait
+    /// is opened, and is the first field of a `Withdrawal`.
     reason: Cell<*const Reason>,
     /// The innermost [`time::timeout`](crate::time::timeout) that the owner is in. The owner's alone.
     limit: Cell<*const Limit>,
@@ -149,10 +162,27 @@ impl Party {
         self.claim.store(if shielded { SHIELDED } else { WAITING }, Ordering::Release);
     }
 
+    /// As [`prepare`](Self::prepare), of a wait that the party can be withdrawn from. The owner's call.
+    ///
+    /// # Safety
+    ///
+    /// The withdrawal stays where it is until the wait is over.
+    pub(super) unsafe fn prepare_withdrawable(&self, withdrawal: NonNull<Withdrawal>) {
+        self.reason.set(withdrawal.as_ptr().cast_const().cast());
+        // Release: as in `prepare`. A canceller or a timer that claims the wait sees the withdrawal.
+        self.claim.store(WITHDRAWABLE, Ordering::Release);
+    }
+
     /// Whether it waits for something that nobody has brought yet. It may be brought the next moment.
     pub fn is_waiting(&self) -> bool {
         // Relaxed: a look that nothing depends on.
-        matches!(self.claim.load(Ordering::Relaxed), WAITING | SHIELDED)
+        is_claimable(self.claim.load(Ordering::Relaxed))
+    }
+
+    /// Whether a wait is open, be it claimed or not. The owner's call.
+    pub(super) fn is_open(&self) -> bool {
+        // Relaxed: the owner opens and closes its waits.
+        self.claim.load(Ordering::Relaxed) != RUNNING
     }
 
     /// Closes the wait. The owner's call, when no node of its is in any queue.
@@ -167,7 +197,7 @@ impl Party {
     #[must_use]
     pub fn close(&self) -> bool {
         let seen = self.claim.load(Ordering::Relaxed);
-        (seen == WAITING || seen == SHIELDED)
+        is_claimable(seen)
             // Relaxed: nothing is handed over; a loser learns the rest by being woken.
             && self.claim.compare_exchange(seen, RUNNING, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
@@ -177,7 +207,7 @@ impl Party {
     pub fn verdict(&self) -> Option<Verdict> {
         // Acquire: pairs with the claimer's AcqRel, for parties that look without having been woken (async tasks).
         match self.claim.load(Ordering::Acquire) {
-            RUNNING | WAITING | SHIELDED => None,
+            RUNNING | WAITING | SHIELDED | WITHDRAWABLE => None,
             TIMED_OUT => Some(Verdict::TimedOut),
             CANCELLED => Some(Verdict::Cancelled),
             token => Some(Verdict::Token(token - FIRST_TOKEN)),
@@ -188,35 +218,61 @@ impl Party {
     #[inline]
     #[must_use]
     pub fn claim(&self, token: usize) -> bool {
-        self.claim_as(token + FIRST_TOKEN)
+        self.claim_as(token + FIRST_TOKEN).is_some()
     }
 
     /// Claims the party because its deadline has passed.
     #[inline]
     #[must_use]
     pub fn claim_timeout(&self) -> bool {
-        self.claim_as(TIMED_OUT)
+        self.claim_as(TIMED_OUT).is_some()
     }
 
+    /// As [`claim_timeout`](Self::claim_timeout), by another than the owner: returns what kind of wait it was, if it has won.
+    pub(super) fn claim_timed_out(&self) -> Option<Ended<'_>> {
+        self.claim_as(TIMED_OUT).map(|seen| self.ended(seen))
+    }
+
+    /// Returns the value that it has replaced, if the caller has won.
     #[inline]
-    fn claim_as(&self, verdict: usize) -> bool {
-        // Relaxed: only a hint of which of the two waiting values to expect; the exchange decides.
+    fn claim_as(&self, verdict: usize) -> Option<usize> {
+        // Relaxed: only a hint of which of the waiting values to expect; the exchange decides.
         let seen = self.claim.load(Ordering::Relaxed);
-        (seen == WAITING || seen == SHIELDED)
-            // AcqRel: what the owner wrote before it waited is seen by the winner, and the reverse by `verdict`.
-            && self.claim.compare_exchange(seen, verdict, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        // AcqRel: what the owner wrote before it waited is seen by the winner, and the reverse by `verdict`.
+        let won = is_claimable(seen)
+            && self.claim.compare_exchange(seen, verdict, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        won.then_some(seen)
     }
 
-    /// Asks the party to unwind from its present or its next unshielded wait. Answers true if it waits: the caller has
-    /// claimed it, and owes the wake-up.
+    /// What a canceller or a timer needs that has just claimed a wait which was `seen`.
+    fn ended(&self, seen: usize) -> Ended<'_> {
+        if seen != WITHDRAWABLE {
+            return Ended { withdrawal: None };
+        }
+        // SAFETY: set by `prepare_withdrawable`, before the value that we have seen and exchanged with Acquire. The owner
+        // changes it, and lets go of the withdrawal, only after it has been woken, which the caller has not done yet.
+        Ended { withdrawal: Some(unsafe { &*self.reason.get().cast::<Withdrawal>() }) }
+    }
+
+    /// Asks the party to unwind from its present or its next unshielded wait. Returns what kind of wait it was if it waits:
+    /// the caller has claimed it, and owes the wake-up.
     #[must_use]
-    pub(super) fn claim_cancelled(&self) -> bool {
+    pub(super) fn claim_cancelled(&self) -> Option<Ended<'_>> {
         // A store, then a SeqCst fence: either we see the party's WAITING below, or the party, which stores WAITING,
-        // fences and then looks at `cancelled` (`may_suspend`), sees our flag. One of the two ends the wait.
+        // fences and then looks at `cancelled` (`may_suspend`), sees our flag. One of the two ends the wait. That holds for
+        // each of the two exchanges of `exchange_cancelled`: either sees the wait, or is before it.
         // Release: see `forgive`.
         self.cancelled.store(true, Ordering::Release);
         fence(Ordering::SeqCst);
-        self.claim.compare_exchange(WAITING, CANCELLED, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        self.exchange_cancelled().map(|seen| self.ended(seen))
+    }
+
+    /// Claims an open wait that a cancel may end. Returns the value that it has replaced, if the caller has won.
+    fn exchange_cancelled(&self) -> Option<usize> {
+        [WAITING, WITHDRAWABLE].into_iter().find(|&open| {
+            // AcqRel: as in `claim_as`.
+            self.claim.compare_exchange(open, CANCELLED, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        })
     }
 
     /// Whether a cancel was asked for.
@@ -239,8 +295,7 @@ impl Party {
     pub fn may_suspend(&self) -> bool {
         // The other half of `claim_cancelled`.
         fence(Ordering::SeqCst);
-        !self.is_cancelled()
-            || self.claim.compare_exchange(WAITING, CANCELLED, Ordering::AcqRel, Ordering::Relaxed).is_err()
+        !self.is_cancelled() || self.exchange_cancelled().is_none()
     }
 
     /// Sets the way back to the worker, for as long as the green thread runs on its present stack.

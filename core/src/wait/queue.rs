@@ -204,6 +204,20 @@ impl WaitQueue {
         None
     }
 
+    /// How many parties stand here that have not been claimed yet. A hint: they may be claimed elsewhere the next moment.
+    pub fn waiting(&self) -> usize {
+        let mut count = 0;
+        let mut next = self.head;
+        while let Some(node) = next {
+            // SAFETY: linked nodes are valid, and so are their parties (rule 1 in `party`).
+            unsafe {
+                count += usize::from(node.as_ref().party.as_ref().verdict().is_none());
+                next = node.as_ref().next.get();
+            }
+        }
+        count
+    }
+
     /// Whether a party other than `me` stands here that has not been claimed yet. A hint: it may be claimed elsewhere
     /// the next moment.
     pub fn has_other(&self, me: Option<NonNull<Party>>) -> bool {

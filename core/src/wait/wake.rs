@@ -6,8 +6,10 @@
 use core::ptr::NonNull;
 use core::task::Waker;
 
+use crate::wait::current;
 use crate::wait::party::{Party, PartyKind};
 use crate::wait::task::TaskParty;
+use crate::wait::withdrawal::{Ended, Withdrawal};
 
 /// A wake-up that is owed to a party which the holder has claimed. Wakes on drop; drop it after unlocking.
 #[must_use = "wakes when dropped: hold it until the lock is released"]
@@ -78,19 +80,69 @@ impl Drop for Wake {
 #[cold]
 #[inline(never)]
 fn wake_task(task: Waker) {
+    // A waker that waits would open a second wait of the same party, and close the first.
+    debug_assert!(!current::has_open_wait(), "a waker is called by a thread whose own wait is open");
     task.wake();
 }
 
+/// The wake-up of a party whose wait has been ended by a cancel, or because its time is over. Takes it out of its queue first,
+/// if its wait has a [`Withdrawal`].
+#[must_use = "wakes when dropped: hold it until the lock is released"]
+#[derive(Debug)]
+pub struct MissedWake {
+    withdrawal: Option<NonNull<Withdrawal>>,
+    wake: Option<Wake>,
+}
+
+// SAFETY: as of `Wake`. A withdrawal is applied by the one thread that has claimed the party, whichever that is.
+unsafe impl Send for MissedWake {}
+
+impl Drop for MissedWake {
+    fn drop(&mut self) {
+        if let Some(withdrawal) = self.withdrawal {
+            // SAFETY: it stands on the stack of the party that we have claimed and not yet woken, so it lives, and so does
+            // the resource, which that stack borrows. Whoever has a wake-up to drop holds no lock.
+            unsafe { withdrawal.as_ref().apply() };
+        }
+        drop(self.wake.take());
+    }
+}
+
+impl MissedWake {
+    /// # Safety
+    ///
+    /// The caller has just claimed `party`, and `ended` is what it was told.
+    unsafe fn owed(party: NonNull<Party>, ended: &Ended<'_>) -> MissedWake {
+        // SAFETY: by the contract.
+        MissedWake {
+            withdrawal: ended.withdrawal.map(NonNull::from),
+            wake: Some(unsafe { Wake::owed(party) }),
+        }
+    }
+}
+
 impl Party {
-    /// Asks the party to unwind from its present or its next unshielded wait, and answers the wake-up owed if it waits.
+    /// Asks the party to unwind from its present or its next unshielded wait, and returns the wake-up owed if it waits.
     ///
     /// # Safety
     ///
-    /// `party` lives until the answer has been dropped.
-    pub unsafe fn cancel(party: NonNull<Party>) -> Option<Wake> {
+    /// `party` lives until the result has been dropped.
+    pub unsafe fn cancel(party: NonNull<Party>) -> Option<MissedWake> {
         // SAFETY: the caller keeps the party alive.
-        let won = unsafe { party.as_ref() }.claim_cancelled();
+        let ended = unsafe { party.as_ref() }.claim_cancelled()?;
         // SAFETY: the party is claimed by us, just now.
-        won.then(|| unsafe { Wake::owed(party) })
+        Some(unsafe { MissedWake::owed(party, &ended) })
+    }
+
+    /// Ends the party's wait because its deadline has passed, and returns the wake-up owed if nobody was faster.
+    ///
+    /// # Safety
+    ///
+    /// As of [`cancel`](Self::cancel).
+    pub(crate) unsafe fn time_out(party: NonNull<Party>) -> Option<MissedWake> {
+        // SAFETY: the caller keeps the party alive.
+        let ended = unsafe { party.as_ref() }.claim_timed_out()?;
+        // SAFETY: the party is claimed by us, just now.
+        Some(unsafe { MissedWake::owed(party, &ended) })
     }
 }

@@ -19,16 +19,17 @@
 //! - *No wake-up is lost.* While somebody stands in a queue, `QUEUED` is set, and the lock is held by one who will see that
 //!   as it gives the lock back, or a writer is on its way, who will take the lock or find it held. `QUEUED` is set together
 //!   with the check that this is so, in one compare-and-swap, and with the queues locked.
+//! - *No waiter is held up by one that was cancelled or timed out.* While that one stands in its queue, it bars newcomers. So
+//!   its wait has a [`Withdrawal`], with which the canceller or the timer takes it out.
 
 use core::cell::Cell;
 use core::panic::Location;
-use core::ptr::NonNull;
 
 use crate::facade::{AtomicU32, Lock, MODEL, Ordering, maybe_const};
 use crate::sync::chain::{Chain, Slot};
 use crate::sync::gate::claim_all;
 use crate::sync::spin::spin;
-use crate::wait::{Claimed, Kind, Node, Reason, Wait, WaitQueue};
+use crate::wait::{Claimed, Kind, Node, Reason, Wait, WaitQueue, Withdrawal};
 
 /// A writer holds the lock.
 const WRITER: u32 = 1;
@@ -190,30 +191,46 @@ impl RawRwLock {
         if spun == Some(true) {
             return;
         }
-        let slot = Slot::new();
-        let wait = Wait::new();
-        let node = Node::new(wait.party(), 0, (&raw const slot).cast_mut().cast());
-        let place = NonNull::from(&node);
-        {
-            let mut waiters = self.waiters.lock();
-            if self.enter_or_queue(WRITER | QUEUED, READER) {
-                return;
-            }
-            // SAFETY: the node is new, its party prepared by `Wait::new`, and it is taken out before this function
-            // returns: by its claimer, or below.
-            unsafe { waiters.readers.push(place) };
+        let mut waiters = self.waiters.lock();
+        if self.enter_or_queue(WRITER | QUEUED, READER) {
+            return;
         }
+        let slot = Slot::new();
+        let reason = Reason::at(Kind::Lock, self, location);
+        let withdrawal =
+            Withdrawal::new(reason, core::ptr::from_ref(self).cast(), RawRwLock::withdraw_reader);
+        // SAFETY: the queues are locked, and the node stands in one before they are unlocked. The wait is parked below.
+        let wait = unsafe { Wait::withdrawable(&withdrawal) };
+        let node = Node::new(wait.party(), 0, (&raw const slot).cast_mut().cast());
+        withdrawal.set_node((&node).into());
+        // SAFETY: the node is new, its party prepared by `Wait::withdrawable`, and it is taken out before this function
+        // returns: by its claimer, or below.
+        unsafe { waiters.readers.push((&node).into()) };
+        drop(waiters);
         // Claimed: the lock is ours, whoever claimed us has counted us in.
-        if let Err(missed) = wait.park(Reason::at(Kind::Lock, self, location), None) {
-            let mut waiters = self.waiters.lock();
-            // SAFETY: the node stands in this queue or in none.
-            unsafe { waiters.readers.remove(place) };
-            self.uncover(&waiters);
-            drop(waiters);
+        if let Err(missed) = wait.park_withdrawable(&withdrawal, None) {
+            self.reader_leaves(&withdrawal);
             drop(wait);
             missed.raise();
             unreachable!("a lock has no deadline of its own");
         }
+    }
+
+    fn reader_leaves(&self, withdrawal: &Withdrawal) {
+        let mut waiters = self.waiters.lock();
+        if let Some(node) = withdrawal.node() {
+            // SAFETY: the node stands in this queue or in none.
+            unsafe { waiters.readers.remove(node) };
+        }
+        self.uncover(&waiters);
+    }
+
+    /// # Safety
+    ///
+    /// `lock` is the one that the withdrawal's owner waits for.
+    unsafe fn withdraw_reader(lock: *const (), withdrawal: &Withdrawal) {
+        // SAFETY: by the contract, and the owner borrows it while it waits.
+        unsafe { &*lock.cast::<RawRwLock>() }.reader_leaves(withdrawal);
     }
 
     #[cold]
@@ -246,49 +263,75 @@ impl RawRwLock {
     /// the one on its way. `losses` is how often that was.
     fn wait_turn(&self, reason: Reason, losses: u32) -> bool {
         let handed = Cell::new(false);
-        let wait = Wait::new();
-        let node = Node::new(wait.party(), 0, (&raw const handed).cast_mut().cast());
-        let place = NonNull::from(&node);
         let starves = losses >= PATIENCE;
-        {
-            let mut waiters = self.waiters.lock();
+        let withdraw = if starves { RawRwLock::withdraw_starving_writer } else { RawRwLock::withdraw_writer };
+        let withdrawal = Withdrawal::new(reason, core::ptr::from_ref(self).cast(), withdraw);
+        let mut waiters = self.waiters.lock();
+        if losses > 0 {
+            waiters.on_its_way = false;
+        }
+        if self.enter_or_queue(!QUEUED, WRITER) {
+            return true;
+        }
+        waiters.starving |= starves;
+        // SAFETY: the queues are locked, and the node stands in one before they are unlocked. The wait is parked below.
+        let wait = unsafe { Wait::withdrawable(&withdrawal) };
+        let node = Node::new(wait.party(), 0, (&raw const handed).cast_mut().cast());
+        withdrawal.set_node((&node).into());
+        // SAFETY: the node is new, its party prepared by `Wait::withdrawable`, and it is taken out before this function
+        // returns: by its claimer, or below.
+        unsafe {
             if losses > 0 {
-                waiters.on_its_way = false;
-            }
-            if self.enter_or_queue(!QUEUED, WRITER) {
-                return true;
-            }
-            waiters.starving |= starves;
-            // SAFETY: the node is new, its party prepared by `Wait::new`, and it is taken out before this function
-            // returns: by its claimer, or below.
-            unsafe {
-                if losses > 0 {
-                    waiters.writers.push_front(place);
-                } else {
-                    waiters.writers.push(place);
-                }
+                waiters.writers.push_front((&node).into());
+            } else {
+                waiters.writers.push((&node).into());
             }
         }
-        match wait.park(reason, None) {
+        drop(waiters);
+        match wait.park_withdrawable(&withdrawal, None) {
             Ok(_) => handed.get(),
             Err(missed) => {
-                let mut waiters = self.waiters.lock();
-                // SAFETY: the node stands in this queue or in none.
-                if unsafe { waiters.writers.remove(place) } && starves {
-                    waiters.starving = false;
-                }
-                self.uncover(&waiters);
-                let freed = self.let_readers_in(&mut waiters);
-                drop(waiters);
-                if let Some(chain) = freed {
-                    drop(chain);
-                    self.unlock_read();
-                }
+                self.writer_leaves(&withdrawal, starves);
                 drop(wait);
                 missed.raise();
                 unreachable!("a lock has no deadline of its own")
             }
         }
+    }
+
+    /// A writer that waits gives up. Lets the readers in that it has held back.
+    fn writer_leaves(&self, withdrawal: &Withdrawal, starves: bool) {
+        let mut waiters = self.waiters.lock();
+        if let Some(node) = withdrawal.node()
+            // SAFETY: the node stands in this queue or in none.
+            && unsafe { waiters.writers.remove(node) }
+            && starves
+        {
+            waiters.starving = false;
+        }
+        self.uncover(&waiters);
+        let freed = self.let_readers_in(&mut waiters);
+        drop(waiters);
+        if let Some(chain) = freed {
+            drop(chain);
+            self.unlock_read();
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `lock` is the one that the withdrawal's owner waits for.
+    unsafe fn withdraw_writer(lock: *const (), withdrawal: &Withdrawal) {
+        // SAFETY: by the contract, and the owner borrows it while it waits.
+        unsafe { &*lock.cast::<RawRwLock>() }.writer_leaves(withdrawal, false);
+    }
+
+    /// # Safety
+    ///
+    /// As of [`withdraw_writer`](Self::withdraw_writer).
+    unsafe fn withdraw_starving_writer(lock: *const (), withdrawal: &Withdrawal) {
+        // SAFETY: by the contract, and the owner borrows it while it waits.
+        unsafe { &*lock.cast::<RawRwLock>() }.writer_leaves(withdrawal, true);
     }
 
     /// With the queues locked: takes the lock by adding `entry` if none of `barred` is there, or else sets `QUEUED`.
