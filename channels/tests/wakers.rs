@@ -115,16 +115,28 @@ type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Wakes a task that waits for it.
 type Wakes = Box<dyn FnOnce() + Send>;
 
-/// Every operation that wakes a task.
-fn wakings() -> Vec<(&'static str, fn() -> (Task, Wakes))> {
+/// An operation that wakes a task, by name.
+type Waking = (&'static str, fn() -> (Task, Wakes));
+
+fn wakings() -> Vec<Waking> {
     fn receiving(cap: usize, wakes: fn(kahn_channels::Sender<u32>)) -> (Task, Wakes) {
         let (tx, rx) = bounded(cap);
-        (Box::pin(async move { drop(rx.recv_async().await) }), Box::new(move || wakes(tx)))
+        (
+            Box::pin(async move {
+                let _ = rx.recv_async().await;
+            }),
+            Box::new(move || wakes(tx)),
+        )
     }
     fn sending(cap: usize, wakes: fn(Receiver<u32>)) -> (Task, Wakes) {
         let (tx, rx) = bounded(cap);
         (0..cap).for_each(|_| tx.try_send(0).unwrap());
-        (Box::pin(async move { drop(tx.send_async(1).await) }), Box::new(move || wakes(rx)))
+        (
+            Box::pin(async move {
+                let _ = tx.send_async(1).await;
+            }),
+            Box::new(move || wakes(rx)),
+        )
     }
     vec![
         ("send", || receiving(1, |tx| tx.send(1).unwrap())),
@@ -155,15 +167,30 @@ fn wakings() -> Vec<(&'static str, fn() -> (Task, Wakes))> {
         ("drop the receiver", || sending(1, drop)),
         ("send once", || {
             let (tx, rx) = oneshot();
-            (Box::pin(async move { drop(rx.await) }), Box::new(move || tx.send(1).unwrap()))
+            (
+                Box::pin(async move {
+                    let _ = rx.await;
+                }),
+                Box::new(move || tx.send(1).unwrap()),
+            )
         }),
         ("broadcast", || {
             let (tx, rx) = broadcast(1);
-            (Box::pin(async move { drop(rx.recv_async().await) }), Box::new(move || tx.send(1).unwrap()))
+            (
+                Box::pin(async move {
+                    let _ = rx.recv_async().await;
+                }),
+                Box::new(move || tx.send(1).unwrap()),
+            )
         }),
         ("change what is watched", || {
             let (tx, rx) = watch(0);
-            (Box::pin(async move { drop(rx.changed_async().await) }), Box::new(move || tx.send(1).unwrap()))
+            (
+                Box::pin(async move {
+                    let _ = rx.changed_async().await;
+                }),
+                Box::new(move || tx.send(1).unwrap()),
+            )
         }),
     ]
 }

@@ -17,9 +17,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 pub use crate::scheduler::deadlock::{DeadlockReport, Waiting};
+pub use crate::wait::Kind as WaitKind;
 pub use builder::Builder;
 pub use shutdown::ShutdownError;
-pub use crate::wait::Kind as WaitKind;
 
 use crate::facade::Ordering;
 use crate::fiber::stack::SizeClass;

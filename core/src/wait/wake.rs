@@ -114,10 +114,8 @@ impl MissedWake {
     /// The caller has just claimed `party`, and `ended` is what it was told.
     unsafe fn owed(party: NonNull<Party>, ended: &Ended<'_>) -> MissedWake {
         // SAFETY: by the contract.
-        MissedWake {
-            withdrawal: ended.withdrawal.map(NonNull::from),
-            wake: Some(unsafe { Wake::owed(party) }),
-        }
+        let wake = unsafe { Wake::owed(party) };
+        MissedWake { withdrawal: ended.withdrawal.map(NonNull::from), wake: Some(wake) }
     }
 }
 
@@ -139,7 +137,7 @@ impl Party {
     /// # Safety
     ///
     /// As of [`cancel`](Self::cancel).
-    pub(crate) unsafe fn time_out(party: NonNull<Party>) -> Option<MissedWake> {
+    pub unsafe fn time_out(party: NonNull<Party>) -> Option<MissedWake> {
         // SAFETY: the caller keeps the party alive.
         let ended = unsafe { party.as_ref() }.claim_timed_out()?;
         // SAFETY: the party is claimed by us, just now.
