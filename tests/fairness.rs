@@ -1,5 +1,7 @@
 //! Nobody is shut out: not by a pair that wakes each other for ever, nor by a loop that never parks, nor by timers, nor
 //! by a worker that is stuck.
+//!
+//! A table sets each way to become runnable against each way to keep a worker busy (`each_way_to_become_runnable_…`).
 
 mod support;
 
@@ -7,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
+use kahn::Runtime;
 use kahn::actor::{self, Actor, ActorRef, Context, ExitReason, Overflow, Reply};
 use kahn::channel::{TryRecvError, after, bounded, tick};
 use support::{Random, WORKERS, rounds, runtime, until, with_each_size, within};
@@ -330,4 +333,347 @@ fn asks_leave_turns_to_who_is_told() {
             assert_eq!(sink.dropped(), 0);
         });
     });
+}
+
+/// What the two sides of a contest share.
+#[derive(Default)]
+struct Contest {
+    stop: AtomicBool,
+    /// What the busy side has done.
+    rounds: AtomicUsize,
+    /// How often the other side has run.
+    beats: AtomicUsize,
+    /// `rounds` at the first beat, and at the last that counts.
+    span: [AtomicUsize; 2],
+}
+
+impl Contest {
+    /// Beats that count.
+    const BEATS: usize = 30;
+
+    fn goes_on(&self) -> bool {
+        !self.stop.load(SeqCst)
+    }
+
+    fn round(&self) {
+        self.rounds.fetch_add(1, SeqCst);
+    }
+
+    fn beat(&self) {
+        let beats = self.beats.fetch_add(1, SeqCst);
+        let rounds = self.rounds.load(SeqCst);
+        match beats {
+            0 => self.span[0].store(rounds, SeqCst),
+            Self::BEATS => self.span[1].store(rounds, SeqCst),
+            _ => {}
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.beats.load(SeqCst) > Self::BEATS
+    }
+}
+
+/// An actor that returns each ball to the actor in it, until the contest is over.
+struct Player(Arc<Contest>);
+
+struct Ball {
+    to: ActorRef<Ball>,
+    over: kahn::channel::Sender<()>,
+}
+
+impl Actor for Player {
+    type Message = Ball;
+
+    fn handle(&mut self, ball: Ball, context: &mut Context<Self>) -> Result<(), ExitReason> {
+        self.0.round();
+        if self.0.goes_on() {
+            let _ = ball.to.tell(Ball { to: context.me(), over: ball.over });
+        } else {
+            let _ = ball.over.try_send(());
+        }
+        Ok(())
+    }
+}
+
+fn migratory(f: impl FnOnce() + Send + 'static) -> kahn::thread::JoinHandle<()> {
+    // SAFETY: the callers below have only counters, channels and locals of `std` on the stack while they park.
+    unsafe { kahn::thread::Builder::new().spawn_migratory(f) }.unwrap()
+}
+
+fn players(contest: &Arc<Contest>, to_itself: bool) {
+    let (over, is_over) = bounded(1);
+    let one = actor::spawn(Player(contest.clone()));
+    let other = if to_itself { one.clone() } else { actor::spawn(Player(contest.clone())) };
+    one.tell(Ball { to: other, over }).unwrap();
+    is_over.recv().unwrap();
+}
+
+/// A name, and a way to keep a worker busy: runs in a green thread until the contest is over.
+type Busy = (&'static str, fn(&Arc<Contest>));
+
+/// A name, the most rounds of the busy side between two beats, and what starts a green thread or an actor that beats each
+/// time that it becomes runnable, until the contest is over. There is no such number where the clock or an OS thread sets
+/// the pace.
+type Runnable = (&'static str, Option<usize>, fn(&Arc<Runtime>, &Arc<Contest>));
+
+const BUSY: [Busy; 15] = [
+    ("spawn and join", |contest| {
+        while contest.goes_on() {
+            contest.round();
+            kahn::spawn(|| ()).join().unwrap();
+        }
+    }),
+    ("spawn_local and join", |contest| {
+        while contest.goes_on() {
+            contest.round();
+            kahn::thread::spawn_local(|| ()).join().unwrap();
+        }
+    }),
+    ("spawn two, join one", |contest| {
+        while contest.goes_on() {
+            contest.round();
+            drop(kahn::spawn(|| ()));
+            kahn::spawn(|| ()).join().unwrap();
+        }
+    }),
+    ("spawn eight, join them", |contest| {
+        while contest.goes_on() {
+            contest.round();
+            let handles: Vec<_> = (0..8).map(|_| kahn::spawn(|| ())).collect();
+            handles.into_iter().for_each(|handle| handle.join().unwrap());
+        }
+    }),
+    ("scope", |contest| {
+        while contest.goes_on() {
+            contest.round();
+            kahn::scope(|scope| _ = scope.spawn(|| ()));
+        }
+    }),
+    ("wait group", |contest| {
+        while contest.goes_on() {
+            contest.round();
+            let group = kahn::sync::WaitGroup::new();
+            let member = group.clone();
+            drop(kahn::spawn(move || drop(member)));
+            group.wait();
+        }
+    }),
+    ("spawn and receive", |contest| {
+        while contest.goes_on() {
+            contest.round();
+            let (tx, rx) = kahn::channel::oneshot();
+            drop(kahn::spawn(move || tx.send(1)));
+            rx.recv().unwrap();
+        }
+    }),
+    ("yield", |contest| {
+        while contest.goes_on() {
+            contest.round();
+            kahn::yield_now();
+        }
+    }),
+    ("send and receive", |contest| {
+        let (ping, pinged) = bounded(0);
+        let (pong, ponged) = bounded(0);
+        let other = kahn::spawn(move || pinged.into_iter().for_each(|()| pong.send(()).unwrap()));
+        while contest.goes_on() {
+            contest.round();
+            ping.send(()).unwrap();
+            ponged.recv().unwrap();
+        }
+        drop(ping);
+        other.join().unwrap();
+    }),
+    ("send and receive, migratory", |contest| {
+        let (ping, pinged) = bounded(0);
+        let (pong, ponged) = bounded(0);
+        let contest = contest.clone();
+        let one = migratory(move || {
+            while contest.goes_on() {
+                contest.round();
+                ping.send(()).unwrap();
+                ponged.recv().unwrap();
+            }
+        });
+        migratory(move || pinged.into_iter().for_each(|()| pong.send(()).unwrap())).join().unwrap();
+        one.join().unwrap();
+    }),
+    ("operations without a park", |contest| {
+        let (tx, rx) = bounded(1);
+        while contest.goes_on() {
+            contest.round();
+            tx.send(()).unwrap();
+            rx.recv().unwrap();
+        }
+    }),
+    ("ask", |contest| {
+        struct Server;
+        impl Actor for Server {
+            type Message = Reply<()>;
+
+            fn handle(&mut self, reply: Reply<()>, _: &mut Context<Self>) -> Result<(), ExitReason> {
+                let _ = reply.send(());
+                Ok(())
+            }
+        }
+        let server = actor::spawn(Server);
+        while contest.goes_on() {
+            contest.round();
+            server.ask(|reply| reply).unwrap();
+        }
+    }),
+    ("serve", |contest| {
+        let (questions, rx) = bounded(1);
+        let (tx, answers) = bounded(1);
+        let _server = kahn::serve(rx, move |()| tx.send(()).unwrap());
+        while contest.goes_on() {
+            contest.round();
+            questions.send(()).unwrap();
+            answers.recv().unwrap();
+        }
+    }),
+    ("tell", |contest| players(contest, false)),
+    ("tell itself", |contest| players(contest, true)),
+];
+
+const RUNNABLE: [Runnable; 9] = [
+    ("yields", Some(2000), |_, contest| {
+        let contest = contest.clone();
+        drop(kahn::spawn(move || {
+            while contest.goes_on() {
+                contest.beat();
+                kahn::yield_now();
+            }
+        }));
+    }),
+    ("yields, migratory", Some(2000), |_, contest| {
+        let contest = contest.clone();
+        drop(migratory(move || {
+            while contest.goes_on() {
+                contest.beat();
+                kahn::yield_now();
+            }
+        }));
+    }),
+    ("is woken beside", Some(4000), |_, contest| {
+        let (tx, rx) = bounded(1);
+        let [sends, receives] = [contest.clone(), contest.clone()];
+        drop(kahn::spawn(move || {
+            while sends.goes_on() && tx.send(()).is_ok() {
+                kahn::yield_now();
+            }
+        }));
+        drop(kahn::spawn(move || rx.into_iter().for_each(|()| receives.beat())));
+    }),
+    ("is woken beside, migratory", Some(4000), |_, contest| {
+        let (tx, rx) = bounded(1);
+        let [sends, receives] = [contest.clone(), contest.clone()];
+        drop(kahn::spawn(move || {
+            while sends.goes_on() && tx.send(()).is_ok() {
+                kahn::yield_now();
+            }
+        }));
+        drop(migratory(move || rx.into_iter().for_each(|()| receives.beat())));
+    }),
+    ("is spawned", Some(20_000), |_, contest| {
+        let contest = contest.clone();
+        drop(kahn::spawn(move || {
+            while contest.goes_on() {
+                let child = kahn::spawn({
+                    let contest = contest.clone();
+                    move || contest.beat()
+                });
+                while !child.is_finished() && contest.goes_on() {
+                    kahn::yield_now();
+                }
+            }
+        }));
+    }),
+    ("is due", None, |_, contest| {
+        let contest = contest.clone();
+        drop(kahn::spawn(move || {
+            while contest.goes_on() {
+                contest.beat();
+                kahn::sleep(Duration::from_micros(100));
+            }
+        }));
+    }),
+    ("is sent to from outside", None, |_, contest| {
+        let (tx, rx) = bounded(1);
+        let [sends, receives] = [contest.clone(), contest.clone()];
+        drop(std::thread::spawn(move || while sends.goes_on() && tx.send(()).is_ok() {}));
+        drop(kahn::spawn(move || rx.into_iter().for_each(|()| receives.beat())));
+    }),
+    ("is spawned from outside", None, |runtime, contest| {
+        let (runtime, contest) = (runtime.clone(), contest.clone());
+        drop(std::thread::spawn(move || {
+            while contest.goes_on() {
+                let contest = contest.clone();
+                runtime.spawn(move || contest.beat()).join().unwrap();
+            }
+        }));
+    }),
+    ("is told from outside", None, |_, contest| {
+        struct Beater(Arc<Contest>);
+        impl Actor for Beater {
+            type Message = ();
+
+            fn handle(&mut self, (): (), _: &mut Context<Self>) -> Result<(), ExitReason> {
+                self.0.beat();
+                Ok(())
+            }
+        }
+        let beater = actor::Builder::new().mailbox(1).spawn(Beater(contest.clone()));
+        let contest = contest.clone();
+        drop(std::thread::spawn(move || while contest.goes_on() && beater.tell(()).is_ok() {}));
+    }),
+];
+
+/// Sets every way to become runnable against every way to keep a worker busy, and fails if one of the former is shut out.
+fn contests(workers: usize) {
+    for (busy, keep_busy) in BUSY {
+        for (runnable, most, start) in RUNNABLE {
+            let what = format!("{workers} workers: {busy}; beside it, one that {runnable}");
+            let contest = Arc::new(Contest::default());
+            let rounds = within(&what, || {
+                let runtime = Arc::new(runtime(workers));
+                let busy: Vec<_> = (0..runtime.workers())
+                    .map(|_| {
+                        let contest = contest.clone();
+                        runtime.spawn(move || keep_busy(&contest))
+                    })
+                    .collect();
+                until("every worker is busy", || contest.rounds.load(SeqCst) > 100);
+                runtime.run({
+                    let (runtime, contest) = (runtime.clone(), contest.clone());
+                    move || start(&runtime, &contest)
+                });
+                until("it has run", || contest.is_over());
+                contest.stop.store(true, SeqCst);
+                busy.into_iter().for_each(|handle| handle.join().unwrap());
+                let [first, last] = contest.span.each_ref().map(|rounds| rounds.load(SeqCst));
+                (last - first) / Contest::BEATS
+            });
+            // With more than one worker, the two sides may have a core at different times.
+            if let (Some(most), 1) = (most, workers) {
+                assert!(rounds <= most, "{what}: {rounds} rounds between two beats");
+            }
+        }
+    }
+}
+
+#[test]
+fn each_way_to_become_runnable_gets_turns_on_one_worker() {
+    contests(1);
+}
+
+#[test]
+fn each_way_to_become_runnable_gets_turns_on_two_workers() {
+    contests(2);
+}
+
+#[test]
+fn each_way_to_become_runnable_gets_turns_on_four_workers() {
+    contests(4);
 }

@@ -7,8 +7,12 @@ use crate::scheduler::placement;
 use crate::scheduler::run_queue::End;
 use crate::scheduler::worker::Worker;
 
-/// One fresh job in so many is the oldest.
+/// One fresh job in so many is the oldest: in turn the oldest of all, and the oldest of those that have had more than their
+/// share. Newest first is depth first, which keeps few alive at once.
 const OLDEST_EVERY: u32 = 64;
+/// Each time that so many more wait, the oldest come twice as often, until the order is that of arrival: what adds more than
+/// it takes away, newest first, must not go on for ever before the rest.
+const CROWD: usize = 1024;
 /// So many woken ones are passed over in looking for those to be handed over.
 const PASS_OVER: usize = 16;
 
@@ -26,7 +30,14 @@ impl Worker {
         }
         let turn = self.turn.get().wrapping_add(1);
         self.turn.set(turn);
-        self.remote.fresh.pop(if turn.is_multiple_of(OLDEST_EVERY) { End::Oldest } else { End::Newest })
+        let every = (OLDEST_EVERY >> (self.remote.fresh.len() / CROWD).min(31)).max(1);
+        self.remote.fresh.pop(if !turn.is_multiple_of(every) {
+            End::Newest
+        } else if turn.is_multiple_of(2 * every) {
+            End::Behind
+        } else {
+            End::Oldest
+        })
     }
 
     /// Gives waiting jobs to a worker with fewer residents, if the placement says so.

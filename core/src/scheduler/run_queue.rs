@@ -4,8 +4,8 @@
 //!
 //! [`SharedQueue`] is for what may be stolen: jobs without a stack, and migratory ones. The owner takes the newest
 //! first (a tree of green threads is then run depth first, so that few of them are alive at once, and what was touched
-//! last is still in the cache), but every so often the oldest, so that none waits for ever; a thief takes the older
-//! half, which are the larger subtrees. As in Cilk (Blumofe and Leiserson, "Scheduling multithreaded computations by
+//! last is still in the cache), but every so often the oldest, so that none waits for ever. Jobs that have had more than
+//! their share stand [behind](SharedQueue::push_behind) all these, first in first out. A thief takes the older half, which are the larger subtrees. As in Cilk (Blumofe and Leiserson, "Scheduling multithreaded computations by
 //! work stealing", 1999), but with a lock: an uncontended lock costs the owner one compare-and-swap for a push and one
 //! for a pop, a Chase-Lev deque one fence for a pop, and behind a lock "half of it, in order, if the oldest has waited
 //! long enough" is one step.
@@ -114,10 +114,29 @@ struct Queued(NonNull<Job>);
 // SAFETY: what is in a shared queue may be run by any worker.
 unsafe impl Send for Queued {}
 
+/// What a shared queue holds.
+#[derive(Debug, Default)]
+struct Jobs {
+    /// The oldest at the front, the newest at the back.
+    stack: VecDeque<Queued>,
+    /// Jobs that have had more than their share, the oldest at the front.
+    behind: VecDeque<Queued>,
+}
+
+impl Jobs {
+    fn len(&self) -> usize {
+        self.stack.len() + self.behind.len()
+    }
+
+    fn capacity(&self) -> usize {
+        self.stack.capacity() + self.behind.capacity()
+    }
+}
+
 /// A queue that thieves may take from.
 #[derive(Debug)]
 pub(crate) struct SharedQueue {
-    jobs: Lock<VecDeque<Queued>>,
+    jobs: Lock<Jobs>,
     /// The length, for looks without the lock. Written with the lock held.
     len: AtomicUsize,
 }
@@ -125,8 +144,12 @@ pub(crate) struct SharedQueue {
 /// From which end the owner takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
+    /// The newest; the oldest of those behind, if there are no others.
     Newest,
+    /// The oldest, but of those behind only if there are no others.
     Oldest,
+    /// The oldest of those behind; the oldest of the others, if there are none behind.
+    Behind,
 }
 
 /// Empty queues whose buffer is larger than this give it back.
@@ -134,7 +157,7 @@ const KEEP: usize = 4096;
 
 impl SharedQueue {
     pub(crate) fn new() -> SharedQueue {
-        SharedQueue { jobs: Lock::new(VecDeque::new()), len: AtomicUsize::new(0) }
+        SharedQueue { jobs: Lock::new(Jobs::default()), len: AtomicUsize::new(0) }
     }
 
     /// How many jobs there are, or were a moment ago.
@@ -148,21 +171,21 @@ impl SharedQueue {
     #[inline]
     pub(crate) fn push(&self, job: NonNull<Job>) {
         let mut jobs = self.jobs.lock();
-        jobs.push_back(Queued(job));
+        jobs.stack.push_back(Queued(job));
         self.len.store(jobs.len(), Ordering::Relaxed);
     }
 
     /// Puts jobs in, the last of them as the newest.
     pub(crate) fn push_all(&self, more: impl Iterator<Item = NonNull<Job>>) {
         let mut jobs = self.jobs.lock();
-        jobs.extend(more.map(Queued));
+        jobs.stack.extend(more.map(Queued));
         self.len.store(jobs.len(), Ordering::Relaxed);
     }
 
-    /// Puts a job in as the oldest: behind all that the owner takes, before all that a thief takes.
+    /// Puts a job in behind all that are there.
     pub(crate) fn push_behind(&self, job: NonNull<Job>) {
         let mut jobs = self.jobs.lock();
-        jobs.push_front(Queued(job));
+        jobs.behind.push_back(Queued(job));
         self.len.store(jobs.len(), Ordering::Relaxed);
     }
 
@@ -173,12 +196,14 @@ impl SharedQueue {
             return None;
         }
         let mut jobs = self.jobs.lock();
+        let Jobs { stack, behind } = &mut *jobs;
         let job = match end {
-            End::Newest => jobs.pop_back(),
-            End::Oldest => jobs.pop_front(),
+            End::Newest => stack.pop_back().or_else(|| behind.pop_front()),
+            End::Oldest => stack.pop_front().or_else(|| behind.pop_front()),
+            End::Behind => behind.pop_front().or_else(|| stack.pop_front()),
         };
         self.len.store(jobs.len(), Ordering::Relaxed);
-        if jobs.is_empty() && jobs.capacity() > KEEP {
+        if jobs.len() == 0 && jobs.capacity() > KEEP {
             let buffer = std::mem::take(&mut *jobs);
             drop(jobs);
             drop(buffer);
@@ -186,21 +211,24 @@ impl SharedQueue {
         job.map(|job| job.0)
     }
 
-    /// Takes the `count` oldest, oldest first.
+    /// Takes `count` jobs, those behind first, then the oldest.
     pub(crate) fn take_oldest(&self, count: usize, mut each: impl FnMut(NonNull<Job>)) {
-        let taken: VecDeque<Queued> = {
-            let mut jobs = self.jobs.lock();
-            let count = count.min(jobs.len());
-            let rest = jobs.split_off(count);
-            let taken = std::mem::replace(&mut *jobs, rest);
-            self.len.store(jobs.len(), Ordering::Relaxed);
-            taken
+        let split = |jobs: &mut VecDeque<Queued>, count: usize| {
+            let rest = jobs.split_off(count.min(jobs.len()));
+            std::mem::replace(jobs, rest)
         };
-        taken.into_iter().for_each(|job| each(job.0));
+        let (behind, stack) = {
+            let mut jobs = self.jobs.lock();
+            let behind = split(&mut jobs.behind, count);
+            let stack = split(&mut jobs.stack, count - behind.len());
+            self.len.store(jobs.len(), Ordering::Relaxed);
+            (behind, stack)
+        };
+        behind.into_iter().chain(stack).for_each(|job| each(job.0));
     }
 
-    /// Takes at most `count` of the oldest that are `wanted`, oldest first. Gives up when it has passed over `patience`
-    /// others, which keep their places.
+    /// Takes at most `count` of the oldest that are `wanted`, oldest first, and none of those behind. Gives up when it has
+    /// passed over `patience` others, which keep their places.
     pub(crate) fn take_oldest_that(
         &self,
         count: usize,
@@ -213,28 +241,29 @@ impl SharedQueue {
             let mut jobs = self.jobs.lock();
             while taken.len() < count
                 && passed.len() < patience
-                && let Some(job) = jobs.pop_front()
+                && let Some(job) = jobs.stack.pop_front()
             {
                 if wanted(job.0) { &mut taken } else { &mut passed }.push(job);
             }
-            passed.into_iter().rev().for_each(|job| jobs.push_front(job));
+            passed.into_iter().rev().for_each(|job| jobs.stack.push_front(job));
             self.len.store(jobs.len(), Ordering::Relaxed);
         }
         taken.into_iter().for_each(|job| each(job.0));
     }
 
-    /// Which job is the oldest, as a mark to compare with later. `None` if the queue is empty or its lock taken.
+    /// Which job a thief would take first, as a mark to compare with later. `None` if the queue is empty or its lock taken.
     pub(crate) fn oldest(&self) -> Option<usize> {
         if self.len() == 0 {
             return None;
         }
-        self.jobs.try_lock()?.front().map(|job| job.0.as_ptr().addr())
+        let jobs = self.jobs.try_lock()?;
+        jobs.behind.front().or_else(|| jobs.stack.front()).map(|job| job.0.as_ptr().addr())
     }
 
     /// Whether there is nothing. Ordered by the lock against every push: a push that this does not see finds whatever
     /// the caller did before.
     pub(crate) fn is_empty_for_sure(&self) -> bool {
-        self.jobs.lock().is_empty()
+        self.jobs.lock().len() == 0
     }
 }
 
@@ -266,5 +295,35 @@ mod tests {
         let mut rest = Vec::new();
         queue.take_oldest(9, |job| rest.push(number(job)));
         assert_eq!(rest, [1, 2, 4, 5, 7, 8, 9]);
+    }
+
+    #[test]
+    fn jobs_behind_keep_their_order_and_come_after_the_others() {
+        // Never looked into, as above.
+        let job = |n: usize| NonNull::new(ptr::without_provenance_mut(n * 64)).unwrap();
+        let number = |job: NonNull<Job>| job.addr().get() / 64;
+        let queue = SharedQueue::new();
+        let fill = || {
+            (11..=13).for_each(|n| queue.push_behind(job(n)));
+            (1..=3).for_each(|n| queue.push(job(n)));
+            assert_eq!(queue.oldest(), Some(job(11).as_ptr().addr()));
+        };
+        for (end, order) in [
+            (End::Newest, [3, 2, 1, 11, 12, 13]),
+            (End::Oldest, [1, 2, 3, 11, 12, 13]),
+            (End::Behind, [11, 12, 13, 1, 2, 3]),
+        ] {
+            fill();
+            let popped: Vec<_> = std::iter::from_fn(|| queue.pop(end)).map(number).collect();
+            assert_eq!(popped, order, "{end:?}");
+            assert_eq!(queue.len(), 0);
+        }
+        fill();
+        for expected in [vec![11, 12], vec![13, 1], vec![2, 3], vec![]] {
+            let mut taken = Vec::new();
+            queue.take_oldest(2, |job| taken.push(number(job)));
+            assert_eq!(taken, expected);
+        }
+        assert!(queue.is_empty_for_sure());
     }
 }

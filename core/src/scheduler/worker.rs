@@ -1,18 +1,24 @@
 //! A worker: an OS thread that runs one job after another.
 //!
-//! A turn takes the next job from the first of these that has one, subject to the two counts below it:
+//! A turn takes its job from one of these:
 //!
-//! | source | what is in it | order |
-//! |---|---|---|
-//! | `next` | the job woken last on this worker, if it has a stack here, or its waker waits for it; a migratory one is in `remote.next`, and may be stolen | it runs beside its waker, in one cache |
-//! | `local` | jobs with a stack here that were woken or have yielded; local jobs | first in, first out |
-//! | `remote.ready` | the same, if they are migratory | first in, first out; stolen from |
-//! | `remote.fresh` | jobs without a stack | newest first, every 64th time the oldest; stolen from |
+//! | source | what is in it | class | order |
+//! |---|---|---|---|
+//! | `next` | the job woken last on this worker, if it has a stack here, or its waker waits for it; a migratory one is in `remote.next`, and may be stolen | that of the turn before | it runs beside its waker, in one cache |
+//! | `local` | jobs with a stack here that were woken or have yielded; local jobs | stacked | first in, first out |
+//! | `remote.ready` | the same, if they are migratory | stacked | first in, first out; stolen from |
+//! | `remote.fresh` | jobs without a stack | fresh | newest first, every 64th time the oldest, and more often the more there are; stolen from |
 //!
-//! `next` is passed over after [`STREAK`] turns, so that a pair that wakes each other forever does not shut out the
-//! rest. What is queued with a stack and what is queued without are two classes that get equal shares, counted in
-//! operations: `balance` grows with what the first class has used, and shrinks with what the second has. What comes by
-//! way of `next` counts as the first, whatever it is.
+//! A *chain* is a turn that was taken from a queue, and the turns taken from `next` that follow it. The rules of fairness,
+//! whose bounds the README beside this file proves:
+//!
+//! 1. A chain has at most [`STREAK`] turns. Then `next` goes to the end of its queue.
+//! 2. Stacked and fresh jobs are two classes that get equal shares, counted in operations. All turns of a chain are charged
+//!    to the class of its first: `balance` grows with what chains of the stacked class have used, and shrinks with what
+//!    those of the fresh class have. While both classes wait, the next chain is fresh if `balance` is positive, and
+//!    stacked if not. It is never farther from zero than [`BALANCE_MAX`].
+//! 3. In the stacked class, `local` and `ready` take turns while both wait.
+//! 4. In the fresh class, at least one turn in 64 is the oldest's.
 //!
 //! Every so often, about every 20 µs, a worker looks around: timers, the injector, whether work waits that another
 //! could take. `search` has what it does when it finds nothing.
@@ -31,10 +37,14 @@ use crate::scheduler::shared::Shared;
 use crate::timer::recent::Recent;
 use crate::wait::current::{self, BUDGET, Current};
 
-/// Turns that `next` may take in a row while others wait.
+/// The most turns of a chain.
 const STREAK: u32 = 64;
 /// How far one class may get ahead of the other, in operations.
-const BALANCE_MAX: i32 = 2 * BUDGET as i32;
+const BALANCE_MAX: i32 = BUDGET as i32;
+
+/// The classes of queues, as the signs with which their operations count in `balance`.
+const STACKED: i32 = 1;
+const FRESH: i32 = -1;
 
 /// The worker's own part. It never leaves its OS thread; jobs that run on it reach it through [`super::here`].
 pub(crate) struct Worker {
@@ -47,8 +57,13 @@ pub(crate) struct Worker {
     /// Deadlines that have not come to the wheel.
     pub(super) recent: Recent,
     pub(super) pool: RefCell<Pool>,
+    /// Turns of this chain that were taken from `next`.
     streak: Cell<u32>,
+    /// The class of this chain.
+    chain: Cell<i32>,
     pub(super) balance: Cell<i32>,
+    /// It is the turn of `ready`, if `local` waits, too.
+    ready_first: Cell<bool>,
     /// Operations on channels and the like since the last look around, while jobs wait to be started.
     pub(super) ops: Cell<u32>,
     pub(super) turn: Cell<u32>,
@@ -85,7 +100,9 @@ impl Worker {
             recent: Recent::new(),
             pool: RefCell::default(),
             streak: Cell::new(0),
+            chain: Cell::new(STACKED),
             balance: Cell::new(0),
+            ready_first: Cell::new(false),
             ops: Cell::new(0),
             turn: Cell::new(0),
             look_in: Cell::new(1),
@@ -145,6 +162,10 @@ impl Worker {
                 return Some(job);
             }
             self.queue_behind(job);
+            // `next` has kept this one waiting.
+            if let Some(job) = self.remote.next.take() {
+                self.queue_behind(job);
+            }
         }
         self.streak.set(0);
         // 2. The class that has used less, or the only one that has something.
@@ -153,17 +174,36 @@ impl Worker {
             && self.balance.get() > 0
             && let Some(job) = self.pop_fresh()
         {
+            self.chain.set(FRESH);
             return Some(job);
         }
         if !fresh {
             self.balance.set(0);
         }
-        let stacked = self.local.pop().or_else(|| self.remote.ready.pop(End::Oldest));
+        let stacked = self.pop_stacked();
         if stacked.is_some() {
+            self.chain.set(STACKED);
             return stacked;
         }
         self.balance.set(0);
-        if fresh { self.pop_fresh() } else { None }
+        if !fresh {
+            return None;
+        }
+        self.chain.set(FRESH);
+        self.pop_fresh()
+    }
+
+    /// The oldest of the stacked class: of `local` and `ready` in turn, if both have something.
+    #[inline]
+    fn pop_stacked(&self) -> Option<NonNull<Job>> {
+        if self.remote.ready.len() != 0
+            && (self.ready_first.replace(!self.ready_first.get()) || self.local.is_empty())
+        {
+            // A thief may have been faster.
+            self.remote.ready.pop(End::Oldest).or_else(|| self.local.pop())
+        } else {
+            self.local.pop()
+        }
     }
 
     /// Runs a job until it ends, parks or yields.
@@ -193,9 +233,7 @@ impl Worker {
         self.note_running(None);
         if fresh || self.remote.fresh.len() != 0 {
             let used = 1 + (BUDGET - self.current.budget()) as i32;
-            // One that was `next` took nobody's place in `fresh`: those wait all the longer.
-            let queued = fresh && self.streak.get() == 0;
-            let balance = self.balance.get() + if queued { -used } else { used };
+            let balance = self.balance.get() + self.chain.get() * used;
             // That a job starts says nothing about whether it talks.
             self.ops.set(self.ops.get() + (used - i32::from(fresh)) as u32);
             self.balance.set(balance.clamp(-BALANCE_MAX, BALANCE_MAX));
