@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use kahn_channels::{Receiver, Sender, TrySendError, bounded};
+use kahn_core::wait::unfailing;
 
 use crate::cell::{Any, id_of};
 use crate::exit::ActorId;
@@ -114,18 +115,30 @@ pub fn watch(capacity: usize) -> Receiver<DeadLetter> {
     rx
 }
 
-/// Counts `count` messages of type `M` to `process`, and tells those who watch. Called with no lock held.
+/// Counts `count` messages of type `M` to `process`, and tells those who watch. Called with no lock held. Does not unwind.
 #[cold]
 pub(crate) fn note<M>(process: &Any, fate: Fate, count: u64) {
     COUNT.fetch_add(count, Ordering::Relaxed);
     // A copy: senders wake.
     let watchers = WATCHERS.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    for watcher in &watchers {
+    let tell = |watcher: &Sender<DeadLetter>| {
         let name = process.name().map(Box::from);
         let letter = DeadLetter { id: id_of(process), name, message_type: type_name::<M>(), fate, count };
         if let Err(TrySendError::Disconnected(_)) = watcher.try_send(letter) {
             let mut all = WATCHERS.lock().unwrap_or_else(PoisonError::into_inner);
-            all.retain(|other| !other.same_channel(watcher));
+            let gone =
+                all.iter().position(|other| other.same_channel(watcher)).map(|place| all.remove(place));
+            drop(all);
+            drop(gone);
         }
-    }
+    };
+    // The operation has had its effect. A send may find the budget spent, and wakers are a user's.
+    unfailing(|| watchers.iter().for_each(tell));
+}
+
+/// As [`note`], of a message that a full mailbox has thrown out, and drops it.
+#[cold]
+pub(crate) fn lose<M>(process: &Any, message: M) {
+    unfailing(|| drop(message));
+    note::<M>(process, Fate::Overflow, 1);
 }

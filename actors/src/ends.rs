@@ -5,7 +5,7 @@ use std::time::Instant;
 use core::ptr::NonNull;
 
 use kahn_core::process::Process;
-use kahn_core::wait::{Kind, Node, Reason, Wait};
+use kahn_core::wait::{Kind, Node, Reason, Wait, unfailing};
 
 use crate::cell::{Any, Core, Head, Phase};
 use crate::exit::ExitReason;
@@ -70,8 +70,11 @@ pub(crate) fn kill(process: &Any, reason: ExitReason) {
     let wake = process.cancel();
     let rouse = state.rouse_urgently();
     drop(state);
-    drop((wake, late));
+    drop(wake);
     rouse.wake(process);
+    if let Some(late) = late {
+        unfailing(|| drop(late));
+    }
 }
 
 pub(crate) fn is_alive(process: &Any) -> bool {

@@ -10,12 +10,13 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use kahn_core::process::Process;
+use kahn_core::wait::unfailing;
 
 use crate::cell::{Any, Head, Phase};
 use crate::ends::{any, kill, stop, wait_while_until};
 use crate::exit::ExitReason;
 use crate::life::{abandon, wake_all};
-use crate::links::{Mourners, demonitor, keep};
+use crate::links::{demonitor, keep, tell_all};
 use crate::signal::MonitorId;
 
 /// The keeper's monitor of an actor, for its present incarnation or its last.
@@ -50,19 +51,19 @@ pub(crate) fn close<M: Send + 'static>(process: &Process<Head<M>>) {
     if locked.state.phase != Phase::Between {
         return;
     }
-    locked.state.phase = Phase::Closed;
+    locked.state.enter(Phase::Closed);
     let rare = locked.state.rare();
     let reason = rare.last.clone().unwrap_or(ExitReason::Shutdown);
     let old = rare.exit.replace(reason.clone());
-    let mourners = Mourners::take(&mut locked.state);
     let limit = locked.lane().limit();
     let lane = locked.empty(limit as u32);
     drop(locked);
-    drop(old);
+    // Nothing from here on unwinds, so all are told.
+    unfailing(|| drop(old));
     abandon(process, lane, VecDeque::new());
     let this = any(process);
     wake_all(this, |rare| rare.joiners.claim_next());
-    mourners.tell(this, &reason);
+    tell_all(this, &reason);
 }
 
 /// Ends an actor in whatever phase it is, without its keeper being asked any more.

@@ -13,18 +13,19 @@ use core::ops::ControlFlow;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use kahn_core::process::{Body, Process};
-use kahn_core::wait::{Claimed, quietly, shield};
+use kahn_core::process::{Body, Leftover, Process};
+use kahn_core::wait::{Claimed, quietly, unfailing};
 
-use crate::cell::{Any, Head, Phase};
+use crate::cell::{Any, Head, Locked, Phase};
 use crate::control::{Control, Own, drop_each};
 use crate::dead_letters::{self, Fate};
 use crate::ends::any;
 use crate::entry::Entries;
 use crate::exit::ExitReason;
-use crate::links::Mourners;
+use crate::links::{Mourners, tell_all};
 use crate::panics;
 use crate::ring::Ring;
+use crate::signal::{Down, MonitorId};
 use crate::unnoticed;
 
 /// One life after the other.
@@ -110,7 +111,10 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
         self.incarnation.run(control)
     }
 
-    /// Ends the incarnation. Answers whether it was the last.
+    /// Ends the incarnation. Returns whether it was the last.
+    ///
+    /// `stopped` may be cut short by a kill. What follows runs to completion: it is shielded from cancels and time-outs, and
+    /// each call of a user's code in it may panic.
     pub(crate) fn end(
         &mut self,
         process: &Process<Head<M>>,
@@ -120,7 +124,7 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
         let (reason, ran) = {
             let mut state = process.core.state.lock();
             let ran = state.phase == Phase::Running;
-            state.phase = Phase::Ending;
+            state.enter(Phase::Ending);
             process.note(false);
             state.let_go();
             // Under the lock, so that a kill comes before this, or cuts short what follows.
@@ -131,73 +135,113 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
         if ran && !matches!(reason, ExitReason::Killed) {
             quietly(|| self.incarnation.stopped(&reason, control));
         }
-        quietly(|| shield(|| self.incarnation.discard()));
+        unfailing(|| self.incarnation.discard());
         let mut aside = VecDeque::new();
-        quietly(|| shield(|| aside = control.take_aside()));
+        unfailing(|| aside = control.take_aside());
         self.finish(process, reason, aside)
     }
 
+    /// What remains of an end once the incarnation is gone. Nothing in here unwinds.
     fn finish(&mut self, process: &Process<Head<M>>, reason: ExitReason, aside: VecDeque<M>) -> bool {
         let keeper = process.core.state.lock().rare_if_any().and_then(|rare| rare.keeper.clone());
         let is_kept = keeper.is_some_and(|(keeper, _)| crate::ends::is_alive(&keeper));
         let this = any(process);
         let mut locked = process.lock();
-        let is_kept = is_kept && locked.state.rare_if_any().is_some_and(|rare| rare.keeper.is_some());
-        let mourners = Mourners::take(&mut locked.state);
+        let is_kept = is_kept
+            && !locked.state.phase.is_final()
+            && locked.state.rare_if_any().is_some_and(|rare| rare.keeper.is_some());
         let told = locked.state.clear_urgent();
-        let lane = if is_kept {
-            locked.state.phase = Phase::Between;
+        if is_kept {
+            let mourners = Mourners::take(&mut locked.state);
+            locked.state.enter(Phase::Between);
             // A kill that cut the end short was this incarnation's.
             process.forgive();
             let rare = locked.state.rare();
             let old = (rare.exit.take(), rare.last.replace(reason.clone()));
             locked.put_back(aside);
             drop(locked);
-            quietly(|| drop(old));
-            None
-        } else {
-            locked.state.phase = Phase::Gone;
-            let lane = locked.empty(0);
-            let old = if reason.is_normal() && locked.state.rare_if_any().is_none() {
-                None
-            } else {
-                let rare = locked.state.rare();
-                (rare.keeper.take(), rare.exit.replace(reason.clone())).1
-            };
-            drop(locked);
-            quietly(|| drop(old));
-            Some((lane, aside))
-        };
-        let (stop, downs) = told;
-        drop_each(stop);
-        drop_each(downs);
-        if let Some((lane, aside)) = lane {
-            abandon(process, lane, aside);
-            let entries = this.state.lock().rare_if_any().map(|rare| core::mem::take(&mut rare.entries));
-            // First, so that who learns of its end can give its names to another.
-            for entry in entries.into_iter().flat_map(Entries::into_live) {
-                quietly(|| entry.strike());
-            }
-            let mut is_noticed = mourners.are_told();
+            wake_all(this, |rare| rare.joiners.claim_next());
             mourners.tell(this, &reason);
-            // After that: who has joined it may count on it that those who monitor it know.
-            this.state.lock().phase = Phase::Dead;
-            is_noticed |= wake_all(this, |rare| rare.joiners.claim_next());
-            if !is_noticed {
-                unnoticed::note(this, &reason);
-            }
-            return true;
+            unfailing(|| drop(old));
+            drop_told(told);
+            return false;
         }
-        wake_all(this, |rare| rare.joiners.claim_next());
-        mourners.tell(this, &reason);
-        false
+        let (lane, reason, old) = leave(&mut locked, reason);
+        drop(locked);
+        unfailing(|| drop(old));
+        drop_told(told);
+        abandon(process, lane, aside);
+        announce(this, &reason, true);
+        true
     }
+}
+
+/// What an end takes out of an actor's state: its keeper, and a reason that another has replaced.
+type Discarded = (Option<(Any, MonitorId)>, Option<ExitReason>);
+
+/// An actor ends for good: moves it to `Gone`, and takes its messages out. Returns them, the reason, the first of which
+/// counts, and what is to be dropped.
+#[must_use]
+fn leave<M>(locked: &mut Locked<'_, M>, reason: ExitReason) -> (Ring<M>, ExitReason, Discarded) {
+    let is_first = !locked.state.phase.is_final();
+    locked.state.enter(Phase::Gone);
+    let lane = locked.empty(0);
+    if reason.is_normal() && locked.state.rare_if_any().is_none() {
+        return (lane, reason, (None, None));
+    }
+    let rare = locked.state.rare();
+    let reason = if is_first { reason } else { rare.exit.clone().unwrap_or(reason) };
+    let old = (rare.keeper.take(), rare.exit.replace(reason.clone()));
+    (lane, reason, old)
+}
+
+/// Tells that an actor has ended for good: strikes its names, tells those who monitor it or are linked to it, then those who
+/// join it. What has been told before is not told again.
+fn announce(this: &Any, reason: &ExitReason, has_run: bool) {
+    let entries = this.state.lock().rare_if_any().map(|rare| core::mem::take(&mut rare.entries));
+    // First, so that who learns of its end can give its names to another.
+    for entry in entries.into_iter().flat_map(Entries::into_live) {
+        unfailing(|| entry.strike());
+    }
+    let mut is_noticed = tell_all(this, reason);
+    // After that: who has joined it may count on it that those who monitor it know.
+    this.state.lock().enter(Phase::Dead);
+    is_noticed |= wake_all(this, |rare| rare.joiners.claim_next());
+    if has_run && !is_noticed {
+        unnoticed::note(this, reason);
+    }
+}
+
+fn drop_told((stop, downs): (Option<ExitReason>, VecDeque<Down>)) {
+    drop_each(stop);
+    drop_each(downs);
 }
 
 impl<M: Send + 'static, I: Incarnation<M>> Body<Head<M>> for Life<M, I> {
     fn is_bare(head: &Head<M>) -> bool {
         let mut locked = head.lock();
         locked.lane().len() == 0 && locked.state.rare_if_any().is_none()
+    }
+
+    /// Its turn, if it is in one, may stand on a stack that is never resumed. So all that others wait for happens here, and
+    /// what runs a user's code later: its messages go last.
+    fn abandoned(process: &Process<Head<M>>) -> Option<Leftover> {
+        let this = any(process);
+        let (lane, reason, old) = {
+            let mut locked = process.lock();
+            if locked.state.phase == Phase::Dead {
+                return None;
+            }
+            let first = locked.state.rare_if_any().and_then(|rare| rare.exit.clone());
+            leave(&mut locked, first.unwrap_or(ExitReason::Killed))
+        };
+        announce(this, &reason, false);
+        wake_all(this, |rare| rare.senders.claim_next());
+        let process = process.clone();
+        Some(Box::new(move || {
+            unfailing(|| drop(old));
+            abandon(&process, lane, VecDeque::new());
+        }))
     }
 
     fn turn(&mut self, process: &Process<Head<M>>) -> bool {
@@ -211,6 +255,10 @@ impl<M: Send + 'static, I: Incarnation<M>> Body<Head<M>> for Life<M, I> {
             }
         };
         let mut control = Control::new(process, self.own.take());
+        if phase.is_final() {
+            // Its runtime has given up on it, and it takes a turn all the same.
+            return self.end(process, &mut control, ExitReason::Killed);
+        }
         let lived = catch_unwind(AssertUnwindSafe(|| self.live(phase == Phase::New, &mut control)));
         let reason = match lived {
             Ok(Pause::Idle) => {
@@ -231,26 +279,27 @@ impl<M: Send + 'static, I: Incarnation<M>> Body<Head<M>> for Life<M, I> {
 
 /// Moves on, and wakes those who wait for that.
 fn set_phase(process: &Any, phase: Phase) {
-    process.state.lock().phase = phase;
+    process.state.lock().enter(phase);
     wake_all(process, |rare| rare.joiners.claim_next());
 }
 
-/// Answers whether there was anybody.
+/// Returns whether there were any. Nothing in here unwinds.
 pub(crate) fn wake_all(process: &Any, next: impl Fn(&mut crate::cell::Rare) -> Option<Claimed>) -> bool {
     let mut any = false;
     loop {
         let claimed = process.state.lock().rare_if_any().and_then(&next);
         let Some(claimed) = claimed else { return any };
         any = true;
-        claimed.wake.wake();
+        // A task's waker is a user's.
+        unfailing(|| claimed.wake.wake());
     }
 }
 
-/// Drops messages that nobody will handle, and hands those back that wait for room.
+/// Drops messages that nobody will handle, and hands those back that wait for room. Nothing in here unwinds.
 pub(crate) fn abandon<M: Send + 'static>(process: &Process<Head<M>>, lane: Ring<M>, aside: VecDeque<M>) {
     let this = any(process);
     let left = lane.len() + aside.len();
-    shield(|| {
+    unfailing(|| {
         // Both drop one message after the other.
         drop(lane);
         drop_each(aside);

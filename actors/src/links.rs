@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
+use kahn_core::wait::unfailing;
+
 use crate::cell::{Any, Phase, id_of};
 use crate::ends::kill;
 use crate::entry::Entry;
@@ -146,6 +148,28 @@ fn tell_down(from: &Any, to: &Any, id: MonitorId, reason: &ExitReason) {
     rouse.wake(to);
 }
 
+/// One of those who are to learn of an end, or whom the ended one watched.
+enum Observer {
+    Link(Any),
+    Monitor(MonitorId, Any),
+    Watch(MonitorId, Any),
+}
+
+impl Observer {
+    /// Tells it, or takes the monitor back. Returns whether it was told.
+    fn tell(self, from: &Any, reason: &ExitReason) -> bool {
+        match self {
+            Observer::Link(link) => exit(from, &link, reason),
+            Observer::Monitor(id, watcher) => tell_down(from, &watcher, id, reason),
+            Observer::Watch(id, watched) => {
+                drop(unwatch(&watched, id));
+                return false;
+            }
+        }
+        true
+    }
+}
+
 /// Those who are to learn of an end.
 #[derive(Default)]
 pub(crate) struct Mourners {
@@ -155,7 +179,7 @@ pub(crate) struct Mourners {
 }
 
 impl Mourners {
-    /// Takes the lists of an actor that ends.
+    /// Takes the lists of an actor that ends one life and begins another: they belong to the life that ends.
     #[must_use]
     pub(crate) fn take(state: &mut crate::cell::State) -> Mourners {
         state.rare_if_any().map_or_else(Mourners::default, |rare| Mourners {
@@ -165,23 +189,44 @@ impl Mourners {
         })
     }
 
-    /// Whether anybody is told.
-    pub(crate) fn are_told(&self) -> bool {
-        !(self.links.is_empty() && self.monitors.is_empty())
-    }
-
     /// Tells all of them. Called with no lock held.
-    pub(crate) fn tell(self, from: &Any, reason: &ExitReason) {
-        for link in self.links.into_values() {
-            exit(from, &link, reason);
-        }
-        for (id, watcher) in self.monitors {
-            tell_down(from, &watcher, id, reason);
-        }
-        for (id, watched) in self.watches {
-            drop(unwatch(&watched, id));
+    pub(crate) fn tell(mut self, from: &Any, reason: &ExitReason) {
+        while let Some(observer) = next_observer(&mut self.links, &mut self.monitors, &mut self.watches) {
+            unfailing(|| _ = observer.tell(from, reason));
         }
     }
+}
+
+/// Tells all who are to learn of the end of `from`, which has ended for good, and returns whether there were any. Called with
+/// no lock held.
+///
+/// Each stays in its list until it is its turn. So should this never come back (a stack that its runtime gives up on), a
+/// second call tells the rest.
+pub(crate) fn tell_all(from: &Any, reason: &ExitReason) -> bool {
+    let mut any = false;
+    loop {
+        let observer = from
+            .state
+            .lock()
+            .rare_if_any()
+            .and_then(|rare| next_observer(&mut rare.links, &mut rare.monitors, &mut rare.watches));
+        let Some(observer) = observer else { return any };
+        unfailing(|| any |= observer.tell(from, reason));
+    }
+}
+
+fn next_observer(
+    links: &mut BTreeMap<ActorId, Any>,
+    monitors: &mut BTreeMap<MonitorId, Any>,
+    watches: &mut BTreeMap<MonitorId, Any>,
+) -> Option<Observer> {
+    if let Some((_, link)) = links.pop_first() {
+        return Some(Observer::Link(link));
+    }
+    if let Some((id, watcher)) = monitors.pop_first() {
+        return Some(Observer::Monitor(id, watcher));
+    }
+    watches.pop_first().map(|(id, watched)| Observer::Watch(id, watched))
 }
 
 /// Sees to it that `entry` is struck when `actor` ends for good, before those are told who monitor it; at once,
@@ -189,7 +234,7 @@ impl Mourners {
 pub(crate) fn enter(actor: &Any, entry: &Arc<impl Entry + 'static>) {
     {
         let mut state = actor.state.lock();
-        if !matches!(state.phase, Phase::Gone | Phase::Dead) {
+        if !state.phase.is_final() {
             let entry: Weak<dyn Entry> = Arc::downgrade(entry) as _;
             return state.rare().entries.add(entry);
         }
@@ -205,11 +250,16 @@ pub(crate) fn hand_over(keeper: Any, child: &Any) {
 }
 
 /// Lets `keeper` be told of the next end of `child`. The child is about to begin an incarnation: it is in phase `New` from
-/// here on.
+/// here on. One that its runtime has given up on meanwhile has ended: the keeper is told at once.
 pub(crate) fn keep(keeper: Any, child: &Any) {
     let id = next_monitor();
     keeper.state.lock().rare().watches.insert(id, child.clone());
     let mut state = child.state.lock();
+    if state.phase.is_final() {
+        let reason = state.reason();
+        drop(state);
+        return tell_down(child, &keeper, id, &reason);
+    }
     state.phase = Phase::New;
     let rare = state.rare();
     rare.monitors.insert(id, keeper.clone());

@@ -147,8 +147,9 @@ impl<M: Send + 'static> ActorRef<M> {
         let rouse = locked.state.rouse();
         drop(locked);
         rouse.wake_by::<WAITS, _>(self.process());
-        if dropped.is_some() {
-            dead_letters::note::<M>(self.any(), Fate::Overflow, 1);
+        // Nothing that may unwind from here on: the message is in the mailbox.
+        if let Some(dropped) = dropped {
+            dead_letters::lose(self.any(), dropped);
         }
         Ok(())
     }

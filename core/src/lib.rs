@@ -65,7 +65,7 @@ mod scheduler {
 #[cfg(not(fibers))]
 #[doc(hidden)]
 pub mod process {
-    pub use crate::job::{Body, JobId, Process};
+    pub use crate::job::{Body, JobId, Leftover, Process};
     pub use crate::stand_ins::{Alarm, new_process as new, runtime_here, start_process as start};
 }
 #[cfg(not(fibers))]

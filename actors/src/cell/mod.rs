@@ -21,6 +21,10 @@
 //! | `Gone` | it has ended, and those who monitor it are being told | `Dead`, by its turn |
 //! | `Dead` | nothing is taken any more, `exit` says why | |
 //!
+//! The end of a runtime that gives up on an actor moves it to `Gone`, whatever its phase, tells those who are to be told, and
+//! moves it to `Dead`. The actor's own turn may go on beside that, so it comes out of `Gone` to nothing but `Dead`
+//! (`State::enter`).
+//!
 //! The argument that no message is left lying: `ASLEEP` is set by the turn that finds the lane empty, or that takes the
 //! last message out, and cleared by whoever puts something in, both under the lock. Who clears it wakes the job, and the
 //! job's own protocol sees to it that a turn follows that begins after that, or that this one looks again.
@@ -75,6 +79,12 @@ impl Phase {
     #[inline]
     pub(crate) fn is_dead(self) -> bool {
         matches!(self, Phase::Closed | Phase::Gone | Phase::Dead)
+    }
+
+    /// Whether it has ended for good.
+    #[inline]
+    pub(crate) fn is_final(self) -> bool {
+        matches!(self, Phase::Gone | Phase::Dead)
     }
 
     /// Whether it has ended, and who is told of that has been told.

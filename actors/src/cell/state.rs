@@ -135,6 +135,13 @@ impl State {
         self.bits = if on { self.bits | bit } else { self.bits & !bit };
     }
 
+    /// Moves on to another phase, unless it has ended for good and that is none to come.
+    pub(crate) fn enter(&mut self, phase: Phase) {
+        if !self.phase.is_final() || phase == Phase::Dead {
+            self.phase = phase;
+        }
+    }
+
     /// The rare part, made at need.
     pub(crate) fn rare(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()

@@ -37,6 +37,7 @@ impl<F: FnOnce() -> T, T> Cell<F, T> {
         drop_output: drop_output::<F, T>,
         take_output: take_output::<F, T>,
         free: free::<F, T>,
+        abandon: |_| None,
         stackless: false,
         resident: false,
     };
@@ -137,6 +138,7 @@ where
         drop_output: drop_task_output::<F>,
         take_output: take_task_output::<F>,
         free: free_task::<F>,
+        abandon: |_| None,
         stackless: true,
         resident: false,
     };

@@ -47,6 +47,9 @@ use crate::scheduler;
 use crate::scheduler::remote::Remote;
 use crate::wait::{Party, PartyKind};
 
+/// What is left to do for a job that its runtime has given up on. It runs a user's code.
+pub type Leftover = Box<dyn FnOnce() + Send>;
+
 /// What differs between jobs of different types.
 pub(crate) struct JobKind {
     /// Runs the closure, on a runner's stack, and leaves the output. Answers false if a stackless job went idle.
@@ -57,6 +60,8 @@ pub(crate) struct JobKind {
     pub(crate) take_output: unsafe fn(NonNull<Job>, *mut ()),
     /// Frees the cell, whose stage is empty.
     pub(crate) free: unsafe fn(NonNull<Job>),
+    /// The end of the runtime gives up on the job: tells those outside who wait for it.
+    pub(crate) abandon: unsafe fn(NonNull<Job>) -> Option<Leftover>,
     /// Whether it has no stack while it waits: a future, or a process between its turns.
     pub(crate) stackless: bool,
     /// Whether it is a process.
@@ -281,11 +286,21 @@ impl Job {
         self.party.is_waiting() || (self.is_stackless() && !self.running.load(Ordering::Relaxed))
     }
 
-    /// Lets nobody wait for its end any more: it may never come. Nothing of the job is touched, since it may still run, and
-    /// others may be borrowing from its stack.
-    pub(crate) fn abandon(&self) {
-        if self.state.abandon() {
-            self.wake_joiners();
+    /// Lets nobody wait for its end any more: it may never come. Nothing on the job's stack is touched, since it may still
+    /// run, and others may be borrowing from its stack. Returns what is left to do where a user's code may run.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds a reference.
+    #[must_use]
+    pub(crate) unsafe fn abandon(job: NonNull<Job>) -> Option<Leftover> {
+        // SAFETY: the reference keeps the job, and the kind is its own.
+        unsafe {
+            let this = job.as_ref();
+            if this.state.abandon() {
+                this.wake_joiners();
+            }
+            (this.kind.abandon)(job)
         }
     }
 

@@ -20,7 +20,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::facade::{Lock, Ordering};
 use crate::job::corner::Corner;
-use crate::job::{Job, JobId, JobKind, State, Traits};
+use crate::job::{Job, JobId, JobKind, Leftover, State, Traits};
 use crate::scheduler;
 use crate::scheduler::remote::Remote;
 use crate::wait::{MissedWake, PartyKind, current, quietly};
@@ -30,6 +30,12 @@ pub trait Body<H>: Send + 'static {
     /// Takes a turn, on a stack on which it may park, and answers whether it was the last. The next comes when the
     /// process is woken, be it during this turn. Panics end nothing but the process, and are not reported by it.
     fn turn(&mut self, process: &Process<H>) -> bool;
+
+    /// The end of the runtime gives up on the process: it may never take another turn, nor end the one that it is in. It may
+    /// also do both. Tells those outside who wait for it; what runs a user's code is returned, to be run where that may park.
+    fn abandoned(_process: &Process<H>) -> Option<Leftover> {
+        None
+    }
 
     /// Whether nothing of a user's is left in the head of a process that nobody refers to any more.
     fn is_bare(_head: &H) -> bool {
@@ -50,6 +56,7 @@ impl<H: Send + Sync + 'static, B: Body<H>> Cell<H, B> {
         drop_output: |_| {},
         take_output: |_, _| unreachable!("a process has no output"),
         free: free::<H, B>,
+        abandon: abandon::<H, B>,
         stackless: true,
         resident: true,
     };
@@ -78,6 +85,15 @@ unsafe fn run<H: Send + Sync + 'static, B: Body<H>>(job: NonNull<Job>) -> bool {
         Job::release(job);
     }
     true
+}
+
+/// # Safety
+///
+/// The job is a process from `Process::new::<B>`, and the caller holds a reference.
+unsafe fn abandon<H: Send + Sync + 'static, B: Body<H>>(job: NonNull<Job>) -> Option<Leftover> {
+    // The caller's reference, borrowed.
+    let process = ManuallyDrop::new(Process::<H> { job, _head: PhantomData });
+    B::abandoned(&process)
 }
 
 /// The last reference is gone. The head may hold what is a user's, whose destructor may park, or ask who it is that

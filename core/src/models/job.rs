@@ -78,7 +78,8 @@ fn the_end_against_being_abandoned_and_a_join() {
         job.retain();
         let runner = thread::spawn(move || job.run());
         let abandoner = thread::spawn(move || {
-            job.job().abandon();
+            // SAFETY: `job` is a reference.
+            assert!(unsafe { Job::abandon(job.0) }.is_none());
             job.release();
         });
         if let Some(made) = join_or_not(job) {
@@ -97,7 +98,8 @@ fn being_abandoned_against_a_join() {
         let (job, place) = maker();
         job.retain();
         let joiner = thread::spawn(move || join_or_not(job).is_none());
-        job.job().abandon();
+        // SAFETY: `job` is a reference.
+        assert!(unsafe { Job::abandon(job.0) }.is_none());
         assert!(joiner.join().unwrap());
         // What is left of it, for the model's books: the runtime's reference and the model's.
         job.run();

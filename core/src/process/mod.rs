@@ -2,7 +2,7 @@
 
 mod alarm;
 
-pub use crate::job::{Body, JobId, Process};
+pub use crate::job::{Body, JobId, Leftover, Process};
 use std::sync::Arc;
 
 use crate::scheduler::{self, GREEN, migratory_here};

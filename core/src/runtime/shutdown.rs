@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::facade::now;
+use crate::job::Job;
 use crate::scheduler::{self, shared::Shared};
 
 /// Green threads that had not ended when the time given to a shutdown was over.
@@ -102,13 +103,15 @@ fn finish(
 /// it is: should its worker go on, what it has captured is dropped there.
 fn give_up(shared: &Shared) {
     shared.abandon_parked(None);
+    let mut leftovers = Vec::new();
     for queue in shared.remotes.iter().map(|remote| &remote.fresh).chain([&shared.injector]) {
         let mut jobs = Vec::new();
         queue.take_oldest(usize::MAX, |job| jobs.push(job));
         for job in &jobs {
             // SAFETY: out of the queue, so alive and ours.
-            unsafe { job.as_ref() }.abandon();
+            leftovers.extend(unsafe { Job::abandon(*job) });
         }
         queue.push_all(jobs.into_iter());
     }
+    shared.finish_elsewhere(leftovers);
 }

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use crossbeam_utils::CachePadded;
 
 use crate::facade::{AtomicBool, AtomicU64, AtomicUsize, Lock, Ordering, Parker, Unparker};
-use crate::job::Job;
+use crate::job::{Job, Leftover};
 use crate::scheduler::inbox::Inbox;
 use crate::scheduler::run_queue::{SharedQueue, Slot};
 use crate::scheduler::turn::{Sender, Turn};
@@ -139,9 +139,12 @@ impl Remote {
 
     /// The end of the runtime gives up on what is parked and listed here, and on all that `left`, a worker that has left its
     /// loop, was home to.
-    pub(crate) fn abandon_parked(&self, left: Option<&Remote>) {
+    pub(crate) fn abandon_parked(&self, left: Option<&Remote>) -> Vec<Leftover> {
         let is_left = |job: &Job| left.is_some_and(|left| ptr::eq(left, job.home()));
-        self.listed().iter().filter(|job| job.is_resting() || is_left(job)).for_each(|job| job.abandon());
+        let jobs = self.listed();
+        let given_up = jobs.iter().filter(|job| job.is_resting() || is_left(job));
+        // SAFETY: each of `jobs` is a reference.
+        given_up.filter_map(|job| unsafe { Job::abandon(job.pointer()) }).collect()
     }
 
     /// How many residents the worker has.

@@ -7,11 +7,12 @@ use std::time::Duration;
 use crate::blocking::Pool as BlockingPool;
 use crate::facade::{AtomicBool, AtomicU64, AtomicUsize, Ordering, now};
 use crate::fiber::stack::SizeClass;
-use crate::job::Job;
+use crate::job::{Job, Leftover};
 use crate::scheduler::deadlock::{OnDeadlock, Watch as DeadlockWatch};
 use crate::scheduler::idle::Idle;
 use crate::scheduler::remote::Remote;
 use crate::scheduler::run_queue::SharedQueue;
+use crate::wait::quietly;
 
 /// What a runtime's builder decides.
 #[derive(Clone)]
@@ -143,8 +144,20 @@ impl Shared {
     pub(crate) fn abandon_parked(&self, left: Option<&Remote>) {
         // Relaxed: a worker has seen `terminated`; who has found it out has written it.
         if self.leaves_some.load(Ordering::Relaxed) {
-            self.remotes.iter().for_each(|remote| remote.abandon_parked(left));
+            self.finish_elsewhere(
+                self.remotes.iter().flat_map(|remote| remote.abandon_parked(left)).collect(),
+            );
         }
+    }
+
+    /// Does what is left to do for jobs that were given up on, on an OS thread of its own: a user's code runs, which may
+    /// park for good. Where no thread can be had, it is leaked, as are the stacks.
+    pub(crate) fn finish_elsewhere(&self, leftovers: Vec<Leftover>) {
+        if leftovers.is_empty() {
+            return;
+        }
+        let finish = || leftovers.into_iter().for_each(|leftover| _ = quietly(leftover));
+        let _ = std::thread::Builder::new().name(format!("{}-leftovers", self.name)).spawn(finish);
     }
 
     pub(crate) fn is_short_of_memory(&self) -> bool {

@@ -308,6 +308,12 @@ pub fn shield<T>(f: impl FnOnce() -> T) -> T {
     f()
 }
 
+/// Runs what comes after an operation's effect, or belongs to an end that must be complete: a cancel, a time-out, or a panic
+/// of the user's code in it ends nothing outside. It may yield and park.
+pub fn unfailing(f: impl FnOnce()) {
+    quietly(|| shield(f));
+}
+
 /// Unwinds now if an enclosing [`time::timeout`](crate::time::timeout) is over.
 #[cold]
 #[inline(never)]
