@@ -12,7 +12,7 @@ use kahn_core::facade::now;
 use kahn_core::wait::{Deadline, Kind, Reason};
 
 use crate::address::ActorRef;
-use crate::cell::Edge;
+use crate::cell::{Edge, Goal};
 use crate::chain::{self, Asking};
 use crate::ends::{is_actor, with_current};
 use crate::error::{AskError, TellError};
@@ -137,7 +137,7 @@ impl<M: Send + 'static> ActorRef<M> {
     ) -> Result<bool, AskError> {
         let mut message = Some(message);
         with_current(|me| {
-            let edge = Edge::new(self.any(), Some(asker.place()));
+            let edge = Edge::new(self.any(), Goal::Answer(asker.place()), 0);
             // SAFETY: the caller is this actor; the edge outlives the guard, which is gone before the asker leaves.
             let asking = unsafe { Asking::publish(me, &edge) };
             if let Some(cycle) = chain::cycle(me) {
@@ -163,10 +163,22 @@ impl<M: Send + 'static> ActorRef<M> {
         if let Err(error) = self.tell_until::<true>(message, &mut deadline, edge) {
             // First: the message's destructor is the user's code.
             leaving();
-            return Err(error.into());
+            let circle = edge.filter(|edge| error.is_full() && edge.is_broken());
+            return Err(circle.map_or_else(|| error.into(), |_| self.circle()));
         }
         let reason = Reason::new(Kind::Actor, core::ptr::without_provenance::<()>(self.process().address()));
-        Ok(asker.wait(reason, deadline, leaving).is_ok())
+        match asker.wait(reason, deadline, leaving) {
+            Ok(true) => Ok(true),
+            Ok(false) => Err(self.circle()),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// What the caller, an actor, is told whose wait was ended because it closed a circle.
+    #[cold]
+    fn circle(&self) -> AskError {
+        let names = with_current(|me| chain::told(me, self.any()));
+        AskError::Deadlock(names.unwrap_or_default())
     }
 
     /// As [`ask`](Self::ask), from async code, in any executor. The question is sent when the future is first polled, and

@@ -17,6 +17,7 @@ use kahn_core::process::{Body, Leftover, Process};
 use kahn_core::wait::{Claimed, quietly, unfailing};
 
 use crate::cell::{Any, Head, Locked, Phase};
+use crate::chain;
 use crate::control::{Control, Own, drop_each};
 use crate::dead_letters::{self, Fate};
 use crate::ends::any;
@@ -162,6 +163,8 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
             drop(locked);
             wake_all(this, |rare| rare.joiners.claim_next());
             mourners.tell(this, &reason);
+            // From now on it waits for its keeper, which may wait for an actor that waits for this one.
+            chain::release(this);
             unfailing(|| drop(old));
             drop_told(told);
             return false;

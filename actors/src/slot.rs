@@ -5,7 +5,8 @@
 //!
 //! | `state` | who has left | to |
 //! |---|---|---|
-//! | `OPEN` | nobody | `GONE`, by the asker; `ANSWERING`, by the reply |
+//! | `OPEN` | nobody | `GONE`, by the asker; `ANSWERING`, by the reply; `BROKEN`, by who finds a circle |
+//! | `BROKEN` | nobody, but the asker is about to: its wait is over | `GONE`, by the asker; `ANSWERING`, by the reply |
 //! | `ANSWERING` | the reply is about to, and writes to the asker, who waits for that if it is in a hurry | `ANSWERED`, by the reply |
 //! | `ANSWERED` | the reply: the place has an answer, or never will | the asker gives the slot back |
 //! | `GONE` | the asker: the answer is handed back to who sends it | the reply gives the slot back |
@@ -13,7 +14,8 @@
 //! **The asker is woken.** It opens its wait, says in `asker` who waits, fences, and looks at `state`; the reply changes
 //! `state`, and then looks at `asker` (Dekker's way). So one of the two sees the other: the asker does not park, or the
 //! reply claims it. **Nobody else is woken.** The reply claims only between `ANSWERING` and `ANSWERED`; an asker whose
-//! wait has ended otherwise leaves before it opens another, for which it waits until `ANSWERED`.
+//! wait has ended otherwise leaves before it opens another, for which it waits until `ANSWERED`. A circle's finder claims
+//! while it holds the lock under which the asker takes its edge back, which the asker does before it leaves.
 
 use core::cell::{Cell, UnsafeCell};
 use core::fmt;
@@ -29,9 +31,12 @@ const OPEN: usize = 0;
 const ANSWERING: usize = 1;
 const ANSWERED: usize = 2;
 const GONE: usize = 3;
+const BROKEN: usize = 4;
 
-/// The token of the asker's claim.
+/// The token of the asker's claim by the reply.
 const LEFT: usize = 0;
+/// The token of the asker's claim by the finder of a circle.
+const CIRCLE: usize = 1;
 
 pub(crate) struct Slot {
     state: AtomicUsize,
@@ -95,6 +100,31 @@ pub(crate) unsafe fn is_open(slot: NonNull<Slot>) -> bool {
     // SAFETY: the slot lives until both have left.
     // Relaxed: who has used the reply, or knows of it, sees that by its own order or by how it came to know.
     unsafe { slot.as_ref() }.state.load(Ordering::Relaxed) == OPEN
+}
+
+/// Ends the asker's wait, which closes a circle, or the next if it does not wait yet. Returns whether the reply was still
+/// somewhere, and the wake-up that is owed.
+///
+/// # Safety
+///
+/// The asker is a thread, has not left, and does not until the caller has unlocked something.
+pub(crate) unsafe fn break_off(slot: NonNull<Slot>) -> (bool, Option<Wake>) {
+    // SAFETY: the slot lives until both have left.
+    let this = unsafe { slot.as_ref() };
+    // Relaxed (both): nothing is handed over by it.
+    if this.state.compare_exchange(OPEN, BROKEN, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+        return (false, None);
+    }
+    // The asker stores its party, fences, and looks at `state`: one of the two sees the other.
+    fence(Ordering::SeqCst);
+    // Acquire: the party's wait is open.
+    let asker = NonNull::new(this.asker.load(Ordering::Acquire));
+    let wake = asker.and_then(|asker| {
+        // SAFETY: the asker cannot leave, so its party is there, and in this wait or in none. If it was claimed, that was
+        // just now.
+        unsafe { asker.as_ref().claim(CIRCLE).then(|| Wake::owed(asker)) }
+    });
+    (true, wake)
 }
 
 /// The right, and the duty, to answer a question. Dropped unused, it tells the asker that there will be no answer.
@@ -241,7 +271,8 @@ impl<'a, R> Asker<'a, R> {
         unsafe { self.slot.as_ref() }
     }
 
-    /// Waits until the reply has left. If it has not, calls `leaving` before the asker leaves.
+    /// Waits until the reply has left, and returns whether it has: if not, the wait was [broken off](break_off). If it has
+    /// not left, calls `leaving` before the asker leaves.
     ///
     /// # Errors
     ///
@@ -252,24 +283,35 @@ impl<'a, R> Asker<'a, R> {
         reason: Reason,
         deadline: Deadline,
         leaving: impl FnOnce(),
-    ) -> Result<(), TimedOut> {
+    ) -> Result<bool, TimedOut> {
         let wait = Wait::new();
         // Release: the reply sees the party, and that its wait is open.
         self.slot().asker.store(wait.party().as_ptr(), Ordering::Release);
         // Relaxed: `leaves` looks again.
         let parked = wait.park_unless(reason, deadline, || self.slot().state.load(Ordering::Relaxed) != OPEN);
         match parked {
-            // Only the reply wakes, after it has left.
-            Ok(Some(_)) => {
+            // The reply wakes after it has left.
+            Ok(Some(LEFT)) => {
                 self.stands = Stands::Alone;
-                Ok(())
+                Ok(true)
             }
-            Ok(None) => {
+            // Relaxed: `BROKEN` is not taken back but by the reply, which `leave` sees.
+            Ok(None) if self.slot().state.load(Ordering::Relaxed) != BROKEN => {
                 self.leave();
-                Ok(())
+                Ok(true)
             }
+            Ok(_) => Ok(self.is_broken_off(leaving)),
             Err(missed) => Err(self.give_up(wait, missed, leaving)),
         }
+    }
+
+    /// Leaves after the wait was broken off. Returns whether the reply has left all the same.
+    #[cold]
+    fn is_broken_off(&mut self, leaving: impl FnOnce()) -> bool {
+        // First: until then the finder of the circle may look at the slot.
+        leaving();
+        self.leave();
+        self.stands == Stands::Alone
     }
 
     #[cold]
@@ -302,8 +344,12 @@ impl<'a, R> Asker<'a, R> {
     /// Leaves, unless the reply has left; waits for it if it is about to.
     fn leave(&mut self) {
         let state = &self.slot().state;
-        // Acquire (both): the answer is seen. AcqRel: the reply gives back a slot that nobody uses.
-        match state.compare_exchange(OPEN, GONE, Ordering::AcqRel, Ordering::Acquire) {
+        // Acquire (all): the answer is seen. AcqRel: the reply gives back a slot that nobody uses.
+        let mut left = state.compare_exchange(OPEN, GONE, Ordering::AcqRel, Ordering::Acquire);
+        if left == Err(BROKEN) {
+            left = state.compare_exchange(BROKEN, GONE, Ordering::AcqRel, Ordering::Acquire);
+        }
+        match left {
             Ok(_) => self.stands = Stands::Left,
             Err(_) => {
                 let mut backoff = Backoff::new();
@@ -378,7 +424,7 @@ mod tests {
     }
 
     fn for_ever(asker: &mut Asker<'_, Box<u32>>) -> bool {
-        asker.wait(reason(), Deadline::Never, || {}).is_ok()
+        asker.wait(reason(), Deadline::Never, || {}).is_ok_and(|left| left)
     }
 
     #[test]

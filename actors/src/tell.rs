@@ -5,12 +5,13 @@ use core::time::Duration;
 use std::time::Instant;
 
 use kahn_core::facade::{Ordering, now};
-use kahn_core::wait::{Deadline, Kind, Node, Reason, Wait, spend};
+use kahn_core::wait::{Deadline, Kind, Missed, Node, Reason, Wait, spend};
 
 use crate::address::ActorRef;
-use crate::cell::{Edge, Locked, Overflow};
+use crate::cell::{Any, Edge, Goal, Locked, Overflow};
+use crate::chain::{self, Asking, BROKEN};
 use crate::dead_letters::{self, Fate};
-use crate::ends::is_current;
+use crate::ends::{is_current, with_current};
 use crate::error::TellError;
 
 /// A message that waits for room, on the stack of its sender.
@@ -165,12 +166,44 @@ impl<M: Send + 'static> ActorRef<M> {
         if self.process().lock().state.overflow == Overflow::Fail || is_current(self.any()) {
             return Err(TellError::Full(message));
         }
+        let mut message = Some(message);
+        let mut take = || message.take().expect("taken once");
+        let waited = with_current(|me| {
+            if let Some(edge) = edge {
+                return self.park_for_room(take(), deadline, Some((me, edge)));
+            }
+            let edge = chain::numbered(self.any(), Goal::Room);
+            // SAFETY: the caller is this actor; the edge outlives the guard.
+            let _asking = unsafe { Asking::publish(me, &edge) };
+            if chain::cycle(me).is_some() {
+                return Err(TellError::Full(take()));
+            }
+            self.park_for_room(take(), deadline, Some((me, &edge)))
+        });
+        waited.unwrap_or_else(|| self.park_for_room(take(), deadline, None))
+    }
+
+    /// Waits for room. An actor says with which edge.
+    #[track_caller]
+    fn park_for_room(
+        &self,
+        message: M,
+        deadline: Option<Instant>,
+        actor: Option<(&Any, &Edge)>,
+    ) -> Result<(), TellError<M>> {
+        let waits_no_more = || actor.into_iter().for_each(|(me, edge)| chain::waits_no_more(me, edge));
+        let edge = actor.map(|(_, edge)| edge);
         let reason = Reason::new(Kind::Actor, core::ptr::without_provenance::<()>(self.process().address()));
         let mut parcel = Parcel { message: Some(message), edge };
         let payload = &raw mut parcel;
         let wait = Wait::new();
         let node = Node::new(wait.party(), TAKEN, payload.cast());
         let place = NonNull::from(&node);
+        if actor.is_some_and(|(me, edge)| !chain::waits_for_room(me, edge, wait.party())) {
+            waits_no_more();
+            drop(wait);
+            return Err(TellError::Full(parcel.message.take().expect("it was not sent")));
+        }
         {
             let mut locked = self.process().lock();
             let dead = locked.state.phase.is_dead();
@@ -181,6 +214,7 @@ impl<M: Send + 'static> ActorRef<M> {
                 }
                 let rouse = locked.state.rouse();
                 drop(locked);
+                waits_no_more();
                 drop(wait);
                 rouse.wake(self.process());
                 return self.taken(parcel);
@@ -190,14 +224,19 @@ impl<M: Send + 'static> ActorRef<M> {
             unsafe { locked.state.rare().senders.push(place) };
         }
         let parked = wait.park(reason, deadline);
-        if let Err(missed) = parked {
+        waits_no_more();
+        if parked.is_err() || matches!(parked, Ok(BROKEN)) {
             if let Some(rare) = self.process().lock().state.rare_if_any() {
                 // SAFETY: the node is in this queue or in none.
                 unsafe { rare.senders.remove(place) };
             }
             drop(wait);
-            let _ = missed.raise();
-            return Err(TellError::Timeout(parcel.message.take().expect("nobody claimed the sender")));
+            let raised = parked.map_err(Missed::raise);
+            let message = parcel.message.take().expect("the message was not taken");
+            return Err(match raised {
+                Ok(_) => TellError::Full(message),
+                Err(_) => TellError::Timeout(message),
+            });
         }
         drop(wait);
         self.taken(parcel)

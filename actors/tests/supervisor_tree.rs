@@ -283,10 +283,12 @@ fn a_child_that_asks_its_supervisor_while_it_starts_or_is_stopped_is_told_that_i
         assert_eq!(log.count("shut down, the supervisor waits for the caller"), 1);
         supervisor.restart_child("asker").unwrap();
         assert_eq!(log.count("the supervisor waits for the caller: "), 2);
-        // One that asks for its own end, and waits for that, is killed: it cannot end otherwise.
+        // One that asks for its own end, and waits for that, is told so too, when its supervisor begins to wait for it.
         let asker = supervisor.actor_ref::<SupervisorRef>("asker").unwrap();
         asker.tell(supervisor.clone()).unwrap();
-        assert!(matches!(asker.join(), ExitReason::Killed));
+        let ExitReason::Failed(error) = asker.join() else { panic!("it has returned the error") };
+        assert!(matches!(error.downcast_ref(), Some(ChildError::Deadlock(_))), "{error}");
+        assert_eq!(log.count("the supervisor waits for the caller: "), 3);
         assert_eq!(supervisor.children()[1].state, ChildState::Stopped);
         place.lock().unwrap().take();
         supervisor.stop();

@@ -33,8 +33,9 @@ use core::cell::UnsafeCell;
 use core::ptr::NonNull;
 use std::collections::VecDeque;
 
-use kahn_core::facade::{AtomicBool, AtomicU32, AtomicUsize, Lock, LockGuard, Ordering};
+use kahn_core::facade::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Lock, LockGuard, Ordering};
 use kahn_core::process::Process;
+use kahn_core::wait::Party;
 
 use crate::exit::ActorId;
 use crate::ring::Ring;
@@ -127,21 +128,52 @@ pub enum Overflow {
     DropOldest,
 }
 
-/// An ask that is under way.
+/// A wait of an actor for what one other actor alone can bring about. On the stack of the wait.
 pub(crate) struct Edge {
-    /// Who is asked. The asker keeps it.
+    /// The actor that is waited for. The one that waits keeps it.
     pub(crate) target: *const Any,
-    /// Where the answer is handed over, unless what is waited for is none. The asker leaves it after the edge is taken back.
-    pub(crate) slot: Option<NonNull<Slot>>,
-    /// The number of the message that asks, once it is in the mailbox. Changes under the target's lock.
+    pub(crate) goal: Goal,
+    /// The number of the message that is told or asks, once it is in the mailbox. Changes under the target's lock. For
+    /// other waits, the wait's own number.
     pub(crate) number: AtomicU32,
-    /// Whether there is such a number. Changes under the target's lock.
+    /// Whether the message is in the mailbox. Changes under the target's lock.
     pub(crate) sent: AtomicBool,
+    /// The wait has been ended because it closes a circle. Changes under the lock of the actor that waits.
+    pub(crate) broken: AtomicBool,
+    /// The actor's party while it waits for room in the mailbox. Changes under the lock of the actor that waits.
+    pub(crate) waiter: AtomicPtr<Party>,
+}
+
+/// What an actor waits for.
+#[derive(Clone, Copy)]
+pub(crate) enum Goal {
+    /// The answer that is handed over there. The asker leaves the slot after the edge is taken back.
+    Answer(NonNull<Slot>),
+    /// Room in the mailbox, for a message that asks nothing.
+    Room,
+    /// The end of `started`.
+    Start,
+    /// The end of a life.
+    End,
 }
 
 impl Edge {
-    pub(crate) fn new(target: &Any, slot: Option<NonNull<Slot>>) -> Edge {
-        Edge { target, slot, number: AtomicU32::new(0), sent: AtomicBool::new(false) }
+    #[inline]
+    pub(crate) fn new(target: &Any, goal: Goal, number: u32) -> Edge {
+        Edge {
+            target,
+            goal,
+            number: AtomicU32::new(number),
+            sent: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
+            waiter: AtomicPtr::new(core::ptr::null_mut()),
+        }
+    }
+
+    /// Whether the wait has been ended because it closes a circle.
+    pub(crate) fn is_broken(&self) -> bool {
+        // Relaxed: the actor that waits has seen the wait end, or holds its lock.
+        self.broken.load(Ordering::Relaxed)
     }
 }
 

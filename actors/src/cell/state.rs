@@ -41,7 +41,7 @@ pub(crate) struct State {
     bits: u16,
     /// The number of the last message that was taken out, wrapping. Those in the lane have the next ones.
     pub(crate) handled: u32,
-    /// Whom it asks, while it does; on the stack of the ask.
+    /// What it waits for, if another actor alone can bring that about; on the stack of the wait.
     pub(crate) asking: *const Edge,
     rare: Option<Box<Rare>>,
 }
@@ -83,6 +83,8 @@ pub(crate) struct Rare {
     again: u32,
     /// What is said of it elsewhere.
     pub(crate) entries: Entries,
+    /// The names along the circle for which its wait was ended.
+    pub(crate) circle: Option<Vec<String>>,
 }
 
 /// What is to be woken, after unlocking.

@@ -4,6 +4,8 @@ use core::fmt;
 
 use super::order::Order;
 use crate::address::{ActorRef, Address};
+use crate::cell::Goal;
+use crate::chain::wait_as_actor;
 use crate::ends::{is_alive, is_inside, join, stop};
 use crate::exit::{ActorId, ExitReason};
 
@@ -63,7 +65,7 @@ impl SupervisorRef {
         let actor = self.actor.any();
         stop(actor, ExitReason::Shutdown);
         if !is_inside(actor) {
-            join(actor);
+            wait_as_actor(actor, Goal::End, || join(actor));
         }
     }
 

@@ -3,6 +3,8 @@
 use super::Supervisor;
 use super::error::{ChildError, StartError};
 use super::handle::SupervisorRef;
+use crate::cell::Goal;
+use crate::chain::wait_as_actor;
 use crate::exit::ExitReason;
 use crate::keeping::start_of;
 use crate::spawn::Builder;
@@ -71,7 +73,7 @@ impl Supervisor {
         let name = self.name.take();
         let builder = name.into_iter().fold(Builder::new(), Builder::name);
         let actor = builder.spawn(self);
-        let started = start_of(actor.any());
+        let started = wait_as_actor(actor.any(), Goal::Start, || start_of(actor.any()));
         (SupervisorRef::from(actor), started)
     }
 }

@@ -11,8 +11,8 @@ use kahn_core::facade::now;
 use super::Supervisor;
 use super::child::{ChildKind, Shutdown};
 use super::event::Event;
-use crate::cell::Any;
-use crate::chain::{cycle, while_waiting};
+use crate::cell::{Any, Goal};
+use crate::chain::{release, while_waiting};
 use crate::ends::kill;
 use crate::exit::ExitReason;
 use crate::keeping::{ask_to_end, end_of};
@@ -76,16 +76,15 @@ fn deadline(shutdown: Shutdown, now: Instant) -> Option<Instant> {
 /// Stops a child, and answers how it ended.
 fn stop_and_wait(me: &Any, child: &Any, kind: ChildKind, shutdown: Shutdown) -> End {
     let deadline = deadline(shutdown, now());
-    while_waiting(me, child, || {
+    while_waiting(me, child, Goal::End, || {
         if shutdown != Shutdown::Kill {
             match kind {
                 ChildKind::Thread => kill(child, ExitReason::Shutdown),
                 _ => ask_to_end(child),
             }
-            // One that waits for its supervisor meanwhile would do so until the deadline.
-            if cycle(me).is_none()
-                && let Some(reason) = end_of(child, deadline)
-            {
+            // One that waits for its supervisor, or for a child of it that is down, would do so until the deadline.
+            release(me);
+            if let Some(reason) = end_of(child, deadline) {
                 return End { reason, forced: false };
             }
         }

@@ -13,7 +13,7 @@ use super::event::Event;
 use super::order::{Command, Order};
 use super::strategy::{AutoShutdown, Next, next};
 use crate::actor::{Actor, Context};
-use crate::cell::Any;
+use crate::cell::{Any, Goal};
 use crate::chain::while_waiting;
 use crate::exit::ExitReason;
 use crate::keeping::{monitor_of, resume, start_of};
@@ -115,7 +115,7 @@ impl Supervisor {
     fn begin(&mut self, me: &Any, number: u64) -> Result<(), ExitReason> {
         let Some(child) = self.children.get(number) else { return Ok(()) };
         let (any, id) = (child.any().clone(), child.spec.id.clone());
-        let started = while_waiting(me, &any, || {
+        let started = while_waiting(me, &any, Goal::Start, || {
             resume(&any);
             start_of(&any)
         });
