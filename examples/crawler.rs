@@ -1,12 +1,18 @@
-//! The web crawler of the Tour of Go, over a folder of HTML files: pages are fetched in parallel, each once.
+//! The web crawler of the Tour of Go, over a folder of HTML files. It fetches pages in parallel and each page once.
+//!
+//! Shows `kahn::scope`, whose green threads borrow from their caller; a `Semaphore` that bounds how many of them work
+//! at a time; and `kahn::blocking` for file operations.
 //!
 //! ```text
 //! cargo run --example crawler -- examples/data/site
 //! cargo run --release --example crawler -- --depth 3 --delay 20 /usr/share/doc/some-manual/index.html
 //! ```
 //!
-//! Each page is fetched by a green thread of its own, in a scope, so that it may borrow what the crawl shares. A semaphore
-//! bounds how many are in flight. The crawl goes level by level, so that a page has its least depth, whoever is first.
+//! The crawl goes level by level: all pages at one distance from the start are fetched before the pages that they link
+//! to. A page's depth is therefore its smallest distance, whatever the order in which fetches finish. Every page of a
+//! level has its own green thread.
+//!
+//! Exit code: 0 if the crawl finished, even if it found broken links; 2 for a bad argument.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
@@ -19,15 +25,17 @@ use kahn::sync::Semaphore;
 use kahn::{blocking, scope, sleep};
 
 const USAGE: &str = "\
-Follows the links between HTML files, in parallel, each page once.
+Follows the links between HTML files in parallel and fetches each page once.
 
 usage: crawler [--depth N] [--in-flight N] [--delay MS] START
 
-START is a page, or a folder whose index.html is one. Links out of its folder are not followed.
+START is a page, or a folder that contains index.html. Links that lead out of this folder are not followed.
 
-  --depth N       how many links away from the start (4)
+  --depth N       follow links up to this distance from the start (4)
   --in-flight N   how many pages are fetched at a time (64)
-  --delay MS      wait before each fetch, as for an answer from far away (0)
+  --delay MS      wait before each fetch, like a network would (0)
+
+Exit code: 0 if the crawl finished, 2 for a bad argument.
 ";
 
 struct Options {
@@ -57,10 +65,10 @@ fn main() -> ExitCode {
 fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
     let mut options = Options { start: PathBuf::new(), depth: 4, in_flight: 64, delay: Duration::ZERO };
     while let Some(arg) = args.next() {
-        let mut number = |least: usize| {
+        let mut number = |min: usize| {
             let value = args.next().unwrap_or_default();
-            let number = value.parse().ok().filter(|&number| (least..=1_000_000).contains(&number));
-            number.ok_or_else(|| format!("{arg} needs a number from {least} to 1000000, not {value:?}"))
+            let number = value.parse().ok().filter(|&number| (min..=1_000_000).contains(&number));
+            number.ok_or_else(|| format!("{arg} needs a number from {min} to 1000000, not {value:?}"))
         };
         match arg.as_str() {
             "--help" | "-h" => return Ok(None),
@@ -69,11 +77,11 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Options>, Stri
             "--delay" => options.delay = Duration::from_millis(number(0)? as u64),
             flag if flag.starts_with('-') => return Err(format!("{flag}: no such option, try --help")),
             path if options.start.as_os_str().is_empty() => options.start = path.into(),
-            path => return Err(format!("{path}: there can be only one start")),
+            path => return Err(format!("{path}: only one START is possible")),
         }
     }
     if options.start.as_os_str().is_empty() {
-        return Err("where to start? try --help".to_owned());
+        return Err("START is missing, try --help".to_owned());
     }
     if options.start.is_dir() {
         options.start.push("index.html");
@@ -82,11 +90,11 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Options>, Stri
     Ok(Some(options))
 }
 
-/// Crawls level by level, and prints what it finds.
+/// Crawls level by level and prints a line for each page.
 fn crawl(options: &Options) {
     let start = Instant::now();
     let root = options.start.parent().unwrap_or(Path::new(""));
-    let slots = Semaphore::new(options.in_flight);
+    let in_flight = Semaphore::new(options.in_flight);
     let mut seen = HashSet::from([options.start.clone()]);
     let mut level = BTreeSet::from([options.start.clone()]);
     let (mut found, mut missing) = (0, 0);
@@ -96,7 +104,7 @@ fn crawl(options: &Options) {
                 .iter()
                 .map(|path| {
                     s.spawn(|| {
-                        let _slot = slots.acquire();
+                        let _permit = in_flight.acquire();
                         sleep(options.delay);
                         blocking(|| fetch(path))
                     })
@@ -146,13 +154,13 @@ fn fetch(path: &Path) -> io::Result<Page> {
     Ok(Page { title, links: html.split("href=").skip(1).filter_map(quoted).map(str::to_owned).collect() })
 }
 
-/// What stands in quotes at the beginning.
+/// Returns the text between the quotes that `text` begins with.
 fn quoted(text: &str) -> Option<&str> {
     let quote = text.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
     text[1..].split_once(quote).map(|(inside, _)| inside)
 }
 
-/// The file that a link on a page leads to, if it is a page here.
+/// Returns the file that a link leads to, if that is an HTML file on this machine.
 fn resolve(page: &Path, link: &str) -> Option<PathBuf> {
     let link = link.split(['#', '?']).next().filter(|link| !link.is_empty())?;
     let has_scheme = link.split('/').next().is_some_and(|first| first.contains(':'));
@@ -173,7 +181,7 @@ fn resolve(page: &Path, link: &str) -> Option<PathBuf> {
     path.extension().is_some_and(|extension| extension == "html" || extension == "htm").then_some(path)
 }
 
-/// `a%20b` as `a b`. `None` if that is not UTF-8.
+/// Decodes `a%20b` to `a b`. Returns `None` if the result is not UTF-8.
 fn percent_decoded(link: &str) -> Option<String> {
     let mut parts = link.split('%');
     let mut bytes = parts.next()?.as_bytes().to_vec();

@@ -1,13 +1,21 @@
-//! One master, many workers: the answers come in order, and a worker that panics is replaced.
+//! One master and many workers. The master prints the results in the order of the input, and a supervisor per worker
+//! replaces a worker that panicked.
+//!
+//! Shows a channel with many receivers as a work queue, `join` returning the panic of a green thread, and a `Semaphore`
+//! as a bound on work in flight. (`supervisor_tour` shows kahn's own supervisors, which are for actors.)
 //!
 //! ```text
 //! cargo run --release --example master_worker -- examples/data/numbers.txt
 //! seq 1000000000000 1000000000100 | cargo run --release --example master_worker
 //! ```
 //!
-//! Each line is a number to factor. A line that is none makes its worker panic, as a fault in real work would: its keeper
-//! sees that in the `join`, answers for the lost line, and starts another worker. A window of permits bounds how far the
-//! workers can be ahead of the first answer that is missing.
+//! Each line is a number to factor. A line that is not a number makes its worker panic, like a bug in real work would.
+//! The worker's supervisor sees the panic in `join`, reports the line as lost, and starts another worker.
+//!
+//! Results arrive out of order, and the master keeps those that are early. To bound their number, the reader takes a
+//! permit for each line, and the master gives it back when it has printed the line's result.
+//!
+//! Exit code: 0, even if lines were lost; 1 if the input cannot be read; 2 for a bad argument.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -21,27 +29,31 @@ use kahn::sync::{Mutex, Semaphore};
 use kahn::{blocking, spawn};
 
 const USAGE: &str = "\
-Factors the numbers in a file, one a line, with many workers.
+Factors the numbers in a file, one number per line, with many workers.
 
-usage: master_worker [--workers N] [FILE]      (standard input if there is none, or -)
+usage: master_worker [--workers N] [FILE]      (standard input if FILE is missing or -)
 
-Lines that are no numbers make a worker panic; it is replaced. Exit code 0 also then.
+  --workers N   how many workers there are (8)
+
+A line that is not a number makes its worker panic, and the worker is replaced.
+
+Exit code: 0, even if workers panicked; 1 if the input cannot be read; 2 for a bad argument.
 ";
 
-const WORKERS_MOST: usize = 10_000;
+const MAX_WORKERS: usize = 10_000;
 
-/// How many lines may be on their way for each worker.
-const WINDOW: usize = 4;
+/// How many lines may be in flight for each worker.
+const LINES_PER_WORKER: usize = 4;
 
 struct Job {
     line: usize,
     text: String,
 }
 
-struct Answer {
+struct Factored {
     line: usize,
     text: String,
-    /// Its worker has panicked.
+    /// Whether the worker panicked. `text` is then the reason.
     is_lost: bool,
 }
 
@@ -77,10 +89,9 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<(usize, Input)
             "--help" | "-h" => return Ok(None),
             "--workers" => {
                 let value = args.next().unwrap_or_default();
-                let number = value.parse().ok().filter(|number| (1..=WORKERS_MOST).contains(number));
-                workers = number.ok_or_else(|| {
-                    format!("--workers: {value:?} is not a number from 1 to {WORKERS_MOST}")
-                })?;
+                let number = value.parse().ok().filter(|number| (1..=MAX_WORKERS).contains(number));
+                workers = number
+                    .ok_or_else(|| format!("--workers: {value:?} is not a number from 1 to {MAX_WORKERS}"))?;
             }
             "-" => file = None,
             flag if flag.starts_with('-') => return Err(format!("{flag}: no such option, try --help")),
@@ -98,18 +109,18 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<(usize, Input)
     Ok(Some((workers, input)))
 }
 
-/// Starts all, and prints the answers in the order of the lines.
+/// Starts the reader and the workers, and prints the results in the order of the lines.
 fn master(workers: usize, input: Input) -> io::Result<()> {
     let (job_tx, jobs) = bounded(workers);
-    let (answer_tx, answers) = bounded(workers);
-    let window = Arc::new(Semaphore::new(workers * WINDOW));
-    let keepers: Vec<_> = (0..workers)
+    let (result_tx, results) = bounded(workers);
+    let window = Arc::new(Semaphore::new(workers * LINES_PER_WORKER));
+    let supervisors: Vec<_> = (0..workers)
         .map(|_| {
-            let (jobs, answers) = (jobs.clone(), answer_tx.clone());
-            spawn(move || keep_a_worker(&jobs, &answers))
+            let (jobs, results) = (jobs.clone(), result_tx.clone());
+            spawn(move || supervise_worker(&jobs, &results))
         })
         .collect();
-    drop((jobs, answer_tx));
+    drop((jobs, result_tx));
     let reader = {
         let window = window.clone();
         spawn(move || read_jobs(input, &job_tx, &window))
@@ -118,11 +129,11 @@ fn master(workers: usize, input: Input) -> io::Result<()> {
     let mut out = io::BufWriter::new(io::stdout());
     let mut early = BTreeMap::new();
     let (mut next, mut lost) = (0, 0);
-    for answer in answers {
-        early.insert(answer.line, answer);
-        while let Some(answer) = early.remove(&next) {
-            writeln!(out, "{:>6}  {}", next + 1, answer.text)?;
-            lost += usize::from(answer.is_lost);
+    for result in results {
+        early.insert(result.line, result);
+        while let Some(result) = early.remove(&next) {
+            writeln!(out, "{:>6}  {}", next + 1, result.text)?;
+            lost += usize::from(result.is_lost);
             next += 1;
             window.add_permits(1);
         }
@@ -131,15 +142,19 @@ fn master(workers: usize, input: Input) -> io::Result<()> {
         }
     }
     let mut replaced = 0;
-    for keeper in keepers {
-        replaced += keeper.join().expect("a keeper does not panic");
+    for supervisor in supervisors {
+        replaced += supervisor.join().expect("a supervisor does not panic");
     }
-    writeln!(out, "{} answers, {lost} lost, by {workers} workers, {replaced} of them replaced", next - lost)?;
+    writeln!(
+        out,
+        "{} lines factored, {lost} lost; {workers} workers, {replaced} replaced after a panic",
+        next - lost
+    )?;
     out.flush()?;
-    reader.join().expect("reading does not panic")
+    reader.join().expect("the reader does not panic")
 }
 
-/// Reads lines, as long as there are permits.
+/// Sends each line of the input as a job, after it has taken a permit for it.
 fn read_jobs(mut input: Input, jobs: &Sender<Job>, window: &Semaphore) -> io::Result<()> {
     for line in 0.. {
         window.acquire().forget();
@@ -151,40 +166,39 @@ fn read_jobs(mut input: Input, jobs: &Sender<Job>, window: &Semaphore) -> io::Re
     Ok(())
 }
 
-/// Has a worker work, and another if it panics. Answers how many have.
-fn keep_a_worker(jobs: &Receiver<Job>, answers: &Sender<Answer>) -> usize {
+/// Runs a worker, and a new one after each panic. Returns how many panicked.
+fn supervise_worker(jobs: &Receiver<Job>, results: &Sender<Factored>) -> usize {
     let mut panics = 0;
     loop {
-        // The line that the worker is at.
-        let desk = Arc::new(Mutex::new(None));
+        let current_line = Arc::new(Mutex::new(None));
         let worker = {
-            let (jobs, answers, desk) = (jobs.clone(), answers.clone(), desk.clone());
-            spawn(move || work(&jobs, &answers, &desk))
+            let (jobs, results, current_line) = (jobs.clone(), results.clone(), current_line.clone());
+            spawn(move || work(&jobs, &results, &current_line))
         };
         let Err(error) = worker.join() else { return panics };
         panics += 1;
-        let line = desk.lock().ok().and_then(|desk| *desk);
+        let line = current_line.lock().ok().and_then(|line| *line);
         if let Some(line) = line {
-            let lost = Answer { line, text: format!("lost: {error}"), is_lost: true };
-            if answers.send(lost).is_err() {
+            let lost = Factored { line, text: format!("lost: {error}"), is_lost: true };
+            if results.send(lost).is_err() {
                 return panics;
             }
         }
     }
 }
 
-fn work(jobs: &Receiver<Job>, answers: &Sender<Answer>, desk: &Mutex<Option<usize>>) {
+fn work(jobs: &Receiver<Job>, results: &Sender<Factored>, current_line: &Mutex<Option<usize>>) {
     for Job { line, text } in jobs {
-        *desk.lock().expect("nobody panics at the desk") = Some(line);
+        *current_line.lock().expect("no thread panics while it holds this lock") = Some(line);
         let number: u64 = text.trim().parse().unwrap_or_else(|error| panic!("{:?}: {error}", text.trim()));
-        let answer = Answer { line, text: factored(number), is_lost: false };
-        if answers.send(answer).is_err() {
+        let result = Factored { line, text: factors(number), is_lost: false };
+        if results.send(result).is_err() {
             return;
         }
     }
 }
 
-fn factored(number: u64) -> String {
+fn factors(number: u64) -> String {
     let mut factors = Vec::new();
     let mut rest = number;
     let mut divisor = 2;

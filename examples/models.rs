@@ -1,13 +1,17 @@
-//! The same producers and consumers in three models: 1:1 (OS threads), N:1 (green threads on one worker) and M:N (green
-//! threads on all the workers), and what each costs.
+//! Compares three threading models on the same producers and consumers: 1:1 (OS threads), N:1 (green threads on one
+//! worker) and M:N (green threads on all workers). Prints the time, memory and context switches of each.
+//!
+//! Shows that kahn's channels also work on OS threads, and how to build a runtime with a number of workers.
 //!
 //! ```text
 //! cargo run --release --example models
 //! cargo run --release --example models -- 5000 1000
 //! ```
 //!
-//! The channels are the same ones, the code is the same function; only what `spawn` means differs. Each model is measured
-//! in a process of its own, so that none inherits the memory of another.
+//! All models run the same function, `exchange`, with the same channels. They differ only in the `spawn` that they pass
+//! to it. The program starts itself once for each model, so that a model does not inherit the memory of another one.
+//!
+//! Exit code: 0; 1 if a model failed, for example because the system has no more OS threads; 2 for a bad argument.
 
 use std::fs;
 use std::io;
@@ -17,17 +21,19 @@ use std::time::{Duration, Instant};
 use kahn::channel::bounded;
 
 const USAGE: &str = "\
-Has producers send messages to their consumers, in three models, and compares.
+Compares OS threads, green threads on one worker, and green threads on all workers.
 
 usage: models [PAIRS [MESSAGES]]     (1000 pairs of a producer and a consumer, 200 messages each)
+
+Exit code: 0; 1 if a model failed; 2 for a bad argument.
 ";
 
 const MODELS: [(&str, &str); 3] =
     [("1:1", "OS threads"), ("N:1", "green threads, one worker"), ("M:N", "green threads, all workers")];
-/// Asks for one model, measured in this process.
+/// The internal option that makes a process measure one model.
 const ONLY: &str = "--only";
 const CAPACITY: usize = 16;
-const MOST: usize = 10_000_000;
+const MAX: usize = 10_000_000;
 
 #[derive(Clone, Copy)]
 struct Work {
@@ -55,39 +61,39 @@ fn start(args: &[String]) -> Result<(), (u8, String)> {
         numbers => (None, numbers),
     };
     let work = parse(numbers).map_err(|message| (2, message))?;
-    let done = match model {
+    let result = match model {
         Some(model) => measure(model, work).map(|cost| println!("{cost}")),
         None => compare(work),
     };
-    done.map_err(|message| (1, message))
+    result.map_err(|message| (1, message))
 }
 
 fn parse(numbers: &[String]) -> Result<Work, String> {
     let mut work = Work { pairs: 1000, messages: 200 };
     if let Some(extra) = numbers.get(2) {
-        return Err(format!("{extra}: one number too many, try --help"));
+        return Err(format!("{extra}: too many numbers, try --help"));
     }
     for (text, number) in numbers.iter().zip([&mut work.pairs, &mut work.messages]) {
-        let parsed = text.parse().ok().filter(|number| (1..=MOST).contains(number));
-        *number = parsed.ok_or_else(|| format!("{text:?} is not a number from 1 to {MOST}, try --help"))?;
+        let parsed = text.parse().ok().filter(|number| (1..=MAX).contains(number));
+        *number = parsed.ok_or_else(|| format!("{text:?} is not a number from 1 to {MAX}, try --help"))?;
     }
     Ok(work)
 }
 
-/// Runs this program again for each model, and prints a table.
+/// Starts this program once for each model and prints a table.
 fn compare(work: Work) -> Result<(), String> {
     let Work { pairs, messages } = work;
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     println!("{pairs} producers, {pairs} consumers, {messages} messages each, {cpus} CPUs\n");
     println!(
-        "model  what                         OS threads     time  per message    memory  per task  switches"
+        "model  tasks                        OS threads     time  per message    memory  per task  switches"
     );
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut failed = 0;
     for (model, what) in MODELS {
         let mut command = Command::new(&program);
         if model == "N:1" {
-            // It would override the one worker.
+            // The variable would override `workers(1)`.
             command.env_remove("KAHN_WORKERS");
         }
         command.args([ONLY, model, &pairs.to_string(), &messages.to_string()]);
@@ -100,17 +106,17 @@ fn compare(work: Work) -> Result<(), String> {
             let reason = reason
                 .lines()
                 .find(|line| !line.is_empty() && !line.starts_with("thread '"))
-                .unwrap_or("it failed");
+                .unwrap_or("failed without a message");
             println!("{model:5}  {what:27}  {}", reason.trim_start_matches("models: "));
         }
     }
     println!(
-        "\nmemory: what the process took more than before it began; switches: of OS threads, by the kernel"
+        "\nmemory: growth of the process's resident memory; switches: the kernel's context switches of OS threads"
     );
     if failed == 0 { Ok(()) } else { Err(format!("{failed} of {} models failed", MODELS.len())) }
 }
 
-/// Runs one model, and answers the rest of its line in the table.
+/// Runs one model and returns its columns of the table.
 fn measure(model: &str, work: Work) -> Result<String, String> {
     let before = Resources::of_this_process();
     let workers =
@@ -141,25 +147,26 @@ fn measure(model: &str, work: Work) -> Result<String, String> {
 
 type Task = Box<dyn FnOnce() + Send>;
 
-/// Lets every producer send its messages to its consumer. Answers the time, and what it took while all were still there.
+/// Lets every producer send its messages to its consumer. Returns the time, and the resources of the process while all
+/// tasks were still alive.
 fn exchange(work: Work, spawn: impl Fn(Task) -> io::Result<()>) -> io::Result<(Duration, Resources)> {
     let start = Instant::now();
     let (sum_tx, sums) = bounded(work.pairs);
-    // Ends when all may go.
+    // No message is ever sent on it. The tasks wait in `recv` until `gate_tx` is dropped.
     let (gate_tx, gate) = bounded::<()>(0);
     for _ in 0..work.pairs {
         let (tx, rx) = bounded(CAPACITY);
-        let (sum_tx, my_gate) = (sum_tx.clone(), gate.clone());
+        let (sum_tx, gate_rx) = (sum_tx.clone(), gate.clone());
         spawn(Box::new(move || {
             let sum: usize = rx.iter().sum();
             let _ = sum_tx.send(sum);
-            let _ = my_gate.recv();
+            let _ = gate_rx.recv();
         }))?;
-        let my_gate = gate.clone();
+        let gate_rx = gate.clone();
         spawn(Box::new(move || {
             let _ = (1..=work.messages).try_for_each(|message| tx.send(message));
             drop(tx);
-            let _ = my_gate.recv();
+            let _ = gate_rx.recv();
         }))?;
     }
     let expected = work.messages * (work.messages + 1) / 2;
@@ -172,7 +179,7 @@ fn exchange(work: Work, spawn: impl Fn(Task) -> io::Result<()>) -> io::Result<(D
     Ok((time, resources))
 }
 
-/// What the process has, as Linux tells; elsewhere nothing.
+/// What this process uses, as Linux reports it in `/proc`. All zero on other systems.
 #[derive(Clone, Copy, Default)]
 struct Resources {
     memory: usize,
@@ -195,7 +202,7 @@ impl Resources {
     }
 }
 
-/// A number in `/proc/…/status`.
+/// Returns the number of a field of `/proc/…/status`, or 0.
 fn field(status: &str, name: &str) -> usize {
     let value = status.lines().find_map(|line| line.strip_prefix(name));
     value.and_then(|value| value.split_ascii_whitespace().next()?.parse().ok()).unwrap_or(0)

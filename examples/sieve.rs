@@ -1,13 +1,19 @@
-//! The prime sieve as a chain of green threads: each holds one prime and passes on what it does not divide.
+//! The prime sieve as a chain of green threads. Each of them filters the multiples of one prime out of a stream of
+//! numbers.
+//!
+//! Shows `kahn::spawn`, bounded channels, and shutdown by dropping a receiver.
 //!
 //! ```text
 //! cargo run --release --example sieve -- 1000
 //! cargo run --release --example sieve -- --check 200
 //! ```
 //!
-//! A generator counts 2, 3, 4, …; behind it stands a filter for every prime found so far, all joined by bounded channels.
-//! What comes out at the end is the next prime, and gets a filter of its own. When enough have come out, the last
-//! receiver is dropped, and the chain ends from there to the front.
+//! A generator sends 2, 3, 4, … into a chain of filters, one for every prime found so far. Bounded channels connect
+//! them. The first number that leaves the end of the chain is the next prime, and `primes` appends a filter for it.
+//! When `primes` has enough of them, it drops the last receiver. The last filter's send then fails and the filter
+//! returns, which drops the receiver before it, and so on up to the generator.
+//!
+//! Exit code: 0; 1 if `--check` found other primes; 2 for a bad argument.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -21,11 +27,13 @@ Finds the first N primes (1000 if not given) with a chain of N green threads.
 usage: sieve [--check] [N]
 
   --check   compare with the sieve of Eratosthenes on an array
+
+Exit code: 0; 1 if the comparison failed; 2 for a bad argument.
 ";
 
-/// More would take days.
-const MOST: usize = 1_000_000;
-/// How many numbers may wait in front of each filter.
+/// More primes than this would take days.
+const MAX: usize = 1_000_000;
+/// How many numbers may wait in front of a filter.
 const CAPACITY: usize = 64;
 
 #[kahn::main]
@@ -38,9 +46,9 @@ fn main() -> ExitCode {
                 return ExitCode::SUCCESS;
             }
             ("--check", _) => check = true,
-            (_, Ok(number)) if (1..=MOST).contains(&number) => count = number,
+            (_, Ok(number)) if (1..=MAX).contains(&number) => count = number,
             _ => {
-                eprintln!("sieve: {arg:?} is not a number from 1 to {MOST}, try --help");
+                eprintln!("sieve: {arg:?} is not a number from 1 to {MAX}, try --help");
                 return ExitCode::from(2);
             }
         }
@@ -62,10 +70,10 @@ fn main() -> ExitCode {
     );
     if check {
         if primes != eratosthenes(last) {
-            eprintln!("sieve: the sieve of Eratosthenes has other primes up to {last}");
+            eprintln!("sieve: the sieve of Eratosthenes finds other primes up to {last}");
             return ExitCode::FAILURE;
         }
-        println!("the sieve of Eratosthenes has the same");
+        println!("the sieve of Eratosthenes finds the same primes");
     }
     ExitCode::SUCCESS
 }
@@ -74,7 +82,7 @@ fn primes(count: usize) -> Vec<u64> {
     let mut numbers = count_up();
     let mut primes = Vec::new();
     while primes.len() < count {
-        let prime = numbers.recv().expect("the numbers do not end");
+        let prime = numbers.recv().expect("the generator does not stop");
         primes.push(prime);
         numbers = without_multiples(prime, numbers);
     }
@@ -96,7 +104,8 @@ fn without_multiples(prime: u64, numbers: Receiver<u64>) -> Receiver<u64> {
     rx
 }
 
-/// How many messages it takes to find the primes up to `last`: each number goes as far as its smallest divisor.
+/// Returns how many messages it takes to find the primes up to `last`. A number travels to the filter of its smallest
+/// divisor, one message for each filter on the way.
 fn messages(last: u64, primes: &[u64]) -> usize {
     let hops = |number: u64| {
         primes.iter().position(|&prime| number.is_multiple_of(prime)).map_or(0, |filters| filters + 1)
@@ -105,7 +114,7 @@ fn messages(last: u64, primes: &[u64]) -> usize {
 }
 
 fn eratosthenes(last: u64) -> Vec<u64> {
-    let mut is_prime = vec![true; usize::try_from(last).expect("it fits in memory") + 1];
+    let mut is_prime = vec![true; usize::try_from(last).expect("the primes up to `last` fit in memory") + 1];
     let mut primes = Vec::new();
     for number in 2..is_prime.len() {
         if is_prime[number] {

@@ -1,13 +1,18 @@
-//! A tour of what supervisors do: trees whose children fail in every way, each with what happens as a timeline.
+//! A tour of supervisors. Each scene builds a supervision tree, makes children fail, and prints the supervisor's events
+//! as a timeline.
+//!
+//! Shows `Supervisor`, its strategies, restart intensity, backoff, significant children and ordered shutdown.
 //!
 //! ```text
 //! cargo run --example supervisor_tour
 //! cargo run --example supervisor_tour -- one-for-all backoff
 //! ```
 //!
-//! A supervisor starts its children in order. When one ends, it does what the child's `Restart` and its own `Strategy` say;
-//! when they fail too often, it gives up, and is its own supervisor's failing child. `on_event` is where the timeline comes
-//! from.
+//! A supervisor starts its children in order. When a child exits, the child's `Restart` says whether to restart it, and
+//! the supervisor's `Strategy` says which siblings are restarted with it. When children fail more often than the
+//! intensity allows, the supervisor itself fails, and its own supervisor decides. The timeline comes from `on_event`.
+//!
+//! Each scene is a function: read `one_for_one` first. Exit code: 0, or 2 for an unknown scene.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -24,20 +29,20 @@ use kahn::actor::{
 const USAGE: &str = "\
 Shows what supervisors do when their children fail, as a timeline.
 
-usage: supervisor_tour [SCENE…]      (all of them)
+usage: supervisor_tour [SCENE…]      (all scenes if none is named)
 ";
 
 type Scene = (&'static str, &'static str, fn(&Timeline));
 
 const SCENES: &[Scene] = &[
-    ("one-for-one", "a panic ends one child; it comes back with its mailbox", one_for_one),
-    ("one-for-all", "children that need each other are restarted together", one_for_all),
-    ("rest-for-one", "a failure concerns those that were started later", rest_for_one),
-    ("restart", "who comes back: permanent, transient and temporary children", restarts),
-    ("backoff", "a start that fails is tried again, each time later", backoff),
-    ("intensity", "failures that are too many are the problem of the supervisor above", intensity),
-    ("significant", "a job that is done ends its supervisor", significant),
-    ("shutdown", "an orderly end: asked, waited for, killed", shutdown),
+    ("one-for-one", "a child that panics is restarted and keeps its mailbox", one_for_one),
+    ("one-for-all", "children that depend on each other are restarted together", one_for_all),
+    ("rest-for-one", "a failed child is restarted with those started after it", rest_for_one),
+    ("restart", "which exits restart a permanent, a transient and a temporary child", restarts),
+    ("backoff", "a start that fails is retried after growing delays", backoff),
+    ("intensity", "a supervisor whose child fails too often fails itself", intensity),
+    ("significant", "the last significant child to exit stops its supervisor", significant),
+    ("shutdown", "children are stopped in reverse order, and killed when they are late", shutdown),
 ];
 
 fn main() -> ExitCode {
@@ -60,7 +65,7 @@ fn main() -> ExitCode {
     if scenes.is_empty() {
         scenes.extend(SCENES);
     }
-    // The timeline says of each panic what there is to say.
+    // The timeline shows the panics, so the panic hook must not print them, too.
     std::panic::set_hook(Box::new(|_| {}));
     kahn::run(|| {
         for (name, about, show) in scenes {
@@ -72,16 +77,16 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Prints a line. Nobody may read on, as in `supervisor_tour | head`.
+/// Prints a line. Ignores a closed pipe, as in `supervisor_tour | head`.
 fn print(line: &dyn Display) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
-/// Prints what happens, and when.
+/// Prints events with the time since the start of the scene.
 #[derive(Clone)]
 struct Timeline {
     start: Instant,
-    /// What waits for an event: see `wait`.
+    /// All texts so far, for `wait`.
     seen: Arc<Mutex<Vec<String>>>,
 }
 
@@ -90,18 +95,19 @@ impl Timeline {
         Timeline { start: Instant::now(), seen: Arc::default() }
     }
 
-    fn say(&self, who: &str, what: impl Display) {
-        let text = what.to_string();
-        print(&format_args!("{:9.1} ms  {who:8} {text}", self.start.elapsed().as_secs_f64() * 1e3));
+    fn log(&self, source: &str, event: impl Display) {
+        let text = event.to_string();
+        print(&format_args!("{:9.1} ms  {source:8} {text}", self.start.elapsed().as_secs_f64() * 1e3));
         self.seen.lock().unwrap().push(text);
     }
 
-    fn of(&self, who: &'static str) -> impl Fn(&Event) + Send + Sync + 'static {
+    /// Returns a handler for `on_event` that logs the events of the supervisor `source`.
+    fn handler(&self, source: &'static str) -> impl Fn(&Event) + Send + Sync + 'static {
         let timeline = self.clone();
-        move |event| timeline.say(who, event)
+        move |event| timeline.log(source, event)
     }
 
-    /// Waits until something has been said that many times.
+    /// Waits until `times` events contain `text`.
     fn wait(&self, text: &str, times: usize) {
         let count = || self.seen.lock().unwrap().iter().filter(|seen| seen.contains(text)).count();
         while count() < times {
@@ -113,15 +119,15 @@ impl Timeline {
 enum Order {
     Work,
     Panic,
-    /// An error, by `?`.
+    /// Parses the text as a number. Fails the actor with an error, by `?`, if it is not one.
     Parse(&'static str),
     Finish,
-    /// Work that takes too long.
+    /// Work that takes an hour.
     Overwork,
-    Ask(Reply<u32>),
+    Done(Reply<u32>),
 }
 
-/// Does as it is told, and counts what it has done in this life.
+/// An actor that follows orders and counts the work that it has done since its last start.
 struct Worker {
     done: u32,
 }
@@ -136,7 +142,7 @@ impl Actor for Worker {
             Order::Parse(text) => self.done = text.parse()?,
             Order::Finish => ctx.stop(),
             Order::Overwork => kahn::sleep(Duration::from_secs(3600)),
-            Order::Ask(reply) => drop(reply.send(self.done)),
+            Order::Done(reply) => drop(reply.send(self.done)),
         }
         Ok(())
     }
@@ -147,7 +153,7 @@ fn worker(id: &str) -> ChildSpec {
 }
 
 fn tell(supervisor: &SupervisorRef, id: &str, order: Order) {
-    let worker = supervisor.actor_ref(id).expect("a child of this scene");
+    let worker = supervisor.actor_ref(id).expect("the scene started a child with this id");
     if worker.tell(order).is_err() {
         print(&format_args!("{id} has ended"));
     }
@@ -158,13 +164,14 @@ fn one_for_one(timeline: &Timeline) {
         .intensity(10, Duration::from_secs(1))
         .child(worker("baker"))
         .child(worker("butcher"))
-        .on_event(timeline.of("shop"))
+        .on_event(timeline.handler("shop"))
         .spawn();
     let orders = [Order::Work, Order::Work, Order::Panic, Order::Work];
     orders.into_iter().for_each(|order| tell(&supervisor, "baker", order));
-    // The reference is to the mailbox: what was behind the message that panicked is handled by the next life.
-    let done = supervisor.actor_ref("baker").unwrap().ask(Order::Ask);
-    timeline.say("customer", format!("the new baker has done {} piece of work", done.unwrap()));
+    // A reference names the mailbox, which survives a restart. The restarted actor handles the messages behind the one
+    // that panicked.
+    let done = supervisor.actor_ref("baker").unwrap().ask(Order::Done);
+    timeline.log("customer", format!("the new baker has done {} piece of work", done.unwrap()));
     supervisor.stop();
 }
 
@@ -173,7 +180,7 @@ fn one_for_all(timeline: &Timeline) {
         .child(worker("reader"))
         .child(worker("parser"))
         .child(worker("writer"))
-        .on_event(timeline.of("pipeline"))
+        .on_event(timeline.handler("pipeline"))
         .spawn();
     tell(&supervisor, "parser", Order::Parse("12 o'clock"));
     timeline.wait("writer has started", 2);
@@ -185,7 +192,7 @@ fn rest_for_one(timeline: &Timeline) {
         .child(worker("store"))
         .child(worker("cache"))
         .child(worker("server"))
-        .on_event(timeline.of("service"))
+        .on_event(timeline.handler("service"))
         .spawn();
     tell(&supervisor, "cache", Order::Panic);
     timeline.wait("server has started", 2);
@@ -198,7 +205,7 @@ fn restarts(timeline: &Timeline) {
         .child(worker("permanent"))
         .child(worker("transient").restart(Restart::Transient))
         .child(worker("temporary").restart(Restart::Temporary))
-        .on_event(timeline.of("office"))
+        .on_event(timeline.handler("office"))
         .spawn();
     tell(&supervisor, "permanent", Order::Finish);
     timeline.wait("permanent has started", 2);
@@ -210,7 +217,7 @@ fn restarts(timeline: &Timeline) {
     timeline.wait("temporary has ended", 1);
     for child in supervisor.children() {
         timeline
-            .say("office", format!("{}: {:?}, restarted {} times", child.id, child.state, child.restarts));
+            .log("office", format!("{}: {:?}, restarted {} times", child.id, child.state, child.restarts));
     }
     supervisor.stop();
 }
@@ -225,7 +232,7 @@ fn backoff(timeline: &Timeline) {
     let supervisor = Supervisor::new(Strategy::OneForOne)
         .intensity(10, Duration::from_secs(1))
         .child(ChildSpec::new("client", connect).backoff(waits))
-        .on_event(timeline.of("network"))
+        .on_event(timeline.handler("network"))
         .spawn();
     tell(&supervisor, "client", Order::Panic);
     timeline.wait("client has started", 2);
@@ -241,12 +248,12 @@ fn intensity(timeline: &Timeline) {
             Supervisor::new(Strategy::OneForOne)
                 .intensity(2, Duration::from_secs(60))
                 .child(worker("loser"))
-                .on_event(timeline.of("lower"))
+                .on_event(timeline.handler("lower"))
         }
     };
     let supervisor = Supervisor::new(Strategy::OneForOne)
         .child(ChildSpec::supervisor("lower", lower))
-        .on_event(timeline.of("upper"))
+        .on_event(timeline.handler("upper"))
         .spawn();
     for life in 1..=3 {
         tell(&supervisor.supervisor("lower").unwrap(), "loser", Order::Panic);
@@ -262,7 +269,7 @@ fn significant(timeline: &Timeline) {
         .child(worker("helper"))
         .child(worker("job 1").restart(Restart::Transient).significant(true))
         .child(worker("job 2").restart(Restart::Transient).significant(true))
-        .on_event(timeline.of("batch"))
+        .on_event(timeline.handler("batch"))
         .spawn();
     for id in ["job 2", "job 1"] {
         tell(&supervisor, id, Order::Work);
@@ -270,7 +277,7 @@ fn significant(timeline: &Timeline) {
         timeline.wait(&format!("{id} has ended"), 1);
     }
     let reason = supervisor.join();
-    timeline.say("batch", format!("has ended: {reason}"));
+    timeline.log("batch", format!("has ended: {reason}"));
 }
 
 fn shutdown(timeline: &Timeline) {
@@ -279,16 +286,16 @@ fn shutdown(timeline: &Timeline) {
         .child(worker("slow").shutdown(Shutdown::Timeout(Duration::from_millis(20))))
         .child(worker("doomed").shutdown(Shutdown::Kill))
         .child(ChildSpec::thread("thread", || kahn::sleep(Duration::from_secs(3600))))
-        .on_event(timeline.of("program"))
+        .on_event(timeline.handler("program"))
         .spawn();
     for id in ["slow", "doomed"] {
         tell(&supervisor, id, Order::Overwork);
-        // Until it is at it.
+        // An empty mailbox means that the worker has begun the order.
         let worker = supervisor.actor_ref::<Order>(id).unwrap();
         while !worker.is_empty() {
             kahn::yield_now();
         }
     }
     supervisor.stop();
-    timeline.say("program", format!("has ended: {}", supervisor.join()));
+    timeline.log("program", format!("has ended: {}", supervisor.join()));
 }

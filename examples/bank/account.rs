@@ -1,4 +1,5 @@
-//! An account. It has one transfer of its own under way at a time; meanwhile it is paid, but pays nobody else.
+//! The account actor. It has at most one outgoing transfer in progress. Until that is done it accepts deposits and
+//! stashes further orders.
 
 use std::collections::HashSet;
 use std::panic::resume_unwind;
@@ -12,44 +13,45 @@ use kahn::sync::Mutex;
 use crate::book::{Book, Transfer};
 use crate::plan::{Order, Plan, Step};
 
-/// How long an account only is paid, after a transfer of its own would have been a deadlock, until it goes on with that.
-const PAUSE: Duration = Duration::from_micros(100);
+/// How long a transfer is suspended after its ask would have been a deadlock.
+const SUSPENSION: Duration = Duration::from_micros(100);
 
 pub enum Message {
-    /// A teller's. Answered when the money has arrived.
+    /// From a teller. The reply is sent when the receiving account has confirmed the deposit.
     Transfer(Order, Reply<()>),
-    /// Another account's. Answered when the money is written down.
+    /// From the paying account. The reply is sent when the deposit is in the book.
     Deposit(Transfer, Reply<()>),
     Balance(Reply<i64>),
-    /// Its own: it has a transfer to go on with.
-    Continue,
+    /// From the account itself: resume the pending transfer.
+    Resume,
 }
 
-/// What all accounts share.
+/// The state that all accounts share.
 pub struct Bank {
     pub plan: Plan,
-    pub repeated: AtomicU64,
-    pub avoided: AtomicU64,
+    pub repeated_deposits: AtomicU64,
+    pub deadlocks_avoided: AtomicU64,
     is_forgetful: bool,
     book: Book,
     accounts: OnceLock<Vec<ActorRef<Message>>>,
-    struck: Mutex<HashSet<(u64, Step)>>,
+    /// The planned panics that have happened. Each happens once.
+    injected: Mutex<HashSet<(u64, Step)>>,
 }
 
 impl Bank {
     pub fn new(plan: Plan, is_forgetful: bool) -> Bank {
         Bank {
             plan,
-            repeated: AtomicU64::new(0),
-            avoided: AtomicU64::new(0),
+            repeated_deposits: AtomicU64::new(0),
+            deadlocks_avoided: AtomicU64::new(0),
             is_forgetful,
             book: Book::new(&plan),
             accounts: OnceLock::new(),
-            struck: Mutex::default(),
+            injected: Mutex::default(),
         }
     }
 
-    /// References stay valid when accounts are started again, so this is done once.
+    /// Stores the references of the accounts. They stay valid when accounts are restarted, so this is called once.
     pub fn open(&self, accounts: Vec<ActorRef<Message>>) {
         self.accounts.set(accounts).expect("a bank is opened once");
     }
@@ -58,18 +60,22 @@ impl Bank {
         &self.accounts.get().expect("the bank is open")[number as usize]
     }
 
-    /// How many panics there were.
-    pub fn struck(&self) -> u64 {
-        self.struck.lock().expect("nobody panics in there").len() as u64
+    /// Returns how many planned panics have happened.
+    pub fn injected_panics(&self) -> u64 {
+        self.injected.lock().expect("no thread panics while it holds this lock").len() as u64
     }
 
-    /// Panics, if the plan says so, the first time.
-    fn pass(&self, order: &Order, step: Step) {
-        if self.plan.is_fatal(order.id, step)
-            && self.struck.lock().expect("nobody panics in there").insert((order.id, step))
+    /// Called at each step of a transfer. Panics if the plan says so and this step has not panicked before.
+    fn maybe_panic(&self, order: &Order, step: Step) {
+        if self.plan.panics_at(order.id, step)
+            && self
+                .injected
+                .lock()
+                .expect("no thread panics while it holds this lock")
+                .insert((order.id, step))
         {
-            // A panic that no hook prints.
-            resume_unwind(Box::new(format!("transfer {} cut off: {step:?}", order.id)));
+            // Unlike `panic!`, this does not call the panic hook, which would print a message.
+            resume_unwind(Box::new(format!("injected into transfer {} at {step:?}", order.id)));
         }
     }
 }
@@ -77,7 +83,7 @@ impl Bank {
 pub struct Account {
     number: u64,
     bank: Arc<Bank>,
-    /// Who waits for the transfer that is under way. Lost in a panic, as everything here: the teller asks again.
+    /// The reply for the transfer in progress. A panic drops it with the rest of the actor, and the teller asks again.
     teller: Option<Reply<()>>,
 }
 
@@ -92,7 +98,7 @@ impl Account {
         reply: Reply<()>,
         ctx: &mut Context<Self>,
     ) -> Result<(), ExitReason> {
-        self.bank.pass(&order, Step::Ordered);
+        self.bank.maybe_panic(&order, Step::Ordered);
         let (is_done, pending) =
             self.bank.book.page(self.number, |page| (page.is_done(&order), page.pending.map(|p| p.order.id)));
         match pending {
@@ -100,7 +106,7 @@ impl Account {
             Some(id) if id == order.id => self.teller = Some(reply),
             Some(_) => ctx.stash(Message::Transfer(order, reply)),
             None => {
-                self.bank.book.page(self.number, |page| page.write_off(order));
+                self.bank.book.page(self.number, |page| page.debit(order));
                 self.teller = Some(reply);
                 self.pay(ctx)?;
             }
@@ -108,29 +114,30 @@ impl Account {
         Ok(())
     }
 
-    /// Goes on with the transfer that is under way, until it is done or would be a deadlock.
+    /// Starts or resumes the pending transfer. Returns when it is done, or suspended because the ask would be a
+    /// deadlock.
     fn pay(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
         let Some(transfer) = self.bank.book.page(self.number, |page| page.pending) else { return Ok(()) };
-        self.bank.pass(&transfer.order, Step::WrittenOff);
-        let paid = self.bank.account(transfer.order.to);
-        // Relaxed, here and below: mere counts.
+        self.bank.maybe_panic(&transfer.order, Step::Debited);
+        let receiver = self.bank.account(transfer.order.to);
+        // Relaxed, here and below: the atomics are counters, and no other memory depends on them.
         loop {
-            match paid.ask(|reply| Message::Deposit(transfer, reply)) {
+            match receiver.ask(|reply| Message::Deposit(transfer, reply)) {
                 Ok(()) => break,
-                // It has panicked, before or after it has the money.
+                // The receiver has panicked, before or after it has recorded the deposit.
                 Err(AskError::NoReply | AskError::Timeout) => {
-                    self.bank.repeated.fetch_add(1, Ordering::Relaxed);
+                    self.bank.repeated_deposits.fetch_add(1, Ordering::Relaxed);
                 }
                 Err(AskError::Deadlock(_)) => {
-                    self.bank.avoided.fetch_add(1, Ordering::Relaxed);
-                    ctx.send_after(PAUSE, Message::Continue);
+                    self.bank.deadlocks_avoided.fetch_add(1, Ordering::Relaxed);
+                    ctx.send_after(SUSPENSION, Message::Resume);
                     return Ok(());
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        self.bank.pass(&transfer.order, Step::Confirmed);
-        self.bank.book.page(self.number, |page| page.close());
+        self.bank.maybe_panic(&transfer.order, Step::Confirmed);
+        self.bank.book.page(self.number, |page| page.confirm());
         if let Some(teller) = self.teller.take() {
             let _ = teller.send(());
         }
@@ -143,9 +150,9 @@ impl Actor for Account {
     type Message = Message;
 
     fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
-        // There is something to go on with if it panicked in the middle.
+        // A pending transfer at the start means that the account has panicked in the middle of it.
         if self.bank.book.page(self.number, |page| page.pending.is_some()) {
-            ctx.send_after(Duration::ZERO, Message::Continue);
+            ctx.send_after(Duration::ZERO, Message::Resume);
         }
         Ok(())
     }
@@ -153,11 +160,11 @@ impl Actor for Account {
     fn handle(&mut self, message: Message, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
         match message {
             Message::Transfer(order, reply) => self.transfer(order, reply, ctx)?,
-            Message::Continue => self.pay(ctx)?,
+            Message::Resume => self.pay(ctx)?,
             Message::Deposit(transfer, reply) => {
-                self.bank.pass(&transfer.order, Step::Received);
+                self.bank.maybe_panic(&transfer.order, Step::Received);
                 self.bank.book.page(self.number, |page| page.deposit(transfer, self.bank.is_forgetful));
-                self.bank.pass(&transfer.order, Step::Deposited);
+                self.bank.maybe_panic(&transfer.order, Step::Deposited);
                 let _ = reply.send(());
             }
             Message::Balance(reply) => {

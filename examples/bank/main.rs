@@ -1,4 +1,7 @@
-//! A bank whose accounts panic in the middle of transfers, and no money is lost.
+//! A bank whose accounts panic in the middle of transfers without losing money.
+//!
+//! Shows supervised actors, `ask` inside `ask`, detection of `ask` deadlocks, `stash`, and how a protocol survives the
+//! restart of an actor.
 //!
 //! ```text
 //! cargo run --release --example bank
@@ -6,16 +9,22 @@
 //! cargo run --release --example bank -- --forgetful
 //! ```
 //!
-//! Each account is an actor, and a supervisor starts it again when it has panicked. A transfer is an ask within an ask: a
-//! teller asks the account that pays, which asks the account that is paid. Either may panic before, between or after any
-//! two steps of it; whoever asked then hears that there is no answer, does not know how far it came, and asks again.
+//! Each account is an actor, and a supervisor restarts it after a panic. A transfer is an ask within an ask: a teller
+//! asks the paying account, which asks the receiving account. Both accounts may panic before, between or after the
+//! steps of a transfer. The asker then gets `AskError::NoReply`. It does not know which steps were done, so it asks
+//! again.
 //!
-//! The money is conserved because of two things. What an account has to remember is in the `book`, which outlives it, and
-//! changes by one whole step at a time. And whatever is asked twice counts once, since orders and deposits have numbers;
-//! `--forgetful` leaves that away for deposits, and shows that the check at the end would find out.
+//! Two rules conserve the money:
 //!
-//! Two accounts that pay each other at once would wait for each other. Such an ask fails, as a deadlock, before it is sent:
-//! the account lets go of the transfer for a moment, in which it can be paid, and then goes on with it.
+//! 1. An account's state is in the `book`, which outlives the actor and changes by one whole step at a time.
+//! 2. Orders and deposits have numbers, so a repeated one takes effect once. `--forgetful` turns this off for deposits, to
+//!    show that the audit at the end then fails.
+//!
+//! Two accounts that pay each other at the same time would wait for each other. The second ask fails with
+//! `AskError::Deadlock` before it is sent. Its account then suspends the transfer for a moment, in which it can receive
+//! the other deposit, and resumes it.
+//!
+//! `account.rs` has the actor, `book.rs` its durable state, `plan.rs` the transfers and the planned panics.
 
 mod account;
 mod book;
@@ -34,23 +43,23 @@ use account::{Account, Bank, Message};
 use plan::Plan;
 
 const USAGE: &str = "\
-Transfers money between accounts that panic, and checks that it is all there in the end.
+Transfers money between accounts that panic, and checks all balances at the end.
 
 usage: bank [--accounts N] [--tellers N] [--transfers N] [--panic-every N] [--seed N] [--forgetful]
 
-  --accounts N      how many accounts there are, with 1000 each (1000)
-  --tellers N       how many transfers are under way at a time, at most (64)
-  --transfers N     how many there are in all (20000)
-  --panic-every N   one of so many steps of transfers panics; 0 for none (100)
-  --seed N          which: the same seed makes the same transfers and the same panics (1)
-  --forgetful       accounts forget which deposits they had, so one that is repeated counts twice
+  --accounts N      the number of accounts, each with a balance of 1000 (1000)
+  --tellers N       how many transfers are in progress at a time, at most (64)
+  --transfers N     the number of transfers (20000)
+  --panic-every N   on average one of N steps of a transfer panics; 0 for none (100)
+  --seed N          the same seed makes the same transfers and the same panics (1)
+  --forgetful       accounts forget which deposits they have received, so a repeated one counts twice
 
-Exit code: 0 if the money is conserved, 1 if not; 2 for a bad argument.
+Exit code: 0 if the audit succeeds, 1 if not; 2 for a bad argument.
 ";
 
-const ACCOUNTS_MOST: u64 = 1_000_000;
-const TELLERS_MOST: u64 = 100_000;
-const MOST: u64 = 100_000_000;
+const MAX_ACCOUNTS: u64 = 1_000_000;
+const MAX_TELLERS: u64 = 100_000;
+const MAX: u64 = 100_000_000;
 
 #[kahn::main]
 fn main() -> ExitCode {
@@ -67,7 +76,7 @@ fn main() -> ExitCode {
     };
     let mut report = String::new();
     let audited = run(plan, is_forgetful, &mut report);
-    // Whoever does not want to read it has the exit code.
+    // A closed pipe is no failure: the exit code has the result.
     let _ = io::stdout().write_all(report.as_bytes());
     match audited {
         Ok(()) => ExitCode::SUCCESS,
@@ -82,17 +91,17 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<(Plan, bool)>,
     let mut plan = Plan { seed: 1, accounts: 1000, tellers: 64, transfers: 20_000, panic_every: 100 };
     let mut is_forgetful = false;
     while let Some(arg) = args.next() {
-        let mut number = |least: u64, most: u64| {
+        let mut number = |min: u64, max: u64| {
             let value = args.next().unwrap_or_default();
-            let number = value.parse().ok().filter(|number| (least..=most).contains(number));
-            number.ok_or_else(|| format!("{arg} needs a number from {least} to {most}, not {value:?}"))
+            let number = value.parse().ok().filter(|number| (min..=max).contains(number));
+            number.ok_or_else(|| format!("{arg} needs a number from {min} to {max}, not {value:?}"))
         };
         match arg.as_str() {
             "--help" | "-h" => return Ok(None),
-            "--accounts" => plan.accounts = number(2, ACCOUNTS_MOST)?,
-            "--tellers" => plan.tellers = number(1, TELLERS_MOST)?,
-            "--transfers" => plan.transfers = number(1, MOST)?,
-            "--panic-every" => plan.panic_every = number(0, MOST)?,
+            "--accounts" => plan.accounts = number(2, MAX_ACCOUNTS)?,
+            "--tellers" => plan.tellers = number(1, MAX_TELLERS)?,
+            "--transfers" => plan.transfers = number(1, MAX)?,
+            "--panic-every" => plan.panic_every = number(0, MAX)?,
             "--seed" => plan.seed = number(0, u64::MAX)?,
             "--forgetful" => is_forgetful = true,
             _ => return Err(format!("{arg}: no such option, try --help")),
@@ -101,15 +110,16 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<(Plan, bool)>,
     Ok(Some((plan, is_forgetful)))
 }
 
-/// Opens the bank, has the tellers do their work, and audits it.
+/// Opens the bank, lets the tellers do all transfers, and audits the accounts.
 fn run(plan: Plan, is_forgetful: bool, report: &mut String) -> Result<(), String> {
     let start = Instant::now();
     let bank = Arc::new(Bank::new(plan, is_forgetful));
-    // Each account puts aside the orders of all tellers at worst.
-    let room = plan.tellers as usize + 64;
+    // The worst case: one account stashes the orders of all tellers.
+    let mailbox = plan.tellers as usize + 64;
     let spec = |number: u64| {
         let bank = bank.clone();
-        ChildSpec::new(format!("account {number}"), move || Account::new(number, bank.clone())).mailbox(room)
+        ChildSpec::new(format!("account {number}"), move || Account::new(number, bank.clone()))
+            .mailbox(mailbox)
     };
     let supervisor = (0..plan.accounts)
         .map(spec)
@@ -122,7 +132,7 @@ fn run(plan: Plan, is_forgetful: bool, report: &mut String) -> Result<(), String
     let repeated = scope(|s| {
         let bank = &bank;
         let tellers: Vec<_> =
-            (0..plan.tellers).map(|teller| s.spawn(move || serve_clients(bank, teller))).collect();
+            (0..plan.tellers).map(|teller| s.spawn(move || execute_orders(bank, teller))).collect();
         tellers
             .into_iter()
             .map(|teller| teller.join().expect("a teller does not panic"))
@@ -140,17 +150,18 @@ fn run(plan: Plan, is_forgetful: bool, report: &mut String) -> Result<(), String
     );
     *report += &format!(
         "{} panics, {restarts} restarts, {repeated} orders and {} deposits repeated, {} deadlocks avoided\n",
-        bank.struck(),
-        bank.repeated.load(Ordering::Relaxed),
-        bank.avoided.load(Ordering::Relaxed)
+        bank.injected_panics(),
+        bank.repeated_deposits.load(Ordering::Relaxed),
+        bank.deadlocks_avoided.load(Ordering::Relaxed)
     );
     let audited = audit(&bank, report);
     supervisor.stop();
     audited
 }
 
-/// What one teller does: one order after the other, each until it is answered. Answers how often one was repeated.
-fn serve_clients(bank: &Bank, teller: u64) -> Result<u64, AskError> {
+/// Sends one teller's orders in turn and repeats each until its account confirms it. Returns the number of repeated
+/// orders.
+fn execute_orders(bank: &Bank, teller: u64) -> Result<u64, AskError> {
     let mut repeated = 0;
     for order in bank.plan.orders_of(teller) {
         loop {
@@ -164,25 +175,25 @@ fn serve_clients(bank: &Bank, teller: u64) -> Result<u64, AskError> {
     Ok(repeated)
 }
 
-/// Asks every account, and compares with the same transfers done one by one.
+/// Compares the balance of every account with the balance that the same transfers, done one by one, lead to.
 fn audit(bank: &Bank, report: &mut String) -> Result<(), String> {
     let plan = &bank.plan;
     let balances = (0..plan.accounts).map(|number| bank.account(number).ask(Message::Balance));
     let balances = balances.collect::<Result<Vec<_>, _>>().map_err(|error| format!("no audit: {error}"))?;
-    let (held, brought) = (balances.iter().sum::<i64>(), plan.balances_at_first().iter().sum::<i64>());
-    *report += &format!("the accounts hold {held}, brought in were {brought}\n");
-    if held != brought {
-        return Err(format!("the money is not conserved: {:+}", held - brought));
+    let (total, initial) = (balances.iter().sum::<i64>(), plan.initial_balances().iter().sum::<i64>());
+    *report += &format!("the accounts hold {total} in all, and held {initial} at the start\n");
+    if total != initial {
+        return Err(format!("the money is not conserved: {:+}", total - initial));
     }
-    let expected = plan.balances_at_last();
+    let expected = plan.final_balances();
     if let Some(number) = (0..balances.len()).find(|&number| balances[number] != expected[number]) {
-        let (held, due) = (balances[number], expected[number]);
-        return Err(format!("the transfers are not right: account {number} has {held}, not {due}"));
+        let (balance, expected) = (balances[number], expected[number]);
+        return Err(format!("account {number} has a balance of {balance}, not {expected}"));
     }
-    let (struck, planned) = (bank.struck(), plan.faults());
-    if struck != planned {
-        return Err(format!("{struck} panics were injected, not {planned}"));
+    let (injected, planned) = (bank.injected_panics(), plan.panics());
+    if injected != planned {
+        return Err(format!("{injected} panics were injected, not {planned}"));
     }
-    *report += "the money is conserved, and each account has what is its own\n";
+    *report += "the money is conserved, and every account has the expected balance\n";
     Ok(())
 }

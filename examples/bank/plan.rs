@@ -1,8 +1,8 @@
-//! What is to happen, as a function of the seed: which transfers there are, and which of their steps panic. So a run can be
-//! repeated, and checked, whatever the order in which things happen.
+//! The transfers of a run, and the steps at which they panic, as functions of the seed. A run can therefore be
+//! repeated, and its result checked, whatever the order in which the transfers happen.
 
-const BROUGHT: i64 = 1000;
-const AMOUNT_MOST: u64 = 100;
+const INITIAL_BALANCE: i64 = 1000;
+const MAX_AMOUNT: u64 = 100;
 
 #[derive(Clone, Copy)]
 pub struct Plan {
@@ -15,7 +15,7 @@ pub struct Plan {
 
 #[derive(Clone, Copy)]
 pub struct Order {
-    /// Of all orders.
+    /// Unique among all orders.
     pub id: u64,
     pub teller: u64,
     pub from: u64,
@@ -23,56 +23,57 @@ pub struct Order {
     pub amount: i64,
 }
 
-/// A place in a transfer at which it can be cut off.
+/// A point in a transfer at which the account may panic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// The account that pays has the order.
+    /// The paying account has the order.
     Ordered,
-    /// It has written the money off, and not sent it.
-    WrittenOff,
-    /// The account that is paid has the deposit, and has not written it down.
+    /// The paying account has debited the money and not sent it.
+    Debited,
+    /// The receiving account has the deposit and not recorded it.
     Received,
-    /// It has, and has not said so.
+    /// The receiving account has recorded the deposit and not replied.
     Deposited,
-    /// The account that pays has heard so, and has not written it down.
+    /// The paying account has the reply and not recorded it.
     Confirmed,
 }
 
-const STEPS: [Step; 5] = [Step::Ordered, Step::WrittenOff, Step::Received, Step::Deposited, Step::Confirmed];
+const STEPS: [Step; 5] = [Step::Ordered, Step::Debited, Step::Received, Step::Deposited, Step::Confirmed];
 
 impl Plan {
     fn order(&self, id: u64) -> Order {
         let mut random = Random(mixed(self.seed) ^ id);
         let from = random.below(self.accounts);
-        // Any other.
+        // Any account but `from`.
         let to = (from + 1 + random.below(self.accounts - 1)) % self.accounts;
-        let amount = 1 + random.below(AMOUNT_MOST) as i64;
+        let amount = 1 + random.below(MAX_AMOUNT) as i64;
         Order { id, teller: id % self.tellers, from, to, amount }
     }
 
-    /// In the order in which a teller does them: their ids rise.
+    /// Returns a teller's orders with rising ids, which is the order in which the teller sends them.
     pub fn orders_of(&self, teller: u64) -> impl Iterator<Item = Order> {
         (teller..self.transfers).step_by(self.tellers as usize).map(|id| self.order(id))
     }
 
-    /// Whether this step of this transfer panics, when it is first taken.
-    pub fn is_fatal(&self, order: u64, step: Step) -> bool {
+    /// Whether this step of this order panics when it is first reached.
+    pub fn panics_at(&self, order: u64, step: Step) -> bool {
         let mut random = Random(mixed(!self.seed) ^ (order * STEPS.len() as u64 + step as u64));
         self.panic_every > 0 && random.below(self.panic_every) == 0
     }
 
-    pub fn faults(&self) -> u64 {
+    /// Returns how many panics are planned.
+    pub fn panics(&self) -> u64 {
         let steps = (0..self.transfers).flat_map(|order| STEPS.map(|step| (order, step)));
-        steps.filter(|&(order, step)| self.is_fatal(order, step)).count() as u64
+        steps.filter(|&(order, step)| self.panics_at(order, step)).count() as u64
     }
 
-    pub fn balances_at_first(&self) -> Vec<i64> {
-        vec![BROUGHT; self.accounts as usize]
+    pub fn initial_balances(&self) -> Vec<i64> {
+        vec![INITIAL_BALANCE; self.accounts as usize]
     }
 
-    /// All transfers, one by one.
-    pub fn balances_at_last(&self) -> Vec<i64> {
-        let mut balances = self.balances_at_first();
+    /// Does all transfers one by one and returns the balances.
+    pub fn final_balances(&self) -> Vec<i64> {
+        let mut balances = self.initial_balances();
         for Order { from, to, amount, .. } in (0..self.transfers).map(|id| self.order(id)) {
             balances[from as usize] -= amount;
             balances[to as usize] += amount;
@@ -81,7 +82,7 @@ impl Plan {
     }
 }
 
-/// SplitMix64.
+/// The SplitMix64 generator.
 struct Random(u64);
 
 impl Random {

@@ -1,4 +1,4 @@
-//! The lobby knows everybody, and every room.
+//! The lobby actor. It creates users and rooms, and finds them by name.
 
 use std::collections::HashMap;
 
@@ -19,11 +19,11 @@ pub struct Lobby {
 }
 
 pub enum Message {
-    /// Makes a user of this name.
+    /// Creates a user of this name.
     Login(Name, Reply<ActorRef<Typed>>),
-    /// The room of this name, which is made if there is none.
+    /// Returns the room of this name, and creates it if it does not exist.
     Room(Name, Reply<ActorRef<room::Message>>),
-    /// The screen of the user of this name.
+    /// Returns the screen of the user of this name.
     Screen(Name, Reply<Option<ActorRef<Line>>>),
 }
 
@@ -59,7 +59,7 @@ impl Actor for Lobby {
     }
 
     fn down(&mut self, down: Down, _: &mut Context<Self>) -> Result<(), ExitReason> {
-        self.users.forget(&down);
+        self.users.remove_ended(&down);
         Ok(())
     }
 }

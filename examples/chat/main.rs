@@ -1,20 +1,26 @@
-//! A chat: rooms, users, and screens that are read at any speed; a slow reader misses lines, and slows nobody.
+//! A chat with rooms and users. A user that reads slowly misses lines and does not slow the others down.
+//!
+//! Shows actors, `ask` and `tell`, monitors, and a mailbox that drops its oldest messages when it is full.
 //!
 //! ```text
 //! cargo run --example chat -- examples/data/chat.txt
 //! cargo run --example chat                 # type `ann /join tea`, `ann hello`, and end with Ctrl-D
 //! ```
 //!
-//! Everything is an actor, and each waits only for those below it, so no wait closes a circle:
+//! The lobby, every room, every user and every screen are actors. An actor waits only for actors below it, so no cycle
+//! of waits can form:
 //!
 //! ```text
-//! user ──asks──> lobby       which room, whose screen?          one for all
-//!  └───asks──> room          enter, leave, say                  monitors its users: one that breaks is noticed
-//!               └──tells──> screen     a line to show           drops its oldest lines rather than wait
+//! user ──asks──> lobby       for a room, or for a user's screen    there is one lobby
+//!  └───asks──> room          enter, leave, say                     monitors its users, and notices when one fails
+//!               └──tells──> screen     a line to show              drops its oldest line rather than wait
 //! ```
 //!
-//! Nothing is told to end: when the script is over, the users are let go of, then the lobby, and who has no references left
-//! ends when it has handled what it has. So the screens show what is left to show, and then the program is over.
+//! No actor is told to stop. At the end of the script, `play` drops its references to the users, and `chat` its
+//! reference to the lobby. An actor without references handles the messages that it has and then ends. The screens
+//! therefore show the remaining lines before the program ends.
+//!
+//! Start with `user.rs` and `room.rs`. Exit code: 0, or 2 for a bad argument or a line of the script that is wrong.
 
 mod lobby;
 mod room;
@@ -37,20 +43,27 @@ use lobby::Lobby;
 use script::Command;
 
 const USAGE: &str = "\
-Lets the users of a script chat, and prints what each of them sees.
+Lets the users of a script chat, and prints the lines that each of them sees.
 
-usage: chat [--inbox N] [SCRIPT]      (standard input if there is none, or -)
+usage: chat [--inbox N] [SCRIPT]      (standard input if SCRIPT is missing or -)
 
-A line of the script is a name and what that user types: words for the room, or a command:
+A line of the script is the name of a user and the text that the user types: words for the room, or a command.
 
-  NAME /join ROOM      NAME /leave      NAME /who      NAME /msg NAME WORDS      NAME /quit
-  NAME /slow MS        takes so long for each line from now on
+  NAME WORDS           says WORDS in the room
+  NAME /join ROOM      enters a room, and leaves the one before
+  NAME /leave          leaves the room
+  NAME /who            lists the users in the room
+  NAME /msg NAME WORDS sends WORDS to one user
+  NAME /quit           leaves the chat
+  NAME /slow MS        the user needs this long to read each line from now on
   NAME /wait MS        the script waits
-  NAME /crash          the user's connection panics
+  NAME /crash          the user's actor panics
 
-Empty lines, and those that begin with #, are skipped.
+Empty lines and lines that begin with # are skipped.
 
-  --inbox N            how many lines a reader may be behind before the oldest are dropped (64)
+  --inbox N            how many unread lines a user may have before the oldest are dropped (64)
+
+Exit code: 0; 2 for a bad argument, or for a line of the script that is wrong.
 ";
 
 type Input = Box<dyn BufRead + Send>;
@@ -91,7 +104,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<(usize, Input)
             }
             path => {
                 if script.replace(path.to_owned()).is_some() {
-                    return Err(format!("{path}: there can be only one script"));
+                    return Err(format!("{path}: only one SCRIPT is possible"));
                 }
             }
         }
@@ -116,7 +129,8 @@ fn chat(inbox: usize, input: Input) -> Result<(), String> {
     }
 }
 
-/// Has each user do what the script says, one line after the other: a line is done when it is in everybody's inbox.
+/// Executes the script line by line. A line is done when its text is in the inboxes of all users in the room. Stops
+/// early when `is_over` returns true.
 fn play(
     mut input: Input,
     lobby: &ActorRef<lobby::Message>,
@@ -143,7 +157,8 @@ fn play(
             }
         };
         if user.ask(|reply| (command, reply)) != Ok(true) {
-            // It has quit, or panicked. Once joined, the room has been told, too, and hears that before what comes next.
+            // The user has quit or panicked. `join` returns after the exit notice has been sent to the room, so the
+            // room handles it before the messages of the next line.
             user.join();
             users.remove(&name);
         }

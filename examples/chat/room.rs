@@ -1,4 +1,4 @@
-//! A room: what is said in it goes to the screens of all who are there.
+//! The room actor. It sends every line that is said in it to the screens of all users in the room.
 
 use kahn::actor::{Actor, ActorRef, Address, Context, Down, ExitReason, Reply};
 
@@ -8,7 +8,7 @@ use crate::script::Name;
 
 pub struct Room {
     name: Name,
-    here: Roster,
+    members: Roster,
 }
 
 pub enum Message {
@@ -20,28 +20,28 @@ pub enum Message {
 
 impl Room {
     pub fn new(name: Name) -> Room {
-        Room { name, here: Roster::default() }
+        Room { name, members: Roster::default() }
     }
 
-    fn announce(&self, what: impl std::fmt::Display) {
-        self.here.show_all(format!("[{}] {what}", self.name));
+    fn announce(&self, text: impl std::fmt::Display) {
+        self.members.show_all(format!("[{}] {text}", self.name));
     }
 }
 
 impl Actor for Room {
     type Message = Message;
 
-    // A reply to a user who is gone by now comes back, and is dropped.
+    // `Reply::send` fails if the asking user has ended. The room ignores that.
     fn handle(&mut self, message: Message, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
         match message {
             Message::Enter { name, user, screen, done } => {
-                self.here.add(name.clone(), ctx.monitor(user), screen);
+                self.members.add(name.clone(), ctx.monitor(user), screen);
                 self.announce(format_args!("{name} comes in"));
                 let _ = done.send(());
             }
             Message::Leave { name, done } => {
                 self.announce(format_args!("{name} leaves"));
-                if let Some(monitor) = self.here.remove(&name) {
+                if let Some(monitor) = self.members.remove(&name) {
                     ctx.demonitor(monitor);
                 }
                 let _ = done.send(());
@@ -50,13 +50,13 @@ impl Actor for Room {
                 self.announce(format_args!("{name}: {words}"));
                 let _ = done.send(());
             }
-            Message::Who(reply) => drop(reply.send(self.here.names().cloned().collect())),
+            Message::Who(reply) => drop(reply.send(self.members.names().cloned().collect())),
         }
         Ok(())
     }
 
     fn down(&mut self, down: Down, _: &mut Context<Self>) -> Result<(), ExitReason> {
-        if let Some(name) = self.here.forget(&down)
+        if let Some(name) = self.members.remove_ended(&down)
             && !matches!(down.reason, ExitReason::Normal)
         {
             self.announce(format_args!("{name} is gone: {}", down.reason));

@@ -1,4 +1,5 @@
-//! Who is here. Users are monitored: one that has ended is taken off, whatever ended it.
+//! The users in a place, by name. Each is monitored by the actor that owns the roster, so that a user that ends, for
+//! whatever reason, can be removed.
 
 use std::collections::BTreeMap;
 
@@ -11,18 +12,18 @@ use crate::script::Name;
 pub struct Roster(BTreeMap<Name, (MonitorId, ActorRef<Line>)>);
 
 impl Roster {
-    /// One who comes again under the same name takes the place of the one before.
+    /// Adds a user. Replaces an earlier user of the same name.
     pub fn add(&mut self, name: Name, monitor: MonitorId, screen: ActorRef<Line>) {
         self.0.insert(name, (monitor, screen));
     }
 
-    /// Answers what monitored the user, if there was one.
+    /// Removes a user and returns its monitor, if there was one of this name.
     pub fn remove(&mut self, name: &Name) -> Option<MonitorId> {
         self.0.remove(name).map(|(monitor, _)| monitor)
     }
 
-    /// Takes off the user that has ended, and answers the name.
-    pub fn forget(&mut self, down: &Down) -> Option<Name> {
+    /// Removes the user that has ended and returns its name.
+    pub fn remove_ended(&mut self, down: &Down) -> Option<Name> {
         let (name, _) = self.0.iter().find(|(_, (monitor, _))| down.cause == DownCause::Monitor(*monitor))?;
         let name = name.clone();
         self.0.remove(&name);
@@ -37,7 +38,8 @@ impl Roster {
         self.0.keys()
     }
 
-    /// Puts a line into everybody's inbox. Waits for nobody, since full inboxes make room; who is gone is passed over.
+    /// Sends a line to the screens of all users. Never parks, because a full inbox drops its oldest line. Ignores users
+    /// that have ended.
     pub fn show_all(&self, text: String) {
         let line = Line::now(text);
         for (_, screen) in self.0.values() {

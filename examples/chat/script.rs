@@ -1,9 +1,9 @@
-//! What users type.
+//! The script: parses lines into commands of users.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Of a user, or of a room.
+/// The name of a user or of a room.
 pub type Name = Arc<str>;
 
 pub enum Command {
@@ -18,7 +18,7 @@ pub enum Command {
     Quit,
 }
 
-/// Who types what. `None` if the line is empty or a comment.
+/// Parses a line into a user's name and command. Returns `None` if the line is empty or a comment.
 pub fn parse(line: &str) -> Result<Option<(Name, Command)>, String> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
@@ -26,10 +26,10 @@ pub fn parse(line: &str) -> Result<Option<(Name, Command)>, String> {
     }
     let (name, typed) = first_word(line);
     if name.starts_with('/') {
-        return Err(format!("who types {line:?}? the name comes first"));
+        return Err(format!("the name of a user is missing before {line:?}"));
     }
     if typed.is_empty() {
-        return Err(format!("what does {name} type? words or a command come after the name"));
+        return Err(format!("words or a command are missing after {name}"));
     }
     Ok(Some((name.into(), command(typed)?)))
 }
@@ -45,7 +45,7 @@ fn command(typed: &str) -> Result<Command, String> {
         ("/who", "", _) => Command::Who,
         ("/crash", "", _) => Command::Crash,
         ("/quit", "", _) => Command::Quit,
-        ("/leave" | "/who" | "/crash" | "/quit", ..) => return Err(format!("{verb} stands alone")),
+        ("/leave" | "/who" | "/crash" | "/quit", ..) => return Err(format!("{verb} takes no argument")),
         ("/join", room, "") if !room.is_empty() => Command::Join(room.into()),
         ("/join", ..) => return Err("/join needs the name of one room".to_owned()),
         ("/msg", to, text) if !text.is_empty() => Command::Message(to.into(), text.to_owned()),

@@ -1,4 +1,5 @@
-//! A user: does what is typed, one command after the other. If it breaks, that is noticed where it was, and harms nobody.
+//! The user actor. It executes typed commands in turn. If it panics, the lobby and its room learn so from their
+//! monitors, and no other actor is affected.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +19,7 @@ pub struct User {
     room: Option<ActorRef<room::Message>>,
 }
 
-/// A command. When it is done, the answer is whether the user is still there.
+/// A command. The reply, sent when the command is done, is whether the user stays in the chat.
 pub type Typed = (Command, Reply<bool>);
 
 impl User {
@@ -31,7 +32,7 @@ impl User {
         User { name, lobby, screen, pace_ms, room: None }
     }
 
-    /// Asks the room in which the user is, if there is one.
+    /// Asks the user's room. Shows a notice and returns `None` if the user is in no room.
     fn ask_room<R: Send>(
         &self,
         question: impl FnOnce(Name, Reply<R>) -> room::Message,
@@ -93,7 +94,7 @@ impl Actor for User {
                     self.show(format!("here: {}", names.join(", ")))?;
                 }
             }
-            // Relaxed: nothing else goes with it.
+            // Relaxed: no other memory depends on the value.
             Command::Slow(time) => self.pace_ms.store(time.as_millis() as u64, Ordering::Relaxed),
             Command::Wait(_) => {}
             Command::Crash => panic!("the connection broke"),

@@ -1,4 +1,7 @@
-//! A music player: read, decompress, play, three stages joined by small bounded channels.
+//! A music player with three stages, read, decompress and play, connected by small bounded channels.
+//!
+//! Shows back-pressure through bounded channels, a ticker that sets the pace of a pipeline, and a library for blocking
+//! readers that runs unchanged in a green thread.
 //!
 //! ```text
 //! cargo run --release --example player -- --make /tmp/song.gz 5
@@ -6,9 +9,11 @@
 //! cargo run --release --example player -- --disk-ms 40 --block 512 /tmp/song.gz     # underruns
 //! ```
 //!
-//! A ticker paces the last stage, and through the channels all the others: the reader is never more than a few blocks
-//! ahead, however large the file. The decoder is flate2's, written for blocking readers: it gets one that reads from a
-//! channel. A frame that is not there when its tick comes is an underrun.
+//! A ticker paces the player, and the channels pace the stages before it: the reader is never more than a few blocks
+//! ahead, however large the file is. The decoder is flate2's, which wants a blocking `Read`; `stages.rs` gives it one
+//! that reads from a channel. When a tick comes and the next frame is not decoded yet, the player counts an underrun.
+//!
+//! `options.rs` has the command line and the exit codes.
 
 mod options;
 mod song;
@@ -22,8 +27,9 @@ use kahn::spawn;
 
 use crate::options::{Command, Options, USAGE};
 
-/// Blocks between reader and decoder, and frames between decoder and player.
+/// The capacity of the channel from the reader to the decoder.
 const BLOCKS: usize = 4;
+/// The capacity of the channel from the decoder to the player.
 const FRAMES: usize = 8;
 
 fn main() -> ExitCode {
@@ -34,7 +40,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let done = match command {
+    let result = match command {
         Command::Help => {
             print!("{USAGE}");
             Ok(())
@@ -44,7 +50,7 @@ fn main() -> ExitCode {
         }
         Command::Play(options) => kahn::run(|| play(&options)),
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             eprintln!("player: {message}");
@@ -53,7 +59,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Plays all the files, one after the other, and reports.
+/// Plays the files in turn and prints a report for each.
 fn play(options: &Options) -> Result<(), String> {
     let start = Instant::now();
     let mut failed = 0;
@@ -72,7 +78,7 @@ fn play(options: &Options) -> Result<(), String> {
 
         println!("{}: {played}", path.display());
         println!(
-            "  the reader waited {:.2} s for the decoder, that {:.2} s for the player",
+            "  the reader waited {:.2} s for the decoder, the decoder {:.2} s for the player",
             waited.as_secs_f64(),
             decoded.waited.as_secs_f64()
         );
@@ -81,12 +87,13 @@ fn play(options: &Options) -> Result<(), String> {
             failed += 1;
         }
     }
+    // The blocks and frames in the channels, and the one that each stage holds.
     let in_flight = (BLOCKS + 2) * options.block + (FRAMES + 2) * song::FRAME;
     println!(
         "{:.2} s; at most {} KB were in flight{}",
         start.elapsed().as_secs_f64(),
         in_flight.div_ceil(1000),
-        stages::peak_memory().map_or(String::new(), |peak| format!(", the process took {peak} at most")),
+        stages::peak_memory().map_or(String::new(), |peak| format!(", peak memory of the process {peak}")),
     );
     if failed == 0 { Ok(()) } else { Err(format!("{failed} of {} could not be played", options.paths.len())) }
 }

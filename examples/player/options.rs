@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line of `player`.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -6,17 +6,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub const USAGE: &str = "\
-Plays compressed sound (gzip; 16 bits, one channel, 8000 samples a second), as a level meter.
+Plays compressed sound (gzip; 16 bits, one channel, 8000 samples per second) and shows it as a level meter.
 
 usage: player [--fast] [--disk-ms MS] [--block BYTES] FILE.gz…
        player --make FILE.gz [SECONDS]
 
-  --fast         as fast as it can be decompressed, not in its own time
-  --disk-ms MS   wait so long for each block that is read, as for a slow disk (0)
-  --block BYTES  how much is read at a time (4096)
-  --make         write a melody to play (of 3 seconds)
+  --fast         play as fast as the file can be decompressed, not in real time
+  --disk-ms MS   wait this long for each block, to simulate a slow disk (0)
+  --block BYTES  the size of a block that is read at a time (4096)
+  --make         write a melody of SECONDS (3) to FILE.gz
 
-Exit code: 0, 1 if a file could not be played, 2 for a bad argument.
+Exit code: 0; 1 if a file could not be played; 2 for a bad argument.
 ";
 
 pub enum Command {
@@ -55,7 +55,7 @@ impl Command {
             }
         }
         if options.paths.is_empty() {
-            return Err("what to play? try --help".to_owned());
+            return Err("FILE.gz is missing, try --help".to_owned());
         }
         for path in &options.paths {
             File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -64,10 +64,10 @@ impl Command {
     }
 }
 
-fn number(name: &str, value: Option<OsString>, least: usize) -> Result<usize, String> {
-    const MOST: usize = 10_000_000;
+fn number(name: &str, value: Option<OsString>, min: usize) -> Result<usize, String> {
+    const MAX: usize = 10_000_000;
     let value = value.unwrap_or_default();
     let number = value.to_str().and_then(|text| text.parse().ok());
-    let number = number.filter(|number| (least..=MOST).contains(number));
-    number.ok_or_else(|| format!("{name} needs a number from {least} to {MOST}, not {value:?}"))
+    let number = number.filter(|number| (min..=MAX).contains(number));
+    number.ok_or_else(|| format!("{name} needs a number from {min} to {MAX}, not {value:?}"))
 }

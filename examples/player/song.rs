@@ -1,4 +1,4 @@
-//! The format, and a melody in it.
+//! The sound format, and a melody in it.
 
 use std::f64::consts::TAU;
 use std::fs::File;
@@ -10,12 +10,12 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 const SAMPLES_PER_SECOND: usize = 8000;
-/// What is played at a time.
+/// The duration of a frame, which the player plays at a tick.
 pub const FRAME_TIME: Duration = Duration::from_millis(20);
-/// The bytes of a frame: samples of 16 bits, the low byte first.
+/// The size of a frame in bytes. A sample has 16 bits, the low byte first.
 pub const FRAME: usize = 2 * SAMPLES_PER_SECOND / 50;
 
-/// Writes a melody of so many seconds.
+/// Writes a melody to a file.
 pub fn make(path: &Path, seconds: usize) -> io::Result<()> {
     const NOTES: [f64; 8] = [261.6, 293.7, 329.6, 349.2, 392.0, 440.0, 493.9, 523.3];
     const SAMPLES_PER_NOTE: usize = SAMPLES_PER_SECOND / 4;
@@ -29,7 +29,7 @@ pub fn make(path: &Path, seconds: usize) -> io::Result<()> {
     file.finish()?.flush()
 }
 
-/// The loudest sample of a frame, from 0 to 1.
+/// Returns the volume of the loudest sample of a frame, from 0 to 1.
 pub fn level(frame: &[u8]) -> f64 {
     let (samples, _) = frame.as_chunks::<2>();
     let loudest = samples.iter().map(|&sample| i16::from_le_bytes(sample).unsigned_abs()).max();

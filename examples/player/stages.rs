@@ -1,4 +1,4 @@
-//! The three stages.
+//! The three stages: reader, decoder, player.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -16,7 +16,8 @@ use crate::song::{FRAME, FRAME_TIME, level};
 pub type Block = io::Result<Vec<u8>>;
 pub type Frame = Vec<u8>;
 
-/// Reads the file, and answers for how long it waited for room in the channel.
+/// Reads the file in blocks. An empty block ends the file. Returns for how long the reader waited for space in the
+/// channel.
 pub fn read(path: &Path, size: usize, disk: Duration, blocks: &Sender<Block>) -> Duration {
     let mut waited = Duration::ZERO;
     let mut file = match blocking(|| File::open(path)) {
@@ -41,7 +42,7 @@ pub fn read(path: &Path, size: usize, disk: Duration, blocks: &Sender<Block>) ->
     }
 }
 
-/// The blocks of a channel as something to read from.
+/// Implements `Read` over the blocks of a channel. `read` parks the green thread until a block arrives.
 struct BlockReader {
     blocks: Receiver<Block>,
     block: io::Cursor<Vec<u8>>,
@@ -62,12 +63,12 @@ impl Read for BlockReader {
 }
 
 pub struct Decoded {
-    /// For how long it waited for room in the channel.
+    /// For how long the decoder waited for space in the channel.
     pub waited: Duration,
     pub result: io::Result<()>,
 }
 
-/// Decompresses, and cuts into frames.
+/// Decompresses the blocks and sends the sound in frames.
 pub fn decode(blocks: Receiver<Block>, frames: &Sender<Frame>) -> Decoded {
     let reader = BlockReader { blocks, block: io::Cursor::default() };
     let mut decoder = MultiGzDecoder::new(reader);
@@ -110,10 +111,10 @@ impl fmt::Display for Played {
     }
 }
 
-/// Plays a frame at every tick; silence, if there is none yet.
+/// Plays a frame at every tick. If the next frame is not decoded yet, plays silence and counts an underrun.
 pub fn play(frames: &Receiver<Frame>, is_fast: bool) -> Played {
     let mut played = Played::default();
-    // The music starts when there is some.
+    // The ticker starts after the first frame, so that the time to open the file causes no underruns.
     let Ok(first) = frames.recv() else { return played };
     played.play(&first);
     if is_fast {
@@ -140,7 +141,7 @@ pub fn play(frames: &Receiver<Frame>, is_fast: bool) -> Played {
     played
 }
 
-/// The most memory that this process has taken, where that can be known.
+/// Returns the peak memory of this process, on systems that report it in `/proc`.
 pub fn peak_memory() -> Option<String> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -1,12 +1,13 @@
-//! Transfers between accounts: the account that pays asks the one that gets, and does nothing else until that has
-//! answered, which may itself be waiting for a third.
+//! Transfers between accounts. The paying account asks the receiving account, and handles no message until it has the
+//! reply. The receiving account may itself wait for a third one.
 //!
-//! An account pays only to those with higher numbers, so nobody waits in a circle of asks. The teller has a place for the
-//! answers to all its orders: otherwise it could wait for room at an account that waits for room at the teller.
+//! No deadlock: an account pays only to accounts with higher numbers, so no cycle of asks can form. The teller has
+//! space for the replies to all its orders. With less, the teller could park at a full account that parks at the full
+//! teller.
 
 use kahn::actor::{Actor, ActorRef, Builder, Context, ExitReason, Reply, spawn};
 
-use crate::bench::{Bench, Random, Size, ask, ask_in_actor, end, expect, finish};
+use crate::bench::{Bench, Random, Size, ask, ask_in_actor, expect, finish, stop_all};
 
 pub const BENCH: Bench =
     Bench { name: "banking", about: "transfers between accounts that ask each other", run };
@@ -17,7 +18,7 @@ struct Account(i64);
 
 enum ToAccount {
     Pay { amount: i64, to: ActorRef<ToAccount>, teller: ActorRef<ToTeller> },
-    Get { amount: i64, done: Reply<()> },
+    Receive { amount: i64, done: Reply<()> },
     Balance(Reply<i64>),
 }
 
@@ -55,10 +56,10 @@ impl Actor for Account {
         match message {
             ToAccount::Pay { amount, to, teller } => {
                 self.0 -= amount;
-                ask_in_actor(&to, |done| ToAccount::Get { amount, done })?;
+                ask_in_actor(&to, |done| ToAccount::Receive { amount, done })?;
                 teller.tell(ToTeller::Done)?;
             }
-            ToAccount::Get { amount, done } => {
+            ToAccount::Receive { amount, done } => {
                 self.0 += amount;
                 let _ = done.send(());
             }
@@ -112,9 +113,9 @@ fn run(size: Size) -> Result<String, String> {
     }
     let balances =
         accounts.iter().map(|account| ask(account, ToAccount::Balance)).collect::<Result<Vec<i64>, _>>()?;
-    end(&accounts);
+    stop_all(&accounts);
     let total: i64 = balances.iter().sum();
     expect("the balances", balances, expected)?;
-    expect("the money", total, BALANCE * count as i64)?;
-    Ok(format!("{transfers} transfers between {count} accounts, no money lost"))
+    expect("the total", total, BALANCE * count as i64)?;
+    Ok(format!("{transfers} transfers between {count} accounts, the total is unchanged"))
 }

@@ -1,32 +1,31 @@
-//! Everybody pings anybody: a message and its answer between any two of many actors.
+//! Many actors ping each other at random. Measures messages between any two of many actors.
 //!
-//! Each has one ping under way. So a mailbox holds at most a ping from each of the others, one pong, and the two messages
-//! with which all begins: with a place for each of these no tell parks, and nobody waits in a circle.
+//! No deadlock: an actor has one ping in flight. A mailbox therefore holds at most a ping from each other actor, one
+//! pong and the two messages at the start. It has space for all of them, so no tell parks.
 
 use std::sync::Arc;
 
 use kahn::actor::{Actor, ActorRef, Builder, Context, ExitReason};
 
-use crate::bench::{Bench, Random, Size, end, expect, tell};
-use crate::gather::{Gather, Part};
+use crate::bench::{Bench, Random, Size, expect, stop_all, tell};
+use crate::gather::{Gather, ToGather};
 
-pub const BENCH: Bench =
-    Bench { name: "big", about: "many actors, each of which pings the others at random", run };
+pub const BENCH: Bench = Bench { name: "big", about: "many actors ping each other at random", run };
 
 struct Worker {
     number: usize,
-    others: Arc<[ActorRef<Message>]>,
+    workers: Arc<[ActorRef<Message>]>,
     random: Random,
     left: u64,
-    /// Who was pinged.
+    /// The actor that was pinged last.
     expected: usize,
     pongs: u64,
-    gather: ActorRef<Part>,
+    gather: ActorRef<ToGather>,
 }
 
 enum Message {
-    /// Comes to all before anybody starts.
-    Meet(Arc<[ActorRef<Message>]>),
+    /// Every actor gets it before the first one gets `Start`.
+    Workers(Arc<[ActorRef<Message>]>),
     Start,
     Ping {
         from: usize,
@@ -39,13 +38,13 @@ enum Message {
 impl Worker {
     fn ping(&mut self) -> Result<(), ExitReason> {
         if self.left == 0 {
-            return Ok(self.gather.tell(Part::Number(self.pongs))?);
+            return Ok(self.gather.tell(ToGather::Number(self.pongs))?);
         }
         self.left -= 1;
-        // Anybody but oneself.
-        let place = self.random.below(self.others.len() as u64 - 1) as usize;
-        self.expected = if place < self.number { place } else { place + 1 };
-        Ok(self.others[self.expected].tell(Message::Ping { from: self.number })?)
+        // Any actor but this one.
+        let index = self.random.below(self.workers.len() as u64 - 1) as usize;
+        self.expected = if index < self.number { index } else { index + 1 };
+        Ok(self.workers[self.expected].tell(Message::Ping { from: self.number })?)
     }
 }
 
@@ -59,14 +58,14 @@ impl Actor for Worker {
 
     fn handle(&mut self, message: Message, _: &mut Context<Self>) -> Result<(), ExitReason> {
         match message {
-            Message::Meet(others) => {
-                self.others = others;
+            Message::Workers(workers) => {
+                self.workers = workers;
                 Ok(())
             }
             Message::Start => self.ping(),
-            Message::Ping { from } => Ok(self.others[from].tell(Message::Pong { from: self.number })?),
+            Message::Ping { from } => Ok(self.workers[from].tell(Message::Pong { from: self.number })?),
             Message::Pong { from } if from != self.expected => Err(ExitReason::failed(format!(
-                "{from} has answered {}, who had pinged {}",
+                "actor {} got a pong from {from}, expected one from {}",
                 self.number, self.expected
             ))),
             Message::Pong { .. } => {
@@ -84,7 +83,7 @@ fn run(size: Size) -> Result<String, String> {
         .map(|number| {
             Builder::new().mailbox(actors + 2).spawn(Worker {
                 number,
-                others: Arc::new([]),
+                workers: Arc::new([]),
                 random: Random::new(number as u64),
                 left: pings,
                 expected: number,
@@ -94,14 +93,14 @@ fn run(size: Size) -> Result<String, String> {
         })
         .collect();
     for worker in workers.iter() {
-        tell(worker, Message::Meet(workers.clone()))?;
+        tell(worker, Message::Workers(workers.clone()))?;
     }
     for worker in workers.iter() {
         tell(worker, Message::Start)?;
     }
     let total = pings * actors as u64;
     let pongs = Gather::sum(&gather);
-    end(workers.iter());
+    stop_all(workers.iter());
     expect("pongs", pongs?, total)?;
-    Ok(format!("{actors} actors have had {total} pings answered"))
+    Ok(format!("{actors} actors got a pong for each of {total} pings"))
 }

@@ -1,4 +1,4 @@
-//! A sorting network of actors: tens of thousands of tiny ones, wired as the recursion says.
+//! A bitonic sorting network of tens of thousands of small actors, connected recursively.
 //!
 //! ```text
 //! sorter(n)   split ─┬─ sorter(n/2), up ───┬─ join ── merger(n)
@@ -7,25 +7,25 @@
 //!                       └─ merger(n/2) ─┘
 //! ```
 //!
-//! The wires make no circle, and a join takes from both sides whatever comes, so any mailbox is large enough.
+//! No deadlock: the graph of actors has no cycle, and a join accepts the values of both sides in any order.
 
 use std::collections::VecDeque;
 
 use kahn::actor::{Actor, ActorRef, Context, ExitReason, spawn};
 
-use crate::bench::{Bench, Random, Size, expect};
-use crate::outcome::{Collect, outcome, pour};
+use crate::bench::{Bench, Random, Size, check};
+use crate::results::{Collect, feed, wait_for_result};
 
 pub const BENCH: Bench =
-    Bench { name: "bitonic-sort", about: "a sorting network, an actor for each switch in it", run };
+    Bench { name: "bitonic-sort", about: "a sorting network with an actor for each switch", run };
 
 struct Item {
     value: u64,
-    /// On which side it comes into a join.
+    /// Whether the item enters a join on its right side.
     is_right: bool,
 }
 
-/// An actor's input: the actor, and the side.
+/// An input of an actor.
 #[derive(Clone)]
 struct Port {
     to: ActorRef<Item>,
@@ -33,11 +33,11 @@ struct Port {
 }
 
 impl Port {
-    fn put(&self, value: u64) -> Result<(), ExitReason> {
+    fn send(&self, value: u64) -> Result<(), ExitReason> {
         Ok(self.to.tell(Item { value, is_right: self.is_right })?)
     }
 
-    fn of(actor: impl Actor<Message = Item>) -> Port {
+    fn spawn(actor: impl Actor<Message = Item>) -> Port {
         Port { to: spawn(actor), is_right: false }
     }
 
@@ -46,7 +46,7 @@ impl Port {
     }
 }
 
-/// The first half goes left, the other right.
+/// Sends the first half of its items left and the second half right.
 struct Split {
     half: usize,
     seen: usize,
@@ -60,15 +60,15 @@ impl Actor for Split {
     fn handle(&mut self, item: Item, _: &mut Context<Self>) -> Result<(), ExitReason> {
         self.seen += 1;
         let port = if self.seen <= self.half { &self.left } else { &self.right };
-        port.put(item.value)
+        port.send(item.value)
     }
 }
 
-/// First what comes from the left, then the rest.
+/// Sends the items from the left side, then those from the right side.
 struct Join {
     half: usize,
-    given: usize,
-    /// What came from the right too early.
+    sent: usize,
+    /// Items from the right that arrived before all items from the left.
     early: VecDeque<u64>,
     next: Port,
 }
@@ -77,22 +77,22 @@ impl Actor for Join {
     type Message = Item;
 
     fn handle(&mut self, item: Item, _: &mut Context<Self>) -> Result<(), ExitReason> {
-        if item.is_right && self.given < self.half {
+        if item.is_right && self.sent < self.half {
             self.early.push_back(item.value);
             return Ok(());
         }
-        self.given += 1;
-        self.next.put(item.value)?;
-        if self.given == self.half {
+        self.sent += 1;
+        self.next.send(item.value)?;
+        if self.sent == self.half {
             for value in self.early.drain(..) {
-                self.next.put(value)?;
+                self.next.send(value)?;
             }
         }
         Ok(())
     }
 }
 
-/// Compares each value of the first half with its partner in the other.
+/// Compares each value of the first half with its partner in the second half.
 struct Exchange {
     half: usize,
     is_up: bool,
@@ -112,11 +112,11 @@ impl Actor for Exchange {
             return Ok(());
         }
         let Some(partner) = self.first.pop_front() else {
-            return Err(ExitReason::failed("a switch has got more than its share"));
+            return Err(ExitReason::failed("a switch got too many values"));
         };
         let (low, high) = (partner.min(item.value), partner.max(item.value));
-        self.left.put(if self.is_up { low } else { high })?;
-        self.right.put(if self.is_up { high } else { low })
+        self.left.send(if self.is_up { low } else { high })?;
+        self.right.send(if self.is_up { high } else { low })
     }
 }
 
@@ -128,7 +128,7 @@ fn sorter(n: usize, is_up: bool, next: Port) -> Port {
     let half = n / 2;
     let join = join(half, merger(n, is_up, next));
     let (left, right) = (sorter(half, true, join.clone()), sorter(half, false, join.right()));
-    Port::of(Split { half, seen: 0, left, right })
+    Port::spawn(Split { half, seen: 0, left, right })
 }
 
 /// Sorts `n` values that first rise and then fall.
@@ -140,25 +140,25 @@ fn merger(n: usize, is_up: bool, next: Port) -> Port {
         let join = join(half, next);
         (merger(half, is_up, join.clone()), merger(half, is_up, join.right()))
     };
-    Port::of(Exchange { half, is_up, seen: 0, first: VecDeque::new(), left, right })
+    Port::spawn(Exchange { half, is_up, seen: 0, first: VecDeque::new(), left, right })
 }
 
 fn join(half: usize, next: Port) -> Port {
-    Port::of(Join { half, given: 0, early: VecDeque::new(), next })
+    Port::spawn(Join { half, sent: 0, early: VecDeque::new(), next })
 }
 
 fn run(size: Size) -> Result<String, String> {
     let count = size.pick(4096, 64);
     let mut random = Random::new(1 << 20);
     let mut values: Vec<u64> = (0..count).map(|_| random.below(1 << 20)).collect();
-    let sorted = outcome(|done| {
+    let sorted = wait_for_result(|done| {
         let last = Collect::spawn(count, done);
         let first = sorter(count, true, Port { to: last, is_right: false });
         let items = values.clone().into_iter();
-        pour(items.map(|value| Item { value, is_right: false }), first.to)
+        feed(items.map(|value| Item { value, is_right: false }), first.to)
     })?;
     let sorted: Vec<u64> = sorted.iter().map(|item| item.value).collect();
     values.sort_unstable();
-    expect("whether they are sorted", sorted == values, true)?;
-    Ok(format!("{count} values have passed the network"))
+    check(sorted == values, "the values are not sorted")?;
+    Ok(format!("{count} values were sorted"))
 }

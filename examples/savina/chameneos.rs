@@ -1,10 +1,10 @@
-//! Chameneos meet at a mall, in pairs, and change colour: many actors that all want the same one.
+//! Chameneos meet in pairs at a mall and change their colours. Measures many actors that send to one.
 //!
-//! A chameneos sends one message to the mall and waits for what comes of it, so a mall with a place for each of them
-//! never makes one wait; and a chameneos has at most one meeting, or its answer, in its mailbox. No tell parks.
+//! No deadlock: a chameneos has at most one message in the mall's mailbox, and the mall has space for one from each.
+//! The mailbox of a chameneos holds at most one message. No tell parks.
 //!
-//! What is checked: the mall knows what colour the two of a meeting must have after it, and how often each has met, and
-//! looks when they come again or fade. Nobody meets itself.
+//! Checks: the mall computes the colour and the number of meetings that each chameneos must have, and compares when the
+//! chameneos comes again or fades. No chameneos meets itself.
 
 use kahn::actor::{Actor, ActorRef, Builder, Context, ExitReason, Reply};
 
@@ -22,7 +22,7 @@ enum Colour {
 
 const COLOURS: [Colour; 3] = [Colour::Blue, Colour::Red, Colour::Yellow];
 
-/// What both are after a meeting.
+/// Returns the colour of both chameneos after a meeting.
 fn complement(one: Colour, other: Colour) -> Colour {
     if one == other {
         return one;
@@ -34,7 +34,7 @@ struct Mall {
     chameneos: usize,
     meetings: u64,
     waiting: Option<(Guest, ActorRef<ToChameneos>)>,
-    /// What each has to be.
+    /// The expected state of each chameneos.
     guests: Vec<Guest>,
     faded: usize,
     met: u64,
@@ -47,7 +47,7 @@ enum ToMall {
     Fade(Guest),
 }
 
-/// What a chameneos says of itself.
+/// The state of a chameneos, which it sends with its messages.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Guest {
     number: usize,
@@ -72,10 +72,10 @@ impl Mall {
         if guest == expected {
             return Ok(());
         }
-        Err(ExitReason::failed(format!("{guest:?} has come, expected {expected:?}")))
+        Err(ExitReason::failed(format!("{guest:?} arrived, expected {expected:?}")))
     }
 
-    fn note_meeting(&mut self, one: Guest, other: Guest) -> Result<(), ExitReason> {
+    fn record_meeting(&mut self, one: Guest, other: Guest) -> Result<(), ExitReason> {
         if one.number == other.number {
             return Err(ExitReason::failed(format!("{one:?} meets itself")));
         }
@@ -105,10 +105,10 @@ impl Actor for Mall {
                 self.check(guest)?;
                 match self.waiting.take() {
                     None => self.waiting = Some((guest, chameneos)),
-                    Some((first, waits)) => {
+                    Some((first, partner)) => {
                         self.meetings -= 1;
-                        self.note_meeting(first, guest)?;
-                        waits.tell(ToChameneos::Meet(chameneos, guest.colour))?;
+                        self.record_meeting(first, guest)?;
+                        partner.tell(ToChameneos::Meet(chameneos, guest.colour))?;
                     }
                 }
             }
@@ -126,7 +126,7 @@ impl Actor for Mall {
 }
 
 impl Chameneos {
-    fn go(&self, ctx: &Context<Self>) -> Result<(), ExitReason> {
+    fn go_to_mall(&self, ctx: &Context<Self>) -> Result<(), ExitReason> {
         Ok(self.mall.tell(ToMall::Meet(self.own, ctx.me()))?)
     }
 
@@ -140,7 +140,7 @@ impl Actor for Chameneos {
     type Message = ToChameneos;
 
     fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
-        self.go(ctx)
+        self.go_to_mall(ctx)
     }
 
     fn handle(&mut self, message: ToChameneos, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
@@ -148,11 +148,11 @@ impl Actor for Chameneos {
             ToChameneos::Meet(other, colour) => {
                 self.change(complement(self.own.colour, colour));
                 other.tell(ToChameneos::Change(self.own.colour))?;
-                self.go(ctx)
+                self.go_to_mall(ctx)
             }
             ToChameneos::Change(colour) => {
                 self.change(colour);
-                self.go(ctx)
+                self.go_to_mall(ctx)
             }
             ToChameneos::Fade => {
                 ctx.stop();
@@ -166,9 +166,9 @@ fn run(size: Size) -> Result<String, String> {
     let (chameneos, meetings) = size.pick((100, 200_000), (10, 1000));
     let guests = Vec::new();
     let mall = Mall { chameneos, meetings, waiting: None, guests, faded: 0, met: 0, done: None };
-    // And one for the opening.
+    // One more for `ToMall::Open`.
     let mall = Builder::new().mailbox(chameneos + 1).spawn(mall);
-    expect("meetings that the two have counted", ask(&mall, ToMall::Open)?, 2 * meetings)?;
+    expect("meetings that both partners have counted", ask(&mall, ToMall::Open)?, 2 * meetings)?;
     mall.join();
     Ok(format!("{chameneos} chameneos have met {meetings} times"))
 }

@@ -1,26 +1,26 @@
-//! An arbiter lets one of the smokers smoke; as soon as that one has begun, another may: a choice at random each time.
+//! An arbiter tells a random smoker to smoke. When that smoker has begun, the arbiter chooses the next.
 //!
-//! The arbiter waits for the smoker that it has told, which answers before it smokes; so a smoker has at most the next
-//! order and the last one in its mailbox, the arbiter never parks, and the default mailboxes do.
+//! No deadlock: a smoker reports before it smokes, and the arbiter sends the next order only after the report. A
+//! smoker's mailbox therefore never fills, and the arbiter never parks. The default mailboxes are large enough.
 //!
-//! What is checked: the next may smoke only when the one who was chosen has begun, and each has smoked as often as chosen.
+//! Checks: only the chosen smoker begins to smoke, and each has smoked as often as it was chosen.
 
 use kahn::actor::{Actor, ActorRef, Context, ExitReason, Reply, spawn};
 
-use crate::bench::{Bench, Random, Size, ask, busy, expect, finish};
+use crate::bench::{Bench, Random, Size, ask, burn_cpu, expect, finish};
 
 pub const BENCH: Bench =
-    Bench { name: "cigarette-smokers", about: "an arbiter lets smokers smoke, one after the other", run };
+    Bench { name: "cigarette-smokers", about: "an arbiter tells one smoker after the other to smoke", run };
 
 struct Arbiter {
     count: usize,
     smokers: Vec<ActorRef<ToSmoker>>,
     random: Random,
     rounds: u64,
-    /// Who may smoke, and has not begun.
+    /// The smoker that was told to smoke and has not begun.
     chosen: Option<usize>,
-    /// How often each was chosen.
-    times: Vec<u64>,
+    /// How often each smoker was chosen.
+    times_chosen: Vec<u64>,
     smoked: u64,
     left: usize,
     done: Option<Reply<u64>>,
@@ -28,10 +28,10 @@ struct Arbiter {
 
 enum ToArbiter {
     Start(Reply<u64>),
-    /// This one has begun to smoke.
+    /// The smoker of this number has begun to smoke.
     Smokes(usize),
-    /// How often this one has smoked, who goes.
-    Goes(usize, u64),
+    /// The smoker of this number leaves, and has smoked this often.
+    Leaves(usize, u64),
 }
 
 struct Smoker {
@@ -42,18 +42,18 @@ struct Smoker {
 
 enum ToSmoker {
     Smoke { rounds: u64 },
-    Go,
+    Leave,
 }
 
 impl Arbiter {
     fn choose(&mut self) -> Result<(), ExitReason> {
         if self.rounds == 0 {
-            return Ok(self.smokers.iter().try_for_each(|smoker| smoker.tell(ToSmoker::Go))?);
+            return Ok(self.smokers.iter().try_for_each(|smoker| smoker.tell(ToSmoker::Leave))?);
         }
         self.rounds -= 1;
         let smoker = self.random.below(self.count as u64) as usize;
         self.chosen = Some(smoker);
-        self.times[smoker] += 1;
+        self.times_chosen[smoker] += 1;
         Ok(self.smokers[smoker].tell(ToSmoker::Smoke { rounds: 10 + self.random.below(1000) })?)
     }
 }
@@ -73,14 +73,17 @@ impl Actor for Arbiter {
             ToArbiter::Smokes(number) => {
                 let chosen = self.chosen.take();
                 if chosen != Some(number) {
-                    return Err(ExitReason::failed(format!("{number} smokes, and {chosen:?} was chosen")));
+                    return Err(ExitReason::failed(format!(
+                        "smoker {number} smokes, but {chosen:?} was chosen"
+                    )));
                 }
                 self.choose()
             }
-            ToArbiter::Goes(number, smoked) => {
-                let times = self.times[number];
+            ToArbiter::Leaves(number, smoked) => {
+                let times = self.times_chosen[number];
                 if smoked != times {
-                    let text = format!("{number} has smoked {smoked} times, and was chosen {times} times");
+                    let text =
+                        format!("smoker {number} has smoked {smoked} times, but was chosen {times} times");
                     return Err(ExitReason::failed(text));
                 }
                 self.smoked += smoked;
@@ -101,13 +104,13 @@ impl Actor for Smoker {
         match message {
             ToSmoker::Smoke { rounds } => {
                 self.arbiter.tell(ToArbiter::Smokes(self.number))?;
-                busy(rounds);
+                burn_cpu(rounds);
                 self.smoked += 1;
                 Ok(())
             }
-            ToSmoker::Go => {
+            ToSmoker::Leave => {
                 ctx.stop();
-                Ok(self.arbiter.tell(ToArbiter::Goes(self.number, self.smoked))?)
+                Ok(self.arbiter.tell(ToArbiter::Leaves(self.number, self.smoked))?)
             }
         }
     }
@@ -122,7 +125,7 @@ fn run(size: Size) -> Result<String, String> {
         random,
         rounds,
         chosen: None,
-        times: vec![0; count],
+        times_chosen: vec![0; count],
         smoked: 0,
         left: count,
         done: None,

@@ -1,13 +1,14 @@
-//! Many readers and a few writers of one map, which an actor owns: what a lock would be for.
+//! Many readers and a few writers of a map that an actor owns. Measures an actor in place of a lock.
 //!
-//! A worker has one request under way, and the dictionary a place for each worker: no tell parks.
+//! No deadlock: a worker has one request in flight, and the dictionary has space for one from each worker. No tell
+//! parks.
 
 use std::collections::HashMap;
 
 use kahn::actor::{Actor, ActorRef, Builder, Context, ExitReason, Reply, spawn};
 
 use crate::bench::{Bench, Random, Size, ask, expect};
-use crate::gather::{Gather, Part};
+use crate::gather::{Gather, ToGather};
 
 pub const BENCH: Bench =
     Bench { name: "concurrent-dictionary", about: "actors read and write a map that an actor owns", run };
@@ -15,20 +16,20 @@ pub const BENCH: Bench =
 const WRITES_PERCENT: u64 = 10;
 
 struct Dictionary {
-    /// At first each key is its own value.
+    /// At the start the value of each key is the key.
     map: HashMap<u64, u64>,
     reads: u64,
     writes: u64,
 }
 
 enum Request {
-    Read { key: u64, from: ActorRef<Answer> },
-    Write { key: u64, value: u64, from: ActorRef<Answer> },
+    Read { key: u64, from: ActorRef<Response> },
+    Write { key: u64, value: u64, from: ActorRef<Response> },
     Counts(Reply<(u64, u64)>),
 }
 
-/// The value that the key has, or that it had before a write.
-struct Answer(Option<u64>);
+/// The value of the key, or its value before a write.
+struct Response(Option<u64>);
 
 impl Actor for Dictionary {
     type Message = Request;
@@ -37,11 +38,11 @@ impl Actor for Dictionary {
         match request {
             Request::Read { key, from } => {
                 self.reads += 1;
-                from.tell(Answer(self.map.get(&key).copied()))?;
+                from.tell(Response(self.map.get(&key).copied()))?;
             }
             Request::Write { key, value, from } => {
                 self.writes += 1;
-                from.tell(Answer(self.map.insert(key, value)))?;
+                from.tell(Response(self.map.insert(key, value)))?;
             }
             Request::Counts(reply) => drop(reply.send((self.reads, self.writes))),
         }
@@ -51,24 +52,24 @@ impl Actor for Dictionary {
 
 struct Worker {
     dictionary: ActorRef<Request>,
-    gather: ActorRef<Part>,
+    gather: ActorRef<ToGather>,
     random: Random,
     left: u64,
     writes: u64,
-    /// The keys are those below.
+    /// Keys are below this number.
     keys: u64,
-    /// Of the request under way.
+    /// The key of the request in flight.
     key: u64,
 }
 
 impl Worker {
-    fn request(&mut self, from: ActorRef<Answer>) -> Result<(), ExitReason> {
+    fn request(&mut self, from: ActorRef<Response>) -> Result<(), ExitReason> {
         self.left -= 1;
         self.key = self.random.below(self.keys);
         let key = self.key;
         Ok(self.dictionary.tell(if self.random.chance(WRITES_PERCENT) {
             self.writes += 1;
-            // Any value that tells which key it was written to.
+            // A random value with `value % keys == key`, so that `handle` can check it.
             Request::Write { key, value: key + self.keys * self.random.below(1 << 40), from }
         } else {
             Request::Read { key, from }
@@ -77,14 +78,14 @@ impl Worker {
 }
 
 impl Actor for Worker {
-    type Message = Answer;
+    type Message = Response;
 
     fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
         ctx.link(&self.gather);
         self.request(ctx.me())
     }
 
-    fn handle(&mut self, Answer(value): Answer, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+    fn handle(&mut self, Response(value): Response, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
         if value.map(|value| value % self.keys) != Some(self.key) {
             return Err(ExitReason::failed(format!("the key {} had the value {value:?}", self.key)));
         }
@@ -92,7 +93,7 @@ impl Actor for Worker {
             return self.request(ctx.me());
         }
         ctx.stop();
-        Ok(self.gather.tell(Part::Number(self.writes))?)
+        Ok(self.gather.tell(ToGather::Number(self.writes))?)
     }
 }
 

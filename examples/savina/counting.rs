@@ -1,13 +1,13 @@
-//! One actor floods another: what a tell costs that waits for nothing.
+//! One actor floods another with messages. Measures tells without replies.
 //!
-//! The default mailbox is what holds the flood back: the producer parks while it is full, and the counter, which tells
-//! nothing until it is asked at the end, always empties it.
+//! No deadlock: the producer parks while the counter's mailbox is full. The counter tells no actor before its last
+//! message, so it always empties its mailbox.
 
 use kahn::actor::{Actor, ActorRef, Context, ExitReason, Reply, spawn};
 
 use crate::bench::{Bench, Size, ask, expect, finish};
 
-pub const BENCH: Bench = Bench { name: "counting", about: "one actor lets another count", run };
+pub const BENCH: Bench = Bench { name: "counting", about: "an actor counts the messages of another", run };
 
 struct Producer {
     counter: ActorRef<ToCounter>,
@@ -24,7 +24,7 @@ struct Counter(u64);
 
 enum ToCounter {
     Count,
-    Tell(ActorRef<ToProducer>),
+    Report(ActorRef<ToProducer>),
 }
 
 impl Actor for Producer {
@@ -37,7 +37,7 @@ impl Actor for Producer {
                 for _ in 0..self.messages {
                     self.counter.tell(ToCounter::Count)?;
                 }
-                self.counter.tell(ToCounter::Tell(ctx.me()))?;
+                self.counter.tell(ToCounter::Report(ctx.me()))?;
             }
             ToProducer::Counted(count) => {
                 finish(&mut self.done, count, ctx);
@@ -53,7 +53,7 @@ impl Actor for Counter {
     fn handle(&mut self, message: ToCounter, _: &mut Context<Self>) -> Result<(), ExitReason> {
         match message {
             ToCounter::Count => self.0 += 1,
-            ToCounter::Tell(producer) => producer.tell(ToProducer::Counted(self.0))?,
+            ToCounter::Report(producer) => producer.tell(ToProducer::Counted(self.0))?,
         }
         Ok(())
     }

@@ -1,30 +1,33 @@
-//! Where to open facilities while the customers are still coming: a quadrant of the map is an actor, which becomes four
-//! when those that it serves have too far to go.
+//! Online facility location: decides where to open facilities while customers arrive. A quadrant of the map is an actor
+//! with a facility in its middle. It splits into four quadrants when the distances of its customers add up to too much.
 //!
-//! Customers go down the tree to the quadrant where they are. That one settles them, and word of it goes up to the root,
-//! which lets the next customer in; on its way it is passed on to other quadrants nearby if facilities were opened. So
-//! parents tell children and children parents, and to park for room might make them wait in a circle. There are never
-//! more than `WINDOW` customers on the way, down or up, and no more news of facilities than customers: with room for
-//! all of them, which is taken as it is needed, no tell parks.
+//! A customer goes down the tree of quadrants to the leaf that contains it, and the leaf serves it. The leaf then sends
+//! `Settled` up the tree to the entrance, which admits the next customer. If the leaf has split, `Settled` has the new
+//! facilities, and the ancestors up to `CUTOFF` levels send them to their other quadrants.
 //!
-//! What is checked, beside the numbers: each customer is served once, in the quadrant where it is; has no farther to go
-//! than to the middle of that; and the costs, kept up to date as facilities open, are what the distances come to.
+//! No deadlock: parents tell children and children tell parents, so a park could close a cycle, and no tell may park.
+//! At most `WINDOW` customers are on their way down or up, and there are no more `Opened` messages than customers. A
+//! mailbox has space for all of them; it allocates only what it uses.
+//!
+//! Checks: each customer is served once, in the quadrant that contains it, by a facility that is no farther than the
+//! middle of that quadrant. The costs, which are updated when facilities open, equal the sums of the distances.
 
 use std::sync::Arc;
 
 use kahn::actor::{Actor, ActorRef, Builder, Context, ExitReason, spawn};
 
 use crate::bench::{Bench, Random, Size, expect, tell};
-use crate::outcome::{Outcome, outcome};
+use crate::results::{ResultSender, wait_for_result};
 
 pub const BENCH: Bench =
-    Bench { name: "facility-location", about: "a tree of quadrants that splits as customers come", run };
+    Bench { name: "facility-location", about: "a tree of quadrants that split while customers arrive", run };
 
 const SIDE: f64 = 500.0;
-/// How much a quadrant's customers may have to go, as a multiple of what a facility costs.
+/// A quadrant splits when the distances of its customers add up to more than this multiple of the cost of a facility.
 const ALPHA: f64 = 2.0;
-/// How far up the news of a facility are passed on.
+/// How many ancestors of a new facility send it to their other quadrants.
 const CUTOFF: u32 = 3;
+/// How many customers may be on their way at a time.
 const WINDOW: usize = 64;
 
 #[derive(Clone, Copy)]
@@ -74,47 +77,49 @@ impl Square {
 
 type Facilities = Arc<[Point]>;
 
-/// Each quadrant has a facility in its middle.
+/// A leaf of the tree serves customers. An inner quadrant has children instead.
 struct Quadrant {
-    above: Above,
+    parent: Parent,
     square: Square,
     facilities: Vec<Point>,
-    /// Whom it serves itself, and how far the nearest facility is.
+    /// The customers, and the distance of the nearest facility from each.
     customers: Vec<(Point, f64)>,
     cost: f64,
     children: Vec<ActorRef<ToQuadrant>>,
-    room: usize,
+    mailbox: usize,
+    /// The sum over the children that are closed.
     sum: Sum,
+    /// How many children are not closed.
     missing: usize,
 }
 
-enum Above {
+enum Parent {
     Entrance(ActorRef<ToEntrance>),
-    /// The parent, and which of its quarters this is.
-    Parent(ActorRef<ToQuadrant>, usize),
+    /// A quadrant, and the number of the quarter of it that this is.
+    Quadrant(ActorRef<ToQuadrant>, usize),
 }
 
 enum ToQuadrant {
     Customer(Point),
-    /// Somewhere else, nearby.
+    /// Facilities that were opened in a quadrant nearby.
     Opened(Facilities),
-    /// From a child.
+    /// From a child: a customer is served, and `opened` are the facilities of a quadrant that split for it.
     Settled {
         quarter: usize,
         opened: Option<Facilities>,
         levels: u32,
     },
     Close,
-    /// From a child, which is closed.
+    /// From a child that is closed.
     Closed(Sum),
 }
 
-/// What is below, and what it costs.
+/// The totals of a quadrant and its descendants.
 #[derive(Clone, Copy, Default)]
 struct Sum {
     customers: usize,
-    /// Of the places where they are, whatever their order.
-    trace: u64,
+    /// A hash of the customers' positions that does not depend on their order.
+    position_hash: u64,
     quadrants: usize,
     cost: f64,
 }
@@ -122,72 +127,77 @@ struct Sum {
 impl Sum {
     fn add(&mut self, other: Sum) {
         self.customers += other.customers;
-        self.trace = self.trace.wrapping_add(other.trace);
+        self.position_hash = self.position_hash.wrapping_add(other.position_hash);
         self.quadrants += other.quadrants;
         self.cost += other.cost;
     }
 }
 
-fn trace(customers: impl IntoIterator<Item = Point>) -> u64 {
-    let one = |point: Point| point.x.to_bits().wrapping_mul(3) ^ point.y.to_bits();
-    customers.into_iter().map(one).fold(0, u64::wrapping_add)
+fn position_hash(customers: impl IntoIterator<Item = Point>) -> u64 {
+    let hash = |point: Point| point.x.to_bits().wrapping_mul(3) ^ point.y.to_bits();
+    customers.into_iter().map(hash).fold(0, u64::wrapping_add)
+}
+
+/// Returns the distance from `point` to the nearest facility.
+fn nearest(facilities: &[Point], point: Point) -> f64 {
+    facilities.iter().map(|facility| facility.distance(point)).fold(f64::INFINITY, f64::min)
 }
 
 impl Quadrant {
     fn spawn(
-        above: Above,
+        parent: Parent,
         square: Square,
         facilities: Vec<Point>,
         customers: Vec<Point>,
-        room: usize,
+        mailbox: usize,
     ) -> ActorRef<ToQuadrant> {
-        let near =
-            |point: Point| facilities.iter().map(|at| at.distance(point)).fold(f64::INFINITY, f64::min);
-        let customers: Vec<_> = customers.into_iter().map(|point| (point, near(point))).collect();
-        let cost = customers.iter().map(|(_, far)| far).sum();
-        Builder::new().mailbox(room).spawn(Quadrant {
-            above,
+        let customers: Vec<_> =
+            customers.into_iter().map(|point| (point, nearest(&facilities, point))).collect();
+        let cost = customers.iter().map(|(_, distance)| distance).sum();
+        Builder::new().mailbox(mailbox).spawn(Quadrant {
+            parent,
             square,
             facilities,
             customers,
             cost,
             children: Vec::new(),
-            room,
+            mailbox,
             sum: Sum::default(),
             missing: 0,
         })
     }
 
-    fn tell_above(
+    fn tell_parent(
         &self,
-        of_root: ToEntrance,
-        of_child: impl FnOnce(usize) -> ToQuadrant,
+        to_entrance: ToEntrance,
+        to_quadrant: impl FnOnce(usize) -> ToQuadrant,
     ) -> Result<(), ExitReason> {
-        match &self.above {
-            Above::Entrance(entrance) => entrance.tell(of_root)?,
-            Above::Parent(parent, quarter) => parent.tell(of_child(*quarter))?,
+        match &self.parent {
+            Parent::Entrance(entrance) => entrance.tell(to_entrance)?,
+            Parent::Quadrant(parent, quarter) => parent.tell(to_quadrant(*quarter))?,
         }
         Ok(())
     }
 
-    fn settled(&self, opened: Option<Facilities>, levels: u32) -> Result<(), ExitReason> {
+    fn send_settled(&self, opened: Option<Facilities>, levels: u32) -> Result<(), ExitReason> {
         let count = opened.as_ref().map_or(0, |opened| opened.len());
-        let of_child = |quarter| ToQuadrant::Settled { quarter, opened, levels };
-        self.tell_above(ToEntrance::Settled { opened: count }, of_child)
+        let to_quadrant = |quarter| ToQuadrant::Settled { quarter, opened, levels };
+        self.tell_parent(ToEntrance::Settled { opened: count }, to_quadrant)
     }
 
+    /// Serves a customer in this leaf, and splits the leaf if its cost is too high.
     fn settle(&mut self, customer: Point, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
         if !self.square.contains(customer) {
-            return Err(ExitReason::failed("a customer has come to the wrong quadrant"));
+            return Err(ExitReason::failed("a customer arrived at the wrong quadrant"));
         }
-        let far = self.facilities.iter().map(|at| at.distance(customer)).fold(f64::INFINITY, f64::min);
-        self.customers.push((customer, far));
-        self.cost += far;
+        let distance = nearest(&self.facilities, customer);
+        self.customers.push((customer, distance));
+        self.cost += distance;
         let opened = (self.cost > ALPHA * SIDE * 2_f64.sqrt()).then(|| self.split(ctx));
-        self.settled(opened, 0)
+        self.send_settled(opened, 0)
     }
 
-    /// Becomes four. Answers their facilities.
+    /// Splits this leaf into four quadrants and returns their facilities.
     fn split(&mut self, ctx: &mut Context<Self>) -> Facilities {
         let quarters = self.square.quarters();
         let opened = quarters.map(Square::middle);
@@ -198,25 +208,21 @@ impl Quadrant {
         }
         self.cost = 0.0;
         for (i, customers) in customers.into_iter().enumerate() {
-            let above = Above::Parent(ctx.me(), i);
-            self.children.push(Self::spawn(
-                above,
-                quarters[i],
-                self.facilities.clone(),
-                customers,
-                self.room,
-            ));
+            let parent = Parent::Quadrant(ctx.me(), i);
+            let child = Self::spawn(parent, quarters[i], self.facilities.clone(), customers, self.mailbox);
+            self.children.push(child);
         }
         self.facilities.clear();
         opened.into()
     }
 
-    fn hear_of(&mut self, opened: &Facilities) -> Result<(), ExitReason> {
+    /// Updates the distances of the customers, or tells the children to do so.
+    fn add_facilities(&mut self, opened: &Facilities) -> Result<(), ExitReason> {
         if self.children.is_empty() {
-            for (customer, far) in &mut self.customers {
-                let near = opened.iter().map(|at| at.distance(*customer)).fold(*far, f64::min);
-                self.cost -= *far - near;
-                *far = near;
+            for (customer, distance) in &mut self.customers {
+                let new_distance = nearest(opened, *customer).min(*distance);
+                self.cost -= *distance - new_distance;
+                *distance = new_distance;
             }
             self.facilities.extend_from_slice(opened);
         }
@@ -225,32 +231,33 @@ impl Quadrant {
 
     fn check(&self) -> Result<(), ExitReason> {
         if !self.children.is_empty() && !self.customers.is_empty() {
-            return Err(ExitReason::failed("a quadrant has become four, and still serves customers"));
+            return Err(ExitReason::failed("a quadrant that has split still serves customers"));
         }
         let middle = self.square.middle();
-        let is_served = |(point, far): &(Point, f64)| {
-            self.square.contains(*point) && *far <= point.distance(middle) && *far >= 0.0
+        let is_served = |(point, distance): &(Point, f64)| {
+            self.square.contains(*point) && *distance <= point.distance(middle) && *distance >= 0.0
         };
         if !self.customers.iter().all(is_served) {
-            return Err(ExitReason::failed("a customer passes by the facility of its quadrant"));
+            return Err(ExitReason::failed("a customer is outside of its quadrant, or has a wrong distance"));
         }
-        let cost: f64 = self.customers.iter().map(|(_, far)| far).sum();
+        let cost: f64 = self.customers.iter().map(|(_, distance)| distance).sum();
         if (cost - self.cost).abs() > 1e-6 * (1.0 + cost) {
-            return Err(ExitReason::failed(format!("a cost of {} is said to be {}", cost, self.cost)));
+            return Err(ExitReason::failed(format!("the cost is {}, expected {cost}", self.cost)));
         }
         Ok(())
     }
 
+    /// Checks this quadrant and sends its totals to the parent, when all children are closed.
     fn close(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
         if self.missing > 0 {
             return Ok(());
         }
         self.check()?;
-        let trace = trace(self.customers.iter().map(|(point, _)| *point));
-        self.sum.add(Sum { customers: self.customers.len(), trace, quadrants: 1, cost: self.cost });
-        // Parents and children refer to each other.
+        let position_hash = position_hash(self.customers.iter().map(|(point, _)| *point));
+        self.sum.add(Sum { customers: self.customers.len(), position_hash, quadrants: 1, cost: self.cost });
+        // Without the stop the quadrants would not end, because parents and children hold references to each other.
         ctx.stop();
-        self.tell_above(ToEntrance::Closed(self.sum), |_| ToQuadrant::Closed(self.sum))
+        self.tell_parent(ToEntrance::Closed(self.sum), |_| ToQuadrant::Closed(self.sum))
     }
 }
 
@@ -258,10 +265,10 @@ impl Actor for Quadrant {
     type Message = ToQuadrant;
 
     fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
-        // The failure of one is the failure of all.
-        match &self.above {
-            Above::Entrance(entrance) => ctx.link(entrance),
-            Above::Parent(parent, _) => ctx.link(parent),
+        // The failure of one quadrant ends all.
+        match &self.parent {
+            Parent::Entrance(entrance) => ctx.link(entrance),
+            Parent::Quadrant(parent, _) => ctx.link(parent),
         }
         Ok(())
     }
@@ -272,7 +279,7 @@ impl Actor for Quadrant {
             ToQuadrant::Customer(point) => {
                 Ok(self.children[self.square.quarter_of(point)].tell(ToQuadrant::Customer(point))?)
             }
-            ToQuadrant::Opened(opened) => self.hear_of(&opened),
+            ToQuadrant::Opened(opened) => self.add_facilities(&opened),
             ToQuadrant::Settled { quarter, opened, levels } => {
                 if let Some(opened) = opened.as_ref().filter(|_| levels < CUTOFF) {
                     for (i, child) in self.children.iter().enumerate() {
@@ -281,7 +288,7 @@ impl Actor for Quadrant {
                         }
                     }
                 }
-                self.settled(opened, levels + 1)
+                self.send_settled(opened, levels + 1)
             }
             ToQuadrant::Close => {
                 self.missing = self.children.len();
@@ -299,14 +306,14 @@ impl Actor for Quadrant {
     }
 }
 
-/// Lets the customers in.
+/// Admits customers to the map.
 struct Entrance {
     customers: Vec<Point>,
     root: Option<ActorRef<ToQuadrant>>,
-    /// Customers on their way.
-    inside: usize,
+    /// The number of customers on their way.
+    in_flight: usize,
     opened: usize,
-    done: Option<Outcome<(Sum, usize)>>,
+    done: Option<ResultSender<(Sum, usize)>>,
 }
 
 enum ToEntrance {
@@ -321,14 +328,14 @@ impl Actor for Entrance {
     fn handle(&mut self, message: ToEntrance, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
         match message {
             ToEntrance::Open => {
-                let room = self.customers.len() + WINDOW + 1;
+                let mailbox = self.customers.len() + WINDOW + 1;
                 let facilities = vec![Square::MAP.middle()];
-                let above = Above::Entrance(ctx.me());
-                self.root = Some(Quadrant::spawn(above, Square::MAP, facilities, Vec::new(), room));
+                let parent = Parent::Entrance(ctx.me());
+                self.root = Some(Quadrant::spawn(parent, Square::MAP, facilities, Vec::new(), mailbox));
             }
             ToEntrance::Settled { opened } => {
                 self.opened += opened;
-                self.inside -= 1;
+                self.in_flight -= 1;
             }
             ToEntrance::Closed(sum) => {
                 let _ = self.done.take().map(|done| done.send((sum, self.opened)));
@@ -337,13 +344,13 @@ impl Actor for Entrance {
             }
         }
         let Some(root) = &self.root else { return Ok(()) };
-        while self.inside < WINDOW
+        while self.in_flight < WINDOW
             && let Some(customer) = self.customers.pop()
         {
             root.tell(ToQuadrant::Customer(customer))?;
-            self.inside += 1;
+            self.in_flight += 1;
         }
-        if self.inside == 0 {
+        if self.in_flight == 0 {
             root.tell(ToQuadrant::Close)?;
         }
         Ok(())
@@ -353,20 +360,20 @@ impl Actor for Entrance {
 fn run(size: Size) -> Result<String, String> {
     let count = size.pick(100_000, 1000);
     let mut random = Random::new(123_456);
-    let mut place = || random.below(1 << 40) as f64 * SIDE / (1_u64 << 40) as f64;
-    let customers: Vec<Point> = (0..count).map(|_| Point { x: place(), y: place() }).collect();
-    let cost_of_one: f64 = customers.iter().map(|at| at.distance(Square::MAP.middle())).sum();
-    let places = trace(customers.iter().copied());
-    let (sum, opened) = outcome(|done| {
-        let entrance = Entrance { customers, root: None, inside: 0, opened: 0, done: Some(done) };
+    let mut coordinate = || random.below(1 << 40) as f64 * SIDE / (1_u64 << 40) as f64;
+    let customers: Vec<Point> = (0..count).map(|_| Point { x: coordinate(), y: coordinate() }).collect();
+    let cost_of_one_facility: f64 = customers.iter().map(|at| at.distance(Square::MAP.middle())).sum();
+    let positions = position_hash(customers.iter().copied());
+    let (sum, opened) = wait_for_result(|done| {
+        let entrance = Entrance { customers, root: None, in_flight: 0, opened: 0, done: Some(done) };
         tell(&spawn(entrance), ToEntrance::Open)
     })?;
     expect("customers", sum.customers, count)?;
-    expect("where the customers are", sum.trace, places)?;
+    expect("the hash of the customers' positions", sum.position_hash, positions)?;
     expect("facilities", sum.quadrants, 1 + opened)?;
-    let far = sum.cost / count as f64;
-    if far * 2.0 > cost_of_one / count as f64 {
-        return Err(format!("{opened} facilities, and still the customers have {far:.1} to go"));
+    let mean_distance = sum.cost / count as f64;
+    if mean_distance * 2.0 > cost_of_one_facility / count as f64 {
+        return Err(format!("{opened} facilities leave a mean distance of {mean_distance:.1}"));
     }
-    Ok(format!("{} facilities, {far:.1} away from a customer", sum.quadrants))
+    Ok(format!("{} facilities, at a mean distance of {mean_distance:.1}", sum.quadrants))
 }

@@ -1,33 +1,33 @@
-//! Fibonacci's numbers by the book, with an actor for each call: a tree of actors that live for a moment.
+//! Fibonacci numbers by naive recursion with an actor for each call. Measures a tree of short-lived actors.
 //!
-//! A parent is told by its two children alone, so nobody waits for room.
+//! No deadlock: an actor gets one request and two results, so no mailbox is ever full.
 
 use kahn::actor::{Actor, Context, ExitReason, spawn};
 
 use crate::bench::{Bench, Size, expect, tell};
-use crate::outcome::{Above, outcome};
+use crate::results::{ReplyTo, wait_for_result};
 
-pub const BENCH: Bench = Bench { name: "fibonacci", about: "recursion, an actor for each call", run };
+pub const BENCH: Bench = Bench { name: "fibonacci", about: "recursion with an actor for each call", run };
 
 struct Call {
-    above: Option<Above<Message, u64>>,
-    answers: u32,
+    reply_to: Option<ReplyTo<Message, u64>>,
+    results: u32,
     sum: u64,
 }
 
 enum Message {
     Request(u32),
-    Answer(u64),
+    Result(u64),
 }
 
 impl Call {
-    fn new(above: Above<Message, u64>) -> Call {
-        Call { above: Some(above), answers: 0, sum: 0 }
+    fn new(reply_to: ReplyTo<Message, u64>) -> Call {
+        Call { reply_to: Some(reply_to), results: 0, sum: 0 }
     }
 
-    fn answer(&mut self, number: u64) -> Result<(), ExitReason> {
-        // With its last reference the actor ends.
-        self.above.take().map_or(Ok(()), |above| above.hand(number, Message::Answer))
+    fn reply(&mut self, number: u64) -> Result<(), ExitReason> {
+        // The caller's reference was the last one, and it was dropped. The actor therefore ends by itself.
+        self.reply_to.take().map_or(Ok(()), |reply_to| reply_to.send(number, Message::Result))
     }
 }
 
@@ -36,17 +36,17 @@ impl Actor for Call {
 
     fn handle(&mut self, message: Message, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
         match message {
-            Message::Request(n) if n <= 2 => self.answer(1),
+            Message::Request(n) if n <= 2 => self.reply(1),
             Message::Request(n) => {
                 for n in [n - 1, n - 2] {
-                    spawn(Call::new(Above::Parent(ctx.me()))).tell(Message::Request(n))?;
+                    spawn(Call::new(ReplyTo::Parent(ctx.me()))).tell(Message::Request(n))?;
                 }
                 Ok(())
             }
-            Message::Answer(number) => {
+            Message::Result(number) => {
                 self.sum += number;
-                self.answers += 1;
-                if self.answers == 2 { self.answer(self.sum) } else { Ok(()) }
+                self.results += 1;
+                if self.results == 2 { self.reply(self.sum) } else { Ok(()) }
             }
         }
     }
@@ -54,7 +54,7 @@ impl Actor for Call {
 
 fn run(size: Size) -> Result<String, String> {
     let n = size.pick(25, 12);
-    let number = outcome(|done| tell(&spawn(Call::new(Above::Caller(done))), Message::Request(n)))?;
+    let number = wait_for_result(|done| tell(&spawn(Call::new(ReplyTo::Caller(done))), Message::Request(n)))?;
     let (expected, _) = (0..n).fold((0, 1), |(a, b), _| (b, a + b));
     expect("the number", number, expected)?;
     Ok(format!("F({n}) = {number}, by {} actors", 2 * number - 1))

@@ -1,27 +1,27 @@
-//! Signal processing: a signal is split into channels, filtered in each, and put together again.
+//! Signal processing: splits a signal into channels, filters each of them, and combines them again.
 //!
 //! ```text
 //! source ── branches ─┬─ delay ── FIR ── sample ── delay ── FIR ── tag ─┬─ integrate ── combine ── sink
-//!                     └─ … one such bank for each channel …             ┘
+//!                     └─ … one bank for each channel …                  ┘
 //! ```
 //!
-//! The wires make no circle, and the integrator takes what comes from any channel, so any mailbox is large enough; small
-//! ones keep the channels from running apart.
+//! No deadlock: the graph of actors has no cycle, and the integrator accepts values of the channels in any order. The
+//! bounded mailboxes keep the channels from drifting far apart.
 //!
-//! All values are whole numbers far below 2^53, so that sums are exact in whatever order.
+//! All values are integers far below 2^53, so sums are exact in any order.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use kahn::actor::{Actor, ActorRef, Context, ExitReason, spawn};
 
-use crate::bench::{Bench, Size, expect};
-use crate::outcome::{Collect, outcome, pour};
+use crate::bench::{Bench, Size, check};
+use crate::results::{Collect, feed, wait_for_result};
 
 pub const BENCH: Bench =
-    Bench { name: "filter-bank", about: "a signal in channels, through two filters in each", run };
+    Bench { name: "filter-bank", about: "splits a signal into channels with two filters each", run };
 
-/// Gives each value to all the banks.
+/// Sends each value to all banks.
 struct Branches(Vec<ActorRef<f64>>);
 
 impl Actor for Branches {
@@ -32,15 +32,15 @@ impl Actor for Branches {
     }
 }
 
-/// What comes out came in so many values earlier; at first it is zero.
+/// Delays the values by a number of positions. The first outputs are zero.
 struct Delay {
-    held: VecDeque<f64>,
+    delayed: VecDeque<f64>,
     next: ActorRef<f64>,
 }
 
 impl Delay {
     fn spawn(values: usize, next: ActorRef<f64>) -> ActorRef<f64> {
-        spawn(Delay { held: VecDeque::from(vec![0.0; values]), next })
+        spawn(Delay { delayed: VecDeque::from(vec![0.0; values]), next })
     }
 }
 
@@ -48,15 +48,15 @@ impl Actor for Delay {
     type Message = f64;
 
     fn handle(&mut self, value: f64, _: &mut Context<Self>) -> Result<(), ExitReason> {
-        self.held.push_back(value);
-        let value = self.held.pop_front().expect("one has just been put in");
+        self.delayed.push_back(value);
+        let value = self.delayed.pop_front().expect("a value was just pushed");
         Ok(self.next.tell(value)?)
     }
 }
 
-/// A weighted sum of the last values, from when there are enough of them.
+/// A finite impulse response filter: a weighted sum of the last values. It starts when it has enough of them.
 struct Fir {
-    /// The weight of the oldest first.
+    /// The first weight is for the oldest value.
     weights: Arc<[f64]>,
     ring: Vec<f64>,
     at: usize,
@@ -80,13 +80,13 @@ impl Actor for Fir {
         if self.is_full {
             let (newer, older) = self.ring.split_at(self.at);
             let (of_older, of_newer) = self.weights.split_at(older.len());
-            self.next.tell(product(of_older, older) + product(of_newer, newer))?;
+            self.next.tell(dot_product(of_older, older) + dot_product(of_newer, newer))?;
         }
         Ok(())
     }
 }
 
-fn product(a: &[f64], b: &[f64]) -> f64 {
+fn dot_product(a: &[f64], b: &[f64]) -> f64 {
     const LANES: usize = 8;
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
     let mut sums = [0.0; LANES];
@@ -99,7 +99,7 @@ fn product(a: &[f64], b: &[f64]) -> f64 {
     sums.iter().sum::<f64>() + rest
 }
 
-/// Of so many values one passes, the others become zero.
+/// Passes every `rate`th value and replaces the others by zero.
 struct Sample {
     rate: usize,
     at: usize,
@@ -116,7 +116,7 @@ impl Actor for Sample {
     }
 }
 
-/// The end of a bank: says from which channel a value comes.
+/// The end of a bank: adds the number of the channel to each value.
 struct Tag {
     channel: usize,
     next: ActorRef<(usize, f64)>,
@@ -130,7 +130,7 @@ impl Actor for Tag {
     }
 }
 
-/// Waits for a value from each channel.
+/// Collects a value from each channel and sends them together.
 struct Integrate {
     channels: Vec<VecDeque<f64>>,
     next: ActorRef<Vec<f64>>,
@@ -162,7 +162,7 @@ fn signal(time: usize) -> f64 {
     (time * 31 % 1000 + 1) as f64
 }
 
-/// The weight with which a filter takes the value that is `age` old.
+/// Returns a filter's weight for the value that arrived `age` values ago.
 fn weight(filter: usize, channel: usize, age: usize) -> f64 {
     ((age * (7 + 4 * filter) + channel * 13) % 17) as f64 - 8.0
 }
@@ -173,9 +173,9 @@ fn weights(filter: usize, channel: usize, columns: usize) -> Arc<[f64]> {
 
 fn run(size: Size) -> Result<String, String> {
     let (columns, times, channels) = size.pick((16_384, 34_816, 8), (64, 300, 8));
-    // Each filter swallows what it needs to have enough.
+    // Each filter returns no result for the first `columns - 1` values.
     let results = times - 2 * (columns - 1);
-    let sums = outcome(|done| {
+    let sums = wait_for_result(|done| {
         let combine = spawn(Combine(Collect::spawn(results, done)));
         let integrate = spawn(Integrate { channels: vec![VecDeque::new(); channels], next: combine });
         let bank = |channel| {
@@ -185,18 +185,18 @@ fn run(size: Size) -> Result<String, String> {
             Delay::spawn(columns - 1, Fir::spawn(weights(0, channel, columns), sample))
         };
         let branches = spawn(Branches((0..channels).map(bank).collect()));
-        pour((0..times).map(signal), branches)
+        feed((0..times).map(signal), branches)
     })?;
-    expect("whether the sums are right", sums == expected(columns, times, channels), true)?;
+    check(sums == expected(columns, times, channels), "the sums are wrong")?;
     Ok(format!("{results} sums of {channels} channels"))
 }
 
-/// The same by the formula: after the sampling hardly any value is not zero.
+/// Computes the sums from the formula. It skips the values that the sampling replaces by zero.
 fn expected(columns: usize, times: usize, channels: usize) -> Vec<f64> {
     let mut sums = vec![0.0; times - 2 * (columns - 1)];
     for channel in 0..channels {
         for sampled in (0..times - (columns - 1)).step_by(columns) {
-            // The first delay and the first filter's wait cancel each other out.
+            // The first delay and the values that the first filter skips cancel each other out.
             let ages = 0..=sampled.min(columns - 1);
             let value: f64 = ages.map(|age| weight(0, channel, age) * signal(sampled - age)).sum();
             for (time, sum) in sums.iter_mut().enumerate().skip(sampled).take(columns) {

@@ -1,24 +1,24 @@
-//! Many actors that live for one message: what it costs to start an actor, and to end it.
+//! Many actors that each handle one message. Measures starting and ending an actor.
 //!
-//! All of them tell one collector, whose default mailbox makes some of them wait; it tells nobody, so it always empties
-//! it.
+//! No deadlock: the workers park while the mailbox of `Gather` is full. `Gather` tells no actor, so it always empties
+//! its mailbox.
 
 use kahn::actor::{Actor, ActorRef, Context, ExitReason, spawn};
 
 use crate::bench::{Bench, Size, compute, expect, tell};
-use crate::gather::{Gather, Part};
+use crate::gather::{Gather, ToGather};
 
 pub const BENCH: Bench =
     Bench { name: "fork-join-create", about: "actors are started, handle one message, and end", run };
 
-struct Worker(ActorRef<Part>);
+struct Worker(ActorRef<ToGather>);
 
 impl Actor for Worker {
     type Message = f64;
 
     fn handle(&mut self, angle: f64, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
-        let is_sound = compute(angle) > 0.0;
-        self.0.tell(Part::Number(is_sound.into()))?;
+        let is_positive = compute(angle) > 0.0;
+        self.0.tell(ToGather::Number(is_positive.into()))?;
         ctx.stop();
         Ok(())
     }
@@ -30,6 +30,6 @@ fn run(size: Size) -> Result<String, String> {
     for _ in 0..workers {
         tell(&spawn(Worker(gather.clone())), 37.2)?;
     }
-    expect("answers", Gather::sum(&gather)?, workers as u64)?;
-    Ok(format!("{workers} actors have lived"))
+    expect("results", Gather::sum(&gather)?, workers as u64)?;
+    Ok(format!("{workers} actors were started and have ended"))
 }

@@ -1,44 +1,45 @@
-//! An actor that waits until all the others have said their number.
+//! An actor that adds up one number from each of several actors.
 
 use kahn::actor::{Actor, ActorRef, Context, ExitReason, Reply, spawn};
 
 use crate::bench::ask;
 
-/// Adds up the numbers. Those who say them link themselves to it, so that the failure of one is the failure of all.
+/// Adds up numbers. The actors that send them link themselves to it, so that the failure of one of them ends all.
 pub struct Gather {
-    left: usize,
+    /// How many numbers are missing.
+    missing: usize,
     sum: u64,
     done: Option<Reply<u64>>,
 }
 
-pub enum Part {
+pub enum ToGather {
     Number(u64),
-    Await(Reply<u64>),
+    Sum(Reply<u64>),
 }
 
 impl Gather {
-    pub fn spawn(numbers: usize) -> ActorRef<Part> {
-        spawn(Gather { left: numbers, sum: 0, done: None })
+    pub fn spawn(numbers: usize) -> ActorRef<ToGather> {
+        spawn(Gather { missing: numbers, sum: 0, done: None })
     }
 
-    /// Waits for the sum.
-    pub fn sum(gather: &ActorRef<Part>) -> Result<u64, String> {
-        ask(gather, Part::Await)
+    /// Waits for all numbers and returns their sum.
+    pub fn sum(gather: &ActorRef<ToGather>) -> Result<u64, String> {
+        ask(gather, ToGather::Sum)
     }
 }
 
 impl Actor for Gather {
-    type Message = Part;
+    type Message = ToGather;
 
-    fn handle(&mut self, part: Part, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
-        match part {
-            Part::Number(number) => {
+    fn handle(&mut self, message: ToGather, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+        match message {
+            ToGather::Number(number) => {
                 self.sum += number;
-                self.left -= 1;
+                self.missing -= 1;
             }
-            Part::Await(reply) => self.done = Some(reply),
+            ToGather::Sum(reply) => self.done = Some(reply),
         }
-        if self.left == 0
+        if self.missing == 0
             && let Some(reply) = self.done.take()
         {
             let _ = reply.send(self.sum);

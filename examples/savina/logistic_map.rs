@@ -1,15 +1,15 @@
-//! The terms of x' = r x (1 - x), for several r. A series handles an order by asking its computer, and may not handle the
-//! next before it has the answer: where actors without stacks put the orders aside, this one parks in its ask, and the
-//! orders wait in its mailbox.
+//! The terms of x' = r x (1 - x), for several r. A series asks its computer for the next term, and must not handle the
+//! next message before it has the reply. An actor without a stack has to stash messages meanwhile. A kahn actor parks
+//! in `ask`, and the messages wait in its mailbox.
 //!
-//! The master parks while that is full. A series waits for its computer alone, and a computer for nobody.
+//! No deadlock: the main green thread waits for a series, a series only for its computer, and a computer for no actor.
 
 use kahn::actor::{Actor, ActorRef, Context, ExitReason, Reply, spawn};
 
-use crate::bench::{Bench, Size, ask, ask_in_actor, end, expect, tell};
+use crate::bench::{Bench, Size, ask, ask_in_actor, expect, stop_all, tell};
 
 pub const BENCH: Bench =
-    Bench { name: "logistic-map", about: "series of terms, each of which is asked of another actor", run };
+    Bench { name: "logistic-map", about: "each term of a series is asked from another actor", run };
 
 const FIRST_TERM: f64 = 0.03;
 const FIRST_RATE: f64 = 3.46;
@@ -70,15 +70,15 @@ fn run(size: Size) -> Result<String, String> {
         .map(|&rate| spawn(Series { term: FIRST_TERM, computer: spawn(Computer { rate }) }))
         .collect();
     for _ in 0..terms {
-        for one in &series {
-            tell(one, ToSeries::NextTerm)?;
+        for actor in &series {
+            tell(actor, ToSeries::NextTerm)?;
         }
     }
-    let last = series.iter().map(|one| ask(one, ToSeries::Get)).collect::<Result<Vec<f64>, _>>()?;
-    end(&series);
+    let last = series.iter().map(|actor| ask(actor, ToSeries::Get)).collect::<Result<Vec<f64>, _>>()?;
+    stop_all(&series);
     let expected: Vec<f64> =
         rates.iter().map(|&rate| (0..terms).fold(FIRST_TERM, |term, _| next_term(rate, term))).collect();
     let sum: f64 = last.iter().sum();
     expect("the last terms", last, expected)?;
-    Ok(format!("{count} series of {terms} terms, whose last add up to {sum:.6}"))
+    Ok(format!("{count} series of {terms} terms, the sum of the last terms is {sum:.6}"))
 }

@@ -1,17 +1,23 @@
-//! The thirty benchmarks of the Savina suite (Imam and Sarkar, 2014), written for these actors: each does with messages
-//! what it is about, checks its answer, and is timed.
+//! The thirty benchmarks of the Savina suite for actors (Imam and Sarkar, 2014), written for kahn's actors. The program
+//! runs a benchmark, checks its result, and prints how long it took.
+//!
+//! Shows `Actor`, `ActorRef::{tell, ask}`, links, mailbox sizes, and many protocols between actors. `ping_pong.rs` is
+//! the simplest one; `bench.rs`, `results.rs`, `gather.rs` and `pool.rs` have what several benchmarks share.
 //!
 //! ```text
 //! cargo run --release --example savina -- all
 //! cargo run --release --example savina -- banking
 //! ```
 //!
-//! Mailboxes are bounded, so each file begins with why its actors never wait for each other in a circle.
+//! Mailboxes are bounded, and a `tell` parks while the mailbox is full. Each file therefore begins with the reason why
+//! its actors cannot deadlock.
+//!
+//! Exit code: 0; 1 if a result was wrong; 2 for a bad argument.
 
 mod bench;
-mod crew;
 mod gather;
-mod outcome;
+mod pool;
+mod results;
 
 mod a_star;
 mod banking;
@@ -52,12 +58,14 @@ use std::time::{Duration, Instant};
 use crate::bench::{Bench, Size};
 
 const USAGE: &str = "\
-Runs benchmarks of actors, checks what they compute, and prints how long each takes.
+Runs benchmarks of actors, checks their results, and prints how long each takes.
 
 usage: savina [--small] NAME...|all
-       savina --list                 (the names, and what they are about)
+       savina --list                 (lists the names with a description)
 
---small   a moment's work, to see that all is well
+  --small   runs the benchmarks with small sizes, as a quick test
+
+Exit code: 0; 1 if a result was wrong; 2 for a bad argument.
 ";
 
 /// In the order of the suite.
@@ -94,8 +102,8 @@ const ALL: &[Bench] = &[
     sor::BENCH,
 ];
 
-enum Order {
-    Explain,
+enum Command {
+    Help,
     List,
     Run(Size, Vec<&'static Bench>),
 }
@@ -103,13 +111,13 @@ enum Order {
 #[kahn::main]
 fn main() -> ExitCode {
     match parse(std::env::args().skip(1)) {
-        Ok(Order::Explain) => print!("{USAGE}"),
-        Ok(Order::List) => {
+        Ok(Command::Help) => print!("{USAGE}"),
+        Ok(Command::List) => {
             for bench in ALL {
                 print(&format_args!("{:24} {}", bench.name, bench.about));
             }
         }
-        Ok(Order::Run(size, benches)) => return run(size, &benches),
+        Ok(Command::Run(size, benches)) => return run(size, &benches),
         Err(message) => {
             eprintln!("savina: {message}");
             return ExitCode::from(2);
@@ -118,13 +126,13 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn parse(args: impl Iterator<Item = String>) -> Result<Order, String> {
+fn parse(args: impl Iterator<Item = String>) -> Result<Command, String> {
     let mut size = Size::Default;
     let mut chosen = Vec::new();
     for arg in args {
         match arg.as_str() {
-            "--help" | "-h" => return Ok(Order::Explain),
-            "--list" => return Ok(Order::List),
+            "--help" | "-h" => return Ok(Command::Help),
+            "--list" => return Ok(Command::List),
             "--small" => size = Size::Small,
             "all" => chosen.extend(ALL),
             name => match ALL.iter().find(|bench| bench.name == name) {
@@ -134,7 +142,11 @@ fn parse(args: impl Iterator<Item = String>) -> Result<Order, String> {
             },
         }
     }
-    if chosen.is_empty() { Err(format!("say which: {}", names())) } else { Ok(Order::Run(size, chosen)) }
+    if chosen.is_empty() {
+        Err(format!("no benchmark is named, give {}", names()))
+    } else {
+        Ok(Command::Run(size, chosen))
+    }
 }
 
 fn names() -> String {
@@ -142,7 +154,7 @@ fn names() -> String {
     format!("all, or one of {}", names.join(", "))
 }
 
-/// Prints a line. Nobody may read on, as in `savina all | head`.
+/// Prints a line. Ignores a closed pipe, as in `savina all | head`.
 fn print(line: &dyn Display) {
     let _ = writeln!(io::stdout(), "{line}");
 }
@@ -152,25 +164,25 @@ fn run(size: Size, benches: &[&Bench]) -> ExitCode {
     let mut total = Duration::ZERO;
     for bench in benches {
         let start = Instant::now();
-        let outcome = (bench.run)(size);
+        let result = (bench.run)(size);
         let time = start.elapsed();
         total += time;
         let ms = time.as_secs_f64() * 1e3;
-        match outcome {
-            Ok(computed) => print(&format_args!("{:24} {ms:10.1} ms  {computed}", bench.name)),
-            Err(wrong) => {
+        match result {
+            Ok(summary) => print(&format_args!("{:24} {ms:10.1} ms  {summary}", bench.name)),
+            Err(error) => {
                 failed += 1;
-                print(&format_args!("{:24} {ms:10.1} ms  WRONG: {wrong}", bench.name));
+                print(&format_args!("{:24} {ms:10.1} ms  WRONG: {error}", bench.name));
             }
         }
     }
     if benches.len() > 1 {
-        let (all, ms) = ("all of these", total.as_secs_f64() * 1e3);
+        let (all, ms) = ("total", total.as_secs_f64() * 1e3);
         print(&format_args!("{all:24} {ms:10.1} ms  {} benchmarks", benches.len()));
     }
     if failed == 0 {
         return ExitCode::SUCCESS;
     }
-    eprintln!("savina: {failed} of {} benchmarks gave a wrong answer", benches.len());
+    eprintln!("savina: {failed} of {} benchmarks had a wrong result", benches.len());
     ExitCode::FAILURE
 }

@@ -1,19 +1,21 @@
-//! The product of two matrices by divide and conquer: a piece of work is split in eight until it is small.
+//! The product of two matrices by divide and conquer. A task with large blocks is split into eight tasks.
 //!
-//! The two factors are shared, and nobody changes them; the parts of the product come to the master as messages.
-//! All values are whole numbers far below 2^53, so that sums are exact in whatever order.
+//! The workers share the two factors, which do not change. They send the parts of the product to the master. All values
+//! are integers far below 2^53, so sums are exact in any order.
+//!
+//! No deadlock: see `pool.rs`.
 
 use std::sync::Arc;
 
 use kahn::actor::ExitReason;
 
-use crate::bench::{Bench, Random, Size, expect};
-use crate::crew::{self, Job, Report};
+use crate::bench::{Bench, Random, Size, check};
+use crate::pool::{self, Job, Report};
 
 pub const BENCH: Bench =
-    Bench { name: "matrix-product", about: "divide and conquer, by a master and workers", run };
+    Bench { name: "matrix-product", about: "divide and conquer by a master and workers", run };
 
-/// Square, row by row.
+/// A square matrix, row by row.
 struct Matrix {
     side: usize,
     values: Vec<f64>,
@@ -37,11 +39,11 @@ impl Matrix {
 struct Product {
     a: Matrix,
     b: Matrix,
-    /// Blocks with more values are split.
-    most: usize,
+    /// Larger blocks are split.
+    max_block: usize,
 }
 
-/// The block of `a` at (row, inner) times the block of `b` at (inner, column).
+/// A task: to multiply the block of `a` at (row, inner) with the block of `b` at (inner, column).
 struct Blocks {
     row: usize,
     inner: usize,
@@ -50,7 +52,7 @@ struct Blocks {
     depth: u32,
 }
 
-/// To be added to the product.
+/// A block that is added to the product.
 struct Part {
     row: usize,
     column: usize,
@@ -59,22 +61,22 @@ struct Part {
 }
 
 impl Job for Product {
-    type Work = Blocks;
-    type Found = Part;
+    type Task = Blocks;
+    type Partial = Part;
     type Total = Matrix;
 
-    fn work(&self, blocks: Blocks, report: &Report<Self>) -> Result<(), ExitReason> {
+    fn execute(&self, blocks: Blocks, report: &Report<Self>) -> Result<(), ExitReason> {
         let Blocks { row, inner, column, side, depth } = blocks;
-        if side * side <= self.most {
-            return report.found(Part { row, column, side, values: self.multiply(&blocks) });
+        if side * side <= self.max_block {
+            return report.add_result(Part { row, column, side, values: self.multiply(&blocks) });
         }
         let half = side / 2;
         let depth = depth + 1;
         for eighth in 0..8 {
             let shift = |bit: usize| half * (eighth >> bit & 1);
             let (row, inner, column) = (row + shift(0), inner + shift(1), column + shift(2));
-            // The smallest first: so there are never many waiting.
-            report.more(depth, Blocks { row, inner, column, side: half, depth })?;
+            // Smaller blocks have a higher priority, which keeps the queue short.
+            report.add_task(depth, Blocks { row, inner, column, side: half, depth })?;
         }
         Ok(())
     }
@@ -103,16 +105,16 @@ impl Product {
 }
 
 fn run(size: Size) -> Result<String, String> {
-    let (side, most, workers) = size.pick((1024, 16_384, 20), (64, 64, 4));
+    let (side, max_block, workers) = size.pick((1024, 16_384, 20), (64, 64, 4));
     let mut random = Random::new(7);
     let (a, b) = (Matrix::random(side, &mut random), Matrix::random(side, &mut random));
     let vector: Vec<f64> = (0..side).map(|_| random.below(1000) as f64).collect();
-    let product = Arc::new(Product { a, b, most });
+    let product = Arc::new(Product { a, b, max_block });
     let whole = Blocks { row: 0, inner: 0, column: 0, side, depth: 0 };
     let zero = Matrix { side, values: vec![0.0; side * side] };
-    let result = crew::work(product.clone(), workers, [whole], zero)?;
-    // With a vector it is quickly checked: (a b) v = a (b v).
+    let result = pool::run(product.clone(), workers, [whole], zero)?;
+    // A cheap check: (a b) v = a (b v) for a random vector v.
     let expected = product.a.times(&product.b.times(&vector));
-    expect("whether the product is right", result.times(&vector) == expected, true)?;
-    Ok(format!("{side} × {side}, in blocks of {most} values"))
+    check(result.times(&vector) == expected, "the product is wrong")?;
+    Ok(format!("{side} × {side}, in blocks of {max_block} values"))
 }

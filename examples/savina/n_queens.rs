@@ -1,22 +1,26 @@
-//! All ways to place n queens: a master and workers, a message for each way that is found.
+//! Counts the solutions of the n queens problem. The first rows of the search are tasks for workers, which report each
+//! solution in a message.
+//!
+//! No deadlock: see `pool.rs`.
 
 use std::sync::Arc;
 
 use kahn::actor::ExitReason;
 
 use crate::bench::{Bench, Size, expect};
-use crate::crew::{self, Job, Report};
+use crate::pool::{self, Job, Report};
 
 pub const BENCH: Bench =
-    Bench { name: "n-queens", about: "a search, split among workers near its root", run };
+    Bench { name: "n-queens", about: "a search that is split into tasks near its root", run };
 
 struct Queens {
     side: u32,
-    /// Rows that are split among workers.
+    /// A board with fewer rows is split into tasks. A worker searches the others by itself.
     threshold: u32,
 }
 
-/// The first rows have their queens. Of the next row the bits say which columns they reach, and by which way.
+/// A board whose first rows have queens. The bits are the columns of the next row that these queens attack: in their
+/// columns, and on the diagonals to the left and to the right.
 #[derive(Clone, Copy)]
 struct Board {
     row: u32,
@@ -26,7 +30,7 @@ struct Board {
 }
 
 impl Queens {
-    /// The boards with one more queen.
+    /// Returns the boards with one more queen.
     fn next(&self, board: Board) -> impl Iterator<Item = Board> {
         let mut free = ((1 << self.side) - 1) & !(board.straight | board.left | board.right);
         std::iter::from_fn(move || {
@@ -43,23 +47,23 @@ impl Queens {
 
     fn search(&self, board: Board, report: &Report<Self>) -> Result<(), ExitReason> {
         if board.row == self.side {
-            return report.found(());
+            return report.add_result(());
         }
         self.next(board).try_for_each(|next| self.search(next, report))
     }
 }
 
 impl Job for Queens {
-    type Work = Board;
-    type Found = ();
+    type Task = Board;
+    type Partial = ();
     type Total = u64;
 
-    fn work(&self, board: Board, report: &Report<Self>) -> Result<(), ExitReason> {
+    fn execute(&self, board: Board, report: &Report<Self>) -> Result<(), ExitReason> {
         if board.row >= self.threshold {
             return self.search(board, report);
         }
-        // The fullest boards first: so there are never many waiting.
-        self.next(board).try_for_each(|next| report.more(next.row, next))
+        // Boards with more queens have a higher priority, which keeps the queue short.
+        self.next(board).try_for_each(|next| report.add_task(next.row, next))
     }
 
     fn add(&self, total: &mut u64, (): ()) {
@@ -70,7 +74,7 @@ impl Job for Queens {
 fn run(size: Size) -> Result<String, String> {
     let (side, threshold, workers, expected) = size.pick((12, 4, 20, 14_200), (8, 3, 4, 92));
     let empty = Board { row: 0, straight: 0, left: 0, right: 0 };
-    let ways = crew::work(Arc::new(Queens { side, threshold }), workers, [empty], 0)?;
-    expect("the ways", ways, expected)?;
-    Ok(format!("{ways} ways to place {side} queens"))
+    let solutions = pool::run(Arc::new(Queens { side, threshold }), workers, [empty], 0)?;
+    expect("solutions", solutions, expected)?;
+    Ok(format!("{solutions} solutions for {side} queens"))
 }

@@ -1,24 +1,24 @@
-//! The dining philosophers, who ask an arbitrator for both forks, and ask again when they are denied.
+//! Dining philosophers that ask an arbitrator for both forks, and ask again when they are denied.
 //!
-//! A philosopher has at most two messages at the arbitrator: that it has eaten, and that it is hungry again. With a place
-//! for each no tell parks.
+//! No deadlock: a philosopher has at most two messages in the arbitrator's mailbox, `Eaten` and `Hungry`. The
+//! arbitrator has space for two from each, so no tell parks.
 //!
-//! What is checked, beside the meals: two neighbours never eat at once. Who eats says so at the table, and looks to both
-//! sides.
+//! Checks: the number of meals; and that no two neighbours eat at the same time. While it eats, a philosopher sets a
+//! flag at its seat and looks at the flags of its neighbours.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use kahn::actor::{Actor, ActorRef, Builder, Context, ExitReason, Reply, spawn};
 
-use crate::bench::{Bench, Size, ask, busy, expect};
-use crate::gather::{Gather, Part};
+use crate::bench::{Bench, Size, ask, burn_cpu, expect};
+use crate::gather::{Gather, ToGather};
 
 pub const BENCH: Bench =
-    Bench { name: "philosophers", about: "philosophers dine, an arbitrator has the forks", run };
+    Bench { name: "philosophers", about: "philosophers ask an arbitrator for their forks", run };
 
 struct Arbitrator {
-    /// Whether it is taken.
+    /// Whether each fork is taken.
     forks: Vec<bool>,
     meals: u64,
     denials: u64,
@@ -32,12 +32,12 @@ enum ToArbitrator {
 
 struct Philosopher {
     seat: usize,
-    /// Who eats.
-    table: Arc<[AtomicBool]>,
+    /// Whether the philosopher at each seat eats.
+    is_eating: Arc<[AtomicBool]>,
     arbitrator: ActorRef<ToArbitrator>,
     left: u64,
     eaten: u64,
-    gather: ActorRef<Part>,
+    gather: ActorRef<ToGather>,
 }
 
 enum ToPhilosopher {
@@ -83,20 +83,20 @@ impl Philosopher {
     fn ask_for_forks(&self, ctx: &Context<Self>) -> Result<(), ExitReason> {
         Ok(self.arbitrator.tell(ToArbitrator::Hungry { seat: self.seat, philosopher: ctx.me() })?)
     }
-}
 
-impl Philosopher {
+    // SeqCst: of two neighbours that eat at the same time, at least one must see the flag of the other. Each stores its
+    // own flag and then loads the other's, and weaker orderings would let both loads miss the stores.
     fn eat(&mut self) -> Result<(), ExitReason> {
-        let seats = self.table.len();
-        self.table[self.seat].store(true, SeqCst);
-        busy(20);
+        let seats = self.is_eating.len();
+        self.is_eating[self.seat].store(true, SeqCst);
+        burn_cpu(20);
         for neighbour in [(self.seat + 1) % seats, (self.seat + seats - 1) % seats] {
-            if self.table[neighbour].load(SeqCst) {
-                let text = format!("{} and {neighbour} eat at once", self.seat);
+            if self.is_eating[neighbour].load(SeqCst) {
+                let text = format!("{} and {neighbour} eat at the same time", self.seat);
                 return Err(ExitReason::failed(text));
             }
         }
-        self.table[self.seat].store(false, SeqCst);
+        self.is_eating[self.seat].store(false, SeqCst);
         self.eaten += 1;
         Ok(())
     }
@@ -117,7 +117,7 @@ impl Actor for Philosopher {
             self.left -= 1;
             if self.left == 0 {
                 ctx.stop();
-                return Ok(self.gather.tell(Part::Number(self.eaten))?);
+                return Ok(self.gather.tell(ToGather::Number(self.eaten))?);
             }
         }
         self.ask_for_forks(ctx)
@@ -129,14 +129,14 @@ fn run(size: Size) -> Result<String, String> {
     let arbitrator = Arbitrator { forks: vec![false; seats], meals: 0, denials: 0 };
     let arbitrator = Builder::new().mailbox(2 * seats + 1).spawn(arbitrator);
     let gather = Gather::spawn(seats);
-    let table: Arc<[AtomicBool]> = (0..seats).map(|_| AtomicBool::new(false)).collect();
+    let is_eating: Arc<[AtomicBool]> = (0..seats).map(|_| AtomicBool::new(false)).collect();
     for seat in 0..seats {
-        let (arbitrator, gather, table) = (arbitrator.clone(), gather.clone(), table.clone());
-        spawn(Philosopher { seat, table, arbitrator, left: meals, eaten: 0, gather });
+        let (arbitrator, gather, is_eating) = (arbitrator.clone(), gather.clone(), is_eating.clone());
+        spawn(Philosopher { seat, is_eating, arbitrator, left: meals, eaten: 0, gather });
     }
     let total = meals * seats as u64;
     expect("meals eaten", Gather::sum(&gather)?, total)?;
     let (served, denials) = ask(&arbitrator, ToArbitrator::Counts)?;
     expect("meals served", served, total)?;
-    Ok(format!("{seats} philosophers have had {total} meals, and were denied {denials} times"))
+    Ok(format!("{seats} philosophers ate {total} meals, and were denied {denials} times"))
 }

@@ -1,21 +1,24 @@
-//! π to thousands of digits by the series of Bailey, Borwein and Plouffe: a master, and workers whose answers are large.
+//! π to thousands of digits, by the series of Bailey, Borwein and Plouffe. A worker computes a term of the series, and
+//! its results are large messages.
+//!
+//! No deadlock: see `pool.rs`.
 
 use std::sync::Arc;
 
 use kahn::actor::ExitReason;
 
-use crate::bench::{Bench, Size, expect};
-use crate::crew::{self, Job, Report};
+use crate::bench::{Bench, Size, check, expect};
+use crate::pool::{self, Job, Report};
 
 pub const BENCH: Bench =
-    Bench { name: "pi", about: "thousands of digits, a term of a series at a time", run };
+    Bench { name: "pi", about: "thousands of digits, with a task for each term of a series", run };
 
-/// A number from 0 up to 2^32: words of 32 bits, the first before the point, the others behind it.
+/// A fixed-point number from 0 to 2^32, as words of 32 bits. The first word is the integer part.
 #[derive(Clone)]
 struct Fixed(Vec<u32>);
 
 impl Fixed {
-    /// The power of two, or zero if it is too small.
+    /// Returns the power of two, or zero if it is too small to be represented.
     fn power_of_two(exponent: i64, words: usize) -> Fixed {
         let mut number = Fixed(vec![0; words]);
         let bit = 31 - exponent;
@@ -51,7 +54,7 @@ impl Fixed {
         self.combine(other, u32::overflowing_sub);
     }
 
-    /// Word by word from the last on, with what one carries to the next.
+    /// Applies `step` to the words from the last to the first and propagates the carry.
     fn combine(&mut self, other: &Fixed, step: fn(u32, u32) -> (u32, bool)) {
         let mut carry = false;
         for (word, other) in self.0.iter_mut().zip(&other.0).rev() {
@@ -65,14 +68,14 @@ impl Fixed {
         self.0.iter().all(|word| *word == 0)
     }
 
-    /// So many digits behind the point.
+    /// Returns `count` decimal digits of the fraction.
     fn digits(mut self, count: usize) -> String {
-        const AT_ONCE: usize = 9;
+        const DIGITS_PER_STEP: usize = 9;
         let mut digits = String::new();
         while digits.len() < count {
             self.0[0] = 0;
-            self.multiply(10_u32.pow(AT_ONCE as u32));
-            digits += &format!("{:0AT_ONCE$}", self.0[0]);
+            self.multiply(10_u32.pow(DIGITS_PER_STEP as u32));
+            digits += &format!("{:0DIGITS_PER_STEP$}", self.0[0]);
         }
         digits.truncate(count);
         digits
@@ -84,7 +87,7 @@ struct Series {
 }
 
 impl Series {
-    /// One term: (4/(8k+1) − 2/(8k+4) − 1/(8k+5) − 1/(8k+6)) / 16^k.
+    /// Returns the term (4/(8k+1) − 2/(8k+4) − 1/(8k+5) − 1/(8k+6)) / 16^k.
     fn term(&self, k: u32) -> Fixed {
         let part = |exponent: i64, divisor: u32| {
             let mut part = Fixed::power_of_two(exponent - 4 * i64::from(k), self.words);
@@ -100,12 +103,12 @@ impl Series {
 }
 
 impl Job for Series {
-    type Work = u32;
-    type Found = Fixed;
+    type Task = u32;
+    type Partial = Fixed;
     type Total = Fixed;
 
-    fn work(&self, k: u32, report: &Report<Self>) -> Result<(), ExitReason> {
-        report.found(self.term(k))
+    fn execute(&self, k: u32, report: &Report<Self>) -> Result<(), ExitReason> {
+        report.add_result(self.term(k))
     }
 
     fn add(&self, total: &mut Fixed, term: Fixed) {
@@ -113,7 +116,7 @@ impl Job for Series {
     }
 }
 
-/// The same by Machin's formula: 16 arctan(1/5) − 4 arctan(1/239).
+/// Returns π by Machin's formula: 16 arctan(1/5) − 4 arctan(1/239).
 fn machin(words: usize) -> Fixed {
     let arctan = |exponent: i64, divisor: u32| {
         let mut power = Fixed::power_of_two(exponent, words);
@@ -137,13 +140,13 @@ fn machin(words: usize) -> Fixed {
 
 fn run(size: Size) -> Result<String, String> {
     let (digits, workers) = size.pick((5000, 20), (200, 4));
-    // Two words more than the digits take, for what the divisions cut off.
+    // Two words more than the digits need, for the rounding errors of the divisions.
     let bits = (digits as f64 * 10_f64.log2()) as usize;
     let words = 1 + bits.div_ceil(32) + 2;
     let terms = (32 * words / 4) as u32;
-    let pi = crew::work(Arc::new(Series { words }), workers, 0..terms, Fixed(vec![0; words]))?;
+    let pi = pool::run(Arc::new(Series { words }), workers, 0..terms, Fixed(vec![0; words]))?;
     let (whole, pi) = (pi.0[0], pi.digits(digits));
-    expect("the whole part", whole, 3)?;
-    expect("whether the digits are right", pi == machin(words).digits(digits), true)?;
+    expect("the integer part", whole, 3)?;
+    check(pi == machin(words).digits(digits), "the digits are wrong")?;
     Ok(format!("3.{}…{}, {digits} digits", &pi[..8], &pi[digits - 8..]))
 }

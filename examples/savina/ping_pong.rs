@@ -1,13 +1,13 @@
-//! Two actors, one message between them: what it costs to hand over, and to wake who waits.
+//! Two actors send one message back and forth. Measures a tell that wakes an idle actor.
 //!
-//! There is never more than one message under way, so no mailbox is ever full.
+//! No deadlock: only one message is in flight, so no mailbox is ever full.
 
 use kahn::actor::{Actor, ActorRef, Context, ExitReason, Reply, spawn};
 
 use crate::bench::{Bench, Size, ask, expect, finish};
 
 pub const BENCH: Bench =
-    Bench { name: "ping-pong", about: "two actors send each other one message, to and fro", run };
+    Bench { name: "ping-pong", about: "two actors send one message back and forth", run };
 
 struct Ping {
     pong: ActorRef<FromPing>,
@@ -42,7 +42,7 @@ impl Actor for Ping {
                 self.ping(ctx)
             }
             ToPing::Pong(number) if number != self.sent => {
-                Err(ExitReason::failed(format!("pong {number} has come after ping {}", self.sent)))
+                Err(ExitReason::failed(format!("pong {number} arrived after ping {}", self.sent)))
             }
             ToPing::Pong(_) if self.sent < self.pings => self.ping(ctx),
             ToPing::Pong(number) => {
@@ -66,5 +66,5 @@ fn run(size: Size) -> Result<String, String> {
     let pings = size.pick(40_000, 1000);
     let ping = spawn(Ping { pong: spawn(Pong(0)), pings, sent: 0, done: None });
     expect("pongs", ask(&ping, ToPing::Start)?, pings)?;
-    Ok(format!("{pings} pings were answered in order"))
+    Ok(format!("{pings} pings, each got its pong"))
 }

@@ -1,19 +1,21 @@
-//! Producers and consumers with a bounded buffer between them, which a manager keeps: back-pressure made of messages.
+//! Producers and consumers share a bounded buffer that a manager owns. Measures back-pressure by messages.
 //!
-//! The manager tells a producer to go on only when there is room for what it will bring, and a consumer to consume when
-//! there is something. So each of them has one message under way (a producer that ends, two), for which the manager has
-//! a place, and no tell parks: what bounds the buffer is the protocol, not the mailbox.
+//! The manager tells a producer to continue only when the buffer has space for its next item, and a consumer only when
+//! there is an item. The protocol bounds the buffer, not the mailbox.
+//!
+//! No deadlock: a consumer has one message in flight to the manager, and a producer at most two. The manager has space
+//! for all of them, so no tell parks.
 
 use std::collections::VecDeque;
 
 use kahn::actor::{Actor, ActorRef, Builder, Context, ExitReason, Reply};
 
-use crate::bench::{Bench, Random, Size, ask, expect, finish};
+use crate::bench::{Bench, Random, Size, ask, check, expect, finish};
 
 pub const BENCH: Bench =
     Bench { name: "producer-consumer", about: "producers and consumers share a bounded buffer", run };
 
-/// How much it costs to produce, and to consume, in hundreds of logarithms.
+/// The cost of producing and of consuming an item, in hundreds of logarithms.
 const COST: usize = 25;
 
 #[derive(Clone, Copy)]
@@ -21,34 +23,34 @@ struct Work {
     buffer: usize,
     producers: usize,
     consumers: usize,
-    /// What each producer is to produce.
+    /// The number of items that each producer produces.
     items: u64,
 }
 
 struct Manager {
     work: Work,
-    /// Producers that wait for room.
-    held_back: VecDeque<ActorRef<Produce>>,
+    /// Producers that wait for space in the buffer.
+    waiting_producers: VecDeque<ActorRef<Produce>>,
     /// Consumers that wait for an item.
-    hungry: VecDeque<ActorRef<Consume>>,
+    waiting_consumers: VecDeque<ActorRef<Consume>>,
     buffer: VecDeque<u64>,
-    most: usize,
+    max_buffered: usize,
     producers_left: usize,
-    outcome: Outcome,
-    done: Option<Reply<(Outcome, usize)>>,
+    consumed: Consumed,
+    done: Option<Reply<(Consumed, usize)>>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Debug)]
-struct Outcome {
-    consumed: u64,
+struct Consumed {
+    items: u64,
     sum: u64,
 }
 
 enum ToManager {
-    Start(Reply<(Outcome, usize)>),
+    Start(Reply<(Consumed, usize)>),
     Item(u64, ActorRef<Produce>),
     ProducerEnds,
-    /// Nothing to consume yet, or the item that was.
+    /// The consumer waits for an item. Has the item that it has consumed, if this is not its first message.
     Ready(Option<u64>, ActorRef<Consume>),
 }
 
@@ -58,14 +60,14 @@ struct Consume(u64);
 
 impl Manager {
     fn item(&mut self, item: u64, producer: ActorRef<Produce>) -> Result<(), ExitReason> {
-        match self.hungry.pop_front() {
+        match self.waiting_consumers.pop_front() {
             Some(consumer) => consumer.tell(Consume(item))?,
             None => self.buffer.push_back(item),
         }
-        self.most = self.most.max(self.buffer.len());
-        // Each producer that is at work may bring one more.
+        self.max_buffered = self.max_buffered.max(self.buffer.len());
+        // Each producer that was told to continue may send one more item.
         if self.buffer.len() >= self.work.buffer - self.work.producers {
-            self.held_back.push_back(producer);
+            self.waiting_producers.push_back(producer);
             return Ok(());
         }
         Ok(producer.tell(Produce)?)
@@ -73,11 +75,11 @@ impl Manager {
 
     fn ready(&mut self, consumer: ActorRef<Consume>) -> Result<(), ExitReason> {
         let Some(item) = self.buffer.pop_front() else {
-            self.hungry.push_back(consumer);
+            self.waiting_consumers.push_back(consumer);
             return Ok(());
         };
         consumer.tell(Consume(item))?;
-        if let Some(producer) = self.held_back.pop_front() {
+        if let Some(producer) = self.waiting_producers.pop_front() {
             producer.tell(Produce)?;
         }
         Ok(())
@@ -104,14 +106,14 @@ impl Actor for Manager {
             ToManager::Item(item, producer) => self.item(item, producer)?,
             ToManager::ProducerEnds => self.producers_left -= 1,
             ToManager::Ready(consumed, consumer) => {
-                self.outcome.consumed += u64::from(consumed.is_some());
-                self.outcome.sum += consumed.unwrap_or(0);
+                self.consumed.items += u64::from(consumed.is_some());
+                self.consumed.sum += consumed.unwrap_or(0);
                 self.ready(consumer)?;
             }
         }
-        if self.producers_left == 0 && self.hungry.len() == self.work.consumers {
-            // The consumers end when nobody refers to them any more.
-            finish(&mut self.done, (self.outcome, self.most), ctx);
+        if self.producers_left == 0 && self.waiting_consumers.len() == self.work.consumers {
+            // The manager holds the last references to the consumers, which end when it does.
+            finish(&mut self.done, (self.consumed, self.max_buffered), ctx);
         }
         Ok(())
     }
@@ -166,17 +168,17 @@ fn run(size: Size) -> Result<String, String> {
     );
     let manager = Builder::new().mailbox(2 * work.producers + work.consumers + 1).spawn(Manager {
         work,
-        held_back: VecDeque::new(),
-        hungry: VecDeque::new(),
+        waiting_producers: VecDeque::new(),
+        waiting_consumers: VecDeque::new(),
         buffer: VecDeque::new(),
-        most: 0,
+        max_buffered: 0,
         producers_left: work.producers,
-        outcome: Outcome::default(),
+        consumed: Consumed::default(),
         done: None,
     });
-    let (outcome, most) = ask(&manager, ToManager::Start)?;
+    let (consumed, max_buffered) = ask(&manager, ToManager::Start)?;
     let items = work.producers as u64 * work.items;
-    expect("what was consumed", outcome, Outcome { consumed: items, sum: items * (items - 1) / 2 })?;
-    expect("whether the buffer has kept its bound", most <= work.buffer, true)?;
-    Ok(format!("{items} items were consumed, at most {most} waited in a buffer of {}", work.buffer))
+    expect("the consumed items", consumed, Consumed { items, sum: items * (items - 1) / 2 })?;
+    check(max_buffered <= work.buffer, "the buffer had more items than its bound")?;
+    Ok(format!("{items} items were consumed, the buffer of {} had at most {max_buffered}", work.buffer))
 }

@@ -1,20 +1,21 @@
-//! Quicksort, with an actor for each part: a tree of actors, and messages that carry much.
+//! Quicksort with an actor for each part. Measures a tree of actors and messages with much data.
 //!
-//! A parent is told by its two children alone, so nobody waits for room.
+//! No deadlock: an actor gets one request and two results, so no mailbox is ever full.
 
 use kahn::actor::{Actor, Context, ExitReason, spawn};
 
-use crate::bench::{Bench, Random, Size, expect, tell};
-use crate::outcome::{Above, outcome};
+use crate::bench::{Bench, Random, Size, check, tell};
+use crate::results::{ReplyTo, wait_for_result};
 
-pub const BENCH: Bench = Bench { name: "quicksort", about: "divide and conquer, the parts in messages", run };
+pub const BENCH: Bench =
+    Bench { name: "quicksort", about: "divide and conquer, with the parts in messages", run };
 
 struct Sorter {
-    above: Option<Above<Message, Vec<u64>>>,
-    /// Where its numbers go in the parent's.
+    reply_to: Option<ReplyTo<Message, Vec<u64>>>,
+    /// On which side of the parent's pivot the numbers are.
     side: Side,
     cutoff: usize,
-    /// What equals the pivot, and what the children have sorted.
+    /// The numbers that equal the pivot. `less` and `greater` are the sorted parts from the children.
     equal: Vec<u64>,
     less: Option<Vec<u64>>,
     greater: Option<Vec<u64>>,
@@ -32,14 +33,16 @@ enum Message {
 }
 
 impl Sorter {
-    fn new(above: Above<Message, Vec<u64>>, side: Side, cutoff: usize) -> Sorter {
-        Sorter { above: Some(above), side, cutoff, equal: Vec::new(), less: None, greater: None }
+    fn new(reply_to: ReplyTo<Message, Vec<u64>>, side: Side, cutoff: usize) -> Sorter {
+        Sorter { reply_to: Some(reply_to), side, cutoff, equal: Vec::new(), less: None, greater: None }
     }
 
-    fn hand(&mut self, sorted: Vec<u64>) -> Result<(), ExitReason> {
+    fn reply(&mut self, sorted: Vec<u64>) -> Result<(), ExitReason> {
         let side = self.side;
-        // With its last reference the actor ends.
-        self.above.take().map_or(Ok(()), |above| above.hand(sorted, |sorted| Message::Sorted(side, sorted)))
+        // The parent's reference was the last one, and it was dropped. The actor therefore ends by itself.
+        self.reply_to
+            .take()
+            .map_or(Ok(()), |reply_to| reply_to.send(sorted, |sorted| Message::Sorted(side, sorted)))
     }
 }
 
@@ -50,7 +53,7 @@ impl Actor for Sorter {
         match message {
             Message::Sort(mut numbers) if numbers.len() <= self.cutoff => {
                 numbers.sort_unstable();
-                return self.hand(numbers);
+                return self.reply(numbers);
             }
             Message::Sort(numbers) => {
                 let pivot = numbers[numbers.len() / 2];
@@ -63,7 +66,7 @@ impl Actor for Sorter {
                     }
                 }
                 for (side, part) in [(Side::Less, less), (Side::Greater, greater)] {
-                    let child = spawn(Sorter::new(Above::Parent(ctx.me()), side, self.cutoff));
+                    let child = spawn(Sorter::new(ReplyTo::Parent(ctx.me()), side, self.cutoff));
                     child.tell(Message::Sort(part))?;
                 }
             }
@@ -74,7 +77,7 @@ impl Actor for Sorter {
             let mut sorted = std::mem::take(less);
             sorted.append(&mut self.equal);
             sorted.extend_from_slice(greater);
-            return self.hand(sorted);
+            return self.reply(sorted);
         }
         Ok(())
     }
@@ -84,11 +87,11 @@ fn run(size: Size) -> Result<String, String> {
     let (count, cutoff) = size.pick((1_000_000, 2048), (5000, 64));
     let mut random = Random::new(1024);
     let mut numbers: Vec<u64> = (0..count).map(|_| random.below(1 << 60)).collect();
-    let sorted = outcome(|done| {
-        let root = spawn(Sorter::new(Above::Caller(done), Side::Less, cutoff));
+    let sorted = wait_for_result(|done| {
+        let root = spawn(Sorter::new(ReplyTo::Caller(done), Side::Less, cutoff));
         tell(&root, Message::Sort(numbers.clone()))
     })?;
     numbers.sort_unstable();
-    expect("whether they are sorted", sorted == numbers, true)?;
-    Ok(format!("{count} numbers are sorted"))
+    check(sorted == numbers, "the numbers are not sorted")?;
+    Ok(format!("{count} numbers were sorted"))
 }

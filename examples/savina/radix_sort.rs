@@ -1,23 +1,25 @@
-//! Sixty actors in a row sort numbers by one bit each, the lowest first: a long pipeline with a message for each number.
+//! A pipeline of sixty actors that sort numbers, each by one bit, the lowest bit first. Measures a message for each
+//! number and stage.
 //!
-//! A stage passes on at once what has a zero there, and keeps the rest until it has seen all. It tells the next alone,
-//! and the last one tells nobody, so small mailboxes do no harm: they are what keeps the front of the pipeline from
-//! running away.
+//! A stage forwards numbers with a zero bit at once. It keeps the others until it has seen all numbers.
+//!
+//! No deadlock: a stage tells only the next stage, and the collector at the end tells no actor. The bounded mailboxes
+//! keep the front of the pipeline from running ahead.
 
 use kahn::actor::{Actor, ActorRef, Context, ExitReason, spawn};
 
-use crate::bench::{Bench, Random, Size, expect};
-use crate::outcome::{Collect, outcome, pour};
+use crate::bench::{Bench, Random, Size, check};
+use crate::results::{Collect, feed, wait_for_result};
 
 pub const BENCH: Bench =
-    Bench { name: "radix-sort", about: "a row of actors sorts numbers, one bit each", run };
+    Bench { name: "radix-sort", about: "a pipeline of actors sorts numbers, each by one bit", run };
 
 const BITS: u32 = 60;
 
 struct Stage {
     bit: u64,
     next: ActorRef<u64>,
-    /// How many numbers are to come.
+    /// How many numbers are still to come.
     left: usize,
     ones: Vec<u64>,
 }
@@ -45,14 +47,14 @@ fn run(size: Size) -> Result<String, String> {
     let count = size.pick(100_000, 500);
     let mut random = Random::new(2048);
     let mut numbers: Vec<u64> = (0..count).map(|_| random.below(1 << BITS)).collect();
-    let sorted = outcome(|done| {
+    let sorted = wait_for_result(|done| {
         let last = Collect::spawn(count, done);
         let first = (0..BITS)
             .rev()
             .fold(last, |next, bit| spawn(Stage { bit: 1 << bit, next, left: count, ones: Vec::new() }));
-        pour(numbers.clone().into_iter(), first)
+        feed(numbers.clone().into_iter(), first)
     })?;
     numbers.sort_unstable();
-    expect("whether they are sorted", sorted == numbers, true)?;
+    check(sorted == numbers, "the numbers are not sorted")?;
     Ok(format!("{count} numbers went through {BITS} actors"))
 }

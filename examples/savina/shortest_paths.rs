@@ -1,21 +1,24 @@
-//! All shortest paths in a graph: a matrix in blocks, an actor each, which exchange what they have in each round.
+//! All shortest paths in a graph, by the algorithm of Floyd and Warshall. The matrix of distances is divided into
+//! blocks, with an actor for each. The blocks exchange their values in every round.
 //!
-//! A block begins a round when it has had the values of all that share its rows or columns for the round before. So none
-//! is more than one round ahead of another, and two messages from each of its neighbours are the most that a mailbox
-//! holds. It has room for that, and no tell parks: blocks tell each other, and might wait in a circle.
+//! No deadlock: blocks tell each other, so a park could close a cycle, and no tell may park. A block begins a round
+//! when it has the values of the round before from all blocks in its row and column, its neighbours. No block is
+//! therefore more than one round ahead of a neighbour, and a mailbox holds at most two messages from each. It has space
+//! for them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use kahn::actor::{Actor, ActorRef, Builder, Context, ExitReason};
 
-use crate::bench::{Bench, Random, Size, expect, tell};
-use crate::outcome::{Collect, outcome};
+use crate::bench::{Bench, Random, Size, check, tell};
+use crate::results::{Collect, wait_for_result};
 
 pub const BENCH: Bench =
-    Bench { name: "shortest-paths", about: "blocks of a matrix, which exchange values in rounds", run };
+    Bench { name: "shortest-paths", about: "blocks of a matrix exchange values in rounds", run };
 
-const NONE: u32 = u32::MAX / 2;
+/// The distance of nodes without a path. The sum of two does not overflow.
+const NO_PATH: u32 = u32::MAX / 2;
 
 type Values = Arc<[u32]>;
 
@@ -23,14 +26,15 @@ struct Block {
     row: usize,
     column: usize,
     side: usize,
-    /// Blocks in a row.
-    across: usize,
+    /// The number of blocks in a row.
+    blocks_per_row: usize,
     values: Vec<u32>,
     round: usize,
     neighbours: Vec<ActorRef<Message>>,
-    /// What the blocks of this row have sent, by their column, and those of this column, by their row.
-    of_row: Vec<VecDeque<Values>>,
-    of_column: Vec<VecDeque<Values>>,
+    /// The values from the other blocks of this row, by their column.
+    from_row: Vec<VecDeque<Values>>,
+    /// The values from the other blocks of this column, by their row.
+    from_column: Vec<VecDeque<Values>>,
     done: ActorRef<Done>,
 }
 
@@ -58,10 +62,10 @@ impl Block {
         let all = |queues: &[VecDeque<Values>], own: usize| {
             queues.iter().enumerate().all(|(i, queue)| i == own || !queue.is_empty())
         };
-        !self.neighbours.is_empty() && all(&self.of_row, self.column) && all(&self.of_column, self.row)
+        !self.neighbours.is_empty() && all(&self.from_row, self.column) && all(&self.from_column, self.row)
     }
 
-    /// Allows paths over one more node.
+    /// Does one round: allows paths over one more node.
     fn compute(&mut self) {
         let own: Values = self.values.as_slice().into();
         let (block, at) = (self.round / self.side, self.round % self.side);
@@ -69,12 +73,12 @@ impl Block {
             let taken: Vec<_> = queues(self).iter_mut().map(|queue| queue.pop_front()).collect();
             taken.into_iter().nth(block).flatten().unwrap_or_else(|| own.clone())
         };
-        let (to, from) = (take(|block| &mut block.of_row), take(|block| &mut block.of_column));
+        let (to, from) = (take(|block| &mut block.from_row), take(|block| &mut block.from_column));
         let side = self.side;
-        let onwards = &from[at * side..][..side];
+        let row_from = &from[at * side..][..side];
         for (row, values) in self.values.chunks_mut(side).enumerate() {
             let to = to[row * side + at];
-            values.iter_mut().zip(onwards).for_each(|(value, from)| *value = (*value).min(to + from));
+            values.iter_mut().zip(row_from).for_each(|(value, from)| *value = (*value).min(to + from));
         }
         self.round += 1;
     }
@@ -84,7 +88,7 @@ impl Actor for Block {
     type Message = Message;
 
     fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
-        // The failure of one is the failure of all.
+        // The failure of one block ends all.
         ctx.link(&self.done);
         Ok(())
     }
@@ -96,16 +100,16 @@ impl Actor for Block {
                 self.send()?;
             }
             Message::Values { row, column, values } if row == self.row => {
-                self.of_row[column].push_back(values);
+                self.from_row[column].push_back(values);
             }
-            Message::Values { row, values, .. } => self.of_column[row].push_back(values),
+            Message::Values { row, values, .. } => self.from_column[row].push_back(values),
         }
         while self.is_ready() {
             self.compute();
-            if self.round == self.side * self.across {
+            if self.round == self.side * self.blocks_per_row {
                 let values = std::mem::take(&mut self.values);
                 self.done.tell(Done { row: self.row, column: self.column, values })?;
-                // They refer to each other.
+                // Without the stop the blocks would not end, because they hold references to each other.
                 ctx.stop();
                 break;
             }
@@ -115,7 +119,7 @@ impl Actor for Block {
     }
 }
 
-/// The part of the matrix where a block is.
+/// Returns the values of a block of the matrix.
 fn part(matrix: &[u32], nodes: usize, row: usize, column: usize, side: usize) -> Vec<u32> {
     let rows = matrix.chunks(nodes).skip(row * side).take(side);
     rows.flat_map(|row| &row[column * side..][..side]).copied().collect()
@@ -123,30 +127,30 @@ fn part(matrix: &[u32], nodes: usize, row: usize, column: usize, side: usize) ->
 
 fn run(size: Size) -> Result<String, String> {
     let (nodes, side) = size.pick((300, 50), (24, 8));
-    let across = nodes / side;
+    let blocks_per_row = nodes / side;
     let mut random = Random::new(300);
     let mut matrix: Vec<u32> = (0..nodes * nodes)
         .map(|i| match i {
             _ if i % (nodes + 1) == 0 => 0,
-            // Few edges, so that paths are long.
+            // The graph has few edges, so that paths are long.
             _ if random.chance(5) => 1 + random.below(100) as u32,
-            _ => NONE,
+            _ => NO_PATH,
         })
         .collect();
-    let places = (0..across).flat_map(|row| (0..across).map(move |column| (row, column)));
-    let blocks = outcome(|done| {
-        let done = Collect::spawn(across * across, done);
+    let places = (0..blocks_per_row).flat_map(|row| (0..blocks_per_row).map(move |column| (row, column)));
+    let blocks = wait_for_result(|done| {
+        let done = Collect::spawn(blocks_per_row * blocks_per_row, done);
         let block = |(row, column)| {
-            Builder::new().mailbox(2 * 2 * (across - 1) + 1).spawn(Block {
+            Builder::new().mailbox(2 * 2 * (blocks_per_row - 1) + 1).spawn(Block {
                 row,
                 column,
                 side,
-                across,
+                blocks_per_row,
                 values: part(&matrix, nodes, row, column, side),
                 round: 0,
                 neighbours: Vec::new(),
-                of_row: vec![VecDeque::new(); across],
-                of_column: vec![VecDeque::new(); across],
+                from_row: vec![VecDeque::new(); blocks_per_row],
+                from_column: vec![VecDeque::new(); blocks_per_row],
                 done: done.clone(),
             })
         };
@@ -161,9 +165,9 @@ fn run(size: Size) -> Result<String, String> {
     floyd_and_warshall(&mut matrix, nodes);
     for Done { row, column, values } in blocks {
         let is_right = values == part(&matrix, nodes, row, column, side);
-        expect(&format!("whether the block at {row}, {column} is right"), is_right, true)?;
+        check(is_right, &format!("the block at {row}, {column} is wrong"))?;
     }
-    let longest = matrix.iter().filter(|length| **length < NONE).max();
+    let longest = matrix.iter().filter(|length| **length < NO_PATH).max();
     Ok(format!("{nodes} nodes, the longest path is {}", longest.unwrap_or(&0)))
 }
 

@@ -1,25 +1,24 @@
-//! The sieve of Eratosthenes, a thousand primes an actor: a pipeline that grows while it runs.
+//! The sieve of Eratosthenes with a thousand primes per actor. Measures a pipeline that grows while it runs.
 //!
-//! Each tells the next alone, so any mailbox is large enough.
+//! No deadlock: a filter tells only the next filter.
 
 use kahn::actor::{Actor, ActorRef, Context, ExitReason, spawn};
 
-use crate::bench::{Bench, Size, expect};
-use crate::outcome::{Outcome, outcome, pour};
+use crate::bench::{Bench, Size, check};
+use crate::results::{ResultSender, feed, wait_for_result};
 
-pub const BENCH: Bench =
-    Bench { name: "sieve", about: "primes, by a pipeline that grows as it finds them", run };
+pub const BENCH: Bench = Bench { name: "sieve", about: "finds primes with a pipeline that grows", run };
 
 struct Filter {
     primes: Vec<u32>,
-    most: usize,
+    max_primes: usize,
     next: Option<ActorRef<Message>>,
 }
 
 enum Message {
     Candidate(u32),
-    /// There are no more candidates: the next adds its primes to those of all before it.
-    End(Found, Outcome<Found>),
+    /// There are no more candidates. Each filter adds its primes and forwards the message.
+    End(Found, ResultSender<Found>),
 }
 
 #[derive(Default)]
@@ -29,8 +28,8 @@ struct Found {
 }
 
 impl Filter {
-    fn new(prime: u32, most: usize) -> Filter {
-        Filter { primes: vec![prime], most, next: None }
+    fn new(prime: u32, max_primes: usize) -> Filter {
+        Filter { primes: vec![prime], max_primes, next: None }
     }
 }
 
@@ -40,10 +39,10 @@ impl Actor for Filter {
     fn handle(&mut self, message: Message, _: &mut Context<Self>) -> Result<(), ExitReason> {
         match message {
             Message::Candidate(n) if self.primes.iter().any(|prime| n.is_multiple_of(*prime)) => {}
-            Message::Candidate(n) if self.primes.len() < self.most => self.primes.push(n),
+            Message::Candidate(n) if self.primes.len() < self.max_primes => self.primes.push(n),
             Message::Candidate(n) => match &self.next {
                 Some(next) => next.tell(Message::Candidate(n))?,
-                None => self.next = Some(spawn(Filter::new(n, self.most))),
+                None => self.next = Some(spawn(Filter::new(n, self.max_primes))),
             },
             Message::End(mut found, done) => {
                 found.filters += 1;
@@ -59,17 +58,17 @@ impl Actor for Filter {
 }
 
 fn run(size: Size) -> Result<String, String> {
-    let (limit, most) = size.pick((100_000, 1000), (2000, 50));
-    let found = outcome(|done| {
+    let (limit, max_primes) = size.pick((100_000, 1000), (2000, 50));
+    let found = wait_for_result(|done| {
         let odd = (3..limit).step_by(2).map(Message::Candidate);
         let end = std::iter::once(Message::End(Found::default(), done));
-        pour(odd.chain(end), spawn(Filter::new(2, most)))
+        feed(odd.chain(end), spawn(Filter::new(2, max_primes)))
     })?;
-    expect("whether these are the primes", found.primes == primes(limit), true)?;
+    check(found.primes == primes(limit), "the primes are wrong")?;
     Ok(format!("{} primes, in {} actors", found.primes.len(), found.filters))
 }
 
-/// The primes below `limit`, by crossing out.
+/// Returns the primes below `limit`, by the sieve of Eratosthenes on an array.
 fn primes(limit: u32) -> Vec<u32> {
     let mut is_crossed = vec![false; limit as usize];
     let mut primes = Vec::new();

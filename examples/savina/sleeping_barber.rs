@@ -1,23 +1,25 @@
-//! A barber who sleeps while there is nobody, a waiting room with a limit, and customers who come again when it is full.
+//! A barber that sleeps while there are no customers, a waiting room with a limit, and customers that come again when
+//! the room is full.
 //!
-//! A customer has one message under way to those it deals with, so a factory with a place for each never makes one wait;
-//! nor are the mailboxes of a customer and of the barber ever full. Only the factory and the barber may park, while the
-//! room's mailbox is full, and the room waits for nobody.
+//! No deadlock: a customer has at most one message in the factory's mailbox, which has space for one from each. The
+//! mailboxes of a customer and of the barber are never full. Only the factory and the barber may park, while the room's
+//! mailbox is full, and the room never parks.
 //!
-//! What is checked: the barber serves in the order in which the room was entered, one at a time, and none while he sleeps
-//! unless he is woken for it; and everybody who came was served or turned away, the latter only from a full room.
+//! Checks: the barber serves one customer at a time, in the order in which they entered the room. The room sends
+//! customers only to a barber that has asked for the next one or sleeps. Every attempt to enter was counted as entered
+//! or as refused.
 
 use std::collections::VecDeque;
 
 use kahn::actor::{Actor, ActorRef, Builder, Context, ExitReason, Reply, spawn};
 
-use crate::bench::{Bench, Random, Size, ask, busy, expect, finish};
+use crate::bench::{Bench, Random, Size, ask, burn_cpu, expect, finish};
 
 pub const BENCH: Bench =
-    Bench { name: "sleeping-barber", about: "a barber, a waiting room, and customers who come again", run };
+    Bench { name: "sleeping-barber", about: "a barber, a waiting room, and customers that come again", run };
 
-/// How long it takes for a customer to come, and to cut hair, at most, in rounds.
-const ROUNDS: u64 = 1000;
+/// The longest pause between two customers and the longest haircut, in rounds of `burn_cpu`.
+const MAX_ROUNDS: u64 = 1000;
 
 struct Factory {
     room: ActorRef<ToRoom>,
@@ -36,7 +38,7 @@ enum ToFactory {
 
 struct Room {
     limit: usize,
-    /// With the numbers of their coming.
+    /// Each customer with its number in the order of entering.
     waiting: VecDeque<(u64, ActorRef<ToCustomer>)>,
     entered: u64,
     refused: u64,
@@ -47,7 +49,7 @@ struct Room {
 enum ToRoom {
     Enter(ActorRef<ToCustomer>),
     Next,
-    /// How many have entered, and how many were turned away.
+    /// The reply is how many customers have entered, and how many were refused.
     Counts(Reply<(u64, u64)>),
 }
 
@@ -100,7 +102,7 @@ impl Actor for Factory {
                     let customer = Customer { factory: ctx.me(), state: State::Outside };
                     let customer = ctx.spawn_linked(customer);
                     self.send(customer)?;
-                    busy(10 + self.random.below(ROUNDS));
+                    burn_cpu(10 + self.random.below(MAX_ROUNDS));
                 }
             }
             ToFactory::Returned(customer) => self.send(customer)?,
@@ -130,7 +132,7 @@ impl Actor for Room {
     fn handle(&mut self, message: ToRoom, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
         match message {
             ToRoom::Next if self.barber_sleeps => {
-                Err(ExitReason::failed("the barber wants the next in his sleep"))
+                Err(ExitReason::failed("a barber that sleeps asked for the next customer"))
             }
             ToRoom::Next => self.next(ctx.me()),
             ToRoom::Counts(reply) => {
@@ -163,12 +165,12 @@ impl Actor for Barber {
                 }
                 self.sleeps = false;
                 customer.tell(ToCustomer::Start)?;
-                busy(10 + self.random.below(ROUNDS));
+                burn_cpu(10 + self.random.below(MAX_ROUNDS));
                 self.cuts += 1;
                 customer.tell(ToCustomer::Done)?;
                 room.tell(ToRoom::Next)?;
             }
-            ToBarber::Sleep if self.sleeps => return Err(ExitReason::failed("the barber sleeps already")),
+            ToBarber::Sleep if self.sleeps => return Err(ExitReason::failed("the barber already sleeps")),
             ToBarber::Sleep => self.sleeps = true,
             ToBarber::Cuts(reply) => drop(reply.send(self.cuts)),
         }
@@ -177,10 +179,12 @@ impl Actor for Barber {
 }
 
 impl Customer {
-    fn go(&mut self, from: State, to: State) -> Result<(), ExitReason> {
+    fn change(&mut self, from: State, to: State) -> Result<(), ExitReason> {
         if self.state != from {
             let state = self.state;
-            return Err(ExitReason::failed(format!("a customer was told {to:?} in the state {state:?}")));
+            return Err(ExitReason::failed(format!(
+                "a customer in the state {state:?} cannot change to {to:?}"
+            )));
         }
         self.state = to;
         Ok(())
@@ -193,13 +197,13 @@ impl Actor for Customer {
     fn handle(&mut self, message: ToCustomer, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
         match message {
             ToCustomer::Full => {
-                self.go(State::Outside, State::Outside)?;
+                self.change(State::Outside, State::Outside)?;
                 Ok(self.factory.tell(ToFactory::Returned(ctx.me()))?)
             }
-            ToCustomer::Wait => self.go(State::Outside, State::Waits),
-            ToCustomer::Start => self.go(State::Waits, State::IsServed),
+            ToCustomer::Wait => self.change(State::Outside, State::Waits),
+            ToCustomer::Start => self.change(State::Waits, State::IsServed),
             ToCustomer::Done => {
-                self.go(State::IsServed, State::Outside)?;
+                self.change(State::IsServed, State::Outside)?;
                 ctx.stop();
                 Ok(self.factory.tell(ToFactory::HairIsCut)?)
             }
@@ -229,6 +233,10 @@ fn run(size: Size) -> Result<String, String> {
     let attempts = ask(&factory, ToFactory::Start)?;
     expect("haircuts", ask(&barber, ToBarber::Cuts)?, haircuts)?;
     let counts = ask(&room, ToRoom::Counts)?;
-    expect("who has entered, and who was turned away", counts, (haircuts, attempts - haircuts))?;
-    Ok(format!("{haircuts} haircuts in a room for {limit}, which was entered {attempts} times"))
+    expect(
+        "the customers that entered and those that were refused",
+        counts,
+        (haircuts, attempts - haircuts),
+    )?;
+    Ok(format!("{haircuts} haircuts, {attempts} attempts to enter a room for {limit}"))
 }

@@ -1,32 +1,36 @@
-//! Successive over-relaxation: a grid of cells, an actor each, which are told the values of their neighbours.
+//! Successive over-relaxation on a grid of cells, with an actor for each cell. A cell sends its value to its
+//! neighbours.
 //!
-//! The cells are red and black, as on a chessboard. In each round the red ones take over what their black neighbours
-//! have, and tell them what they have become; then the black ones do so. A cell answers a neighbour's value with its
-//! own, so a mailbox holds one message from each of the four, and the first: the default is enough for no tell to park,
-//! which matters, since neighbours tell each other.
+//! The cells are red and black, like on a chessboard. In each round the red cells compute their values from the black
+//! ones and send them, and then the black cells do the same.
+//!
+//! No deadlock: neighbours tell each other, so a park could close a cycle, and no tell may park. A cell sends its value
+//! to a neighbour only after it has the neighbour's last one. A mailbox therefore holds at most one value from each of
+//! four neighbours, and the first message. The default mailbox is large enough.
 
 use kahn::actor::{Actor, ActorRef, Context, ExitReason, spawn};
 
-use crate::bench::{Bench, Random, Size, expect, tell};
-use crate::outcome::{Collect, outcome};
+use crate::bench::{Bench, Random, Size, check, tell};
+use crate::results::{Collect, wait_for_result};
 
 pub const BENCH: Bench =
-    Bench { name: "sor", about: "a grid of actors, which trade values with neighbours", run };
+    Bench { name: "sor", about: "a grid of actors that exchange values with neighbours", run };
 
 const OMEGA: f64 = 1.25;
-/// Up, left, right, down; the opposite of one is three minus it.
+/// The sides are up, left, right, down. The opposite of side `i` is `SIDES - 1 - i`.
 const SIDES: usize = 4;
 
 struct Cell {
     number: usize,
     value: f64,
     is_red: bool,
-    /// Those that are not at the border change.
+    /// Cells at the border keep their values.
     is_inner: bool,
     rounds: u32,
     neighbours: [Option<ActorRef<Message>>; SIDES],
     values: [f64; SIDES],
-    /// Neighbours that it has not heard of in this round, once it knows how many there are.
+    /// How many neighbours have not sent their value in this round. Negative before the `Neighbours` message has come,
+    /// if values came first.
     missing: isize,
     done: ActorRef<(usize, f64)>,
 }
@@ -37,7 +41,7 @@ enum Message {
 }
 
 impl Cell {
-    fn count(&self) -> isize {
+    fn neighbour_count(&self) -> isize {
         self.neighbours.iter().flatten().count() as isize
     }
 
@@ -51,7 +55,7 @@ impl Cell {
     }
 }
 
-/// The new value of a cell.
+/// Returns the new value of a cell.
 fn relaxed(value: f64, neighbours: [f64; SIDES]) -> f64 {
     OMEGA / 4.0 * neighbours.iter().sum::<f64>() + (1.0 - OMEGA) * value
 }
@@ -60,7 +64,7 @@ impl Actor for Cell {
     type Message = Message;
 
     fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
-        // The failure of one is the failure of all.
+        // The failure of one cell ends all.
         ctx.link(&self.done);
         Ok(())
     }
@@ -69,8 +73,8 @@ impl Actor for Cell {
         match message {
             Message::Neighbours(neighbours) => {
                 self.neighbours = neighbours;
-                // Some may have told their values already.
-                self.missing += self.count();
+                // Some neighbours may have sent their values before.
+                self.missing += self.neighbour_count();
                 if !self.is_red {
                     self.send()?;
                 }
@@ -87,20 +91,20 @@ impl Actor for Cell {
             self.value = relaxed(self.value, self.values);
         }
         self.rounds -= 1;
-        self.missing = self.count();
+        self.missing = self.neighbour_count();
         if self.is_red || self.rounds > 0 {
             self.send()?;
         }
         if self.rounds == 0 {
             self.done.tell((self.number, self.value))?;
-            // They refer to each other.
+            // Without the stop the cells would not end, because they hold references to each other.
             ctx.stop();
         }
         Ok(())
     }
 }
 
-/// A square, row by row.
+/// A square grid with this number of cells on a side. Cells are numbered row by row.
 struct Square(usize);
 
 impl Square {
@@ -129,7 +133,7 @@ fn run(size: Size) -> Result<String, String> {
     let square = Square(side);
     let mut random = Random::new(10_101_010);
     let mut values: Vec<f64> = (0..side * side).map(|_| random.below(1_000_000) as f64 * 1e-12).collect();
-    let mut computed = outcome(|done| {
+    let mut computed = wait_for_result(|done| {
         let done = Collect::spawn(values.len(), done);
         let cells = values.iter().enumerate().map(|(number, value)| {
             spawn(Cell {
@@ -156,6 +160,12 @@ fn run(size: Size) -> Result<String, String> {
     })?;
     computed.sort_unstable_by_key(|(number, _)| *number);
     let computed: Vec<f64> = computed.into_iter().map(|(_, value)| value).collect();
+    relax_sequentially(&square, &mut values, rounds);
+    check(computed == values, "the values of the cells are wrong")?;
+    Ok(format!("{side} × {side} cells, {rounds} rounds, their sum is {:e}", values.iter().sum::<f64>()))
+}
+
+fn relax_sequentially(square: &Square, values: &mut [f64], rounds: u32) {
     for half_round in 0..2 * rounds {
         for cell in 0..values.len() {
             if square.is_inner(cell) && square.is_red(cell) == half_round.is_multiple_of(2) {
@@ -164,6 +174,4 @@ fn run(size: Size) -> Result<String, String> {
             }
         }
     }
-    expect("whether the cells are right", computed == values, true)?;
-    Ok(format!("{side} × {side} cells, {rounds} rounds, their sum is {:e}", values.iter().sum::<f64>()))
 }

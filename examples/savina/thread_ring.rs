@@ -1,7 +1,9 @@
-//! A token goes round a ring of actors: one message at a time, always to somebody who sleeps.
+//! A token goes round a ring of actors. Measures a tell to an actor that is always idle.
 //!
-//! The token carries the right to answer who has started it; who holds it when it has no hops left does so. One message
-//! is under way, so no mailbox is ever full.
+//! The token carries the `Reply` to the `ask` that started it. The actor that has the token when no hops are left
+//! replies.
+//!
+//! No deadlock: only one message is in flight, so no mailbox is ever full.
 
 use kahn::actor::{Actor, ActorRef, Context, ExitReason, Reply, spawn};
 
@@ -57,6 +59,6 @@ fn run(size: Size) -> Result<String, String> {
     for link in &ring {
         link.join();
     }
-    expect("who has the token", holder, hops % links)?;
+    expect("the actor with the token", holder, hops % links)?;
     Ok(format!("after {hops} hops actor {holder} has the token"))
 }

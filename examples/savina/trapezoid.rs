@@ -1,13 +1,15 @@
-//! An integral in many pieces: a master and workers that need no messages while they compute.
+//! An integral by the trapezoidal rule. Each worker computes one part of the interval, without messages meanwhile.
+//!
+//! No deadlock: see `pool.rs`.
 
 use std::sync::Arc;
 
 use kahn::actor::ExitReason;
 
 use crate::bench::{Bench, Size};
-use crate::crew::{self, Job, Report};
+use crate::pool::{self, Job, Report};
 
-pub const BENCH: Bench = Bench { name: "trapezoid", about: "an integral, in a part for each worker", run };
+pub const BENCH: Bench = Bench { name: "trapezoid", about: "an integral with a part for each worker", run };
 
 const FROM: f64 = 1.0;
 const TO: f64 = 5.0;
@@ -20,21 +22,21 @@ struct Integral {
     width: f64,
 }
 
-/// The numbers of its pieces.
+/// A task: the pieces from `first` to `end`, exclusive.
 struct Part {
     first: u32,
     end: u32,
 }
 
 impl Job for Integral {
-    type Work = Part;
-    type Found = f64;
+    type Task = Part;
+    type Partial = f64;
     type Total = f64;
 
-    fn work(&self, Part { first, end }: Part, report: &Report<Self>) -> Result<(), ExitReason> {
+    fn execute(&self, Part { first, end }: Part, report: &Report<Self>) -> Result<(), ExitReason> {
         let at = |piece: u32| f(FROM + f64::from(piece) * self.width);
         let inner: f64 = (first + 1..end).map(at).sum();
-        report.found(self.width * ((at(first) + at(end)) / 2.0 + inner))
+        report.add_result(self.width * ((at(first) + at(end)) / 2.0 + inner))
     }
 
     fn add(&self, total: &mut f64, area: f64) {
@@ -42,11 +44,11 @@ impl Job for Integral {
     }
 }
 
-/// Simpson's rule, which needs far fewer pieces.
+/// Returns the integral by Simpson's rule, which needs far fewer pieces.
 fn simpson(pieces: u32) -> f64 {
     let width = (TO - FROM) / f64::from(pieces);
-    let weigh = |i: u32| if i.is_multiple_of(2) { 2.0 } else { 4.0 };
-    let inner: f64 = (1..pieces).map(|i| weigh(i) * f(FROM + f64::from(i) * width)).sum();
+    let weight = |i: u32| if i.is_multiple_of(2) { 2.0 } else { 4.0 };
+    let inner: f64 = (1..pieces).map(|i| weight(i) * f(FROM + f64::from(i) * width)).sum();
     (f(FROM) + inner + f(TO)) * width / 3.0
 }
 
@@ -55,9 +57,9 @@ fn run(size: Size) -> Result<String, String> {
     let width = (TO - FROM) / f64::from(pieces);
     let share = pieces / workers;
     let parts = (0..workers).map(|worker| Part { first: worker * share, end: (worker + 1) * share });
-    let area = crew::work(Arc::new(Integral { width }), workers as usize, parts, 0.0)?;
+    let area = pool::run(Arc::new(Integral { width }), workers as usize, parts, 0.0)?;
     let expected = simpson(100_000);
-    // The error of the rule is a multiple of the square of the width.
+    // The error of the trapezoidal rule is proportional to the square of the width.
     if (area - expected).abs() > 10.0 * width * width + 1e-10 {
         return Err(format!("the integral: computed {area}, expected {expected}"));
     }

@@ -1,4 +1,4 @@
-//! The same count once more, by a plain loop.
+//! A sequential count in one thread, to compare the pipeline with.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,41 +9,47 @@ use std::time::Instant;
 use crate::count::{Counts, count_words};
 use crate::options::Options;
 use crate::pipeline::Outcome;
-use crate::read::{SNIFF, is_binary};
+use crate::read::{BINARY_PROBE, is_binary};
 use crate::report::megabytes;
 use crate::tally::Tally;
 use crate::walk::Walk;
 
-/// Counts in this thread alone, and answers how fast, or how the result differs.
+/// Counts sequentially and compares. Returns the speed as a line to print.
+///
+/// # Errors
+///
+/// The first difference between the two counts.
 pub fn compare(options: &Options, outcome: &Outcome) -> Result<String, String> {
     let start = Instant::now();
     let tally = Tally { is_silent: true, ..Tally::default() };
-    let counts = count_one_by_one(options, &tally);
+    let counts = count_sequentially(options, &tally);
     let seconds = start.elapsed().as_secs_f64();
 
     for ((name, parallel), (_, sequential)) in outcome.tally.totals().into_iter().zip(tally.totals()) {
         if parallel != sequential {
-            return Err(format!("{name}: {parallel} in parallel, {sequential} one by one"));
+            return Err(format!("{name}: {parallel} in parallel, {sequential} sequentially"));
         }
     }
     let shards: usize = outcome.shards.iter().map(Counts::len).sum();
     if shards != counts.len() {
-        return Err(format!("different words: {shards} in parallel, {} one by one", counts.len()));
+        return Err(format!("different words: {shards} in parallel, {} sequentially", counts.len()));
     }
     for (word, count) in outcome.shards.iter().flatten() {
         if counts.get(word) != Some(count) {
             let word = String::from_utf8_lossy(word);
             return Err(format!(
-                "{word:?}: {count} in parallel, {:?} one by one",
+                "{word:?}: {count} in parallel, {:?} sequentially",
                 counts.get(word.as_bytes())
             ));
         }
     }
     let (speed, ratio) = (megabytes(&tally) / seconds, seconds / outcome.elapsed.as_secs_f64());
-    Ok(format!("the same one by one, in {seconds:.2} s, {speed:.1} MB/s: {ratio:.2} times as long"))
+    Ok(format!(
+        "the sequential count agrees; it took {seconds:.2} s, {ratio:.2} times as long, at {speed:.1} MB/s"
+    ))
 }
 
-fn count_one_by_one(options: &Options, tally: &Tally) -> Counts {
+fn count_sequentially(options: &Options, tally: &Tally) -> Counts {
     let mut counts = Counts::default();
     for path in Walk::new(options.paths.clone(), tally).flatten() {
         match read(&path, options.binary) {
@@ -59,11 +65,11 @@ fn count_one_by_one(options: &Options, tally: &Tally) -> Counts {
     counts
 }
 
-/// Reads a whole file; only its beginning, if that is binary.
+/// Reads a whole file. Returns `None` if it is binary and binary files are not wanted.
 fn read(path: &Path, with_binary: bool) -> io::Result<Option<Vec<u8>>> {
     let mut file = File::open(path)?;
     let mut text = Vec::new();
-    Read::by_ref(&mut file).take(SNIFF as u64).read_to_end(&mut text)?;
+    Read::by_ref(&mut file).take(BINARY_PROBE as u64).read_to_end(&mut text)?;
     if !with_binary && is_binary(&text) {
         return Ok(None);
     }

@@ -1,15 +1,16 @@
-//! What a word is, and counting them.
+//! Splits text into words and counts them.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// Longer runs are several words, so that a file without blanks fits in memory.
+/// A longer run of word bytes is split into words of this length. So the memory for one word is bounded, even in a file
+/// without blanks.
 pub const WORD_MAX: usize = 128;
 
 /// How often each word was seen.
 pub type Counts = HashMap<Box<[u8]>, u64, BuildHasherDefault<WordHasher>>;
 
-/// The bytes that words are made of.
+/// Whether a byte belongs to a word.
 const IN_WORD: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
@@ -24,7 +25,8 @@ fn is_in_word(byte: u8) -> bool {
     IN_WORD[usize::from(byte)]
 }
 
-/// Adds the words of `text`, which is put in lower case, each to the shard that its hash says, and answers their number.
+/// Counts the words of `text`, each in the shard that its hash selects, and returns their number. Converts `text` to
+/// lower case.
 pub fn count_words(text: &mut [u8], shards: &mut [Counts]) -> u64 {
     text.make_ascii_lowercase();
     let mut words = 0;
@@ -42,17 +44,18 @@ pub fn count_words(text: &mut [u8], shards: &mut [Counts]) -> u64 {
 fn shard_of(word: &[u8], shards: usize) -> usize {
     let mut hasher = WordHasher::default();
     hasher.write(word);
-    // The map uses the low bits and the highest ones.
+    // The hash map uses the low bits and the highest bits, so the shard must depend on others.
     (hasher.finish() >> 32) as u32 as usize % shards
 }
 
-/// Where to cut a text that goes on, if no word is to be cut: less than [`WORD_MAX`] bytes before its end.
-pub fn last_border(text: &[u8]) -> usize {
+/// Returns the last position in `text` at which it can be cut without cutting a word, if more text follows. It is less
+/// than [`WORD_MAX`] bytes before the end.
+pub fn last_word_boundary(text: &[u8]) -> usize {
     let run = text.iter().rposition(|&byte| !is_in_word(byte)).map_or(0, |last| last + 1);
     run + (text.len() - run) / WORD_MAX * WORD_MAX
 }
 
-/// A quick hash of short strings, in the manner of wyhash: eight bytes at a time, multiplied and folded.
+/// A fast hash for short strings in the style of wyhash: it multiplies and folds eight bytes at a time.
 #[derive(Default)]
 pub struct WordHasher(u64);
 

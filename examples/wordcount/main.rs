@@ -1,12 +1,14 @@
-//! Counts the words in a tree of files: blocking code on all the cores.
+//! Counts the words in a tree of files: a pipeline of plain blocking code that uses all cores.
+//!
+//! Shows a pipeline of green threads over bounded channels, `select!` with a stop channel, and `kahn::blocking` for
+//! file operations. `pipeline.rs` is the part to read.
 //!
 //! ```text
 //! cargo run --release --example wordcount -- /usr/share/doc
 //! cargo run --release --example wordcount -- --check ~/.cargo/registry
 //! ```
 //!
-//! A walker finds files, readers read them on the blocking pool, counters count in maps of their own, mergers add those
-//! up, over bounded channels: `pipeline.rs` is the part to read. Ctrl-C prints what has been counted so far.
+//! `options.rs` has the command line and the exit codes. Ctrl-C stops the count and prints the words counted so far.
 
 mod check;
 mod count;
@@ -54,12 +56,12 @@ fn count_and_print(options: &Options) -> Result<ExitCode, String> {
     let stop = stop_on_ctrl_c()?;
     let outcome = pipeline::run(options, &stop).map_err(|error| error.to_string())?;
     match report::print(&outcome, options.top) {
-        // Nobody reads on, as in `wordcount | head`.
+        // The reader has closed the pipe, as in `wordcount | head`.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
         printed => printed.map_err(|error| error.to_string())?,
     }
     if outcome.was_stopped {
-        eprintln!("wordcount: interrupted, this is what had been counted");
+        eprintln!("wordcount: interrupted, these are the words counted so far");
         exit(INTERRUPTED);
     }
     if options.check {
@@ -69,7 +71,7 @@ fn count_and_print(options: &Options) -> Result<ExitCode, String> {
     Ok(if all_read { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 
-/// A channel that ends at the first Ctrl-C. The second ends the process.
+/// Returns a channel that is disconnected at the first Ctrl-C. The second Ctrl-C ends the process.
 fn stop_on_ctrl_c() -> Result<Receiver<()>, String> {
     let (tx, stop) = bounded(0);
     let mut running = Some(tx);

@@ -1,27 +1,28 @@
-//! The command line.
+//! The command line of `wordcount`.
 
 use std::ffi::OsString;
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
 pub const USAGE: &str = "\
-Counts the words in files, on all the cores.
+Counts the words in files on all cores.
 
 usage: wordcount [--binary] [--check] [--top N] [--workers N] [PATH…]
 
-A PATH is a file, or a folder of which all files are counted; by default the current one. In folders, symbolic links
-and what is not a regular file are passed over, and so are binary files (a zero byte among the first 8 KiB). To count
-what comes through a pipe, name /dev/stdin.
+A PATH is a file, or a folder whose files are all counted; the default is the current folder. Binary files (a zero byte
+in the first 8 KiB) are skipped. So are symbolic links and special files inside a folder. To count text from a pipe, name
+/dev/stdin.
 
   --binary     count binary files, too
-  --check      count a second time in one thread, without any runtime, and compare
+  --check      count a second time in one thread, without a runtime, and compare
   --top N      how many words to print (20)
   --workers N  how many worker threads (one for each CPU)
 
-A word is a run of ASCII letters and digits and of bytes from 0x80 up, in lower case; nothing is decoded, so that invalid
-UTF-8 is counted like anything else, and printed with U+FFFD in its place. Runs longer than 128 bytes count as several.
+A word is a run of ASCII letters, ASCII digits and bytes from 0x80 up, in lower case. Text is not decoded: invalid UTF-8
+is counted like valid text, and printed with U+FFFD in its place. Every 128 bytes of a longer run count as a word.
 
-Exit code: 0, or 1 if something could not be read, 2 for a bad argument, 130 after Ctrl-C (which prints what there is).
+Exit code: 0; 1 if a file could not be read or the check failed; 2 for a bad argument; 130 after Ctrl-C, which prints the
+words counted so far.
 ";
 
 #[derive(Debug)]
@@ -34,7 +35,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Reads the arguments. `None` if help was asked for.
+    /// Parses the arguments. Returns `None` for `--help`.
     pub fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Option<Options>, String> {
         let mut options = Options {
             paths: Vec::new(),
@@ -63,15 +64,15 @@ impl Options {
         for path in &options.paths {
             let metadata = std::fs::metadata(path).map_err(|error| format!("{}: {error}", path.display()))?;
             if is_named_pipe(path, &metadata) {
-                return Err(format!("{}: is a named pipe, and nobody may ever write to it", path.display()));
+                return Err(format!("{}: is a named pipe, which may never have a writer", path.display()));
             }
         }
         Ok(Some(options))
     }
 }
 
-/// A pipe that stands in a folder: to open it waits for a writer, for ever if need be. A pipe that is open already
-/// (`/dev/stdin`, a shell's `<(…)`) has no path of its own, and is read like a file.
+/// Whether the path is a pipe in a folder. Opening such a pipe waits for a writer, possibly for ever. A pipe that is
+/// already open (`/dev/stdin`, a shell's `<(…)`) has no path of its own, and is read like a file.
 fn is_named_pipe(path: &Path, metadata: &Metadata) -> bool {
     #[cfg(unix)]
     return std::os::unix::fs::FileTypeExt::is_fifo(&metadata.file_type()) && path.canonicalize().is_ok();

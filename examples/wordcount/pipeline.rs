@@ -1,16 +1,19 @@
-//! Who does what, and what goes from one to the next:
+//! The pipeline of green threads:
 //!
 //! ```text
 //!            files         chunks              maps
 //! walker ──────────▶ readers ──────▶ counters ──────▶ mergers ──▶ main
 //!                       ▲               │
-//!                       └───────────────┘ chunks to fill again
+//!                       └───────────────┘ empty chunks
 //! ```
 //!
-//! Every arrow is a bounded channel, and the chunks are a fixed number that goes round, so that memory does not grow with
-//! the files, only with the number of different words. Whoever has nothing left to do drops its ends of the channels, and
-//! so tells its neighbours: upstream that nobody listens any more, downstream that no more will come. That is all it takes
-//! to stop, too: on Ctrl-C the counters leave.
+//! Each of the two horizontal arrows on the left, and the one back, is one bounded channel; each merger has a channel
+//! of its own, and `run` gets the merged maps from `join`. The number of chunks is fixed, because counters give them
+//! back to the readers. Memory therefore does not grow with the files, only with the number of different words.
+//!
+//! A green thread that has finished drops its senders and receivers. A dropped receiver makes the sends before it fail,
+//! and dropped senders end the loops after it, so the pipeline shuts down in both directions. Ctrl-C needs no more than
+//! this: the counters return when the `stop` channel is disconnected.
 
 use std::collections::HashSet;
 use std::io::IsTerminal;
@@ -21,7 +24,7 @@ use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use kahn::channel::{Receiver, Sender, bounded, select};
-use kahn::thread::JoinError;
+use kahn::thread::{JoinError, JoinHandle};
 use kahn::{blocking, spawn};
 
 use crate::count::{Counts, count_words};
@@ -31,56 +34,37 @@ use crate::report;
 use crate::tally::Tally;
 use crate::walk::Walk;
 
-/// Batches of files between the walker and the readers.
+/// The capacity of the channel between the walker and the readers, in batches of files.
 const BATCHES: usize = 16;
-/// Pairs of a reader and a counter, for each worker.
-const TEAMS: usize = 2;
+/// How many pairs of a reader and a counter there are for each worker.
+const PAIRS_PER_WORKER: usize = 2;
+/// How many chunks there are for each pair.
+const CHUNKS_PER_PAIR: usize = 3;
 
 pub struct Outcome {
-    /// Each word is in the shard that its hash says.
+    /// A word is in the shard that its hash selects.
     pub shards: Vec<Counts>,
     pub tally: Arc<Tally>,
     pub elapsed: Duration,
     pub green_threads: usize,
-    /// On how many OS threads words were counted.
+    /// The number of OS threads that counted words.
     pub workers: usize,
     pub was_stopped: bool,
 }
 
-/// Counts the words of everything in `options.paths`, until `stop` ends.
+/// Counts the words of all files in `options.paths`, or until `stop` is disconnected.
+///
+/// # Errors
+///
+/// A green thread of the pipeline panicked.
 pub fn run(options: &Options, stop: &Receiver<()>) -> Result<Outcome, JoinError> {
     let start = Instant::now();
-    let (teams, mergers) = (TEAMS * options.workers, options.workers);
     let tally = Arc::new(Tally::default());
-
-    let (map_txs, merging): (Vec<_>, Vec<_>) = (0..mergers)
-        .map(|_| {
-            let (tx, maps) = bounded(teams);
-            (tx, spawn(move || merge(&maps)))
-        })
-        .unzip();
-
+    let pairs = PAIRS_PER_WORKER * options.workers;
     let (file_tx, files) = bounded(BATCHES);
-    let (chunk_tx, chunks) = bounded(teams);
-    let (free_tx, free) = bounded(3 * teams);
-    for _ in 0..3 * teams {
-        let _ = free_tx.send(Chunk::new());
-    }
-    // In teams, because green threads that are started one after the other tend to share a worker: all the readers first
-    // and then all the counters might leave one worker with nothing to compute.
-    let (mut reading, mut counting) = (Vec::new(), Vec::new());
-    for _ in 0..teams {
-        let (files, free, chunk_tx, tally_) = (files.clone(), free.clone(), chunk_tx.clone(), tally.clone());
-        let with_binary = options.binary;
-        reading.push(spawn(move || read(&files, &free, &chunk_tx, with_binary, &tally_)));
-
-        let (chunks, free_tx, map_txs) = (chunks.clone(), free_tx.clone(), map_txs.clone());
-        let (stop, tally) = (stop.clone(), tally.clone());
-        counting.push(spawn(move || count(&chunks, &free_tx, &map_txs, &stop, &tally)));
-    }
-    drop((files, free, chunk_tx, chunks, free_tx, map_txs));
-
-    let walking = {
+    let (map_txs, mergers) = spawn_mergers(options.workers, pairs);
+    let (readers, counters) = spawn_pairs(pairs, options.binary, files, map_txs, stop, &tally);
+    let walker = {
         let (paths, tally) = (options.paths.clone(), tally.clone());
         spawn(move || walk(paths, &file_tx, &tally))
     };
@@ -90,18 +74,20 @@ pub fn run(options: &Options, stop: &Receiver<()>) -> Result<Outcome, JoinError>
         let tally = tally.clone();
         spawn(move || report::show_progress(&tally, start, &quit))
     });
-    let green_threads = 1 + mergers + 2 * teams + 1 + usize::from(progress.is_some());
+    let main_and_walker = 2;
+    let green_threads =
+        main_and_walker + mergers.len() + readers.len() + counters.len() + usize::from(progress.is_some());
 
     let mut workers = HashSet::new();
-    for counter in counting {
+    for counter in counters {
         workers.insert(counter.join()?);
     }
-    let shards = merging.into_iter().map(|merger| merger.join()).collect::<Result<Vec<_>, _>>()?;
+    let shards = mergers.into_iter().map(|merger| merger.join()).collect::<Result<Vec<_>, _>>()?;
     let was_stopped = stop.try_recv().is_err_and(|error| error.is_disconnected());
     if !was_stopped {
-        // After a stop a reader may still be in a read that takes for ever, of a pipe that is silent.
-        walking.join()?;
-        reading.into_iter().try_for_each(|reader| reader.join())?;
+        // After a stop a reader may never return: it may be in a read from a pipe that receives no data.
+        walker.join()?;
+        readers.into_iter().try_for_each(|reader| reader.join())?;
     }
     let elapsed = start.elapsed();
     drop(quit_tx);
@@ -111,7 +97,46 @@ pub fn run(options: &Options, stop: &Receiver<()>) -> Result<Outcome, JoinError>
     Ok(Outcome { shards, tally, elapsed, green_threads, workers: workers.len(), was_stopped })
 }
 
-/// Finds files, a batch at a time.
+/// Starts the mergers. Returns a sender for each, and their handles. A merger has room for a map from each counter.
+fn spawn_mergers(mergers: usize, counters: usize) -> (Vec<Sender<Counts>>, Vec<JoinHandle<Counts>>) {
+    (0..mergers)
+        .map(|_| {
+            let (tx, maps) = bounded(counters);
+            (tx, spawn(move || merge(&maps)))
+        })
+        .unzip()
+}
+
+/// Starts the readers and the counters, and creates the chunks that go round between them.
+///
+/// Readers and counters are started in pairs because green threads that are started in a row tend to run on one worker.
+/// All readers first and then all counters could leave a worker without counters, and so without computation.
+fn spawn_pairs(
+    pairs: usize,
+    with_binary: bool,
+    files: Receiver<Vec<PathBuf>>,
+    map_txs: Vec<Sender<Counts>>,
+    stop: &Receiver<()>,
+    tally: &Arc<Tally>,
+) -> (Vec<JoinHandle<()>>, Vec<JoinHandle<ThreadId>>) {
+    let (chunk_tx, chunks) = bounded(pairs);
+    let (empty_tx, empty_chunks) = bounded(CHUNKS_PER_PAIR * pairs);
+    for _ in 0..CHUNKS_PER_PAIR * pairs {
+        let _ = empty_tx.send(Chunk::new());
+    }
+    let pair = |_| {
+        let (files, empty_chunks, chunk_tx, tally_) =
+            (files.clone(), empty_chunks.clone(), chunk_tx.clone(), tally.clone());
+        let reader = spawn(move || read(&files, &empty_chunks, &chunk_tx, with_binary, &tally_));
+
+        let (chunks, empty_tx, map_txs) = (chunks.clone(), empty_tx.clone(), map_txs.clone());
+        let (stop, tally) = (stop.clone(), tally.clone());
+        (reader, spawn(move || count(&chunks, &empty_tx, &map_txs, &stop, &tally)))
+    };
+    (0..pairs).map(pair).unzip()
+}
+
+/// Sends the paths of files in batches.
 fn walk(paths: Vec<PathBuf>, files: &Sender<Vec<PathBuf>>, tally: &Tally) {
     let mut walk = Walk::new(paths, tally);
     while let Some(batch) = blocking(|| walk.next()) {
@@ -121,10 +146,10 @@ fn walk(paths: Vec<PathBuf>, files: &Sender<Vec<PathBuf>>, tally: &Tally) {
     }
 }
 
-/// Fills chunks from files.
+/// Fills chunks with the text of files.
 fn read(
     files: &Receiver<Vec<PathBuf>>,
-    free: &Receiver<Chunk>,
+    empty_chunks: &Receiver<Chunk>,
     chunks: &Sender<Chunk>,
     with_binary: bool,
     tally: &Tally,
@@ -132,7 +157,7 @@ fn read(
     for batch in files {
         let mut source = Source::new(batch, with_binary, tally);
         while !source.is_empty() {
-            let Ok(chunk) = free.recv() else { return };
+            let Ok(chunk) = empty_chunks.recv() else { return };
             let chunk = blocking(|| source.fill(chunk));
             if chunks.send(chunk).is_err() {
                 return;
@@ -141,11 +166,11 @@ fn read(
     }
 }
 
-/// Counts the words of chunks in maps of its own, one for each merger, and hands them over at the end. Answers the OS
-/// thread.
+/// Counts the words of chunks in its own maps, one for each merger, and sends each map to its merger at the end.
+/// Returns the OS thread that it ran on.
 fn count(
     chunks: &Receiver<Chunk>,
-    free: &Sender<Chunk>,
+    empty_chunks: &Sender<Chunk>,
     mergers: &[Sender<Counts>],
     stop: &Receiver<()>,
     tally: &Tally,
@@ -161,8 +186,8 @@ fn count(
         };
         let words = count_words(chunk.text(), &mut shards);
         tally.words.fetch_add(words, Relaxed);
-        // The readers may be gone.
-        let _ = free.send(chunk);
+        // The send fails if all readers have returned. The chunk is then dropped.
+        let _ = empty_chunks.send(chunk);
     }
     for (shard, merger) in shards.into_iter().zip(mergers) {
         let _ = merger.send(shard);
@@ -170,7 +195,7 @@ fn count(
     std::thread::current().id()
 }
 
-/// Adds up one shard of all counters.
+/// Adds up the maps of one shard, one from each counter.
 fn merge(maps: &Receiver<Counts>) -> Counts {
     let mut sum = Counts::default();
     for mut map in maps {

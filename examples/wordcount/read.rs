@@ -1,4 +1,4 @@
-//! Reading files into chunks that end between two words.
+//! Reads files into chunks that end between two words.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::vec;
 
-use crate::count::last_border;
+use crate::count::last_word_boundary;
 use crate::tally::Tally;
 
 const CHUNK: usize = 256 << 10;
-/// How much of a file is looked at to tell whether it is binary.
-pub const SNIFF: usize = 8 << 10;
+/// How many bytes at the start of a file decide whether it is binary.
+pub const BINARY_PROBE: usize = 8 << 10;
 
 /// Text to count: several small files, or a part of a large one.
 pub struct Chunk {
@@ -33,12 +33,12 @@ impl Chunk {
         self.len += bytes.len();
     }
 
-    /// How much more there is room for, but for the blank after a file.
+    /// The free space, without the byte that separates a file from the next.
     fn room(&self) -> usize {
         CHUNK - 1 - self.len
     }
 
-    /// Reads until there is no room, or only `end` bytes in all. Answers whether the file has ended.
+    /// Reads until the chunk is full or has `end` bytes. Returns whether the file has ended.
     fn read_from(&mut self, file: &mut File, end: usize) -> io::Result<bool> {
         while self.len < end.min(CHUNK - 1) {
             match file.read(&mut self.buffer[self.len..end.min(CHUNK - 1)]) {
@@ -52,12 +52,12 @@ impl Chunk {
     }
 }
 
-/// Whether a file that begins like this is not text.
+/// Whether a file with this beginning is binary.
 pub fn is_binary(beginning: &[u8]) -> bool {
-    beginning.iter().take(SNIFF).any(|&byte| byte == 0)
+    beginning.iter().take(BINARY_PROBE).any(|&byte| byte == 0)
 }
 
-/// The text of one file after the other.
+/// Reads a batch of files in turn.
 pub struct Source<'a> {
     files: vec::IntoIter<PathBuf>,
     open: Option<Open>,
@@ -69,8 +69,8 @@ struct Open {
     path: PathBuf,
     file: File,
     is_new: bool,
-    /// The beginning of a word that the last chunk ended in.
-    carry: Vec<u8>,
+    /// The beginning of a word that did not fit in the last chunk.
+    partial_word: Vec<u8>,
 }
 
 impl<'a> Source<'a> {
@@ -82,16 +82,16 @@ impl<'a> Source<'a> {
         loop {
             let path = self.files.next()?;
             match File::open(&path) {
-                Ok(file) => return Some(Open { path, file, is_new: true, carry: Vec::new() }),
+                Ok(file) => return Some(Open { path, file, is_new: true, partial_word: Vec::new() }),
                 Err(error) => self.tally.skip(&path, &error),
             }
         }
     }
 
-    /// Reads as much as goes into the chunk; nothing if all is read.
+    /// Fills the chunk as far as the remaining text allows. The chunk is empty if there is none.
     pub fn fill(&mut self, mut chunk: Chunk) -> Chunk {
         chunk.len = 0;
-        while self.open.is_some() || chunk.room() >= SNIFF {
+        while self.open.is_some() || chunk.room() >= BINARY_PROBE {
             let Some(open) = self.open.take().or_else(|| self.next_file()) else { break };
             let start = chunk.len;
             match self.read(open, &mut chunk) {
@@ -109,12 +109,12 @@ impl<'a> Source<'a> {
         chunk
     }
 
-    /// Reads on in a file, and answers it if there is more of it than there is room.
+    /// Continues to read a file. Returns the file if the chunk is full before the file ends.
     fn read(&self, mut open: Open, chunk: &mut Chunk) -> Result<Option<Open>, (PathBuf, io::Error)> {
-        chunk.push(&open.carry);
+        chunk.push(&open.partial_word);
         let start = chunk.len;
         let mut read = |chunk: &mut Chunk, end| chunk.read_from(&mut open.file, end);
-        let beginning = if open.is_new { read(chunk, start + SNIFF) } else { Ok(false) };
+        let beginning = if open.is_new { read(chunk, start + BINARY_PROBE) } else { Ok(false) };
         if open.is_new && !self.with_binary && is_binary(&chunk.buffer[start..chunk.len]) {
             self.tally.binary.fetch_add(1, Relaxed);
             chunk.len = start;
@@ -131,10 +131,10 @@ impl<'a> Source<'a> {
             chunk.push(b"\n");
             return Ok(None);
         }
-        let border = last_border(chunk.text());
-        open.carry = chunk.text()[border..].to_vec();
+        let boundary = last_word_boundary(chunk.text());
+        open.partial_word = chunk.text()[boundary..].to_vec();
         open.is_new = false;
-        chunk.len = border;
+        chunk.len = boundary;
         Ok(Some(open))
     }
 

@@ -1,4 +1,4 @@
-//! What is printed.
+//! Prints the result, progress, and warnings.
 
 use std::io::{self, BufWriter, IsTerminal, Write, stderr, stdout};
 use std::path::Path;
@@ -12,16 +12,16 @@ use crate::count::Counts;
 use crate::pipeline::Outcome;
 use crate::tally::Tally;
 
-/// Back to the first column, and empties the line.
-const CLEAR: &str = "\r\x1b[K";
+/// Moves the cursor to the first column and clears the line.
+const CLEAR_LINE: &str = "\r\x1b[K";
 
-/// One line about something that was skipped; the progress line makes way.
-pub fn complain(path: &Path, error: &io::Error) {
-    let clear = if stderr().is_terminal() { CLEAR } else { "" };
+/// Prints a warning about a file that was skipped. It replaces the progress line, which comes again below it.
+pub fn warn_skipped(path: &Path, error: &io::Error) {
+    let clear = if stderr().is_terminal() { CLEAR_LINE } else { "" };
     eprintln!("{clear}wordcount: {}: {error} (skipped)", path.display());
 }
 
-/// Keeps a line of progress on standard error until `quit` ends.
+/// Shows a line of progress on standard error until `quit` is disconnected.
 pub fn show_progress(tally: &Tally, start: Instant, quit: &Receiver<()>) {
     let ticker = tick(Duration::from_millis(200));
     loop {
@@ -29,22 +29,22 @@ pub fn show_progress(tally: &Tally, start: Instant, quit: &Receiver<()>) {
             recv(ticker) -> _ => {
                 let (files, megabytes) = (tally.files.load(Relaxed), megabytes(tally));
                 let speed = megabytes / start.elapsed().as_secs_f64();
-                eprint!("{CLEAR}{} files, {megabytes:.1} MB, {speed:.1} MB/s", grouped(files));
+                eprint!("{CLEAR_LINE}{} files, {megabytes:.1} MB, {speed:.1} MB/s", grouped(files));
             }
             recv(quit) -> _ => break,
         }
     }
-    eprint!("{CLEAR}");
+    eprint!("{CLEAR_LINE}");
 }
 
-/// Prints the words seen most, and the totals.
+/// Prints the most frequent words and the totals.
 pub fn print(outcome: &Outcome, top: usize) -> io::Result<()> {
     let mut out = BufWriter::new(stdout().lock());
     for (word, count) in most_frequent(&outcome.shards, top) {
         writeln!(out, "{:>14}  {}", grouped(count), String::from_utf8_lossy(word))?;
     }
     let tally = &outcome.tally;
-    let get = |figure: &AtomicU64| grouped(figure.load(Relaxed));
+    let get = |counter: &AtomicU64| grouped(counter.load(Relaxed));
     let different: usize = outcome.shards.iter().map(Counts::len).sum();
     writeln!(
         out,
@@ -72,7 +72,7 @@ pub fn print(outcome: &Outcome, top: usize) -> io::Result<()> {
     out.flush()
 }
 
-/// The words with the highest counts; of the same count, by the alphabet.
+/// Returns the words with the highest counts, and words with the same count in alphabetical order.
 fn most_frequent(shards: &[Counts], top: usize) -> Vec<(&[u8], u64)> {
     let mut words: Vec<_> = shards.iter().flatten().map(|(word, &count)| (&**word, count)).collect();
     let order = |a: &(&[u8], u64), b: &(&[u8], u64)| b.1.cmp(&a.1).then(a.0.cmp(b.0));
@@ -88,7 +88,7 @@ pub fn megabytes(tally: &Tally) -> f64 {
     tally.bytes.load(Relaxed) as f64 / 1e6
 }
 
-/// 1234567 as 1,234,567.
+/// Formats 1234567 as 1,234,567.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let groups: Vec<&str> =

@@ -1,4 +1,4 @@
-//! Figures that grow while the count goes on.
+//! Counters that the stages of the pipeline share.
 
 use std::io;
 use std::path::Path;
@@ -7,37 +7,38 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::report;
 
-/// Counted by whoever does the work, read by the progress line and at the end.
+/// Incremented by the walker, the readers and the counters; read by the progress line and the report. All accesses are
+/// relaxed: no other memory depends on a counter, and the report reads them after it has joined the writers.
 #[derive(Debug, Default)]
 pub struct Tally {
     pub files: AtomicU64,
     pub bytes: AtomicU64,
     pub words: AtomicU64,
     pub binary: AtomicU64,
-    /// Links, sockets, devices.
+    /// Skipped links, sockets and devices.
     pub special: AtomicU64,
     pub errors: AtomicU64,
-    /// Say nothing of what is skipped.
+    /// Do not print warnings about skipped files.
     pub is_silent: bool,
 }
 
 impl Tally {
-    /// Notes, and says, that something could not be read.
+    /// Counts a file that could not be read, and prints a warning.
     pub fn skip(&self, path: &Path, error: &io::Error) {
         self.errors.fetch_add(1, Relaxed);
         if !self.is_silent {
-            report::complain(path, error);
+            report::warn_skipped(path, error);
         }
     }
 
-    /// What a second count must agree with.
+    /// The counters that must be equal in a second count.
     pub fn totals(&self) -> [(&'static str, u64); 4] {
-        let figures = [
+        let counters = [
             ("files", &self.files),
             ("bytes", &self.bytes),
             ("words", &self.words),
             ("binary", &self.binary),
         ];
-        figures.map(|(name, figure)| (name, figure.load(Relaxed)))
+        counters.map(|(name, counter)| (name, counter.load(Relaxed)))
     }
 }

@@ -1,4 +1,4 @@
-//! Finding the files.
+//! Finds the files to count.
 
 use std::fs::{self, DirEntry, ReadDir};
 use std::io;
@@ -8,10 +8,10 @@ use std::vec;
 
 use crate::tally::Tally;
 
-/// How many files are handed on at a time.
+/// How many files there are in a batch.
 const BATCH: usize = 64;
 
-/// A walk through files and folders, one open folder at a time. Links are not followed, so it ends.
+/// Walks through files and folders, with one open folder at a time. It does not follow links, so the walk is finite.
 pub struct Walk<'a> {
     roots: vec::IntoIter<PathBuf>,
     folders: Vec<PathBuf>,
@@ -28,7 +28,7 @@ impl<'a> Walk<'a> {
         loop {
             if let Some((folder, open)) = &mut self.open {
                 match open.next() {
-                    Some(Ok(entry)) => match self.look_at(&entry) {
+                    Some(Ok(entry)) => match self.visit(&entry) {
                         Ok(None) => {}
                         Ok(file) => return file,
                         Err(error) => self.tally.skip(&entry.path(), &error),
@@ -46,7 +46,7 @@ impl<'a> Walk<'a> {
                 }
             } else {
                 let root = self.roots.next()?;
-                // What was named is read, whatever it is: a link, standard input.
+                // A path on the command line is read whatever its type is: a link, standard input.
                 if !root.is_dir() {
                     return Some(root);
                 }
@@ -55,8 +55,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Answers a regular file, and remembers a folder for later.
-    fn look_at(&mut self, entry: &DirEntry) -> io::Result<Option<PathBuf>> {
+    /// Returns the path of a regular file. Queues a folder for later, and counts a special file.
+    fn visit(&mut self, entry: &DirEntry) -> io::Result<Option<PathBuf>> {
         let kind = entry.file_type()?;
         if kind.is_file() {
             return Ok(Some(entry.path()));
