@@ -1,4 +1,4 @@
-// Workloads that only move words: back and forth, around, and in streams.
+// The workloads for channels.
 
 package main
 

@@ -2,8 +2,10 @@
 //
 //	kahn-bench-go WORKLOAD ROUNDS SIZE
 //
-// prints "WORKLOAD total" once a round: nanoseconds in all, or bytes in all for idle. GOMAXPROCS sets the workers.
-// The sizes are the harness's; the other numbers are those of ../src/workloads.rs.
+// For each round the program prints "WORKLOAD total". The total is in nanoseconds, or in bytes for idle. GOMAXPROCS
+// sets the number of workers. The constants are those of ../src/workloads.rs, and kahn-bench passes the size.
+//
+// Exit code: 0; 2 for a bad argument, or if a result is wrong, which panics.
 package main
 
 import (
@@ -82,7 +84,7 @@ func timed(f func(uint64) time.Duration) func(uint64) float64 {
 
 func check[T comparable](got, want T) {
 	if got != want {
-		panic(fmt.Sprintf("wrong answer: %v, not %v", got, want))
+		panic(fmt.Sprintf("wrong result: %v, expected %v", got, want))
 	}
 }
 

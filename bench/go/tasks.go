@@ -1,4 +1,4 @@
-// Workloads about tasks as such: starting, yielding, sleeping, locking, being there.
+// The workloads for tasks: starting, yielding, sleeping, locking, and memory.
 
 package main
 
@@ -13,29 +13,29 @@ import (
 )
 
 func spawn(tasks uint64) time.Duration {
-	var ended sync.WaitGroup
+	var finished sync.WaitGroup
 	begun := time.Now()
-	ended.Add(int(tasks))
+	finished.Add(int(tasks))
 	for i := uint64(0); i < tasks; i++ {
-		go ended.Done()
+		go finished.Done()
 	}
-	ended.Wait()
+	finished.Wait()
 	return time.Since(begun)
 }
 
 func yield(yields uint64) time.Duration {
-	var ended sync.WaitGroup
+	var finished sync.WaitGroup
 	begun := time.Now()
 	for i := 0; i < yielders; i++ {
-		ended.Add(1)
+		finished.Add(1)
 		go func() {
-			defer ended.Done()
+			defer finished.Done()
 			for j := uint64(0); j < yields/yielders; j++ {
 				runtime.Gosched()
 			}
 		}()
 	}
-	ended.Wait()
+	finished.Wait()
 	return time.Since(begun)
 }
 
@@ -59,13 +59,13 @@ func sleep(tasks uint64) time.Duration {
 
 func mutex(increments uint64) time.Duration {
 	var lock sync.Mutex
-	var ended sync.WaitGroup
+	var finished sync.WaitGroup
 	counter := uint64(0)
 	begun := time.Now()
 	for i := 0; i < lockers; i++ {
-		ended.Add(1)
+		finished.Add(1)
 		go func() {
-			defer ended.Done()
+			defer finished.Done()
 			for j := uint64(0); j < increments/lockers; j++ {
 				lock.Lock()
 				counter++
@@ -73,7 +73,7 @@ func mutex(increments uint64) time.Duration {
 			}
 		}()
 	}
-	ended.Wait()
+	finished.Wait()
 	elapsed := time.Since(begun)
 	check(counter, increments)
 	return elapsed
@@ -81,26 +81,26 @@ func mutex(increments uint64) time.Duration {
 
 func idle(tasks uint64) float64 {
 	nothing := make(chan uint64)
-	var parking, ended sync.WaitGroup
+	var parking, finished sync.WaitGroup
 	parking.Add(int(tasks))
-	ended.Add(int(tasks))
+	finished.Add(int(tasks))
 	before := resident()
 	for i := uint64(0); i < tasks; i++ {
 		go func() {
 			parking.Done()
 			<-nothing
-			ended.Done()
+			finished.Done()
 		}()
 	}
 	parking.Wait()
 	time.Sleep(settle)
 	after := resident()
 	close(nothing)
-	ended.Wait()
+	finished.Wait()
 	return after - before
 }
 
-// Resident bytes of this process and of its page tables.
+// resident returns the resident bytes of this process and of its page tables.
 func resident() float64 {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {

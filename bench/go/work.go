@@ -1,4 +1,4 @@
-// Workloads with the shape of a program: a tree, a chain of filters, a pool, a pipeline.
+// The workloads that resemble programs: a tree, a chain of filters, a pool, a pipeline.
 
 package main
 
@@ -89,7 +89,8 @@ func xorshift(x uint64, steps int) uint64 {
 
 func seed(i uint64) uint64 { return (i + 1) * 0x9e3779b97f4a7c15 }
 
-// xorshift is linear over exclusive or: this is what all the results come to.
+// xorOf returns the exclusive or of the results of xorshift for the first n seeds. xorshift is linear over exclusive
+// or, so one call computes it.
 func xorOf(n uint64, steps int) uint64 {
 	all := uint64(0)
 	for i := uint64(0); i < n; i++ {

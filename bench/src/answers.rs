@@ -1,11 +1,11 @@
-//! What the workloads must come to, and the bit of arithmetic that `pool` and `pipeline` burn time with.
+//! The expected results of the workloads, and the arithmetic with which `pool` and `pipeline` spend CPU time.
 //!
-//! xorshift is linear over exclusive or: the exclusive or of many results is the result of the exclusive or of
-//! their seeds. So a sum of 200,000 items is checked with the work of one.
+//! xorshift is linear over exclusive or: the exclusive or of many results is the result for the exclusive or of their
+//! seeds. The expected result of 200,000 items therefore costs no more than that of one.
 
 use crate::workloads::{PIPELINE_STAGES, PIPELINE_STEPS, POOL_STEPS};
 
-/// `steps` steps of Marsaglia's 64-bit xorshift.
+/// Applies `steps` steps of Marsaglia's 64-bit xorshift to `x`.
 #[inline(never)]
 pub fn xorshift(mut x: u64, steps: u64) -> u64 {
     for _ in 0..steps {
@@ -16,7 +16,7 @@ pub fn xorshift(mut x: u64, steps: u64) -> u64 {
     x
 }
 
-/// The seed of the `i`th job or item.
+/// Returns the seed of the `i`th job or item.
 pub fn seed(i: u64) -> u64 {
     (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
@@ -25,22 +25,22 @@ fn seeds(n: u64) -> u64 {
     (0..n).fold(0, |all, i| all ^ seed(i))
 }
 
-/// The exclusive or of all the results of `pool`.
+/// Returns the exclusive or of all results of `pool`.
 pub fn pool(jobs: u64) -> u64 {
     xorshift(seeds(jobs), POOL_STEPS)
 }
 
-/// The exclusive or of all the results of `pipeline`.
+/// Returns the exclusive or of all results of `pipeline`.
 pub fn pipeline(items: u64) -> u64 {
     xorshift(seeds(items), PIPELINE_STAGES * PIPELINE_STEPS)
 }
 
-/// 0 + 1 + … + (n − 1).
+/// Returns 0 + 1 + … + (n − 1).
 pub fn sum(n: u64) -> u64 {
     n * (n - 1) / 2
 }
 
-/// The `n`th prime; the first is 2.
+/// Returns the `n`th prime. The first is 2.
 pub fn prime(n: u64) -> u64 {
     let mut primes: Vec<u64> = Vec::new();
     let mut candidate = 2;
@@ -53,7 +53,7 @@ pub fn prime(n: u64) -> u64 {
     primes[n as usize - 1]
 }
 
-/// Resident bytes of this process and of its page tables.
+/// Returns the resident bytes of this process and of its page tables.
 pub fn resident() -> u64 {
     let status =
         std::fs::read_to_string("/proc/self/status").expect("`idle` needs Linux's /proc/self/status");
@@ -71,14 +71,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_shortcut_for_sums_of_xorshift_is_one() {
+    fn pool_equals_the_exclusive_or_of_all_jobs() {
         let all = (0..5).fold(0, |all, i| all ^ xorshift(seed(i), POOL_STEPS));
         assert_eq!(all, pool(5));
         assert_ne!(all, 0);
     }
 
     #[test]
-    fn the_three_thousandth_prime() {
+    fn prime_counts_from_one() {
         assert_eq!((prime(1), prime(3_000)), (2, 27_449));
     }
 }

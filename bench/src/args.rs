@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line of `kahn-bench`.
 
 use crate::rows::{self, Row};
 use crate::workloads::{self, Workload};
@@ -6,14 +6,16 @@ use crate::workloads::{self, Workload};
 pub const USAGE: &str = "\
 kahn-bench [WORKLOAD…] [--peers LIST] [--rounds N] [--workers N] [--one] [--quick] [--list]
 
-  WORKLOAD…     which to run; all of them if none is named
-  --peers LIST  comma-separated: kahn (its three rows), kahn-safe, kahn-migratory, kahn-local, tokio, may, go,
-                kameo, ractor, actix
-  --rounds N    rounds, of which the table has the median (5)
+  WORKLOAD…     the workloads to run (all)
+  --peers LIST  comma-separated rows to run (all): kahn (its three rows), kahn-safe, kahn-migratory, kahn-local, tokio,
+                may, go, kameo, ractor, actix
+  --rounds N    the number of rounds; the table has their median (5)
   --workers N   worker threads of every peer (2)
-  --one         a second table with one worker
-  --quick       a twentieth of the sizes and one round: only to see that everything runs
-  --list        the workloads";
+  --one         print a second table with one worker
+  --quick       a twentieth of the sizes and one round, as a test that everything runs
+  --list        list the workloads
+
+Exit code: 0; 1 if a figure of kahn is missing; 2 for a bad argument.";
 
 #[derive(Debug, PartialEq)]
 pub enum Command {
@@ -27,14 +29,16 @@ pub struct Run {
     pub workloads: Vec<Workload>,
     pub rows: Vec<Row>,
     pub rounds: usize,
-    /// One table for each.
+    /// The numbers of workers. There is a table for each.
     pub workers: Vec<usize>,
     pub quick: bool,
 }
 
+/// Parses the arguments.
+///
 /// # Errors
 ///
-/// One line that says which argument is wrong, and what would be right.
+/// One line that names the wrong argument and says what is expected.
 pub fn parse(args: impl Iterator<Item = String>) -> Result<Command, String> {
     let mut args = args.into_iter();
     let (mut chosen, mut rows, mut rounds, mut workers) = (Vec::new(), Vec::new(), None, 2);
@@ -82,7 +86,7 @@ fn peers(list: &str) -> Result<Vec<Row>, String> {
         let named = Row::named(name);
         if named.is_empty() {
             return Err(format!(
-                "unknown peer {name}; there are kahn, tokio, may, go, kameo, ractor and actix"
+                "unknown peer {name}; the peers are kahn, tokio, may, go, kameo, ractor and actix"
             ));
         }
         rows.extend(named);
@@ -103,14 +107,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_named_is_everything() {
+    fn no_arguments_select_all_workloads_and_rows() {
         let run = run("").unwrap();
         assert_eq!((run.workloads.len(), run.rows.len()), (workloads::ALL.len(), rows::ALL.len()));
         assert_eq!((run.rounds, run.workers, run.quick), (5, vec![2], false));
     }
 
     #[test]
-    fn what_is_named_is_run_once_in_the_tables_order() {
+    fn named_workloads_and_rows_run_once_in_the_order_of_the_table() {
         let run = run("yield spawn yield --peers go,kahn-local,tokio --one --quick").unwrap();
         assert_eq!(run.workloads, [Workload::Spawn, Workload::Yield]);
         assert_eq!(run.rows, [Row::Kahn(Mode::Local), Row::Tokio, Row::Go]);
@@ -118,14 +122,14 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_have_none_of_the_workloads_are_left_out() {
+    fn rows_without_any_of_the_workloads_are_omitted() {
         let keys = |line| run(line).unwrap().rows.into_iter().map(Row::key).collect::<Vec<_>>();
         assert_eq!(keys("tell idle_actors"), ["kahn-safe", "kahn-migratory", "kameo", "ractor", "actix"]);
         assert_eq!(keys("pool --peers kahn,kameo,may"), ["kahn-safe", "kahn-migratory", "may"]);
     }
 
     #[test]
-    fn a_wrong_argument_is_named() {
+    fn error_names_the_wrong_argument() {
         for wrong in ["nothing", "--rounds 0", "--rounds many", "--workers", "--peers erlang", "--fast"] {
             let error = run(wrong).unwrap_err();
             let word = wrong.split_whitespace().last().unwrap();

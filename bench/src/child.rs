@@ -1,5 +1,5 @@
-//! One figure, one process: peers do not share a heap, a signal handler or a page table, and one that dies takes
-//! nothing along.
+//! Runs each measurement in its own process. Peers share no heap, no signal handler and no page table, and a peer that
+//! crashes does not affect the others.
 
 use crate::rows::Row;
 use crate::workloads::{Spec, Workload};
@@ -8,20 +8,20 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// The first argument of a process that is one of ours.
+/// The first argument of a child process of this program.
 pub const FLAG: &str = "--child";
 
 /// How long one round of one workload may take.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// How often a running child is looked at: seldom, since it shares its cores with the one who looks.
-const LOOK: Duration = Duration::from_millis(20);
+/// The interval at which the parent polls a running child. It is long because the parent takes CPU time from the child.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Runs one round in a process of its own.
+/// Runs one round in a child process and returns its figure.
 ///
 /// # Errors
 ///
-/// Why there is no figure, in one line.
+/// The reason why there is no figure, in one line.
 pub fn measure(row: Row, spec: &Spec, quick: bool, workers: usize, go: &Path) -> Result<f64, String> {
     let size = row.size(spec, quick);
     let mut command;
@@ -29,7 +29,8 @@ pub fn measure(row: Row, spec: &Spec, quick: bool, workers: usize, go: &Path) ->
         command = Command::new(go);
         command.args([spec.name, "1", &size.to_string()]).env("GOMAXPROCS", workers.to_string());
     } else {
-        let me = std::env::current_exe().map_err(|error| format!("cannot find itself: {error}"))?;
+        let me = std::env::current_exe()
+            .map_err(|error| format!("the path of this program is unknown: {error}"))?;
         command = Command::new(me);
         command.args([FLAG, row.key(), spec.name, &size.to_string(), &workers.to_string()]);
     }
@@ -39,7 +40,7 @@ pub fn measure(row: Row, spec: &Spec, quick: bool, workers: usize, go: &Path) ->
     let out = collect(child.stdout.take());
     let err = collect(child.stderr.take());
     let Some(status) = wait(&mut child) else {
-        return Err(format!("still not done after {} s", LIMIT.as_secs()));
+        return Err(format!("did not finish within {} s", LIMIT.as_secs()));
     };
     let (out, err) = (out.join().unwrap_or_default(), err.join().unwrap_or_default());
     let total = out.split_whitespace().last().and_then(|word| word.parse().ok());
@@ -49,8 +50,8 @@ pub fn measure(row: Row, spec: &Spec, quick: bool, workers: usize, go: &Path) ->
     }
 }
 
-/// The other side of `measure`: the process that does the work. It prints its total and leaves, without taking
-/// the runtime apart: what that costs is not measured here.
+/// Main function of a child process. Runs the workload, prints its total, and exits without shutting the runtime down,
+/// because the shutdown is not measured.
 pub fn main(args: &[String]) -> ! {
     let [row, workload, size, workers] = args else { panic!("{FLAG} takes four arguments, not {args:?}") };
     let row = Row::named(row)[0];
@@ -58,7 +59,7 @@ pub fn main(args: &[String]) -> ! {
     let (size, workers) = (size.parse().expect("a size"), workers.parse().expect("a number of workers"));
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        // Whichever task it is in: some runtimes would carry on without it and never end.
+        // A panic in any task ends the process. Some runtimes would continue without the task and never finish.
         report(panic);
         std::process::exit(101);
     }));
@@ -66,17 +67,17 @@ pub fn main(args: &[String]) -> ! {
     std::process::exit(0);
 }
 
-/// Waits for the child, and ends it at the limit.
+/// Waits for the child and kills it at the limit. Returns `None` if it was killed.
 fn wait(child: &mut Child) -> Option<ExitStatus> {
     let deadline = Instant::now() + LIMIT;
     while Instant::now() < deadline {
         match child.try_wait() {
             Ok(Some(status)) => return Some(status),
-            Ok(None) => std::thread::sleep(LOOK),
+            Ok(None) => std::thread::sleep(POLL_INTERVAL),
             Err(_) => break,
         }
     }
-    // Both fail only for a child that has ended meanwhile.
+    // Both fail only if the child has ended meanwhile.
     let _ = child.kill();
     let _ = child.wait();
     None
@@ -86,14 +87,15 @@ fn collect(pipe: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<
     std::thread::spawn(move || {
         let mut text = Vec::new();
         if let Some(mut pipe) = pipe {
-            // What came before an error is what there is to say.
+            // If the read fails, the text before the failure is returned.
             let _ = pipe.read_to_end(&mut text);
         }
         String::from_utf8_lossy(&text).into_owned()
     })
 }
 
-/// The line that says most: Go's first, or the last that is not an advertisement for backtraces.
+/// Returns the exit status with the most useful line of standard error: Go's panic message, or the last line that is
+/// not the hint to `RUST_BACKTRACE`.
 fn reason(status: ExitStatus, stderr: &str) -> String {
     let lines =
         || stderr.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("note:"));
@@ -111,7 +113,7 @@ mod tests {
     use std::os::unix::process::ExitStatusExt;
 
     #[test]
-    fn the_reason_is_the_message() {
+    fn reason_contains_the_panic_message() {
         let rust = "thread 'main' panicked at src/a.rs:1:2:\nwrong sum\nnote: run with `RUST_BACKTRACE=1`\n";
         assert_eq!(reason(ExitStatus::from_raw(101 << 8), rust), "exit status: 101: wrong sum");
         let go = "panic: wrong sum\n\ngoroutine 1 [running]:\nmain.main()\n";

@@ -1,18 +1,18 @@
-//! What the figures were measured on and with.
+//! Describes the machine and the versions of the measured programs.
 
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Cargo's lock file, as of when this was built.
+/// Cargo's lock file at the time of the build.
 const LOCK: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.lock"));
 
-/// Go's program, built, or why there is none.
+/// The Go program, or the reason why it could not be built.
 pub struct Go {
     pub program: Result<PathBuf, String>,
     pub version: String,
 }
 
-/// Builds `go/` beside this program, if there is a Go on the path.
+/// Builds `go/` into the folder of this program, if `go` is on the path.
 pub fn build_go() -> Go {
     let version = match Command::new("go").args(["env", "GOVERSION"]).output() {
         Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).trim().to_string(),
@@ -29,8 +29,8 @@ pub fn build_go() -> Go {
         match built {
             Ok(output) if output.status.success() => Ok(program),
             Ok(output) => {
-                let said = String::from_utf8_lossy(&output.stderr);
-                Err(format!("`go build` failed: {}", said.lines().last().unwrap_or("it does not say why")))
+                let stderr = String::from_utf8_lossy(&output.stderr);
+                Err(format!("`go build` failed: {}", stderr.lines().last().unwrap_or("no message")))
             }
             Err(error) => Err(format!("`go build` cannot be started: {error}")),
         }
@@ -38,7 +38,7 @@ pub fn build_go() -> Go {
     Go { program, version }
 }
 
-/// One line: processor, cores, kernel, and the versions of everything measured.
+/// Returns one line with the processor, the number of cores, the kernel, and the versions of all peers.
 pub fn describe(go: &Go) -> String {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu

@@ -1,5 +1,5 @@
-//! kahn and its peers on the same workloads, in turns, in processes of their own. `README.md` says what the
-//! workloads are and how each peer runs them.
+//! Measures kahn and its peers on the same workloads, in turns, each measurement in its own process. `README.md`
+//! describes the workloads and how each peer runs them. `--help` lists the arguments.
 
 mod actor_peers;
 mod answers;
@@ -38,31 +38,32 @@ fn main() -> ExitCode {
 
 fn list() {
     for spec in workloads::ALL {
-        println!("{:11} {:16} {}", spec.name, spec.unit.to_string(), spec.what);
+        println!("{:11} {:16} {}", spec.name, spec.unit.to_string(), spec.description);
     }
 }
 
-/// Measures and prints. Fails where kahn has no figure: a peer that dies is a finding, kahn that dies is a bug.
+/// Measures and prints the tables. Returns a failure if a figure of kahn is missing, which is a bug of kahn. A missing
+/// figure of a peer is no failure.
 fn compare(run: &Run) -> ExitCode {
     let go = if run.rows.contains(&Row::Go) {
         machine::build_go()
     } else {
-        machine::Go { program: Err("not asked for".into()), version: "no Go".into() }
+        machine::Go { program: Err("not selected".into()), version: "no Go".into() }
     };
     println!("{}; median of {} rounds{}", machine::describe(&go), run.rounds, quick(run));
-    let mut kahn_is_whole = true;
+    let mut kahn_is_complete = true;
     for &workers in &run.workers {
         let table = measure(run, workers, &go);
-        kahn_is_whole &= table.lines.iter().all(|(_, cells)| {
+        kahn_is_complete &= table.lines.iter().all(|(_, cells)| {
             table.rows.iter().zip(cells).all(|(row, cell)| !row.is_kahn() || cell.missing.is_none())
         });
         println!("\n### {workers} worker{}\n\n{}", if workers == 1 { "" } else { "s" }, table.to_markdown());
     }
-    if kahn_is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if kahn_is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn quick(run: &Run) -> &'static str {
-    if run.quick { "; quick sizes, which say nothing about speed" } else { "" }
+    if run.quick { "; quick sizes, which do not measure speed" } else { "" }
 }
 
 fn measure(run: &Run, workers: usize, go: &machine::Go) -> Table {
@@ -71,7 +72,7 @@ fn measure(run: &Run, workers: usize, go: &machine::Go) -> Table {
         let mut cells: Vec<Cell> = run
             .rows
             .iter()
-            .map(|row| Cell { missing: known_to_miss(*row, workload, go), ..Cell::default() })
+            .map(|row| Cell { missing: known_to_be_missing(*row, workload, go), ..Cell::default() })
             .collect();
         for round in 1..=run.rounds {
             eprint!("{} with {workers}, round {round} of {}:", workload.spec().name, run.rounds);
@@ -98,7 +99,7 @@ fn measure(run: &Run, workers: usize, go: &machine::Go) -> Table {
     Table { rows: run.rows.clone(), lines, quick: run.quick }
 }
 
-fn known_to_miss(row: Row, workload: workloads::Workload, go: &machine::Go) -> Option<String> {
+fn known_to_be_missing(row: Row, workload: workloads::Workload, go: &machine::Go) -> Option<String> {
     match (row, &go.program) {
         (Row::Go, Err(reason)) => Some(reason.clone()),
         _ => row.cannot(workload).map(String::from),

@@ -1,6 +1,6 @@
-//! The workloads on may, as far as it can run them.
+//! The workloads on may that it can run.
 //!
-//! may's channels are all unbounded: a send never waits, which is less work than kahn's bounded ones do.
+//! All channels of may are unbounded. A send never waits, which is less work than a send on a bounded channel.
 
 use crate::answers::{self, seed, xorshift};
 use crate::workloads::*;
@@ -10,26 +10,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// A stack of may's is two memory mappings, and Linux allows a process 65,530: that many live tasks end it.
+/// The number of tasks of `idle`. A stack of may takes two memory mappings, and Linux limits a process to 65,530 of
+/// them.
 pub const MOST_TASKS: u64 = 30_000;
 
 const TOO_MANY: &str =
-    "ends near 32,000 live tasks: two memory mappings each, of the 65,530 a process may have";
+    "crashes near 32,000 live tasks: each has two memory mappings, and the limit of a process is 65,530";
 
-/// Why may cannot run this workload, where it cannot.
+/// Returns why may cannot run this workload, if it cannot.
 pub fn cannot(workload: Workload) -> Option<&'static str> {
     match workload {
         Workload::Spawn | Workload::Skynet | Workload::Sleep => Some(TOO_MANY),
         Workload::Select => Some("has no select over channels"),
-        Workload::Sieve => Some("has no bounded channels to hold the source back"),
+        Workload::Sieve => Some("has no bounded channels to limit the source"),
         _ => None,
     }
 }
 
-/// Runs one workload; the total in nanoseconds or bytes.
+/// Runs one workload and returns the total in nanoseconds or bytes.
 pub fn run(workload: Workload, size: u64, workers: usize) -> f64 {
     may::config().set_workers(workers);
-    go(move || measure(workload, size)).join().expect("it ends")
+    go(move || measure(workload, size)).join().expect("the workload finishes")
 }
 
 fn measure(workload: Workload, size: u64) -> f64 {
@@ -47,7 +48,7 @@ fn measure(workload: Workload, size: u64) -> f64 {
         Workload::Idle => return idle(size) as f64,
         Workload::Actor(_) => panic!("may has no actors"),
         Workload::Spawn | Workload::Select | Workload::Skynet | Workload::Sieve | Workload::Sleep => {
-            unreachable!("may cannot run it")
+            unreachable!("`cannot` excludes it")
         }
     };
     time.as_nanos() as f64
@@ -69,7 +70,7 @@ fn yielding(yields: u64) -> Duration {
         })
     };
     let tasks: Vec<_> = (0..YIELDERS).map(yielder).collect();
-    let done: u64 = tasks.into_iter().map(|task| task.join().expect("a yielder ends")).sum();
+    let done: u64 = tasks.into_iter().map(|task| task.join().expect("a yielder finishes")).sum();
     let time = begun.elapsed();
     assert_eq!(done, yields);
     time
@@ -78,7 +79,7 @@ fn yielding(yields: u64) -> Duration {
 fn pairs(pairs: u64, trips: u64) -> Duration {
     let begun = Instant::now();
     let players: Vec<_> = (0..pairs).flat_map(|_| pair(trips / pairs)).collect();
-    let seen: u64 = players.into_iter().map(|player| player.join().expect("a player ends")).sum();
+    let seen: u64 = players.into_iter().map(|player| player.join().expect("a player finishes")).sum();
     let time = begun.elapsed();
     assert_eq!(seen, 2 * trips);
     time
@@ -144,7 +145,7 @@ fn stream(senders: u64, messages: u64) -> Duration {
         });
     }
     drop(tx);
-    let sum = go(move || rx.iter().sum::<u64>()).join().expect("the receiver ends");
+    let sum = go(move || rx.iter().sum::<u64>()).join().expect("the receiver finishes");
     let time = begun.elapsed();
     assert_eq!(sum, answers::sum(messages));
     time
@@ -168,7 +169,7 @@ fn shared_stream(messages: u64) -> Duration {
         go(move || rx.iter().sum::<u64>())
     };
     let sums: Vec<_> = (0..MPMC_ENDS).map(receiver).collect();
-    let sum: u64 = sums.into_iter().map(|task| task.join().expect("a receiver ends")).sum();
+    let sum: u64 = sums.into_iter().map(|task| task.join().expect("a receiver finishes")).sum();
     let time = begun.elapsed();
     assert_eq!(sum, answers::sum(messages));
     time
@@ -187,7 +188,7 @@ fn pool(jobs: u64) -> Duration {
         tx.send(seed(i)).unwrap();
     }
     drop(tx);
-    let all = tasks.into_iter().fold(0, |all, task| all ^ task.join().expect("a pool task ends"));
+    let all = tasks.into_iter().fold(0, |all, task| all ^ task.join().expect("a pool task finishes"));
     let time = begun.elapsed();
     assert_eq!(all, answers::pool(jobs));
     time
@@ -229,13 +230,13 @@ fn mutex(increments: u64) -> Duration {
         })
     };
     let tasks: Vec<_> = (0..LOCKERS).map(locker).collect();
-    tasks.into_iter().for_each(|task| task.join().expect("a locker ends"));
+    tasks.into_iter().for_each(|task| task.join().expect("a locker finishes"));
     let time = begun.elapsed();
     assert_eq!(*counter.lock().unwrap(), increments);
     time
 }
 
-/// Every task waits on one channel, whose sender is dropped at the end.
+/// All tasks wait on one channel, whose sender is dropped at the end.
 fn idle(tasks: u64) -> u64 {
     let (tx, rx) = mpmc::channel::<u64>();
     let parking = Arc::new(AtomicU64::new(tasks));
@@ -244,7 +245,7 @@ fn idle(tasks: u64) -> u64 {
         let (rx, parking) = (rx.clone(), parking.clone());
         go(move || {
             parking.fetch_sub(1, Ordering::AcqRel);
-            rx.recv().expect_err("nobody sends");
+            rx.recv().expect_err("no task sends");
         })
     };
     let handles: Vec<_> = (0..tasks).map(parked).collect();
@@ -254,6 +255,6 @@ fn idle(tasks: u64) -> u64 {
     coroutine::sleep(SETTLE);
     let after = answers::resident();
     drop(tx);
-    handles.into_iter().for_each(|handle| handle.join().expect("a parked task ends"));
+    handles.into_iter().for_each(|handle| handle.join().expect("a parked task finishes"));
     after.saturating_sub(before)
 }

@@ -1,4 +1,4 @@
-//! Who is measured: a row is a peer, or a way of running kahn.
+//! The rows of a measurement: the peers, and three ways of running kahn. Each is a column of the printed table.
 
 use crate::actor_peers::{self, Peer};
 use crate::kahn_side::{self, Mode};
@@ -14,7 +14,7 @@ pub enum Row {
     Actors(Peer),
 }
 
-/// In the order of the table: the name on the command line, and the one in the table.
+/// All rows in the order of the table, with the name on the command line and the name in the table.
 pub const ALL: [(Row, &str, &str); 9] = [
     (Row::Kahn(Mode::Safe), "kahn-safe", "kahn"),
     (Row::Kahn(Mode::Migratory), "kahn-migratory", "kahn migratory"),
@@ -28,7 +28,7 @@ pub const ALL: [(Row, &str, &str); 9] = [
 ];
 
 impl Row {
-    /// The rows that a word of `--peers` means; `kahn` is all three of kahn's.
+    /// Returns the rows that a name in `--peers` stands for. `kahn` stands for its three rows.
     pub fn named(name: &str) -> Vec<Row> {
         ALL.iter()
             .filter(|(row, key, _)| *key == name || (name == "kahn" && row.is_kahn()))
@@ -52,8 +52,8 @@ impl Row {
         matches!(self, Row::Kahn(_))
     }
 
-    /// Whether the row has a figure for this workload at all: `spawn_local` has not for every one, some peers have no
-    /// actors, and others nothing else.
+    /// Whether the row has a figure for this workload. `spawn_local` does not apply to every workload, some peers have
+    /// no actors, and others have only actors.
     pub fn applies(self, workload: Workload) -> bool {
         let of_actors = matches!(workload, Workload::Actor(_));
         match self {
@@ -64,12 +64,12 @@ impl Row {
         }
     }
 
-    /// Why this row cannot run the workload, where that is known beforehand.
+    /// Returns why this row cannot run the workload, if it cannot.
     pub fn cannot(self, workload: Workload) -> Option<&'static str> {
         if self == Row::May { may_side::cannot(workload) } else { None }
     }
 
-    /// The size this row runs the workload at.
+    /// Returns the size with which this row runs the workload.
     pub fn size(self, spec: &Spec, quick: bool) -> u64 {
         let size = if quick { spec.quick } else { spec.size };
         match (self, spec.workload) {
@@ -79,21 +79,21 @@ impl Row {
         }
     }
 
-    /// Runs the workload in this process; the total in nanoseconds or bytes.
+    /// Runs the workload in this process and returns the total in nanoseconds or bytes.
     ///
     /// # Panics
     ///
-    /// For Go, which is a program of its own, for a workload that does not [apply](Self::applies), and where the workload
-    /// comes to a wrong answer.
+    /// Panics if the row is Go, which is a separate program; if the workload does not [apply](Self::applies); and if
+    /// the workload has a wrong result.
     pub fn run(self, workload: Workload, size: u64, workers: usize) -> f64 {
         match self {
             Row::Kahn(mode) => kahn_side::run(mode, workload, size, workers),
             Row::Tokio => tokio_side::run(workload, size, workers),
             Row::May => may_side::run(workload, size, workers),
-            Row::Go => panic!("Go runs in its own program"),
+            Row::Go => panic!("Go is a separate program"),
             Row::Actors(peer) => match workload {
                 Workload::Actor(work) => actor_peers::run(peer, work, size, workers),
-                _ => panic!("{peer:?} runs the workloads of actors"),
+                _ => panic!("{peer:?} runs only the workloads of actors"),
             },
         }
     }

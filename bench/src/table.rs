@@ -1,21 +1,21 @@
-//! Medians, ratios, and the Markdown they are printed in.
+//! Computes medians and ratios and formats them as Markdown.
 
 use crate::kahn_side::Mode;
 use crate::rows::Row;
 use crate::workloads::{Spec, Workload};
 use std::fmt::Write;
 
-/// What one row came to on one workload.
+/// The figures of one row for one workload.
 #[derive(Default)]
 pub struct Cell {
     /// A figure for every round.
     pub figures: Vec<f64>,
-    /// Why there are none, or no more.
+    /// The reason why figures are missing. After it no further rounds are run.
     pub missing: Option<String>,
 }
 
 impl Cell {
-    /// None if any round is missing: half the rounds are not comparable to all of them.
+    /// Returns `None` if a round is missing, because a median of fewer rounds is not comparable.
     pub fn median(&self) -> Option<f64> {
         if self.figures.is_empty() || self.missing.is_some() {
             return None;
@@ -27,7 +27,7 @@ impl Cell {
     }
 }
 
-/// The results of one number of workers: a line of cells for each workload, a cell for each row.
+/// The results for one number of workers. A line has a workload and a cell for each row.
 pub struct Table {
     pub rows: Vec<Row>,
     pub lines: Vec<(Workload, Vec<Cell>)>,
@@ -59,7 +59,7 @@ impl Table {
         text + &self.notes()
     }
 
-    /// How many times the best peer's figure is this row's; above 1, the row is ahead.
+    /// Returns the best peer's figure divided by the figure of `row`. Above 1, `row` is faster or smaller.
     fn ratio(&self, cells: &[Cell], row: Row) -> Option<f64> {
         let figures = || self.rows.iter().zip(cells);
         let ours = figures().find(|(other, _)| **other == row)?.1.median()?;
@@ -67,7 +67,7 @@ impl Table {
         Some(peers.min_by(f64::total_cmp)? / ours)
     }
 
-    /// Why figures are missing, one line for each row and reason; and where a size is not that of the others.
+    /// Returns a line for each row and reason for which figures are missing, and for each row with a smaller size.
     fn notes(&self) -> String {
         let mut notes: Vec<(Row, String, Vec<&str>)> = Vec::new();
         for (workload, cells) in &self.lines {
@@ -85,7 +85,7 @@ impl Table {
         for (i, (row, note, names)) in notes.iter().enumerate() {
             let gap = if i == 0 { "\n" } else { "" };
             writeln!(text, "{gap}- {}, {}: {note}", row.label(), names.join(", "))
-                .expect("a String takes it");
+                .expect("writing to a String does not fail");
         }
         text
     }
@@ -101,7 +101,7 @@ fn line(columns: &[String]) -> String {
     format!("| {} |\n", columns.join(" | "))
 }
 
-/// Three digits that count, thousands set apart.
+/// Formats a figure with one decimal below 100, and with thousands separators above.
 pub fn number(figure: f64) -> String {
     if figure < 99.95 {
         return format!("{figure:.1}");
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn medians() {
+    fn median_requires_all_rounds() {
         assert_eq!(cell(&[3.0, 1.0, 2.0]).median(), Some(2.0));
         assert_eq!(cell(&[4.0, 1.0]).median(), Some(2.5));
         assert_eq!(cell(&[]).median(), None);
@@ -138,12 +138,12 @@ mod tests {
     }
 
     #[test]
-    fn numbers() {
+    fn numbers_have_one_decimal_or_separators() {
         assert_eq!([9.04, 99.96, 1234.5, 1e6].map(number), ["9.0", "100", "1,234", "1,000,000"]);
     }
 
     #[test]
-    fn a_table() {
+    fn table_has_ratios_and_notes() {
         let table = Table {
             rows: vec![Row::Kahn(Mode::Safe), Row::Kahn(Mode::Local), Row::Tokio, Row::May],
             lines: vec![

@@ -1,11 +1,11 @@
-//! What is measured: every workload's name, unit and sizes, in one table.
+//! The workloads, with the name, unit and sizes of each in one table.
 //!
-//! A side (`kahn_side`, `tokio_side`, `may_side`, `go/main.go`) is given the size and answers with a
-//! total, in nanoseconds or in bytes; only this file knows what a total means.
+//! A module for a peer (`kahn_side`, `tokio_side`, `may_side`, `actor_peers`, `go/main.go`) gets a size and returns a
+//! total in nanoseconds or in bytes. `Spec::figure` converts the total to the figure of the table.
 
 use std::time::Duration;
 
-/// One thing that green threads and channels are asked to do.
+/// A workload for tasks and channels, or for actors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Workload {
     Spawn,
@@ -27,7 +27,7 @@ pub enum Workload {
     Actor(ActorWork),
 }
 
-/// What actors are asked to do, by those who have actors.
+/// A workload for actors. Only rows with actors run it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActorWork {
     Tell,
@@ -36,14 +36,14 @@ pub enum ActorWork {
     Idle,
 }
 
-/// What the figure in the table counts.
+/// The unit of a figure in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// The total in milliseconds.
     Milliseconds,
-    /// The total in nanoseconds over the size, of what the word names.
+    /// The total in nanoseconds divided by the size. The string names what the size counts.
     NanosecondsPer(&'static str),
-    /// The total in bytes over the size.
+    /// The total in bytes divided by the size. The string names what the size counts.
     BytesPer(&'static str),
 }
 
@@ -52,11 +52,11 @@ pub struct Spec {
     pub workload: Workload,
     pub name: &'static str,
     pub unit: Unit,
-    /// How many of what the unit counts; where it is milliseconds, how much work in all.
+    /// How many operations, tasks or actors there are. For milliseconds, the amount of work.
     pub size: u64,
-    /// The same under `--quick`: about a twentieth.
+    /// The size with `--quick`, about a twentieth.
     pub quick: u64,
-    pub what: &'static str,
+    pub description: &'static str,
 }
 
 pub const YIELDERS: u64 = 4;
@@ -78,14 +78,14 @@ pub const LOCKERS: u64 = 8;
 pub const MAILBOX: usize = 128;
 pub const TELLERS: u64 = 8;
 
-/// How long `pool` and `pipeline` leave their tasks without work before the clock starts, so that every worker
-/// is asleep when the work comes.
+/// How long the tasks of `pool` and `pipeline` wait before the clock starts, so that all workers are parked when the
+/// work arrives.
 pub const IDLE_BEFORE: Duration = Duration::from_millis(10);
 
-/// How long `idle` waits, after the last task said that it is about to park, for it to have parked.
+/// How long `idle` waits for tasks to park after the last of them has announced that it will.
 pub const SETTLE: Duration = Duration::from_millis(200);
 
-/// How long the `i`th task of `sleep` sleeps.
+/// Returns how long the `i`th task of `sleep` sleeps.
 pub fn nap(i: u64) -> Duration {
     Duration::from_millis(i % 100)
 }
@@ -95,45 +95,45 @@ use Unit::{BytesPer, Milliseconds, NanosecondsPer};
 #[rustfmt::skip]
 pub const ALL: &[Spec] = &[
     Spec { workload: Workload::Spawn, name: "spawn", unit: NanosecondsPer("task"), size: 1_000_000, quick: 50_000,
-           what: "empty tasks started from one task, until the last has ended" },
+           description: "empty tasks started from one task, until the last has finished" },
     Spec { workload: Workload::Yield, name: "yield", unit: NanosecondsPer("yield"), size: 2_000_000, quick: 100_000,
-           what: "4 tasks that do nothing but yield" },
+           description: "4 tasks that only yield" },
     Spec { workload: Workload::Pingpong, name: "pingpong", unit: NanosecondsPer("round trip"), size: 1_000_000, quick: 50_000,
-           what: "2 tasks, a word there and a word back, capacity 0" },
+           description: "2 tasks that send a word back and forth, capacity 0" },
     Spec { workload: Workload::Pairs, name: "pairs", unit: NanosecondsPer("round trip"), size: 2_000_000, quick: 102_400,
-           what: "64 pingpongs at once" },
+           description: "64 pingpongs at the same time" },
     Spec { workload: Workload::Ring, name: "ring", unit: NanosecondsPer("hop"), size: 2_000_000, quick: 100_000,
-           what: "one token through 503 tasks in a circle, capacity 0" },
+           description: "one token through 503 tasks in a circle, capacity 0" },
     Spec { workload: Workload::Spsc, name: "spsc", unit: NanosecondsPer("message"), size: 8_000_000, quick: 400_000,
-           what: "1 sender, 1 receiver, capacity 128" },
+           description: "1 sender, 1 receiver, capacity 128" },
     Spec { workload: Workload::Mpsc, name: "mpsc", unit: NanosecondsPer("message"), size: 8_000_000, quick: 400_000,
-           what: "8 senders, 1 receiver, capacity 128" },
+           description: "8 senders, 1 receiver, capacity 128" },
     Spec { workload: Workload::Mpmc, name: "mpmc", unit: NanosecondsPer("message"), size: 8_000_000, quick: 400_000,
-           what: "4 senders, 4 receivers, capacity 128" },
+           description: "4 senders, 4 receivers, capacity 128" },
     Spec { workload: Workload::Select, name: "select", unit: NanosecondsPer("message"), size: 4_000_000, quick: 200_000,
-           what: "4 senders, a channel of capacity 16 each, one task that selects fairly among them" },
+           description: "4 senders, a channel of capacity 16 each, one task that selects fairly among them" },
     Spec { workload: Workload::Skynet, name: "skynet", unit: Milliseconds, size: 1_000_000, quick: 10_000,
-           what: "a tree of tasks, ten below each, a million leaves; sums travel up channels of capacity 0" },
+           description: "a tree of tasks, ten children each, a million leaves; sums go up over channels of capacity 0" },
     Spec { workload: Workload::Sieve, name: "sieve", unit: Milliseconds, size: 3_000, quick: 150,
-           what: "the first 3,000 primes by a chain of filters, capacity 0" },
+           description: "the first 3,000 primes by a chain of filters, capacity 0" },
     Spec { workload: Workload::Pool, name: "pool", unit: Milliseconds, size: 4_000, quick: 200,
-           what: "8 tasks that were idle share 4,000 jobs of 33 µs over capacity 8" },
+           description: "8 tasks that were idle share 4,000 jobs of 33 µs over capacity 8" },
     Spec { workload: Workload::Pipeline, name: "pipeline", unit: Milliseconds, size: 200_000, quick: 10_000,
-           what: "200,000 items through 3 stages that were idle, 1.3 µs each, over capacity 16" },
+           description: "200,000 items through 3 stages that were idle, 1.3 µs each, over capacity 16" },
     Spec { workload: Workload::Sleep, name: "sleep", unit: NanosecondsPer("task"), size: 1_000_000, quick: 50_000,
-           what: "tasks that sleep 0 to 99 ms, until the last is awake" },
+           description: "tasks that sleep 0 to 99 ms, until the last is awake" },
     Spec { workload: Workload::Mutex, name: "mutex", unit: NanosecondsPer("lock"), size: 4_000_000, quick: 200_000,
-           what: "8 tasks, one lock, one counter" },
+           description: "8 tasks, one lock, one counter" },
     Spec { workload: Workload::Idle, name: "idle", unit: BytesPer("task"), size: 1_000_000, quick: 50_000,
-           what: "parked tasks: resident memory, page tables included" },
+           description: "parked tasks: resident memory, including page tables" },
     Spec { workload: Workload::Actor(ActorWork::Tell), name: "tell", unit: NanosecondsPer("message"), size: 2_000_000, quick: 100_000,
-           what: "one actor with a mailbox for 128, one sender, and an ask at the end" },
+           description: "one actor with a mailbox for 128, one sender, and an ask at the end" },
     Spec { workload: Workload::Actor(ActorWork::Tell8), name: "tell8", unit: NanosecondsPer("message"), size: 2_000_000, quick: 100_000,
-           what: "the same with 8 senders" },
+           description: "the same with 8 senders" },
     Spec { workload: Workload::Actor(ActorWork::Ask), name: "ask", unit: NanosecondsPer("ask"), size: 500_000, quick: 25_000,
-           what: "one actor, asked by one task" },
+           description: "one actor, asked by one task" },
     Spec { workload: Workload::Actor(ActorWork::Idle), name: "idle_actors", unit: BytesPer("actor"), size: 1_000_000, quick: 50_000,
-           what: "actors that have answered once: resident memory, page tables included" },
+           description: "actors that have replied once: resident memory, including page tables" },
 ];
 
 impl Workload {
@@ -147,7 +147,7 @@ impl Workload {
 }
 
 impl Spec {
-    /// The figure for the table, out of a side's total.
+    /// Converts the total of a run to the figure of the table.
     pub fn figure(&self, total: f64, size: u64) -> f64 {
         match self.unit {
             Milliseconds => total / 1e6,
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_workload_is_listed_once_and_divides_among_its_tasks() {
+    fn every_workload_is_listed_once_and_its_size_is_divisible_by_its_tasks() {
         for spec in ALL {
             assert_eq!(Workload::named(spec.name), Some(spec.workload));
             assert_eq!(ALL.iter().filter(|other| other.workload == spec.workload).count(), 1);
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_are_per_operation_except_in_milliseconds() {
+    fn figure_is_per_operation_unless_in_milliseconds() {
         assert_eq!(Workload::Yield.spec().figure(2e8, 2_000_000), 100.0);
         assert_eq!(Workload::Skynet.spec().figure(5e8, 1_000_000), 500.0);
         let units =

@@ -1,6 +1,9 @@
-//! On actix: an actor stays on the thread that started it, and those who talk to it are on that thread here. From
-//! another thread an ask takes some fifteen times as long, and a tell no less time. Nothing waits for room alone, so
-//! a sender yields until there is some; `do_send`, which takes no notice of the capacity, is no faster here.
+//! The actor on actix.
+//!
+//! An actor of actix stays on the thread that started it. Here its senders run on the same thread: from another thread
+//! an ask takes about fifteen times as long, and a tell is not faster. actix cannot wait for space in a mailbox without
+//! also waiting for the reply, so a sender yields until there is space. `do_send`, which ignores the capacity, is not
+//! faster.
 
 use crate::workloads::MAILBOX;
 use actix::dev::SendError;
@@ -56,6 +59,6 @@ impl super::Sum for Ref {
     }
 
     async fn get(&self) -> u64 {
-        self.send(Get).await.expect("the actor answers")
+        self.send(Get).await.expect("the actor replies")
     }
 }

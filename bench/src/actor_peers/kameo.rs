@@ -1,4 +1,4 @@
-//! On kameo: `tell` waits while the mailbox is full.
+//! The actor on kameo. `tell` waits while the mailbox is full.
 
 use crate::workloads::MAILBOX;
 use kameo::Actor;
@@ -36,10 +36,10 @@ impl super::Sum for Ref {
     }
 
     async fn add(&self, n: u64) {
-        self.tell(Add(n)).await.expect("the actor is there");
+        self.tell(Add(n)).await.expect("the actor runs");
     }
 
     async fn get(&self) -> u64 {
-        self.ask(Get).await.expect("the actor answers")
+        self.ask(Get).await.expect("the actor replies")
     }
 }

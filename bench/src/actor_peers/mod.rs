@@ -1,5 +1,5 @@
-//! The workloads of actors on the peers that have actors. They differ in how an actor is written, told and asked; what
-//! is done with it is the same text for all, and the same as kahn's.
+//! The workloads for actors on libraries of actors. The files of the peers differ in how they define an actor, tell and
+//! ask. The workloads in this file are the same for all peers, and the same as kahn's.
 
 mod actix;
 mod kameo;
@@ -17,17 +17,17 @@ pub enum Peer {
     Actix,
 }
 
-/// How many actors `idle_actors` starts: enough for a figure for each.
+/// The number of actors of `idle_actors`. It is smaller than kahn's and large enough for a figure per actor.
 pub const MOST_ACTORS: u64 = 200_000;
 
-/// An actor that adds up what it is told, and answers with the sum.
+/// A reference to an actor that adds up the numbers that it is told, and replies with the sum when it is asked.
 trait Sum: Clone + Send + Sync + 'static {
     fn start(sum: u64) -> impl Future<Output = Self>;
     fn add(&self, n: u64) -> impl Future<Output = ()> + Send;
     fn get(&self) -> impl Future<Output = u64> + Send;
 }
 
-/// Runs one workload in a new runtime; the total in nanoseconds or bytes.
+/// Runs one workload in a new runtime and returns the total in nanoseconds or bytes.
 pub fn run(peer: Peer, work: ActorWork, size: u64, workers: usize) -> f64 {
     match peer {
         Peer::Kameo => on_tokio(workers, measure::<kameo::Ref>(work, size)),
@@ -36,14 +36,14 @@ pub fn run(peer: Peer, work: ActorWork, size: u64, workers: usize) -> f64 {
     }
 }
 
-/// In a task: `block_on` runs its own future on the calling thread, which is no worker.
+/// Runs the workload in a task, because `block_on` runs its future on the calling thread, which is no worker.
 fn on_tokio(workers: usize, measure: impl Future<Output = f64> + Send + 'static) -> f64 {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
         .enable_time()
         .build()
-        .expect("a runtime starts");
-    let total = runtime.block_on(async move { tokio::spawn(measure).await.expect("it ends") });
+        .expect("the runtime starts");
+    let total = runtime.block_on(async move { tokio::spawn(measure).await.expect("the workload finishes") });
     runtime.shutdown_background();
     total
 }
@@ -75,7 +75,7 @@ async fn tell<S: Sum>(senders: u64, messages: u64) -> Duration {
             tokio::spawn(async move { add_all(&actor, messages / senders).await })
         };
         for sender in (0..senders).map(sender).collect::<Vec<_>>() {
-            sender.await.expect("a sender ends");
+            sender.await.expect("a sender finishes");
         }
     }
     let sum = actor.get().await;

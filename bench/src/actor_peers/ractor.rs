@@ -1,4 +1,4 @@
-//! On ractor: its mailboxes are unbounded, so no `cast` ever waits.
+//! The actor on ractor. Its mailboxes are unbounded, so `cast` never waits.
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, call};
 
@@ -36,14 +36,14 @@ pub type Ref = ActorRef<Message>;
 
 impl super::Sum for Ref {
     async fn start(sum: u64) -> Ref {
-        Sum::spawn(None, Sum, sum).await.expect("an actor starts").0
+        Sum::spawn(None, Sum, sum).await.expect("the actor starts").0
     }
 
     async fn add(&self, n: u64) {
-        self.cast(Message::Add(n)).expect("the actor is there");
+        self.cast(Message::Add(n)).expect("the actor runs");
     }
 
     async fn get(&self) -> u64 {
-        call!(self, Message::Get).expect("the actor answers")
+        call!(self, Message::Get).expect("the actor replies")
     }
 }

@@ -1,4 +1,4 @@
-//! Workloads of actors: telling, asking, being there.
+//! The workloads for actors.
 
 use crate::answers;
 use crate::workloads::{MAILBOX, SETTLE};
@@ -18,7 +18,7 @@ impl Actor for Sum {
     fn handle(&mut self, message: Message, _: &mut Context<Self>) -> Result<(), ExitReason> {
         match message {
             Message::Add(n) => self.0 += n,
-            Message::Get(reply) => reply.send(self.0).expect("the asker waits"),
+            Message::Get(reply) => reply.send(self.0).expect("the asker waits for the reply"),
         }
         Ok(())
     }
@@ -46,9 +46,9 @@ pub fn tell(senders: u64, messages: u64) -> Duration {
                 kahn::spawn(move || add_all(&actor, messages / senders))
             })
             .collect();
-        senders.into_iter().for_each(|sender| sender.join().expect("a sender ends"));
+        senders.into_iter().for_each(|sender| sender.join().expect("a sender finishes"));
     }
-    let sum = actor.ask(Message::Get).expect("the actor answers");
+    let sum = actor.ask(Message::Get).expect("the actor replies");
     let time = begun.elapsed();
     assert_eq!(sum, senders * answers::sum(messages / senders));
     time
@@ -57,7 +57,7 @@ pub fn tell(senders: u64, messages: u64) -> Duration {
 pub fn ask(asks: u64) -> Duration {
     let actor = start(1);
     let begun = Instant::now();
-    let sum: u64 = (0..asks).map(|_| actor.ask(Message::Get).expect("the actor answers")).sum();
+    let sum: u64 = (0..asks).map(|_| actor.ask(Message::Get).expect("the actor replies")).sum();
     let time = begun.elapsed();
     assert_eq!(sum, asks);
     time
@@ -66,7 +66,7 @@ pub fn ask(asks: u64) -> Duration {
 pub fn idle(actors: u64) -> u64 {
     let before = answers::resident();
     let all: Vec<_> = (0..actors).map(start).collect();
-    let sum: u64 = all.iter().map(|actor| actor.ask(Message::Get).expect("every actor answers")).sum();
+    let sum: u64 = all.iter().map(|actor| actor.ask(Message::Get).expect("every actor replies")).sum();
     kahn::sleep(SETTLE);
     let after = answers::resident();
     assert_eq!(sum, answers::sum(actors));

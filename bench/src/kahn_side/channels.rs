@@ -1,4 +1,4 @@
-//! Workloads that only move words: back and forth, around, and in streams.
+//! The workloads for channels.
 
 use super::Start;
 use crate::answers;
@@ -7,17 +7,17 @@ use kahn::channel::{bounded, select};
 use kahn::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// `trips` round trips in all, by `pairs` pairs at once.
+/// Does `trips` round trips in all, with `pairs` pairs of tasks at the same time.
 pub fn pairs(start: Start, pairs: u64, trips: u64) -> Duration {
     let begun = Instant::now();
     let players: Vec<_> = (0..pairs).flat_map(|_| pair(start, trips / pairs)).collect();
-    let seen: u64 = players.into_iter().map(|player| player.join().expect("a player ends")).sum();
+    let seen: u64 = players.into_iter().map(|player| player.join().expect("a player finishes")).sum();
     let time = begun.elapsed();
     assert_eq!(seen, 2 * trips);
     time
 }
 
-/// Each player answers with how many words it has received.
+/// Starts a pair of tasks. Each returns how many words it has received.
 fn pair(start: Start, trips: u64) -> [JoinHandle<u64>; 2] {
     let (there, arrived) = bounded(0);
     let (back, returned) = bounded(0);
@@ -39,7 +39,7 @@ fn pair(start: Start, trips: u64) -> [JoinHandle<u64>; 2] {
     [ping, pong]
 }
 
-/// A task takes the token, counts it down and passes it on; the one that gets 0 says so.
+/// A task receives the token, decrements it and sends it on. The task that receives 0 reports its number.
 pub fn ring(start: Start, hops: u64) -> Duration {
     let (mut onward, inward): (Vec<_>, Vec<_>) = (0..RING_TASKS).map(|_| bounded(0)).unzip();
     let first = onward[0].clone();
@@ -66,7 +66,7 @@ pub fn ring(start: Start, hops: u64) -> Duration {
     time
 }
 
-/// `messages` words in all over one channel.
+/// Sends `messages` words in all over one channel.
 pub fn stream(start: Start, senders: u64, receivers: u64, messages: u64) -> Duration {
     let begun = Instant::now();
     let (tx, rx) = bounded(STREAM_CAPACITY);
@@ -86,7 +86,7 @@ pub fn stream(start: Start, senders: u64, receivers: u64, messages: u64) -> Dura
             start.task(move || rx.iter().sum::<u64>())
         })
         .collect();
-    let sum: u64 = sums.into_iter().map(|task| task.join().expect("a receiver ends")).sum();
+    let sum: u64 = sums.into_iter().map(|task| task.join().expect("a receiver finishes")).sum();
     let time = begun.elapsed();
     assert_eq!(sum, answers::sum(messages));
     time
@@ -119,9 +119,10 @@ pub fn select(start: Start, messages: u64) -> Duration {
         }
         sum
     });
-    let sum = selecting.join().expect("the selecting task ends");
+    let sum = selecting.join().expect("the selecting task finishes");
     let time = begun.elapsed();
-    // Until here, so that a channel whose sender is ready is not for ever ready with an error.
+    // The senders live until here. Otherwise a disconnected channel would always be ready, and `select!` would choose
+    // it.
     drop(senders);
     assert_eq!(sum, answers::sum(messages));
     time

@@ -1,4 +1,4 @@
-//! The workloads on kahn: one text for three rows, which differ in how a task is started.
+//! The workloads on kahn. The three rows of kahn share this code and differ in how they start a task.
 
 mod actors;
 mod channels;
@@ -8,38 +8,38 @@ mod work;
 use crate::workloads::{ActorWork, TELLERS, Workload};
 use kahn::thread::JoinHandle;
 
-/// A row of kahn in the table.
+/// A way of running kahn, and a row of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// What a program gets that says nothing: a green thread that has parked goes on where it started.
+    /// The default: a green thread that parks resumes on the worker on which it started.
     Safe,
-    /// Every green thread may change worker at a park.
+    /// A green thread that parks may resume on another worker.
     Migratory,
-    /// Every task is started with `spawn_local` by the main green thread: all on one worker.
+    /// The main green thread starts all tasks with `spawn_local`, so all run on one worker.
     Local,
 }
 
-/// Whether a row of `spawn_local` says anything. Not where the point is to use all the cores, and not where the
-/// point is how many tasks there are.
+/// Whether a workload is meaningful with `spawn_local`. Workloads that measure the use of all cores or the number of
+/// tasks are not.
 pub fn has_local(workload: Workload) -> bool {
     use Workload::*;
     matches!(workload, Yield | Pingpong | Pairs | Ring | Spsc | Mpsc | Mpmc | Select | Sieve | Mutex)
 }
 
-/// Runs one workload in a new runtime; the total in nanoseconds or bytes.
+/// Runs one workload in a new runtime and returns the total in nanoseconds or bytes.
 pub fn run(mode: Mode, workload: Workload, size: u64, workers: usize) -> f64 {
     let mut builder = kahn::Runtime::builder().workers(workers);
     if mode == Mode::Migratory {
-        // SAFETY: The workloads hold across a park nothing that belongs to an OS thread: no thread-local's value or
-        // address, no guard of an OS lock.
+        // SAFETY: The workloads keep nothing across a park that belongs to an OS thread: no value or address of a
+        // thread-local, and no guard of an OS lock.
         builder = unsafe { builder.migratory() };
     }
-    let runtime = builder.build().expect("a runtime starts");
+    let runtime = builder.build().expect("the runtime starts");
     let start = Start { local: mode == Mode::Local };
     runtime.run(move || measure(start, workload, size))
 }
 
-/// How the tasks of this run are started.
+/// Starts the tasks of a run.
 #[derive(Clone, Copy)]
 struct Start {
     local: bool,

@@ -1,4 +1,4 @@
-//! Workloads about tasks as such: starting, yielding, sleeping, locking, being there.
+//! The workloads for tasks: starting, yielding, sleeping, locking, and memory.
 
 use super::Start;
 use crate::answers;
@@ -8,38 +8,38 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Counts a million tasks down without a handle for each. Leaked, as a garbage collector's would be for as long
-/// as the process lives: a reference count per task is no part of what is measured.
+/// Waits for many tasks without a handle for each. It is leaked, because a reference count per task is not part of what
+/// is measured.
 struct Countdown {
     left: AtomicU64,
-    over: (Sender<()>, Receiver<()>),
+    done: (Sender<()>, Receiver<()>),
 }
 
 impl Countdown {
     fn from(tasks: u64) -> &'static Countdown {
-        Box::leak(Box::new(Countdown { left: AtomicU64::new(tasks), over: bounded(1) }))
+        Box::leak(Box::new(Countdown { left: AtomicU64::new(tasks), done: bounded(1) }))
     }
 
-    fn one_less(&self) {
-        // AcqRel: the last to end has seen what all the others did before they ended.
+    fn decrement(&self) {
+        // AcqRel: the last task to decrement sees all that the other tasks did before they decremented.
         if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.over.0.send(()).expect("the countdown is never dropped");
+            self.done.0.send(()).expect("the countdown is never dropped");
         }
     }
 
     fn wait(&self) {
-        self.over.1.recv().expect("the countdown is never dropped");
+        self.done.1.recv().expect("the countdown is never dropped");
         assert_eq!(self.left.load(Ordering::Acquire), 0);
     }
 }
 
 pub fn spawn(tasks: u64) -> Duration {
-    let ended = Countdown::from(tasks);
+    let finished = Countdown::from(tasks);
     let begun = Instant::now();
     for _ in 0..tasks {
-        kahn::spawn(|| ended.one_less());
+        kahn::spawn(|| finished.decrement());
     }
-    ended.wait();
+    finished.wait();
     begun.elapsed()
 }
 
@@ -55,7 +55,7 @@ pub fn yielding(start: Start, yields: u64) -> Duration {
             })
         })
         .collect();
-    let done: u64 = tasks.into_iter().map(|task| task.join().expect("a yielder ends")).sum();
+    let done: u64 = tasks.into_iter().map(|task| task.join().expect("a yielder finishes")).sum();
     let time = begun.elapsed();
     assert_eq!(done, yields);
     time
@@ -67,7 +67,7 @@ pub fn sleep(tasks: u64) -> Duration {
     for i in 0..tasks {
         kahn::spawn(move || {
             kahn::sleep(nap(i));
-            awake.one_less();
+            awake.decrement();
         });
     }
     awake.wait();
@@ -89,28 +89,28 @@ pub fn mutex(start: Start, increments: u64) -> Duration {
             })
         })
         .collect();
-    tasks.into_iter().for_each(|task| task.join().expect("a locker ends"));
+    tasks.into_iter().for_each(|task| task.join().expect("a locker finishes"));
     let time = begun.elapsed();
     assert_eq!(*counter.lock().unwrap(), increments);
     time
 }
 
-/// Every task waits on one channel of capacity 0, which nobody sends to and which is closed at the end.
+/// All tasks wait on one channel of capacity 0. No task sends on it, and it is closed at the end.
 pub fn idle(tasks: u64) -> u64 {
     let nothing: &'static (Sender<u64>, Receiver<u64>) = Box::leak(Box::new(bounded(0)));
-    let (parking, ended) = (Countdown::from(tasks), Countdown::from(tasks));
+    let (parking, finished) = (Countdown::from(tasks), Countdown::from(tasks));
     let before = answers::resident();
     for _ in 0..tasks {
         kahn::spawn(|| {
-            parking.one_less();
-            nothing.1.recv().expect_err("nobody sends");
-            ended.one_less();
+            parking.decrement();
+            nothing.1.recv().expect_err("no task sends");
+            finished.decrement();
         });
     }
     parking.wait();
     kahn::sleep(SETTLE);
     let after = answers::resident();
     nothing.0.close();
-    ended.wait();
+    finished.wait();
     after.saturating_sub(before)
 }

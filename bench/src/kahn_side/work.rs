@@ -1,4 +1,4 @@
-//! Workloads with the shape of a program: a tree, a chain of filters, a pool, a pipeline.
+//! The workloads that resemble programs: a tree, a chain of filters, a pool, a pipeline.
 
 use super::Start;
 use crate::answers::{self, seed, xorshift};
@@ -19,7 +19,7 @@ pub fn skynet(leaves: u64) -> Duration {
     time
 }
 
-/// The node over the leaves `first..first + leaves`.
+/// Sends the sum of the leaves `first..first + leaves` to `up`.
 fn node(up: Sender<u64>, first: u64, leaves: u64) {
     if leaves == 1 {
         return up.send(first).unwrap();
@@ -33,7 +33,7 @@ fn node(up: Sender<u64>, first: u64, leaves: u64) {
     up.send((0..SKYNET_ARITY).map(|_| rx.recv().unwrap()).sum()).unwrap();
 }
 
-/// The collecting loop is the main green thread's; a filter ends when the one after it has.
+/// The main green thread collects the primes. A filter finishes when the filter after it has finished.
 pub fn sieve(start: Start, primes: u64) -> Duration {
     let begun = Instant::now();
     let (tx, mut rx) = bounded::<u64>(0);
@@ -70,13 +70,13 @@ pub fn pool(jobs: u64) -> Duration {
         tx.send(seed(i)).unwrap();
     }
     drop(tx);
-    let all = tasks.into_iter().fold(0, |all, task| all ^ task.join().expect("a pool task ends"));
+    let all = tasks.into_iter().fold(0, |all, task| all ^ task.join().expect("a pool task finishes"));
     let time = begun.elapsed();
     assert_eq!(all, answers::pool(jobs));
     time
 }
 
-/// The source is a task of its own; the main green thread takes what comes out.
+/// The source is a task. The main green thread receives the results.
 pub fn pipeline(items: u64) -> Duration {
     let (source, mut rx) = bounded(PIPELINE_CAPACITY);
     for _ in 0..PIPELINE_STAGES {

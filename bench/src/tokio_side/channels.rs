@@ -1,4 +1,4 @@
-//! Workloads that only move words: back and forth, around, and in streams.
+//! The workloads for channels.
 
 use super::{RENDEZVOUS, total};
 use crate::answers;
@@ -83,7 +83,7 @@ pub async fn stream(senders: u64, messages: u64) -> Duration {
         }
         sum
     });
-    let sum = receiver.await.expect("the receiver ends");
+    let sum = receiver.await.expect("the receiver finishes");
     let time = begun.elapsed();
     assert_eq!(sum, answers::sum(messages));
     time
@@ -147,7 +147,7 @@ pub async fn select(messages: u64) -> Duration {
         }
         sum
     });
-    let sum = selecting.await.expect("the selecting task ends");
+    let sum = selecting.await.expect("the selecting task finishes");
     let time = begun.elapsed();
     drop(senders);
     assert_eq!(sum, answers::sum(messages));

@@ -1,7 +1,7 @@
-//! The workloads on tokio: the multi-threaded scheduler, everything started inside a task of it.
+//! The workloads on tokio, with its multi-threaded scheduler. All tasks are started inside a task.
 //!
-//! tokio has no channel of capacity 0, so a rendezvous is one of capacity 1, and no channel with several
-//! receivers that share the messages, so `mpmc` and `pool` use async-channel.
+//! tokio has no channel of capacity 0, so capacity 1 replaces it. It has no channel whose receivers share the messages,
+//! so `mpmc` and `pool` use async-channel.
 
 mod channels;
 mod tasks;
@@ -10,19 +10,19 @@ mod work;
 use crate::workloads::{MPSC_SENDERS, PAIRS, Workload};
 use tokio::task::JoinHandle;
 
-/// tokio's nearest to a rendezvous.
+/// The smallest capacity of tokio's channels, in place of a rendezvous.
 const RENDEZVOUS: usize = 1;
 
-/// Runs one workload in a new runtime; the total in nanoseconds or bytes.
+/// Runs one workload in a new runtime and returns the total in nanoseconds or bytes.
 pub fn run(workload: Workload, size: u64, workers: usize) -> f64 {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
         .enable_time()
         .build()
-        .expect("a runtime starts");
-    // In a task: `block_on` runs its own future on the calling thread, which is no worker.
-    let total =
-        runtime.block_on(async move { tokio::spawn(measure(workload, size)).await.expect("it ends") });
+        .expect("the runtime starts");
+    // `block_on` runs its future on the calling thread, which is no worker. So the workload runs in a task.
+    let total = runtime
+        .block_on(async move { tokio::spawn(measure(workload, size)).await.expect("the workload finishes") });
     runtime.shutdown_background();
     total
 }
@@ -53,7 +53,7 @@ async fn measure(workload: Workload, size: u64) -> f64 {
 async fn total(tasks: Vec<JoinHandle<u64>>) -> u64 {
     let mut sum = 0;
     for task in tasks {
-        sum += task.await.expect("a task ends");
+        sum += task.await.expect("a task finishes");
     }
     sum
 }

@@ -1,4 +1,4 @@
-//! Workloads about tasks as such: starting, yielding, sleeping, locking, being there.
+//! The workloads for tasks: starting, yielding, sleeping, locking, and memory.
 
 use super::total;
 use crate::answers;
@@ -8,36 +8,36 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, Notify, Semaphore};
 
-/// As kahn's: leaked, one atomic, one wake-up by the last.
+/// Waits for many tasks like the `Countdown` of `kahn_side`: leaked, with one atomic and one wake-up by the last task.
 struct Countdown {
     left: AtomicU64,
-    over: Notify,
+    done: Notify,
 }
 
 impl Countdown {
     fn from(tasks: u64) -> &'static Countdown {
-        Box::leak(Box::new(Countdown { left: AtomicU64::new(tasks), over: Notify::new() }))
+        Box::leak(Box::new(Countdown { left: AtomicU64::new(tasks), done: Notify::new() }))
     }
 
-    fn one_less(&self) {
+    fn decrement(&self) {
         if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.over.notify_one();
+            self.done.notify_one();
         }
     }
 
     async fn wait(&self) {
-        self.over.notified().await;
+        self.done.notified().await;
         assert_eq!(self.left.load(Ordering::Acquire), 0);
     }
 }
 
 pub async fn spawn(tasks: u64) -> Duration {
-    let ended = Countdown::from(tasks);
+    let finished = Countdown::from(tasks);
     let begun = Instant::now();
     for _ in 0..tasks {
-        tokio::spawn(async { ended.one_less() });
+        tokio::spawn(async { finished.decrement() });
     }
-    ended.wait().await;
+    finished.wait().await;
     begun.elapsed()
 }
 
@@ -63,7 +63,7 @@ pub async fn sleep(tasks: u64) -> Duration {
     for i in 0..tasks {
         tokio::spawn(async move {
             tokio::time::sleep(nap(i)).await;
-            awake.one_less();
+            awake.decrement();
         });
     }
     awake.wait().await;
@@ -90,22 +90,23 @@ pub async fn mutex(increments: u64) -> Duration {
     time
 }
 
-/// On a semaphore without permits, closed at the end: the least that a tokio task can wait on and be ended by.
+/// All tasks wait on a semaphore without permits, which is closed at the end. It is the smallest thing that a tokio
+/// task can wait on until it is closed.
 pub async fn idle(tasks: u64) -> u64 {
     let nothing: &'static Semaphore = Box::leak(Box::new(Semaphore::new(0)));
-    let (parking, ended) = (Countdown::from(tasks), Countdown::from(tasks));
+    let (parking, finished) = (Countdown::from(tasks), Countdown::from(tasks));
     let before = answers::resident();
     for _ in 0..tasks {
         tokio::spawn(async {
-            parking.one_less();
+            parking.decrement();
             nothing.acquire().await.expect_err("there are no permits");
-            ended.one_less();
+            finished.decrement();
         });
     }
     parking.wait().await;
     tokio::time::sleep(SETTLE).await;
     let after = answers::resident();
     nothing.close();
-    ended.wait().await;
+    finished.wait().await;
     after.saturating_sub(before)
 }

@@ -1,4 +1,4 @@
-//! Workloads with the shape of a program: a tree, a chain of filters, a pool, a pipeline.
+//! The workloads that resemble programs: a tree, a chain of filters, a pool, a pipeline.
 
 use super::RENDEZVOUS;
 use crate::answers::{self, seed, xorshift};
@@ -19,8 +19,8 @@ pub async fn skynet(leaves: u64) -> Duration {
     time
 }
 
-/// Starts the node over the leaves `first..first + leaves`. Not an async function, so that the tree needs no
-/// boxed futures.
+/// Starts a task that sends the sum of the leaves `first..first + leaves` to `up`. This is not an async function,
+/// because a recursive one would need a boxed future.
 fn node(up: mpsc::Sender<u64>, first: u64, leaves: u64) {
     if leaves == 1 {
         tokio::spawn(async move { up.send(first).await.unwrap() });
@@ -88,7 +88,7 @@ pub async fn pool(jobs: u64) -> Duration {
     drop(tx);
     let mut all = 0;
     for task in tasks {
-        all ^= task.await.expect("a pool task ends");
+        all ^= task.await.expect("a pool task finishes");
     }
     let time = begun.elapsed();
     assert_eq!(all, answers::pool(jobs));
