@@ -1,4 +1,4 @@
-//! From a function to the function that starts a runtime for it.
+//! Expands the attributes: wraps a function in one that starts a runtime and calls it.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
@@ -7,57 +7,57 @@ use syn::{Error, Ident, ItemFn, ReturnType, Signature, Type};
 
 use crate::settings::Settings;
 
-/// Which attribute it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Over {
+pub(crate) enum Attribute {
     Main,
     Test,
 }
 
-impl Over {
-    fn attribute(self) -> &'static str {
+impl Attribute {
+    fn name(self) -> &'static str {
         match self {
-            Over::Main => "#[kahn::main]",
-            Over::Test => "#[kahn::test]",
+            Attribute::Main => "#[kahn::main]",
+            Attribute::Test => "#[kahn::test]",
         }
     }
 }
 
-/// What the attribute stands for. With an error, it comes together with what keeps further errors from following.
-pub(crate) fn expand(over: Over, settings: TokenStream, item: TokenStream) -> TokenStream {
+/// Returns the expansion of the attribute. If there is an error, returns a `compile_error!` together with a function of
+/// the same name, so that the compiler does not also report a missing function.
+pub(crate) fn expand(attribute: Attribute, settings: TokenStream, item: TokenStream) -> TokenStream {
     let function = match syn::parse2::<ItemFn>(item.clone()) {
         Ok(function) => function,
         Err(_) => {
-            let error = Error::new(item.span(), format!("{} goes over a function", over.attribute()));
+            let error = Error::new(item.span(), format!("{} applies to a function", attribute.name()));
             return report(&error, &item);
         }
     };
-    if let Err(error) = check(over, &function) {
+    if let Err(error) = check(attribute, &function) {
         let name = &function.sig.ident;
         return report(
             &error,
-            &quote!(#[allow(dead_code, reason = "what stands in its place is an error")] fn #name() {}),
+            &quote!(#[allow(dead_code, reason = "replaces a function with an error")] fn #name() {}),
         );
     }
     match syn::parse2::<Settings>(settings) {
-        Ok(settings) => around(over, &settings, function),
+        Ok(settings) => wrap(attribute, &settings, function),
         Err(error) => report(&error, &function),
     }
 }
 
-fn report(error: &Error, instead: &dyn ToTokens) -> TokenStream {
+fn report(error: &Error, replacement: &dyn ToTokens) -> TokenStream {
     let mut tokens = error.to_compile_error();
-    instead.to_tokens(&mut tokens);
+    replacement.to_tokens(&mut tokens);
     tokens
 }
 
-/// Refuses what is no plain function.
-fn check(over: Over, function: &ItemFn) -> syn::Result<()> {
+/// Returns an error unless the function is a plain one without parameters.
+fn check(attribute: Attribute, function: &ItemFn) -> syn::Result<()> {
     let Signature { constness, asyncness, unsafety, abi, ident, generics, inputs, variadic, .. } =
         &function.sig;
-    let attribute = over.attribute();
-    let refuse = |at: &dyn ToTokens, what: &str| {
-        Err(Error::new_spanned(at, format!("{attribute} goes over a plain function: {what}")))
+    let name = attribute.name();
+    let refuse = |at: &dyn ToTokens, remedy: &str| {
+        Err(Error::new_spanned(at, format!("{name} applies to a plain function: {remedy}")))
     };
     if let Some(asyncness) = asyncness {
         return refuse(
@@ -83,36 +83,35 @@ fn check(over: Over, function: &ItemFn) -> syn::Result<()> {
     if let Some(variadic) = variadic {
         return refuse(variadic, "it cannot have arguments");
     }
-    if over == Over::Main && ident != "main" {
-        let message = format!("{attribute} goes over `fn main`; elsewhere, call `kahn::run`");
+    if attribute == Attribute::Main && ident != "main" {
+        let message = format!("{name} applies to `fn main`; elsewhere, call `kahn::run`");
         return Err(Error::new_spanned(ident, message));
     }
-    if over == Over::Test
-        && let Some(double) = function.attrs.iter().find(|attr| attr.path().is_ident("test"))
+    if attribute == Attribute::Test
+        && let Some(duplicate) = function.attrs.iter().find(|attr| attr.path().is_ident("test"))
     {
-        return Err(Error::new_spanned(
-            double,
-            format!("{attribute} stands instead of `#[test]`: remove this"),
-        ));
+        return Err(Error::new_spanned(duplicate, format!("{name} replaces `#[test]`: remove the latter")));
     }
     Ok(())
 }
 
-/// The outer function keeps attributes, visibility and name; the inner one has the signature and the body. What the inner
-/// one returns becomes an exit code in its green thread, because it need not be `Send`.
-fn around(over: Over, settings: &Settings, function: ItemFn) -> TokenStream {
+/// Returns an outer function that starts a runtime and an inner function with the user's body.
+///
+/// The outer function keeps the attributes, the visibility and the name; the inner one keeps the signature. The return
+/// value of the inner function is converted to an exit code inside its green thread, because it need not be `Send`.
+fn wrap(attribute: Attribute, settings: &Settings, function: ItemFn) -> TokenStream {
     let ItemFn { attrs, vis, sig, block } = function;
     let name = &sig.ident;
     let builder = settings.builder();
-    let test = (over == Over::Test).then(|| quote!(#[::core::prelude::v1::test]));
+    let test = (attribute == Attribute::Test).then(|| quote!(#[::core::prelude::v1::test]));
     let exit_code = quote!(-> ::std::process::ExitCode);
-    let (start, returns) = match over {
-        Over::Main => ("main", Some(exit_code)),
-        // `#[should_panic]` wants a function that returns nothing.
-        Over::Test if returns_nothing(&sig.output) => ("test", None),
-        Over::Test => ("test_with_result", Some(exit_code)),
+    let (start, returns) = match attribute {
+        Attribute::Main => ("main", Some(exit_code)),
+        // `#[should_panic]` requires a function that returns `()`.
+        Attribute::Test if returns_unit(&sig.output) => ("test", None),
+        Attribute::Test => ("test_with_result", Some(exit_code)),
     };
-    // A type that no `main` may return is reported where it is written.
+    // With this span, the compiler reports a return type that is no `Termination` at the type in the user's source.
     let start = Ident::new(start, sig.output.span());
     let call = quote_spanned!(start.span()=> ::kahn::__private::#start(#builder, #name));
     quote! {
@@ -125,22 +124,23 @@ fn around(over: Over, settings: &Settings, function: ItemFn) -> TokenStream {
     }
 }
 
-fn returns_nothing(output: &ReturnType) -> bool {
+fn returns_unit(output: &ReturnType) -> bool {
     match output {
         ReturnType::Default => true,
-        ReturnType::Type(_, to) => matches!(&**to, Type::Tuple(tuple) if tuple.elems.is_empty()),
+        ReturnType::Type(_, ty) => matches!(&**ty, Type::Tuple(tuple) if tuple.elems.is_empty()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    //! What is refused, why, and at which place in the source: the compiler's own errors are not ours to test.
+    //! These tests check the message and the place of each error. Errors of the compiler itself are tested in
+    //! `tests/compile_fail`.
 
     use super::*;
 
-    /// The first error's message, and the piece of the source that it points to.
-    fn refusal(over: Over, settings: &str, item: &str) -> (String, String) {
-        let expanded = expand(over, settings.parse().unwrap(), item.parse().unwrap());
+    /// Returns the message of the first error, and the source text that it points to.
+    fn first_error(attribute: Attribute, settings: &str, item: &str) -> (String, String) {
+        let expanded = expand(attribute, settings.parse().unwrap(), item.parse().unwrap());
         let text = expanded.to_string();
         let message = text
             .strip_prefix(":: core :: compile_error ! { \"")
@@ -148,40 +148,47 @@ mod tests {
             .unwrap_or_else(|| panic!("no error: {text}"))
             .0
             .replace("\\'", "'");
-        // Without a compiler, a span's text is known for what it covers whole.
+        // Outside of a compiler, `source_text` knows the text of a single token, which the first token's span is.
         let first = expanded.into_iter().next().unwrap().span();
         (message, first.source_text().unwrap_or_default())
     }
 
-    fn refused(over: Over, settings: &str, item: &str, message: &str, at: &str) {
-        let (said, there) = refusal(over, settings, item);
-        assert!(said.contains(message), "{settings}, {item}: {said}");
-        assert_eq!(there, at, "{settings}, {item}: {said}");
+    #[track_caller]
+    fn assert_error(attribute: Attribute, settings: &str, item: &str, message: &str, at: &str) {
+        let (actual, source) = first_error(attribute, settings, item);
+        assert!(actual.contains(message), "{settings}, {item}: {actual}");
+        assert_eq!(source, at, "{settings}, {item}: {actual}");
     }
 
     #[test]
-    fn a_setting_that_does_not_exist() {
-        refused(
-            Over::Main,
+    fn unknown_setting_is_an_error() {
+        assert_error(
+            Attribute::Main,
             "workers = 1, thread = 2",
             "fn main() {}",
             "there is no setting `thread`",
             "thread",
         );
-        refused(Over::Test, "unsafe(workers)", "fn t() {}", "the only one is `unsafe(migratory)`", "workers");
+        assert_error(
+            Attribute::Test,
+            "unsafe(workers)",
+            "fn t() {}",
+            "the only one is `unsafe(migratory)`",
+            "workers",
+        );
     }
 
     #[test]
-    fn a_setting_given_twice() {
-        refused(
-            Over::Main,
+    fn repeated_setting_is_an_error() {
+        assert_error(
+            Attribute::Main,
             "workers = 1, name = \"a\", workers = 2",
             "fn main() {}",
             "`workers` is given twice",
             "workers",
         );
-        refused(
-            Over::Test,
+        assert_error(
+            Attribute::Test,
             "unsafe(migratory), unsafe(migratory)",
             "fn t() {}",
             "is given twice",
@@ -190,15 +197,15 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_without_its_value_or_its_promise() {
-        refused(Over::Main, "workers", "fn main() {}", "`workers = …`", "workers");
-        refused(Over::Main, "workers(4)", "fn main() {}", "`workers = …`", "workers");
-        refused(Over::Main, "migratory", "fn main() {}", "write `unsafe(migratory)`", "migratory");
-        refused(Over::Main, "unsafe(migratory = true)", "fn main() {}", "takes no value", "=");
+    fn setting_without_value_or_unsafe_is_an_error() {
+        assert_error(Attribute::Main, "workers", "fn main() {}", "`workers = …`", "workers");
+        assert_error(Attribute::Main, "workers(4)", "fn main() {}", "`workers = …`", "workers");
+        assert_error(Attribute::Main, "migratory", "fn main() {}", "write `unsafe(migratory)`", "migratory");
+        assert_error(Attribute::Main, "unsafe(migratory = true)", "fn main() {}", "takes no value", "=");
     }
 
     #[test]
-    fn what_is_no_plain_function() {
+    fn item_that_is_not_a_plain_function_is_an_error() {
         for (item, message, at) in [
             ("async fn main() {}", "`kahn::block_on` runs a future", "async"),
             ("const fn main() {}", "remove the `const`", "const"),
@@ -206,23 +213,23 @@ mod tests {
             ("extern \"C\" fn main() {}", "remove the `extern`", "extern"),
             ("fn main<T>() {}", "generic parameters", "T"),
             ("fn main(args: u8) {}", "it cannot have arguments", "args"),
-            ("struct Main;", "goes over a function", "struct Main;"),
+            ("struct Main;", "applies to a function", "struct Main;"),
         ] {
-            refused(Over::Main, "", item, message, at);
-            refused(Over::Test, "", item, message, at);
+            assert_error(Attribute::Main, "", item, message, at);
+            assert_error(Attribute::Test, "", item, message, at);
         }
     }
 
     #[test]
-    fn the_other_attribute_was_meant() {
-        refused(Over::Main, "", "fn start() {}", "goes over `fn main`", "start");
-        refused(Over::Test, "", "#[test] fn t() {}", "stands instead of `#[test]`", "#");
+    fn attribute_on_the_wrong_function_is_an_error() {
+        assert_error(Attribute::Main, "", "fn start() {}", "applies to `fn main`", "start");
+        assert_error(Attribute::Test, "", "#[test] fn t() {}", "replaces `#[test]`", "#");
     }
 
     #[test]
-    fn an_error_in_the_settings_leaves_the_function_there() {
+    fn error_in_the_settings_keeps_the_function() {
         let expanded =
-            expand(Over::Main, "nonsense".parse().unwrap(), "fn main() { body() }".parse().unwrap());
+            expand(Attribute::Main, "nonsense".parse().unwrap(), "fn main() { body() }".parse().unwrap());
         assert!(expanded.to_string().ends_with("fn main () { body () }"));
     }
 }

@@ -1,35 +1,42 @@
 //! The attributes `#[kahn::main]` and `#[kahn::test]`.
 //!
-//! They are thin: a function's body moves into a function of the same name inside it, and what stands around it calls
-//! the hidden helpers of `kahn::__private` with the settings. They name the crate `::kahn`, so it must not be renamed in
-//! the user's `Cargo.toml`.
+//! An attribute moves the function into the body of a new function of the same name. The new function calls a hidden
+//! helper in `kahn::__private` with the settings and the original function. The expansion names the crate `::kahn`, so
+//! a user must not rename the dependency in `Cargo.toml`.
 
 mod settings;
 mod expand;
 
 use proc_macro::TokenStream;
 
-use crate::expand::Over;
+use crate::expand::Attribute;
 
 /// Runs `fn main` as the main green thread of a new runtime.
 ///
-/// It may return whatever a `main` may return, `Send` or not. When it has returned, the green threads that still run are
-/// cancelled. A panic in it ends the process as usual, with exit code 101. When all green threads are asleep and nothing
-/// can wake any of them, the report of who waits for what is printed to standard error, and the exit code is 2. A runtime
-/// that does not start (an absurd setting, a `KAHN_WORKERS` that is no number) is one line on standard error and exit
-/// code 1.
+/// `fn main` may return every type that a `main` may return, `Send` or not. When it returns, the green threads that
+/// still run are cancelled.
+///
+/// The exit code of the process is
+///
+/// - that of the returned value, if `fn main` returns;
+/// - 101, if `fn main` panics;
+/// - 2, after a deadlock: all green threads are parked and nothing can wake any of them. A report is printed to standard
+///   error; it has a line for each green thread with the operation that it waits in;
+/// - 1, if the runtime does not start, for example because `KAHN_WORKERS` is not a number. One line is printed to standard
+///   error.
 ///
 /// # Settings
 ///
-/// As arguments, each at most once, with any expression as its value:
+/// The arguments of the attribute are settings of the runtime. Each may be given once, and its value may be any
+/// expression.
 ///
-/// | argument | of `kahn::runtime::Builder` |
+/// | argument | method of `kahn::runtime::Builder` |
 /// |---|---|
 /// | `workers = 4` | `workers` |
 /// | `stack_size = 1 << 20` | `stack_size` |
 /// | `blocking_threads = 64` | `blocking_threads` |
 /// | `name = "shop"` | `name` |
-/// | `unsafe(migratory)` | `migratory`, whose Safety section says what you vouch for |
+/// | `unsafe(migratory)` | `migratory`; its Safety section has the requirements |
 ///
 /// # Examples
 ///
@@ -44,20 +51,23 @@ use crate::expand::Over;
 /// ```
 #[proc_macro_attribute]
 pub fn main(settings: TokenStream, item: TokenStream) -> TokenStream {
-    expand::expand(Over::Main, settings.into(), item.into()).into()
+    expand::expand(Attribute::Main, settings.into(), item.into()).into()
 }
 
-/// Makes a test whose body is the main green thread of a runtime of its own.
+/// Marks a test and runs it as the main green thread of its own runtime.
 ///
-/// Takes the settings of [`macro@main`], stands instead of `#[test]`, and beside `#[should_panic]`, `#[ignore]` and the
-/// like. The test fails as usual by a panic, or by what it returns; and if all green threads are asleep and nothing can
-/// wake any of them, with the report of who waits for what as the panic's message.
+/// It replaces `#[test]`, and it can be combined with attributes such as `#[should_panic]` and `#[ignore]`. It takes
+/// the settings of [`macro@main`].
+///
+/// The test fails if it panics or returns a failure, like any test. It also fails after a deadlock, that is when all
+/// green threads are parked and nothing can wake any of them. The panic's message is then a report with a line for each
+/// green thread.
 ///
 /// # Examples
 ///
 /// ```
 /// #[kahn::test(workers = 1)]
-/// fn the_answer_arrives() {
+/// fn receiver_gets_the_sent_value() {
 ///     let (tx, rx) = kahn::channel::bounded(0);
 ///     kahn::spawn(move || tx.send(42));
 ///     assert_eq!(rx.recv(), Ok(42));
@@ -65,5 +75,5 @@ pub fn main(settings: TokenStream, item: TokenStream) -> TokenStream {
 /// ```
 #[proc_macro_attribute]
 pub fn test(settings: TokenStream, item: TokenStream) -> TokenStream {
-    expand::expand(Over::Test, settings.into(), item.into()).into()
+    expand::expand(Attribute::Test, settings.into(), item.into()).into()
 }

@@ -1,16 +1,16 @@
-//! The arguments of the attributes: `workers = 4, unsafe(migratory)`.
+//! Parses the arguments of the attributes, such as `workers = 4, unsafe(migratory)`.
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote_spanned;
 use syn::parse::{Parse, ParseStream};
 use syn::{Error, Expr, Ident, Token, parenthesized};
 
-/// What takes a value: each is a method of `kahn::runtime::Builder`.
+/// The settings with a value. Each is the name of a method of `kahn::runtime::Builder`.
 const WITH_VALUE: [&str; 4] = ["workers", "stack_size", "blocking_threads", "name"];
 const MIGRATORY: &str = "migratory";
 const ALL: &str = "`workers`, `stack_size`, `blocking_threads`, `name` and `unsafe(migratory)`";
 
-/// A runtime's settings, in the order given.
+/// The settings of a runtime, in source order.
 pub(crate) struct Settings(Vec<Setting>);
 
 enum Setting {
@@ -45,12 +45,12 @@ impl Parse for Setting {
         }
         let name: Ident = input.parse()?;
         if name == MIGRATORY {
-            let message = "this setting needs a promise from you: read the Safety section of \
+            let message = "this setting is unsafe: read the Safety section of \
                            `kahn::runtime::Builder::migratory`, then write `unsafe(migratory)`";
             return Err(Error::new(name.span(), message));
         }
         if !WITH_VALUE.iter().any(|known| name == known) {
-            let message = format!("there is no setting `{name}`; there are {ALL}");
+            let message = format!("there is no setting `{name}`; the settings are {ALL}");
             return Err(Error::new(name.span(), message));
         }
         if !input.peek(Token![=]) {
@@ -80,13 +80,14 @@ impl Parse for Settings {
 }
 
 impl Settings {
-    /// An expression that makes the `kahn::runtime::Builder`. The wrong type of a value is reported at the value.
+    /// Returns an expression of type `kahn::runtime::Builder`. The compiler reports a wrong type at the value, whose
+    /// tokens keep their spans.
     pub(crate) fn builder(&self) -> TokenStream {
         let here = Span::call_site();
         let new = quote_spanned!(here=> ::kahn::runtime::Builder::new());
         self.0.iter().fold(new, |builder, setting| match setting {
             Setting::Value { name, value } => quote_spanned!(here=> #builder.#name(#value)),
-            // A block at the place of the user's own `unsafe`, so that a crate that forbids unsafe code forbids it.
+            // The block has the span of the user's `unsafe`, so `#![forbid(unsafe_code)]` applies to it.
             Setting::Migratory { name, unsafe_token } => {
                 quote_spanned!(unsafe_token.span=> #unsafe_token { #builder.#name() })
             }

@@ -1,5 +1,5 @@
 //! Two attributes would make two tests.
 #[kahn::test]
-#[cfg_attr(fault, test)] //~ stands instead
+#[cfg_attr(fault, test)] //~ replaces `#[test]`
 fn once() {}
 fn main() {}
