@@ -1,12 +1,12 @@
-"""Which way the imports go. Printed: every import that goes up. See `ci/layers.sh`.
+"""Checks the direction of imports, and prints every import that breaks a rule. `ci/layers.sh` runs it.
 
-1. Crates: each uses only those that `CRATES` allows it, in Cargo.toml's [dependencies] and in the source.
-2. Modules: inside a crate a module uses only modules above it in `lib.rs`, which lists them lowest first.
-   Those in `TOGETHER` may use each other.
-3. Confined: what only one folder may name.
+1. Crates: a crate depends only on the crates that `CRATES` allows, both in Cargo.toml's [dependencies] and in the source.
+2. Modules: a module imports only modules that `lib.rs` lists before it. `lib.rs` lists the lowest module first. The
+   modules of a set in `TOGETHER` may import each other.
+3. Confined names: only certain folders may use a name in `CONFINED`.
 
-Comments, strings and test code do not count. What a macro of ours names by `$crate` is the caller's import, and does not
-count either.
+Comments, strings and test code are ignored. A path with `$crate` in a macro is also ignored, because it is an import of the
+macro's caller.
 """
 
 import os
@@ -15,7 +15,7 @@ import re
 import sys
 import tomllib
 
-# Each crate's folder, and what of ours it may use.
+# The folder of each crate, and the crates of this workspace that it may use.
 CRATES = {
     "macros": set(),
     "core": set(),
@@ -23,17 +23,17 @@ CRATES = {
     "actors": {"kahn-core", "kahn-channels"},
     ".": {"kahn-core", "kahn-channels", "kahn-actors", "kahn-macros"},
 }
-# A crate or cfg, and the folders that may name it.
+# A pattern for a crate or cfg, and the folders that may name it.
 CONFINED = {
-    # The facade names its switch, fiber/ does the rest.
+    # The facade re-exports the type that switches stacks. fiber/ uses the rest of the crate.
     r"\bcorosensei\b": ["core/src/facade/", "core/src/fiber/"],
     r"\bloom::": ["core/src/facade/"],
     r"\bpolling::": ["core/src/reactor/"],
     r"\b(?:kahn_loom|kahn_threads|miri)\b": ["core/src/facade/"],
 }
 
-# Modules that may use each other: one machine in three parts. A worker resumes a fiber, a fiber runs a job, and a job
-# that ends or parks tells its worker. Nothing above them may be used by any of them.
+# Modules that may import each other. A worker resumes a fiber, a fiber runs a job, and a job that ends or parks calls
+# its worker. None of them may import a module that is listed after them.
 TOGETHER = [{"fiber", "job", "scheduler"}]
 
 TOKEN = re.compile(
@@ -43,7 +43,7 @@ TOKEN = re.compile(
 
 
 def without_comments_and_strings(text):
-    """Blanks them, keeping the line breaks."""
+    """Removes comments and strings, and keeps the line breaks."""
     out, at = [], 0
     while match := TOKEN.search(text, at):
         out.append(text[at : match.start()])
@@ -63,13 +63,13 @@ def without_comments_and_strings(text):
 
 
 def read(path):
-    """A file without comments and strings, but for the files that modules are in."""
+    """Returns a file without comments and strings. Keeps the file names of `#[path]` attributes."""
     text = re.sub(r'#\[path = "(\w+)\.rs"\]', r"#[path = \1]", path.read_text())
     return without_comments_and_strings(text)
 
 
 def end_of_item(text, start):
-    """Where the item that starts here ends: at its `;`, or at the brace that closes it."""
+    """Returns the end of the item that starts at `start`: behind its `;` or its closing brace."""
     depth = 0
     for i in range(start, len(text)):
         if text[i] in "{([":
@@ -84,20 +84,20 @@ def end_of_item(text, start):
 
 
 def without_tests(text):
-    """Blanks items under `#[cfg(test)]`; answers the modules that were declared there, too."""
+    """Removes the items under `#[cfg(test)]`. Returns the text and the modules that such items declare."""
     test_modules = set()
     while match := re.search(r"#\[cfg\((?:all\()?test\b[^\]]*\]", text):
         end = end_of_item(text, match.end())
         item = text[match.start() : end]
         if declared := re.search(r"(?:#\[path = (\w+)\]\s*)?\bmod\s+(\w+)\s*;", item):
-            # A path is relative to the file's folder, a module to the file's own.
+            # A `#[path]` is relative to the folder of the file. Other modules are in the folder of the file's module.
             test_modules.add(("../" + declared[1]) if declared[1] else declared[2])
         text = text[: match.start()] + "\n" * item.count("\n") + text[end:]
     return text, test_modules
 
 
 def names_in(tree):
-    """The first names in a use tree: `{a::b, c::{d, e}}` has a and c."""
+    """Returns the first names in a use tree: a and c for `{a::b, c::{d, e}}`."""
     tree = tree.strip()
     if not tree.startswith("{"):
         return [re.match(r"[\w*]*", tree)[0]]
@@ -118,7 +118,7 @@ def names_in(tree):
 
 
 def root_names(text, module):
-    """What a file names at the root of its crate, with the line: `crate::X`, and enough `super::` in a row."""
+    """Yields the line and the name of every path from the crate's root: `crate::X`, or `super::…::X` with enough `super`."""
     paths = [r"(?<![\w$])crate\s*::\s*"]
     if module:
         paths.append(r"(?<![\w:])(?:super\s*::\s*){%d}(?!super\b)" % len(module))
@@ -149,9 +149,9 @@ def check_crate(folder, allowed, offences):
 
     root, test_modules = without_tests(read(lib))
     order = re.findall(r"\bmod\s+(\w+)\s*[;{]", root)
-    # A name that comes again is there in place of the first, in another kind of build.
+    # A module that is declared twice exists once in each kind of build. Its first place counts.
     rank = {name: i for i, name in reversed(list(enumerate(order)))}
-    # What lib.rs re-exports is its module's.
+    # A name that lib.rs re-exports belongs to the module that it comes from.
     home = {}
     for use in re.finditer(r"\bpub(?:\([^)]*\))?\s+use\s+(?:self::)?(\w+)::([^;]+);", root):
         for name in re.findall(r"\w+", use[2]):
@@ -173,7 +173,7 @@ def check_crate(folder, allowed, offences):
             continue
         for crate in sorted(set(re.findall(r"\bkahn_\w+(?=\s*::)", text))):
             if crate.replace("_", "-") not in allowed:
-                offences.append(f"{path}: names {crate}")
+                offences.append(f"{path}: uses {crate}")
         for pattern, folders in CONFINED.items():
             if not any(str(path).startswith(place) for place in folders):
                 for match in re.finditer(pattern, text):
@@ -188,11 +188,11 @@ def check_crate(folder, allowed, offences):
         for line, name in root_names(text, module):
             target = name if name in rank else home.get(name)
             if target is None:
-                offences.append(f"{path}:{line}: crate::{name} is of no module")
+                offences.append(f"{path}:{line}: crate::{name} belongs to no module")
             elif any({target, mine} <= group for group in TOGETHER):
                 continue
             elif target != mine and rank[target] > rank[mine]:
-                offences.append(f"{path}:{line}: {mine} uses {target}, which stands below it in {lib}")
+                offences.append(f"{path}:{line}: {mine} uses {target}, which {lib} lists after it")
 
 
 def main():
