@@ -220,3 +220,77 @@ fn what_never_started_is_dropped() {
         }
     }
 }
+
+/// The OS gives some of the worker threads and refuses the next: those that were started end, at once.
+#[test]
+fn a_failed_start_leaves_no_os_thread() {
+    const TEST: &str = "a_failed_start_leaves_no_os_thread";
+    if !is_child(TEST) {
+        let mut command = support::child_command(TEST, TEST);
+        // So much address space for the stack of a thread that is refused is left for everything else.
+        command.env("RUST_MIN_STACK", (256_usize << 20).to_string());
+        let output = support::output_of(command);
+        assert!(output.status.success(), "{:?}: {}", output.status, stderr(&output));
+        return;
+    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let size = status.lines().find(|line| line.starts_with("VmSize:")).unwrap();
+    let size_kb: u64 = size.split_whitespace().nth(1).unwrap().parse().unwrap();
+    let limit = libc::rlimit { rlim_cur: (size_kb << 10) + (1 << 30), rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the limit is a valid structure.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
+    let before = os_threads();
+    let start = std::time::Instant::now();
+    for _ in 0..20 {
+        let error = kahn::Runtime::builder().workers(64).build().unwrap_err();
+        assert_ne!(error.kind(), std::io::ErrorKind::InvalidInput);
+        assert_eq!(os_threads(), before);
+    }
+    // Not two seconds each, after which a shutdown gives up.
+    assert!(start.elapsed() < Duration::from_secs(20));
+    assert_eq!(support::runtime(1).run(|| kahn::spawn(|| 7).join().unwrap()), 7);
+}
+
+/// Green threads that park while they unwind, many more at once than their bookkeeping has room for: it stays as it is, and
+/// takes one OS thread in all.
+#[test]
+fn many_that_are_parked_in_an_unwinding_leave_nothing() {
+    alone("many_that_are_parked_in_an_unwinding_leave_nothing", || {
+        const MANY: usize = 5_000;
+        /// What the tokens take, and room for what the allocator does. A stack each would be four times as much.
+        const ROOM_KB: usize = 10 << 10;
+        let wave = |runtime: &kahn::Runtime, unwinds: bool| {
+            static PARKED: AtomicUsize = AtomicUsize::new(0);
+            PARKED.store(0, SeqCst);
+            let (open, gate) = bounded::<()>(0);
+            let handles: Vec<_> = (0..MANY)
+                .map(|_| {
+                    let gate = gate.clone();
+                    runtime.spawn(move || {
+                        let _parks = support::OnDrop(|| {
+                            assert_eq!(std::thread::panicking(), unwinds);
+                            PARKED.fetch_add(1, SeqCst);
+                            let _ = gate.recv();
+                            assert_eq!(std::thread::panicking(), unwinds);
+                        });
+                        if unwinds {
+                            std::panic::resume_unwind(Box::new(()));
+                        }
+                    })
+                })
+                .collect();
+            until("all are parked", || PARKED.load(SeqCst) == MANY);
+            let threads = os_threads();
+            drop(open);
+            handles.into_iter().for_each(|handle| assert_eq!(handle.join().is_err(), unwinds));
+            threads
+        };
+        let runtime = runtime(2);
+        let threads = wave(&runtime, false);
+        let kb = resident_kb();
+        for _ in 0..3 {
+            assert!(wave(&runtime, true) <= threads + 1);
+        }
+        assert!(resident_kb() <= kb + ROOM_KB, "resident KiB: {kb}, and now {}", resident_kb());
+    });
+}

@@ -13,14 +13,25 @@
 //! | spent | starts a panic, which adds one | holding |
 //! | holding | catches its panic, which takes one off | spent |
 //!
-//! Those at hand are all holding, and the OS thread that each has first added one to is gone. So a park in an unwinding
-//! takes tokens until the OS thread is no longer panicking, which leaves them spent; and its end resumes the same ones,
-//! wherever it then runs. What a panic hook has set is cleared and not set again: a hook that parks is no different.
+//! So a park in an unwinding resumes holding tokens until the OS thread is no longer panicking, and its end resumes spent
+//! ones, as many as there were panics, wherever it then runs. What a panic hook has set is cleared and not set again: a
+//! hook that parks is no different.
+//!
+//! # How many tokens there are
+//!
+//! It does not matter which token adds a panic and which takes it off. So there are [`TOKENS`] of them in the process,
+//! however many green threads are parked in an unwinding, and an OS thread of its own, the *converter*, makes holding
+//! tokens of spent ones and the reverse, in batches, when there are none of the kind that is needed. The panics that it
+//! adds count for the converter alone, which does nothing else. Its count never falls below zero: each token that is
+//! holding, and each panic that is set aside, stands for one that the converter has added.
+//!
+//! (Before, each set-aside panic had a token of its own, which was made on an OS thread of its own and never freed:
+//! 50,000 green threads whose destructors park left 220 MB.)
 
 use core::num::NonZeroUsize;
 use core::panic::AssertUnwindSafe;
 use std::panic::{catch_unwind, resume_unwind};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::panicking;
 
 use corosensei::{Coroutine, CoroutineResult, Yielder};
@@ -30,6 +41,8 @@ use crate::fiber::stack::{self, SizeClass};
 
 /// What unwinding needs, in a debug build too, with room to spare.
 const STACK_SIZE: usize = 64 << 10;
+/// Each takes about three pages of memory. The converter is needed once in half as many parks.
+const TOKENS: usize = 64;
 /// More panics under way in one green thread than this are not believed.
 const NESTED_MAX: usize = 64;
 
@@ -39,11 +52,124 @@ struct Token(Coroutine<(), (), (), Bounds>);
 // frames of two landing pads, where neither keeps anything that belongs to an OS thread.
 unsafe impl Send for Token {}
 
-/// Those that are holding. As many as were ever in use at a time; they are never freed.
-static HOLDING: Mutex<Vec<Token>> = Mutex::new(Vec::new());
+#[derive(Clone, Copy)]
+enum Kind {
+    Spent,
+    Holding,
+}
 
-fn holding() -> MutexGuard<'static, Vec<Token>> {
-    HOLDING.lock().unwrap_or_else(PoisonError::into_inner)
+/// The tokens that are in no thread's hands.
+struct Bank {
+    spent: Vec<Token>,
+    holding: Vec<Token>,
+    /// How many have been made.
+    made: usize,
+    /// Whether the converter has been started.
+    has_converter: bool,
+    wants_spent: bool,
+    wants_holding: bool,
+    /// How many batches the converter has made.
+    batches: u64,
+}
+
+static BANK: Mutex<Bank> = Mutex::new(Bank {
+    spent: Vec::new(),
+    holding: Vec::new(),
+    made: 0,
+    has_converter: false,
+    wants_spent: false,
+    wants_holding: false,
+    batches: 0,
+});
+/// Tokens of some kind are wanted.
+static WANTED: Condvar = Condvar::new();
+/// The converter has made a batch.
+static CONVERTED: Condvar = Condvar::new();
+
+/// A lock that is given back while panicking counts as poisoned; no code of the program's runs under this one.
+fn bank() -> MutexGuard<'static, Bank> {
+    BANK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Bank {
+    fn of(&mut self, kind: Kind) -> &mut Vec<Token> {
+        match kind {
+            Kind::Spent => &mut self.spent,
+            Kind::Holding => &mut self.holding,
+        }
+    }
+
+    fn start_converter(&mut self) -> bool {
+        if !self.has_converter {
+            let thread = std::thread::Builder::new().name("kahn-panic-count".to_owned());
+            self.has_converter = thread.spawn(convert).is_ok();
+        }
+        self.has_converter
+    }
+}
+
+/// A token of this kind. `None` if there is no memory for any.
+fn take(kind: Kind) -> Option<Token> {
+    let mut bank = bank();
+    loop {
+        if let Some(token) = bank.of(kind).pop() {
+            return Some(token);
+        }
+        if !bank.start_converter() {
+            return None;
+        }
+        match kind {
+            Kind::Spent => bank.wants_spent = true,
+            Kind::Holding => bank.wants_holding = true,
+        }
+        WANTED.notify_one();
+        let batch = bank.batches;
+        while bank.batches == batch {
+            bank = CONVERTED.wait(bank).unwrap_or_else(PoisonError::into_inner);
+        }
+        if bank.made == 0 {
+            return None;
+        }
+        // If the batch was empty, all tokens are in the hands of other OS threads, which give them back at once.
+    }
+}
+
+/// The converter.
+fn convert() {
+    let mut locked = bank();
+    loop {
+        let to = match (locked.wants_holding, locked.wants_spent) {
+            (true, _) => Kind::Holding,
+            (_, true) => Kind::Spent,
+            _ => {
+                locked = WANTED.wait(locked).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+        };
+        if locked.made < TOKENS {
+            // New ones are spent: they have not begun.
+            let more = TOKENS - locked.made;
+            let mut made: Vec<Token> = (0..more).map_while(|_| Token::make()).collect();
+            locked.made += made.len();
+            locked.spent.append(&mut made);
+        }
+        let from = match to {
+            Kind::Spent => &mut locked.holding,
+            Kind::Holding => &mut locked.spent,
+        };
+        let half = from.len().div_ceil(2);
+        let mut batch = from.split_off(from.len() - half);
+        drop(locked);
+        batch.iter_mut().for_each(Token::resume);
+        locked = bank();
+        locked.of(to).append(&mut batch);
+        match to {
+            Kind::Spent => locked.wants_spent = false,
+            Kind::Holding => locked.wants_holding = false,
+        }
+        locked.batches += 1;
+        CONVERTED.notify_all();
+    }
 }
 
 impl Token {
@@ -54,13 +180,7 @@ impl Token {
         }
     }
 
-    fn take() -> Option<Token> {
-        let token = holding().pop();
-        token.or_else(Token::make)
-    }
-
-    /// A new one, holding. `None` if there is no memory for it.
-    #[cold]
+    /// A new one, which has not begun. `None` if there is no memory for it.
     fn make() -> Option<Token> {
         let mut slots = Vec::new();
         stack::allocate(SizeClass::for_size(STACK_SIZE).ok()?, 1, &mut slots).ok()?;
@@ -68,13 +188,7 @@ impl Token {
         let end = |p: *mut u8| NonZeroUsize::new(p.expose_provenance()).expect("a slot is not at zero");
         // SAFETY: the slot is ours, and is never released.
         let bounds = unsafe { Bounds::new(end(slot.top()), end(slot.limit())) };
-        let token = Token(Coroutine::with_stack(bounds, |yielder, ()| stand_in_a_panic(yielder)));
-        let start = move || {
-            let mut token = token;
-            token.resume();
-            token
-        };
-        std::thread::Builder::new().name("kahn-panic-count".to_owned()).spawn(start).ok()?.join().ok()
+        Some(Token(Coroutine::with_stack(bounds, |yielder, ()| stand_in_a_panic(yielder))))
     }
 }
 
@@ -94,28 +208,32 @@ fn stand_in_a_panic(yielder: &Yielder<(), ()>) {
     }
 }
 
-/// Panics that a thread has under way, and that are not counted for now.
+/// How many panics a thread has under way that are not counted for now.
 #[must_use = "to be put back when the thread goes on with its unwinding"]
-pub(crate) struct Aside(Vec<Token>);
+pub(crate) struct Aside(usize);
 
 /// Takes the panics of the caller, green thread or OS thread, off its OS thread's count.
 #[cold]
 pub(crate) fn set_aside() -> Aside {
-    let mut spent = Vec::new();
-    while panicking() && spent.len() < NESTED_MAX {
+    let mut count = 0;
+    while panicking() && count < NESTED_MAX {
         // Without memory for a token the others see us panicking: better than to end the process.
-        let Some(mut token) = Token::take() else { break };
+        let Some(mut token) = take(Kind::Holding) else { break };
         token.resume();
-        spent.push(token);
+        bank().spent.push(token);
+        count += 1;
     }
-    Aside(spent)
+    Aside(count)
 }
 
 impl Aside {
     /// Adds them to the count of the OS thread that it runs on now.
     #[cold]
-    pub(crate) fn put_back(mut self) {
-        self.0.iter_mut().for_each(Token::resume);
-        holding().append(&mut self.0);
+    pub(crate) fn put_back(self) {
+        for _ in 0..self.0 {
+            let mut token = take(Kind::Spent).expect("there are tokens, as one has set this panic aside");
+            token.resume();
+            bank().holding.push(token);
+        }
     }
 }
