@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use kahn::Runtime;
 use kahn::channel::{bounded, never};
 use kahn::sync::{Barrier, Condvar, Mutex, RwLock, Semaphore, WaitGroup};
-use support::{Counter, OnDrop, WORKERS, child, is_child, runtime, stderr};
+use support::{Counter, OnDrop, WORKERS, child, child_command, is_child, runtime, stderr};
 
 /// Runs `part` in a process of its own, where nothing else goes on, and checks that it ends well.
 #[track_caller]
@@ -335,4 +335,78 @@ fn nobody_goes_on_because_another_unwinds() {
             assert!(text.contains("all green threads are asleep"), "{text}");
         }
     });
+}
+
+/// A program that starts no runtime of its own has nobody to hand a report to: it is printed, and ends the process.
+#[test]
+fn the_default_runtime_prints_the_report_and_ends_the_process() {
+    const TEST: &str = "the_default_runtime_prints_the_report_and_ends_the_process";
+    type Scenario = (&'static str, fn(), &'static [&'static str]);
+    let scenarios: [Scenario; 4] = [
+        (
+            "receive",
+            || {
+                let (tx, rx) = bounded::<u32>(0);
+                named("holder", move || {
+                    let _tx = tx;
+                    kahn::thread::park();
+                });
+                let _ = rx.recv();
+            },
+            &["(OS thread)", " receive ", "holder", " park "],
+        ),
+        ("join", || drop(kahn::spawn(kahn::thread::park).join()), &["(OS thread)", " join ", " park "]),
+        (
+            "several",
+            || {
+                let (tx, rx) = bounded::<u32>(0);
+                let (gate, opens) = bounded::<()>(0);
+                kahn::spawn(move || {
+                    let _gate = gate;
+                    kahn::blocking(|| ());
+                    never::<()>().recv()
+                });
+                let other = std::thread::Builder::new().name("other".into());
+                let other = other.spawn(move || drop((opens.recv(), tx))).unwrap();
+                let _ = rx.recv();
+                other.join().unwrap();
+            },
+            &["other (OS thread)", " receive "],
+        ),
+        (
+            "lock",
+            || {
+                let lock = Arc::new(Mutex::new(()));
+                let (locked, is_locked) = bounded(0);
+                let held = lock.clone();
+                named("holds", move || {
+                    let _held = held.lock().unwrap();
+                    locked.send(()).unwrap();
+                    kahn::thread::park();
+                });
+                is_locked.recv().unwrap();
+                drop(lock.lock());
+            },
+            &["(OS thread)", " lock ", "holds", " park "],
+        ),
+    ];
+    if let Some((_, scenario, _)) = scenarios.iter().find(|(part, ..)| is_child(part)) {
+        scenario();
+        unreachable!("it must not end by itself");
+    }
+    for (part, _, says) in scenarios {
+        for workers in WORKERS {
+            let mut command = child_command(TEST, part);
+            command.env("KAHN_WORKERS", workers.to_string());
+            let output = support::output_of(command);
+            let text = stderr(&output);
+            assert_eq!(output.status.code(), Some(2), "{part}, {workers} workers: {text}");
+            assert!(text.contains("all green threads are asleep"), "{part}: {text}");
+            assert_eq!(text.matches("all green threads").count(), 1, "{part}: {text}");
+            for piece in says {
+                assert!(text.contains(piece), "{part}: {piece} in {text}");
+            }
+            assert!(text.contains("tests/deadlock.rs:"), "{part}: {text}");
+        }
+    }
 }

@@ -5,9 +5,10 @@
 
 mod support;
 
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kahn::Runtime;
 use kahn::channel::{Sender, after, bounded, tick};
@@ -352,5 +353,98 @@ fn a_baton_goes_round() {
         assert_eq!(runtime.run(move || rx.recv()), Ok(7));
         drop(ends);
         runners.into_iter().for_each(|runner| runner.join().unwrap());
+    });
+}
+
+/// The handler of another runtime waits with a limit, and then wakes.
+#[test]
+fn another_runtimes_handler_wakes_after_a_wait_with_a_limit() {
+    never_falsely("another_runtimes_handler_wakes_after_a_wait_with_a_limit", |runtime| {
+        for other_workers in [1, 2] {
+            let (tx, rx) = bounded(1);
+            let (release, released) = bounded(1);
+            let other = Runtime::builder()
+                .workers(other_workers)
+                .on_deadlock(move |_| {
+                    let end = Instant::now() + LONG;
+                    while let Some(left) = end.checked_duration_since(Instant::now()) {
+                        std::thread::park_timeout(left);
+                    }
+                    tx.send(7).unwrap();
+                    let _ = release.try_send(());
+                })
+                .build()
+                .unwrap();
+            let outsider = std::thread::spawn(move || other.run(move || released.recv()));
+            assert_eq!(runtime.run(move || rx.recv()), Ok(7));
+            assert_eq!(outsider.join().unwrap(), Ok(()));
+        }
+    });
+}
+
+/// A value that sends when its OS thread ends.
+struct SendsAtTheEnd(Sender<u32>);
+
+impl Drop for SendsAtTheEnd {
+    fn drop(&mut self) {
+        std::thread::sleep(LONG);
+        self.0.send(7).unwrap();
+    }
+}
+
+thread_local! {
+    static AT_THE_END: RefCell<Option<SendsAtTheEnd>> = const { RefCell::new(None) };
+}
+
+/// Idle threads of the blocking pool end by themselves. What the destructors of their thread-locals do comes first.
+#[test]
+fn an_idle_blocking_thread_wakes_as_it_ends() {
+    never_falsely("an_idle_blocking_thread_wakes_as_it_ends", |runtime| {
+        let value = runtime.run(|| {
+            let (tx, rx) = bounded(0);
+            kahn::blocking(move || AT_THE_END.set(Some(SendsAtTheEnd(tx))));
+            rx.recv()
+        });
+        assert_eq!(value, Ok(7));
+    });
+}
+
+/// The same, of another runtime, which sends its threads home only after their time.
+#[test]
+fn an_idle_blocking_thread_of_another_runtime_wakes_as_it_ends() {
+    never_falsely("an_idle_blocking_thread_of_another_runtime_wakes_as_it_ends", |runtime| {
+        let other = support::runtime(1);
+        let (tx, rx) = bounded(0);
+        other.run(move || kahn::blocking(move || AT_THE_END.set(Some(SendsAtTheEnd(tx)))));
+        let ends = std::thread::spawn(move || drop(other));
+        assert_eq!(runtime.run(move || rx.recv()), Ok(7));
+        ends.join().unwrap();
+    });
+}
+
+/// OS threads that wait for the default runtime look for a deadlock, too.
+#[test]
+fn an_os_thread_waits_for_another_and_the_default_runtime() {
+    never_falsely("an_os_thread_waits_for_another_and_the_default_runtime", |runtime| {
+        let (tx, rx) = bounded(0);
+        let (on, passes_on) = bounded::<u32>(0);
+        let green = kahn::spawn(move || tx.send(passes_on.recv().unwrap()).unwrap());
+        let outsider = sends_later(on.clone());
+        assert_eq!(rx.recv(), Ok(7));
+        green.join().unwrap();
+        outsider.join().unwrap();
+        // A runtime that is run reports for itself, also to an OS thread that waits for the default one.
+        let (tx, rx) = bounded::<u32>(0);
+        let runner = std::thread::scope(|s| {
+            let waits = s.spawn(move || rx.recv());
+            let deadlocked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                runtime.run(move || {
+                    let _tx = tx;
+                    kahn::channel::never::<()>().recv()
+                })
+            }));
+            (deadlocked.is_err(), waits.join().unwrap().is_err())
+        });
+        assert_eq!(runner, (true, true));
     });
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use kahn::Runtime;
 use kahn::channel::bounded;
-use support::{Counter, rounds, runtime, until, within};
+use support::{Counted, Counter, rounds, runtime, until, within};
 
 /// A ring through several runtimes and an OS thread in between.
 #[test]
@@ -285,4 +285,37 @@ fn how_many_workers_there_are() {
     kahn::spawn(|| ()).join().unwrap();
     assert_eq!(outside, kahn::spawn(here).join().unwrap(), "before and after the default runtime is started");
     assert_eq!(here(), outside);
+}
+
+/// Destructors of thread-locals may take any time. A shutdown does not wait for them for longer than it was told, and says
+/// whose they are.
+#[test]
+fn a_shutdown_names_the_os_threads_that_are_left() {
+    struct WaitsAtTheEnd(std::sync::mpsc::Receiver<()>, Counted);
+    impl Drop for WaitsAtTheEnd {
+        fn drop(&mut self) {
+            let _ = self.0.recv();
+        }
+    }
+    thread_local! {
+        static AT_THE_END: std::cell::RefCell<Option<WaitsAtTheEnd>> = const { std::cell::RefCell::new(None) };
+    }
+    within("the shutdowns", || {
+        for (where_to, thread) in [("worker", "slow-worker-0"), ("pool", "slow-blocking")] {
+            let counter = Counter::new();
+            let (let_go, waits) = std::sync::mpsc::channel();
+            let runtime = Runtime::builder().workers(1).name("slow").build().unwrap();
+            let value = WaitsAtTheEnd(waits, counter.make());
+            runtime.run(move || {
+                let keep = move || AT_THE_END.set(Some(value));
+                if where_to == "worker" { keep() } else { kahn::blocking(keep) }
+            });
+            let error = runtime.shutdown(Duration::from_millis(20)).unwrap_err();
+            assert_eq!((error.count(), error.names().len()), (0, 0));
+            assert_eq!(error.threads(), [thread]);
+            assert!(error.to_string().contains(thread), "{error}");
+            drop(let_go);
+            until("the destructor has run", || counter.alive() == 0);
+        }
+    });
 }

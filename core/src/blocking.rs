@@ -21,6 +21,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::exits::Exits;
 use crate::facade::{Lock, now};
 use crate::quiet;
 use crate::wait::{Kind, Node, Reason, Wait, WaitQueue, shield};
@@ -41,6 +42,7 @@ pub(crate) struct Pool {
     work: Condvar,
     /// Makes a thread that calls [`serve`](Self::serve).
     start: fn(&Arc<Pool>) -> io::Result<JoinHandle<()>>,
+    exits: Arc<Exits>,
 }
 
 #[derive(Default)]
@@ -53,6 +55,8 @@ struct State {
     /// Those of them that have not come to serve yet.
     coming: usize,
     idle: usize,
+    /// So many of the idle ones are to leave at once.
+    dismissed: usize,
     /// Errands handed in and not yet done.
     active: usize,
 }
@@ -80,7 +84,14 @@ struct Done {
 
 impl Pool {
     pub(crate) fn new(name: String, max: usize) -> Pool {
-        Pool { name, max, state: Mutex::default(), work: Condvar::new(), start: Pool::start }
+        Pool {
+            name,
+            max,
+            state: Mutex::default(),
+            work: Condvar::new(),
+            start: Pool::start,
+            exits: Arc::default(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -90,6 +101,17 @@ impl Pool {
     /// Whether an errand is under way.
     pub(crate) fn is_busy(&self) -> bool {
         self.state().active > 0
+    }
+
+    /// Sends the idle threads home before their time, so that what the destructors of their thread-locals do happens now.
+    /// Returns whether there are any.
+    pub(crate) fn dismiss_idle(&self) -> bool {
+        let mut state = self.state();
+        state.dismissed = state.idle;
+        let any = state.idle > 0;
+        drop(state);
+        self.work.notify_all();
+        any
     }
 
     /// Runs `f` on a thread of the pool, and parks the caller until it is done.
@@ -128,10 +150,12 @@ impl Pool {
 
     fn start(self: &Arc<Self>) -> io::Result<JoinHandle<()>> {
         let pool = Arc::clone(self);
-        thread::Builder::new()
-            .name(format!("{}-blocking", self.name))
-            .stack_size(STACK_SIZE)
-            .spawn(move || pool.serve())
+        let name = format!("{}-blocking", self.name);
+        let ticket = self.exits.ticket(&name);
+        thread::Builder::new().name(name).stack_size(STACK_SIZE).spawn(move || {
+            ticket.keep();
+            pool.serve();
+        })
     }
 
     /// Hands an errand in, and answers until when to rely on it, if there is doubt.
@@ -153,6 +177,7 @@ impl Pool {
             }
         }
         state.active += 1;
+        state.dismissed = 0;
         state.queue.push_back(errand);
         let in_doubt = state.coming > 0;
         drop(state);
@@ -189,42 +214,38 @@ impl Pool {
                 break;
             }
             state.idle += 1;
-            let harmless = quiet::Harmless::new();
+            let idle = quiet::Idle::new();
             let waited = self.work.wait_timeout(state, KEEP_ALIVE);
-            drop(harmless);
+            drop(idle);
             let (awake, time) = waited.unwrap_or_else(PoisonError::into_inner);
             state = awake;
             state.idle -= 1;
-            if time.timed_out() && state.queue.is_empty() {
-                break;
+            if state.queue.is_empty() {
+                if state.dismissed > 0 {
+                    state.dismissed -= 1;
+                    break;
+                }
+                if time.timed_out() {
+                    break;
+                }
             }
         }
         state.live -= 1;
     }
 
-    /// Ends the pool's threads, waiting until `deadline` for those at work. Answers how many are left.
-    pub(crate) fn close(&self, deadline: Instant) -> usize {
+    /// Ends the pool's threads, and waits for that until `deadline`. Returns the names of those that are left: they are at
+    /// work, or run the destructors of their thread-locals.
+    pub(crate) fn close(&self, deadline: Option<Instant>) -> Vec<String> {
         let threads = {
             let mut state = self.state();
             state.closed = true;
             std::mem::take(&mut state.threads)
         };
         self.work.notify_all();
-        let may_work = || {
-            let state = self.state();
-            state.active + state.coming > 0
-        };
-        let mut left = 0;
-        for thread in threads {
-            while !thread.is_finished() && may_work() && now() < deadline {
-                thread::sleep(Duration::from_millis(1));
-            }
-            if thread.is_finished() || !may_work() {
-                // The pool is closed, so it leaves at once.
-                let _ = thread.join();
-            } else {
-                left += 1;
-            }
+        let left = self.exits.wait(deadline);
+        if left.is_empty() {
+            // Nothing of ours or of the program's runs on them any more.
+            threads.into_iter().for_each(|thread| drop(thread.join()));
         }
         left
     }
@@ -308,7 +329,7 @@ mod tests {
             assert_eq!(runtime.run(|| pool.call(|| 7)), 7);
             assert!(!pool.is_busy() && pool.state().queue.is_empty());
         }
-        assert_eq!(pool.close(now()), 0);
+        assert!(pool.close(Some(now())).is_empty());
     }
 
     #[test]

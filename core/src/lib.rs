@@ -14,6 +14,8 @@ mod timer;
 #[cfg(fibers)]
 mod quiet;
 #[cfg(fibers)]
+mod exits;
+#[cfg(fibers)]
 mod blocking;
 #[cfg(fibers)]
 mod fiber;

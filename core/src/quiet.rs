@@ -3,58 +3,152 @@
 //! A green thread may wait for an OS thread that we know nothing of: a plain `std::thread` can own an endpoint of a
 //! channel, or get one through a channel of std's. So "all green threads are asleep" is a deadlock only if every OS
 //! thread of the process is asleep, too, in a way that only another of them can end. On Linux the kernel tells, thread
-//! by thread, which system call it is in: a wait on a futex without a time limit is such a sleep; a sleep, a read, a
-//! poll, or being on a CPU is not. Nor is a wait on a futex in memory that another process may share. And if the program
-//! handles signals, one may come at any time and wake someone: then nothing is ever a deadlock.
+//! by thread, which system call it is in.
+//!
+//! | a thread of the process is | then it |
+//! |---|---|
+//! | in a wait on a futex without a time limit, in memory that no other process shares | acts only if another thread acts first |
+//! | in a wait with a time limit, and registered as [`Harmless`] | wakes by itself, looks around, and sleeps again |
+//! | in a wait with a time limit, and registered as [`Idle`] | will end, and its thread-locals' destructors may do anything |
+//! | anywhere else: it runs, sleeps with a limit, reads, polls | may act at any time |
+//!
+//! Three kinds of thread are harmless: one that examines for a deadlock (`scheduler::deadlock`, `runtime::default`), in
+//! its naps; the one that watches for stuck workers, as long as there is nothing to warn of; and a test harness's first
+//! thread. Every other thread of kahn that waits with a limit may act: a worker with a timer, a worker that keeps watch
+//! while another runs, a shutdown, the timer thread of async tasks. A worker in a handler of `on_deadlock` is in the
+//! last row of the table, or in the first, as any thread of the program. A worker that an ended runtime has given up on
+//! sleeps without a limit, for ever, or still runs a job.
+//!
+//! If the program handles signals, one may come at any time and wake a thread: then nothing is ever a deadlock.
+//!
+//! # Why the report is never wrong
 //!
 //! One look at many threads is not one moment: a thread seen asleep may be woken by one that is seen asleep later. So
-//! there are two looks, and each thread must have made no context switch in between. Then there was a moment, after the
-//! first look and before the second, at which all were asleep at once; and what is asleep all at once stays so.
+//! there are two looks, and each thread that is not harmless must have made no context switch in between. Then all of
+//! those were asleep from the end of the first look to the beginning of the second. A thread that stops being harmless
+//! counts this as a *departure* before it does anything, and both looks must have seen the same number of departures.
+//! So between the looks there was a moment at which all threads were asleep and none was about to act by itself, except
+//! that another examiner may find a deadlock, too. One that has a handler comes first, since the handler may wake
+//! anything. Examiners look, and announce what they have found, one at a time
+//! ([`Turn`]): the announcement is the departure, so the next examiner has to look twice again, and sees what the first
+//! does. So when an examiner finds two equal looks, nothing has happened since that moment and nothing will, unless it
+//! acts itself.
 //!
 //! Elsewhere nothing is known, and the answer is always that something might happen.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+#[cfg(feature = "tracing")]
+use std::sync::Arc;
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
-/// OS threads of ours that are in a wait with a time limit, but will do nothing when it is over.
-static HARMLESS: Mutex<BTreeMap<i32, usize>> = Mutex::new(BTreeMap::new());
+/// The OS threads of ours whose waits with a time limit are known.
+struct Known {
+    threads: BTreeMap<i32, (usize, Role)>,
+    /// How many have stopped being harmless so far.
+    departures: u64,
+}
 
-/// Says, while it lives, that the calling OS thread wakes nobody by itself.
-pub(crate) struct Harmless(i32);
+#[derive(Clone)]
+enum Role {
+    Harmless,
+    /// Harmless to an examiner of the same kind, see [`Harmless::with_handler`].
+    HasHandler,
+    /// Harmless while this returns false.
+    #[cfg(feature = "tracing")]
+    HarmlessUnless(Arc<dyn Fn() -> bool + Send + Sync>),
+    Idle,
+}
 
-impl Harmless {
-    pub(crate) fn new() -> Harmless {
-        Harmless::of(thread_id())
-    }
+static KNOWN: Mutex<Known> = Mutex::new(Known { threads: BTreeMap::new(), departures: 0 });
 
-    fn of(thread: i32) -> Harmless {
-        *HARMLESS.lock().unwrap_or_else(PoisonError::into_inner).entry(thread).or_default() += 1;
-        Harmless(thread)
+fn known() -> MutexGuard<'static, Known> {
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A thread's role, as long as this lives.
+struct Registration(i32);
+
+impl Registration {
+    fn new(thread: i32, role: Role) -> Registration {
+        known().threads.entry(thread).or_insert((0, role)).0 += 1;
+        Registration(thread)
     }
 }
 
-impl Drop for Harmless {
+impl Drop for Registration {
     fn drop(&mut self) {
-        let mut harmless = HARMLESS.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = harmless.get_mut(&self.0) {
+        let mut known = known();
+        known.departures += 1;
+        if let Some((count, _)) = known.threads.get_mut(&self.0) {
             *count -= 1;
             if *count == 0 {
-                harmless.remove(&self.0);
+                known.threads.remove(&self.0);
             }
         }
+    }
+}
+
+/// Says, while it lives, that the calling OS thread wakes no other by itself. It must be dropped before the thread acts.
+pub(crate) struct Harmless {
+    _registration: Registration,
+}
+
+impl Harmless {
+    pub(crate) fn new() -> Harmless {
+        Harmless { _registration: Registration::new(thread_id(), Role::Harmless) }
+    }
+
+    /// The same, for an examiner that calls a handler of the program's when it finds a deadlock. The handler may wake
+    /// anything. So an examiner that would end its runtime's `run` waits until this one has called its handler; one
+    /// that has a handler itself does not, or neither would ever call it.
+    pub(crate) fn with_handler() -> Harmless {
+        Harmless { _registration: Registration::new(thread_id(), Role::HasHandler) }
+    }
+
+    /// The same, for times at which `may_act` returns false. It is called with a lock held, by another thread.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn unless(may_act: Arc<dyn Fn() -> bool + Send + Sync>) -> Harmless {
+        Harmless { _registration: Registration::new(thread_id(), Role::HarmlessUnless(may_act)) }
+    }
+}
+
+/// Says, while it lives, that the calling OS thread waits for work, and ends if there is none.
+pub(crate) struct Idle {
+    _registration: Registration,
+}
+
+impl Idle {
+    pub(crate) fn new() -> Idle {
+        Idle { _registration: Registration::new(thread_id(), Role::Idle) }
     }
 }
 
 /// Says, while it lives, that the process's first thread is a test harness's: it waits for its tests with a limit, but
 /// only to say that one takes long. If it is the caller itself, it has no limit.
 pub(crate) struct InTest {
-    _first: Option<Harmless>,
+    _first: Option<Registration>,
 }
 
 impl InTest {
     pub(crate) fn new() -> InTest {
         let first = i32::try_from(std::process::id()).ok();
-        InTest { _first: first.filter(|&first| first != thread_id()).map(Harmless::of) }
+        let first = first.filter(|&first| first != thread_id());
+        InTest { _first: first.map(|first| Registration::new(first, Role::Harmless)) }
+    }
+}
+
+/// The right to look, and to act on what has been seen: one examiner has it at a time.
+pub(crate) struct Turn {
+    _guard: MutexGuard<'static, ()>,
+}
+
+/// The turn, unless another examiner has it.
+pub(crate) fn turn() -> Option<Turn> {
+    static TURN: Mutex<()> = Mutex::new(());
+    match TURN.try_lock() {
+        Ok(guard) => Some(Turn { _guard: guard }),
+        Err(TryLockError::Poisoned(poisoned)) => Some(Turn { _guard: poisoned.into_inner() }),
+        Err(TryLockError::WouldBlock) => None,
     }
 }
 
@@ -63,6 +157,18 @@ impl InTest {
 pub(crate) struct Stillness {
     /// Thread and its context switches so far.
     threads: BTreeMap<i32, u64>,
+    departures: u64,
+}
+
+/// What a look has seen.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "there is nothing to see"))]
+pub(crate) enum Look {
+    /// A thread may act by itself.
+    Moving,
+    /// All are asleep, but some are idle and will end.
+    Ending,
+    /// All are asleep.
+    Still(Stillness),
 }
 
 #[cfg(target_os = "linux")]
@@ -77,37 +183,62 @@ fn thread_id() -> i32 {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn look() -> Option<Stillness> {
-    None
+pub(crate) fn look(_: &Turn, _has_handler: bool) -> Look {
+    Look::Moving
 }
 
-/// Looks at every OS thread. `None` if one of them is not asleep for good.
+/// Looks at every OS thread but the caller, an examiner that calls a handler or does not.
 #[cfg(target_os = "linux")]
-pub(crate) fn look() -> Option<Stillness> {
+pub(crate) fn look(_: &Turn, has_handler: bool) -> Look {
+    look_at_all(has_handler).unwrap_or(Look::Moving)
+}
+
+/// `None` if a thread may act, and if `/proc` does not tell.
+#[cfg(target_os = "linux")]
+fn look_at_all(has_handler: bool) -> Option<Look> {
     let me = thread_id();
-    if handles_signals(&std::fs::read_to_string("/proc/self/status").ok()?)? {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    if handles_signals(&status)? {
         return None;
     }
-    let mut stillness = Stillness { threads: BTreeMap::new() };
+    let mut stillness = Stillness { threads: BTreeMap::new(), departures: known().departures };
+    let mut ending = false;
+    let mut seen = 0;
     for entry in std::fs::read_dir("/proc/self/task").ok()? {
         let entry = entry.ok()?;
+        seen += 1;
         let thread: i32 = entry.file_name().to_str()?.parse().ok()?;
         if thread == me {
             continue;
         }
         let path = entry.path();
-        let harmless = HARMLESS.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&thread);
         match sleep_of(&std::fs::read_to_string(path.join("syscall")).ok()?) {
             Sleep::Endless => {}
-            Sleep::Limited if harmless => continue,
+            Sleep::Limited => match known().threads.get(&thread)?.1.clone() {
+                Role::Harmless => continue,
+                Role::HasHandler if has_handler => continue,
+                Role::HasHandler => return None,
+                #[cfg(feature = "tracing")]
+                Role::HarmlessUnless(may_act) if may_act() => return None,
+                #[cfg(feature = "tracing")]
+                Role::HarmlessUnless(_) => continue,
+                Role::Idle => ending = true,
+            },
             // A join is one of these, too, in memory of our own.
             Sleep::Shareable(address)
                 if !is_shared(&std::fs::read_to_string("/proc/self/maps").ok()?, address) => {}
-            Sleep::Shareable(_) | Sleep::Limited | Sleep::None => return None,
+            Sleep::Shareable(_) | Sleep::None => return None,
         }
         stillness.threads.insert(thread, switches(&std::fs::read_to_string(path.join("status")).ok()?)?);
     }
-    Some(stillness)
+    // A directory that changes while it is read may hide an entry: a thread that has ended meanwhile was no sleeper.
+    let count =
+        |status: &str| status.lines().find_map(|line| line.strip_prefix("Threads:"))?.trim().parse().ok();
+    let after = std::fs::read_to_string("/proc/self/status").ok()?;
+    if count(&status) != Some(seen) || count(&after) != Some(seen) {
+        return None;
+    }
+    Some(if ending { Look::Ending } else { Look::Still(stillness) })
 }
 
 #[cfg(target_os = "linux")]

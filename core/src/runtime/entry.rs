@@ -10,7 +10,7 @@ use crate::quiet::InTest;
 use crate::runtime::Builder;
 
 /// The exit code of a program whose green threads are all asleep.
-const DEADLOCKED: u8 = 2;
+pub(super) const DEADLOCKED: u8 = 2;
 
 /// Runs a program.
 ///

@@ -1,6 +1,7 @@
 //! Runtimes: a set of workers, and what is spawned on them.
 
 mod builder;
+mod default;
 #[doc(hidden)]
 pub mod entry;
 mod handler;
@@ -13,12 +14,13 @@ use core::fmt;
 use core::ptr::NonNull;
 use std::io;
 use std::panic::{RefUnwindSafe, UnwindSafe, panic_any, resume_unwind};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub use crate::scheduler::deadlock::{DeadlockReport, Waiting};
 pub use crate::wait::Kind as WaitKind;
 pub use builder::Builder;
+pub(crate) use default::{default_shared, default_workers};
 pub use shutdown::ShutdownError;
 
 use crate::facade::Ordering;
@@ -166,6 +168,7 @@ impl Runtime {
             unsafe { runs.began(job) };
         }
         let ended = || self.runs.as_ref().and_then(|runs| runs.ended(job));
+        let under_way = default::UnderWay::new();
         self.shared.runs.fetch_add(1, Ordering::AcqRel);
         if self.shared.inject(job).is_err() {
             self.shared.runs.fetch_sub(1, Ordering::AcqRel);
@@ -185,6 +188,7 @@ impl Runtime {
             }
         });
         self.shared.runs.fetch_sub(1, Ordering::AcqRel);
+        drop(under_way);
         let failed = ended();
         let output = handle.into_output();
         match output {
@@ -283,43 +287,42 @@ impl fmt::Debug for Runtime {
     }
 }
 
+fn start_worker(shared: &Arc<Shared>, index: usize) -> io::Result<std::thread::JoinHandle<()>> {
+    let name = format!("{}-worker-{index}", shared.name);
+    let ticket = shared.exits.ticket(&name);
+    let shared = Arc::clone(shared);
+    std::thread::Builder::new().name(name).spawn(move || {
+        ticket.keep();
+        scheduler::run_worker(index, &shared);
+    })
+}
+
 fn start(settings: &Settings, class: SizeClass, workers: usize) -> io::Result<Runtime> {
     let mut settings = settings.clone();
     let runs = settings.on_deadlock.is_some().then(Arc::<Runs>::default);
     settings.on_deadlock = runs.as_ref().zip(settings.on_deadlock).map(|(runs, handler)| runs.guard(handler));
     let shared = Arc::new(Shared::new(&settings, class, workers));
     let runtime = Runtime { shared, threads: Mutex::default(), runs };
+    let mut threads = Vec::with_capacity(workers);
     for i in 0..workers {
-        let shared = Arc::clone(&runtime.shared);
-        let thread = std::thread::Builder::new()
-            .name(format!("{}-worker-{i}", settings.name))
-            .spawn(move || scheduler::run_worker(i, &shared))?;
-        runtime.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        match start_worker(&runtime.shared, i) {
+            Ok(thread) => threads.push(thread),
+            Err(error) => {
+                shutdown::undo_start(&runtime.shared, threads);
+                return Err(error);
+            }
+        }
     }
     #[cfg(feature = "tracing")]
-    if let Some(watch) = stuck::watch(&runtime.shared)? {
-        runtime.threads.lock().unwrap_or_else(PoisonError::into_inner).push(watch);
+    match stuck::watch(&runtime.shared) {
+        Ok(watch) => threads.extend(watch),
+        Err(error) => {
+            shutdown::undo_start(&runtime.shared, threads);
+            return Err(error);
+        }
     }
+    *runtime.threads.lock().unwrap_or_else(PoisonError::into_inner) = threads;
     Ok(runtime)
-}
-
-static DEFAULT: OnceLock<Runtime> = OnceLock::new();
-
-/// The process's default runtime, started by the first use of kahn on an OS thread that is in no runtime.
-fn default_runtime() -> &'static Runtime {
-    DEFAULT.get_or_init(|| {
-        Builder::new().build().unwrap_or_else(|error| panic!("the default runtime does not start: {error}"))
-    })
-}
-
-/// How many workers the default runtime has, or would have.
-pub(crate) fn default_workers() -> io::Result<usize> {
-    DEFAULT.get().map_or_else(|| Builder::new().worker_count(), |runtime| Ok(runtime.workers()))
-}
-
-/// The runtime that a caller outside any belongs to.
-pub(crate) fn default_shared() -> &'static Arc<Shared> {
-    &default_runtime().shared
 }
 
 /// Queues a job from outside; if the runtime has ended, the job ends as cancelled, here.

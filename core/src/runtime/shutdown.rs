@@ -2,9 +2,10 @@
 //!
 //! 1. `close`: what parks is cancelled, what has not started never will.
 //! 2. Wait until no job is left (`Shared::is_drained`), or the time is over.
-//! 3. `terminate`: the workers leave their loops and drop their thread-locals; join them.
-//! 4. If all went, the workers' records serve the next runtime. If not, they are leaked: someone may still wake a green
-//!    thread that is parked there. Who joins such a one is told that it was cancelled. So is who joins one that parks for
+//! 3. `terminate`: the workers leave their loops, which takes no code of the program's. If no job is left, their records
+//!    serve the next runtime. Then they and the threads of the blocking pool drop their thread-locals, which may take any
+//!    time: wait for this, too, but not longer than allowed.
+//! 4. If jobs are left, the workers' records are leaked: someone may still wake a green thread that is parked there. Who joins such a one is told that it was cancelled. So is who joins one that parks for
 //!    good after this: each worker gives up on those when it leaves its loop. A worker on which stacks are left keeps its
 //!    OS thread, asleep: they may have lent out its thread-locals.
 
@@ -16,11 +17,15 @@ use crate::facade::now;
 use crate::job::Job;
 use crate::scheduler::{self, shared::Shared};
 
-/// Green threads that had not ended when the time given to a shutdown was over.
+/// How long a shutdown waits for OS threads that have nothing left to do, if its time is already over.
+const GRACE: Duration = Duration::from_millis(50);
+
+/// What had not ended when the time given to a shutdown was over: green threads, or OS threads of the runtime.
 #[derive(Clone, Debug)]
 pub struct ShutdownError {
     count: usize,
     names: Vec<String>,
+    threads: Vec<String>,
 }
 
 impl ShutdownError {
@@ -29,17 +34,31 @@ impl ShutdownError {
         self.count
     }
 
-    /// The names of those that had one.
+    /// The names of the green threads that had one.
     pub fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// The names of the OS threads that were still alive although they had no green thread left to run: workers and
+    /// threads of the blocking pool that ran destructors of their thread-locals, and threads of the blocking pool that
+    /// ran a closure of [`blocking`](crate::blocking).
+    pub fn threads(&self) -> &[String] {
+        &self.threads
     }
 }
 
 impl fmt::Display for ShutdownError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} green threads had not ended when the time was over", self.count)?;
-        if !self.names.is_empty() {
-            write!(f, ": {}", self.names.join(", "))?;
+        if self.count > 0 {
+            write!(f, "{} green threads had not ended when the time was over", self.count)?;
+            if !self.names.is_empty() {
+                write!(f, ": {}", self.names.join(", "))?;
+            }
+        }
+        if !self.threads.is_empty() {
+            let separator = if self.count > 0 { "; " } else { "" };
+            let threads = self.threads.join(", ");
+            write!(f, "{separator}OS threads had not ended when the time was over: {threads}")?;
         }
         Ok(())
     }
@@ -68,6 +87,21 @@ pub(super) fn shut_down(
     finish(shared, threads, deadline)
 }
 
+/// Waits until `workers` workers have left their loops, and gives all records back.
+fn leave_records(shared: &Shared, workers: usize) {
+    shared.wait_for(None, |left| left == workers);
+    shared.remotes.iter().for_each(|remote| remote.give_back());
+}
+
+/// Ends a runtime of which only these workers could be started.
+pub(super) fn undo_start(shared: &Shared, workers: Vec<std::thread::JoinHandle<()>>) {
+    shared.close();
+    shared.terminate(true);
+    leave_records(shared, workers.len());
+    // No code of the program's has run on them.
+    workers.into_iter().for_each(|worker| drop(worker.join()));
+}
+
 fn finish(
     shared: &Arc<Shared>,
     threads: Vec<std::thread::JoinHandle<()>>,
@@ -76,17 +110,25 @@ fn finish(
     let drained = shared.wait_for(deadline, |_| shared.is_drained());
     shared.terminate(drained);
     if drained {
-        for thread in threads {
+        leave_records(shared, shared.workers());
+        let deadline = deadline.map(|deadline| deadline.max(now() + GRACE));
+        // At once, not one after the other.
+        shared.blocking.close(Some(now()));
+        let mut left = shared.exits.wait(deadline);
+        if left.is_empty() {
             // A panic in a thread-local's destructor aborts, so this is no error of a worker's.
-            let _ = thread.join();
+            threads.into_iter().for_each(|thread| drop(thread.join()));
         }
-        shared.blocking.close(now() + Duration::from_secs(1));
-        shared.remotes.iter().for_each(|remote| remote.give_back());
-        return Ok(());
+        left.extend(shared.blocking.close(deadline));
+        return if left.is_empty() {
+            Ok(())
+        } else {
+            Err(ShutdownError { count: 0, names: Vec::new(), threads: left })
+        };
     }
-    shared.blocking.close(now());
+    let threads = shared.blocking.close(Some(now() + GRACE));
     give_up(shared);
-    let mut error = ShutdownError { count: 0, names: Vec::new() };
+    let mut error = ShutdownError { count: 0, names: Vec::new(), threads };
     for remote in &shared.remotes {
         remote.roster.lock().each(|job| {
             error.count += 1;

@@ -20,9 +20,19 @@ pub(super) fn watch(shared: &Arc<Shared>) -> std::io::Result<Option<std::thread:
     std::thread::Builder::new()
         .name(format!("{}-watch", shared.name))
         .spawn(move || {
+            let has_to_warn = {
+                let shared = Arc::clone(&shared);
+                Arc::new(move || {
+                    shared
+                        .remotes
+                        .iter()
+                        .any(|remote| remote.running.lock().as_ref().is_some_and(|r| !r.warned))
+                })
+            };
             while !shared.is_terminated() {
                 {
-                    let _harmless = Harmless::new();
+                    // A warning runs the program's code, which may do anything.
+                    let _harmless = Harmless::unless(has_to_warn.clone());
                     // A wait on a futex, which the guard against deadlocks knows how to read.
                     std::thread::park_timeout(NAP.min(after / 2).max(LEAST));
                 }

@@ -15,7 +15,7 @@ use crate::wait::{Kind, Party};
 /// What is called instead of ending `run`.
 pub(crate) type OnDeadlock = Arc<dyn Fn(&DeadlockReport) + Send + Sync>;
 
-/// One green thread that waits.
+/// One green thread that waits, or one OS thread.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Waiting {
@@ -31,16 +31,18 @@ pub struct Waiting {
     pub location: &'static core::panic::Location<'static>,
     /// For how long.
     pub since: Duration,
+    /// Whether it is an OS thread.
+    pub os_thread: bool,
 }
 
 /// All green threads are asleep, and nothing can wake any of them.
 #[derive(Clone, Debug)]
 pub struct DeadlockReport {
-    waiting: Vec<Waiting>,
+    pub(crate) waiting: Vec<Waiting>,
 }
 
 impl DeadlockReport {
-    /// The green threads, by their numbers.
+    /// The green threads, by their numbers. In the report of the default runtime, the OS threads that wait come first.
     pub fn waiting(&self) -> &[Waiting] {
         &self.waiting
     }
@@ -57,7 +59,10 @@ impl fmt::Display for DeadlockReport {
                 f,
                 "{:>8}  {:<20} {:<14} {:<18} {:>7} ms  {}",
                 waiting.id,
-                waiting.name.as_deref().unwrap_or("-"),
+                match (waiting.name.as_deref().unwrap_or("-"), waiting.os_thread) {
+                    (name, false) => name.to_owned(),
+                    (name, true) => format!("{name} (OS thread)"),
+                },
                 waiting.kind.to_string(),
                 format!("{:#x}", waiting.resource),
                 waiting.since.as_millis(),
@@ -103,47 +108,79 @@ impl Watch {
     }
 }
 
-/// The last worker awake found nothing to do and no timer: it sleeps here, and looks whether anything can still happen.
-/// Returns when something did, or when a deadlock has been dealt with.
-pub(crate) fn examine(shared: &Shared, me: &Remote, has_work: impl Fn() -> bool) {
+/// The looks of one examiner, and its naps in between.
+pub(crate) struct Examination {
+    nap: Duration,
+    before: Option<quiet::Stillness>,
+}
+
+impl Examination {
     /// The first and the longest nap between two looks.
     const FIRST: Duration = Duration::from_millis(5);
     const LONGEST: Duration = Duration::from_secs(1);
 
-    let _harmless = quiet::Harmless::new();
-    let mut nap = FIRST;
-    let mut before: Option<quiet::Stillness> = None;
+    pub(crate) fn new() -> Examination {
+        Examination { nap: Examination::FIRST, before: None }
+    }
+
+    /// How long to sleep until the next look.
+    pub(crate) fn nap(&mut self) -> Duration {
+        let nap = self.nap;
+        self.nap = (nap * 2).min(Examination::LONGEST);
+        nap
+    }
+
+    /// Looks once. If this look and the one before show that no thread can act, returns the examiner's turn, which it
+    /// keeps until it has said what it has found.
+    pub(crate) fn look(&mut self, shared: &Shared) -> Option<quiet::Turn> {
+        if shared.blocking.is_busy() {
+            self.before = None;
+            return None;
+        }
+        // If another examiner looks just now, this one looks after its next nap.
+        let turn = quiet::turn()?;
+        match quiet::look(&turn, shared.deadlock.handler.is_some()) {
+            quiet::Look::Moving => self.before = None,
+            quiet::Look::Ending => {
+                self.before = None;
+                if shared.blocking.dismiss_idle() {
+                    self.nap = Examination::FIRST;
+                }
+            }
+            quiet::Look::Still(still) if self.before.as_ref() == Some(&still) => return Some(turn),
+            quiet::Look::Still(still) => {
+                self.before = Some(still);
+                self.nap = Examination::FIRST;
+            }
+        }
+        None
+    }
+}
+
+/// The last worker awake found nothing to do and no timer: it sleeps here, and looks whether anything can still happen.
+/// Returns when something did, or when a deadlock has been dealt with.
+pub(crate) fn examine(shared: &Shared, me: &Remote, has_work: impl Fn() -> bool) {
+    let harmless = match shared.deadlock.handler {
+        Some(_) => quiet::Harmless::with_handler(),
+        None => quiet::Harmless::new(),
+    };
+    let mut examination = Examination::new();
     loop {
-        me.parker.park_deadline(now() + nap);
-        nap = (nap * 2).min(LONGEST);
+        me.parker.park_deadline(now() + examination.nap());
         if has_work() || !nothing_is_due(shared) || !shared.deadlock.is_on_guard(shared) {
             return;
         }
-        if shared.blocking.is_busy() {
-            before = None;
-            continue;
-        }
-        let Some(still) = quiet::look() else {
-            before = None;
-            continue;
-        };
-        match &before {
-            Some(earlier) if *earlier == still => {
-                if nothing_is_due(shared) && !has_work() {
-                    declare(shared);
-                    return;
-                }
-            }
-            _ => {
-                before = Some(still);
-                nap = FIRST;
-            }
+        if let Some(turn) = examination.look(shared)
+            && nothing_is_due(shared)
+            && !has_work()
+        {
+            return declare(shared, harmless, turn);
         }
     }
 }
 
 /// Whether all workers sleep, with no timer and nothing queued.
-fn nothing_is_due(shared: &Shared) -> bool {
+pub(crate) fn nothing_is_due(shared: &Shared) -> bool {
     shared.idle.all_asleep()
         && shared.injector.is_empty_for_sure()
         && shared.remotes.iter().all(|remote| {
@@ -153,9 +190,12 @@ fn nothing_is_due(shared: &Shared) -> bool {
 }
 
 /// Reports, and ends every green thread that waits.
-fn declare(shared: &Shared) {
+fn declare(shared: &Shared, harmless: quiet::Harmless, turn: quiet::Turn) {
     let report = report_of(shared);
     shared.deadlock.found.store(true, Ordering::Release);
+    // In this order: from here on this thread may act, and the next examiner has to see that it may.
+    drop(harmless);
+    drop(turn);
     if let Some(handler) = &shared.deadlock.handler {
         handler(&report);
         return;
@@ -195,6 +235,7 @@ pub(crate) fn report_of(shared: &Shared) -> DeadlockReport {
                 resource: reason.resource,
                 location: reason.location,
                 since: Duration::from_nanos(now_ns.saturating_sub(since_ns)),
+                os_thread: false,
             });
         });
     }

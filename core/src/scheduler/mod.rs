@@ -76,8 +76,10 @@ pub(crate) fn run_worker(index: usize, shared: &Arc<Shared>) {
     shared.abandon_parked(Some(shared.remotes[index]));
     HERE.set(ptr::null());
     drop(worker);
+    // After the report another runtime may have the record. Only this worker changes the number, so it is final.
+    let stacks_are_left = shared.remotes[index].residents() > 0;
     shared.report_progress(true);
-    while shared.remotes[index].residents() > 0 {
+    while stacks_are_left {
         // Stacks are left here. From one of them somebody may have borrowed what is this OS thread's own, a thread-local
         // above all: so it does not end.
         std::thread::park();

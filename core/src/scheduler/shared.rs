@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::blocking::Pool as BlockingPool;
+use crate::exits::Exits;
 use crate::facade::{AtomicBool, AtomicU64, AtomicUsize, Ordering, now};
 use crate::fiber::stack::SizeClass;
 use crate::job::{Job, Leftover};
@@ -46,6 +47,8 @@ pub(crate) struct Shared {
     /// Worker threads that have left their loops, and the word to those who wait for it.
     ended: Mutex<usize>,
     progress: Condvar,
+    /// Those that have ended, with their thread-locals.
+    pub(crate) exits: Arc<Exits>,
     /// Calls of `run` that wait for their green thread.
     pub(crate) runs: AtomicUsize,
     pub(crate) blocking: Arc<BlockingPool>,
@@ -73,6 +76,7 @@ impl Shared {
             short_of_memory: AtomicBool::new(false),
             ended: Mutex::new(0),
             progress: Condvar::new(),
+            exits: Arc::default(),
             runs: AtomicUsize::new(0),
             blocking: Arc::new(BlockingPool::new(settings.name.clone(), settings.blocking_threads)),
             deadlock: DeadlockWatch::new(settings.on_deadlock.clone()),

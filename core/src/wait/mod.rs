@@ -37,7 +37,7 @@ use crate::facade::{Ordering, Suspend, fence};
 
 pub use current::{Me, charge, spend};
 pub use deadline::Deadline;
-pub use os_thread::ThreadParty;
+pub use os_thread::{EndlessWait, ThreadParty, set_endless_wait};
 pub use party::{Limit, Party, PartyKind, Verdict};
 pub use queue::{Claimed, Node, WaitQueue};
 pub use reason::{Kind, Reason};

@@ -1,10 +1,13 @@
 //! An OS thread as a party: it sleeps on a parker of its own.
 
 use core::ptr::NonNull;
+use std::sync::OnceLock;
+use std::time::Instant;
 
-use crate::facade::{Arc, AtomicBool, Ordering, Parker, Unparker, deadline_passed};
+use crate::facade::{Arc, AtomicBool, MODEL, Ordering, Parker, Unparker, deadline_passed};
 use crate::wait::deadline::Deadline;
 use crate::wait::party::{Party, PartyKind};
+use crate::wait::reason::Reason;
 
 /// An OS thread that waits.
 #[repr(C)]
@@ -21,6 +24,18 @@ pub struct ThreadParty {
 unsafe impl Send for ThreadParty {}
 // SAFETY: as above.
 unsafe impl Sync for ThreadParty {}
+
+/// How an OS thread waits that may wait for ever: it is given the reason, and a function that sleeps until a deadline and
+/// returns whether the thread has been woken. It returns when the thread has been.
+pub type EndlessWait = fn(Option<Reason>, &mut dyn FnMut(Option<Instant>) -> bool);
+
+/// Set once, by the default runtime: without it, an OS thread just sleeps.
+static ENDLESS_WAIT: OnceLock<EndlessWait> = OnceLock::new();
+
+/// Sets how OS threads wait that may wait for ever. The first call counts.
+pub fn set_endless_wait(wait: EndlessWait) {
+    let _ = ENDLESS_WAIT.set(wait);
+}
 
 static THREAD_KIND: PartyKind = PartyKind {
     wake: ThreadParty::wake,
@@ -65,7 +80,22 @@ impl ThreadParty {
         // Acquire: pairs with `wake`.
         while !this.notified.load(Ordering::Acquire) {
             match deadline {
-                None => this.parker.park(),
+                None => match ENDLESS_WAIT.get() {
+                    // In a model there is no such thing.
+                    Some(wait) if !MODEL => {
+                        // SAFETY: the owner calls, inside its wait.
+                        let reason = unsafe { this.party.reason() };
+                        wait(reason, &mut |until| {
+                            match until {
+                                Some(until) => this.parker.park_deadline(until),
+                                None => this.parker.park(),
+                            }
+                            // Acquire: as above.
+                            this.notified.load(Ordering::Acquire)
+                        });
+                    }
+                    _ => this.parker.park(),
+                },
                 Some(moment) => {
                     this.parker.park_deadline(moment);
                     if deadline_passed(moment) {
