@@ -291,10 +291,13 @@ fn how_many_workers_there_are() {
 /// whose they are.
 #[test]
 fn a_shutdown_names_the_os_threads_that_are_left() {
-    struct WaitsAtTheEnd(std::sync::mpsc::Receiver<()>, Counted);
+    struct WaitsAtTheEnd {
+        until: std::sync::mpsc::Receiver<()>,
+        _counted: Counted,
+    }
     impl Drop for WaitsAtTheEnd {
         fn drop(&mut self) {
-            let _ = self.0.recv();
+            let _ = self.until.recv();
         }
     }
     thread_local! {
@@ -305,7 +308,7 @@ fn a_shutdown_names_the_os_threads_that_are_left() {
             let counter = Counter::new();
             let (let_go, waits) = std::sync::mpsc::channel();
             let runtime = Runtime::builder().workers(1).name("slow").build().unwrap();
-            let value = WaitsAtTheEnd(waits, counter.make());
+            let value = WaitsAtTheEnd { until: waits, _counted: counter.make() };
             runtime.run(move || {
                 let keep = move || AT_THE_END.set(Some(value));
                 if where_to == "worker" { keep() } else { kahn::blocking(keep) }

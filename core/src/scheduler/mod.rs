@@ -79,10 +79,12 @@ pub(crate) fn run_worker(index: usize, shared: &Arc<Shared>) {
     // After the report another runtime may have the record. Only this worker changes the number, so it is final.
     let stacks_are_left = shared.remotes[index].residents() > 0;
     shared.report_progress(true);
-    while stacks_are_left {
-        // Stacks are left here. From one of them somebody may have borrowed what is this OS thread's own, a thread-local
-        // above all: so it does not end.
-        std::thread::park();
+    if stacks_are_left {
+        // From one of them somebody may have borrowed what is this OS thread's own, a thread-local above all: so it does
+        // not end.
+        loop {
+            std::thread::park();
+        }
     }
 }
 
