@@ -3,13 +3,14 @@
 mod support;
 
 use std::cell::{Cell, RefCell};
+use std::os::unix::process::ExitStatusExt;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use kahn::channel::bounded;
 use kahn::thread;
-use support::{Counter, rounds, runtime, with_each_size, within};
+use support::{Counter, child_command, is_child, rounds, runtime, stderr, with_each_size, within};
 
 /// Parks in one of several ways, and lets another green thread in between.
 fn park_somehow(i: usize) {
@@ -297,4 +298,78 @@ fn recursion_within_the_stack_is_fine() {
             assert_eq!(sum, 20 * 200 + 20 * 900);
         }
     });
+}
+
+/// Why this is forbidden: see "Known limits of soundness". The check is there to be turned on.
+#[test]
+fn a_park_inside_the_initialiser_of_a_thread_local_is_found_by_the_check() {
+    const TEST: &str = "a_park_inside_the_initialiser_of_a_thread_local_is_found_by_the_check";
+    thread_local! {
+        static SLEEPS: usize = { kahn::sleep(Duration::from_millis(1)); 7 };
+        static YIELDS: usize = { kahn::yield_now(); 7 };
+        static RECEIVES: usize = bounded::<usize>(0).1.recv_timeout(Duration::from_millis(1)).unwrap_or(7);
+        static WAITS: usize = {
+            let (tx, rx) = bounded(0);
+            let child = kahn::spawn(move || tx.send(7));
+            let value = rx.recv().unwrap();
+            child.join().unwrap().unwrap();
+            value
+        };
+    }
+    type Part = (&'static str, fn() -> usize);
+    let parts: [Part; 4] = [
+        ("sleeps", || SLEEPS.with(|n| *n)),
+        ("yields", || YIELDS.with(|n| *n)),
+        ("receives", || RECEIVES.with(|n| *n)),
+        ("waits", || WAITS.with(|n| *n)),
+    ];
+    if let Some((_, part)) = parts.iter().find(|(name, _)| is_child(name)) {
+        assert_eq!(runtime(1).run(part), 7);
+        return;
+    }
+    for (name, _) in parts {
+        let mut command = child_command(TEST, name);
+        command.env("KAHN_CHECK", "other, thread_locals");
+        let output = support::output_of(command);
+        let text = stderr(&output);
+        assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{name}: {text}");
+        assert!(text.contains("parks inside the initialiser of a `thread_local!`"), "{name}: {text}");
+        assert!(text.contains("tests/soundness.rs:"), "{name}: {text}");
+        // Without the check nothing looks.
+        assert!(support::child(TEST, name).status.success());
+    }
+}
+
+/// With the check, all else goes on as ever, on the smallest stacks, too.
+#[test]
+fn the_check_for_parks_in_initialisers_finds_nothing_else() {
+    const TEST: &str = "the_check_for_parks_in_initialisers_finds_nothing_else";
+    thread_local!(static LAZY: RefCell<Vec<usize>> = RefCell::new(vec![7]));
+    kahn::local!(static GREEN: usize = { kahn::yield_now(); 7 });
+    if is_child(TEST) {
+        for stack in [64 << 10, 256 << 10] {
+            let runtime = kahn::Runtime::builder().workers(2).stack_size(stack).build().unwrap();
+            let handles: Vec<_> = (0..200)
+                .map(|i| {
+                    runtime.spawn(move || {
+                        for _ in 0..10 {
+                            park_somehow(i);
+                            LAZY.with(|lazy| {
+                                let seen = lazy.borrow().len();
+                                kahn::yield_now();
+                                seen
+                            });
+                            assert_eq!(GREEN.with(|n| *n), 7);
+                        }
+                    })
+                })
+                .collect();
+            handles.into_iter().for_each(|handle| handle.join().unwrap());
+        }
+        return;
+    }
+    let mut command = child_command(TEST, TEST);
+    command.env("KAHN_CHECK", "thread_locals");
+    let output = support::output_of(command);
+    assert!(output.status.success(), "{:?}: {}", output.status, stderr(&output));
 }

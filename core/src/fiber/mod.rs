@@ -7,6 +7,7 @@ pub(crate) mod overflow;
 mod overflow_alt_stack;
 pub(crate) mod locals;
 pub(crate) mod panic_count;
+pub(crate) mod park_check;
 pub(crate) mod pool;
 pub(crate) mod runner;
 pub(crate) mod stack;

@@ -21,6 +21,7 @@ use crate::facade::Switch;
 
 use crate::fiber::locals::Locals;
 use crate::fiber::panic_count;
+use crate::fiber::park_check;
 use crate::fiber::stack::Slot;
 use crate::job::Job;
 
@@ -165,6 +166,10 @@ impl Fiber {
     /// Called on this very fiber.
     #[inline]
     pub(crate) unsafe fn suspend(&self, why: Suspend) {
+        if park_check::is_on() {
+            // SAFETY: the caller is the job that runs here, inside its wait if it has a reason for one.
+            park_check::check(unsafe { (*self.job.get()).as_party().reason() });
+        }
         // The count of panics is the OS thread's. Mostly one load of a global.
         if std::thread::panicking() {
             let aside = panic_count::set_aside();
@@ -185,7 +190,9 @@ fn run_jobs(fiber: usize, yielder: &Switch) {
     loop {
         let job = NonNull::new(fiber.job.get()).expect("resumed with a job");
         // SAFETY: the worker has taken the job from a queue and put it here, so it is alive and ours.
-        unsafe { job.as_ref() }.as_party().set_switch(yielder);
+        let party = unsafe { job.as_ref() }.as_party();
+        // Without this short cut, parks come by `suspend`, which checks them.
+        party.set_switch(if park_check::is_on() { core::ptr::null() } else { yielder });
         // SAFETY: the worker has taken the job from a queue and put it here.
         let ended = unsafe { Job::run(job) };
         // SAFETY: a stackless job that has not ended is alive until `end_run`, which gives it up.

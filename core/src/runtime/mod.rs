@@ -24,6 +24,7 @@ pub(crate) use default::{default_shared, default_workers};
 pub use shutdown::ShutdownError;
 
 use crate::facade::Ordering;
+use crate::fiber::park_check;
 use crate::fiber::stack::SizeClass;
 use crate::handle::JoinHandle;
 use crate::job::{Job, Traits, allocate};
@@ -298,6 +299,7 @@ fn start_worker(shared: &Arc<Shared>, index: usize) -> io::Result<std::thread::J
 }
 
 fn start(settings: &Settings, class: SizeClass, workers: usize) -> io::Result<Runtime> {
+    park_check::install();
     let mut settings = settings.clone();
     let runs = settings.on_deadlock.is_some().then(Arc::<Runs>::default);
     settings.on_deadlock = runs.as_ref().zip(settings.on_deadlock).map(|(runs, handler)| runs.guard(handler));
