@@ -9,7 +9,7 @@ use core::time::Duration;
 
 use kahn_channels::after;
 use kahn_core::facade::now;
-use kahn_core::wait::{Deadline, Kind, Reason};
+use kahn_core::wait::{Deadline, Reason};
 
 use crate::address::ActorRef;
 use crate::cell::{Edge, Goal};
@@ -111,15 +111,17 @@ impl<M: Send + 'static> ActorRef<M> {
         deadline: Deadline,
         question: impl FnOnce(Reply<R>) -> M,
     ) -> Result<R, AskError> {
+        // Here: a closure does not pass the caller's line on.
+        let reason = self.reason();
         let place = UnsafeCell::new(None);
         // SAFETY: the asker is dropped before its place, here or in an unwinding, and nobody else uses that until then.
         let (mut asker, reply) = unsafe { Asker::new(NonNull::new_unchecked(place.get())) };
         // Before an edge is published: the question is the user's code, and may ask.
         let message = question(reply);
         let in_time = if is_actor() {
-            self.ask_as_actor(message, &mut asker, deadline)
+            self.ask_as_actor(reason, message, &mut asker, deadline)
         } else {
-            self.tell_and_wait(message, &mut asker, deadline, None, || {})
+            self.tell_and_wait(reason, message, &mut asker, deadline, None, || {})
         };
         drop(asker);
         in_time.and_then(|in_time| {
@@ -128,9 +130,9 @@ impl<M: Send + 'static> ActorRef<M> {
     }
 
     /// As [`tell_and_wait`](Self::tell_and_wait), for a caller that is an actor.
-    #[track_caller]
     fn ask_as_actor<R: Send>(
         &self,
+        reason: Reason,
         message: M,
         asker: &mut Asker<'_, R>,
         deadline: Deadline,
@@ -144,29 +146,28 @@ impl<M: Send + 'static> ActorRef<M> {
                 return Err(AskError::Deadlock(cycle));
             }
             let message = message.take().expect("taken once");
-            self.tell_and_wait(message, asker, deadline, Some(&edge), || drop(asking))
+            self.tell_and_wait(reason, message, asker, deadline, Some(&edge), || drop(asking))
         })
         .expect("the caller is an actor")
     }
 
     /// Answers whether the reply has left in time. Calls `leaving` before the asker leaves, or what was not sent is dropped.
-    #[track_caller]
     #[inline(always)]
     fn tell_and_wait<R: Send>(
         &self,
+        reason: Reason,
         message: M,
         asker: &mut Asker<'_, R>,
         mut deadline: Deadline,
         edge: Option<&Edge>,
         leaving: impl FnOnce(),
     ) -> Result<bool, AskError> {
-        if let Err(error) = self.tell_until::<true>(message, &mut deadline, edge) {
+        if let Err(error) = self.tell_until::<true>(reason, message, &mut deadline, edge) {
             // First: the message's destructor is the user's code.
             leaving();
             let circle = edge.filter(|edge| error.is_full() && edge.is_broken());
             return Err(circle.map_or_else(|| error.into(), |_| self.circle()));
         }
-        let reason = Reason::new(Kind::Actor, core::ptr::without_provenance::<()>(self.process().address()));
         match asker.wait(reason, deadline, leaving) {
             Ok(true) => Ok(true),
             Ok(false) => Err(self.circle()),

@@ -56,7 +56,7 @@ impl<M: Send + 'static> ActorRef<M> {
     #[track_caller]
     #[inline]
     pub fn tell(&self, message: M) -> Result<(), TellError<M>> {
-        self.tell_until::<false>(message, &mut Deadline::Never, None)
+        self.tell_until::<false>(self.reason(), message, &mut Deadline::Never, None)
     }
 
     /// As [`tell`](Self::tell), but never waits.
@@ -104,19 +104,26 @@ impl<M: Send + 'static> ActorRef<M> {
     /// ```
     #[track_caller]
     pub fn tell_timeout(&self, message: M, timeout: Duration) -> Result<(), TellError<M>> {
-        self.tell_until::<false>(message, &mut now().checked_add(timeout).into(), None)
+        self.tell_until::<false>(self.reason(), message, &mut now().checked_add(timeout).into(), None)
     }
 
+    /// Why a caller of one of the public methods waits: for this actor, at the caller's line.
     #[track_caller]
+    #[inline]
+    pub(crate) fn reason(&self) -> Reason {
+        Reason::new(Kind::Actor, core::ptr::without_provenance::<()>(self.process().address()))
+    }
+
     #[inline(always)]
     pub(crate) fn tell_until<const WAITS: bool>(
         &self,
+        reason: Reason,
         message: M,
         deadline: &mut Deadline,
         edge: Option<&Edge>,
     ) -> Result<(), TellError<M>> {
         match self.put::<WAITS>(message, edge) {
-            Err(TellError::Full(message)) => self.wait_for_room(message, deadline.fix(), edge),
+            Err(TellError::Full(message)) => self.wait_for_room(reason, message, deadline.fix(), edge),
             done => done,
         }
     }
@@ -156,9 +163,9 @@ impl<M: Send + 'static> ActorRef<M> {
     }
 
     #[cold]
-    #[track_caller]
     fn wait_for_room(
         &self,
+        reason: Reason,
         message: M,
         deadline: Option<Instant>,
         edge: Option<&Edge>,
@@ -170,7 +177,7 @@ impl<M: Send + 'static> ActorRef<M> {
         let mut take = || message.take().expect("taken once");
         let waited = with_current(|me| {
             if let Some(edge) = edge {
-                return self.park_for_room(take(), deadline, Some((me, edge)));
+                return self.park_for_room(reason, take(), deadline, Some((me, edge)));
             }
             let edge = chain::numbered(self.any(), Goal::Room);
             // SAFETY: the caller is this actor; the edge outlives the guard.
@@ -178,22 +185,21 @@ impl<M: Send + 'static> ActorRef<M> {
             if chain::cycle(me).is_some() {
                 return Err(TellError::Full(take()));
             }
-            self.park_for_room(take(), deadline, Some((me, &edge)))
+            self.park_for_room(reason, take(), deadline, Some((me, &edge)))
         });
-        waited.unwrap_or_else(|| self.park_for_room(take(), deadline, None))
+        waited.unwrap_or_else(|| self.park_for_room(reason, take(), deadline, None))
     }
 
     /// Waits for room. An actor says with which edge.
-    #[track_caller]
     fn park_for_room(
         &self,
+        reason: Reason,
         message: M,
         deadline: Option<Instant>,
         actor: Option<(&Any, &Edge)>,
     ) -> Result<(), TellError<M>> {
         let waits_no_more = || actor.into_iter().for_each(|(me, edge)| chain::waits_no_more(me, edge));
         let edge = actor.map(|(_, edge)| edge);
-        let reason = Reason::new(Kind::Actor, core::ptr::without_provenance::<()>(self.process().address()));
         let mut parcel = Parcel { message: Some(message), edge };
         let payload = &raw mut parcel;
         let wait = Wait::new();
