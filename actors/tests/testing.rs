@@ -442,3 +442,33 @@ fn the_panic_of_the_test_itself_comes_first() {
     });
     assert_eq!(text, "the test");
 }
+
+/// Ends itself at its second message.
+struct Two(u32);
+
+impl Actor for Two {
+    type Message = ();
+
+    fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+        ctx.send_every(Duration::from_secs(1), ());
+        Ok(())
+    }
+
+    fn handle(&mut self, (): (), ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+        self.0 += 1;
+        if self.0 == 2 {
+            ctx.stop();
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn run_and_advance_count_the_step_that_ends_the_actor_once() {
+    let mut two = Stepped::start(Two(0));
+    assert_eq!(two.advance(Duration::from_secs(5)), 2);
+    assert_eq!((two.advance(Duration::from_secs(5)), two.run()), (0, 0));
+    let mut two = Stepped::start(Two(0));
+    (0..3).for_each(|_| two.actor_ref().tell(()).unwrap());
+    assert_eq!((two.run(), two.run()), (2, 0));
+}

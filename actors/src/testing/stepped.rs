@@ -226,7 +226,7 @@ impl<A: Actor> Stepped<A> {
         })
     }
 
-    /// Steps until there is nothing to do, or it has ended. Answers how often.
+    /// Steps until there is nothing to do, or it has ended. Returns the number of steps, the one that ends it included.
     ///
     /// One that goes on telling itself goes on for ever.
     ///
@@ -250,7 +250,11 @@ impl<A: Actor> Stepped<A> {
     /// assert_eq!(sum.actor().unwrap().0, 6);
     /// ```
     pub fn run(&mut self) -> usize {
-        core::iter::from_fn(|| (self.step() == Step::Handled).then_some(())).count()
+        let mut steps = 0;
+        while self.ended.is_none() && self.step() != Step::Idle {
+            steps += 1;
+        }
+        steps
     }
 
     /// Handles this message, before all that wait.
@@ -304,7 +308,7 @@ impl<A: Actor> Stepped<A> {
     }
 
     /// Moves its time on. What its timers send on the way is handled at its moment, with all that comes of it. Answers how
-    /// many steps that took. Where the clock cannot express the moment, [`Duration::MAX`] for one, its time stands still
+    /// many steps that took, the one that ends it included. Where the clock cannot express the moment, [`Duration::MAX`] for one, its time stands still
     /// after the last timer; one that has a beat goes on for ever then.
     ///
     /// # Examples
