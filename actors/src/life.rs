@@ -16,7 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use kahn_core::process::{Body, Leftover, Process};
 use kahn_core::wait::{Claimed, quietly, unfailing};
 
-use crate::cell::{Any, Head, Locked, Phase};
+use crate::cell::{Any, Downs, Head, Locked, Phase};
 use crate::chain;
 use crate::control::{Control, Own, drop_each};
 use crate::dead_letters::{self, Fate};
@@ -26,7 +26,7 @@ use crate::exit::ExitReason;
 use crate::links::{Mourners, tell_all};
 use crate::panics;
 use crate::ring::Ring;
-use crate::signal::{Down, MonitorId};
+use crate::signal::MonitorId;
 use crate::unnoticed;
 
 /// One life after the other.
@@ -215,9 +215,9 @@ fn announce(this: &Any, reason: &ExitReason, has_run: bool) {
     }
 }
 
-fn drop_told((stop, downs): (Option<ExitReason>, VecDeque<Down>)) {
+fn drop_told((stop, downs): (Option<ExitReason>, Downs)) {
     drop_each(stop);
-    drop_each(downs);
+    drop_each(downs.into_items());
 }
 
 impl<M: Send + 'static, I: Incarnation<M>> Body<Head<M>> for Life<M, I> {

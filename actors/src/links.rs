@@ -67,7 +67,7 @@ pub(crate) fn exit(from: &Any, to: &Any, reason: &ExitReason) {
         } else if state.phase.is_dead() {
             return;
         } else {
-            state.rare().downs.push_back(down(from, reason, DownCause::Link));
+            state.rare().downs.push_back(None, down(from, reason, DownCause::Link));
             Some(state.rouse_urgently())
         }
     };
@@ -118,9 +118,7 @@ pub(crate) fn demonitor(me: &Any, id: MonitorId) {
     let (watched, told) = {
         let mut state = me.state.lock();
         let Some(rare) = state.rare_if_any() else { return };
-        let watched = rare.watches.remove(&id);
-        let told = rare.downs.iter().position(|down| down.cause == DownCause::Monitor(id));
-        (watched, told.and_then(|place| rare.downs.remove(place)))
+        (rare.watches.remove(&id), rare.downs.remove(id))
     };
     drop(told);
     if let Some(peer) = watched {
@@ -141,7 +139,7 @@ fn tell_down(from: &Any, to: &Any, id: MonitorId, reason: &ExitReason) {
     if state.phase.is_dead() {
         return;
     }
-    state.rare().downs.push_back(down);
+    state.rare().downs.push_back(Some(id), down);
     let rouse = state.rouse_urgently();
     drop(state);
     drop(watched);

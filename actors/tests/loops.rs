@@ -116,3 +116,25 @@ fn a_loop_with_many_messages_lets_others_run() {
         }
     });
 }
+
+#[test]
+fn demonitor_takes_back_an_end_that_a_receive_has_passed_over() {
+    everywhere(|| {
+        let actor = Builder::new().spawn_loop(|mailbox: &mut Mailbox<u32>| {
+            let other = Builder::new().spawn_loop(|other: &mut Mailbox<u32>| {
+                let _ = other.recv();
+                Ok(())
+            });
+            let monitor = mailbox.monitor(&other);
+            other.stop();
+            other.join();
+            mailbox.me().tell(1).unwrap();
+            assert_eq!(mailbox.recv().unwrap(), 1, "the end is passed over");
+            mailbox.demonitor(monitor);
+            assert!(mailbox.next_mail_timeout(Duration::ZERO).is_err());
+            Ok(())
+        });
+        let reason = actor.join();
+        assert!(reason.is_normal(), "{reason}");
+    });
+}

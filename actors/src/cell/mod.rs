@@ -39,11 +39,17 @@ use kahn_core::wait::Party;
 
 use crate::exit::ActorId;
 use crate::ring::Ring;
+use crate::signal::{Down, MonitorId};
 use crate::slot::Slot;
 
+mod keyed_queue;
 mod state;
 
+use self::keyed_queue::KeyedQueue;
 pub(crate) use self::state::{Rare, State, Urgent};
+
+/// News of ends, each with the number of the monitor that told it.
+pub(crate) type Downs = KeyedQueue<MonitorId, Down>;
 
 /// An actor, whatever its messages. Keeps the memory, not the actor.
 pub(crate) type Any = Process<Core>;

@@ -1,11 +1,11 @@
 //! What an actor's lock guards but the lane: its phase, its flags, and what few actors need.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use kahn_core::process::Process;
 use kahn_core::wait::{Claimed, WaitQueue};
 
-use super::{Any, Edge, Overflow, Phase};
+use super::{Any, Downs, Edge, Overflow, Phase};
 use crate::entry::Entries;
 use crate::exit::{ActorId, ExitReason};
 use crate::signal::{Down, MonitorId};
@@ -56,7 +56,8 @@ pub(crate) struct Rare {
     pub(crate) exit: Option<ExitReason>,
     /// Why it is to end after the message in hand, if not normally.
     pub(crate) stop: Option<ExitReason>,
-    pub(crate) downs: VecDeque<Down>,
+    /// Ends of others that it has been told of. Those that a monitor tells have its number.
+    pub(crate) downs: Downs,
     /// Senders that wait for room.
     pub(crate) senders: WaitQueue,
     /// The green thread of a loop that waits for a message.
@@ -341,9 +342,9 @@ impl State {
 
     /// An incarnation has ended: what was asked of it, and told to it, goes with it. To be dropped after unlocking.
     #[must_use]
-    pub(crate) fn clear_urgent(&mut self) -> (Option<ExitReason>, VecDeque<Down>) {
+    pub(crate) fn clear_urgent(&mut self) -> (Option<ExitReason>, Downs) {
         self.bits = self.bits & (LOOP | SENDERS | STARTED | AGAIN) | FREE;
-        let Some(rare) = self.rare.as_deref_mut() else { return (None, VecDeque::new()) };
+        let Some(rare) = self.rare.as_deref_mut() else { return (None, Downs::new()) };
         rare.panicked = None;
         (rare.stop.take(), core::mem::take(&mut rare.downs))
     }

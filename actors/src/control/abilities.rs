@@ -187,6 +187,9 @@ impl<M: Send + 'static> Control<M> {
     /// ```
     pub fn demonitor(&mut self, monitor: MonitorId) {
         links::demonitor(self.any(), monitor);
+        if let Some(own) = &mut self.own {
+            drop(own.passed_downs.remove(monitor));
+        }
     }
 
     /// Whether the ends of those it is linked to are told to it, as those that it monitors, and do not end it. A kill

@@ -11,10 +11,10 @@ use kahn_core::facade::Ordering;
 use kahn_core::process::Process;
 use kahn_core::wait::quietly;
 
-use crate::cell::{Any, Head, Urgent};
+use crate::cell::{Any, Downs, Head, Urgent};
 use crate::ends::any;
 use crate::exit::ExitReason;
-use crate::signal::{Down, Mail};
+use crate::signal::{Down, DownCause, Mail};
 use crate::tell::admit;
 use crate::timers::{Ready, Timers};
 
@@ -74,7 +74,7 @@ pub(crate) struct Own<M: Send + 'static> {
     stash: VecDeque<M>,
     /// What a loop has passed over.
     passed: VecDeque<M>,
-    passed_downs: VecDeque<Down>,
+    passed_downs: Downs,
 }
 
 impl<M: Send + 'static> Own<M> {
@@ -84,7 +84,7 @@ impl<M: Send + 'static> Own<M> {
             ready: VecDeque::new(),
             stash: VecDeque::new(),
             passed: VecDeque::new(),
-            passed_downs: VecDeque::new(),
+            passed_downs: Downs::new(),
         })
     }
 
@@ -100,7 +100,7 @@ impl<M: Send + 'static> Drop for Own<M> {
         drop_each(self.ready.drain(..));
         drop_each(self.stash.drain(..));
         drop_each(self.passed.drain(..));
-        drop_each(self.passed_downs.drain(..));
+        drop_each(core::mem::take(&mut self.passed_downs).into_items());
     }
 }
 
@@ -276,7 +276,13 @@ impl<M: Send + 'static> Control<M> {
     pub(crate) fn pass(&mut self, mail: Mail<M>) {
         match mail {
             Mail::Message(message) => self.own().passed.push_back(message),
-            Mail::Down(down) => self.own().passed_downs.push_back(down),
+            Mail::Down(down) => {
+                let monitor = match down.cause {
+                    DownCause::Monitor(id) => Some(id),
+                    DownCause::Link => None,
+                };
+                self.own().passed_downs.push_back(monitor, down);
+            }
         }
     }
 
