@@ -105,6 +105,31 @@ impl<M> fmt::Debug for TellError<M> {
 
 impl<M> Error for TellError<M> {}
 
+/// The stash is full; see [`Control::try_stash`](crate::Control::try_stash). Holds the message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct StashError<M>(pub M);
+
+impl<M> StashError<M> {
+    /// The message.
+    pub fn into_inner(self) -> M {
+        self.0
+    }
+}
+
+impl<M> fmt::Display for StashError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("as many messages are stashed as the mailbox holds")
+    }
+}
+
+impl<M> fmt::Debug for StashError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StashError(..)")
+    }
+}
+
+impl<M> Error for StashError<M> {}
+
 /// Why there is no answer.
 ///
 /// # Examples

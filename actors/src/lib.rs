@@ -71,7 +71,7 @@ pub use address::{ActorRef, Address, WeakActorRef};
 pub use ask::ASK_TIMEOUT;
 pub use cell::Overflow;
 pub use control::Control;
-pub use error::{AskError, TellError};
+pub use error::{AskError, StashError, TellError};
 pub use exit::{ActorId, ExitReason, LinkDied};
 pub use group::{Delivered, Group};
 #[cfg(fibers)]

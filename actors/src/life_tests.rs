@@ -1,7 +1,7 @@
 //! Actors that are kept: what follows an incarnation's end is their keeper's to say.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::address::ActorRef;
@@ -160,4 +160,47 @@ fn one_whose_keeper_has_ended_is_not_kept() {
     keeper.join();
     assert!(child.tell(Order::Panic).is_ok());
     assert!(matches!(child.join(), ExitReason::Panicked { .. }));
+}
+
+/// Puts all aside in its first life, and as many as the mailbox holds is too many.
+struct Hoards(u32, Arc<Mutex<Vec<(u32, u32)>>>);
+
+impl Actor for Hoards {
+    type Message = u32;
+
+    fn handle(&mut self, message: u32, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+        if self.0 == 1 {
+            ctx.stash(message);
+        } else {
+            self.1.lock().unwrap().push((self.0, message));
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_restart_empties_a_full_stash_to_the_front_of_the_mailbox() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let all = seen.clone();
+    let reason = kahn_core::Runtime::builder().workers(1).build().unwrap().run(move || {
+        let keeper = Builder::new().spawn_loop(move |mailbox: &mut Mailbox<()>| {
+            let lives = AtomicU32::new(0);
+            let mut builder = Builder::new().mailbox(3);
+            builder.keeper = Some(mailbox.any().clone());
+            let all = all.clone();
+            let child = builder.spawn_again(move || Hoards(lives.fetch_add(1, SeqCst) + 1, all.clone()));
+            resume(child.any());
+            (0..4).for_each(|n| child.tell(n).unwrap());
+            assert!(matches!(down(mailbox).reason, ExitReason::Panicked { .. }));
+            resume(child.any());
+            until(|| child.is_empty());
+            dismiss(child.any(), ExitReason::Shutdown, false);
+            child.join();
+            Ok(())
+        });
+        keeper.join()
+    });
+    assert!(reason.is_normal(), "{reason}");
+    // The fourth found it full, and is lost.
+    assert_eq!(*seen.lock().unwrap(), [(2, 0), (2, 1), (2, 2)]);
 }

@@ -71,8 +71,8 @@ struct Timer<M> {
 
 enum What<M> {
     Once(M),
-    /// With how the message is copied, which is known only where the timer is made.
-    Every(Duration, M, fn(&M) -> M),
+    /// With how the messages are made.
+    Every(Duration, Box<dyn FnMut() -> M + Send>),
 }
 
 struct Idle<M> {
@@ -131,11 +131,8 @@ impl<M> Timers<M> {
         self.add(delay, What::Once(message))
     }
 
-    pub(crate) fn every(&mut self, period: Duration, message: M) -> TimerId
-    where
-        M: Clone,
-    {
-        self.add(period, What::Every(period, message, M::clone))
+    pub(crate) fn every(&mut self, period: Duration, make: impl FnMut() -> M + Send + 'static) -> TimerId {
+        self.add(period, What::Every(period, Box::new(make)))
     }
 
     fn add(&mut self, delay: Duration, what: What<M>) -> TimerId {
@@ -162,8 +159,8 @@ impl<M> Timers<M> {
     pub(crate) fn take(&mut self, id: TimerId) -> Option<M> {
         let timer = self.all.get_mut(&id)?;
         timer.has_come = false;
-        if let What::Every(_, message, copy) = &timer.what {
-            return Some(copy(message));
+        if let What::Every(_, make) = &mut timer.what {
+            return Some(make());
         }
         match self.all.remove(&id)?.what {
             What::Once(message) => Some(message),

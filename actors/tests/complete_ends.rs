@@ -87,7 +87,7 @@ fn a_kill_during_an_end_leaves_none_untold_wherever_the_budget_is_spent() {
                 (0..10).for_each(|n| actor.tell(n).unwrap());
                 actor.join();
                 until(|| downs.load(SeqCst) == 1);
-                assert!(registry::register(&name, &spawn(Spender(0))).is_ok(), "the name is free");
+                assert!(registry::register(&name, spawn(Spender(0))).is_ok(), "the name is free");
             }
         });
     });
@@ -231,7 +231,7 @@ impl Actor for Blocked {
 
     fn handle(&mut self, message: Block, _: &mut Context<Self>) -> Result<(), ExitReason> {
         match message {
-            Block::Now => kahn_core::blocking(|| drop(self.0.lock().unwrap().recv())),
+            Block::Now => kahn_core::blocking(|| _ = self.0.lock().unwrap().recv()),
             Block::Ask(reply) => drop(reply.send(())),
         }
         Ok(())
@@ -275,7 +275,7 @@ fn an_actor_that_a_shutdown_gives_up_on_has_ended_for_all_others() {
             assert!(!actor.is_alive());
             assert!(actor.tell(Block::Now).unwrap_err().is_dead());
             assert!(registry::register(&name, &actor).is_err(), "it has ended");
-            assert!(other.run(|| registry::register(&name, &spawn(Spender(0)))).is_ok());
+            assert!(other.run(|| registry::register(&name, spawn(Spender(0)))).is_ok());
             drop(release);
         });
     }

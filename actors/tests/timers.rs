@@ -422,3 +422,62 @@ fn timers_set_inside_blocking_fire_while_the_actor_waits_there() {
         assert!(actor.join().is_normal());
     });
 }
+
+/// What no timer could clone.
+struct Beat(u32);
+
+#[test]
+fn send_every_with_makes_each_message_when_it_is_handled() {
+    everywhere(|| {
+        let actor = Builder::new().spawn_loop(|mailbox: &mut Mailbox<Beat>| {
+            let mut count = 0;
+            let beat = mailbox.send_every_with(SHORT, move || {
+                count += 1;
+                Beat(count)
+            });
+            for n in 1..4 {
+                assert_eq!(mailbox.recv()?.0, n);
+            }
+            assert!(mailbox.cancel_timer(beat));
+            assert!(matches!(mailbox.recv_timeout(3 * SHORT), Err(RecvError::Timeout)));
+            Ok(())
+        });
+        let reason = actor.join();
+        assert!(reason.is_normal(), "{reason}");
+    });
+}
+
+/// Refuses what it cannot put aside.
+struct Refuses;
+
+impl Actor for Refuses {
+    type Message = Option<Reply<u32>>;
+
+    fn handle(&mut self, message: Option<Reply<u32>>, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+        match message {
+            Some(reply) => {
+                if let Err(full) = ctx.try_stash(Some(reply)) {
+                    let reply = full.into_inner().expect("it was put in");
+                    let _ = reply.send(0);
+                }
+            }
+            None => ctx.stop(),
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn try_stash_returns_the_message_when_the_stash_is_full() {
+    everywhere(|| {
+        let actor = Builder::new().mailbox(2).spawn(Refuses);
+        let mut kept: Vec<_> = (0..2).map(|_| kahn_actors::testing::reply::<u32>()).collect();
+        let answers: Vec<_> =
+            kept.drain(..).map(|(reply, answer)| (actor.tell(Some(reply)).unwrap(), answer)).collect();
+        assert_eq!(actor.ask(Some), Ok(0), "the third is refused, and the actor lives on");
+        assert!(actor.is_alive());
+        actor.tell(None).unwrap();
+        assert!(actor.join().is_normal());
+        drop(answers);
+    });
+}

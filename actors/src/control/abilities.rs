@@ -6,6 +6,8 @@ use kahn_core::facade::Ordering;
 
 use super::Control;
 use crate::address::{ActorRef, Address};
+use crate::dead_letters;
+use crate::error::StashError;
 use crate::exit::{ActorId, ExitReason};
 use crate::links;
 use crate::signal::MonitorId;
@@ -274,7 +276,38 @@ impl<M: Send + 'static> Control<M> {
         M: Clone,
     {
         assert!(!period.is_zero(), "send_every: the period must be longer than zero");
-        self.own().timers.every(period, message)
+        self.own().timers.every(period, move || message.clone())
+    }
+
+    /// As [`send_every`](Self::send_every), with messages that `make` makes, one at a time, when each is about to be handled.
+    /// So a message may hold what cannot be cloned, a [`Reply`](crate::Reply) for one. A panic of `make` is the actor's.
+    ///
+    /// # Panics
+    ///
+    /// If `period` is zero.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kahn_actors::{Builder, Mailbox};
+    ///
+    /// struct Beat(u32); // no Clone
+    /// let clock = Builder::new().spawn_loop(|mailbox: &mut Mailbox<Beat>| {
+    ///     let mut count = 0;
+    ///     mailbox.send_every_with(Duration::from_millis(1), move || {
+    ///         count += 1;
+    ///         Beat(count)
+    ///     });
+    ///     assert_eq!((mailbox.recv()?.0, mailbox.recv()?.0), (1, 2));
+    ///     Ok(())
+    /// });
+    /// assert!(clock.join().is_normal());
+    /// ```
+    #[track_caller]
+    pub fn send_every_with(&mut self, period: Duration, make: impl FnMut() -> M + Send + 'static) -> TimerId {
+        assert!(!period.is_zero(), "send_every_with: the period must be longer than zero");
+        self.own().timers.every(period, make)
     }
 
     /// Ends a timer. What it has sent and is not in hand yet is taken back. Answers whether there was anything to end.
@@ -413,16 +446,52 @@ impl<M: Send + 'static> Control<M> {
     ///
     /// # Panics
     ///
-    /// If as many messages are put aside as the mailbox holds: what waits is bounded.
+    /// If the stash is full: as many messages are put aside as the mailbox holds. The message is then a dead letter, and the
+    /// panic ends this life. A restart begins with an empty stash: what was in it is handled first. Where that fills the stash
+    /// again, the next life ends in the same way; [`try_stash`](Self::try_stash) lets the handler decide.
     #[track_caller]
     pub fn stash(&mut self, message: M) {
+        if let Err(StashError(message)) = self.try_stash(message) {
+            dead_letters::lose(self.any(), message);
+            let limit = self.me.lock().lane().limit();
+            panic!("stash: {limit} messages are stashed, which is as many as the mailbox holds");
+        }
+    }
+
+    /// As [`stash`](Self::stash), but returns the message if the stash is full.
+    ///
+    /// # Errors
+    ///
+    /// As many messages are put aside as the mailbox holds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn_actors::{Actor, AskError, Builder, Context, ExitReason, Reply};
+    ///
+    /// /// Not ready yet; what it cannot keep it refuses.
+    /// struct Starting;
+    /// impl Actor for Starting {
+    ///     type Message = Reply<u32>;
+    ///     fn handle(&mut self, reply: Reply<u32>, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+    ///         if let Err(full) = ctx.try_stash(reply) {
+    ///             drop(full.into_inner()); // the asker is told that there will be no reply
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// let starting = Builder::new().mailbox(1).spawn(Starting);
+    /// starting.tell(kahn_actors::testing::reply().0).unwrap();
+    /// assert_eq!(starting.ask(|reply| reply), Err(AskError::NoReply));
+    /// ```
+    pub fn try_stash(&mut self, message: M) -> Result<(), StashError<M>> {
         let limit = self.me.lock().lane().limit();
         let stash = &mut self.own().stash;
-        assert!(
-            stash.len() < limit,
-            "stash: {limit} messages are stashed, which is as many as the mailbox holds"
-        );
+        if stash.len() >= limit {
+            return Err(StashError(message));
+        }
         stash.push_back(message);
+        Ok(())
     }
 
     /// Lets the messages that were put aside be handled next, in the order in which they were put there.
