@@ -6,11 +6,11 @@ mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kahn::actor::{Actor, Context, ExitReason};
-use kahn::channel::{bounded, broadcast, tick, watch};
-use kahn::sync::{RwLock, Semaphore};
+use kahn::channel::{after, bounded, broadcast, oneshot, tick, watch};
+use kahn::sync::{Barrier, Condvar, Mutex, RwLock, Semaphore, WaitGroup};
 use kahn::thread::Scope;
 use kahn::time::timeout;
 use support::{runtime, until, within};
@@ -391,4 +391,516 @@ fn a_scope_ends_that_is_cancelled_in_a_spawn() {
             });
         });
     }
+}
+
+/// An operation as the body of a loop.
+type Act = Box<dyn FnMut() + Send>;
+
+/// Every public operation that may not park, done in a loop in which it does not.
+fn operations() -> Vec<(&'static str, fn() -> Act)> {
+    let mut all: Vec<(&'static str, fn() -> Act)> = Vec::new();
+    all.extend(channel_operations());
+    all.extend(other_channel_operations());
+    all.extend(lock_operations());
+    all.extend(thread_operations());
+    all
+}
+
+fn act(f: impl FnMut() + Send + 'static) -> Act {
+    Box::new(f)
+}
+
+type Ends = (kahn::channel::Sender<usize>, kahn::channel::Receiver<usize>);
+
+/// With room for one, and no message.
+fn on_empty(mut f: impl FnMut(&Ends) + Send + 'static) -> Act {
+    let ends = bounded(1);
+    act(move || f(&ends))
+}
+
+fn on_full(mut f: impl FnMut(&Ends) + Send + 'static) -> Act {
+    let ends = bounded(1);
+    ends.0.try_send(1).unwrap();
+    act(move || f(&ends))
+}
+
+fn on_closed(mut f: impl FnMut(&Ends) + Send + 'static) -> Act {
+    let ends = bounded(1);
+    ends.0.close();
+    act(move || f(&ends))
+}
+
+fn channel_operations() -> Vec<(&'static str, fn() -> Act)> {
+    vec![
+        ("send and receive", || {
+            on_empty(|(tx, rx)| {
+                tx.send(1).unwrap();
+                rx.recv().unwrap();
+            })
+        }),
+        ("try to send and receive", || {
+            on_empty(|(tx, rx)| {
+                tx.try_send(1).unwrap();
+                rx.try_recv().unwrap();
+            })
+        }),
+        ("send and receive for a time", || {
+            on_empty(|(tx, rx)| {
+                tx.send_timeout(1, Duration::MAX).unwrap();
+                rx.recv_timeout(Duration::MAX).unwrap();
+            })
+        }),
+        ("send and receive until a moment", || {
+            on_empty(|(tx, rx)| {
+                tx.send_deadline(1, Instant::now()).unwrap();
+                rx.recv_deadline(Instant::now()).unwrap();
+            })
+        }),
+        ("a new channel, send and receive", || {
+            act(|| {
+                let (tx, rx) = bounded(1);
+                tx.send(1).unwrap();
+                rx.recv().unwrap();
+            })
+        }),
+        ("try to send without room", || on_full(|(tx, _)| assert!(tx.try_send(1).is_err()))),
+        ("try to send without a receiver that waits", || {
+            let (tx, _rx) = bounded::<usize>(0);
+            act(move || {
+                let _open = &_rx;
+                assert!(tx.try_send(1).is_err());
+            })
+        }),
+        ("try to receive nothing", || on_empty(|(_, rx)| assert!(rx.try_recv().is_err()))),
+        ("iterate over nothing", || on_empty(|(_, rx)| assert_eq!(rx.try_iter().next(), None))),
+        ("receive none", || on_full(|(_, rx)| assert_eq!(rx.recv_many(&mut Vec::new(), 0), Ok(0)))),
+        ("reserve and give up", || on_empty(|(tx, _)| drop(tx.reserve().unwrap()))),
+        ("try to reserve and give up", || on_empty(|(tx, _)| drop(tx.try_reserve().unwrap()))),
+        ("try to reserve without room", || on_full(|(tx, _)| assert!(tx.try_reserve().is_err()))),
+        ("send, closed", || on_closed(|(tx, _)| assert!(tx.send(1).is_err()))),
+        ("try to send, closed", || on_closed(|(tx, _)| assert!(tx.try_send(1).is_err()))),
+        ("send for a time, closed", || {
+            on_closed(|(tx, _)| assert!(tx.send_timeout(1, Duration::MAX).is_err()))
+        }),
+        ("reserve, closed", || on_closed(|(tx, _)| assert!(tx.reserve().is_err()))),
+        ("try to reserve, closed", || on_closed(|(tx, _)| assert!(tx.try_reserve().is_err()))),
+        ("receive, closed", || on_closed(|(_, rx)| assert!(rx.recv().is_err()))),
+        ("try to receive, closed", || on_closed(|(_, rx)| assert!(rx.try_recv().is_err()))),
+        ("receive for a time, closed", || {
+            on_closed(|(_, rx)| assert!(rx.recv_timeout(Duration::MAX).is_err()))
+        }),
+        ("receive until a moment, closed", || {
+            on_closed(|(_, rx)| assert!(rx.recv_deadline(Instant::now()).is_err()))
+        }),
+        ("receive many, closed", || on_closed(|(_, rx)| assert!(rx.recv_many(&mut Vec::new(), 3).is_err()))),
+        ("iterate, closed", || on_closed(|(_, rx)| assert_eq!(rx.iter().next(), None))),
+        ("select a send and a receive", || {
+            on_empty(|(tx, rx)| {
+                kahn::select! { send(tx, 1) -> sent => sent.unwrap() }
+                kahn::select! { recv(rx) -> message => assert_eq!(message, Ok(1)) }
+            })
+        }),
+        ("select nothing", || {
+            on_empty(|(_, rx)| kahn::select! { recv(rx) -> _ => unreachable!(), default => {} })
+        }),
+        ("select what is closed", || {
+            on_closed(|(_, rx)| kahn::select! { recv(rx) -> message => assert!(message.is_err()) })
+        }),
+        ("select at run time", || {
+            on_full(|(tx, rx)| {
+                let mut select = kahn::channel::Select::new();
+                select.recv(rx);
+                select.select().recv(rx).unwrap();
+                let mut select = kahn::channel::Select::new_biased();
+                select.send(tx);
+                select.try_select().unwrap().send(tx, 1).unwrap();
+            })
+        }),
+        ("see what is ready", || {
+            on_full(|(_, rx)| {
+                let mut select = kahn::channel::Select::new();
+                select.recv(rx);
+                assert_eq!(select.ready(), 0);
+            })
+        }),
+        ("try to see what is ready", || {
+            on_empty(|(_, rx)| {
+                let mut select = kahn::channel::Select::new();
+                select.recv(rx);
+                assert!(select.try_ready().is_err());
+            })
+        }),
+        ("select a moment that has come", || {
+            act(|| kahn::select! { recv(after(Duration::ZERO)) -> _ => {} })
+        }),
+        ("select a moment that will come", || {
+            let later = after(Duration::MAX);
+            act(move || kahn::select! { recv(later) -> _ => {}, default => {} })
+        }),
+        ("select never", || {
+            act(|| kahn::select! { recv(kahn::channel::never::<u32>()) -> _ => {}, default => {} })
+        }),
+        ("a moment that has come", || act(|| _ = after(Duration::ZERO).recv())),
+        ("try a moment that will come", || {
+            let later = after(Duration::MAX);
+            act(move || assert!(later.try_recv().is_err()))
+        }),
+        ("a clock without a pause", || {
+            let ticks = tick(Duration::ZERO);
+            act(move || _ = ticks.recv())
+        }),
+        ("try never", || act(|| assert!(kahn::channel::never::<u32>().try_recv().is_err()))),
+        ("never, for no time", || {
+            act(|| assert!(kahn::channel::never::<u32>().recv_timeout(Duration::ZERO).is_err()))
+        }),
+        ("receive for no time", || on_empty(|(_, rx)| assert!(rx.recv_timeout(Duration::ZERO).is_err()))),
+        ("send for no time", || on_full(|(tx, _)| assert!(tx.send_timeout(1, Duration::ZERO).is_err()))),
+    ]
+}
+
+fn other_channel_operations() -> Vec<(&'static str, fn() -> Act)> {
+    vec![
+        ("send and receive once", || {
+            act(|| {
+                let (tx, rx) = oneshot();
+                tx.send(1).unwrap();
+                rx.recv().unwrap();
+            })
+        }),
+        ("send and try to receive once", || {
+            act(|| {
+                let (tx, rx) = oneshot();
+                tx.send(1).unwrap();
+                rx.try_recv().unwrap();
+            })
+        }),
+        ("send once", || act(|| _ = oneshot().0.send(1))),
+        ("receive once, without a sender", || {
+            let (_, rx) = oneshot::<u32>();
+            act(move || assert!(rx.recv().is_err()))
+        }),
+        ("receive once for a time, without a sender", || {
+            let (_, rx) = oneshot::<u32>();
+            act(move || assert!(rx.recv_timeout(Duration::MAX).is_err()))
+        }),
+        ("try to receive once", || {
+            let (tx, rx) = oneshot::<u32>();
+            act(move || {
+                let _open = &tx;
+                assert!(rx.try_recv().is_err());
+            })
+        }),
+        ("wait for a receiver to be gone", || {
+            let (tx, _) = oneshot::<u32>();
+            act(move || tx.closed())
+        }),
+        ("broadcast", || {
+            let (tx, rx) = broadcast(1);
+            act(move || {
+                tx.send(1).unwrap();
+                rx.recv().unwrap();
+            })
+        }),
+        ("broadcast to nobody", || {
+            let (tx, _) = broadcast(1);
+            act(move || assert!(tx.send(1).is_err()))
+        }),
+        ("try to broadcast without room", || {
+            let (tx, rx) = broadcast(1);
+            tx.send(1).unwrap();
+            act(move || {
+                let _open = &rx;
+                assert!(tx.try_send(1).is_err());
+            })
+        }),
+        ("receive a broadcast, closed", || {
+            let (_, rx) = broadcast::<u32>(1);
+            act(move || assert!(rx.recv().is_err()))
+        }),
+        ("try to receive a broadcast", || {
+            let (tx, rx) = broadcast::<u32>(1);
+            act(move || {
+                let _open = &tx;
+                assert!(rx.try_recv().is_err());
+            })
+        }),
+        ("change and see the change", || {
+            let (tx, rx) = watch(0);
+            act(move || {
+                tx.send(1).unwrap();
+                rx.changed().unwrap();
+            })
+        }),
+        ("modify", || {
+            let (tx, _rx) = watch(0);
+            act(move || {
+                let _open = &_rx;
+                tx.modify(|n| *n += 1).unwrap();
+            })
+        }),
+        ("look at a value", || {
+            let (tx, rx) = watch(0);
+            act(move || assert_eq!(*rx.borrow() + *tx.borrow() + rx.get(), 0))
+        }),
+        ("watch a value, closed", || {
+            let (_, rx) = watch(0);
+            act(move || assert!(rx.changed().is_err()))
+        }),
+        ("watch a value for a time, closed", || {
+            let (_, rx) = watch(0);
+            act(move || assert!(rx.changed_timeout(Duration::MAX).is_err()))
+        }),
+    ]
+}
+
+fn lock_operations() -> Vec<(&'static str, fn() -> Act)> {
+    vec![
+        ("lock", || {
+            let lock = Mutex::new(0);
+            act(move || *lock.lock().unwrap() += 1)
+        }),
+        ("try to lock", || {
+            let lock = Mutex::new(0);
+            act(move || *lock.try_lock().unwrap() += 1)
+        }),
+        ("try to lock what is locked", || {
+            let lock = Arc::new(Mutex::new(0));
+            let held = lock.clone();
+            kahn::spawn_local(move || {
+                let _held = held.lock().unwrap();
+                kahn::sleep(Duration::MAX);
+            });
+            until("it is locked", || lock.try_lock().is_err());
+            act(move || assert!(lock.try_lock().is_err()))
+        }),
+        ("read", || {
+            let lock = RwLock::new(0);
+            act(move || assert_eq!(*lock.read().unwrap() + *lock.try_read().unwrap(), 0))
+        }),
+        ("write", || {
+            let lock = RwLock::new(0);
+            act(move || *lock.write().unwrap() += 1)
+        }),
+        ("try to read", || {
+            let lock = RwLock::new(0);
+            act(move || assert_eq!(*lock.try_read().unwrap(), 0))
+        }),
+        ("try to write", || {
+            let lock = RwLock::new(0);
+            act(move || *lock.try_write().unwrap() += 1)
+        }),
+        ("take permits", || {
+            let permits = Semaphore::new(3);
+            act(move || drop((permits.acquire(), permits.acquire_many(2))))
+        }),
+        ("try to take permits", || {
+            let permits = Semaphore::new(1);
+            act(move || assert!(permits.try_acquire().is_some() && permits.try_acquire_many(2).is_none()))
+        }),
+        ("take permits for a time", || {
+            let permits = Semaphore::new(1);
+            act(move || assert!(permits.acquire_timeout(Duration::MAX).is_some()))
+        }),
+        ("take permits for no time", || {
+            let permits = Semaphore::new(0);
+            act(move || assert!(permits.acquire_timeout(Duration::ZERO).is_none()))
+        }),
+        ("add permits", || {
+            let permits = Semaphore::new(0);
+            act(move || permits.add_permits(1))
+        }),
+        ("notify one", || {
+            let condition = Condvar::new();
+            act(move || condition.notify_one())
+        }),
+        ("notify all", || {
+            let condition = Condvar::new();
+            act(move || condition.notify_all())
+        }),
+        ("wait for a condition, for no time", || {
+            let (lock, condition) = (Mutex::new(0), Condvar::new());
+            act(move || drop(condition.wait_timeout(lock.lock().unwrap(), Duration::ZERO)))
+        }),
+        ("meet nobody", || {
+            let barrier = Barrier::new(1);
+            act(move || assert!(barrier.wait().is_leader()))
+        }),
+        ("wait for a group of none", || act(|| WaitGroup::new().wait())),
+    ]
+}
+
+fn thread_operations() -> Vec<(&'static str, fn() -> Act)> {
+    vec![
+        ("spawn and join", || act(|| kahn::spawn(|| ()).join().unwrap())),
+        ("join what has finished", || {
+            let mut finished: Vec<_> = (0..FAIR).map(|_| kahn::spawn_local(|| ())).collect();
+            until("all have finished", || finished.iter().all(|thread| thread.is_finished()));
+            act(move || finished.pop().expect("the other has run by now").join().unwrap())
+        }),
+        ("a scope of none", || act(|| kahn::scope(|_| ()))),
+        ("park with a token", || {
+            act(|| {
+                kahn::thread::current().unpark();
+                kahn::thread::park();
+            })
+        }),
+        ("park for no time", || act(|| kahn::thread::park_timeout(Duration::ZERO))),
+        ("yield", || act(kahn::yield_now)),
+        ("sleep for no time", || act(|| kahn::sleep(Duration::ZERO))),
+        ("sleep until a moment that has been", || act(|| kahn::thread::sleep_until(Instant::now()))),
+        ("a bound on nothing", || act(|| timeout(Duration::MAX, || ()).unwrap())),
+        ("a bound of no time on nothing", || act(|| _ = timeout(Duration::ZERO, || ()))),
+        ("beats without a pause", || {
+            let mut beats = kahn::time::interval(Duration::from_nanos(1));
+            act(move || _ = beats.tick())
+        }),
+        ("block on what is ready", || act(|| kahn::block_on(async {}))),
+        ("call what blocks", || act(|| kahn::blocking(|| ()))),
+    ]
+}
+
+/// Operations in a future, one after the other without a pause, in a single `block_on`.
+type Round = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+fn rounds_of_futures() -> Vec<(&'static str, fn() -> Box<dyn FnMut() -> Round + Send>)> {
+    fn rounds(mut f: impl FnMut() -> Round + Send + 'static) -> Box<dyn FnMut() -> Round + Send> {
+        Box::new(move || f())
+    }
+    vec![
+        ("send and receive", || {
+            let (tx, rx) = bounded(1);
+            rounds(move || {
+                let (tx, rx) = (tx.clone(), rx.clone());
+                Box::pin(async move {
+                    tx.send_async(1).await.unwrap();
+                    assert_eq!(rx.recv_async().await, Ok(1));
+                })
+            })
+        }),
+        ("send, closed", || {
+            let (tx, _) = bounded(1);
+            rounds(move || {
+                let tx = tx.clone();
+                Box::pin(async move { assert!(tx.send_async(1).await.is_err()) })
+            })
+        }),
+        ("receive, closed", || {
+            let (_, rx) = bounded::<u32>(1);
+            rounds(move || {
+                let rx = rx.clone();
+                Box::pin(async move { assert!(rx.recv_async().await.is_err()) })
+            })
+        }),
+        ("a moment that has come", || {
+            rounds(|| Box::pin(async { assert!(after(Duration::ZERO).recv_async().await.is_ok()) }))
+        }),
+        ("send and receive once", || {
+            rounds(|| {
+                Box::pin(async {
+                    let (tx, rx) = oneshot();
+                    tx.send(1).unwrap();
+                    assert_eq!(rx.await, Ok(1));
+                })
+            })
+        }),
+        ("receive once, without a sender", || {
+            rounds(|| {
+                let (_, rx) = oneshot::<u32>();
+                Box::pin(async move { assert!(rx.await.is_err()) })
+            })
+        }),
+        ("receive what is broadcast, closed", || {
+            let (_, rx) = broadcast::<u32>(1);
+            rounds(move || {
+                let rx = rx.clone();
+                Box::pin(async move { assert!(rx.recv_async().await.is_err()) })
+            })
+        }),
+        ("watch, closed", || {
+            let (_, rx) = watch(0);
+            rounds(move || {
+                let rx = rx.clone();
+                Box::pin(async move { assert!(rx.changed_async().await.is_err()) })
+            })
+        }),
+        ("a future that wakes itself", || {
+            rounds(|| {
+                let mut woken = false;
+                Box::pin(std::future::poll_fn(move |context| {
+                    if std::mem::replace(&mut woken, true) {
+                        return std::task::Poll::Ready(());
+                    }
+                    context.waker().wake_by_ref();
+                    std::task::Poll::Pending
+                }))
+            })
+        }),
+    ]
+}
+
+/// More operations than may be done before others run.
+const FAIR: usize = 20_000;
+
+/// On one worker, `act` is done again and again until another green thread has run.
+fn lets_others_run(name: &'static str, make: fn() -> Act) {
+    within(name, || {
+        runtime(1).run(|| {
+            let mut act = make();
+            let flag = Arc::new(AtomicBool::new(false));
+            let sets = flag.clone();
+            let other = kahn::spawn_local(move || sets.store(true, SeqCst));
+            let done = (0..FAIR).take_while(|_| !flag.load(SeqCst)).inspect(|_| act()).count();
+            assert!(flag.load(SeqCst), "{name}: no other has run after {done} times");
+            other.join().unwrap();
+        });
+    });
+}
+
+#[test]
+fn a_loop_of_any_operation_lets_others_run() {
+    for (name, make) in operations() {
+        lets_others_run(name, make);
+    }
+}
+
+#[test]
+fn a_loop_of_any_operation_in_a_future_lets_others_run() {
+    for (name, make) in rounds_of_futures() {
+        within(name, || {
+            runtime(1).run(|| {
+                let mut round = make();
+                let flag = Arc::new(AtomicBool::new(false));
+                let sets = flag.clone();
+                let other = kahn::spawn_local(move || sets.store(true, SeqCst));
+                kahn::block_on(async {
+                    for _ in 0..FAIR {
+                        round().await;
+                        if flag.load(SeqCst) {
+                            return;
+                        }
+                    }
+                    panic!("{name}: no other has run");
+                });
+                other.join().unwrap();
+            });
+        });
+    }
+}
+
+/// An executor that polls on and on, and never gives way, gets on all the same: it blocks its worker, but not for ever.
+#[test]
+fn a_foreign_executor_on_a_green_thread_gets_on() {
+    within("the executor", || {
+        runtime(1).run(|| {
+            let (tx, rx) = bounded(1);
+            for n in 0..MANY {
+                let mut round = std::pin::pin!(async {
+                    tx.send_async(n).await.unwrap();
+                    assert_eq!(rx.recv_async().await, Ok(n));
+                });
+                let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+                while round.as_mut().poll(&mut context).is_pending() {}
+            }
+        });
+    });
 }

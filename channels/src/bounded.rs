@@ -10,7 +10,7 @@ use kahn_core::wait::spend;
 
 use crate::error::TrySendError;
 use crate::grants::Offer;
-use crate::state::{LOT, State, Taken, Wakes};
+use crate::state::{State, Taken, Wakes};
 
 /// Bits of [`Hot::hint`]; the rest counts how often they have changed.
 pub(crate) const RECV: u64 = 1;
@@ -144,29 +144,29 @@ impl<T> Chan<T> {
         (hint & if recv { RECV } else { SEND } == 0).then_some(hint)
     }
 
-    /// Pays for the next lot of operations, if the last is used up. The caller's operation has done nothing yet, and is
+    /// Pays for the next batch of operations, if the last is used up. The caller's operation has done nothing yet, and is
     /// not done if this yields and is unwound. Answers the lock, which may have been given up in between.
     #[inline(always)]
     pub(crate) fn pay<'a>(&'a self, state: Locked<'a, T>) -> Locked<'a, T> {
-        if state.lot > 0 { state } else { self.pay_now(state) }
+        if state.prepaid.is_empty() { self.pay_now(state) } else { state }
     }
 
     #[cold]
     #[inline(never)]
     fn pay_now<'a>(&'a self, mut state: Locked<'a, T>) -> Locked<'a, T> {
-        state.lot = LOT;
+        let cost = state.prepaid.refill();
         drop(state);
-        spend(LOT.unsigned_abs());
+        spend(cost);
         self.lock()
     }
 
-    /// As [`pay`](Self::pay), where nothing of the state is known but the lot.
+    /// As [`pay`](Self::pay), where nothing of the state is known but what is prepaid.
     #[cold]
     #[inline(never)]
     fn pay_on_the_way<'a>(&'a self, mut state: LockGuard<'a, State<T>>) -> LockGuard<'a, State<T>> {
-        state.lot = LOT;
+        let cost = state.prepaid.refill();
         drop(state);
-        spend(LOT.unsigned_abs());
+        spend(cost);
         self.hot.state.lock()
     }
 
@@ -176,7 +176,7 @@ impl<T> Chan<T> {
     #[inline(always)]
     pub(crate) fn send_fast(&self, msg: T) -> Result<(), (LockGuard<'_, State<T>>, T)> {
         let mut state = self.hot.state.lock();
-        if state.lot <= 0 {
+        if state.prepaid.is_empty() {
             state = self.pay_on_the_way(state);
         }
         if state.has_room() && state.receivers.is_empty() && !state.closed && !state.watched {
@@ -192,7 +192,7 @@ impl<T> Chan<T> {
     #[inline(always)]
     pub(crate) fn recv_fast(&self) -> Result<T, LockGuard<'_, State<T>>> {
         let mut state = self.hot.state.lock();
-        if state.lot <= 0 {
+        if state.prepaid.is_empty() {
             state = self.pay_on_the_way(state);
         }
         if state.ring.len() > state.rights
@@ -218,7 +218,7 @@ impl<T> Chan<T> {
         }
     }
 
-    /// Asks for a permit. If others have to run first, they have run, and the caller starts again.
+    /// Asks for a permit, for a select, which has paid.
     #[inline]
     pub(crate) fn permit_now(&self) -> Offer {
         if !self.send_hint() {
@@ -226,34 +226,21 @@ impl<T> Chan<T> {
         }
         let mut wakes = Wakes::new();
         let mut state = self.lock();
-        if state.lot <= 0 {
-            return self.pay_first(state);
-        }
         let offer = state.want_permit(None, &mut wakes);
-        if offer != Offer::Nothing {
-            state.count();
-        }
         drop(state);
         offer
     }
 
-    #[cold]
-    fn pay_first(&self, state: Locked<'_, T>) -> Offer {
-        drop(self.pay_now(state));
-        Offer::Later
-    }
-
-    /// Asks for a right. If others have to run first, they have run, and the caller starts again.
+    /// Asks for a right, for a select, which has paid.
     #[inline]
     pub(crate) fn right_now(&self) -> Offer {
         if !self.recv_hint() {
             return Offer::Nothing;
         }
         let mut state = self.hot.state.lock();
-        if state.ring.len() > state.rights && state.senders.is_empty() && !state.watched && state.lot > 0 {
+        if state.ring.len() > state.rights && state.senders.is_empty() && !state.watched {
             state.rights += 1;
             state.set_aside += usize::from(state.cap == 0);
-            state.count();
             let recv = state.ring.len() > state.rights || state.closed;
             publish(&self.hot.hint, SEND + u64::from(recv) * RECV);
             return Offer::Granted;
@@ -263,14 +250,8 @@ impl<T> Chan<T> {
 
     #[inline(never)]
     fn right_from_waiter(&self, mut state: Locked<'_, T>) -> Offer {
-        if state.lot <= 0 {
-            return self.pay_first(state);
-        }
         let mut wakes = Wakes::new();
         let offer = state.want_right(None, &mut wakes);
-        if offer != Offer::Nothing {
-            state.count();
-        }
         drop(state);
         drop(wakes);
         offer
@@ -297,9 +278,7 @@ impl<T> Chan<T> {
         let mut state = self.pay(state);
         let mut wakes = Wakes::new();
         let sent = state.send(msg, &mut wakes);
-        if sent.is_ok() {
-            state.count();
-        }
+        state.count();
         drop(state);
         drop(wakes);
         sent
@@ -310,9 +289,7 @@ impl<T> Chan<T> {
         let mut state = self.pay(state);
         let mut wakes = Wakes::new();
         let taken = state.recv(&mut wakes);
-        if !matches!(taken, Taken::Nothing(_)) {
-            state.count();
-        }
+        state.count();
         drop(state);
         drop(wakes);
         taken

@@ -4,11 +4,11 @@ use core::cell::{Cell, OnceCell};
 use core::future::Future;
 use core::pin::Pin;
 use core::ptr::NonNull;
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use kahn_core::facade::{Lock, LockGuard};
-use kahn_core::wait::{Node, Reason, TaskParty, TimedOut, Wait, WaitQueue, Wake};
+use kahn_core::wait::{Node, Reason, TaskParty, TimedOut, Wait, WaitQueue, Wake, poll_operation};
 
 /// Stands in a queue of the state until woken. Unlocks while it waits.
 pub(crate) fn wait_in<S>(
@@ -112,6 +112,7 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
         let this = self.into_ref().get_ref();
         // A user's waker is cloned and dropped outside of the lock, so it is declared before.
+        ready!(poll_operation(context));
         let waker = context.waker().clone();
         let mut state = this.lock.lock();
         if let Some(found) = (this.look)(&mut state) {

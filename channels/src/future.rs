@@ -9,11 +9,11 @@ use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
 use core::ptr::NonNull;
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Poll, Waker, ready};
 
 use futures_core::Stream;
 use kahn_core::facade::Arc;
-use kahn_core::wait::{Node, Party, TaskParty};
+use kahn_core::wait::{Node, Party, TaskParty, poll_operation};
 
 use crate::alarm::Alarm;
 use crate::bounded::Chan;
@@ -217,6 +217,7 @@ impl<T> Future for SendFuture<'_, T> {
     ///
     /// If it is polled again after it was ready.
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        ready!(poll_operation(context));
         let this = self.into_ref().get_ref();
         let seat = &this.seat;
         // A user's waker is cloned and dropped outside of the lock, so it is declared before.
@@ -301,6 +302,7 @@ unsafe fn poll_source<T>(
     source: &Source<T>,
     context: &Context<'_>,
 ) -> Poll<Result<T, RecvError>> {
+    ready!(poll_operation(context));
     match source {
         // SAFETY: by the contract.
         Source::Chan(chan) => unsafe { seat.poll_recv(chan, context) },

@@ -18,8 +18,6 @@ pub(crate) enum Offer {
     Closed,
     /// Nothing for now.
     Nothing,
-    /// Others had to run first: ask again.
-    Later,
 }
 
 /// What became of a promise.

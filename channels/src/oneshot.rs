@@ -7,12 +7,12 @@ use core::fmt;
 use core::future::Future;
 use core::mem::ManuallyDrop;
 use core::pin::Pin;
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Poll, Waker, ready};
 use core::time::Duration;
 use std::time::Instant;
 
 use kahn_core::facade::{Arc, Lock};
-use kahn_core::wait::{Kind, Reason, WaitQueue, spend};
+use kahn_core::wait::{Kind, Reason, WaitQueue, operation, poll_operation};
 
 use crate::clock;
 use crate::crowd::{wait_in, wake_all};
@@ -93,6 +93,7 @@ impl<T> Sender<T> {
     /// assert_eq!(tx.send(5).unwrap_err().into_inner(), 5);
     /// ```
     pub fn send(self, msg: T) -> Result<(), SendError<T>> {
+        operation();
         self.finish(Some(msg))
     }
 
@@ -134,6 +135,7 @@ impl<T> Sender<T> {
     /// ```
     #[track_caller]
     pub fn closed(&self) {
+        operation();
         loop {
             let state = self.shared.0.lock();
             if state.receiver_done {
@@ -189,6 +191,7 @@ pub struct Receiver<T> {
 impl<T> Receiver<T> {
     #[track_caller]
     fn recv_until(&self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
+        operation();
         loop {
             let mut state = self.shared.0.lock();
             if let Some(msg) = state.message.take() {
@@ -247,13 +250,13 @@ impl<T> Receiver<T> {
     /// assert_eq!(rx.try_recv(), Err(TryRecvError::Disconnected));
     /// ```
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
+        operation();
         let mut state = self.shared.0.lock();
         if let Some(msg) = state.message.take() {
             return Ok(msg);
         }
         let over = state.sender_done || state.receiver_done;
         drop(state);
-        spend(1);
         Err(if over { TryRecvError::Disconnected } else { TryRecvError::Empty })
     }
 
@@ -345,6 +348,7 @@ impl<T> Future for Receiver<T> {
     type Output = Result<T, RecvError>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        ready!(poll_operation(context));
         let waker = context.waker().clone();
         let mut state = self.shared.0.lock();
         if let Some(msg) = state.message.take() {

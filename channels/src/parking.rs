@@ -7,7 +7,7 @@ use core::ptr::NonNull;
 use std::time::Instant;
 
 use kahn_core::facade::LockGuard;
-use kahn_core::wait::{Kind, Missed, Node, Reason, Wait, current, spend};
+use kahn_core::wait::{Kind, Missed, Node, Reason, Wait, current, operation};
 
 use crate::bounded::{Chan, Locked, RECV, SEND};
 use crate::error::{RecvTimeoutError, SendTimeoutError, TryRecvError, TrySendError};
@@ -165,7 +165,7 @@ impl<T> Chan<T> {
         place: &mut MaybeUninit<Place<T>>,
     ) -> Begun<'a, T, (), T> {
         let mut state = self.relock(state);
-        if state.closed || state.watched || state.lot <= 0 {
+        if state.closed || state.watched || state.prepaid.is_empty() {
             return Begun::Else(state, msg);
         }
         if let Some(claimed) = state.receivers.claim_next() {
@@ -196,7 +196,7 @@ impl<T> Chan<T> {
         let mut state = self.relock(state);
         if state.closed
             || state.watched
-            || state.lot <= 0
+            || state.prepaid.is_empty()
             || state.ring.len() + state.permits + state.rights > 0
         {
             return Begun::Else(state, ());
@@ -294,15 +294,12 @@ impl<T> Chan<T> {
     #[track_caller]
     pub(crate) fn try_recv(&self) -> Result<T, TryRecvError> {
         if !self.recv_hint() {
-            spend(1);
+            operation();
             return Err(TryRecvError::Empty);
         }
         match self.recv_now() {
             Taken::Message(msg) => Ok(msg),
-            Taken::Nothing(err) => {
-                spend(1);
-                Err(err)
-            }
+            Taken::Nothing(err) => Err(err),
             Taken::Promised => self.fetch().unwrap_or(Err(TryRecvError::Empty)),
         }
     }
@@ -365,7 +362,10 @@ impl<T> Chan<T> {
                     drop(wakes);
                     return Ok(msg);
                 }
-                Taken::Nothing(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
+                Taken::Nothing(TryRecvError::Disconnected) => {
+                    state.count();
+                    return Err(RecvTimeoutError::Disconnected);
+                }
                 Taken::Nothing(TryRecvError::Empty) if patience.is_left() => {
                     drop(state);
                     patience.watch(self.hint(), RECV);

@@ -3,7 +3,7 @@
 use core::panic::Location;
 use core::ptr::NonNull;
 
-use kahn_core::wait::{Kind, Node, Reason, Wait, shield, spend};
+use kahn_core::wait::{Kind, Node, Reason, Wait, operation, shield};
 
 use crate::bounded::Chan;
 use crate::error::TryRecvError;
@@ -60,7 +60,7 @@ impl<T> Chan<T> {
 
     /// Asks for a permit, and does not wait.
     pub(crate) fn try_reserve(&self) -> Offer {
-        spend(1);
+        operation();
         if !self.send_hint() {
             return Offer::Nothing;
         }
@@ -75,7 +75,7 @@ impl<T> Chan<T> {
     #[inline]
     #[track_caller]
     pub(crate) fn reserve(&self) -> bool {
-        spend(1);
+        operation();
         let mut wakes = Wakes::new();
         let mut state = self.lock();
         match state.want_permit(None, &mut wakes) {

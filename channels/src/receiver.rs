@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::time::Instant;
 
 use kahn_core::facade::Arc;
-use kahn_core::wait::{charge, spend};
+use kahn_core::wait::{charge, operation};
 
 use crate::bounded::Chan;
 use crate::clock;
@@ -131,11 +131,11 @@ impl<T> Receiver<T> {
         match &self.source {
             Source::Chan(chan) => chan.try_recv(),
             Source::Timer(timer) => {
-                spend(1);
+                operation();
                 timer.fire().map(|when| timer.message(when)).ok_or(TryRecvError::Empty)
             }
             Source::Never => {
-                spend(1);
+                operation();
                 Err(TryRecvError::Empty)
             }
         }
@@ -227,6 +227,8 @@ impl<T> Receiver<T> {
     /// ```
     #[track_caller]
     pub fn recv_many(&self, messages: &mut Vec<T>, max: usize) -> Result<usize, RecvError> {
+        // What it takes is charged when it has been taken.
+        operation();
         if max == 0 {
             return Ok(0);
         }
@@ -234,8 +236,6 @@ impl<T> Receiver<T> {
             messages.push(self.recv()?);
             return Ok(1);
         };
-        // What it takes is charged when it has been taken; here others run if that, the last time, was all of the budget.
-        spend(0);
         // Room is made outside of the lock, for what is there now.
         let room = chan.lock().available().min(max);
         messages.reserve(room);

@@ -7,7 +7,7 @@ use core::time::Duration;
 use std::time::Instant;
 
 use kahn_core::facade::Arc;
-use kahn_core::wait::spend;
+use kahn_core::wait::operation;
 
 use crate::bounded::Chan;
 use crate::clock;
@@ -82,14 +82,10 @@ impl<T> Sender<T> {
     #[inline]
     pub fn try_send(&self, msg: T) -> Result<(), TrySendError<T>> {
         if !self.chan.send_hint() {
-            spend(1);
+            operation();
             return Err(TrySendError::Full(msg));
         }
-        let sent = self.chan.send_now(msg);
-        if sent.is_err() {
-            spend(1);
-        }
-        sent
+        self.chan.send_now(msg)
     }
 
     /// Sends a message, and waits for a place for at most `timeout`.

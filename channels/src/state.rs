@@ -29,15 +29,11 @@
 
 use core::ptr::NonNull;
 
-use kahn_core::wait::{Claimed, Node, Party, WaitQueue, Wake};
+use kahn_core::wait::{Claimed, Node, Party, Prepaid, WaitQueue, Wake};
 
 use crate::error::{TryRecvError, TrySendError};
 use crate::ring::Ring;
 use crate::seat::{Guest, Status};
-
-/// Operations that are paid for together: a channel asks the cooperative budget for so many at once, before it does the
-/// first of them. So a loop of operations yields now and then, and most of them touch no thread-local.
-pub(crate) const LOT: i32 = 32;
 
 /// Wake-ups that are owed. Dropped after unlocking.
 pub(crate) struct Wakes {
@@ -80,9 +76,7 @@ pub(crate) struct State<T> {
     /// `S`, with capacity 0.
     pub(crate) set_aside: usize,
     pub(crate) cap: usize,
-    /// Operations that may be done before the cooperative budget is asked, see [`LOT`]. Below zero by a few if others have
-    /// used it up while somebody paid.
-    pub(crate) lot: i32,
+    pub(crate) prepaid: Prepaid,
     pub(crate) closed: bool,
     /// Somebody stands in a watchers' queue: the fast paths leave the rest to the slow ones.
     pub(crate) watched: bool,
@@ -111,7 +105,7 @@ impl<T> State<T> {
             rights: 0,
             set_aside: 0,
             cap,
-            lot: LOT,
+            prepaid: Prepaid::new(),
             closed: false,
             watched: false,
             promised: WaitQueue::new(),
@@ -120,10 +114,10 @@ impl<T> State<T> {
         }
     }
 
-    /// Counts an operation that did not park.
+    /// Counts an operation that did not park, whether it was done or failed.
     #[inline]
     pub(crate) fn count(&mut self) {
-        self.lot -= 1;
+        self.prepaid.take();
     }
 
     /// Messages that nobody has a right to.

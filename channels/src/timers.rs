@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::time::Instant;
 
 use kahn_core::facade::Lock;
-use kahn_core::wait::{Kind, Reason, Wait, spend};
+use kahn_core::wait::{Kind, Reason, Wait, operation};
 
 use crate::clock;
 use crate::error::RecvTimeoutError;
@@ -62,7 +62,7 @@ impl<T> Timer<T> {
 
     #[track_caller]
     pub(crate) fn recv(&self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
-        spend(1);
+        operation();
         loop {
             if let Some(when) = self.fire() {
                 return Ok(self.message(when));

@@ -9,7 +9,7 @@ use core::time::Duration;
 use std::time::Instant;
 
 use kahn_core::facade::{Arc, AtomicU64, Lock, Ordering};
-use kahn_core::wait::{Kind, Reason, WaitQueue, spend};
+use kahn_core::wait::{Kind, Reason, WaitQueue, operation};
 
 use crate::clock;
 use crate::crowd::{wait_for, wait_in, wake_all};
@@ -139,7 +139,7 @@ impl<T> Sender<T> {
     /// assert_eq!(tx.send(2).unwrap_err().into_inner(), 2);
     /// ```
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
-        spend(1);
+        operation();
         self.shared.replace(value, None).map_err(|(value, _)| SendError(value))
     }
 
@@ -165,7 +165,7 @@ impl<T> Sender<T> {
     where
         T: Clone,
     {
-        spend(1);
+        operation();
         loop {
             let state = self.shared.0.lock();
             let (current, number) = (state.value.clone(), state.number);
@@ -189,6 +189,7 @@ impl<T> Sender<T> {
     /// assert_eq!(*tx.borrow(), "red");
     /// ```
     pub fn borrow(&self) -> Ref<T> {
+        operation();
         Ref(self.shared.0.lock().value.clone())
     }
 
@@ -288,6 +289,7 @@ impl<T> Receiver<T> {
     /// assert!(!rx.has_changed());
     /// ```
     pub fn borrow(&self) -> Ref<T> {
+        operation();
         let state = self.shared.0.lock();
         // Relaxed: the lock orders it.
         self.seen.store(state.number, Ordering::Relaxed);
@@ -335,6 +337,7 @@ impl<T> Receiver<T> {
 
     #[track_caller]
     fn changed_until(&self, deadline: Option<Instant>) -> Result<(), RecvTimeoutError> {
+        operation();
         loop {
             let state = self.shared.0.lock();
             match self.step(&state) {

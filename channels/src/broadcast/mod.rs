@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use kahn_core::facade::{Arc, AtomicU64, Lock, LockGuard, Ordering};
-use kahn_core::wait::{Kind, Node, Reason, Wait, WaitQueue, Wake, spend};
+use kahn_core::wait::{Kind, Node, Reason, Wait, WaitQueue, Wake, operation};
 
 use crate::clock;
 use crate::crowd::{wait_for, wait_in, wake_all};
@@ -178,7 +178,7 @@ impl<T> Sender<T> {
 
     #[track_caller]
     fn send_until(&self, msg: T, deadline: Option<Instant>) -> Result<(), SendTimeoutError<T>> {
-        spend(1);
+        operation();
         let (mut state, msg) = match self.look(msg) {
             Looked::Done => return Ok(()),
             Looked::Disconnected(msg) => return Err(SendTimeoutError::Disconnected(msg)),
@@ -254,7 +254,7 @@ impl<T> Sender<T> {
     /// assert!(tx.try_send(2).unwrap_err().is_disconnected());
     /// ```
     pub fn try_send(&self, msg: T) -> Result<(), TrySendError<T>> {
-        spend(1);
+        operation();
         match self.look(msg) {
             Looked::Done => Ok(()),
             Looked::Disconnected(msg) => Err(TrySendError::Disconnected(msg)),
@@ -415,7 +415,7 @@ impl<T: Clone> Receiver<T> {
 
     #[track_caller]
     fn recv_until(&self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
-        spend(1);
+        operation();
         loop {
             let mut freed = Vec::new();
             let mut state = self.shared.state.lock();
@@ -478,7 +478,7 @@ impl<T: Clone> Receiver<T> {
     /// assert_eq!(rx.try_recv(), Ok(1));
     /// ```
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
-        spend(1);
+        operation();
         let mut freed = Vec::new();
         let mut state = self.shared.state.lock();
         let stepped = self.step(&mut state, &mut freed);

@@ -38,28 +38,7 @@ impl Grant {
             Offer::Promised => Some(Grant::Promise),
             Offer::Closed => Some(Grant::Closed),
             Offer::Nothing => None,
-            Offer::Later => unreachable!("a state does not know whose turn it is"),
         }
-    }
-}
-
-/// What a look at an operation found.
-pub(crate) enum Looked {
-    /// It can be done, and this is the right to do it.
-    Ready(Grant),
-    /// It cannot be done now.
-    NotReady,
-    /// Others had to run first, and have run, so earlier looks are out of date. Nothing was taken.
-    Later,
-}
-
-impl Looked {
-    #[inline]
-    fn of(offer: Offer) -> Looked {
-        if offer == Offer::Later {
-            return Looked::Later;
-        }
-        Grant::of(offer).map_or(Looked::NotReady, Looked::Ready)
     }
 }
 
@@ -87,9 +66,8 @@ pub(crate) trait Operation {
     /// The order of the identities is the order in which selects enter queues.
     fn identity(&self) -> Identity;
 
-    /// Takes a grant if the operation can be done now. May let others run, and unwind from that, but not once it has
-    /// taken something.
-    fn look(&self) -> Looked;
+    /// Takes a grant if the operation can be done now.
+    fn look(&self) -> Option<Grant>;
 
     /// Enters the queue, unless the operation can be done now.
     ///
@@ -150,8 +128,8 @@ impl<T> Operation for Sender<T> {
     }
 
     #[inline]
-    fn look(&self) -> Looked {
-        Looked::of(self.chan.permit_now())
+    fn look(&self) -> Option<Grant> {
+        Grant::of(self.chan.permit_now())
     }
 
     unsafe fn enter(&self, node: NonNull<Node>, wait: &Wait, wakes: &mut Wakes) -> Entered {
@@ -219,13 +197,11 @@ impl<T> Operation for Receiver<T> {
     }
 
     #[inline]
-    fn look(&self) -> Looked {
+    fn look(&self) -> Option<Grant> {
         match &self.source {
-            Source::Chan(chan) => Looked::of(chan.right_now()),
-            Source::Timer(timer) => {
-                timer.fire().map_or(Looked::NotReady, |when| Looked::Ready(Grant::Fired(when)))
-            }
-            Source::Never => Looked::NotReady,
+            Source::Chan(chan) => Grant::of(chan.right_now()),
+            Source::Timer(timer) => timer.fire().map(Grant::Fired),
+            Source::Never => None,
         }
     }
 

@@ -7,8 +7,6 @@
 //! A receive of capacity 0 that has met a selected sender or a permit is not done until that one has brought its message:
 //! until then it waits for nothing else, and if it is given up, it starts again.
 //!
-//! Where the cooperative budget has others run first, pass 1 starts again after that.
-//!
 //! One that does not wait gives up after pass 1 only if there was a moment when no case could be done.
 //!
 //! A select that finds its partner in pass 2 ends its own wait first (nobody can claim it from then on), and takes the
@@ -21,11 +19,11 @@ use core::panic::Location;
 use core::ptr::NonNull;
 use std::time::Instant;
 
-use kahn_core::wait::{Kind, Node, Reason, Wait, spend};
+use kahn_core::wait::{Kind, Node, Reason, Wait, operation};
 use smallvec::SmallVec;
 
 use crate::seat::{Seat, Status, Want};
-use crate::select::case::{Entered, Grant, Looked, Operation};
+use crate::select::case::{Entered, Grant, Operation};
 use crate::select::random::Choices;
 use crate::state::Wakes;
 
@@ -72,18 +70,13 @@ pub(crate) struct Manner {
 /// the order of the cases.
 #[track_caller]
 pub(crate) fn wait_for(cases: &mut [Case<'_>], manner: Manner, patience: Patience) -> Option<(usize, Grant)> {
+    operation();
     let mut patience = patience;
     loop {
-        let mut found = match look(cases, manner) {
-            Pass::Found(at, grant) => Some((at, grant)),
-            Pass::Nothing => None,
-            // Its lot is paid for: it is at most once for each case that this comes to nothing, but for what others do.
-            Pass::Again => continue,
-        };
+        let mut found = look(cases, manner);
         if found.is_none() {
             let deadline = match patience {
                 Patience::None if manner.aim == Aim::Watch || were_idle_at_once(cases) => {
-                    spend(1);
                     return None;
                 }
                 Patience::None => continue,
@@ -108,16 +101,9 @@ pub(crate) fn wait_for(cases: &mut [Case<'_>], manner: Manner, patience: Patienc
     }
 }
 
-/// How pass 1 ended.
-enum Pass {
-    Found(usize, Grant),
-    Nothing,
-    Again,
-}
-
 /// Pass 1.
 #[inline]
-fn look(cases: &mut [Case<'_>], manner: Manner) -> Pass {
+fn look(cases: &mut [Case<'_>], manner: Manner) -> Option<(usize, Grant)> {
     let count = cases.len();
     let mut choices = (!manner.biased && count > 1).then(Choices::new);
     for at in 0..count {
@@ -128,16 +114,16 @@ fn look(cases: &mut [Case<'_>], manner: Manner) -> Pass {
         }
         let operation = cases[at].operation;
         match manner.aim {
-            Aim::Watch if operation.is_ready() => return Pass::Found(at, Grant::Closed),
+            Aim::Watch if operation.is_ready() => return Some((at, Grant::Closed)),
             Aim::Watch => {}
-            Aim::Choose => match operation.look() {
-                Looked::Ready(grant) => return Pass::Found(at, grant),
-                Looked::NotReady => {}
-                Looked::Later => return Pass::Again,
-            },
+            Aim::Choose => {
+                if let Some(grant) = operation.look() {
+                    return Some((at, grant));
+                }
+            }
         }
     }
-    Pass::Nothing
+    None
 }
 
 /// Whether there was a moment when no case could be done. A look at one after the other does not tell: what was looked at

@@ -13,7 +13,7 @@ use crate::job::{Job, Output};
 use crate::scheduler;
 pub(crate) use thread::Thread;
 
-use crate::wait::{CancelUnwind, Kind, Reason, is_quiet_unwind, settled};
+use crate::wait::{CancelUnwind, Kind, Reason, is_quiet_unwind, operation, settled};
 
 /// Waits for a green thread and gets its value. Dropping it lets the green thread run on.
 ///
@@ -75,6 +75,7 @@ impl<T> JoinHandle<T> {
     /// ```
     #[track_caller]
     pub fn join(self) -> Result<T, JoinError> {
+        operation();
         let reason = Reason::new(Kind::Join, self.job.as_ptr());
         if let Err(missed) = self.job().wait_for_end(reason, None) {
             let _ = missed.raise();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::facade::now;
 use crate::job::{Job, JobId};
 use crate::scheduler;
-use crate::wait::enclosing_limit;
+use crate::wait::{enclosing_limit, operation};
 
 /// A handle to a thread, green or of the OS, as in `std`.
 ///
@@ -258,6 +258,7 @@ pub fn park_timeout(duration: Duration) {
 /// `None` is no deadline, `Some(None)` one that the clock cannot reach.
 #[track_caller]
 fn park_until(deadline: Option<Option<Instant>>) {
+    operation();
     match (scheduler::running_job(), deadline) {
         (Some(job), deadline) => {
             // SAFETY: the running job is alive.

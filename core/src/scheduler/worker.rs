@@ -35,7 +35,8 @@ use crate::scheduler::remote::Remote;
 use crate::scheduler::run_queue::{End, LocalQueue};
 use crate::scheduler::shared::Shared;
 use crate::timer::recent::Recent;
-use crate::wait::current::{self, BUDGET, Current};
+use crate::wait::BUDGET;
+use crate::wait::current::{self, Current};
 
 /// The most turns of a chain.
 const STREAK: u32 = 64;

@@ -7,7 +7,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use crate::facade::{Lock, LockGuard, maybe_const};
 use crate::sync::chain::{Chain, Slot};
-use crate::wait::{Claimed, Kind, Node, Reason, Wait, WaitQueue};
+use crate::wait::{Claimed, Kind, Node, Reason, Wait, WaitQueue, operation};
 
 /// Lets `n` wait until all of them are there, again and again. As [`std::sync::Barrier`].
 ///
@@ -132,6 +132,7 @@ impl Barrier {
     /// ```
     #[track_caller]
     pub fn wait(&self) -> BarrierWaitResult {
+        operation();
         let reason = Reason::new(Kind::Barrier, self);
         let others = self.n.saturating_sub(1);
         let mut meeting = self.meeting.lock();

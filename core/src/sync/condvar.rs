@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::facade::{AtomicUsize, Ordering, maybe_const};
 use crate::sync::gate::{Gate, Look, deadline_after};
 use crate::sync::mutex::MutexGuard;
-use crate::wait::{Kind, Reason, shield};
+use crate::wait::{Kind, Reason, operation, shield};
 
 /// A condition variable: waits, with a mutex given back, until another says that something has changed. As
 /// [`std::sync::Condvar`].
@@ -261,6 +261,7 @@ impl Condvar {
     /// ```
     #[inline]
     pub fn notify_one(&self) {
+        operation();
         // Relaxed: who must find a waiter has taken the mutex after the waiter gave it back, and so sees its count.
         if self.waiting.load(Ordering::Relaxed) != 0 {
             self.gate.open_for_one();
@@ -285,6 +286,7 @@ impl Condvar {
     /// ```
     #[inline]
     pub fn notify_all(&self) {
+        operation();
         // Relaxed: as in `notify_one`.
         if self.waiting.load(Ordering::Relaxed) != 0 {
             self.gate.open(|()| {});

@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::facade::{Lock, maybe_const};
 use crate::sync::chain::{Chain, Slot};
 use crate::sync::gate::deadline_after;
-use crate::wait::{Claimed, Kind, Node, Reason, TimedOut, Wait, WaitQueue, Withdrawal, spend};
+use crate::wait::{Claimed, Kind, Node, Reason, TimedOut, Wait, WaitQueue, Withdrawal, operation};
 
 /// A number of permits, which are taken and given back.
 ///
@@ -192,7 +192,7 @@ impl Semaphore {
     /// assert_eq!(two.permits() + semaphore.available_permits(), 3);
     /// ```
     pub fn try_acquire_many(&self, n: usize) -> Option<Permit<'_>> {
-        spend(1);
+        operation();
         let taken = self.inside.lock().take(n);
         // Not before it is known: a permit that is dropped gives back.
         taken.then(|| Permit { semaphore: self, permits: n })
@@ -215,6 +215,11 @@ impl Semaphore {
     /// assert_eq!(semaphore.available_permits(), 0);
     /// ```
     pub fn add_permits(&self, n: usize) {
+        operation();
+        self.release(n);
+    }
+
+    fn release(&self, n: usize) {
         let mut inside = self.inside.lock();
         let Some(permits) = inside.permits.checked_add(n) else {
             drop(inside);
@@ -246,7 +251,7 @@ impl Semaphore {
         reason: Reason,
     ) -> Result<Permit<'_>, TimedOut> {
         let permit = || Ok(Permit { semaphore: self, permits: n });
-        spend(1);
+        operation();
         let mut inside = self.inside.lock();
         if inside.take(n) {
             drop(inside);
@@ -378,7 +383,7 @@ impl Permit<'_> {
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        self.semaphore.add_permits(self.permits);
+        self.semaphore.release(self.permits);
     }
 }
 

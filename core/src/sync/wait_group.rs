@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::facade::{Arc, AtomicUsize, Ordering};
 use crate::sync::gate::{Gate, Look};
-use crate::wait::{Kind, Reason};
+use crate::wait::{Kind, Reason, operation};
 
 /// Waits until all its clones are gone. In the shape of `crossbeam_utils::sync::WaitGroup`.
 ///
@@ -70,6 +70,7 @@ impl WaitGroup {
     /// ```
     #[track_caller]
     pub fn wait(self) {
+        operation();
         let reason = Reason::new(Kind::WaitGroup, &raw const *self.group);
         let group = self.group.clone();
         drop(self);

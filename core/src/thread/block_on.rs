@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Wake as StdWake, Waker};
 
 use crate::facade::Lock;
-use crate::wait::{Kind, Node, Reason, Wait, WaitQueue, spend};
+use crate::wait::{Kind, Node, Reason, Wait, WaitQueue, operation};
 
 /// What the future's wakers and the one who polls it share.
 #[derive(Default)]
@@ -40,14 +40,15 @@ impl StdWake for Signal {
 }
 
 impl Signal {
-    fn wait(&self, reason: Reason) {
+    /// Waits until the future has been woken. Returns false if it had been before, and nothing was waited for.
+    fn wait(&self, reason: Reason) -> bool {
         let wait = Wait::new();
         let node = Node::new(wait.party(), 0, core::ptr::null_mut());
         {
             let mut state = self.state.lock();
             if core::mem::take(&mut state.woken) {
                 drop(state);
-                return;
+                return false;
             }
             // SAFETY: the node stays until it is claimed, or removed below.
             unsafe { state.waiting.push((&node).into()) };
@@ -58,6 +59,7 @@ impl Signal {
             drop(wait);
             let _ = missed.raise();
         }
+        true
     }
 }
 
@@ -75,7 +77,7 @@ impl Signal {
 #[track_caller]
 pub fn block_on<F: Future>(future: F) -> F::Output {
     // A loop over futures that never wait yields, too.
-    spend(1);
+    operation();
     let signal = Arc::new(Signal::default());
     let reason = Reason::new(Kind::Future, Arc::as_ptr(&signal));
     let waker = Waker::from(Arc::clone(&signal));
@@ -85,6 +87,9 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
         if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
             return value;
         }
-        signal.wait(reason);
+        if !signal.wait(reason) {
+            // A future that wakes itself wants others to run, or has been refused because the budget is spent.
+            operation();
+        }
     }
 }

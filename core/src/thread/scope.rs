@@ -15,7 +15,7 @@ use crate::handle::{JoinError, JoinHandle};
 use crate::job::{Job, Output};
 use crate::scheduler;
 use crate::thread::builder::{Builder, spawn_local_unchecked, start};
-use crate::wait::{Kind, Node, Reason, Wait, WaitQueue, is_quiet_unwind, quietly, shield};
+use crate::wait::{Kind, Node, Reason, Wait, WaitQueue, is_quiet_unwind, operation, quietly, shield};
 
 /// A scope to spawn green threads in; see [`scope`].
 ///
@@ -189,6 +189,7 @@ pub fn scope<'env, F, T>(f: F) -> T
 where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 {
+    operation();
     let scope = Scope { data: Arc::new(Data::default()), _scope: PhantomData, _env: PhantomData };
     let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
     let reason = Reason::new(Kind::Scope, Arc::as_ptr(&scope.data));

@@ -9,7 +9,7 @@ pub use std::time::{Duration, Instant, SystemTime, SystemTimeError, UNIX_EPOCH};
 pub use crate::facade::now;
 use crate::fiber::panic_count;
 pub use crate::thread::{sleep, sleep_until};
-use crate::wait::{Limit, LimitUnwind, Me, shield};
+use crate::wait::{Limit, LimitUnwind, Me, operation, shield};
 
 /// The time given to [`timeout`] was over.
 ///
@@ -68,6 +68,11 @@ impl From<Elapsed> for std::io::Error {
 /// });
 /// ```
 pub fn timeout<T>(duration: Duration, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
+    // Paid for within the bound: a yield for the budget ends with it, too.
+    let f = || {
+        operation();
+        f()
+    };
     let Some(deadline) = now().checked_add(duration) else { return Ok(f()) };
     if std::thread::panicking() { unwinding(deadline, f) } else { bounded(deadline, f) }
 }
@@ -163,6 +168,7 @@ impl Interval {
     /// ```
     #[track_caller]
     pub fn tick(&mut self) -> Instant {
+        operation();
         let Some(due) = self.next else {
             crate::thread::sleep(Duration::MAX);
             unreachable!("an endless sleep ends by a cancel alone");

@@ -8,25 +8,32 @@ use core::cell::Cell;
 use core::ptr::NonNull;
 
 use crate::facade::{Arc, MODEL};
+use crate::wait::budget::BUDGET;
 use crate::wait::os_thread::ThreadParty;
 use crate::wait::party::Party;
 
 /// What an OS thread knows about whom it runs.
 pub struct Current {
     /// The green thread that runs on this OS thread now.
-    green: Cell<Option<NonNull<Party>>>,
+    pub(super) green: Cell<Option<NonNull<Party>>>,
     /// How many more operations it may do before it yields.
-    budget: Cell<u32>,
+    pub(super) budget: Cell<u32>,
+    /// How many polls in a row have been refused because the budget was spent.
+    pub(super) refusals: Cell<u32>,
     /// Gives up the CPU to other green threads.
-    yield_now: Cell<Option<fn()>>,
+    pub(super) yield_now: Cell<Option<fn()>>,
 }
 
-/// Operations that a green thread may do without parking before it has to let others run.
-pub const BUDGET: u32 = 256;
-
 thread_local! {
-    static CURRENT: Current =
-        const { Current { green: Cell::new(None), budget: Cell::new(BUDGET), yield_now: Cell::new(None) } };
+    pub(super) static CURRENT: Current =
+        const {
+            Current {
+                green: Cell::new(None),
+                budget: Cell::new(BUDGET),
+                refusals: Cell::new(0),
+                yield_now: Cell::new(None),
+            }
+        };
 }
 
 thread_local! {
@@ -80,35 +87,6 @@ pub fn green() -> Option<NonNull<Party>> {
 pub(super) fn has_open_wait() -> bool {
     // SAFETY: the caller's own party.
     green().is_some_and(|party| unsafe { party.as_ref() }.is_open())
-}
-
-/// Counts `cost` operations that are about to be done, and yields to other green threads first if the budget is spent.
-///
-/// The caller has done nothing yet, or nothing that is not undone by an unwinding: a cancel or a time-out may end the
-/// yield as it ends any park. What turns out only when it is done is [charged](charge).
-#[inline(never)]
-pub fn spend(cost: u32) {
-    let yield_now = CURRENT.with(|current| {
-        let left = current.budget.get();
-        if left > cost {
-            current.budget.set(left - cost);
-            return None;
-        }
-        let yield_now = current.green.get().and(current.yield_now.get());
-        // Spent: the worker sees it, and `enter` renews it. An OS thread starts again.
-        current.budget.set(if yield_now.is_some() { 0 } else { BUDGET });
-        yield_now
-    });
-    if let Some(yield_now) = yield_now {
-        yield_now();
-    }
-}
-
-/// Counts `cost` operations that have been done. Neither yields nor unwinds: the next [`spend`] does, if this was all of
-/// the budget.
-#[inline(never)]
-pub fn charge(cost: u32) {
-    CURRENT.with(|current| current.budget.set(current.budget.get().saturating_sub(cost)));
 }
 
 /// The party of the caller, green thread or OS thread.

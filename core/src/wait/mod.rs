@@ -18,6 +18,7 @@
 //! and are woken like this: `let claimed = resource.lock().queue.claim_next()`, leave the payload, unlock, drop
 //! `claimed.wake`. [`party`] has the rules and the argument that no wake-up is lost and none hits the wrong wait.
 
+mod budget;
 pub mod current;
 pub mod deadline;
 mod os_thread;
@@ -35,7 +36,8 @@ use std::time::Instant;
 
 use crate::facade::{Ordering, Suspend, fence};
 
-pub use current::{Me, charge, spend};
+pub use budget::{BATCH, BUDGET, Prepaid, charge, operation, poll_operation, spend};
+pub use current::Me;
 pub use deadline::Deadline;
 pub use os_thread::{EndlessWait, ThreadParty, set_endless_wait};
 pub use party::{Limit, Party, PartyKind, Verdict};

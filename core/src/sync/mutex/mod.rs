@@ -12,7 +12,7 @@ use std::sync::{LockResult, TryLockError, TryLockResult};
 
 use crate::facade::maybe_const;
 use crate::sync::poison::{Before, Poison};
-use crate::wait::spend;
+use crate::wait::operation;
 
 pub(in crate::sync) use raw::RawMutex;
 
@@ -171,7 +171,7 @@ impl<T: ?Sized> Mutex<T> {
             // SAFETY: taken in the line above.
             Ok(self.poison.check(unsafe { self.guard() })?)
         } else {
-            spend(1);
+            operation();
             Err(TryLockError::WouldBlock)
         }
     }

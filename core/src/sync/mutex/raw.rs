@@ -27,7 +27,7 @@ use core::ptr::NonNull;
 
 use crate::facade::{AtomicU32, Lock, MODEL, Ordering, maybe_const};
 use crate::sync::spin::spin;
-use crate::wait::{Claimed, Kind, Node, Reason, Wait, WaitQueue, spend};
+use crate::wait::{BATCH, Claimed, Kind, Node, Reason, Wait, WaitQueue, operation};
 
 /// Somebody holds the lock.
 const LOCKED: u32 = 1;
@@ -37,8 +37,8 @@ const WAKE: u32 = 2;
 const HANDOFF: u32 = 4;
 /// One more time that the lock was given back.
 const ONE: u32 = 8;
-/// The lock was given back 32 times: a loop over it has to let others run. The carry of the count below it.
-const TICK: u32 = 32 * ONE;
+/// The lock was given back so often that a loop over it has to let others run. The carry of the count below it.
+const TICK: u32 = BATCH * ONE;
 
 /// How many times a waiter is woken for nothing before it is handed the lock.
 const PATIENCE: u32 = if MODEL { 1 } else { 4 };
@@ -93,6 +93,9 @@ impl RawMutex {
     #[inline]
     pub(in crate::sync) fn try_lock(&self) -> bool {
         let mut seen = self.state.load(Ordering::Relaxed);
+        if seen & TICK != 0 {
+            seen = self.pay();
+        }
         while seen & (LOCKED | HANDOFF) == 0 {
             // Acquire as in `lock`.
             match self.state.compare_exchange_weak(seen, seen | LOCKED, Ordering::Acquire, Ordering::Relaxed)
@@ -102,6 +105,18 @@ impl RawMutex {
             }
         }
         false
+    }
+
+    /// Lets others run, before the caller tries to take the lock. Returns the state after that.
+    #[cold]
+    #[inline(never)]
+    fn pay(&self) -> u32 {
+        // Relaxed: a count.
+        self.state.fetch_and(!TICK, Ordering::Relaxed);
+        if !std::thread::panicking() {
+            operation();
+        }
+        self.state.load(Ordering::Relaxed)
     }
 
     /// Gives the lock back. The holder's call.
@@ -124,7 +139,7 @@ impl RawMutex {
         }
         self.unlock();
         if seen & TICK != 0 && !std::thread::panicking() {
-            spend(1);
+            operation();
         }
         if !self.try_lock() {
             self.lock_contended(location);

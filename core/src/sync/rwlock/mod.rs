@@ -12,7 +12,7 @@ use std::sync::{LockResult, TryLockError, TryLockResult};
 
 use crate::facade::maybe_const;
 use crate::sync::poison::{Before, Poison};
-use crate::wait::spend;
+use crate::wait::operation;
 
 use raw::RawRwLock;
 
@@ -164,7 +164,7 @@ impl<T: ?Sized> RwLock<T> {
     #[track_caller]
     #[inline]
     pub fn read(&self) -> LockResult<RwLockReadGuard<'_, T>> {
-        spend(1);
+        operation();
         self.raw.read(Location::caller());
         // SAFETY: taken in the line above.
         self.poison.check(unsafe { self.reader() })
@@ -194,7 +194,7 @@ impl<T: ?Sized> RwLock<T> {
     #[track_caller]
     #[inline]
     pub fn write(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
-        spend(1);
+        operation();
         self.raw.write(Location::caller());
         // SAFETY: taken in the line above.
         self.poison.check(unsafe { self.writer() })
@@ -223,7 +223,7 @@ impl<T: ?Sized> RwLock<T> {
     /// ```
     #[inline]
     pub fn try_read(&self) -> TryLockResult<RwLockReadGuard<'_, T>> {
-        spend(1);
+        operation();
         if self.raw.try_read() {
             // SAFETY: taken in the line above.
             Ok(self.poison.check(unsafe { self.reader() })?)
@@ -250,7 +250,7 @@ impl<T: ?Sized> RwLock<T> {
     /// ```
     #[inline]
     pub fn try_write(&self) -> TryLockResult<RwLockWriteGuard<'_, T>> {
-        spend(1);
+        operation();
         if self.raw.try_write() {
             // SAFETY: taken in the line above.
             Ok(self.poison.check(unsafe { self.writer() })?)
