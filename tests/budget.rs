@@ -396,9 +396,12 @@ fn a_scope_ends_that_is_cancelled_in_a_spawn() {
 /// An operation as the body of a loop.
 type Act = Box<dyn FnMut() + Send>;
 
+/// An operation's name, and what makes it.
+type Operation = (&'static str, fn() -> Act);
+
 /// Every public operation that may not park, done in a loop in which it does not.
-fn operations() -> Vec<(&'static str, fn() -> Act)> {
-    let mut all: Vec<(&'static str, fn() -> Act)> = Vec::new();
+fn operations() -> Vec<Operation> {
+    let mut all = Vec::new();
     all.extend(channel_operations());
     all.extend(other_channel_operations());
     all.extend(lock_operations());
@@ -430,7 +433,7 @@ fn on_closed(mut f: impl FnMut(&Ends) + Send + 'static) -> Act {
     act(move || f(&ends))
 }
 
-fn channel_operations() -> Vec<(&'static str, fn() -> Act)> {
+fn channel_operations() -> Vec<Operation> {
     vec![
         ("send and receive", || {
             on_empty(|(tx, rx)| {
@@ -558,7 +561,7 @@ fn channel_operations() -> Vec<(&'static str, fn() -> Act)> {
     ]
 }
 
-fn other_channel_operations() -> Vec<(&'static str, fn() -> Act)> {
+fn other_channel_operations() -> Vec<Operation> {
     vec![
         ("send and receive once", || {
             act(|| {
@@ -653,7 +656,7 @@ fn other_channel_operations() -> Vec<(&'static str, fn() -> Act)> {
     ]
 }
 
-fn lock_operations() -> Vec<(&'static str, fn() -> Act)> {
+fn lock_operations() -> Vec<Operation> {
     vec![
         ("lock", || {
             let lock = Mutex::new(0);
@@ -729,7 +732,7 @@ fn lock_operations() -> Vec<(&'static str, fn() -> Act)> {
     ]
 }
 
-fn thread_operations() -> Vec<(&'static str, fn() -> Act)> {
+fn thread_operations() -> Vec<Operation> {
     vec![
         ("spawn and join", || act(|| kahn::spawn(|| ()).join().unwrap())),
         ("join what has finished", || {
@@ -762,8 +765,12 @@ fn thread_operations() -> Vec<(&'static str, fn() -> Act)> {
 /// Operations in a future, one after the other without a pause, in a single `block_on`.
 type Round = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
-fn rounds_of_futures() -> Vec<(&'static str, fn() -> Box<dyn FnMut() -> Round + Send>)> {
-    fn rounds(mut f: impl FnMut() -> Round + Send + 'static) -> Box<dyn FnMut() -> Round + Send> {
+type Rounds = Box<dyn FnMut() -> Round + Send>;
+
+type NamedRounds = (&'static str, fn() -> Rounds);
+
+fn rounds_of_futures() -> Vec<NamedRounds> {
+    fn rounds(mut f: impl FnMut() -> Round + Send + 'static) -> Rounds {
         Box::new(move || f())
     }
     vec![

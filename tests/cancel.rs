@@ -172,6 +172,52 @@ fn a_caught_time_out_is_raised_again_within_its_bound() {
     });
 }
 
+/// The unwind of a cancel that was caught in the green thread that was cancelled, and handed to another.
+fn caught_cancel() -> Box<dyn Any + Send> {
+    let (tx, rx) = kahn::channel::bounded(1);
+    let started = Arc::new(AtomicBool::new(false));
+    let starts = started.clone();
+    let cancelled = kahn::spawn(move || {
+        starts.store(true, SeqCst);
+        tx.try_send(catch_unwind(|| kahn::sleep(Duration::MAX)).unwrap_err()).unwrap();
+    });
+    until("it has started", || started.load(SeqCst));
+    cancelled.cancel();
+    rx.recv().unwrap()
+}
+
+/// Resumed in a green thread that was not cancelled, it is a panic, which says so.
+#[test]
+fn a_caught_cancel_is_no_cancel_of_another() {
+    with_each_size(|| {
+        let payload = caught_cancel();
+        let error = kahn::spawn(move || resume_unwind(payload)).join().unwrap_err();
+        assert!(error.is_panic() && !error.is_cancelled(), "{error:?}");
+        assert!(error.to_string().contains("in another that was not"), "{error}");
+        // In a scope it is a child's failure.
+        let payload = caught_cancel();
+        let unjoined = catch_unwind(AssertUnwindSafe(|| {
+            kahn::scope(|s| {
+                s.spawn(move || resume_unwind(payload));
+            });
+        }));
+        assert!(unjoined.is_err(), "the child has failed");
+        // In a handler of messages, which has no stack while it waits.
+        let (tx, rx) = kahn::channel::bounded(1);
+        let server = kahn::serve(rx, |payload: Box<dyn Any + Send>| resume_unwind(payload));
+        tx.send(caught_cancel()).unwrap();
+        assert!(server.join().unwrap_err().is_panic());
+        // One that was cancelled ends as such, whatever it resumes.
+        let payload = caught_cancel();
+        let own = kahn::spawn(move || {
+            let _ = catch_unwind(|| kahn::sleep(Duration::MAX));
+            resume_unwind(payload)
+        });
+        own.cancel();
+        assert!(own.join().unwrap_err().is_cancelled());
+    });
+}
+
 /// The unwind of a time-out that was caught, and is kept.
 fn caught_time_out() -> Box<dyn Any + Send> {
     bounded_by(Duration::from_millis(1), || catch_unwind(|| kahn::sleep(Duration::MAX))).unwrap().unwrap_err()

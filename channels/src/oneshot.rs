@@ -12,7 +12,7 @@ use core::time::Duration;
 use std::time::Instant;
 
 use kahn_core::facade::{Arc, Lock};
-use kahn_core::wait::{Kind, Reason, WaitQueue, operation, poll_operation};
+use kahn_core::wait::{Discarded, Kind, Reason, WaitQueue, operation, poll_operation};
 
 use crate::clock;
 use crate::crowd::{wait_in, wake_all};
@@ -333,10 +333,10 @@ impl<T> Receiver<T> {
         state.sender_done || state.receiver_done
     }
 
-    fn end(&self) -> Option<Waker> {
+    fn end(&self) -> Discarded<Option<Waker>> {
         let mut state = self.shared.0.lock();
         state.receiver_done = true;
-        let waker = state.waker.take();
+        let waker = Discarded::new(state.waker.take());
         let mut wakes = wake_all(&mut state.closers);
         wakes.extend(wake_all(&mut state.receivers));
         drop(state);
@@ -366,8 +366,9 @@ impl<T> Future for Receiver<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        drop(self.end());
-        let msg = self.shared.0.lock().message.take();
+        let waker = self.end();
+        let msg = Discarded::new(self.shared.0.lock().message.take());
+        drop(waker);
         drop(msg);
     }
 }

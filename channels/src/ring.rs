@@ -2,6 +2,8 @@
 
 use core::mem::MaybeUninit;
 
+use kahn_core::wait::drop_all;
+
 /// Messages in the order of their coming.
 ///
 /// ```text
@@ -88,20 +90,8 @@ impl<T> Ring<T> {
 
 impl<T> Drop for Ring<T> {
     fn drop(&mut self) {
-        /// Goes on dropping when the drop of a message panics.
-        struct Rest<'a, T>(&'a mut Ring<T>);
-        impl<T> Drop for Rest<'_, T> {
-            fn drop(&mut self) {
-                while let Some(msg) = self.0.pop_front() {
-                    drop(msg);
-                }
-            }
-        }
         if core::mem::needs_drop::<T>() {
-            let rest = Rest(self);
-            while let Some(msg) = rest.0.pop_front() {
-                drop(msg);
-            }
+            drop_all(|| self.pop_front());
         }
     }
 }
@@ -155,19 +145,22 @@ mod tests {
     }
 
     #[test]
-    fn a_panicking_drop_does_not_lose_the_others() {
-        struct Bomb(#[expect(dead_code, reason = "dropped")] Rc<()>, bool);
+    fn panicking_drops_do_not_lose_the_others() {
+        struct Bomb(#[expect(dead_code, reason = "dropped")] Rc<()>, Option<u32>);
         impl Drop for Bomb {
             fn drop(&mut self) {
-                assert!(!self.1, "bomb");
+                if let Some(number) = self.1 {
+                    std::panic::panic_any(number);
+                }
             }
         }
         let alive = Rc::new(());
         let mut ring = Ring::new();
-        for n in 0..5 {
-            ring.push_back(Bomb(alive.clone(), n == 2));
+        for n in 0..6 {
+            ring.push_back(Bomb(alive.clone(), (n % 2 == 1).then_some(n)));
         }
-        assert!(catch_unwind(AssertUnwindSafe(|| drop(ring))).is_err());
+        let payload = catch_unwind(AssertUnwindSafe(|| drop(ring))).unwrap_err();
+        assert_eq!(*payload.downcast::<u32>().unwrap(), 1, "the first goes on");
         assert_eq!(Rc::strong_count(&alive), 1);
     }
 }

@@ -9,7 +9,7 @@ use core::time::Duration;
 use std::time::Instant;
 
 use kahn_core::facade::{Arc, AtomicU64, Lock, Ordering};
-use kahn_core::wait::{Kind, Reason, WaitQueue, operation};
+use kahn_core::wait::{Discarded, Kind, Reason, WaitQueue, operation};
 
 use crate::clock;
 use crate::crowd::{wait_for, wait_in, wake_all};
@@ -86,7 +86,7 @@ impl<T> Shared<T> {
             drop(state);
             return Err((value, ended));
         }
-        let old = core::mem::replace(&mut state.value, Arc::new(value));
+        let old = Discarded::new(core::mem::replace(&mut state.value, Arc::new(value)));
         state.number += 1;
         let wakes = wake_all(&mut state.waiting);
         drop(state);

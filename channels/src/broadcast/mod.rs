@@ -13,10 +13,11 @@ mod iter;
 use core::fmt;
 use core::time::Duration;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Instant;
 
 use kahn_core::facade::{Arc, AtomicU64, Lock, LockGuard, Ordering};
-use kahn_core::wait::{Kind, Node, Reason, Wait, WaitQueue, Wake, operation};
+use kahn_core::wait::{Kind, Node, Reason, Wait, WaitQueue, Wake, drop_all, operation, quietly};
 
 use crate::clock;
 use crate::crowd::{wait_for, wait_in, wake_all};
@@ -48,6 +49,25 @@ struct Shared<T> {
     state: Lock<State<T>>,
 }
 
+/// Messages that all have seen, and a reference to one that was received: to be dropped with the lock given up.
+struct Freed<T> {
+    received: Option<Arc<T>>,
+    messages: Vec<Arc<T>>,
+}
+
+impl<T> Default for Freed<T> {
+    fn default() -> Freed<T> {
+        Freed { received: None, messages: Vec::new() }
+    }
+}
+
+impl<T> Drop for Freed<T> {
+    fn drop(&mut self) {
+        let mut messages = core::mem::take(&mut self.messages).into_iter();
+        drop_all(|| messages.next().or_else(|| self.received.take()));
+    }
+}
+
 impl<T> State<T> {
     /// The number that the next message will have.
     fn next(&self) -> u64 {
@@ -60,10 +80,10 @@ impl<T> State<T> {
     }
 
     /// Takes out the messages at the front that all have seen.
-    fn seen(&mut self, freed: &mut Vec<Arc<T>>) {
+    fn seen(&mut self, freed: &mut Freed<T>) {
         while self.entries.front().is_some_and(|entry| entry.left == 0) {
             self.first += 1;
-            freed.extend(self.entries.pop_front().map(|entry| entry.message));
+            freed.messages.extend(self.entries.pop_front().map(|entry| entry.message));
         }
     }
 
@@ -385,7 +405,7 @@ pub struct Receiver<T> {
 
 impl<T> Receiver<T> {
     /// Takes the next message if it is there, with what is to be dropped and woken after unlocking.
-    fn step(&self, state: &mut State<T>, freed: &mut Vec<Arc<T>>) -> Option<(Arc<T>, Vec<Wake>)> {
+    fn step(&self, state: &mut State<T>, freed: &mut Freed<T>) -> Option<(Arc<T>, Vec<Wake>)> {
         // Relaxed: the lock orders it.
         let next = self.next.load(Ordering::Relaxed);
         if next == state.next() {
@@ -396,10 +416,10 @@ impl<T> Receiver<T> {
         entry.left -= 1;
         let message = entry.message.clone();
         self.next.store(next + 1, Ordering::Relaxed);
-        let before = freed.len();
+        let before = freed.messages.len();
         state.seen(freed);
         let mut wakes = Vec::new();
-        if freed.len() > before {
+        if freed.messages.len() > before {
             state.refill(&mut wakes);
         }
         Some((message, wakes))
@@ -408,16 +428,21 @@ impl<T> Receiver<T> {
 
 impl<T: Clone> Receiver<T> {
     /// The subscriber's own copy, made outside of the lock.
-    fn own(message: Arc<T>, freed: Vec<Arc<T>>) -> T {
-        drop(freed);
-        T::clone(&message)
+    fn own(message: Arc<T>, mut freed: Freed<T>) -> T {
+        let message = freed.received.insert(message);
+        let value = T::clone(message);
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(freed))) {
+            quietly(|| drop(value));
+            resume_unwind(payload);
+        }
+        value
     }
 
     #[track_caller]
     fn recv_until(&self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
         operation();
         loop {
-            let mut freed = Vec::new();
+            let mut freed = Freed::default();
             let mut state = self.shared.state.lock();
             if let Some((message, wakes)) = self.step(&mut state, &mut freed) {
                 drop(state);
@@ -479,7 +504,7 @@ impl<T: Clone> Receiver<T> {
     /// ```
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
         operation();
-        let mut freed = Vec::new();
+        let mut freed = Freed::default();
         let mut state = self.shared.state.lock();
         let stepped = self.step(&mut state, &mut freed);
         let closed = state.closed;
@@ -542,7 +567,7 @@ impl<T: Clone> Receiver<T> {
     /// ```
     pub async fn recv_async(&self) -> Result<T, RecvError> {
         let look = |state: &mut State<T>| {
-            let mut freed = Vec::new();
+            let mut freed = Freed::default();
             match self.step(state, &mut freed) {
                 Some((message, wakes)) => Some(Ok((message, wakes, freed))),
                 None => state.closed.then_some(Err(RecvError)),
@@ -601,7 +626,7 @@ impl<T> Clone for Receiver<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        let mut freed = Vec::new();
+        let mut freed = Freed::default();
         let mut state = self.shared.state.lock();
         state.subscribers -= 1;
         // Relaxed: the lock orders it.

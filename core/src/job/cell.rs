@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use crate::facade::Lock;
 use crate::job::corner::Corner;
 use crate::job::{Job, JobKind, Traits};
-use crate::wait::{CancelUnwind, PartyKind, quietly};
+use crate::wait::{CancelUnwind, PartyKind, quietly, settled_at_end};
 
 /// What a job leaves: its value, or the payload with which it unwound.
 pub(crate) type Output<T> = Result<T, Box<dyn Any + Send>>;
@@ -81,7 +81,8 @@ unsafe fn run<F: FnOnce() -> T, T>(job: NonNull<Job>) -> bool {
                 resume_unwind(CancelUnwind::payload());
             }
             work()
-        }));
+        }))
+        .map_err(|payload| settled_at_end(payload, cell.as_ref().job.as_party().is_cancelled()));
         (*stage).output = ManuallyDrop::new(output);
         Job::end(job);
     }
@@ -193,7 +194,7 @@ where
         let output = match polled {
             Ok(Poll::Pending) => return false,
             Ok(Poll::Ready(value)) => Ok(value),
-            Err(payload) => Err(payload),
+            Err(payload) => Err(settled_at_end(payload, this.job.as_party().is_cancelled())),
         };
         // The future goes first, in place; it may park, and it may panic, which then is the outcome.
         let dropped = catch_unwind(AssertUnwindSafe(|| crate::wait::shield(|| *stage = TaskStage::Gone)));

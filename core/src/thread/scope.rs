@@ -15,7 +15,9 @@ use crate::handle::{JoinError, JoinHandle};
 use crate::job::{Job, Output};
 use crate::scheduler;
 use crate::thread::builder::{Builder, spawn_local_unchecked, start};
-use crate::wait::{Kind, Node, Reason, Wait, WaitQueue, is_quiet_unwind, operation, quietly, shield};
+use crate::wait::{
+    self, Kind, Node, Reason, Wait, WaitQueue, is_quiet_unwind, operation, quietly, settled_at_end, shield,
+};
 
 /// A scope to spawn green threads in; see [`scope`].
 ///
@@ -141,7 +143,8 @@ struct Child<F, T> {
 impl<F: FnOnce() -> T, T> Child<F, T> {
     fn run(mut self) {
         let work = self.work.take().expect("run once");
-        let result = catch_unwind(AssertUnwindSafe(work));
+        let result = catch_unwind(AssertUnwindSafe(work))
+            .map_err(|payload| settled_at_end(payload, wait::is_cancelled()));
         let packet = self.packet.take().expect("run once");
         *packet.result.lock() = Some(result);
         // If the handle is gone, the value is dropped here, and its destructor may panic.

@@ -8,7 +8,7 @@ use core::cell::Cell;
 use core::ptr::NonNull;
 
 use crate::facade::{Arc, MODEL};
-use crate::wait::budget::BUDGET;
+pub use crate::wait::budget::BUDGET;
 use crate::wait::os_thread::ThreadParty;
 use crate::wait::party::Party;
 

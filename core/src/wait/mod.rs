@@ -44,7 +44,10 @@ pub use party::{Limit, Party, PartyKind, Verdict};
 pub use queue::{Claimed, Node, WaitQueue};
 pub use reason::{Kind, Reason};
 pub use task::TaskParty;
-pub use unwind::{CancelUnwind, LimitUnwind, Missed, TimedOut, is_quiet_unwind, quietly, settled};
+pub use unwind::{
+    CancelUnwind, Discarded, LimitUnwind, Missed, TimedOut, drop_all, is_quiet_unwind, quietly, settled,
+    settled_at_end,
+};
 pub use wake::{MissedWake, Wake};
 pub use withdrawal::Withdrawal;
 
@@ -325,6 +328,12 @@ pub fn check_limit() {
     {
         let _ = missed.raise();
     }
+}
+
+/// Whether the caller is a green thread of which a cancel was asked for.
+pub fn is_cancelled() -> bool {
+    // SAFETY: the caller's own party.
+    current::green().is_some_and(|party| unsafe { party.as_ref() }.is_cancelled())
 }
 
 /// Unwinds now if the calling green thread has been cancelled and is neither shielded nor unwinding already.

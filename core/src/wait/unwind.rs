@@ -107,3 +107,63 @@ pub fn quietly(f: impl FnOnce()) -> bool {
     }
     true
 }
+
+/// Drops every value that `next` hands out, however many of the destructors panic. The first panic goes on when all are
+/// dropped; the others have been reported by the panic hook, and end here. If the caller is unwinding already, all end here:
+/// a second unwinding would abort.
+pub fn drop_all<T>(mut next: impl FnMut() -> Option<T>) {
+    let mut first = None;
+    loop {
+        let dropped = catch_unwind(AssertUnwindSafe(|| {
+            while let Some(value) = next() {
+                drop(value);
+            }
+        }));
+        // Each panic has used up a value, so this comes to an end.
+        match (dropped, &first) {
+            (Ok(()), _) => break,
+            (Err(payload), None) => first = Some(payload),
+            (Err(payload), Some(_)) => _ = quietly(|| drop(payload)),
+        }
+    }
+    match first {
+        Some(payload) if std::thread::panicking() => _ = quietly(|| drop(payload)),
+        Some(payload) => resume_unwind(payload),
+        None => {}
+    }
+}
+
+/// A value whose destructor is a user's, dropped beside others: as by [`drop_all`], it does not panic into an unwinding.
+#[derive(Debug)]
+pub struct Discarded<T>(Option<T>);
+
+impl<T> Discarded<T> {
+    /// To be dropped.
+    pub fn new(value: T) -> Discarded<T> {
+        Discarded(Some(value))
+    }
+}
+
+impl<T> Drop for Discarded<T> {
+    fn drop(&mut self) {
+        if core::mem::needs_drop::<T>() {
+            drop_all(|| self.0.take());
+        }
+    }
+}
+
+/// A payload as a green thread leaves it. If it is that of a cancel, and the green thread `was_cancelled` at no time, it has
+/// been caught in another, and resumed here: it becomes a panic, which says so.
+pub fn settled_at_end(payload: Box<dyn Any + Send>, was_cancelled: bool) -> Box<dyn Any + Send> {
+    #[cold]
+    fn stray() {
+        panic!(
+            "the unwind of a green thread that was cancelled was caught, and resumed in another that was not"
+        );
+    }
+    if payload.is::<CancelUnwind>() && !was_cancelled {
+        catch_unwind(stray).expect_err("it panics")
+    } else {
+        payload
+    }
+}

@@ -9,6 +9,7 @@ use core::task::Waker;
 use crate::wait::current;
 use crate::wait::party::{Party, PartyKind};
 use crate::wait::task::TaskParty;
+use crate::wait::unwind::quietly;
 use crate::wait::withdrawal::{Ended, Withdrawal};
 
 /// A wake-up that is owed to a party which the holder has claimed. Wakes on drop; drop it after unlocking.
@@ -82,7 +83,12 @@ impl Drop for Wake {
 fn wake_task(task: Waker) {
     // A waker that waits would open a second wait of the same party, and close the first.
     debug_assert!(!current::has_open_wait(), "a waker is called by a thread whose own wait is open");
-    task.wake();
+    if std::thread::panicking() {
+        // Of several that are woken, an earlier one's waker has panicked, say.
+        quietly(|| task.wake());
+    } else {
+        task.wake();
+    }
 }
 
 /// The wake-up of a party whose wait has been ended by a cancel, or because its time is over. Takes it out of its queue first,
