@@ -236,15 +236,12 @@ impl Pool {
     /// Ends the pool's threads, and waits for that until `deadline`. Returns the names of those that are left: they are at
     /// work, or run the destructors of their thread-locals.
     pub(crate) fn close(&self, deadline: Option<Instant>) -> Vec<String> {
-        let threads = {
-            let mut state = self.state();
-            state.closed = true;
-            std::mem::take(&mut state.threads)
-        };
+        self.state().closed = true;
         self.work.notify_all();
         let left = self.exits.wait(deadline);
         if left.is_empty() {
             // Nothing of ours or of the program's runs on them any more.
+            let threads = std::mem::take(&mut self.state().threads);
             threads.into_iter().for_each(|thread| drop(thread.join()));
         }
         left
