@@ -677,3 +677,109 @@ fn each_way_to_become_runnable_gets_turns_on_two_workers() {
 fn each_way_to_become_runnable_gets_turns_on_four_workers() {
     contests(4);
 }
+
+/// A worker whose turns are short at first and then long: how many of the long ones something else has to wait for.
+struct LongTurns {
+    long: AtomicBool,
+    stop: AtomicBool,
+    turns: AtomicUsize,
+}
+
+impl LongTurns {
+    /// Two green threads that yield for ever. After this the worker has done enough short turns to look around rarely.
+    fn start(runtime: &Runtime) -> Arc<LongTurns> {
+        let turns = LongTurns { long: false.into(), stop: false.into(), turns: 0.into() };
+        let turns = Arc::new(turns);
+        for _ in 0..2 {
+            let turns = turns.clone();
+            runtime.spawn(move || {
+                while !turns.stop.load(SeqCst) {
+                    turns.turns.fetch_add(1, SeqCst);
+                    if turns.long.load(SeqCst) {
+                        spin(Duration::from_millis(2));
+                    }
+                    kahn::yield_now();
+                }
+            });
+        }
+        until("many short turns", || turns.count() > 10_000);
+        turns
+    }
+
+    fn count(&self) -> usize {
+        self.turns.load(SeqCst)
+    }
+
+    /// Long turns from now on. Returns when the first has begun.
+    fn lengthen(&self) {
+        self.long.store(true, SeqCst);
+        let count = self.count();
+        until("a long turn", || self.count() > count + 1);
+    }
+}
+
+fn spin(time: Duration) {
+    let start = Instant::now();
+    while start.elapsed() < time {
+        std::hint::spin_loop();
+    }
+}
+
+/// A deadline that passes during the first long turns is noticed after few of them.
+#[test]
+fn a_sleep_ends_after_few_turns_when_short_turns_become_long() {
+    within("the sleep", || {
+        for _ in 0..rounds(20) {
+            let runtime = runtime(1);
+            let turns = LongTurns::start(&runtime);
+            let sleeper = turns.clone();
+            let sleeper = runtime.spawn(move || {
+                sleeper.long.store(true, SeqCst);
+                let before = sleeper.count();
+                kahn::sleep(Duration::from_millis(2));
+                sleeper.count() - before
+            });
+            // One or two until the deadline, 16 until the worker notices that they are long, and the other one's.
+            let waited = sleeper.join().unwrap();
+            assert!(waited <= 20, "{waited} turns");
+            turns.stop.store(true, SeqCst);
+        }
+    });
+}
+
+#[test]
+fn a_spawn_from_outside_starts_after_few_turns_when_short_turns_become_long() {
+    within("the spawn", || {
+        for _ in 0..rounds(20) {
+            let runtime = runtime(1);
+            let turns = LongTurns::start(&runtime);
+            turns.lengthen();
+            let started = runtime.spawn({
+                let turns = turns.clone();
+                move || turns.count()
+            });
+            // Counted after the spawn: this thread may be interrupted before.
+            let before = turns.count();
+            // The turn in which it comes, and one of the other class.
+            let waited = started.join().unwrap().saturating_sub(before);
+            assert!(waited <= 4, "{waited} turns");
+            turns.stop.store(true, SeqCst);
+        }
+    });
+}
+
+#[test]
+fn a_shutdown_takes_few_turns_when_short_turns_become_long() {
+    within("the shutdown", || {
+        for _ in 0..rounds(10) {
+            let runtime = runtime(1);
+            let turns = LongTurns::start(&runtime);
+            turns.lengthen();
+            let before = turns.count();
+            runtime.shutdown(Duration::from_secs(60)).unwrap();
+            // A few; but this thread may be interrupted before the shutdown begins.
+            let took = turns.count() - before;
+            assert!(took <= 100, "{took} turns");
+        }
+    });
+}

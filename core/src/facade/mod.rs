@@ -19,6 +19,8 @@ mod loom;
 mod std;
 #[cfg(not(fibers))]
 mod threads;
+#[cfg(fibers)]
+mod ticks;
 
 pub use self::clock::now;
 pub use self::coarse::deadline_about;
@@ -30,6 +32,8 @@ pub use self::loom::*;
 pub use self::std::*;
 #[cfg(not(fibers))]
 pub use self::threads::*;
+#[cfg(fibers)]
+pub use self::ticks::ticks;
 
 /// True where the model checker runs: capacities shrink, and nothing spins.
 pub const MODEL: bool = cfg!(kahn_loom);

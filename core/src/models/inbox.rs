@@ -4,7 +4,7 @@ use core::ptr::NonNull;
 
 use super::{ALL, Spawned, letter};
 use crate::facade::explore::{Arc, orders, thread};
-use crate::facade::{Ordering, Parker, Unparker};
+use crate::facade::{AtomicBool, Ordering, Parker, Unparker};
 use crate::scheduler::inbox::Inbox;
 
 /// As `Remote` holds them.
@@ -32,7 +32,7 @@ impl Worker {
     fn work(&self, parker: &Parker, count: usize) -> Vec<Spawned> {
         let mut got = Vec::new();
         loop {
-            let mut next = self.inbox.take();
+            let mut next = self.inbox.take().oldest;
             while let Some(job) = NonNull::new(next) {
                 // SAFETY: mail is alive and ours. Relaxed: the chain is ours alone.
                 next = unsafe { job.as_ref() }.link.load(Ordering::Relaxed);
@@ -113,6 +113,54 @@ fn waking_by_itself_against_a_sender() {
         assert_eq!(worker.work(&parker, 1), [job]);
         sender.join().unwrap();
         assert!(!worker.inbox.has_mail());
+        job.disclaim();
+    });
+}
+
+/// One sender, and a thread that has something to look at: the worker runs the job, and looks after the thread has asked,
+/// because it finds the mark or because it was asleep and is woken.
+#[test]
+fn a_mark_and_a_sender_against_sleep() {
+    orders(3, || {
+        let (worker, parker) = Worker::new();
+        let there = Arc::new(AtomicBool::new(false));
+        let job = letter(1);
+        let asker = {
+            let (worker, there) = (worker.clone(), there.clone());
+            thread::spawn(move || {
+                // Relaxed: published by the mark, or by the unpark.
+                there.store(true, Ordering::Relaxed);
+                if worker.inbox.ask_to_look() {
+                    worker.unparker.unpark();
+                }
+            })
+        };
+        let sender = {
+            let worker = worker.clone();
+            thread::spawn(move || worker.deliver(job, job))
+        };
+        let (mut got, mut looked) = (0, false);
+        while got == 0 || !looked {
+            let mail = worker.inbox.take();
+            if mail.look {
+                // Relaxed: as above.
+                assert!(there.load(Ordering::Relaxed), "a mark comes after what it is for");
+                looked = true;
+            }
+            if let Some(oldest) = NonNull::new(mail.oldest) {
+                assert_eq!(Spawned(oldest), job);
+                job.run();
+                got += 1;
+            }
+            if mail.oldest.is_null() && !mail.look && worker.inbox.sleep() {
+                parker.park();
+                // Relaxed: as above.
+                looked |= there.load(Ordering::Relaxed);
+            }
+            worker.inbox.awake();
+        }
+        assert_eq!(got, 1);
+        [asker, sender].into_iter().for_each(|thread| thread.join().unwrap());
         job.disclaim();
     });
 }

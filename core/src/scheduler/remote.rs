@@ -129,6 +129,13 @@ impl Remote {
         }
     }
 
+    /// Asks the worker to look around before its next turn.
+    pub(crate) fn ask_to_look(&self) {
+        if self.inbox.ask_to_look() {
+            self.unpark();
+        }
+    }
+
     /// What is listed here now.
     pub(crate) fn listed(&self) -> Vec<Kept> {
         let mut jobs = Vec::new();

@@ -275,7 +275,11 @@ impl Worker {
             if all_asleep && self.shared.is_closing() {
                 self.shared.report_progress(false);
             }
-            if all_asleep && due.is_none() && self.shared.deadlock.is_on_guard(&self.shared) {
+            if all_asleep
+                && due.is_none()
+                && !self.timers_elsewhere()
+                && self.shared.deadlock.is_on_guard(&self.shared)
+            {
                 crate::scheduler::deadlock::examine(&self.shared, self.remote, || self.has_work());
             } else if !all_asleep && idle.take_watch() {
                 self.watch(patience, elsewhere == Elsewhere::Waiting);
@@ -288,6 +292,7 @@ impl Worker {
             }
         }
         // 4. Awake.
+        self.look.slept();
         let picked = idle.retract(self.index);
         self.remote.inbox.awake();
         let now_ns = timer::now_ns();
@@ -295,6 +300,14 @@ impl Worker {
         if (on_watch || picked) && self.has_work() {
             self.pass_on();
         }
+    }
+
+    /// Whether another worker has a timer. If all sleep, that one wakes by itself, and decides anew when it goes to sleep.
+    fn timers_elsewhere(&self) -> bool {
+        let has_timer = |remote: &Remote| {
+            remote.wheel.lock().as_ref().is_some_and(|wheel| wheel.next_deadline_ns().is_some())
+        };
+        self.shared.remotes.iter().any(|remote| has_timer(remote))
     }
 
     /// Sleeps in naps, looking after each whether work waits too long at a busy worker, until there is something to do.

@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     /// What is spawned from outside.
     pub(crate) injector: SharedQueue,
     pub(crate) idle: Idle,
+    /// Counts how often a busy worker was asked to look at the injector.
+    asked: AtomicUsize,
     /// The runtime shuts down: what parks is cancelled, what has not started never will.
     closing: AtomicBool,
     /// The workers are to leave their loops.
@@ -70,6 +72,7 @@ impl Shared {
             remotes: (0..workers).map(|_| Remote::obtain(number)).collect(),
             injector: SharedQueue::new(),
             idle: Idle::new(workers),
+            asked: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
             terminated: AtomicBool::new(false),
             leaves_some: AtomicBool::new(false),
@@ -96,7 +99,14 @@ impl Shared {
             return Err(job);
         }
         self.injector.push(job);
-        self.wake_one();
+        if self.idle.any_asleep() {
+            self.wake_one();
+        } else {
+            // All are awake, and find it at the next look around. The one asked does so at its next turn. Each is asked in
+            // turn, because it may be stuck.
+            let i = self.asked.fetch_add(1, Ordering::Relaxed) % self.remotes.len();
+            self.remotes[i].ask_to_look();
+        }
         Ok(())
     }
 
@@ -127,6 +137,7 @@ impl Shared {
     /// Begins the shutdown.
     pub(crate) fn close(&self) {
         self.closing.store(true, Ordering::Release);
+        self.remotes.iter().for_each(|remote| remote.ask_to_look());
         self.wake_all();
     }
 

@@ -63,7 +63,14 @@ impl Worker {
     /// Sorts what others have sent.
     #[cold]
     pub(super) fn take_mail(&self) {
-        let mut next = self.remote.inbox.take();
+        let mail = self.remote.inbox.take();
+        if mail.look {
+            self.take_injected();
+            if self.shared.is_closing() {
+                self.cancel_all();
+            }
+        }
+        let mut next = mail.oldest;
         let mut fresh = false;
         while let Some(job) = NonNull::new(next) {
             // SAFETY: mail is alive and ours. Relaxed: the chain is ours alone.

@@ -31,6 +31,7 @@ use crate::fiber::pool::Pool;
 use crate::fiber::stack::SizeClass;
 use crate::fiber::{Fiber, Suspend};
 use crate::job::Job;
+use crate::scheduler::look::Looks;
 use crate::scheduler::remote::Remote;
 use crate::scheduler::run_queue::{End, LocalQueue};
 use crate::scheduler::shared::Shared;
@@ -68,8 +69,7 @@ pub(crate) struct Worker {
     /// Operations on channels and the like since the last look around, while jobs wait to be started.
     pub(super) ops: Cell<u32>,
     pub(super) turn: Cell<u32>,
-    pub(super) look_in: Cell<u32>,
-    pub(super) look_every: Cell<u32>,
+    pub(super) look: Looks,
     pub(super) looked_ns: Cell<u64>,
     pub(super) looks: Cell<u32>,
     /// The oldest stealable job at the last look.
@@ -106,8 +106,7 @@ impl Worker {
             ready_first: Cell::new(false),
             ops: Cell::new(0),
             turn: Cell::new(0),
-            look_in: Cell::new(1),
-            look_every: Cell::new(32),
+            look: Looks::new(),
             looked_ns: Cell::new(0),
             looks: Cell::new(0),
             waiting: Cell::new(None),
@@ -145,10 +144,8 @@ impl Worker {
     /// The next job, if there is one at hand.
     #[inline]
     fn pick(&self) -> Option<NonNull<Job>> {
-        let look_in = self.look_in.get() - 1;
-        self.look_in.set(look_in);
-        if look_in == 0 {
-            self.look_around();
+        if self.look.count_turn() {
+            self.check_time();
         }
         if self.remote.inbox.has_mail() {
             self.take_mail();
@@ -321,7 +318,7 @@ impl Worker {
         if self.next.get().is_null() && self.local.is_empty() && !self.remote.inbox.has_mail() {
             // Nothing else to run here: do not burn the core asking the kernel again and again.
             std::thread::sleep(std::time::Duration::from_millis(1));
-            self.look_in.set(1);
+            self.look.at_once();
         }
     }
 
