@@ -278,3 +278,58 @@ fn memory_runs_out_and_comes_back() {
         allow(None);
     }
 }
+
+/// A stack that cannot be had keeps from starting what needs one of its size, and nothing else.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_stack_too_large_for_the_memory_keeps_nobody_else_from_starting() {
+    let test = "a_stack_too_large_for_the_memory_keeps_nobody_else_from_starting";
+    // A process of its own for each number: what was had once can be had again.
+    let parts = [(1, "one worker"), (2, "two workers")];
+    if !parts.iter().any(|(_, part)| is_child(part)) {
+        for (_, part) in parts {
+            let output = child(test, part);
+            assert!(output.status.success(), "{part}: {:?}: {}", output.status, stderr(&output));
+        }
+    }
+    for workers in parts.iter().filter(|(_, part)| is_child(part)).map(|(workers, _)| *workers) {
+        let runtime = runtime(workers);
+        runtime.run(|| {
+            let big = || kahn::thread::Builder::new().stack_size(256 << 20);
+            // Stacks of the usual size, of which there are then enough.
+            (0..100).for_each(|_| kahn::spawn(|| ()).join().unwrap());
+            allow(Some(32 << 20));
+            let waits: Vec<_> =
+                (0..3).map(|_| big().spawn(|| 7)).take_while(Result::is_ok).flatten().collect();
+            assert!(!waits.is_empty());
+            // When its turn has come, its size is known to be short.
+            let error = loop {
+                match big().spawn(|| 7) {
+                    Ok(handle) => handle.cancel(),
+                    Err(error) => break error,
+                }
+                kahn::sleep(Duration::from_millis(1));
+            };
+            assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{error}");
+            for n in 0..200 {
+                assert_eq!(kahn::spawn(move || n).join().unwrap(), n);
+                let builder = kahn::thread::Builder::new();
+                assert_eq!(builder.spawn(move || n).unwrap().join().unwrap(), n);
+                kahn::thread::spawn_local(|| ()).join().unwrap();
+                if n % 50 == 0 {
+                    kahn::sleep(Duration::from_millis(1));
+                }
+            }
+            // A cancelled one needs no such stack to end.
+            let mut waits = waits.into_iter();
+            let cancelled = waits.next().unwrap();
+            cancelled.cancel();
+            assert!(cancelled.join().unwrap_err().is_cancelled());
+            // With memory, the others start.
+            allow(None);
+            waits.for_each(|handle| assert_eq!(handle.join().unwrap(), 7));
+            assert_eq!(big().spawn(|| 7).unwrap().join().unwrap(), 7);
+        });
+        runtime.shutdown(Duration::from_secs(60)).unwrap();
+    }
+}

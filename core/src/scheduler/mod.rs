@@ -118,10 +118,12 @@ pub(crate) fn remote_here() -> Option<&'static remote::Remote> {
     unsafe { here().as_ref() }.map(|worker| worker.remote)
 }
 
-/// Whether the last attempt of the runtime here to get a stack failed.
-pub(crate) fn short_of_memory_here() -> bool {
+/// Whether the last attempt of the runtime here to get such a stack as a job with these traits needs failed.
+#[inline]
+pub(crate) fn is_short_of_memory_for(traits: Traits) -> bool {
     // SAFETY: as above.
-    unsafe { here().as_ref() }.is_some_and(|worker| worker.shared.is_short_of_memory())
+    let Some(worker) = (unsafe { here().as_ref() }) else { return false };
+    worker.shared.is_short_of_memory() && worker.shared.is_short_of(worker.shared.class_of(traits))
 }
 
 /// Queues a new job on the worker here. Gives it back to a caller that is on no worker.

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use crate::blocking::Pool as BlockingPool;
 use crate::exits::Exits;
-use crate::facade::{AtomicBool, AtomicU64, AtomicUsize, Ordering, now};
+use crate::facade::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, now};
 use crate::fiber::stack::SizeClass;
-use crate::job::{Job, Leftover};
+use crate::job::{Job, Leftover, Traits};
 use crate::scheduler::deadlock::{OnDeadlock, Watch as DeadlockWatch};
 use crate::scheduler::idle::Idle;
 use crate::scheduler::remote::Remote;
@@ -44,8 +44,8 @@ pub(crate) struct Shared {
     terminated: AtomicBool,
     /// They leave green threads behind.
     leaves_some: AtomicBool,
-    /// A stack could not be had, and none has been freed since.
-    short_of_memory: AtomicBool,
+    /// Bit `n`: a stack of size class `n` could not be had, and none of that class has been had or freed since.
+    short_of_memory: AtomicU32,
     /// Worker threads that have left their loops, and the word to those who wait for it.
     ended: Mutex<usize>,
     progress: Condvar,
@@ -76,7 +76,7 @@ impl Shared {
             closing: AtomicBool::new(false),
             terminated: AtomicBool::new(false),
             leaves_some: AtomicBool::new(false),
-            short_of_memory: AtomicBool::new(false),
+            short_of_memory: AtomicU32::new(0),
             ended: Mutex::new(0),
             progress: Condvar::new(),
             exits: Arc::default(),
@@ -175,13 +175,32 @@ impl Shared {
         let _ = std::thread::Builder::new().name(format!("{}-leftovers", self.name)).spawn(finish);
     }
 
-    pub(crate) fn is_short_of_memory(&self) -> bool {
-        // Relaxed: advice to `Builder::spawn`.
-        self.short_of_memory.load(Ordering::Relaxed)
+    /// The size class of the stack of a job with these traits.
+    #[inline]
+    pub(crate) fn class_of(&self, traits: Traits) -> SizeClass {
+        traits.class.map_or(self.class, |class| SizeClass::from_index(usize::from(class.get()) - 1))
     }
 
-    pub(crate) fn set_short_of_memory(&self, short: bool) {
-        self.short_of_memory.store(short, Ordering::Relaxed);
+    /// Whether there is a size class of which no stack can be had.
+    #[inline]
+    pub(crate) fn is_short_of_memory(&self) -> bool {
+        // Relaxed (this and the next two): advice to `Builder::spawn`.
+        self.short_of_memory.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether no stack of this class can be had.
+    pub(crate) fn is_short_of(&self, class: SizeClass) -> bool {
+        self.short_of_memory.load(Ordering::Relaxed) & (1 << class.index()) != 0
+    }
+
+    #[cold]
+    pub(crate) fn set_short_of(&self, class: SizeClass, short: bool) {
+        let bit = 1 << class.index();
+        if short {
+            self.short_of_memory.fetch_or(bit, Ordering::Relaxed);
+        } else {
+            self.short_of_memory.fetch_and(!bit, Ordering::Relaxed);
+        }
     }
 
     /// Whether there is no job left: all workers sleep, nothing is queued or parked. Final once closing, since then

@@ -35,6 +35,7 @@ use crate::scheduler::look::Looks;
 use crate::scheduler::remote::Remote;
 use crate::scheduler::run_queue::{End, LocalQueue};
 use crate::scheduler::shared::Shared;
+use crate::timer;
 use crate::timer::recent::Recent;
 use crate::wait::BUDGET;
 use crate::wait::current::{self, Current};
@@ -70,6 +71,8 @@ pub(crate) struct Worker {
     pub(super) ops: Cell<u32>,
     pub(super) turn: Cell<u32>,
     pub(super) look: Looks,
+    /// Stacks in a row for which there was no memory.
+    refusals: Cell<usize>,
     pub(super) looked_ns: Cell<u64>,
     pub(super) looks: Cell<u32>,
     /// The oldest stealable job at the last look.
@@ -107,6 +110,7 @@ impl Worker {
             ops: Cell::new(0),
             turn: Cell::new(0),
             look: Looks::new(),
+            refusals: Cell::new(0),
             looked_ns: Cell::new(0),
             looks: Cell::new(0),
             waiting: Cell::new(None),
@@ -252,11 +256,13 @@ impl Worker {
                 self.queue_woken(job);
             }
             Suspend::Free | Suspend::FreeAgain => {
+                // SAFETY: `resume` has come back from it.
+                let fiber = unsafe { NonNull::new_unchecked(fiber) };
                 if self.shared.is_short_of_memory() {
-                    self.shared.set_short_of_memory(false);
+                    // SAFETY: the header of a fiber lives until it is dismantled.
+                    self.shared.set_short_of(unsafe { fiber.as_ref() }.slot().class(), false);
                 }
-                // SAFETY: it came back free.
-                self.pool.borrow_mut().put(unsafe { NonNull::new_unchecked(fiber) });
+                self.pool.borrow_mut().put(fiber);
                 if why == Suspend::FreeAgain {
                     self.push_again(job);
                 }
@@ -279,7 +285,7 @@ impl Worker {
         *self.remote.running.lock() = running;
     }
 
-    /// Puts a job without a stack on a fiber. Answers false if there is no memory for one: the job waits.
+    /// Puts a job without a stack on a fiber. Returns false if there is no memory for one: the job waits.
     #[inline]
     fn give_stack(&self, job: NonNull<Job>) -> bool {
         // SAFETY: as in `run_job`.
@@ -291,45 +297,68 @@ impl Worker {
             // SAFETY: the runtime's reference keeps it.
             unsafe { Job::cancel(job) };
         }
-        let class = this
-            .traits
-            .class
-            .map_or(self.shared.class, |class| SizeClass::from_index(usize::from(class.get()) - 1));
-        match self.pool.borrow_mut().take(class) {
+        let class = self.shared.class_of(this.traits);
+        let mut taken = self.pool.borrow_mut().take(class);
+        if taken.is_err() && class != self.shared.class && this.as_party().is_cancelled() {
+            // It does not start: it only drops what it has captured, for which it needs no stack of that size.
+            taken = self.pool.borrow_mut().take(self.shared.class);
+        }
+        match taken {
             Ok(fiber) => {
+                if self.shared.is_short_of_memory() {
+                    self.shared.set_short_of(class, false);
+                    self.refusals.set(0);
+                }
                 // SAFETY: a fiber in the pool is free, and its header alive.
                 unsafe { fiber.as_ref() }.load(job);
                 this.set_fiber(fiber.as_ptr());
                 true
             }
             Err(_) => {
-                self.out_of_memory(job);
+                self.out_of_memory(job, class);
                 false
             }
         }
     }
 
-    /// There is no memory for another stack. The job goes back, to be tried again when a stack has been freed;
-    /// meanwhile the rest lives on.
+    /// There is no memory for another stack of a class. The job goes behind all others, which may be of another class, and is
+    /// tried again.
     #[cold]
-    fn out_of_memory(&self, job: NonNull<Job>) {
-        self.shared.set_short_of_memory(true);
-        self.postponed(job);
-        if self.next.get().is_null() && self.local.is_empty() && !self.remote.inbox.has_mail() {
-            // Nothing else to run here: do not burn the core asking the kernel again and again.
-            std::thread::sleep(std::time::Duration::from_millis(1));
-            self.look.at_once();
+    fn out_of_memory(&self, job: NonNull<Job>, class: SizeClass) {
+        /// Refusals in a row after which the worker naps, however many jobs wait.
+        const REFUSALS: usize = 64;
+        self.shared.set_short_of(class, true);
+        self.queue_behind(job);
+        self.balance.set(-BALANCE_MAX);
+        let refusals = self.refusals.get() + 1;
+        self.refusals.set(refusals);
+        // As many as there are have been refused, and nothing else can run here: do not burn the core asking the kernel again
+        // and again.
+        // SAFETY: queued here, so alive.
+        let in_local = unsafe { job.as_ref() }.traits.local;
+        let others = !self.next.get().is_null()
+            || self.remote.ready.len() != 0
+            || (!in_local && !self.local.is_empty());
+        if !others && refusals >= self.remote.fresh.len().clamp(1, REFUSALS) {
+            self.refusals.set(0);
+            self.nap();
         }
     }
 
-    fn postponed(&self, job: NonNull<Job>) {
-        // SAFETY: alive and ours.
-        if unsafe { job.as_ref() }.traits.local {
-            self.local.push(job);
-        } else {
-            self.remote.fresh.push(job);
+    /// Sleeps for a millisecond, until there is mail, or until a timer is due.
+    fn nap(&self) {
+        const NAP_NS: u64 = 1_000_000;
+        let now_ns = timer::now_ns();
+        self.gather_deadlines(now_ns);
+        let until_ns = self.next_timer_ns().unwrap_or(u64::MAX).min(now_ns + NAP_NS);
+        // Others do not see it asleep: it has work, which is not for them to wait for.
+        if let Some(until) = timer::to_instant(until_ns)
+            && self.remote.inbox.sleep()
+        {
+            self.remote.parker.park_deadline(until);
         }
-        self.balance.set(-BALANCE_MAX);
+        self.remote.inbox.awake();
+        self.look.at_once();
     }
 
     /// A job parks or yields for the first time on this stack: from now on it lives here.

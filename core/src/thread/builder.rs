@@ -19,8 +19,8 @@ use crate::wait::spend;
 ///
 /// # Panics
 ///
-/// If the last attempt to get memory for a stack failed and none has been freed since. [`Builder::spawn`] answers an
-/// error instead.
+/// If the last attempt to get memory for a stack of the default size failed and none has been freed since.
+/// [`Builder::spawn`] returns an error instead.
 ///
 /// # Examples
 ///
@@ -41,15 +41,14 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    assert!(!scheduler::short_of_memory_here(), "spawn: {SHORT}");
+    assert!(!scheduler::is_short_of_memory_for(Traits::default()), "spawn: {SHORT}");
     let migratory = scheduler::migratory_here();
     let traits = Traits { migratory: migratory.unwrap_or(false), ..Traits::default() };
     // SAFETY: `Send` and `'static`.
     unsafe { start(f, None, traits) }
 }
 
-const SHORT: &str =
-    "there is no memory for another stack; wait for green threads to end, or spawn fewer at a time";
+const SHORT: &str = "there is no memory for another stack of this size; wait for green threads to end, or spawn fewer at a time";
 
 /// Spawns a green thread that stays on the worker of its parent, so that what it captures, and its value, need not be
 /// `Send`. It is the cheapest neighbour to talk to.
@@ -203,7 +202,7 @@ impl Builder {
     /// # Errors
     ///
     /// `InvalidInput` if the stack size is below or above the size classes; `OutOfMemory` if the last attempt to get
-    /// memory for a stack failed and none has been freed since.
+    /// memory for a stack of this size failed and none has been freed since.
     ///
     /// # Examples
     ///
@@ -273,12 +272,13 @@ impl Builder {
 
     pub(super) fn traits(&self, migratory: bool) -> io::Result<Traits> {
         let class = self.stack_size.map(SizeClass::for_size).transpose()?;
-        if scheduler::short_of_memory_here() {
-            return Err(io::Error::new(io::ErrorKind::OutOfMemory, SHORT));
-        }
         let number = |class: SizeClass| u8::try_from(class.index() + 1).ok().and_then(NonZeroU8::new);
         let class = class.map(|class| number(class).expect("there are eight classes"));
-        Ok(Traits { class, migratory, local: false })
+        let traits = Traits { class, migratory, local: false };
+        if scheduler::is_short_of_memory_for(traits) {
+            return Err(io::Error::new(io::ErrorKind::OutOfMemory, SHORT));
+        }
+        Ok(traits)
     }
 
     pub(super) fn into_name(self) -> Option<Box<str>> {
