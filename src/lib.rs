@@ -173,6 +173,7 @@ pub mod actor {
     //! | receive in an order of its own | [`Builder::spawn_loop`], an actor that is a loop and has a stack |
     //! | have timers, put messages aside, watch others | [`Context`], that is, [`Control`] |
     //! | start those again that fail, and stop all in order | [`Supervisor`]; for a whole program, [`System`] |
+    //! | start and stop very many of one kind, each with arguments of its own | [`DynamicSupervisor`] |
     //! | find an actor by its name | [`registry`] |
     //! | tell many the same | [`Group`]; by topic, [`PubSub`] |
     //! | let several share the work | [`Pool`] |

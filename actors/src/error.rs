@@ -156,8 +156,9 @@ pub enum AskError {
     Timeout,
     /// The mailbox is full, and its senders do not wait ([`Overflow::Fail`](crate::Overflow::Fail)).
     Full,
-    /// The asker would wait for itself: these actors, in order, each wait for the answer of the next, and the last for
-    /// that of the first. An actor that has the question in hand counts as the one who will answer, even if its handler has
+    /// The asker would wait for itself: these actors, in order, each wait for the next, and the last for the first. Most wait
+    /// for an answer; a supervisor waits for a child's start or end, and a child that is down for its supervisor. If the ask
+    /// was already waiting when another wait closed the circle, its message was sent, and may be handled later. An actor that has the question in hand counts as the one who will answer, even if its handler has
     /// just given the [`Reply`](crate::Reply) to somebody else.
     Deadlock(Vec<String>),
 }

@@ -4,7 +4,10 @@
 //! |---|---|---|
 //! | [`resume`] | `Between`, `Closed` (as it is made) | `New`: the next incarnation begins, on the same mailbox |
 //! | [`close`] | `Between` | `Closed`: to others it is dead, but it may be resumed |
+//! | [`end_for_good`] | `Between`, `Closed` | `Closed`, and on its way to `Dead`, for good |
 //! | [`dismiss`] | any | on its way to `Dead`, for good |
+//!
+//! One that is told to end after [`let_last`] goes to `Dead` without being `Between`.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -15,7 +18,7 @@ use kahn_core::wait::unfailing;
 use crate::cell::{Any, Head, Phase};
 use crate::ends::{any, kill, stop, wait_while_until};
 use crate::exit::ExitReason;
-use crate::life::{abandon, wake_all};
+use crate::life::{abandon, strike, wake_all};
 use crate::links::{demonitor, keep, tell_all};
 use crate::signal::MonitorId;
 
@@ -64,6 +67,28 @@ pub(crate) fn close<M: Send + 'static>(process: &Process<Head<M>>) {
     let this = any(process);
     wake_all(this, |rare| rare.joiners.claim_next());
     tell_all(this, &reason);
+}
+
+/// Lets the present life be the last, if there is one.
+pub(crate) fn let_last(child: &Any) {
+    child.state.lock().rare().is_last = true;
+}
+
+/// Ends an actor for good that is between two incarnations or closed: for others it has ended when this returns, and what
+/// is said of it elsewhere is struck before those are woken who join it. Another is [dismissed](dismiss).
+pub(crate) fn end_for_good<M: Send + 'static>(process: &Process<Head<M>>) {
+    let child = any(process);
+    let keeper = {
+        let mut state = child.state.lock();
+        if state.phase.is_kept() { Some(state.rare().keeper.take()) } else { None }
+    };
+    let Some(keeper) = keeper else { return dismiss(child, ExitReason::Shutdown, true) };
+    drop(keeper);
+    // What is said of it from now on is struck at once.
+    strike(child);
+    close(process);
+    // Its turn sees that nobody keeps it.
+    child.wake();
 }
 
 /// Ends an actor in whatever phase it is, without its keeper being asked any more.

@@ -12,6 +12,7 @@
 //! | to | there is |
 //! |---|---|
 //! | start those again that fail, and stop all in order | [`Supervisor`], and for a whole program [`System`] |
+//! | start and stop very many of one kind, each with arguments of its own | [`DynamicSupervisor`] |
 //! | find an actor by its name | [`registry`] |
 //! | tell many the same | [`Group`] |
 //! | tell those the same who are interested in it | [`PubSub`] |
@@ -83,8 +84,9 @@ pub use signal::{Down, DownCause, Mail, MonitorId};
 pub use slot::Reply;
 pub use spawn::{Builder, MAILBOX, spawn};
 pub use supervisor::{
-    AutoShutdown, Backoff, ChildError, ChildInfo, ChildKind, ChildSpec, ChildState, Event, Order, Outcome,
-    Restart, Shutdown, StartError, Strategy, Supervisor, SupervisorRef,
+    AutoShutdown, Backoff, ChildError, ChildInfo, ChildKind, ChildSpec, ChildState, DynamicOrder,
+    DynamicSupervisor, DynamicSupervisorRef, Event, Order, Outcome, Restart, Shutdown, StartError, Strategy,
+    Supervisor, SupervisorRef,
 };
 pub use system::{System, SystemError};
 pub use tell_async::TellFuture;

@@ -77,7 +77,7 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
             let keeper = state.rare().keeper.take();
             drop(state);
             drop(keeper);
-            return ControlFlow::Break(self.finish(process, ExitReason::Killed, VecDeque::new()));
+            return ControlFlow::Break(self.finish(process, ExitReason::Killed, VecDeque::new(), true));
         }
         if state.rare().keeper.is_some() {
             return ControlFlow::Break(false);
@@ -87,7 +87,7 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
             _ => state.rare().last.clone().unwrap_or(ExitReason::Shutdown),
         };
         drop(state);
-        ControlFlow::Break(self.finish(process, reason, VecDeque::new()))
+        ControlFlow::Break(self.finish(process, reason, VecDeque::new(), true))
     }
 
     fn live(&mut self, is_new: bool, control: &mut Control<M>) -> Pause {
@@ -139,18 +139,25 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
         unfailing(|| self.incarnation.discard());
         let mut aside = VecDeque::new();
         unfailing(|| aside = control.take_aside());
-        self.finish(process, reason, aside)
+        self.finish(process, reason, aside, false)
     }
 
     /// What remains of an end once the incarnation is gone. Nothing in here unwinds.
-    fn finish(&mut self, process: &Process<Head<M>>, reason: ExitReason, aside: VecDeque<M>) -> bool {
+    /// `was_told`: the reason is that of a life whose end the actor's keeper has been told of.
+    fn finish(
+        &mut self,
+        process: &Process<Head<M>>,
+        reason: ExitReason,
+        aside: VecDeque<M>,
+        was_told: bool,
+    ) -> bool {
         let keeper = process.core.state.lock().rare_if_any().and_then(|rare| rare.keeper.clone());
         let is_kept = keeper.is_some_and(|(keeper, _)| crate::ends::is_alive(&keeper));
         let this = any(process);
         let mut locked = process.lock();
         let is_kept = is_kept
             && !locked.state.phase.is_final()
-            && locked.state.rare_if_any().is_some_and(|rare| rare.keeper.is_some());
+            && locked.state.rare_if_any().is_some_and(|rare| rare.keeper.is_some() && !rare.is_last);
         let told = locked.state.clear_urgent();
         if is_kept {
             let mourners = Mourners::take(&mut locked.state);
@@ -174,7 +181,7 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
         unfailing(|| drop(old));
         drop_told(told);
         abandon(process, lane, aside);
-        announce(this, &reason, true);
+        announce(this, &reason, !was_told);
         true
     }
 }
@@ -200,18 +207,25 @@ fn leave<M>(locked: &mut Locked<'_, M>, reason: ExitReason) -> (Ring<M>, ExitRea
 
 /// Tells that an actor has ended for good: strikes its names, tells those who monitor it or are linked to it, then those who
 /// join it. What has been told before is not told again.
-fn announce(this: &Any, reason: &ExitReason, has_run: bool) {
-    let entries = this.state.lock().rare_if_any().map(|rare| core::mem::take(&mut rare.entries));
+///
+/// `is_news`: the end is one that is to be noticed.
+fn announce(this: &Any, reason: &ExitReason, is_news: bool) {
     // First, so that who learns of its end can give its names to another.
-    for entry in entries.into_iter().flat_map(Entries::into_live) {
-        unfailing(|| entry.strike());
-    }
+    strike(this);
     let mut is_noticed = tell_all(this, reason);
     // After that: who has joined it may count on it that those who monitor it know.
     this.state.lock().enter(Phase::Dead);
     is_noticed |= wake_all(this, |rare| rare.joiners.claim_next());
-    if has_run && !is_noticed {
+    if is_news && !is_noticed {
         unnoticed::note(this, reason);
+    }
+}
+
+/// Strikes what is said of the actor elsewhere.
+pub(crate) fn strike(actor: &Any) {
+    let entries = actor.state.lock().rare_if_any().map(|rare| core::mem::take(&mut rare.entries));
+    for entry in entries.into_iter().flat_map(Entries::into_live) {
+        unfailing(|| entry.strike());
     }
 }
 

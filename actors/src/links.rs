@@ -232,7 +232,13 @@ fn next_observer(
 pub(crate) fn enter(actor: &Any, entry: &Arc<impl Entry + 'static>) {
     {
         let mut state = actor.state.lock();
-        if !state.phase.is_final() {
+        let has_ended = match state.phase {
+            Phase::Gone | Phase::Dead => true,
+            // Its keeper has let go of it.
+            Phase::Between | Phase::Closed => state.rare().keeper.is_none(),
+            Phase::New | Phase::Running | Phase::Ending => false,
+        };
+        if !has_ended {
             let entry: Weak<dyn Entry> = Arc::downgrade(entry) as _;
             return state.rare().entries.add(entry);
         }

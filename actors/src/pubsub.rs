@@ -274,7 +274,7 @@ impl<M: Send + 'static> PubSub<M> {
         }
         if topics.by_name.len() >= topics.sweep_at {
             // One that somebody else holds may be about to get its first subscriber. An empty one has nothing of a user's.
-            topics.by_name.retain(|_, topic| topic.len() > 0 || Arc::strong_count(topic) > 1);
+            topics.by_name.retain(|_, topic| !topic.is_vacant() || Arc::strong_count(topic) > 1);
             topics.sweep_at = SWEEP_AT_LEAST.max(2 * topics.by_name.len());
         }
         let topic = Arc::new(Topic::new());

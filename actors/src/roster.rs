@@ -26,6 +26,8 @@ struct List<T> {
 pub(crate) struct Member<T> {
     roster: Weak<Roster<T>>,
     id: ActorId,
+    /// The actor. Keeps its memory, not it.
+    actor: Any,
     pub(crate) value: T,
 }
 
@@ -42,7 +44,7 @@ impl<T: Send + Sync + 'static> Roster<T> {
     /// Adds an actor, or gives it another value. Answers whether it is new; one that has ended is not.
     pub(crate) fn join(self: &Arc<Self>, actor: &Any, value: T) -> bool {
         let id = id_of(actor);
-        let member = Arc::new(Member { roster: Arc::downgrade(self), id, value });
+        let member = Arc::new(Member { roster: Arc::downgrade(self), id, actor: actor.clone(), value });
         if !is_alive(actor) {
             return false;
         }
@@ -70,12 +72,20 @@ impl<T: Send + Sync + 'static> Roster<T> {
         true
     }
 
+    /// Whether an actor is in it that has not ended. One that has been closed may come back, and be in it again.
     pub(crate) fn contains(&self, id: ActorId) -> bool {
-        self.list().members.contains_key(&id)
+        let member = self.list().members.get(&id).cloned();
+        member.is_some_and(|member| is_alive(&member.actor))
     }
 
+    /// How many of its members have not ended.
     pub(crate) fn len(&self) -> usize {
-        self.list().members.len()
+        self.all().iter().filter(|member| is_alive(&member.actor)).count()
+    }
+
+    /// Whether it has no members, not even those that may come back.
+    pub(crate) fn is_vacant(&self) -> bool {
+        self.list().members.is_empty()
     }
 
     /// The members, in the order in which the actors were started.

@@ -32,8 +32,8 @@ impl<M: Send + 'static> ActorRef<M> {
     ///
     /// # Errors
     ///
-    /// The actor has ended; the mailbox is full, and its overflow is `Fail`, or the actor tells itself. The message is
-    /// handed back. A message that the overflow drops is no error: [`dropped`](Self::dropped) counts it.
+    /// The actor has ended; the mailbox is full, and its overflow is `Fail`, or the actor tells itself, or the caller is an
+    /// actor whose wait for room would close a circle of actors that wait for each other. The message is handed back. A message that the overflow drops is no error: [`dropped`](Self::dropped) counts it.
     ///
     /// # Examples
     ///

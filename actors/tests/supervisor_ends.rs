@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use kahn_actors::{
     Actor, Address, AutoShutdown, Backoff, Builder, ChildError, ChildSpec, ChildState, Context, ExitReason,
-    Mailbox, Restart, Shutdown, Strategy, Supervisor, SupervisorRef,
+    Mailbox, Restart, Shutdown, Strategy, Supervisor, SupervisorRef, registry,
 };
 use support::family::{Kid, Log, Order, fail, faulty, kid, order, patient, sync};
 use support::{everywhere, until};
@@ -465,6 +465,99 @@ fn s29_restarts_multiply_with_the_depth_of_the_tree() {
             Supervisor::default().intensity(1, Duration::MAX).child(ChildSpec::new("upper", upper)).spawn();
         assert!(matches!(top.join(), ExitReason::Shutdown));
         assert_eq!(log.count("leaf"), (2 + 1) * (3 + 1) * (1 + 1));
+    });
+}
+
+/// A loop of restarts that fail leaves its supervisor able to handle what it is told.
+#[test]
+fn a_supervisor_in_a_loop_of_restarts_does_what_it_is_asked_to() {
+    everywhere(|| {
+        for strategy in [Strategy::OneForOne, Strategy::OneForAll, Strategy::RestForOne] {
+            let (log, fails) = (Log::default(), Arc::new(AtomicBool::new(false)));
+            let supervisor = patient(Supervisor::new(strategy))
+                .child(kid("a", &log))
+                .child(faulty("b", &log, &fails))
+                .spawn();
+            fails.store(true, SeqCst);
+            order(&supervisor, "b", Order::Panic);
+            log.wait("!b", 10);
+            assert_eq!(supervisor.children()[1].state, ChildState::Restarting);
+            assert!(matches!(supervisor.restart_child("b"), Err(ChildError::Restarting)));
+            assert!(matches!(supervisor.delete_child("b"), Err(ChildError::Restarting)));
+            supervisor.start_child(kid("c", &log)).unwrap();
+            supervisor.terminate_child("b").unwrap();
+            let before = log.count("!b");
+            sync(&supervisor, "a");
+            sync(&supervisor, "c");
+            assert_eq!(log.count("!b"), before, "it is not started any more");
+            assert!(matches!(supervisor.restart_child("b"), Err(ChildError::Failed(_))));
+            fails.store(false, SeqCst);
+            supervisor.restart_child("b").unwrap();
+            sync(&supervisor, "b");
+            supervisor.stop();
+        }
+    });
+}
+
+#[test]
+fn a_stop_ends_a_loop_of_restarts() {
+    everywhere(|| {
+        for strategy in [Strategy::OneForOne, Strategy::OneForAll, Strategy::RestForOne] {
+            let (log, fails) = (Log::default(), Arc::new(AtomicBool::new(false)));
+            let supervisor = patient(Supervisor::new(strategy))
+                .child(faulty("a", &log, &fails))
+                .child(kid("b", &log))
+                .spawn();
+            fails.store(true, SeqCst);
+            order(&supervisor, "a", Order::Panic);
+            log.wait("!a", 10);
+            supervisor.stop();
+            assert!(matches!(supervisor.join(), ExitReason::Shutdown));
+            assert_eq!(log.count("+b"), log.count("~b"));
+        }
+    });
+}
+
+/// Registers a name in `started`.
+struct Named(registry::Registry);
+
+impl Actor for Named {
+    type Message = ();
+
+    fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+        Ok(self.0.register("name", ctx.me())?)
+    }
+
+    fn handle(&mut self, (): (), _: &mut Context<Self>) -> Result<(), ExitReason> {
+        Err(ExitReason::failed("so"))
+    }
+}
+
+/// The children of its next life are other actors. Those of the last have ended by then.
+#[test]
+fn names_below_a_supervisor_that_has_given_up_are_free_when_it_is_started_again() {
+    everywhere(|| {
+        let (log, names) = (Log::default(), registry::Registry::new());
+        let own = names.clone();
+        let lower = move || {
+            let names = own.clone();
+            Supervisor::default()
+                .intensity(0, Duration::MAX)
+                .child(ChildSpec::new("named", move || Named(names.clone())))
+        };
+        let root = patient(Supervisor::default())
+            .child(ChildSpec::supervisor("lower", lower))
+            .on_event(log.events())
+            .spawn();
+        for round in 1..support::rounds(50) {
+            log.wait("lower has started", round);
+            let named = names.whereis::<()>("name").unwrap();
+            named.tell(()).unwrap();
+            assert!(matches!(named.join(), ExitReason::Failed(_)));
+        }
+        root.stop();
+        assert_eq!(log.count("did not start"), 0, "{:?}", log.take());
+        assert!(names.whereis::<()>("name").is_err());
     });
 }
 

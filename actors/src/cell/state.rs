@@ -74,6 +74,8 @@ pub(crate) struct Rare {
     pub(crate) panicked: Option<Box<str>>,
     /// Who decides what follows an incarnation's end, and its monitor of this one.
     pub(crate) keeper: Option<(Any, MonitorId)>,
+    /// The present life is the last: its keeper ends it, and wants no other.
+    pub(crate) is_last: bool,
     /// Why the last incarnation ended, if somebody keeps it.
     pub(crate) last: Option<ExitReason>,
     /// Messages dropped because the mailbox was full.

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::child::ChildSpec;
 use super::children::ChildInfo;
+use super::dynamic::DynamicSupervisorRef;
 use super::error::ChildError;
 use super::handle::SupervisorRef;
 use super::order::{Command, Order, See};
@@ -86,6 +87,29 @@ impl SupervisorRef {
     #[track_caller]
     pub fn supervisor(&self, id: &str) -> Result<SupervisorRef, ChildError> {
         self.actor_ref(id).map(SupervisorRef::from)
+    }
+
+    /// The reference to a child that is a [`DynamicSupervisor`](super::DynamicSupervisor), by the types of what its children
+    /// are started with, and of their messages.
+    ///
+    /// # Parks
+    ///
+    /// As [`actor_ref`](Self::actor_ref).
+    ///
+    /// # Errors
+    ///
+    /// As `actor_ref`.
+    ///
+    /// # Examples
+    ///
+    /// See [`ChildSpec::dynamic_supervisor`].
+    #[track_caller]
+    pub fn dynamic_supervisor<Args, M>(&self, id: &str) -> Result<DynamicSupervisorRef<Args, M>, ChildError>
+    where
+        Args: Send + 'static,
+        M: Send + 'static,
+    {
+        self.actor_ref(id).map(DynamicSupervisorRef::from)
     }
 
     /// The children, in the order in which they start. None, if the supervisor has ended, or waits for the caller.

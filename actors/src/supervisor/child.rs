@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::Supervisor;
 use super::backoff::Backoff;
+use super::dynamic::DynamicSupervisor;
 use super::kept::Kept;
 use super::outcome::Outcome;
 use crate::actor::Actor;
@@ -170,6 +171,39 @@ impl ChildSpec {
     /// ```
     pub fn supervisor(id: impl Into<String>, make: impl FnMut() -> Supervisor + Send + 'static) -> ChildSpec {
         ChildSpec::new(id, make)
+    }
+
+    /// A child that is a [`DynamicSupervisor`]. [`SupervisorRef::dynamic_supervisor`](super::SupervisorRef::dynamic_supervisor)
+    /// finds it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn::actor::{Actor, ChildSpec, Context, DynamicSupervisor, ExitReason, Supervisor};
+    ///
+    /// struct Session(u32);
+    /// impl Actor for Session {
+    ///     type Message = ();
+    ///     fn handle(&mut self, (): (), _: &mut Context<Self>) -> Result<(), ExitReason> {
+    ///         Ok(println!("session {}", self.0))
+    ///     }
+    /// }
+    /// let sessions = ChildSpec::dynamic_supervisor("sessions", || DynamicSupervisor::new(Session));
+    /// let root = Supervisor::default().child(sessions).spawn();
+    /// let sessions = root.dynamic_supervisor::<u32, ()>("sessions").unwrap();
+    /// let session = sessions.start(7).unwrap();
+    /// root.stop();
+    /// assert!(!session.is_alive());
+    /// ```
+    pub fn dynamic_supervisor<Args, M>(
+        id: impl Into<String>,
+        make: impl FnMut() -> DynamicSupervisor<Args, M> + Send + 'static,
+    ) -> ChildSpec
+    where
+        Args: Send + 'static,
+        M: Send + 'static,
+    {
+        ChildSpec::of(id.into(), ChildKind::Supervisor, |builder| Box::new(builder.spawn_again(make)))
     }
 
     /// A child that is a loop over its mailbox: see [`Builder::spawn_loop`].

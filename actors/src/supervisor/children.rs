@@ -76,6 +76,8 @@ pub struct ChildInfo {
 pub(super) struct Child {
     pub(super) spec: ChildSpec,
     pub(super) kept: Box<dyn Kept>,
+    /// It was added while the supervisor ran.
+    pub(super) is_dynamic: bool,
     pub(super) state: ChildState,
     /// The monitor of the incarnation that runs.
     pub(super) monitor: Option<MonitorId>,
@@ -116,14 +118,23 @@ pub(super) struct Children {
     /// Those whose backoff is not over, and what will tell. They are `Restarting`.
     backing_off: BTreeMap<u64, TimerId>,
     last: u64,
+    /// A child that is stopped goes, whatever its policy.
+    pub(super) forgets: bool,
 }
 
 impl Children {
     /// Adds a child that has not been started, at the end.
-    pub(super) fn add(&mut self, spec: ChildSpec, kept: Box<dyn Kept>, now: Instant) -> u64 {
+    pub(super) fn add(
+        &mut self,
+        spec: ChildSpec,
+        kept: Box<dyn Kept>,
+        is_dynamic: bool,
+        now: Instant,
+    ) -> u64 {
         self.last += 1;
         let child = Child {
             kept,
+            is_dynamic,
             state: ChildState::Stopped,
             monitor: None,
             since: now,
@@ -134,6 +145,10 @@ impl Children {
         self.numbers.insert(child.spec.id.clone(), self.last);
         self.list.insert(self.last, child);
         self.last
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
     }
 
     pub(super) fn find(&self, id: &str) -> Option<u64> {
@@ -197,15 +212,13 @@ impl Children {
         if let Some(monitor) = child.monitor {
             self.monitored.remove(&monitor);
         }
-        // At once, for who looks at it next; then for good.
-        child.kept.close();
-        dismiss(child.any(), ExitReason::Shutdown, true);
+        child.kept.end_for_good();
     }
 
     /// A child that does not run stays that way, until somebody starts it. It has failed no more by then.
     pub(super) fn rest(&mut self, number: u64) {
         let Some(child) = self.list.get_mut(&number) else { return };
-        if child.spec.restart == Restart::Temporary {
+        if self.forgets || child.spec.restart == Restart::Temporary {
             return self.remove(number);
         }
         (child.state, child.failures) = (ChildState::Stopped, 0);

@@ -35,6 +35,8 @@ pub enum ChildError {
     SignificantInVain,
     /// A permanent child cannot be significant: it never ends for good.
     SignificantPermanent,
+    /// The supervisor has as many children as it [may have](super::DynamicSupervisor::max_children).
+    MaxChildren(usize),
     /// The child did not start, for this reason.
     Failed(ExitReason),
     /// The child takes other messages.
@@ -65,6 +67,9 @@ impl fmt::Display for ChildError {
             }
             ChildError::SignificantPermanent => {
                 f.write_str("a permanent child never ends for good, so it cannot be significant")
+            }
+            ChildError::MaxChildren(max) => {
+                write!(f, "the supervisor has {max} children, and may have no more")
             }
             ChildError::Failed(reason) => write!(f, "the child did not start: {reason}"),
             ChildError::WrongType { expected, found } => {

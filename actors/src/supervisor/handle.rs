@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::order::Order;
 use crate::address::{ActorRef, Address};
-use crate::cell::Goal;
+use crate::cell::{Any, Goal};
 use crate::chain::wait_as_actor;
 use crate::ends::{is_alive, is_inside, join, stop};
 use crate::exit::{ActorId, ExitReason};
@@ -62,11 +62,7 @@ impl SupervisorRef {
     /// ```
     #[track_caller]
     pub fn stop(&self) {
-        let actor = self.actor.any();
-        stop(actor, ExitReason::Shutdown);
-        if !is_inside(actor) {
-            wait_as_actor(actor, Goal::End, || join(actor));
-        }
+        stop_and_join(self.actor.any());
     }
 
     /// Kills the supervisor, and with it its children, in no order.
@@ -182,6 +178,15 @@ impl SupervisorRef {
 /// assert_eq!(tasks.children().len(), 1);
 /// tasks.stop();
 /// ```
+/// Stops a supervisor, and waits for its end, unless the caller is inside its tree.
+#[track_caller]
+pub(super) fn stop_and_join(supervisor: &Any) {
+    stop(supervisor, ExitReason::Shutdown);
+    if !is_inside(supervisor) {
+        wait_as_actor(supervisor, Goal::End, || join(supervisor));
+    }
+}
+
 impl From<ActorRef<Order>> for SupervisorRef {
     fn from(actor: ActorRef<Order>) -> SupervisorRef {
         SupervisorRef { actor }

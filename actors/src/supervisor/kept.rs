@@ -11,6 +11,8 @@ pub(super) trait Kept: Send {
     fn any(&self) -> &Any;
     /// See [`keeping::close`].
     fn close(&self);
+    /// See [`keeping::end_for_good`].
+    fn end_for_good(&self);
     /// The `ActorRef` itself.
     fn typed(&self) -> &dyn Typed;
     fn message_type(&self) -> &'static str;
@@ -23,6 +25,10 @@ impl<M: Send + 'static> Kept for ActorRef<M> {
 
     fn close(&self) {
         keeping::close(self.process());
+    }
+
+    fn end_for_good(&self) {
+        keeping::end_for_good(self.process());
     }
 
     fn typed(&self) -> &dyn Typed {

@@ -14,11 +14,13 @@
 //! | `start` | its own start |
 //! | `tree`, `stops` | what it does, and how it stops children |
 //! | `restarts` | what follows a failure |
+//! | `dynamic` | a supervisor of many children of one kind |
 
 mod asks;
 mod backoff;
 mod child;
 mod children;
+mod dynamic;
 mod error;
 mod event;
 mod handle;
@@ -39,6 +41,7 @@ pub use self::backoff::Backoff;
 pub use self::child::{ChildKind, ChildSpec, Restart, Shutdown};
 use self::children::Children;
 pub use self::children::{ChildInfo, ChildState};
+pub use self::dynamic::{DynamicOrder, DynamicSupervisor, DynamicSupervisorRef};
 pub use self::error::{ChildError, StartError};
 pub use self::event::Event;
 use self::event::Reporter;

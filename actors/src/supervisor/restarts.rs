@@ -30,12 +30,35 @@ use super::strategy::Group;
 use crate::actor::Context;
 use crate::cell::Any;
 use crate::exit::ExitReason;
+use crate::timers::TimerId;
+
+/// The actor that supervises, as far as restarts need it.
+pub(super) trait Keeper {
+    fn me(&self) -> &Any;
+    /// Sends itself `Command::Again` after this time.
+    fn again_after(&mut self, delay: Duration, number: u64) -> TimerId;
+    fn cancel(&mut self, timer: TimerId);
+}
+
+impl Keeper for Context<Supervisor> {
+    fn me(&self) -> &Any {
+        self.any()
+    }
+
+    fn again_after(&mut self, delay: Duration, number: u64) -> TimerId {
+        self.send_after(delay, Order(Command::Again(number)))
+    }
+
+    fn cancel(&mut self, timer: TimerId) {
+        self.cancel_timer(timer);
+    }
+}
 
 impl Supervisor {
     /// A child that should run does not: it has ended after so long a life, or did not start.
     pub(super) fn failed(
         &mut self,
-        ctx: &mut Context<Self>,
+        ctx: &mut impl Keeper,
         number: u64,
         reason: ExitReason,
         lived: Option<Duration>,
@@ -47,31 +70,31 @@ impl Supervisor {
             return Err(ExitReason::Shutdown);
         }
         let delay = delay(child, lived);
-        self.hold(ctx.any(), Group::of(self.strategy, number), |_| true);
+        self.hold(ctx.me(), Group::of(self.strategy, number), |_| true);
         self.reporter.report(&Event::Restarting(id, delay));
         if lived.is_some() && delay.is_zero() {
             return self.go_on(ctx, number);
         }
-        let timer = ctx.send_after(delay, Order(Command::Again(number)));
+        let timer = ctx.again_after(delay, number);
         self.children.backs_off(number, timer);
         Ok(())
     }
 
     /// A child's backoff is over.
-    pub(super) fn again(&mut self, ctx: &mut Context<Self>, number: u64) -> Result<(), ExitReason> {
+    pub(super) fn again(&mut self, ctx: &mut impl Keeper, number: u64) -> Result<(), ExitReason> {
         self.children.backed_off(number);
         self.go_on(ctx, number)
     }
 
     /// A child does not wait any more, and was not started: those that wait with it go on without it.
-    pub(super) fn waits_no_more(&mut self, ctx: &mut Context<Self>, number: u64) -> Result<(), ExitReason> {
+    pub(super) fn waits_no_more(&mut self, ctx: &mut impl Keeper, number: u64) -> Result<(), ExitReason> {
         let Some(timer) = self.children.backed_off(number) else { return Ok(()) };
-        ctx.cancel_timer(timer);
+        ctx.cancel(timer);
         self.go_on(ctx, number)
     }
 
     /// Starts those that have waited for this child, itself included, as far as they wait for nobody else.
-    fn go_on(&mut self, ctx: &mut Context<Self>, number: u64) -> Result<(), ExitReason> {
+    fn go_on(&mut self, ctx: &mut impl Keeper, number: u64) -> Result<(), ExitReason> {
         let concerned = self.children.of(Group::of(self.strategy, number));
         let Some(first) = concerned.into_iter().find(|&number| self.children.waits(number)) else {
             return Ok(());
@@ -80,7 +103,7 @@ impl Supervisor {
             return Ok(());
         }
         let group = Group::of(self.strategy, first);
-        self.hold(ctx.any(), group, |child| child.state == ChildState::Running);
+        self.hold(ctx.me(), group, |child| child.state == ChildState::Running);
         for number in self.children.of(group) {
             if !self.children.waits(number) {
                 continue;
@@ -88,7 +111,7 @@ impl Supervisor {
             if self.children.is_backing_off(Group::awaited(self.strategy, number)) {
                 break;
             }
-            if let Err(reason) = self.start_again(ctx.any(), number) {
+            if let Err(reason) = self.start_again(ctx.me(), number) {
                 return self.failed(ctx, number, reason, None);
             }
         }

@@ -3,7 +3,12 @@
 //! A child is asked to end, and is killed if it has not by the time that its [`Shutdown`] gives it. A child whose end its
 //! supervisor has caused is not monitored any more by then, so that end is nobody's failure; but it is reported if it is
 //! not what was asked for.
+//!
+//! When a supervisor ends, those of its children that stand in no order are asked at once, and have their times side by
+//! side; the others follow, last first, each when the one before has ended. All of them end for good, and are not between
+//! two lives in the meantime: what waits for one of them is told at once.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use kahn_core::facade::now;
@@ -11,11 +16,12 @@ use kahn_core::facade::now;
 use super::Supervisor;
 use super::child::{ChildKind, Shutdown};
 use super::event::Event;
+use super::strategy::Strategy;
 use crate::cell::{Any, Goal};
 use crate::chain::{release, while_waiting};
 use crate::ends::kill;
 use crate::exit::ExitReason;
-use crate::keeping::{ask_to_end, end_of};
+use crate::keeping::{ask_to_end, end_of, let_last};
 use crate::links::demonitor;
 
 impl Supervisor {
@@ -28,19 +34,83 @@ impl Supervisor {
         let end = stop_and_wait(me, &any, kind, shutdown);
         demonitor(me, monitor);
         self.children.ended(monitor);
+        self.report_stop(id, shutdown, end);
+    }
+
+    fn report_stop(&self, id: Arc<str>, shutdown: Shutdown, end: End) {
         self.reporter.report(&match end.judged(shutdown) {
             (true, reason) => Event::Stopped(id, reason),
             (false, reason) => Event::StoppedBadly(id, reason),
         });
     }
 
-    /// Ends all children for good, last first.
+    /// Ends all children for good. The supervisor ends, too, and handles nothing any more.
     pub(super) fn stop_all(&mut self, me: &Any) {
-        let numbers: Vec<_> = self.children.iter().map(|(number, _)| number).collect();
-        for number in numbers.into_iter().rev() {
+        let all: Vec<_> =
+            self.children.iter().rev().map(|(number, child)| (number, child.is_dynamic)).collect();
+        let in_order = self.strategy != Strategy::OneForOne;
+        let (alone, together): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|(_, is_dynamic)| in_order || !is_dynamic);
+        self.stop_together(me, together.into_iter().map(|(number, _)| number).collect());
+        for (number, _) in alone {
+            if let Some(child) = self.children.get(number) {
+                let_last(child.any());
+            }
             self.stop(me, number);
             self.children.remove(number);
         }
+    }
+
+    /// Ends these children for good, side by side.
+    fn stop_together(&mut self, me: &Any, numbers: Vec<u64>) {
+        let mut waits = Vec::with_capacity(numbers.len());
+        let now = now();
+        for &number in &numbers {
+            let Some(child) = self.children.get(number) else { continue };
+            if child.monitor.is_none() {
+                continue;
+            }
+            let (any, shutdown) = (child.any().clone(), child.spec.shutdown);
+            let_last(&any);
+            ask(&any, child.spec.kind, shutdown);
+            while_waiting(me, &any, Goal::End, || release(me));
+            waits.push((deadline(shutdown, now), any, child.spec.id.clone(), shutdown));
+        }
+        // The one whose time is over first is waited for first, so all of them are killed in time. For ever is longest.
+        waits.sort_by_key(|(deadline, ..)| (deadline.is_none(), *deadline));
+        let mut killed = Vec::new();
+        for (deadline, any, id, shutdown) in waits {
+            // What comes too late for `stop_together` to see it is a circle that is found here, or by its last ask.
+            let ended = while_waiting(me, &any, Goal::End, || {
+                release(me);
+                end_of(&any, deadline)
+            });
+            match ended {
+                Some(reason) => {
+                    self.report_stop(id, shutdown, End { reason, forced: shutdown == Shutdown::Kill })
+                }
+                None => {
+                    kill(&any, ExitReason::Killed);
+                    killed.push((any, id, shutdown));
+                }
+            }
+        }
+        for (any, id, shutdown) in killed {
+            let reason = while_waiting(me, &any, Goal::End, || end_of(&any, None));
+            let reason = reason.unwrap_or(ExitReason::Killed);
+            self.report_stop(id, shutdown, End { reason, forced: true });
+        }
+        // Their monitors go with the supervisor.
+        numbers.into_iter().for_each(|number| self.children.remove(number));
+    }
+}
+
+/// Asks a child to end, or kills it, as its [`Shutdown`] says.
+fn ask(child: &Any, kind: ChildKind, shutdown: Shutdown) {
+    match (shutdown, kind) {
+        (Shutdown::Kill, _) => kill(child, ExitReason::Killed),
+        (_, ChildKind::Thread) => kill(child, ExitReason::Shutdown),
+        _ => ask_to_end(child),
     }
 }
 
@@ -77,18 +147,15 @@ fn deadline(shutdown: Shutdown, now: Instant) -> Option<Instant> {
 fn stop_and_wait(me: &Any, child: &Any, kind: ChildKind, shutdown: Shutdown) -> End {
     let deadline = deadline(shutdown, now());
     while_waiting(me, child, Goal::End, || {
+        ask(child, kind, shutdown);
         if shutdown != Shutdown::Kill {
-            match kind {
-                ChildKind::Thread => kill(child, ExitReason::Shutdown),
-                _ => ask_to_end(child),
-            }
             // One that waits for its supervisor, or for a child of it that is down, would do so until the deadline.
             release(me);
             if let Some(reason) = end_of(child, deadline) {
                 return End { reason, forced: false };
             }
+            kill(child, ExitReason::Killed);
         }
-        kill(child, ExitReason::Killed);
         End { reason: end_of(child, None).unwrap_or(ExitReason::Killed), forced: true }
     })
 }

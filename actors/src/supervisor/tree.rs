@@ -11,6 +11,7 @@ use super::children::ChildState;
 use super::error::{ChildError, StartError};
 use super::event::Event;
 use super::order::{Command, Order};
+use super::restarts::Keeper;
 use super::strategy::{AutoShutdown, Next, next};
 use crate::actor::{Actor, Context};
 use crate::cell::{Any, Goal};
@@ -29,7 +30,7 @@ impl Actor for Supervisor {
         self.reporter.name(ctx.any());
         for spec in core::mem::take(&mut self.specs) {
             let child = spec.id.clone();
-            if let Err(error) = self.add(ctx.any(), spec) {
+            if let Err(error) = self.add(ctx.any(), spec, false) {
                 self.stop_all(ctx.any());
                 return Err(StartError { child, error }.into());
             }
@@ -40,7 +41,7 @@ impl Actor for Supervisor {
     fn handle(&mut self, Order(command): Order, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
         let me = ctx.any();
         match command {
-            Command::Start(spec, done) => drop(done.send(self.add(me, *spec))),
+            Command::Start(spec, done) => drop(done.send(self.add(me, *spec, true))),
             Command::Restart(id, done) => drop(done.send(self.restart(me, &id))),
             Command::Terminate(id, done) => {
                 let number = self.children.find(&id);
@@ -61,6 +62,17 @@ impl Actor for Supervisor {
     }
 
     fn down(&mut self, down: Down, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+        self.ended(ctx, down)
+    }
+
+    fn stopped(&mut self, _: &ExitReason, ctx: &mut Context<Self>) {
+        self.stop_all(ctx.any());
+    }
+}
+
+impl Supervisor {
+    /// An actor has ended that it monitors, or is linked to.
+    pub(super) fn ended(&mut self, ctx: &mut impl Keeper, down: Down) -> Result<(), ExitReason> {
         let number = match down.cause {
             DownCause::Monitor(monitor) => self.children.ended(monitor),
             DownCause::Link => None,
@@ -85,14 +97,8 @@ impl Actor for Supervisor {
         Ok(())
     }
 
-    fn stopped(&mut self, _: &ExitReason, ctx: &mut Context<Self>) {
-        self.stop_all(ctx.any());
-    }
-}
-
-impl Supervisor {
     /// Adds a child and starts it.
-    fn add(&mut self, me: &Any, mut spec: ChildSpec) -> Result<(), ChildError> {
+    pub(super) fn add(&mut self, me: &Any, mut spec: ChildSpec, is_dynamic: bool) -> Result<(), ChildError> {
         if let Some(number) = self.children.find(&spec.id) {
             let is_active = self.children.get(number).is_some_and(|child| child.is_active());
             return Err(if is_active { ChildError::AlreadyStarted } else { ChildError::AlreadyPresent });
@@ -104,7 +110,7 @@ impl Supervisor {
             (true, ..) => {}
         }
         let kept = spec.spawn(me);
-        let number = self.children.add(spec, kept, now());
+        let number = self.children.add(spec, kept, is_dynamic, now());
         self.begin(me, number).map_err(|reason| {
             self.children.remove(number);
             ChildError::Failed(reason)
@@ -147,7 +153,7 @@ impl Supervisor {
         })
     }
 
-    fn terminate(&mut self, me: &Any, id: &str) -> Result<(), ChildError> {
+    pub(super) fn terminate(&mut self, me: &Any, id: &str) -> Result<(), ChildError> {
         let number = self.children.find(id).ok_or(ChildError::NotFound)?;
         self.stop(me, number);
         self.children.rest(number);
