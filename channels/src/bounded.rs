@@ -1,8 +1,9 @@
-//! The channel itself: its state behind a lock, and what can be done without waiting.
+//! The channel: its state behind a lock, and the operations that do not wait.
 //!
-//! An operation first tries under the lock. Only if it has to wait does it open a wait, and then tries again under the
-//! same lock in which it enters the queue: so whoever changes the state after that finds it there, and no wake-up is
-//! lost. Capacity 0 is the same algorithm: a ring without room, where every message passes from hand to hand.
+//! An operation first tries under the lock. If it has to wait, it opens a wait, and tries again in the same critical
+//! section in which it enters the queue. Any thread that changes the state afterwards finds it in the queue, so no
+//! wake-up is lost. Capacity 0 uses the same algorithm: the ring has no room, and every message passes directly from
+//! the sender to the receiver.
 
 use crossbeam_utils::CachePadded;
 use kahn_core::facade::{AtomicU64, AtomicUsize, Lock, LockGuard, MODEL, Ordering};
@@ -12,33 +13,34 @@ use crate::error::TrySendError;
 use crate::grants::Offer;
 use crate::state::{State, Taken, Wakes};
 
-/// Bits of [`Hot::hint`]; the rest counts how often they have changed.
+/// Bits of [`Hot::hint`]. The remaining bits count the changes of these two.
 pub(crate) const RECV: u64 = 1;
 pub(crate) const SEND: u64 = 2;
 const CHANGE: u64 = 4;
 
-/// What the endpoints of one channel share.
+/// What the endpoints of a channel share.
 pub(crate) struct Chan<T> {
     hot: CachePadded<Hot<T>>,
-    /// How many endpoints there are. On a line of their own: clones do not disturb operations.
+    /// The numbers of endpoints. They have a cache line of their own, so that clones do not slow down operations.
     pub(crate) senders: CachePadded<AtomicUsize>,
     pub(crate) receivers: AtomicUsize,
     pub(crate) cap: usize,
-    /// In a model: which channel this is, in the order of their making.
+    /// In a model: the number of the channel, in the order of creation. Otherwise 0.
     number: usize,
 }
 
-/// Counts the channels of models.
+/// Counts the channels of a model.
 static MADE: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(1);
 
 struct Hot<T> {
     state: Lock<State<T>>,
-    /// Whether a receive or a send might be ready, for those who only look. Written with the lock held, at the end of
-    /// every operation that may change it; one word, so that a look never sees a state that never was.
+    /// Whether a receive or a send may be ready, for readers that do not take the lock. It is written with the lock
+    /// held, at the end of every operation that may change it. Both bits are in one word, so that a reader never sees a
+    /// combination that never existed.
     hint: AtomicU64,
 }
 
-/// The state, locked; unlocking publishes the hint.
+/// The locked state. Unlocking publishes the hint.
 pub(crate) struct Locked<'a, T> {
     state: LockGuard<'a, State<T>>,
     hint: &'a AtomicU64,
@@ -70,11 +72,12 @@ impl<T> Drop for Locked<'_, T> {
 
 #[inline]
 fn publish(hint: &AtomicU64, bits: u64) {
-    // Relaxed: written with the lock held alone. The look before it keeps the line clean where nothing changes.
+    // Relaxed: only the holder of the lock writes it. The comparison avoids a write, which would take the cache line
+    // from other cores, when nothing changes.
     let old = hint.load(Ordering::Relaxed);
     if old & (RECV | SEND) != bits {
-        // Release, although nothing is read through it: who sees this value and then another channel's must not see an
-        // older one there.
+        // Release, although no other data is read through the hint: a thread that reads this value and then the hint of
+        // another channel must not read an older value there than the one that this thread has seen.
         hint.store((old & !(RECV | SEND)).wrapping_add(CHANGE) | bits, Ordering::Release);
     }
 }
@@ -87,18 +90,19 @@ impl<T> Chan<T> {
             senders: CachePadded::new(AtomicUsize::new(1)),
             receivers: AtomicUsize::new(1),
             cap,
-            // Relaxed: a number of its own is all that is wanted.
+            // Relaxed: the number only has to be unique.
             number: if MODEL { MADE.fetch_add(1, Ordering::Relaxed) } else { 0 },
         }
     }
 
-    /// What selects sort channels by: the address, or in a model, where addresses differ from run to run, the number.
+    /// The key by which selects sort channels: the address. In a model it is the number, because addresses differ from
+    /// run to run.
     #[inline]
     pub(crate) fn order(&self) -> usize {
         if MODEL { self.number } else { self.address().addr() }
     }
 
-    /// What reports name the channel by.
+    /// The address that reports use to name the channel.
     #[inline]
     pub(crate) fn address(&self) -> *const () {
         core::ptr::from_ref(&*self.hot).cast()
@@ -109,43 +113,45 @@ impl<T> Chan<T> {
         Locked { state: self.hot.state.lock(), hint: &self.hot.hint }
     }
 
-    /// Adds to a bare guard that unlocking publishes the hint. (A guard goes in a register; the pair goes through memory,
-    /// which a hot path feels.)
+    /// Turns a bare guard into a [`Locked`], which publishes the hint when it unlocks. (The compiler passes a bare
+    /// guard in a register, and a `Locked` through memory, which costs time on a hot path.)
     #[inline(always)]
     pub(crate) fn relock<'a>(&'a self, state: LockGuard<'a, State<T>>) -> Locked<'a, T> {
         Locked { state, hint: &self.hot.hint }
     }
 
-    /// What a waiter may watch without the lock.
+    /// The hint, for a waiter that spins without the lock.
     #[inline]
     pub(crate) fn hint(&self) -> &AtomicU64 {
         &self.hot.hint
     }
 
-    /// Whether a receive might be done now. If it answers false there was a moment during the call when it could not.
+    /// Whether a receive may be possible now. If this returns false, there was a moment during the call when it was
+    /// not.
     #[inline]
     pub(crate) fn recv_hint(&self) -> bool {
-        // Acquire: see `publish`.
+        // Acquire: pairs with the Release in `publish`.
         self.hot.hint.load(Ordering::Acquire) & RECV != 0
     }
 
-    /// Whether a send might be done now.
+    /// Whether a send may be possible now. False means the same as in [`recv_hint`](Self::recv_hint).
     #[inline]
     pub(crate) fn send_hint(&self) -> bool {
-        // Acquire: see `publish`.
+        // Acquire: pairs with the Release in `publish`.
         self.hot.hint.load(Ordering::Acquire) & SEND != 0
     }
 
-    /// A number that changes whenever a receive (or else a send) becomes ready or stops to be; `None` while it might be
-    /// ready.
+    /// Returns `None` while a receive (or, if `recv` is false, a send) may be ready. Otherwise returns a number that
+    /// changes whenever the operation becomes ready or ceases to be.
     pub(crate) fn idle_since(&self, recv: bool) -> Option<u64> {
-        // Acquire: see `publish`, and later looks come later.
+        // Acquire: pairs with the Release in `publish`, and later reads of other hints stay after this one.
         let hint = self.hot.hint.load(Ordering::Acquire);
         (hint & if recv { RECV } else { SEND } == 0).then_some(hint)
     }
 
-    /// Pays for the next batch of operations, if the last is used up. The caller's operation has done nothing yet, and is
-    /// not done if this yields and is unwound. Answers the lock, which may have been given up in between.
+    /// Pays for the next batch of operations if the last batch is used up. The caller's operation has done nothing yet.
+    /// If this yields and is unwound, the operation is not done. Returns the lock, which may have been released and
+    /// taken again.
     #[inline(always)]
     pub(crate) fn pay<'a>(&'a self, state: Locked<'a, T>) -> Locked<'a, T> {
         if state.prepaid.is_empty() { self.pay_now(state) } else { state }
@@ -160,7 +166,8 @@ impl<T> Chan<T> {
         self.lock()
     }
 
-    /// As [`pay`](Self::pay), where nothing of the state is known but what is prepaid.
+    /// Pays for the next batch, like [`pay`](Self::pay), for a caller that has read nothing of the state except the
+    /// prepaid batch.
     #[cold]
     #[inline(never)]
     fn pay_on_the_way<'a>(&'a self, mut state: LockGuard<'a, State<T>>) -> LockGuard<'a, State<T>> {
@@ -170,9 +177,10 @@ impl<T> Chan<T> {
         self.hot.state.lock()
     }
 
-    // Without waiting.
+    // Operations that do not wait.
 
-    /// Sends if there is room and nobody else to care for; hands back the lock and the message otherwise.
+    /// Sends if there is a place, and no receiver waits, no select watches, and the channel is open. Otherwise returns
+    /// the lock and the message.
     #[inline(always)]
     pub(crate) fn send_fast(&self, msg: T) -> Result<(), (LockGuard<'_, State<T>>, T)> {
         let mut state = self.hot.state.lock();
@@ -188,7 +196,7 @@ impl<T> Chan<T> {
         Err((state, msg))
     }
 
-    /// Receives if a message is there and nobody else to care for; hands back the lock otherwise.
+    /// Receives if a message is available, and no sender waits and no select watches. Otherwise returns the lock.
     #[inline(always)]
     pub(crate) fn recv_fast(&self) -> Result<T, LockGuard<'_, State<T>>> {
         let mut state = self.hot.state.lock();
@@ -201,7 +209,8 @@ impl<T> Chan<T> {
             && let Some(msg) = state.ring.pop_front()
         {
             state.count();
-            // A place is free now, and a closed channel is always ready.
+            // SEND is set although there may still be no place: with capacity 0, or if the channel held more than `cap`
+            // messages. The hint allows that, and the next `Locked` corrects it. A closed channel is always ready.
             let recv = state.ring.len() > state.rights || state.closed;
             publish(&self.hot.hint, SEND + u64::from(recv) * RECV);
             return Ok(msg);
@@ -209,7 +218,7 @@ impl<T> Chan<T> {
         Err(state)
     }
 
-    /// Sends if it can be done at once.
+    /// Sends if no wait is needed.
     #[inline]
     pub(crate) fn send_now(&self, msg: T) -> Result<(), TrySendError<T>> {
         match self.send_fast(msg) {
@@ -218,7 +227,7 @@ impl<T> Chan<T> {
         }
     }
 
-    /// Asks for a permit, for a select, which has paid.
+    /// Requests a permit for a select, which has paid for the operation.
     #[inline]
     pub(crate) fn permit_now(&self) -> Offer {
         if !self.send_hint() {
@@ -231,7 +240,7 @@ impl<T> Chan<T> {
         offer
     }
 
-    /// Asks for a right, for a select, which has paid.
+    /// Requests a right for a select, which has paid for the operation.
     #[inline]
     pub(crate) fn right_now(&self) -> Offer {
         if !self.recv_hint() {
@@ -257,14 +266,14 @@ impl<T> Chan<T> {
         offer
     }
 
-    /// Uses a right that is no promise.
+    /// Takes the message of a right that is not a promise.
     #[inline]
     pub(crate) fn redeem(&self) -> T {
-        // As many messages as rights go, so the hint stays right.
+        // The number of messages and the number of rights both fall by one, so the hint stays correct without `Locked`.
         self.hot.state.lock().redeem()
     }
 
-    /// Receives if it can be done at once.
+    /// Receives if no wait is needed, except a wait for a promised message.
     #[inline]
     pub(crate) fn recv_now(&self) -> Taken<T> {
         match self.recv_fast() {
@@ -295,7 +304,7 @@ impl<T> Chan<T> {
         taken
     }
 
-    /// Receives a message that is in the ring, if there is one.
+    /// Receives a message that is in the ring and available, if there is one.
     pub(crate) fn recv_stored(&self) -> Option<T> {
         let mut wakes = Wakes::new();
         let mut state = self.lock();
@@ -306,7 +315,7 @@ impl<T> Chan<T> {
 
     // Permits.
 
-    /// Sends with a permit.
+    /// Sends a message with a permit.
     #[inline]
     pub(crate) fn fill_permit(&self, msg: T) -> Result<(), T> {
         let mut wakes = Wakes::new();
@@ -317,7 +326,7 @@ impl<T> Chan<T> {
         sent
     }
 
-    /// Gives a permit up.
+    /// Gives up a permit.
     pub(crate) fn drop_permit(&self) {
         let mut wakes = Wakes::new();
         let mut state = self.lock();
@@ -325,7 +334,7 @@ impl<T> Chan<T> {
         drop(state);
     }
 
-    /// Gives a right up that is no promise.
+    /// Gives up a right that is not a promise.
     pub(crate) fn drop_right(&self) {
         let mut wakes = Wakes::new();
         let mut state = self.lock();

@@ -1,4 +1,4 @@
-//! Permits and rights: operations whose message comes later. The state's head says what they are.
+//! Permits and rights: reservations, for operations whose message moves later. The header of `state` defines the terms.
 
 use core::ptr::NonNull;
 
@@ -7,34 +7,34 @@ use kahn_core::wait::Party;
 use crate::seat::{Guest, Status};
 use crate::state::{State, Wakes, claim};
 
-/// What became of the wish for a permit or a right.
+/// The outcome of a request for a permit or a right.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Offer {
-    /// The right to do the operation.
+    /// The permit or the right.
     Granted,
-    /// A right that is a promise: [`State::collect`] tells what becomes of it.
+    /// A right that is a promise. [`State::collect`] returns what becomes of it.
     Promised,
-    /// The channel is closed: the operation is ready, and fails.
+    /// The channel is closed. The operation is ready, and fails.
     Closed,
-    /// Nothing for now.
+    /// The operation would have to wait.
     Nothing,
 }
 
 /// What became of a promise.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Promise {
-    /// The message is there, and set aside: [`State::redeem`] takes it.
+    /// The message has arrived and is set aside. [`State::redeem`] takes it.
     Kept,
-    /// Not decided: wait in `promised`.
+    /// Not decided yet. The receiver waits in `promised`.
     Open,
-    /// The right is gone: start again.
+    /// The promise is broken, and the right is gone. The receiver starts again.
     Broken,
-    /// The right is gone: the channel is closed.
+    /// The channel is closed, and the right is gone.
     Closed,
 }
 
 impl<T> State<T> {
-    /// Asks for a permit.
+    /// Requests a permit. With capacity 0, claims a waiting receiver other than `me`, and makes it a promise.
     pub(crate) fn want_permit(&mut self, me: Option<NonNull<Party>>, wakes: &mut Wakes) -> Offer {
         if self.closed {
             return Offer::Closed;
@@ -47,7 +47,8 @@ impl<T> State<T> {
             return Offer::Granted;
         }
         let Some(claimed) = claim(&mut self.receivers, me) else { return Offer::Nothing };
-        // SAFETY: as in `hand`.
+        // SAFETY: the receiver was claimed under the lock behind `&mut self`, and is not woken before the lock is
+        // released. Its payload is a seat or a packet of this channel.
         unsafe { Guest::new(claimed.payload) }.seat().set_status(Status::Promised);
         self.rights += 1;
         self.permits += 1;
@@ -55,7 +56,7 @@ impl<T> State<T> {
         Offer::Granted
     }
 
-    /// Uses a permit.
+    /// Sends a message with a permit.
     pub(crate) fn fill_permit(&mut self, msg: T, wakes: &mut Wakes) -> Result<(), T> {
         self.permits -= 1;
         if self.closed {
@@ -66,17 +67,17 @@ impl<T> State<T> {
             let wake = self.hand(claimed, msg);
             wakes.add(wake);
         } else if self.cap == 0 && self.rights > self.ring.len() {
-            // Promised to a receiver that has not come for it yet.
+            // The promise belongs to a receiver that has not come to collect it yet.
             self.ring.push_back(msg);
         } else {
             self.deliver(msg, wakes);
-            // It may have passed the ring, and its place is free then.
+            // The message may have gone directly to a waiting receiver. The place of the permit is free then.
             self.refill(wakes);
         }
         Ok(())
     }
 
-    /// Gives a permit up.
+    /// Gives up a permit.
     pub(crate) fn drop_permit(&mut self, wakes: &mut Wakes) {
         self.permits -= 1;
         if self.cap > 0 {
@@ -86,17 +87,18 @@ impl<T> State<T> {
         }
     }
 
-    /// Tells one receiver that what it was promised will not come, if one waits for it by now.
+    /// Tells one of the receivers that wait in `promised` that its promise is broken. Returns false if none waits.
     pub(crate) fn break_promise(&mut self, status: Status, wakes: &mut Wakes) -> bool {
         let Some(claimed) = self.promised.claim_next() else { return false };
         self.rights -= 1;
-        // SAFETY: as in `hand`.
+        // SAFETY: the receiver was claimed under the lock behind `&mut self`, and is not woken before the lock is
+        // released. Its payload is a seat or a packet of this channel.
         unsafe { Guest::new(claimed.payload) }.seat().set_status(status);
         wakes.add(claimed.wake);
         true
     }
 
-    /// Asks for a right.
+    /// Requests a right. With capacity 0, claims a waiting sender other than `me` if no message is available.
     pub(crate) fn want_right(&mut self, me: Option<NonNull<Party>>, wakes: &mut Wakes) -> Offer {
         if self.available() > 0 {
             self.rights += 1;
@@ -128,14 +130,14 @@ impl<T> State<T> {
         if self.closed { Offer::Closed } else { Offer::Nothing }
     }
 
-    /// Uses a right that is no promise.
+    /// Takes the message of a right that is not a promise.
     pub(crate) fn redeem(&mut self) -> T {
         self.rights -= 1;
         self.set_aside -= usize::from(self.cap == 0);
         self.ring.pop_front().expect("a message was set aside")
     }
 
-    /// Sets aside what was promised, if it has come.
+    /// Checks on a promise. If a message has arrived, sets it aside for the caller.
     pub(crate) fn collect(&mut self) -> Promise {
         if self.ring.len() > self.set_aside {
             self.set_aside += 1;
@@ -148,20 +150,21 @@ impl<T> State<T> {
         if self.closed { Promise::Closed } else { Promise::Broken }
     }
 
-    /// Gives a right up that is no promise.
+    /// Gives up a right that is not a promise.
     pub(crate) fn drop_right(&mut self, wakes: &mut Wakes) {
         self.set_aside -= usize::from(self.cap == 0);
         self.drop_promise(wakes);
     }
 
-    /// Gives a promise up.
+    /// Gives up a promise.
     pub(crate) fn drop_promise(&mut self, wakes: &mut Wakes) {
         self.rights -= 1;
         self.hand_out(wakes);
     }
 
-    /// Hands out messages that are back in the ring: to who waits for one that was promised (its permit has no receiver
-    /// then), or to the next who waits.
+    /// Hands out messages that no receiver has set aside. The first choice is a receiver that waits for a promised
+    /// message: its promise is kept, and the permit behind it is left without a receiver. The second choice is the next
+    /// waiting receiver.
     pub(crate) fn hand_out(&mut self, wakes: &mut Wakes) {
         while self.ring.len() > self.set_aside {
             let claimed = if let Some(claimed) = self.promised.claim_next() {

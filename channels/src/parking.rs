@@ -1,5 +1,5 @@
-//! The operations of a channel that wait. Each tries again under the lock in which it enters the queue, so nothing can
-//! come between.
+//! The operations of a channel that wait. Each tries again in the critical section in which it enters the queue, so no
+//! change can come between the two.
 
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
@@ -15,31 +15,33 @@ use crate::patience::Patience;
 use crate::seat::{Packet, Status};
 use crate::state::{State, Taken, Wakes};
 
-/// A waiter's place: what its node points to, and what it waits with.
+/// A waiter's data: its open wait, its node, and the packet that the node points to.
 struct Place<T> {
-    /// In a cell, because it is dropped through a shared reference: see `finish`.
+    /// In a cell, because `finish` drops it through a shared reference.
     wait: UnsafeCell<Wait>,
     packet: Packet<T>,
     node: Node,
 }
 
-/// How an operation has begun.
+/// The outcome of the first, fast part of an operation.
 enum Begun<'a, T, D, R> {
-    /// It is done.
+    /// The operation is done.
     Done(D),
-    /// Its node is in the queue: park.
+    /// The node is in the queue. The caller parks.
     Waits,
-    /// Neither: it goes the long way, with the lock.
+    /// Neither. The caller takes the slow path with this lock.
     Else(Locked<'a, T>, R),
 }
 
 impl<T> Place<T> {
-    /// Puts the caller's `wait` in its place, with a node for `packet`.
+    /// Writes the caller's `wait` into `place`, with a node for `packet`.
     #[inline(always)]
     fn write(place: &mut MaybeUninit<Place<T>>, wait: Wait, packet: Packet<T>) -> &Place<T> {
         let party = wait.party();
         let at = place.as_mut_ptr();
-        // SAFETY: field by field, since the node points to the packet where it will stay.
+        // SAFETY: the writes go to the uninitialised place that the caller lends exclusively. They go field by field,
+        // because the node points to the packet at its final address. All fields are written before the reference is
+        // made.
         unsafe {
             (&raw mut (*at).wait).write(UnsafeCell::new(wait));
             (&raw mut (*at).packet).write(packet);
@@ -50,28 +52,30 @@ impl<T> Place<T> {
 
     #[inline(always)]
     fn wait(&self) -> &Wait {
-        // SAFETY: it is changed by `finish` alone, after which nobody uses the place.
+        // SAFETY: only `finish` changes the wait, and after it the place is not used.
         unsafe { &*self.wait.get() }
     }
 
-    /// Ends the wait.
+    /// Drops the wait.
     ///
     /// # Safety
     ///
-    /// The node is in no queue, the message has been taken or never was, and the place is not used afterwards.
+    /// The node is in no queue. The message has been taken, or there never was one. The place is not used afterwards.
     #[inline(always)]
     unsafe fn finish(&self) {
-        // SAFETY: by the contract this is the end of its life; packet and node drop nothing.
+        // SAFETY: the caller guarantees that the place is not used afterwards, so the wait is dropped once. Packet and
+        // node have nothing to drop.
         unsafe { core::ptr::drop_in_place(self.wait.get()) };
     }
 }
 
 impl<T> Chan<T> {
-    // A green thread that waits is the hot path of rendezvous. Its node stands in the frame of the caller, and the stack
-    // switch is inlined there too, between `begin` and `leave`, which return before and start after it: on the way back
-    // from a switch the processor predicts no return rightly.
+    // A waiting green thread is the hot path of a rendezvous. Its node is in the frame of the caller. The stack switch
+    // is inlined into the same frame: the out-of-line `begin` functions return before the switch, and the `leave`
+    // functions are called after it. After a switch the processor mispredicts every return to a frame that was called
+    // before it.
 
-    /// Sends, and waits until it can be done or the deadline has passed.
+    /// Sends. Waits until the send is done or the deadline has passed.
     #[inline(always)]
     #[track_caller]
     pub(crate) fn send(&self, msg: T, deadline: Option<Instant>) -> Result<(), SendTimeoutError<T>> {
@@ -82,7 +86,8 @@ impl<T> Chan<T> {
         let mut place = MaybeUninit::uninit();
         match self.send_begin(state, msg, &mut place) {
             Begun::Done(()) => Ok(()),
-            // SAFETY: written by `send_begin`, as it says; the node is in the queue, and the place not used afterwards.
+            // SAFETY: `send_begin` has written the place if it returns `Waits`, and has put the node into the queue.
+            // The place is not used after this call.
             Begun::Waits => unsafe { self.send_park(place.assume_init_ref(), deadline) },
             Begun::Else(state, msg) => self.send_slow(state, msg, deadline),
         }
@@ -102,15 +107,16 @@ impl<T> Chan<T> {
     ) -> Result<(), SendTimeoutError<T>> {
         let woken = place.wait().park(Reason::new(Kind::Send, self.address()), deadline);
         if woken.is_ok() && place.packet.seat().status() == Status::Done {
-            // SAFETY: the message has been taken, the node with it; the place is not used afterwards.
+            // SAFETY: the status `Done` means that a receiver has claimed the node, which removed it from the queue,
+            // and has taken the message. The place is not used afterwards.
             unsafe { place.finish() };
             return Ok(());
         }
-        // SAFETY: the place is not used afterwards.
+        // SAFETY: the place is not used after this call.
         unsafe { self.send_leave(place, woken) }
     }
 
-    /// Receives, and waits until a message comes or the deadline has passed.
+    /// Receives. Waits until a message arrives or the deadline has passed.
     #[inline(always)]
     #[track_caller]
     pub(crate) fn recv(&self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
@@ -121,7 +127,8 @@ impl<T> Chan<T> {
         let mut place = MaybeUninit::uninit();
         match self.recv_begin(state, &mut place) {
             Begun::Done(msg) => Ok(msg),
-            // SAFETY: written by `recv_begin`, as it says; the node is in the queue, and the place not used afterwards.
+            // SAFETY: `recv_begin` has written the place if it returns `Waits`, and has put the node into the queue.
+            // The place is not used after this call.
             Begun::Waits => match unsafe { self.recv_park(place.assume_init_ref(), deadline) } {
                 Some(received) => received,
                 None => self.recv_slow(None, deadline),
@@ -130,7 +137,7 @@ impl<T> Chan<T> {
         }
     }
 
-    /// Parks a receiver whose node is in the queue. Answers `None` if it is to start again.
+    /// Parks a receiver whose node is in the queue. Returns `None` if the receive has to start again.
     ///
     /// # Safety
     ///
@@ -144,19 +151,21 @@ impl<T> Chan<T> {
     ) -> Option<Result<T, RecvTimeoutError>> {
         let woken = place.wait().park(Reason::new(Kind::Recv, self.address()), deadline);
         if woken.is_ok() && place.packet.seat().status() == Status::Done {
-            // SAFETY: woken with the message, which nobody else has a pointer to; the place is not used afterwards.
+            // SAFETY: the status `Done` means that a sender has claimed the node, which removed it from the queue, and
+            // has put a message into the packet. No other thread has a pointer to the packet any more. The place is not
+            // used afterwards.
             return Some(Ok(unsafe {
                 let msg = place.packet.take();
                 place.finish();
                 msg
             }));
         }
-        // SAFETY: as above.
+        // SAFETY: the place is not used after this call.
         unsafe { self.recv_leave(place, woken) }
     }
 
-    /// Hands the message to a waiting receiver, or enters the queue, if that is all there is to do and the caller is a
-    /// green thread. Has written `place` if it answers `Waits`.
+    /// Hands the message to a waiting receiver, or enters the queue. Does so only if the caller is a green thread (to
+    /// enter the queue) and nothing else has to be done. If it returns [`Begun::Waits`], it has written `place`.
     #[inline(never)]
     fn send_begin<'a>(
         &'a self,
@@ -178,15 +187,17 @@ impl<T> Chan<T> {
         let Some(me) = current::green().filter(|_| !state.has_room()) else {
             return Begun::Else(state, msg);
         };
-        // SAFETY: `me` is the caller.
+        // SAFETY: `current::green` has returned `me`, so it is the calling green thread.
         let place = Place::write(place, unsafe { Wait::of_green(me) }, Packet::full(msg));
-        // SAFETY: the caller keeps the place where it is until the wait is over and the node out of the queue.
+        // SAFETY: the wait in the place is open. The caller keeps the place at its address until the wait is over and
+        // the node is out of the queue.
         unsafe { state.senders.push(NonNull::from(&place.node)) };
         Begun::Waits
     }
 
-    /// Takes the message of a waiting sender of capacity 0, or enters the queue, if that is all there is to do and the
-    /// caller is a green thread. Has written `place` if it answers `Waits`.
+    /// With capacity 0, takes the message of a waiting sender. Otherwise enters the queue. Does so only if the caller
+    /// is a green thread (to enter the queue) and nothing else has to be done. If it returns [`Begun::Waits`], it has
+    /// written `place`.
     #[inline(never)]
     fn recv_begin<'a>(
         &'a self,
@@ -206,7 +217,7 @@ impl<T> Chan<T> {
         {
             let (msg, wake) = state.meet(claimed);
             let Some(msg) = msg else {
-                // A select's: it has to be woken to bring its message.
+                // The sender is a select or a `reserve`. It has to be woken before it can send its message.
                 drop(state);
                 wake.wake();
                 return match self.fetch() {
@@ -220,14 +231,15 @@ impl<T> Chan<T> {
             return Begun::Done(msg);
         }
         let Some(me) = current::green() else { return Begun::Else(state, ()) };
-        // SAFETY: `me` is the caller.
+        // SAFETY: `current::green` has returned `me`, so it is the calling green thread.
         let place = Place::write(place, unsafe { Wait::of_green(me) }, Packet::empty());
-        // SAFETY: the caller keeps the place where it is until the wait is over and the node out of the queue.
+        // SAFETY: the wait in the place is open. The caller keeps the place at its address until the wait is over and
+        // the node is out of the queue.
         unsafe { state.receivers.push(NonNull::from(&place.node)) };
         Begun::Waits
     }
 
-    /// The rest of a send that was not woken by a receiver.
+    /// Ends a send whose message was not taken by a receiver.
     ///
     /// # Safety
     ///
@@ -241,11 +253,11 @@ impl<T> Chan<T> {
     ) -> Result<(), SendTimeoutError<T>> {
         let missed = woken.err();
         if missed.is_some() {
-            // SAFETY: the node was put into this queue.
+            // SAFETY: the node was put into this queue, and is valid.
             unsafe { self.lock().senders.remove(NonNull::from(&place.node)) };
         }
-        // SAFETY: nobody has taken the message, and the node is out of the queue. If there is an unwinding, it drops
-        // the message.
+        // SAFETY: no receiver has taken the message: the wait was missed, or the status is `Closed`. The node is out of
+        // the queue, removed here or by its claimer. If `raise` unwinds, it drops `msg`.
         let msg = unsafe {
             let msg = place.packet.take();
             place.finish();
@@ -260,7 +272,7 @@ impl<T> Chan<T> {
         }
     }
 
-    /// The rest of a receive that was not woken with a message. Answers `None` if it is to start again.
+    /// Ends a receive that was not handed a message. Returns `None` if the receive has to start again.
     ///
     /// # Safety
     ///
@@ -274,10 +286,11 @@ impl<T> Chan<T> {
     ) -> Option<Result<T, RecvTimeoutError>> {
         let status = place.packet.seat().status();
         if woken.is_err() {
-            // SAFETY: the node was put into this queue.
+            // SAFETY: the node was put into this queue, and is valid.
             unsafe { self.lock().receivers.remove(NonNull::from(&place.node)) };
         }
-        // SAFETY: the node is out of the queue.
+        // SAFETY: the node is out of the queue, removed here or by its claimer. The packet is empty, because the status
+        // is not `Done`. The place is not used afterwards.
         unsafe { place.finish() };
         match woken {
             Err(missed) => {
@@ -289,7 +302,7 @@ impl<T> Chan<T> {
         }
     }
 
-    /// As [`recv_now`](Self::recv_now), waiting for a message that has been promised.
+    /// Receives if no wait is needed, except that it waits for a promised message.
     #[inline]
     #[track_caller]
     pub(crate) fn try_recv(&self) -> Result<T, TryRecvError> {
@@ -335,11 +348,12 @@ impl<T> Chan<T> {
         }
         let mut place = MaybeUninit::uninit();
         let place = Place::write(&mut place, Wait::new(), Packet::full(msg));
-        // SAFETY: the place stays where it is until the node has been claimed and the wait is over, or removed.
+        // SAFETY: the wait in the place is open. The place stays at its address until the wait is over and the node is
+        // out of the queue, claimed or removed; `send_park` sees to both.
         unsafe { state.push_sender(NonNull::from(&place.node), &mut wakes) };
         drop(state);
         drop(wakes);
-        // SAFETY: the place is not used afterwards.
+        // SAFETY: the place is not used after this call.
         unsafe { self.send_park(place, deadline) }
     }
 
@@ -374,18 +388,19 @@ impl<T> Chan<T> {
                 Taken::Nothing(TryRecvError::Empty) => {
                     let mut place = MaybeUninit::uninit();
                     let place = Place::write(&mut place, Wait::new(), Packet::empty());
-                    // SAFETY: the place stays where it is until the node has been claimed and the wait is over, or removed.
+                    // SAFETY: the wait in the place is open. The place stays at its address until the wait is over and
+                    // the node is out of the queue, claimed or removed; `recv_park` sees to both.
                     unsafe { state.push_receiver(NonNull::from(&place.node), &mut wakes) };
                     drop(state);
                     drop(wakes);
-                    // SAFETY: the place is not used afterwards.
+                    // SAFETY: the place is not used after this call.
                     if let Some(received) = unsafe { self.recv_park(place, deadline) } {
                         return received;
                     }
                 }
                 Taken::Promised => {
                     drop(state);
-                    // The sender has to be woken before it is waited for.
+                    // The sender has to be woken before this thread waits for it.
                     drop(wakes);
                     if let Some(fetched) = self.fetch() {
                         return fetched.map_err(|_| RecvTimeoutError::Disconnected);

@@ -1,4 +1,4 @@
-//! Waiting for what comes in two steps: a message that was promised, a permit.
+//! The waits for reservations: for a promised message, and for a permit.
 
 use core::panic::Location;
 use core::ptr::NonNull;
@@ -12,7 +12,7 @@ use crate::seat::{Seat, Status, Want};
 use crate::state::Wakes;
 
 impl<T> Chan<T> {
-    /// Waits for the message that was promised, and takes it. Answers `None` if the promise was broken.
+    /// Waits for a promised message, and takes it. Returns `None` if the promise was broken.
     #[inline]
     #[track_caller]
     pub(crate) fn fetch(&self) -> Option<Result<T, TryRecvError>> {
@@ -23,8 +23,8 @@ impl<T> Chan<T> {
         }
     }
 
-    /// Waits until a promise has been kept or broken. No deadline and no cancel ends this: the sender was told that a
-    /// receiver takes its message.
+    /// Waits until a promise has been kept or broken. Neither a deadline nor a cancel ends this wait, because the
+    /// sender has been told that a receiver takes its message.
     pub(crate) fn await_promise(&self, location: &'static Location<'static>) -> Promise {
         let promise = self.lock().collect();
         if promise != Promise::Open {
@@ -46,7 +46,8 @@ impl<T> Chan<T> {
             drop(state);
             return promise;
         }
-        // SAFETY: node and seat stay where they are until the node has been claimed and the wait is over.
+        // SAFETY: the wait is open. Node and seat stay at their address until the node has been claimed and the wait is
+        // over.
         unsafe { state.promised.push(NonNull::from(&node)) };
         drop(state);
         let woken = wait.park(reason, None);
@@ -58,7 +59,7 @@ impl<T> Chan<T> {
         }
     }
 
-    /// Asks for a permit, and does not wait.
+    /// Requests a permit without waiting.
     pub(crate) fn try_reserve(&self) -> Offer {
         operation();
         if !self.send_hint() {
@@ -71,7 +72,7 @@ impl<T> Chan<T> {
         offer
     }
 
-    /// Waits for a permit. Answers false if the channel is closed.
+    /// Waits for a permit. Returns false if the channel is closed.
     #[inline]
     #[track_caller]
     pub(crate) fn reserve(&self) -> bool {
@@ -82,7 +83,8 @@ impl<T> Chan<T> {
             Offer::Nothing => {}
             offer => {
                 drop(state);
-                // With capacity 0 this may wake a task, whose waker may wait. So the caller has no wait open yet.
+                // With capacity 0 this may wake an async task. Its waker is user code, and may wait. Therefore the
+                // caller has no open wait at this point.
                 drop(wakes);
                 return offer == Offer::Granted;
             }
@@ -90,16 +92,17 @@ impl<T> Chan<T> {
         let wait = Wait::new();
         let seat = Seat::new(Want::Right);
         let node = Node::new(wait.party(), 0, seat.payload());
-        // SAFETY: node and seat stay where they are until the node has been claimed and the wait is over, or removed.
+        // SAFETY: the wait is open. Node and seat stay at their address until the wait is over and the node is out of
+        // the queue, claimed or removed below.
         unsafe { state.push_sender(NonNull::from(&node), &mut wakes) };
         drop(state);
-        // Watchers' alone, which are threads: no user's code runs.
+        // These are wake-ups of watchers only. Watchers are threads, so no user code runs.
         drop(wakes);
         match wait.park(Reason::new(Kind::Send, self.address()), None) {
             Ok(_) => seat.status() == Status::Done,
             Err(missed) => {
                 let mut state = self.lock();
-                // SAFETY: the node was put into this queue.
+                // SAFETY: the node was put into this queue, and is valid.
                 unsafe { state.senders.remove(NonNull::from(&node)) };
                 drop(state);
                 missed.raise();

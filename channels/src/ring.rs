@@ -1,13 +1,14 @@
-//! The buffer of a channel: a ring that grows by doubling as it fills, so that a large capacity costs nothing up front.
+//! The buffer of a channel: a ring that doubles its size as it fills. A large capacity therefore costs no memory up
+//! front.
 
 use core::mem::MaybeUninit;
 
 use kahn_core::wait::drop_all;
 
-/// Messages in the order of their coming.
+/// A queue of messages in the order of their arrival.
 ///
 /// ```text
-///   slots:  . . m m m m . .        `head` counts the messages ever taken, so the first stands at `head & mask`;
+///   slots:  . . m m m m . .        `head` counts the messages taken, less those put back; the first is at `head & mask`
 ///               ^head   ^head+len  the number of slots is a power of two, or zero before the first message
 /// ```
 pub(crate) struct Ring<T> {
@@ -17,7 +18,7 @@ pub(crate) struct Ring<T> {
 }
 
 impl<T> Ring<T> {
-    /// Slots of the first allocation: enough that a lively channel of a small capacity allocates once.
+    /// The number of slots of the first allocation. A busy channel with a small capacity allocates only once.
     const FIRST: usize = 8;
 
     pub(crate) fn new() -> Ring<T> {
@@ -34,19 +35,20 @@ impl<T> Ring<T> {
         self.slots.len().wrapping_sub(1)
     }
 
-    /// Puts a message at the end.
+    /// Adds a message at the end.
     #[inline]
     pub(crate) fn push_back(&mut self, msg: T) {
         if self.len == self.slots.len() {
             self.grow();
         }
         let at = self.head.wrapping_add(self.len) & self.mask();
-        // SAFETY: `at` is at most `mask`, which is one less than the number of slots, and that is not zero after `grow`.
+        // SAFETY: `at` is at most `mask`, which is one less than the number of slots. There is at least one slot: if
+        // there was none, `len` was equal to it, and `grow` has run.
         unsafe { self.slots.get_unchecked_mut(at) }.write(msg);
         self.len += 1;
     }
 
-    /// Puts a message back at the front.
+    /// Adds a message at the front.
     pub(crate) fn push_front(&mut self, msg: T) {
         if self.len == self.slots.len() {
             self.grow();
@@ -57,7 +59,7 @@ impl<T> Ring<T> {
         self.len += 1;
     }
 
-    /// Takes the first message.
+    /// Removes and returns the first message.
     #[inline]
     pub(crate) fn pop_front(&mut self) -> Option<T> {
         if self.len == 0 {
@@ -66,12 +68,13 @@ impl<T> Ring<T> {
         let at = self.head & self.mask();
         self.head = self.head.wrapping_add(1);
         self.len -= 1;
-        // SAFETY: `at` is in bounds as in `push_back` (a message is there, so there are slots), and the first `len`
-        // slots from `head` on hold messages; this one is now outside of them, so it is read once.
+        // SAFETY: `at` is at most `mask`, which is one less than the number of slots. There are slots, because there
+        // was a message. The first `len` slots from `head` on hold messages. The changes above exclude this slot from
+        // them, so its message is read once.
         Some(unsafe { self.slots.get_unchecked(at).assume_init_read() })
     }
 
-    /// Doubles the slots. The messages move to the same place modulo the new size.
+    /// Doubles the number of slots. Each message moves to its position modulo the new size.
     #[cold]
     #[inline(never)]
     fn grow(&mut self) {
@@ -79,8 +82,8 @@ impl<T> Ring<T> {
         let mut slots = Box::new_uninit_slice(more);
         for count in 0..self.len {
             let position = self.head.wrapping_add(count);
-            // SAFETY: the slot holds a message (it is one of the first `len` from `head` on). The old slots are freed
-            // below without being dropped, so the message moves.
+            // SAFETY: the slot is one of the first `len` from `head` on, so it holds a message. The old slots are freed
+            // below without dropping their contents, so each message is moved, not copied.
             let msg = unsafe { self.slots[position & self.mask()].assume_init_read() };
             slots[position & (more - 1)].write(msg);
         }

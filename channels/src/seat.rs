@@ -1,41 +1,43 @@
-//! What a waiter leaves in a channel's queue: the payload of its node.
+//! The payload of a waiter's node in a channel's queue.
 //!
-//! A waiter either has a slot for a message (a [`Packet`]: a plain send or receive, blocking or async) or asks for the
-//! *right* to do the operation next (a bare [`Seat`]: a select, a reservation), or only wants to be told that something
-//! may be ready. The claimer finds out which by the seat's kind, and leaves its answer in the seat's status.
+//! There are three kinds of waiters. A plain send or receive, blocking or async, has a slot for the message (a
+//! [`Packet`]). A select or a reservation asks for a *reservation* (a permit or a right: a bare [`Seat`]). A watcher
+//! only asks to be told that an operation may be ready (a bare [`Seat`] too, in a queue of its own). The claimer tells
+//! packets from bare seats by the seat's `want`, and leaves the outcome in the seat's `status`.
 //!
-//! Seat and slot are written with the channel's lock held, and read by the owner after it has been woken (a task: with
-//! the lock held). While the node is linked, or its party claimed and not yet woken, they belong to the channel.
+//! The channel's lock protects seat and slot. They are written with the lock held. The owner reads them after it has
+//! been woken; an async task reads them with the lock held. While the node is in a queue, or its waiter is claimed and
+//! not yet woken, seat and slot belong to the channel.
 
 use core::cell::{Cell, UnsafeCell};
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
-/// How a waiter wants to be served.
+/// What a waiter asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Want {
-    /// The message itself is moved out of, or into, the [`Packet`] that this seat is the head of.
+    /// The message. It is moved into or out of the [`Packet`] whose first field is this seat.
     Message,
-    /// The right to do the operation.
+    /// A reservation, or the notice that the operation may be ready.
     Right,
 }
 
 /// What became of a waiter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Status {
-    /// Nothing yet, or it timed out or was cancelled.
+    /// The waiter has not been served: it still waits, or its wait timed out or was cancelled.
     Waiting,
-    /// The message has been moved, or the right granted.
+    /// The message has been moved, or the reservation has been granted.
     Done,
-    /// The channel was closed or disconnected. A sender's message is still in its packet.
+    /// The channel is disconnected or closed. A sender's message is still in its packet.
     Closed,
-    /// A receiver holds a promise now, of a message which a selected sender is about to send.
+    /// The receiver now holds a promise: a selected sender will send the message.
     Promised,
-    /// What was promised will not come: start again.
+    /// The promise is broken. The receiver starts again.
     Retry,
 }
 
-/// The head of every payload.
+/// The first part of every payload.
 pub(crate) struct Seat {
     want: Want,
     status: Cell<Status>,
@@ -61,7 +63,7 @@ impl Seat {
         self.status.set(status);
     }
 
-    /// The payload of a node.
+    /// The payload for the waiter's node.
     #[inline]
     pub(crate) fn payload(&self) -> *mut () {
         core::ptr::from_ref(self).cast_mut().cast()
@@ -82,19 +84,20 @@ impl<T> Packet<T> {
         Packet { seat: Seat::new(Want::Message), slot: UnsafeCell::new(MaybeUninit::uninit()) }
     }
 
-    /// A sender's packet. Dropping it does not drop the message: whoever finds it still there takes it out.
+    /// A sender's packet. Dropping the packet does not drop the message. If the message is still there after the wait,
+    /// the owner takes it out.
     #[inline]
     pub(crate) fn full(msg: T) -> Packet<T> {
         Packet { seat: Seat::new(Want::Message), slot: UnsafeCell::new(MaybeUninit::new(msg)) }
     }
 
-    /// The packet's own account of what became of it.
+    /// The first field, which holds the outcome.
     #[inline]
     pub(crate) fn seat(&self) -> &Seat {
         &self.seat
     }
 
-    /// The payload of a node: a pointer to the whole packet, of which the seat is the first field.
+    /// The payload for the waiter's node: a pointer to the whole packet. The seat is its first field.
     #[inline]
     pub(crate) fn payload(&self) -> *mut () {
         core::ptr::from_ref(self).cast_mut().cast()
@@ -104,10 +107,11 @@ impl<T> Packet<T> {
     ///
     /// # Safety
     ///
-    /// A message is in the slot, the caller alone may touch the slot, and the message is not taken again.
+    /// The slot holds a message. No other thread touches the slot during the call. The message is not taken again.
     #[inline]
     pub(crate) unsafe fn take(&self) -> T {
-        // SAFETY: by the contract.
+        // SAFETY: the caller guarantees that the slot holds a message, that the access is exclusive, and that the
+        // message is read once.
         unsafe { (*self.slot.get()).assume_init_read() }
     }
 
@@ -115,10 +119,10 @@ impl<T> Packet<T> {
     ///
     /// # Safety
     ///
-    /// The slot is empty, and the caller alone may touch it.
+    /// The slot is empty. No other thread touches the slot during the call.
     #[inline]
     pub(crate) unsafe fn put(&self, msg: T) {
-        // SAFETY: by the contract.
+        // SAFETY: the caller guarantees that the slot is empty and that the access is exclusive.
         unsafe { (*self.slot.get()).write(msg) };
     }
 }
@@ -133,15 +137,17 @@ pub(crate) struct Guest<'a> {
 impl<'a> Guest<'a> {
     /// # Safety
     ///
-    /// `payload` comes from [`Seat::payload`] or [`Packet::payload`] (of the channel's message type) of a node that was
-    /// claimed under the lock that the caller still holds and holds for `'a`, and its party has not been woken.
+    /// `payload` comes from [`Seat::payload`], or from [`Packet::payload`] of a packet of the channel's message type.
+    /// Its node was claimed under the channel's lock, which the caller still holds and holds for `'a`. The waiter has
+    /// not been woken.
     #[inline]
     pub(crate) unsafe fn new(payload: *mut ()) -> Guest<'a> {
-        // SAFETY: by the contract it points to a seat, alone or as the first field of a packet.
+        // SAFETY: the caller guarantees that `payload` points to a live seat, which is alone or the first field of a
+        // packet.
         unsafe { Guest { seat: &*payload.cast::<Seat>(), payload: NonNull::new_unchecked(payload) } }
     }
 
-    /// The packet, if that is what the guest has.
+    /// The packet, if the payload is one.
     ///
     /// # Safety
     ///
@@ -149,7 +155,8 @@ impl<'a> Guest<'a> {
     #[inline]
     pub(crate) unsafe fn packet<T>(self) -> Option<&'a Packet<T>> {
         match self.seat.want() {
-            // SAFETY: a seat that wants a message is the head of a packet, see `Packet`'s constructors.
+            // SAFETY: only the constructors of `Packet` make a seat with `Want::Message`, so this seat is the first
+            // field of a packet. The caller guarantees its message type, and `payload` points to the whole packet.
             Want::Message => Some(unsafe { self.payload.cast::<Packet<T>>().as_ref() }),
             Want::Right => None,
         }

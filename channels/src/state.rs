@@ -1,31 +1,36 @@
-//! What a channel is while its lock is held: the buffer, who waits, and who has been promised what.
+//! The state of a channel, as it is used while its lock is held: the buffer, the waiters, and the reservations.
 //!
-//! Every operation is a step on [`State`] under the lock; nothing here parks, wakes, or runs a user's code. Wake-ups
-//! and messages to be dropped are handed out, and used after unlocking.
+//! Every operation is a step on [`State`] under the lock. Nothing here parks, wakes a waiter, or runs user code. The
+//! steps return wake-ups and messages; the caller uses and drops them after unlocking.
 //!
-//! The words:
-//! - a *permit* is a place in the channel that was given to a sender who has no message yet (`reserve`, a selected send);
-//! - a *right* is a message that was given to a receiver who has not taken it yet (a selected receive). It is any
-//!   message, the first that is there when the receiver comes for it;
-//! - with capacity 0 a right may be a *promise*: there is a permit for it, but no message yet. A permit can be given up,
-//!   and the promise is broken then. A select is not told that a receive was chosen before its promise has been kept.
+//! Terms:
+//! - A *permit* is a send reservation: a place in the channel that belongs to a sender which has no message yet
+//!   (`reserve`, or a send that a select has chosen).
+//! - A *right* is a receive reservation: a message that belongs to a receiver which has not taken it yet (a receive
+//!   that a select has chosen). It is not bound to a particular message. The receiver takes the first message in the
+//!   buffer.
+//! - A *promise* is a right without a message. It exists only with capacity 0, where a permit stands behind it. The
+//!   holder of the permit can drop the permit, which breaks the promise. A select reports a receive as chosen only
+//!   after its promise has been kept.
 //!
-//! With `M` messages in the ring, `P` permits, `R` rights, `S` of them no promises, between two operations:
+//! The following holds between two operations, with `M` messages in the ring, `P` permits, and `R` rights, of which `S`
+//! have their message set aside (they are not promises):
 //!
-//! 1. With a capacity: `R <= M`; who may be sent to, `M - R + P < cap`; who may receive, `M > R`.
-//!    A receiver waits only if `M == R`; a sender waits only if `M - R + P >= cap`. So the order is kept: a message goes
-//!    past the ring to a waiting receiver only when no other message is there.
-//! 2. With capacity 0 the ring holds only what a selected receiver has not fetched yet, and a permit is given only
-//!    together with a promise: each selected sender has a receiver that waits for it. So `R <= M + P`, but for moments when
-//!    a permit has been given up: then the next receiver that comes for what it was promised is told to start again.
-//!    Receivers that wait for a promised message stand in `promised`, and do so only while `M == S`.
-//!    (A right that was given up leaves a permit or a message without a receiver; the next receiver takes it.)
-//!    `S <= M`: what was set aside for one select is not taken by who was promised something else. (With a capacity `S`
-//!    is not counted: all rights are to messages that are there.)
-//! 3. `closed` never goes back to false, and nobody waits in any queue once it is true.
+//! 1. With a capacity above 0: `R <= M`. A send is possible if `M - R + P < cap`. A receive is possible if `M > R`. A
+//!    receiver waits only if `M == R`. A sender waits only if `M - R + P >= cap`. This preserves the order of messages:
+//!    a message bypasses the ring and goes to a waiting receiver only when the ring holds no other message that is
+//!    available.
+//! 2. With capacity 0: the ring holds only messages that belong to selected receivers which have not taken them yet. A
+//!    permit is given out only together with a promise, so each selected sender has a receiver that waits for it.
+//!    Therefore `R <= M + P`, except after a permit has been dropped: then the next receiver that comes to collect on a
+//!    promise is told to start again. A receiver that waits for a promised message stands in `promised`, and does so
+//!    only while `M == S`. A right that is given up leaves a permit or a message without a receiver; the next receiver
+//!    takes it. `S <= M`: a message that is set aside for one select is not taken by the holder of a promise. (With a
+//!    capacity above 0 the code does not count `S`, because all rights refer to messages in the ring.)
+//! 3. `closed` never returns to false. No waiter is in any queue once it is true.
 //!
-//! Places may be exceeded by one for each right given up and each async receive dropped late: what has been accepted is
-//! never thrown away.
+//! The channel can hold more than `cap` messages: one more for each right that was given up, and for each async receive
+//! that was dropped after it had been handed a message. An accepted message is never thrown away.
 
 use core::ptr::NonNull;
 
@@ -35,7 +40,7 @@ use crate::error::{TryRecvError, TrySendError};
 use crate::ring::Ring;
 use crate::seat::{Guest, Status};
 
-/// Wake-ups that are owed. Dropped after unlocking.
+/// Wake-ups to be performed. They are performed when this is dropped, which happens after unlocking.
 pub(crate) struct Wakes {
     first: Option<Wake>,
     more: Vec<Wake>,
@@ -57,10 +62,10 @@ impl Wakes {
     }
 }
 
-/// What a receiver got.
+/// The outcome of a receive.
 pub(crate) enum Taken<T> {
     Message(T),
-    /// A right to a message that is about to come: [`State::collect`] tells what becomes of it.
+    /// A right to a message that has not arrived yet. [`State::collect`] returns what becomes of it.
     Promised,
     Nothing(TryRecvError),
 }
@@ -69,24 +74,24 @@ pub(crate) struct State<T> {
     pub(crate) ring: Ring<T>,
     pub(crate) receivers: WaitQueue,
     pub(crate) senders: WaitQueue,
-    /// `P`.
+    /// Permits (`P` above).
     pub(crate) permits: usize,
-    /// `R`.
+    /// Rights (`R` above).
     pub(crate) rights: usize,
-    /// `S`, with capacity 0.
+    /// Rights whose message is set aside (`S` above). Counted only with capacity 0.
     pub(crate) set_aside: usize,
     pub(crate) cap: usize,
     pub(crate) prepaid: Prepaid,
     pub(crate) closed: bool,
-    /// Somebody stands in a watchers' queue: the fast paths leave the rest to the slow ones.
+    /// Set if a watcher is in one of the watchers' queues. The fast paths then leave the operation to the slow paths.
     pub(crate) watched: bool,
     pub(crate) promised: WaitQueue,
-    /// Selects that only want to know when a receive, or a send, is ready.
+    /// Selects that wait for a receive (or for a send) to become ready, without doing it (`Select::ready`).
     recv_watchers: WaitQueue,
     send_watchers: WaitQueue,
 }
 
-/// Claims the first of `queue`, but not `me`.
+/// Claims the first waiter in `queue` that is not `me`.
 #[inline]
 pub(crate) fn claim(queue: &mut WaitQueue, me: Option<NonNull<Party>>) -> Option<Claimed> {
     match me {
@@ -114,33 +119,34 @@ impl<T> State<T> {
         }
     }
 
-    /// Counts an operation that did not park, whether it was done or failed.
+    /// Counts an operation that did not park, whether it succeeded or failed.
     #[inline]
     pub(crate) fn count(&mut self) {
         self.prepaid.take();
     }
 
-    /// Messages that nobody has a right to.
+    /// The number of messages in the ring that are not covered by a right.
     #[inline]
     pub(crate) fn available(&self) -> usize {
         self.ring.len().saturating_sub(self.rights)
     }
 
-    /// Whether a sender may have a place.
+    /// Whether there is a place for another message.
     #[inline]
     pub(crate) fn has_room(&self) -> bool {
-        // A sum of what is in memory at once cannot overflow, but for zero-sized messages it might.
+        // Saturating: messages of size zero take no memory, so their number can come close to `usize::MAX`.
         self.available().saturating_add(self.permits) < self.cap
     }
 
-    /// A permit or a message with capacity 0 that no receiver is promised to.
+    /// Whether, with capacity 0, there is a permit or a message without a receiver.
     #[inline]
     fn has_surplus(&self) -> bool {
         self.cap == 0 && self.ring.len() + self.permits > self.rights
     }
 
-    /// Whether a receive might be done now. If it answers false it cannot; with a capacity, it can if it answers true.
-    /// With 0 those who wait may have been claimed elsewhere: a try takes them out, and then it answers false.
+    /// Whether a receive may be possible now. False is exact. With a capacity above 0, true is exact too. With capacity
+    /// 0, true is a hint: the waiting senders may have been claimed through other queues. An attempt to receive then
+    /// removes them, and afterwards this returns false.
     #[inline]
     pub(crate) fn recv_hint(&self) -> bool {
         self.available() > 0
@@ -148,13 +154,13 @@ impl<T> State<T> {
             || (self.cap == 0 && (!self.senders.is_empty() || self.has_surplus()))
     }
 
-    /// Whether a send might be done now; as `recv_hint`.
+    /// Whether a send may be possible now. False is exact; true is as in [`recv_hint`](Self::recv_hint).
     #[inline]
     pub(crate) fn send_hint(&self) -> bool {
         self.has_room() || self.closed || (self.cap == 0 && !self.receivers.is_empty())
     }
 
-    /// Whether a receive could be done now by `me`.
+    /// Whether a receive by `me` would not wait. A waiting sender that is `me` itself does not count.
     pub(crate) fn recv_ready(&self, me: Option<NonNull<Party>>) -> bool {
         self.available() > 0
             || self.closed
@@ -162,14 +168,14 @@ impl<T> State<T> {
             || (self.cap == 0 && self.senders.has_other(me))
     }
 
-    /// Whether a send could be done now by `me`.
+    /// Whether a send by `me` would not wait. A waiting receiver that is `me` itself does not count.
     pub(crate) fn send_ready(&self, me: Option<NonNull<Party>>) -> bool {
         self.closed || self.has_room() || (self.cap == 0 && self.receivers.has_other(me))
     }
 
     // Sending.
 
-    /// Sends, if it can be done without waiting.
+    /// Sends if no wait is needed.
     #[inline]
     pub(crate) fn send(&mut self, msg: T, wakes: &mut Wakes) -> Result<(), TrySendError<T>> {
         if self.closed {
@@ -189,11 +195,12 @@ impl<T> State<T> {
         Ok(())
     }
 
-    /// Gives a message to a waiting receiver that has been claimed.
+    /// Gives a message to a waiting receiver that the caller has claimed.
     #[inline]
     pub(crate) fn hand(&mut self, claimed: Claimed, msg: T) -> Wake {
-        // SAFETY: just claimed under the lock that `&mut self` stands for; nodes in a channel's queues carry seats or
-        // packets of its message type. A waiting receiver's slot is empty, and the claimer's.
+        // SAFETY: the receiver was claimed under the lock behind `&mut self`, and is not woken before this returns, so
+        // its payload is valid. A node in a channel's queue has a seat or a packet of the channel's message type as its
+        // payload. The slot of a waiting receiver's packet is empty, and only the claimer may touch it.
         unsafe {
             let guest = Guest::new(claimed.payload);
             match guest.packet::<T>() {
@@ -209,9 +216,11 @@ impl<T> State<T> {
         claimed.wake
     }
 
-    /// Gives the first message in the ring to a waiting receiver that has been claimed.
+    /// Gives the first message in the ring to a waiting receiver that the caller has claimed.
     pub(crate) fn hand_first(&mut self, claimed: Claimed) -> Wake {
-        // SAFETY: as in `hand`.
+        // SAFETY: the receiver was claimed under the lock behind `&mut self`, and is not woken before this returns. Its
+        // payload is a seat or a packet of this channel's message type. The slot of its packet is empty, and only the
+        // claimer may touch it.
         unsafe {
             let guest = Guest::new(claimed.payload);
             match guest.packet::<T>() {
@@ -226,13 +235,13 @@ impl<T> State<T> {
         claimed.wake
     }
 
-    /// Puts a message into the ring for whoever comes.
+    /// Puts a message into the ring for the next receiver.
     fn store(&mut self, msg: T, wakes: &mut Wakes) {
         self.ring.push_back(msg);
         self.tell_recv_watchers(wakes);
     }
 
-    /// Gives a message that has been accepted to the first waiting receiver, or stores it.
+    /// Gives an accepted message to the first waiting receiver, or else stores it in the ring.
     pub(crate) fn deliver(&mut self, msg: T, wakes: &mut Wakes) {
         match self.receivers.claim_next() {
             Some(claimed) => wakes.add(self.hand(claimed, msg)),
@@ -240,7 +249,7 @@ impl<T> State<T> {
         }
     }
 
-    /// Takes back a message that was handed out but not looked at: it is the first again.
+    /// Takes back a message that was handed to a receiver which did not use it. It becomes the first message again.
     pub(crate) fn put_back(&mut self, msg: T, wakes: &mut Wakes) {
         self.ring.push_front(msg);
         self.hand_out(wakes);
@@ -248,7 +257,7 @@ impl<T> State<T> {
 
     // Receiving.
 
-    /// Receives a message that is in the ring, if there is one.
+    /// Receives a message that is in the ring and available, if there is one.
     #[inline]
     pub(crate) fn recv_stored(&mut self, wakes: &mut Wakes) -> Option<T> {
         if self.available() == 0 {
@@ -259,7 +268,7 @@ impl<T> State<T> {
         msg
     }
 
-    /// Receives, if it can be done without waiting, but for a message that has been promised.
+    /// Receives if no wait is needed, except a wait for a promised message.
     #[inline]
     pub(crate) fn recv(&mut self, wakes: &mut Wakes) -> Taken<T> {
         if let Some(msg) = self.recv_stored(wakes) {
@@ -278,8 +287,9 @@ impl<T> State<T> {
         Taken::Nothing(if self.closed { TryRecvError::Disconnected } else { TryRecvError::Empty })
     }
 
-    /// With capacity 0: meets a waiting sender that has been claimed. Takes its message; a select's has to be fetched when
-    /// it has been woken.
+    /// With capacity 0: meets a waiting sender that the caller has claimed. Returns the sender's message. A sender that
+    /// waits for a permit (a select or `reserve`) has no message yet: the result is `None` and a promise, and the
+    /// caller wakes the sender before it waits for the message.
     #[inline]
     pub(crate) fn meet(&mut self, claimed: Claimed) -> (Option<T>, Wake) {
         let met = Self::admit(claimed);
@@ -290,7 +300,8 @@ impl<T> State<T> {
         met
     }
 
-    /// With capacity 0: takes a promise of what no receiver was promised, if there is such a thing.
+    /// With capacity 0: takes a right to a permit or message that has no receiver, if there is one. Returns whether it
+    /// did.
     #[inline]
     pub(crate) fn take_surplus(&mut self) -> bool {
         let taken = self.has_surplus() && !self.closed;
@@ -298,11 +309,13 @@ impl<T> State<T> {
         taken
     }
 
-    /// Serves a waiting sender that has been claimed: takes its message, or answers `None`, and the caller gives it a
-    /// permit.
+    /// Serves a waiting sender that the caller has claimed. Returns its message. If the sender waits for a permit,
+    /// returns `None`, and the caller counts the permit.
     #[inline]
     pub(crate) fn admit(claimed: Claimed) -> (Option<T>, Wake) {
-        // SAFETY: as in `hand`. A waiting sender's slot holds its message, and the status says that it is taken.
+        // SAFETY: the sender was claimed under the lock of its channel, which the caller holds, and is not woken before
+        // this returns. Its payload is a seat or a packet of this channel's message type. The packet of a waiting
+        // sender holds its message. The status `Done` tells the sender that the message was taken, so it is taken once.
         let msg = unsafe {
             let guest = Guest::new(claimed.payload);
             guest.seat().set_status(Status::Done);
@@ -311,7 +324,7 @@ impl<T> State<T> {
         (msg, claimed.wake)
     }
 
-    /// Fills places that became free with the messages of waiting senders, or gives them permits.
+    /// Fills free places with the messages of waiting senders, or gives them permits.
     #[inline]
     pub(crate) fn refill(&mut self, wakes: &mut Wakes) {
         while !self.senders.is_empty() && self.has_room() {
@@ -328,9 +341,9 @@ impl<T> State<T> {
         }
     }
 
-    // The end, and the watchers.
+    // Closing, and the watchers.
 
-    /// Ends the channel: who waits is told, what is in the ring stays.
+    /// Closes the channel. All waiters are told. The messages in the ring stay.
     pub(crate) fn close(&mut self, wakes: &mut Wakes) {
         if self.closed {
             return;
@@ -338,7 +351,8 @@ impl<T> State<T> {
         self.closed = true;
         for queue in [&mut self.senders, &mut self.receivers] {
             while let Some(claimed) = queue.claim_next() {
-                // SAFETY: as in `hand`.
+                // SAFETY: the waiter was claimed under the lock behind `&mut self`, and is not woken before the lock is
+                // released. Its payload is a seat or a packet of this channel.
                 unsafe { Guest::new(claimed.payload) }.seat().set_status(Status::Closed);
                 wakes.add(claimed.wake);
             }
@@ -350,7 +364,8 @@ impl<T> State<T> {
 
     fn tell(queue: &mut WaitQueue, wakes: &mut Wakes) {
         while let Some(claimed) = queue.claim_next() {
-            // SAFETY: as in `hand`.
+            // SAFETY: the watcher was claimed under the lock of its channel, which the caller holds, and is not woken
+            // before the lock is released. Its payload is a seat.
             unsafe { Guest::new(claimed.payload) }.seat().set_status(Status::Done);
             wakes.add(claimed.wake);
         }
@@ -372,52 +387,52 @@ impl<T> State<T> {
         }
     }
 
-    /// Lets a sender wait.
+    /// Puts a waiting sender into the queue.
     ///
     /// # Safety
     ///
-    /// As of [`WaitQueue::push`], and the node's payload is a seat or a packet of this channel.
+    /// The requirements of [`WaitQueue::push`] hold, and the node's payload is a seat or a packet of this channel.
     pub(crate) unsafe fn push_sender(&mut self, node: NonNull<Node>, wakes: &mut Wakes) {
-        // SAFETY: by the contract.
+        // SAFETY: the caller guarantees what `WaitQueue::push` requires.
         unsafe { self.senders.push(node) };
         if self.cap == 0 {
             self.tell_recv_watchers(wakes);
         }
     }
 
-    /// Lets a receiver wait.
+    /// Puts a waiting receiver into the queue.
     ///
     /// # Safety
     ///
-    /// As of `push_sender`.
+    /// The requirements of [`push_sender`](Self::push_sender) hold.
     pub(crate) unsafe fn push_receiver(&mut self, node: NonNull<Node>, wakes: &mut Wakes) {
-        // SAFETY: by the contract.
+        // SAFETY: the caller guarantees what `WaitQueue::push` requires.
         unsafe { self.receivers.push(node) };
         if self.cap == 0 {
             self.tell_send_watchers(wakes);
         }
     }
 
-    /// Lets a select wait until a receive (or else a send) may be ready.
+    /// Puts a select into the queue of those that wait until a receive (or, if `recv` is false, a send) may be ready.
     ///
     /// # Safety
     ///
-    /// As of `push_sender`.
+    /// The requirements of [`push_sender`](Self::push_sender) hold.
     pub(crate) unsafe fn push_watcher(&mut self, node: NonNull<Node>, recv: bool) {
         let queue = if recv { &mut self.recv_watchers } else { &mut self.send_watchers };
-        // SAFETY: by the contract.
+        // SAFETY: the caller guarantees what `WaitQueue::push` requires.
         unsafe { queue.push(node) };
         self.watched = true;
     }
 
-    /// Takes a watcher out.
+    /// Removes a watcher, if it is still in the queue.
     ///
     /// # Safety
     ///
-    /// As of [`WaitQueue::remove`].
+    /// The node is valid. It is in this queue or in none.
     pub(crate) unsafe fn remove_watcher(&mut self, node: NonNull<Node>, recv: bool) {
         let queue = if recv { &mut self.recv_watchers } else { &mut self.send_watchers };
-        // SAFETY: by the contract.
+        // SAFETY: the caller guarantees that the node is valid, and is in this queue or in none.
         unsafe { queue.remove(node) };
         self.watched = !self.recv_watchers.is_empty() || !self.send_watchers.is_empty();
     }
