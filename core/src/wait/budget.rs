@@ -1,41 +1,43 @@
-//! The cooperative budget: how many operations a green thread may do before it lets others run.
+//! The cooperative budget: how many operations a green thread may do before it yields to others.
 //!
-//! The rule for all operations is in this file alone. Each public operation that a loop could do without parking pays before it
-//! does anything, in one of these ways:
+//! This file alone has the rule. Each public operation that a loop could repeat without parking pays before it does
+//! anything, in one of these ways:
 //!
-//! - [`operation`] pays for one. It lets others run first if the budget is spent. A cancel or a time-out may unwind from it,
-//!   and the operation has then done nothing.
-//! - [`Prepaid`] is for operations on one thing that are hot, and done with its lock held: it pays for a batch before the first
-//!   of them. (A mutex counts in its state word, and pays after every [`BATCH`] locks.)
-//! - [`poll_operation`] is for a future's poll. A poll must not park: it wakes its task and returns `Pending`, and the executor
-//!   gives way (`block_on` here, a stackless job by its end).
+//! - [`operation`] pays for one operation. If the budget is spent, it yields first. A cancel or a timeout may unwind
+//!   from that yield, and then the operation has done nothing.
+//! - [`Prepaid`] is for hot operations on one resource whose lock is held: it pays for a batch before the first of
+//!   them. (A mutex counts in its state word, and pays after every [`BATCH`] locks.)
+//! - [`poll_operation`] is for the poll of a future. A poll must not park. So it wakes its task and returns
+//!   `Pending`, and the executor yields (`block_on` of this crate does; a stackless task yields by ending its run).
 //!
-//! What turns out only when it is done, as the number of messages that were there, is [charged](charge) afterwards.
+//! A cost that is known only when the operation is done, such as the number of messages that were there, is
+//! [charged](charge) afterwards.
 //!
-//! Free are mere looks (`len`, `is_finished`, a value that was initialised once), what makes, clones, closes and drops an
-//! endpoint or a guard, and wake-ups of one thread (`unpark`, `cancel`, a waker): a destructor may do them, and must not yield.
+//! Some operations are free: queries (`len`, `is_finished`, access to a value that is initialized already); creating,
+//! cloning, closing and dropping an endpoint or a guard; waking one thread (`unpark`, `cancel`, a waker). A
+//! destructor may do these, and a destructor must not yield.
 
 use core::task::{Context, Poll};
 
 use crate::facade::MODEL;
 use crate::wait::current::CURRENT;
 
-/// Operations that a green thread may do without parking before it has to let others run.
+/// The number of operations that a green thread may do without parking before it has to yield.
 pub const BUDGET: u32 = 256;
 
-/// Operations that are paid for together at most, where that is for speed.
+/// The largest number of operations that are paid for together, which is done for speed.
 pub const BATCH: u32 = 32;
 
-/// Pays for an operation that is about to begin, and yields to other green threads first if the budget is spent.
+/// Pays for an operation that is about to begin. If the budget is spent, yields to other green threads first.
 ///
-/// The caller has done nothing yet, or nothing that is not undone by an unwinding: a cancel or a time-out may end the
-/// yield as it ends any park.
+/// The caller has done nothing yet that an unwind would not undo: a cancel or a timeout may end the yield as it ends
+/// any park.
 #[inline]
 pub fn operation() {
     spend(1);
 }
 
-/// As [`operation`], for `cost` operations.
+/// Like [`operation`], for `cost` operations.
 #[inline(never)]
 pub fn spend(cost: u32) {
     let yield_now = CURRENT.with(|current| {
@@ -45,7 +47,8 @@ pub fn spend(cost: u32) {
             return None;
         }
         let yield_now = current.green.get().and(current.yield_now.get());
-        // Spent: the worker sees it, and `enter` renews it. An OS thread starts again.
+        // A spent budget stays at 0, which the worker sees; `enter` renews it. An OS thread starts again with a full
+        // one.
         current.budget.set(if yield_now.is_some() { 0 } else { BUDGET });
         yield_now
     });
@@ -54,15 +57,15 @@ pub fn spend(cost: u32) {
     }
 }
 
-/// Counts `cost` operations that have been done. Neither yields nor unwinds: the next [`operation`] does, if this was all of
-/// the budget.
+/// Charges `cost` operations that are done already. Neither yields nor unwinds. If this spends the budget, the next
+/// [`operation`] yields.
 #[inline(never)]
 pub fn charge(cost: u32) {
     CURRENT.with(|current| current.budget.set(current.budget.get().saturating_sub(cost)));
 }
 
-/// Pays for an operation that a future's poll is about to begin. If the budget is spent, wakes the task and returns `Pending`:
-/// the caller does the same, and has done nothing.
+/// Pays for an operation that the poll of a future is about to begin. If the budget is spent, wakes the task and
+/// returns `Pending`. Then the caller returns `Pending` too; it has done nothing yet.
 pub fn poll_operation(context: &Context<'_>) -> Poll<()> {
     if is_paid() {
         return Poll::Ready(());
@@ -80,8 +83,8 @@ fn is_paid() -> bool {
             current.refusals.set(0);
             return true;
         }
-        // An executor that goes on polling on this green thread, and never gives way, is let go on after a while. (The tasks of
-        // one that does are refused once each.)
+        // An executor that keeps polling on this green thread and never yields is allowed to go on after a while. (If
+        // the executor yields, each of its tasks is refused once.)
         let refusals = current.refusals.get() + 1;
         let allowed = current.green.get().is_none() || refusals > BUDGET;
         current.refusals.set(if allowed { 0 } else { refusals });
@@ -90,39 +93,42 @@ fn is_paid() -> bool {
     })
 }
 
-/// Operations on one thing that have been paid for, kept under its lock. Most operations then touch no thread-local.
+/// A batch of operations on one resource that are paid for. It is kept under the resource's lock, so that most
+/// operations touch no thread-local.
 ///
-/// The first batch is of one, and each later one twice as large, up to [`BATCH`]: what is used a few times pays for little
-/// more than that, and a loop over new ones pays, too.
+/// The first batch is of one operation, and each later batch is twice as large, up to [`BATCH`]. So a resource that
+/// is used a few times pays for little more than that, and a loop that uses a new resource each time pays as well.
 #[derive(Debug)]
 pub struct Prepaid {
-    /// Below zero by a few if others have used it up while one paid.
+    /// The operations that are left. It is a few below zero if other threads have used up the batch while one thread
+    /// was paying.
     left: i32,
     next: i32,
 }
 
 impl Prepaid {
-    /// Nothing is paid for.
+    /// Creates an empty batch.
     #[inline]
     pub const fn new() -> Prepaid {
         const MOST: i32 = BATCH.cast_signed();
-        // A model has fewer steps if all is paid for: a payment is made with the lock given up.
+        // A refill takes place while the lock is released. A model starts with a full batch, so that it has fewer
+        // steps.
         if MODEL { Prepaid { left: MOST, next: MOST } } else { Prepaid { left: 0, next: 1 } }
     }
 
-    /// Whether the next operation has to be paid for: by [`refill`](Self::refill).
+    /// Returns whether the next operation has to be paid for, with [`refill`](Self::refill).
     #[inline(always)]
     pub fn is_empty(&self) -> bool {
         self.left <= 0
     }
 
-    /// Counts an operation.
+    /// Takes one operation from the batch.
     #[inline(always)]
     pub fn take(&mut self) {
         self.left -= 1;
     }
 
-    /// Adds a batch. Returns what is to be [spent](spend) for it, after unlocking.
+    /// Adds a batch. Returns its cost, which the caller [spends](spend) after unlocking.
     #[must_use]
     pub fn refill(&mut self) -> u32 {
         self.left = self.next;

@@ -1,8 +1,8 @@
-//! Who is calling: the only thread-local of the waiting protocol.
+//! The calling thread: the only thread-local of the waiting protocol.
 //!
-//! A green thread that may change its OS thread at a park must not carry the address of a thread-local across one, and
-//! the compiler does not know that (it may compute the address once for a whole function). So every access is in a
-//! function of its own that is never inlined.
+//! A green thread that may move to another OS thread at a park must not keep the address of a thread-local across the
+//! park. The compiler does not know this, and may compute the address once for a whole function. So every access is
+//! in a function of its own that is never inlined.
 
 use core::cell::Cell;
 use core::ptr::NonNull;
@@ -12,15 +12,15 @@ pub use crate::wait::budget::BUDGET;
 use crate::wait::os_thread::ThreadParty;
 use crate::wait::party::Party;
 
-/// What an OS thread knows about whom it runs.
+/// What an OS thread records about the green thread that it runs.
 pub struct Current {
     /// The green thread that runs on this OS thread now.
     pub(super) green: Cell<Option<NonNull<Party>>>,
-    /// How many more operations it may do before it yields.
+    /// The number of operations that the green thread may still do before it yields.
     pub(super) budget: Cell<u32>,
-    /// How many polls in a row have been refused because the budget was spent.
+    /// The number of polls in a row that were refused because the budget was spent.
     pub(super) refusals: Cell<u32>,
-    /// Gives up the CPU to other green threads.
+    /// Yields the CPU to other green threads.
     pub(super) yield_now: Cell<Option<fn()>>,
 }
 
@@ -37,68 +37,69 @@ thread_local! {
 }
 
 thread_local! {
-    /// Made at the first wait of an OS thread that is no worker.
+    /// Created at the first wait of an OS thread that is not a worker.
     static THREAD: Arc<ThreadParty> = ThreadParty::new();
 }
 
 impl Current {
-    /// Says that `green` runs on this OS thread now, with a fresh budget.
+    /// Sets the green thread that runs on this OS thread now, and gives it a full budget.
     #[inline]
     pub fn enter(&self, green: NonNull<Party>) {
         self.green.set(Some(green));
         self.budget.set(BUDGET);
     }
 
-    /// Says that no green thread runs on this OS thread now.
+    /// Records that no green thread runs on this OS thread now.
     #[inline]
     pub fn leave(&self) {
         self.green.set(None);
     }
 
-    /// How much of the budget the green thread that ran last has left.
+    /// Returns what is left of the budget of the green thread that ran last.
     #[inline]
     pub fn budget(&self) -> u32 {
         self.budget.get()
     }
 
-    /// Registers what a spent budget calls on this OS thread.
+    /// Sets the function that is called on this OS thread when the budget is spent.
     pub fn set_yield(&self, yield_now: Option<fn()>) {
         self.yield_now.set(yield_now);
     }
 }
 
-/// This OS thread's record, for a worker, which never leaves its OS thread and may keep the address.
+/// Returns this OS thread's record. A worker calls it: a worker never leaves its OS thread, and may keep the address.
 ///
 /// # Safety
 ///
-/// The reference is used on this OS thread alone, and not after the thread's locals are gone.
+/// The reference is used only on this OS thread, and not after the thread's locals are destroyed.
 pub unsafe fn of_this_thread() -> &'static Current {
-    // SAFETY: the record has no destructor, so it is valid until the OS thread ends, by the contract longer than used.
+    // SAFETY: the record has no destructor, so it is valid until the OS thread ends. The caller does not use it for
+    // longer.
     CURRENT.with(|current| unsafe { &*core::ptr::from_ref(current) })
 }
 
-/// The green thread that is calling, if it is one.
+/// Returns the waiter (`Party`) of the calling green thread, or `None` if the caller is not a green thread.
 #[inline(never)]
 pub fn green() -> Option<NonNull<Party>> {
     CURRENT.with(|current| current.green.get())
 }
 
-/// Whether the green thread that is calling has opened a wait and not closed it.
+/// Returns whether the caller is a green thread with an open wait.
 pub(super) fn has_open_wait() -> bool {
-    // SAFETY: the caller's own party.
+    // SAFETY: this is the caller's own waiter, which lives as long as the caller runs.
     green().is_some_and(|party| unsafe { party.as_ref() }.is_open())
 }
 
-/// The party of the caller, green thread or OS thread.
+/// The waiter of the caller, which is a green thread or an OS thread.
 pub enum Me {
-    /// A green thread, which stays alive as long as it runs.
+    /// A green thread's waiter, which lives as long as the green thread runs.
     Green(NonNull<Party>),
-    /// An OS thread.
+    /// An OS thread's waiter.
     Thread(Arc<ThreadParty>),
 }
 
 impl Me {
-    /// The caller's party.
+    /// Returns the caller's waiter.
     #[inline]
     pub fn current() -> Me {
         match green() {
@@ -109,13 +110,13 @@ impl Me {
 
     #[cold]
     fn thread() -> Me {
-        // In a model, each wait has a party of its own: the less state, the fewer interleavings. So it has while the
-        // thread's locals are being destroyed.
+        // In a model, each wait has a waiter of its own: less state means fewer interleavings. A thread whose locals
+        // are being destroyed also gets a new waiter for each wait.
         let known = if MODEL { None } else { THREAD.try_with(Arc::clone).ok() };
         Me::Thread(known.unwrap_or_else(ThreadParty::new))
     }
 
-    /// The party as its wakers see it.
+    /// Returns the waiter as its wakers see it.
     #[inline]
     pub fn party(&self) -> NonNull<Party> {
         match self {

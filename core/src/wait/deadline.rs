@@ -1,26 +1,28 @@
-//! When a wait is over.
+//! The deadline of a wait.
 
 use core::time::Duration;
 use std::time::Instant;
 
 use crate::facade::deadline_about;
 
-/// When a wait is over that nobody ends.
+/// When a wait ends if no waker ends it.
 #[derive(Clone, Copy, Debug)]
 pub enum Deadline {
-    /// Not by itself.
+    /// The wait does not end by itself.
     Never,
-    /// At that moment.
+    /// At this instant.
     At(Instant),
-    /// So long after it began, or somewhat later: a green thread that is woken soon has then not looked at the clock at
-    /// all. Later by the turn that its worker is in, or some tens of microseconds; elsewhere by two of the system's ticks.
+    /// This long after the wait began, or somewhat later. A green thread that is woken soon never reads the clock. It
+    /// may be late by the rest of its worker's current turn, or by some tens of microseconds. An OS thread may be
+    /// late by two of the system's ticks.
     After(Nanos),
 }
 
-// So that it travels in two registers: written in parts and read as a whole, it would stall the processor at each call.
+// The value is passed in two registers. If it were written in parts and read as a whole, store forwarding would stall
+// at each call.
 const _: () = assert!(size_of::<Deadline>() == 16);
 
-/// A time in nanoseconds; `u64::MAX`, 584 years, for all that is longer.
+/// A duration in nanoseconds. `u64::MAX`, which is 584 years, stands for all longer ones.
 #[derive(Clone, Copy, Debug)]
 pub struct Nanos(pub u64);
 
@@ -32,13 +34,14 @@ impl From<Duration> for Nanos {
 }
 
 impl Deadline {
-    /// So long after the wait began, or somewhat later.
+    /// Creates a deadline that is `time` after the wait begins, or somewhat later.
     #[inline]
     pub fn after(time: Duration) -> Deadline {
         Deadline::After(time.into())
     }
 
-    /// The moment, which is from now on what it is: for what is made of several waits.
+    /// Fixes the deadline to an instant, so that several waits in a row share one deadline. Returns it, or `None` if
+    /// it never passes.
     pub fn fix(&mut self) -> Option<Instant> {
         if let Deadline::After(Nanos(ns)) = *self {
             *self = deadline_about(Duration::from_nanos(ns)).into();

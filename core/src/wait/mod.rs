@@ -1,4 +1,4 @@
-//! The one waiting protocol: how everything that parks, parks, and how it is woken.
+//! The waiting protocol: how every operation that parks waits, and how it is woken.
 //!
 //! Channels, select, locks, timers, joins and mailboxes all wait like this:
 //!
@@ -15,8 +15,9 @@
 //! }
 //! ```
 //!
-//! and are woken like this: `let claimed = resource.lock().queue.claim_next()`, leave the payload, unlock, drop
-//! `claimed.wake`. [`party`] has the rules and the argument that no wake-up is lost and none hits the wrong wait.
+//! A waker does this: it calls `let claimed = resource.lock().queue.claim_next()`, writes the payload, unlocks, and
+//! drops `claimed.wake`. [`party`] has the rules, and the argument that no wake-up is lost and that none reaches the
+//! wrong wait.
 
 mod budget;
 pub mod current;
@@ -51,10 +52,10 @@ pub use unwind::{
 pub use wake::{MissedWake, Wake};
 pub use withdrawal::Withdrawal;
 
-/// A wait that is open: the caller's party, which can be claimed until this is dropped.
+/// An open wait of the caller. Its waiter (`Party`) can be claimed until this value is dropped.
 ///
-/// Whoever has one must have taken its nodes out of all queues, and hold no lock, before dropping it: dropped without
-/// having been parked or [claimed by its owner](Wait::claim_self), it may have to take delivery of a cancel's wake-up.
+/// Before it is dropped, the caller removes its nodes from all queues and releases all locks. A wait that was neither
+/// parked nor [claimed by its owner](Wait::claim_self) may have to receive the wake-up of a cancel in its destructor.
 pub struct Wait {
     me: Me,
     shielded: bool,
@@ -62,18 +63,18 @@ pub struct Wait {
 }
 
 impl Wait {
-    /// Opens a wait of the caller, green thread or OS thread.
+    /// Opens a wait of the caller, which is a green thread or an OS thread.
     #[inline]
     #[expect(clippy::new_without_default, reason = "opening a wait is an action, not a value")]
     pub fn new() -> Wait {
         Wait::of(Me::current())
     }
 
-    /// As [`new`](Self::new), for a caller that has just asked [`current::green`].
+    /// Like [`new`](Self::new), for a caller that has just called [`current::green`].
     ///
     /// # Safety
     ///
-    /// `party` is the calling green thread's.
+    /// `party` is the waiter of the calling green thread.
     #[inline(always)]
     pub unsafe fn of_green(party: NonNull<Party>) -> Wait {
         Wait::of(Me::Green(party))
@@ -81,36 +82,37 @@ impl Wait {
 
     #[inline(always)]
     fn of(me: Me) -> Wait {
-        // SAFETY: a party lives as long as its owner runs, and the owner is the caller.
+        // SAFETY: a waiter lives as long as its owner runs, and the owner is the caller.
         let party = unsafe { me.party().as_ref() };
         let shielded = is_shielded(party);
         party.prepare(shielded);
         Wait { me, shielded, settled: Cell::new(false) }
     }
 
-    /// As [`new`](Self::new), of a wait from which a canceller or a timer [withdraws](Withdrawal) the caller. A shielded
-    /// caller is withdrawn by nobody.
+    /// Like [`new`](Self::new), but a canceller or a timer can [withdraw](Withdrawal) the caller from the wait. A
+    /// shielded caller is never withdrawn.
     ///
     /// # Safety
     ///
-    /// The resource of the withdrawal is locked, and the caller's node is put into its queue before it is unlocked. Then
-    /// the wait is parked, by [`park_withdrawable`](Self::park_withdrawable). The withdrawal and its resource stay where
-    /// they are until that has returned.
+    /// The resource of the withdrawal is locked, and the caller adds its node to the resource's queue before it
+    /// unlocks. Then it parks with [`park_withdrawable`](Self::park_withdrawable). The withdrawal and its resource
+    /// stay valid, and do not move, until that call has returned.
     pub unsafe fn withdrawable(withdrawal: &Withdrawal) -> Wait {
         let me = Me::current();
-        // SAFETY: as in `of`.
+        // SAFETY: a waiter lives as long as its owner runs, and the owner is the caller.
         let party = unsafe { me.party().as_ref() };
         let shielded = is_shielded(party);
         if shielded {
             party.prepare(true);
         } else {
-            // SAFETY: by the contract.
+            // SAFETY: the caller keeps the withdrawal in place until `park_withdrawable` has returned, and so until
+            // the wait is over.
             unsafe { party.prepare_withdrawable(NonNull::from(withdrawal)) };
         }
         Wait { me, shielded, settled: Cell::new(false) }
     }
 
-    /// The party, for its nodes.
+    /// Returns the waiter, for its nodes.
     #[inline]
     pub fn party(&self) -> NonNull<Party> {
         self.me.party()
@@ -118,7 +120,7 @@ impl Wait {
 
     #[inline]
     fn owner(&self) -> &Party {
-        // SAFETY: as in `new`.
+        // SAFETY: a waiter lives as long as its owner runs, and the owner is the caller.
         unsafe { self.me.party().as_ref() }
     }
 
@@ -126,7 +128,7 @@ impl Wait {
     fn suspend(&self, until: Deadline) {
         let party = self.owner();
         if self.shielded || party.may_suspend() {
-            // SAFETY: the owner calls, on its own stack, with its wait open.
+            // SAFETY: the owner calls this on its own stack, while its wait is open.
             unsafe { (party.kind().suspend)(self.party(), until) };
         }
     }
@@ -134,21 +136,22 @@ impl Wait {
     #[cold]
     fn close_unparked(&self) {
         if !self.owner().close() {
-            // Claimed meanwhile, and the wake-up is on its way: take it, or it would hit whatever we do next. The
-            // claimer can only have been a canceller, whose flag outlasts this wait.
-            // SAFETY: the owner calls, on its own stack, with its wait claimed.
+            // The waiter was claimed in the meantime, and the wake-up is on its way. The owner receives it here;
+            // otherwise it would end a later wait. The nodes have left all queues, so the claimer is a canceller. Its
+            // flag outlasts this wait, so the cancel is not lost. SAFETY: the owner calls this on its own stack,
+            // while its wait is claimed.
             unsafe { (self.owner().kind().suspend)(self.party(), Deadline::Never) };
         }
     }
 
-    /// How the wait has been ended by a waker, if it has: a look without parking.
+    /// Returns how a waker has ended the wait, or `None` if none has. Does not park.
     #[inline]
     pub fn verdict(&self) -> Option<Verdict> {
         self.owner().verdict()
     }
 
-    /// Ends the wait by the owner's own claim: it has found what it wanted without parking. Answers false if a waker
-    /// was faster; then the owner parks as usual, and is told at once.
+    /// Ends the wait by the owner's own claim, because the owner has found what it wanted without parking. Returns
+    /// false if a waker was faster; then the owner parks as usual, and that returns at once.
     #[must_use]
     pub fn claim_self(&self) -> bool {
         let won = self.owner().claim(0);
@@ -158,16 +161,17 @@ impl Wait {
         won
     }
 
-    // Inlined by force: after a stack switch the processor's record of return addresses is another stack's, so every
-    // return on the way back to the caller is mispredicted, at some 20 cycles each. The same goes for `drop`.
+    // `inline(always)`: after a stack switch, the processor's return-address predictor holds the addresses of another
+    // stack. So each return on the way back to the caller is mispredicted, at some 20 cycles each. The same holds for
+    // `drop`.
 
-    /// Parks until a waker has claimed the party, and answers the token of the node that was claimed; or until the
-    /// deadline, the nearest enclosing [`time::timeout`](crate::time::timeout), or a cancel.
+    /// Parks until a waker has claimed the waiter, and returns the token of the claimed node. Also ends at the
+    /// deadline, at the deadline of the nearest enclosing [`time::timeout`](crate::time::timeout), or at a cancel.
     ///
     /// # Errors
     ///
-    /// [`Missed`] when the wait ended otherwise. The caller takes its nodes out of all queues, and then calls
-    /// [`Missed::raise`], which unwinds unless it was the deadline given here.
+    /// Returns [`Missed`] if a deadline or a cancel ended the wait. The caller then removes its nodes from all queues
+    /// and calls [`Missed::raise`], which unwinds, or returns if the `deadline` given here has passed.
     #[inline(always)]
     pub fn park(&self, reason: Reason, deadline: Option<Instant>) -> Result<usize, Missed> {
         let party = self.owner();
@@ -176,18 +180,19 @@ impl Wait {
         if self.shielded || until.is_some() || party.switch().is_null() {
             self.suspend(until.into());
         } else if party.may_suspend() {
-            // A green thread without a deadline, and not unwinding.
-            // SAFETY: the owner calls, on its own stack, with its wait open; its way back is valid while it runs.
+            // This is a green thread without a deadline that is not unwinding. SAFETY: the owner calls this on its
+            // own stack, while its wait is open. Its switch is valid while it runs.
             unsafe { (*party.switch()).suspend(Suspend::Parked) };
         }
         self.ended(limit)
     }
 
-    /// As [`park`](Self::park), of a wait that was opened with `withdrawal`, for its reason.
+    /// Like [`park`](Self::park), for a wait that was opened with `withdrawal`, whose reason it uses.
     ///
     /// # Errors
     ///
-    /// As `park`. The caller takes its node out of its queue, if it is still there, before it [raises](Missed::raise).
+    /// Returns [`Missed`] if a deadline or a cancel ended the wait. The caller removes its node from its queue, if it
+    /// is still there, before it calls [`Missed::raise`].
     pub fn park_withdrawable(
         &self,
         withdrawal: &Withdrawal,
@@ -198,18 +203,19 @@ impl Wait {
         if self.shielded {
             party.set_reason(withdrawal.reason());
         }
-        // Otherwise it was written down before the wait was opened, and is not touched while another may read it.
+        // Without a shield, the reason was set before the wait was opened. It is not written here, because another
+        // thread may be reading it.
         self.suspend(until.into());
         self.ended(limit)
     }
 
-    /// As [`park`](Self::park), unless `is_over` says that there is nothing to wait for: then the wait is ended as by
-    /// [`claim_self`](Self::claim_self), and the answer is `None`. A waker that comes through no queue writes what
-    /// `is_over` reads, fences, and then looks whether there is somebody to be claimed.
+    /// Like [`park`](Self::park), unless `is_over` returns that there is nothing to wait for. Then the wait is ended
+    /// as by [`claim_self`](Self::claim_self), and this returns `None`. A waker that comes through no queue writes
+    /// what `is_over` reads, fences, and then looks for a waiter to claim.
     ///
     /// # Errors
     ///
-    /// As `park`.
+    /// Returns [`Missed`] in the same cases as `park`.
     #[inline(always)]
     pub fn park_unless(
         &self,
@@ -219,7 +225,8 @@ impl Wait {
     ) -> Result<Option<usize>, Missed> {
         let party = self.owner();
         if self.shielded || !party.limit().is_null() {
-            // The other half of what the waker does.
+            // SeqCst: the counterpart of the waker's fence. Either `is_over` reads what the waker wrote, or the waker
+            // finds this waiter.
             fence(Ordering::SeqCst);
             if is_over() && self.claim_self() {
                 return Ok(None);
@@ -227,19 +234,20 @@ impl Wait {
             return self.park(reason, deadline.fix()).map(Some);
         }
         party.set_reason(&reason);
-        // Its fence serves both.
+        // The fence in `may_suspend` serves for cancels and for `is_over`.
         if party.may_suspend() {
             if is_over() && self.claim_self() {
                 party.set_reason(core::ptr::null());
                 return Ok(None);
             }
-            // SAFETY: the owner calls, on its own stack, with its wait open.
+            // SAFETY: the owner calls this on its own stack, while its wait is open.
             unsafe { (party.kind().suspend)(self.party(), deadline) };
         }
         self.ended(core::ptr::null()).map(Some)
     }
 
-    /// How it was ended, by a waker or by the deadline of `limit`; null for that of the wait itself.
+    /// Returns how the wait ended. `limit` is the timeout frame whose deadline bounded the wait, or null for the
+    /// wait's own deadline.
     #[inline(always)]
     fn ended(&self, limit: *const Limit) -> Result<usize, Missed> {
         let party = self.owner();
@@ -254,15 +262,15 @@ impl Wait {
     }
 }
 
-/// Whether nothing but a waker and the wait's own deadline may end a wait of the owner's now. A destructor that parks while
-/// its green thread unwinds must be let finish: a second unwinding would abort.
+/// Returns whether only a waker and the wait's own deadline may end a wait of the owner now. A destructor that parks
+/// while its green thread unwinds must be allowed to finish, because a second unwind would abort.
 #[inline(always)]
 fn is_shielded(party: &Party) -> bool {
     party.shields() > 0 || std::thread::panicking()
 }
 
-/// When a wait with this deadline is over, and the frame of an enclosing [`time::timeout`](crate::time::timeout) if its
-/// deadline comes first.
+/// Returns when a wait with this deadline ends. If the deadline of an enclosing
+/// [`time::timeout`](crate::time::timeout) comes first, also returns the frame of that timeout.
 #[inline(always)]
 fn bound(party: &Party, deadline: Option<Instant>) -> (Option<Instant>, *const Limit) {
     if !party.limit().is_null()
@@ -284,42 +292,42 @@ impl Drop for Wait {
     }
 }
 
-/// For an OS thread that sleeps by other means than [`Wait::park`]: when the nearest enclosing
-/// [`time::timeout`](crate::time::timeout) is over, and what is to be raised then.
+/// For an OS thread that sleeps by other means than [`Wait::park`]: returns the deadline of the nearest enclosing
+/// [`time::timeout`](crate::time::timeout), and what to raise when it has passed.
 pub fn enclosing_limit() -> Option<(Instant, Missed)> {
     let me = Me::current();
-    // SAFETY: the caller's own party, which lives as long as it runs.
+    // SAFETY: this is the caller's own waiter, which lives as long as the caller runs.
     let party = unsafe { me.party().as_ref() };
     let frame = party.limit_in_force()?;
     Some((frame.deadline, Missed::timed_out(frame.owner)))
 }
 
-/// Runs `f` with cancels held off, and limits from outside: what it parks on is waited for, and a cancel takes effect at
-/// the next park after it. A limit that `f` opens counts.
+/// Runs `f` while cancels and outer timeouts are held off. A park in `f` lasts until what it waits for has come. A
+/// cancel takes effect at the next park after `f`. A timeout that `f` itself opens ends parks in `f`.
 pub fn shield<T>(f: impl FnOnce() -> T) -> T {
     struct Shield(Me);
     impl Drop for Shield {
         fn drop(&mut self) {
-            // SAFETY: the owner's own party, which lives as long as it runs.
+            // SAFETY: this is the owner's own waiter, which lives as long as the owner runs.
             let party = unsafe { self.0.party().as_ref() };
             party.set_shields(party.shields() - 1);
         }
     }
     let me = Me::current();
-    // SAFETY: as above.
+    // SAFETY: this is the caller's own waiter, which lives as long as the caller runs.
     let party = unsafe { me.party().as_ref() };
     party.set_shields(party.shields() + 1);
     let _shield = Shield(me);
     f()
 }
 
-/// Runs what comes after an operation's effect, or belongs to an end that must be complete: a cancel, a time-out, or a panic
-/// of the user's code in it ends nothing outside. It may yield and park.
+/// Runs code that comes after an operation's effect, or that completes the end of something. A cancel, a timeout or a
+/// panic of user code inside `f` does not propagate out of it. `f` may yield and park.
 pub fn unfailing(f: impl FnOnce()) {
     quietly(|| shield(f));
 }
 
-/// Unwinds now if an enclosing [`time::timeout`](crate::time::timeout) is over.
+/// Unwinds if the deadline of an enclosing [`time::timeout`](crate::time::timeout) has passed.
 #[cold]
 #[inline(never)]
 pub fn check_limit() {
@@ -330,16 +338,16 @@ pub fn check_limit() {
     }
 }
 
-/// Whether the caller is a green thread of which a cancel was asked for.
+/// Returns whether the caller is a green thread for which a cancel was requested.
 pub fn is_cancelled() -> bool {
-    // SAFETY: the caller's own party.
+    // SAFETY: this is the caller's own waiter, which lives as long as the caller runs.
     current::green().is_some_and(|party| unsafe { party.as_ref() }.is_cancelled())
 }
 
-/// Unwinds now if the calling green thread has been cancelled and is neither shielded nor unwinding already.
+/// Unwinds if the calling green thread has been cancelled and is neither shielded nor already unwinding.
 pub fn check_cancelled() {
     if let Some(party) = current::green() {
-        // SAFETY: the caller's own party.
+        // SAFETY: this is the caller's own waiter, which lives as long as the caller runs.
         let party = unsafe { party.as_ref() };
         if party.is_cancelled() && party.shields() == 0 && !std::thread::panicking() {
             let _ = Missed::cancelled().raise();

@@ -1,4 +1,4 @@
-//! An OS thread as a party: it sleeps on a parker of its own.
+//! The waiter (`Party`) of an OS thread, which sleeps on a parker of its own.
 
 use core::ptr::NonNull;
 use std::sync::OnceLock;
@@ -9,30 +9,30 @@ use crate::wait::deadline::Deadline;
 use crate::wait::party::{Party, PartyKind};
 use crate::wait::reason::Reason;
 
-/// An OS thread that waits.
+/// The waiter of an OS thread.
 #[repr(C)]
 pub struct ThreadParty {
     party: Party,
-    /// Set by `wake`: the claimer has finished with the payload. A claim alone does not say that (rule 2 of `party`),
-    /// and the thread may look at any time.
+    /// Set by `wake`, when the claimer has finished with the payload. A claim alone does not imply that (rule 2 of
+    /// `party`), and the thread may look at any time.
     notified: AtomicBool,
     parker: Parker,
     unparker: Unparker,
 }
 
-// SAFETY: `parker` is used by the owner alone; the rest is shared by design.
+// SAFETY: only the owner uses `parker`. The waiter, `notified` and `unparker` are made to be shared between threads.
 unsafe impl Send for ThreadParty {}
-// SAFETY: as above.
+// SAFETY: only the owner uses `parker`. The waiter, `notified` and `unparker` are made to be shared between threads.
 unsafe impl Sync for ThreadParty {}
 
-/// How an OS thread waits that may wait for ever: it is given the reason, and a function that sleeps until a deadline and
-/// returns whether the thread has been woken. It returns when the thread has been.
+/// How an OS thread waits if the wait has no deadline. It receives the reason, and a function that sleeps until a
+/// deadline and returns whether the thread has been woken. It returns when the thread has been woken.
 pub type EndlessWait = fn(Option<Reason>, &mut dyn FnMut(Option<Instant>) -> bool);
 
-/// Set once, by the default runtime: without it, an OS thread just sleeps.
+/// Set once, by the default runtime. If it is not set, an OS thread just sleeps.
 static ENDLESS_WAIT: OnceLock<EndlessWait> = OnceLock::new();
 
-/// Sets how OS threads wait that may wait for ever. The first call counts.
+/// Sets how OS threads wait if the wait has no deadline. Only the first call has an effect.
 pub fn set_endless_wait(wait: EndlessWait) {
     let _ = ENDLESS_WAIT.set(wait);
 }
@@ -45,7 +45,7 @@ static THREAD_KIND: PartyKind = PartyKind {
 };
 
 impl ThreadParty {
-    /// A party for the calling thread.
+    /// Creates a waiter for the calling thread.
     pub fn new() -> Arc<ThreadParty> {
         let parker = Parker::new();
         let unparker = parker.unparker();
@@ -53,44 +53,45 @@ impl ThreadParty {
         Arc::new(ThreadParty { party, notified: AtomicBool::new(false), parker, unparker })
     }
 
-    /// The party as its wakers see it.
+    /// Returns the waiter as its wakers see it.
     pub fn party(this: &Arc<ThreadParty>) -> NonNull<Party> {
-        // The pointer is derived from the whole object, of which the party is the first field.
+        // The pointer is derived from the whole object, whose first field is the `party`.
         NonNull::new(Arc::as_ptr(this).cast_mut()).expect("an Arc is never null").cast()
     }
 
     unsafe fn retain(party: NonNull<Party>) {
-        // SAFETY: THREAD_KIND is given to the `party` of a ThreadParty in an Arc alone, and `ThreadParty::party` derives
-        // the pointer from the Arc.
+        // SAFETY: only the `party` of a ThreadParty in an Arc has THREAD_KIND, and `ThreadParty::party` derives the
+        // pointer from the Arc.
         unsafe { Arc::increment_strong_count(party.as_ptr().cast::<ThreadParty>()) };
     }
 
     unsafe fn wake(party: NonNull<Party>) {
-        // SAFETY: balances `retain`.
+        // SAFETY: this takes over the reference that `retain` has added.
         let this = unsafe { Arc::from_raw(party.as_ptr().cast::<ThreadParty>()) };
-        // Release: the payload written by the claimer is seen by the owner's Acquire.
+        // Release: the owner's Acquire load sees the payload that the claimer has written.
         this.notified.store(true, Ordering::Release);
         this.unparker.unpark();
     }
 
     unsafe fn suspend(party: NonNull<Party>, mut deadline: Deadline) {
-        // SAFETY: as in `retain`; the owner, who calls this, holds an Arc.
+        // SAFETY: only the `party` of a ThreadParty has THREAD_KIND. The owner makes this call and holds an Arc.
         let this = unsafe { party.cast::<ThreadParty>().as_ref() };
         let mut deadline = deadline.fix();
-        // Acquire: pairs with `wake`.
+        // Acquire: pairs with the Release in `wake`.
         while !this.notified.load(Ordering::Acquire) {
             match deadline {
                 None => match ENDLESS_WAIT.get() {
-                    // In a model there is no such thing.
+                    // A model has no default runtime that could examine endless waits.
                     Some(wait) if !MODEL => {
-                        // SAFETY: the owner calls, inside its wait.
+                        // SAFETY: the owner makes this call inside its wait, so it does not run on and the reason
+                        // stays.
                         let reason = unsafe { this.party.reason() };
                         wait(reason, &mut |until| {
                             match until {
                                 Some(until) => this.parker.park_deadline(until),
                                 None => this.parker.park(),
                             }
-                            // Acquire: as above.
+                            // Acquire: pairs with the Release in `wake`.
                             this.notified.load(Ordering::Acquire)
                         });
                     }
@@ -102,13 +103,14 @@ impl ThreadParty {
                         if this.party.claim_timeout() {
                             return;
                         }
-                        // Claimed by another: its wake-up is on the way.
+                        // A waker was faster, and its wake-up is on the way.
                         deadline = None;
                     }
                 }
             }
         }
-        // Relaxed: the owner's own store; the next claimer synchronises through a queue's lock.
+        // Relaxed: this is the owner's own store. The next claimer synchronizes with the owner through a queue's
+        // lock.
         this.notified.store(false, Ordering::Relaxed);
     }
 }

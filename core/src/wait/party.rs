@@ -1,26 +1,32 @@
-//! Who waits: a *party* is a green thread, an OS thread or an async task, and has one word over which its wakers race.
+//! The waiter (`Party`): a green thread, an OS thread or an async task that waits. It has one atomic word, `claim`,
+//! and the wakers race for it.
 //!
 //! | `claim` | means | who may change it, and to what |
 //! |---|---|---|
-//! | `RUNNING` | waits for nothing | its owner, to one of the next two |
-//! | `WAITING` | stands in some queues, or is about to | any waker, by compare-and-swap, to its verdict |
-//! | `SHIELDED` | the same, and a cancel must not end it | any waker but a canceller |
-//! | `WITHDRAWABLE` | as `WAITING`, with a [`Withdrawal`] | as `WAITING` |
-//! | a verdict | somebody has won the right to wake it, and wakes it once | its owner, after it is woken, to `RUNNING` |
+//! | `RUNNING` | The waiter waits for nothing. | The owner, to one of the next three. |
+//! | `WAITING` | The waiter is in some queues, or is about to enter them. | Any waker, by compare-and-swap, to its verdict. |
+//! | `SHIELDED` | As `WAITING`, but a cancel must not end the wait. | Any waker but a canceller. |
+//! | `WITHDRAWABLE` | As `WAITING`, and the wait has a [`Withdrawal`]. | As `WAITING`. |
+//! | a verdict | One waker has won the claim, and wakes the waiter once. | The owner, to `RUNNING`, when it was woken. |
 //!
-//! A verdict is `TIMED_OUT`, `CANCELLED`, or `FIRST_TOKEN + n` where `n` is the token of the node that was claimed.
+//! A verdict is `TIMED_OUT`, `CANCELLED`, or `FIRST_TOKEN + n`, where `n` is the token of the node that was claimed.
+//! The *owner* is the thread or the task that the waiter stands for. It may also end an open wait by compare-and-swap
+//! itself: it claims the waiter, or it closes a wait that was never parked.
 //!
-//! The rules that everything rests on:
+//! The protocol rests on these rules:
 //!
-//! 1. A waker claims a party through a node that it finds in a queue, with that queue's lock held. The owner takes its
-//!    nodes out of all queues, under their locks, before its wait is over. So a node in a queue belongs to the wait
-//!    that its party is in now, and no claim ever hits a later one.
-//! 2. A claimed party does not run before it is woken, so its stack (the payload of its node) belongs to the claimer
-//!    until then. An async task can be dropped at any time; its payload is touched under the queue's lock alone.
-//! 3. Who has claimed wakes exactly once, after unlocking: [`Wake`](crate::wait::Wake) does it when dropped at the latest.
-//! 4. A party whose wait was ended by a cancel or by a timer leaves its queue when it runs, which may be much later. Claimers
-//!    pass over it. Where the parties behind it would be held up all the same, the wait has a [`Withdrawal`]: with it the
-//!    canceller, or the timer, takes the node out of the queue before it wakes the party.
+//! 1. A waker claims a waiter through a node that it finds in a queue, while it holds that queue's lock. The owner
+//!    removes its nodes from all queues, under their locks, before its wait is over. So a node in a queue belongs to
+//!    the current wait of its waiter, and a claim never hits a later wait.
+//! 2. A claimed waiter does not run before it is woken. So its stack, which holds the payload of its node, belongs to
+//!    the claimer until then. An async task can be dropped at any time, so its payload is touched only under the
+//!    queue's lock.
+//! 3. The claimer wakes the waiter exactly once, after unlocking. [`Wake`](crate::wait::Wake) does so when it is
+//!    dropped, if not before.
+//! 4. A waiter whose wait was ended by a cancel or a timer leaves its queue when it runs again, which may be much
+//!    later. Claimers pass over it. Where its mere presence would hold up the waiters behind it, the wait has a
+//!    [`Withdrawal`]: the canceller or the timer applies it, which removes the node from the queue, before it wakes
+//!    the waiter.
 
 use core::cell::Cell;
 use core::num::NonZeroU64;
@@ -41,37 +47,38 @@ const TIMED_OUT: usize = 4;
 const CANCELLED: usize = 5;
 const FIRST_TOKEN: usize = 8;
 
-/// Whether a value of `claim` is that of an open wait that has not been claimed.
+/// Returns whether a value of `claim` is that of an open wait that has not been claimed.
 #[inline]
 fn is_claimable(claim: usize) -> bool {
     matches!(claim, WAITING | SHIELDED | WITHDRAWABLE)
 }
 
-/// What differs between the kinds of party.
+/// The functions and properties that differ between the kinds of waiter.
 pub struct PartyKind {
-    /// Makes a claimed party run again. Called once per claim.
+    /// Makes a claimed waiter run again. It is called once per claim.
     pub wake: unsafe fn(NonNull<Party>),
-    /// Called by the owner: returns when the party has been claimed and woken, or when the deadline has passed and
-    /// the party has claimed itself with [`Party::claim_timeout`].
+    /// Suspends the owner, which is the caller. It returns when the waiter has been claimed and woken, or when the
+    /// deadline has passed and the waiter has claimed itself with [`Party::claim_timeout`].
     pub suspend: unsafe fn(NonNull<Party>, Deadline),
-    /// Keeps the party's memory until `wake`, called at the claim. `None` where it lives until woken anyway.
+    /// Keeps the waiter's memory alive until `wake`. It is called at the claim. `None` if the memory lives until the
+    /// waiter is woken in any case.
     pub retain: Option<unsafe fn(NonNull<Party>)>,
-    /// Whether this is the `party` of a [`TaskParty`](crate::wait::TaskParty).
+    /// Whether the waiter is the `party` field of a [`TaskParty`](crate::wait::TaskParty).
     pub is_task: bool,
 }
 
 impl PartyKind {
-    /// Whether a claim needs nothing but a later `wake`: a green thread's.
+    /// Returns whether a claim needs nothing but a later `wake`, as for a green thread.
     #[inline]
     pub(super) fn is_plain(&self) -> bool {
         self.retain.is_none() && !self.is_task
     }
 }
 
-/// How a wait ended without what was waited for.
+/// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Woken through the node with this token.
+    /// A waker claimed the node with this token.
     Token(usize),
     /// The deadline passed.
     TimedOut,
@@ -79,53 +86,57 @@ pub enum Verdict {
     Cancelled,
 }
 
-/// A green thread, an OS thread or an async task as seen by those who wake it.
+/// A green thread, an OS thread or an async task, as its wakers see it.
 #[repr(C)]
 pub struct Party {
     claim: AtomicUsize,
     kind: &'static PartyKind,
-    /// A green thread's way back to its worker; null for others, and while it has no stack. The owner's alone.
+    /// A green thread's switch back to its worker's stack. It is null for other waiters, and while the green thread
+    /// has no stack. Only the owner touches it.
     switch: Cell<*const Switch>,
-    /// Set while waiting; read by reports. Points to the owner's stack. In a `WITHDRAWABLE` wait it is set before the wait
-    /// is opened, and is the first field of a `Withdrawal`.
+    /// The reason of the wait, on the owner's stack; null while the owner does not wait. Reports read it. In a
+    /// `WITHDRAWABLE` wait it is set before the wait is opened, and points to the first field of a `Withdrawal`.
     reason: Cell<*const Reason>,
-    /// The innermost [`time::timeout`](crate::time::timeout) that the owner is in. The owner's alone.
+    /// The frame of the innermost [`time::timeout`](crate::time::timeout) that the owner is in. Only the owner
+    /// touches it.
     limit: Cell<*const Limit>,
-    /// A cancel was asked for. Taken back by nobody but a process that goes on after it (`forgive`).
+    /// Set when a cancel was requested. It is cleared only by a process that goes on after the cancel (`forgive`).
     cancelled: AtomicBool,
-    /// While above zero, waits are shielded from cancels and limits. The owner's alone.
+    /// The number of shields that the owner is under. While it is above zero, cancels and outer timeouts do not end a
+    /// wait. Only the owner touches it.
     shields: Cell<u32>,
 }
 
-// SAFETY: `claim` and `cancelled` are atomics, `kind` is immutable; `switch`, `limit` and `shields` are touched by the owner alone,
-// and `reason` by the owner and by reports made while it cannot run.
+// SAFETY: `claim` and `cancelled` are atomics and `kind` is immutable. `switch`, `limit` and `shields` are touched
+// only by the owner. `reason` is touched by the owner, and by reports while the owner cannot run.
 unsafe impl Send for Party {}
-// SAFETY: as above.
+// SAFETY: the same division of the fields holds when several threads share a reference.
 unsafe impl Sync for Party {}
 
-/// A frame of [`time::timeout`](crate::time::timeout): no wait inside it lasts beyond `deadline`, unless a shield stands
-/// between the two.
+/// The frame of a [`time::timeout`](crate::time::timeout). No wait inside the frame lasts beyond `deadline`, unless a
+/// shield was raised between the frame and the wait.
 #[derive(Debug)]
 pub struct Limit {
-    /// The earliest deadline of this frame and of those around it that are in force in it.
+    /// The earliest deadline among this frame and the enclosing frames that are in force in it.
     pub deadline: Instant,
-    /// The frame whose deadline that is.
+    /// The frame that this deadline belongs to.
     pub owner: *const Limit,
-    /// How many shields its owner was under when it was opened. Frames and shields nest, so as long as this is the
-    /// owner's number the shields are the same ones.
+    /// The number of shields that the owner was under when the frame was opened. Frames and shields nest. So as long
+    /// as the owner's number equals this one, no shield has been raised or lowered in between.
     pub shields: u32,
-    /// Its number, unique in the process, from the first unwind to it on. Most are never unwound to.
+    /// The frame's number, unique in the process. It is assigned at the first unwind to the frame, because most
+    /// frames are never unwound to.
     pub number: Cell<Option<NonZeroU64>>,
 }
 
-// A counter of std's in every build: numbers carry no meaning that a model could check.
+// An atomic of `std` in every build: the numbers carry no meaning that a model could check.
 static LAST_LIMIT: AtomicU64 = AtomicU64::new(0);
 
 impl Limit {
-    /// Its number, given now if it has none.
+    /// Returns the frame's number, and assigns one if it has none.
     pub(super) fn numbered(&self) -> NonZeroU64 {
         let number = self.number.get().unwrap_or_else(|| {
-            // Relaxed: the number is all there is, nothing is published with it.
+            // Relaxed: the number itself is all that is shared; no other memory is published with it.
             let last = LAST_LIMIT.fetch_add(1, CounterOrdering::Relaxed);
             NonZeroU64::new(last + 1).expect("2^64 time-outs")
         });
@@ -135,7 +146,7 @@ impl Limit {
 }
 
 impl Party {
-    /// A party that runs.
+    /// Creates a waiter that waits for nothing.
     pub fn new(kind: &'static PartyKind) -> Party {
         Party {
             claim: AtomicUsize::new(RUNNING),
@@ -148,64 +159,68 @@ impl Party {
         }
     }
 
-    /// What differs between the kinds of party.
+    /// Returns what differs between the kinds of waiter.
     #[inline]
     pub fn kind(&self) -> &'static PartyKind {
         self.kind
     }
 
-    /// Opens a wait: from now on a waker that finds one of the party's nodes may claim it. The owner's call.
+    /// Opens a wait: from now on, a waker that finds one of the waiter's nodes may claim it. Only the owner calls
+    /// this.
     #[inline]
     pub fn prepare(&self, shielded: bool) {
-        // Release: pairs with the claim of a canceller, who comes through no queue, and then reads where the party is
-        // to be woken. Others learn of this wait through a queue, whose lock orders this before their claim.
+        // Release: pairs with the claim of a canceller, which comes through no queue and then reads where to wake the
+        // waiter. Other wakers learn of this wait through a queue, whose lock orders this store before their claim.
         self.claim.store(if shielded { SHIELDED } else { WAITING }, Ordering::Release);
     }
 
-    /// As [`prepare`](Self::prepare), of a wait that the party can be withdrawn from. The owner's call.
+    /// Like [`prepare`](Self::prepare), but opens a wait from which another thread can withdraw the waiter. Only the
+    /// owner calls this.
     ///
     /// # Safety
     ///
-    /// The withdrawal stays where it is until the wait is over.
+    /// The withdrawal stays valid, and does not move, until the wait is over.
     pub(super) unsafe fn prepare_withdrawable(&self, withdrawal: NonNull<Withdrawal>) {
         self.reason.set(withdrawal.as_ptr().cast_const().cast());
-        // Release: as in `prepare`. A canceller or a timer that claims the wait sees the withdrawal.
+        // Release: pairs with the claim of a canceller, as in `prepare`. A canceller or a timer that claims the wait
+        // sees the withdrawal.
         self.claim.store(WITHDRAWABLE, Ordering::Release);
     }
 
-    /// Whether it waits for something that nobody has brought yet. It may be brought the next moment.
+    /// Returns whether the waiter has an open wait that has not been claimed. It may be claimed the next moment.
     pub fn is_waiting(&self) -> bool {
-        // Relaxed: a look that nothing depends on.
+        // Relaxed: the result is a hint, and nothing depends on it.
         is_claimable(self.claim.load(Ordering::Relaxed))
     }
 
-    /// Whether a wait is open, be it claimed or not. The owner's call.
+    /// Returns whether a wait is open, claimed or not. Only the owner calls this.
     pub(super) fn is_open(&self) -> bool {
-        // Relaxed: the owner opens and closes its waits.
+        // Relaxed: only the owner opens and closes its waits, so it reads its own stores.
         self.claim.load(Ordering::Relaxed) != RUNNING
     }
 
-    /// Closes the wait. The owner's call, when no node of its is in any queue.
+    /// Closes the wait. Only the owner calls this, when none of its nodes is in a queue.
     #[inline]
     pub fn finish(&self) {
-        // Relaxed: nobody claims a party that stands in no queue, but a canceller, who then finds RUNNING or the
-        // next wait, and either is right.
+        // Relaxed: only a canceller can claim a waiter that is in no queue. It finds either RUNNING or the next wait,
+        // and both are correct.
         self.claim.store(RUNNING, Ordering::Relaxed);
     }
 
-    /// Closes a wait that was never parked. Answers false if somebody has claimed it. The owner's call.
+    /// Closes a wait that was never parked. Returns false if a waker has claimed it. Only the owner calls this.
     #[must_use]
     pub fn close(&self) -> bool {
         let seen = self.claim.load(Ordering::Relaxed);
         is_claimable(seen)
-            // Relaxed: nothing is handed over; a loser learns the rest by being woken.
+            // Relaxed: no data is handed over. If the exchange fails, the owner synchronizes with the claimer when it
+            // is woken.
             && self.claim.compare_exchange(seen, RUNNING, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    /// How the wait ended; `None` while nobody has claimed the party. The owner's call.
+    /// Returns how the wait ended, or `None` while no waker has claimed the waiter. Only the owner calls this.
     #[inline]
     pub fn verdict(&self) -> Option<Verdict> {
-        // Acquire: pairs with the claimer's AcqRel, for parties that look without having been woken (async tasks).
+        // Acquire: pairs with the claimer's AcqRel, for waiters that look without having been woken (async tasks).
         match self.claim.load(Ordering::Acquire) {
             RUNNING | WAITING | SHIELDED | WITHDRAWABLE => None,
             TIMED_OUT => Some(Verdict::TimedOut),
@@ -214,145 +229,150 @@ impl Party {
         }
     }
 
-    /// Claims the party with `token`. Answers whether the caller has won: then it owes a wake-up.
+    /// Claims the waiter with `token`. Returns whether the caller has won the claim; then it owes a wake-up.
     #[inline]
     #[must_use]
     pub fn claim(&self, token: usize) -> bool {
         self.claim_as(token + FIRST_TOKEN).is_some()
     }
 
-    /// Claims the party because its deadline has passed.
+    /// Claims the waiter because its deadline has passed. Returns whether the caller has won the claim.
     #[inline]
     #[must_use]
     pub fn claim_timeout(&self) -> bool {
         self.claim_as(TIMED_OUT).is_some()
     }
 
-    /// As [`claim_timeout`](Self::claim_timeout), by another than the owner: returns what kind of wait it was, if it has won.
+    /// Like [`claim_timeout`](Self::claim_timeout), for a caller that is not the owner. If the caller has won the
+    /// claim, returns the kind of wait that it ended.
     pub(super) fn claim_timed_out(&self) -> Option<Ended<'_>> {
         self.claim_as(TIMED_OUT).map(|seen| self.ended(seen))
     }
 
-    /// Returns the value that it has replaced, if the caller has won.
+    /// Tries to replace an open wait with `verdict`. Returns the replaced value if the caller has won the claim.
     #[inline]
     fn claim_as(&self, verdict: usize) -> Option<usize> {
-        // Relaxed: only a hint of which of the waiting values to expect; the exchange decides.
+        // Relaxed: the value only tells which of the waiting values to expect; the exchange decides.
         let seen = self.claim.load(Ordering::Relaxed);
-        // AcqRel: what the owner wrote before it waited is seen by the winner, and the reverse by `verdict`.
+        // AcqRel: the winner sees what the owner wrote before it waited, and `verdict` sees what the winner wrote.
         let won = is_claimable(seen)
             && self.claim.compare_exchange(seen, verdict, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         won.then_some(seen)
     }
 
-    /// What a canceller or a timer needs that has just claimed a wait which was `seen`.
+    /// Returns what a canceller or a timer needs after it has claimed a wait whose value was `seen`.
     fn ended(&self, seen: usize) -> Ended<'_> {
         if seen != WITHDRAWABLE {
             return Ended { withdrawal: None };
         }
-        // SAFETY: set by `prepare_withdrawable`, before the value that we have seen and exchanged with Acquire. The owner
-        // changes it, and lets go of the withdrawal, only after it has been woken, which the caller has not done yet.
+        // SAFETY: `prepare_withdrawable` set the pointer before it stored the value that the caller has seen and
+        // exchanged with Acquire. The owner changes the pointer, and gives up the withdrawal, only after it has been
+        // woken, and the caller has not woken it yet.
         Ended { withdrawal: Some(unsafe { &*self.reason.get().cast::<Withdrawal>() }) }
     }
 
-    /// Asks the party to unwind from its present or its next unshielded wait. Returns what kind of wait it was if it waits:
-    /// the caller has claimed it, and owes the wake-up.
+    /// Requests that the waiter unwind from its current or its next unshielded wait. If it waits now, the caller has
+    /// claimed it and owes the wake-up, and this returns the kind of wait.
     #[must_use]
     pub(super) fn claim_cancelled(&self) -> Option<Ended<'_>> {
-        // A store, then a SeqCst fence: either we see the party's WAITING below, or the party, which stores WAITING,
-        // fences and then looks at `cancelled` (`may_suspend`), sees our flag. One of the two ends the wait. That holds for
-        // each of the two exchanges of `exchange_cancelled`: either sees the wait, or is before it.
-        // Release: see `forgive`.
+        // A store, then a SeqCst fence. Either the exchange below sees the waiter's WAITING, or the waiter, which
+        // stores WAITING, fences and then reads `cancelled` (`may_suspend`), sees the flag. In both cases the wait
+        // ends. This holds for each of the two exchanges of `exchange_cancelled` alone: each either sees the wait or
+        // comes before it. Release: pairs with the Acquire in `forgive`.
         self.cancelled.store(true, Ordering::Release);
         fence(Ordering::SeqCst);
         self.exchange_cancelled().map(|seen| self.ended(seen))
     }
 
-    /// Claims an open wait that a cancel may end. Returns the value that it has replaced, if the caller has won.
+    /// Claims an open wait that a cancel may end. Returns the replaced value if the caller has won the claim.
     fn exchange_cancelled(&self) -> Option<usize> {
         [WAITING, WITHDRAWABLE].into_iter().find(|&open| {
-            // AcqRel: as in `claim_as`.
+            // AcqRel: the winner sees what the owner wrote before it waited, and `verdict` sees what the winner
+            // wrote.
             self.claim.compare_exchange(open, CANCELLED, Ordering::AcqRel, Ordering::Relaxed).is_ok()
         })
     }
 
-    /// Whether a cancel was asked for.
+    /// Returns whether a cancel was requested.
     #[inline]
     pub fn is_cancelled(&self) -> bool {
-        // Relaxed: who must not miss it fences, see `claim_cancelled`.
+        // Relaxed: a caller that must not miss the flag fences first (`claim_cancelled`).
         self.cancelled.load(Ordering::Relaxed)
     }
 
-    /// Takes back what cancels were asked for until now: the owner has unwound, and goes on with something else. The
-    /// owner's call.
+    /// Clears all cancels that were requested until now: the owner has unwound, and goes on with something else. Only
+    /// the owner calls this.
     pub fn forgive(&self) {
-        // Acquire: pairs with `claim_cancelled`. Whoever's cancel is taken back, we see what it did before, and so the reason
-        // for which it may have to be asked for again.
+        // Acquire: pairs with the Release in `claim_cancelled`. The owner sees what each canceller did before it
+        // requested a cancel that is cleared here. So the owner sees a reason for which that cancel has to be
+        // requested again.
         self.cancelled.swap(false, Ordering::Acquire);
     }
 
-    /// The owner's last look before it suspends. Answers false if a cancel came first and ended the wait.
+    /// Looks for a cancel one last time before the owner suspends. Returns false if a cancel came first and has ended
+    /// the wait.
     #[inline]
     pub fn may_suspend(&self) -> bool {
-        // The other half of `claim_cancelled`.
+        // SeqCst: the counterpart of the fence in `claim_cancelled`.
         fence(Ordering::SeqCst);
         !self.is_cancelled() || self.exchange_cancelled().is_none()
     }
 
-    /// Sets the way back to the worker, for as long as the green thread runs on its present stack.
+    /// Sets the switch back to the worker, for as long as the green thread runs on its present stack.
     pub fn set_switch(&self, switch: *const Switch) {
         self.switch.set(switch);
     }
 
-    /// The way back to the worker; null if the party is no green thread. The owner's call.
+    /// Returns the switch back to the worker, or null if the waiter is not a green thread. Only the owner calls this.
     #[inline]
     pub fn switch(&self) -> *const Switch {
         self.switch.get()
     }
 
-    /// Writes down why the party waits, for reports. The owner's call; null when it no longer waits.
+    /// Sets why the waiter waits, for reports; null when it no longer waits. Only the owner calls this.
     #[inline]
     pub fn set_reason(&self, reason: *const Reason) {
         self.reason.set(reason);
     }
 
-    /// Why the party waits.
+    /// Returns why the waiter waits, or `None` if it does not wait.
     ///
     /// # Safety
     ///
     /// The owner cannot run during the call.
     pub unsafe fn reason(&self) -> Option<Reason> {
-        // SAFETY: non-null only while the owner is inside the wait that the reason stands on, which the caller vouches
-        // goes on.
+        // SAFETY: the pointer is non-null only while the owner is inside the wait whose stack frame holds the reason.
+        // The owner cannot run during this call, so that frame stays.
         unsafe { self.reason.get().as_ref() }.copied()
     }
 
-    /// The innermost limit. The owner's call.
+    /// Returns the innermost timeout frame, or null. Only the owner calls this.
     #[inline]
     pub fn limit(&self) -> *const Limit {
         self.limit.get()
     }
 
-    /// The innermost limit, if a wait now may be ended by it: no shield has been raised since, and no unwinding is under
-    /// way, in which a second one would abort. The owner's call.
+    /// Returns the innermost timeout frame if it may end a wait now. It may not if a shield was raised since the
+    /// frame was opened, or while the owner unwinds, where a second unwind would abort. Only the owner calls this.
     pub fn limit_in_force(&self) -> Option<&Limit> {
-        // SAFETY: limits stand on frames below this one on the owner's stack (`time::timeout`).
+        // SAFETY: timeout frames are on the owner's stack, in calls that enclose this one (`time::timeout`).
         let frame = unsafe { self.limit.get().as_ref() }?;
         (frame.shields == self.shields() && !std::thread::panicking()).then_some(frame)
     }
 
-    /// Sets the innermost limit. The owner's call.
+    /// Sets the innermost timeout frame. Only the owner calls this.
     #[inline]
     pub fn set_limit(&self, limit: *const Limit) {
         self.limit.set(limit);
     }
 
-    /// How many shields the owner is under. The owner's call.
+    /// Returns how many shields the owner is under. Only the owner calls this.
     #[inline]
     pub fn shields(&self) -> u32 {
         self.shields.get()
     }
 
-    /// Sets how many shields the owner is under. The owner's call.
+    /// Sets how many shields the owner is under. Only the owner calls this.
     #[inline]
     pub fn set_shields(&self, shields: u32) {
         self.shields.set(shields);

@@ -1,7 +1,7 @@
-//! The queue that parties stand in: an intrusive list of nodes, first come, first served.
+//! The wait queue: an intrusive, first-in-first-out list of nodes, one for each waiter (`Party`).
 //!
-//! A node lives on the stack (or in the future) of the party that waits. The queue's owner keeps it behind a lock, and
-//! every method is called with that lock held, which is what `&mut self` says.
+//! A node lives on the waiter's stack or in its future. The resource that owns the queue keeps it behind a lock.
+//! Every method is called while that lock is held, which `&mut self` expresses.
 
 use core::cell::Cell;
 use core::fmt;
@@ -11,7 +11,7 @@ use core::ptr::NonNull;
 use crate::wait::party::Party;
 use crate::wait::wake::Wake;
 
-/// One party's place in one queue.
+/// The place of one waiter in one queue.
 ///
 /// ```text
 ///   queue: head ──► node ◄──► node ◄──► node ◄── tail
@@ -30,8 +30,8 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node that stands in no queue. `token` tells its owner which of its nodes was claimed; `payload` is what the
-    /// claimer gets.
+    /// Creates a node that is in no queue. `token` tells the owner which of its nodes was claimed. The claimer
+    /// receives `payload`.
     pub fn new(party: NonNull<Party>, token: usize, payload: *mut ()) -> Node {
         Node {
             prev: Cell::new(None),
@@ -44,55 +44,57 @@ impl Node {
         }
     }
 
-    /// Whether it stands in a queue. Asked with the queue's lock held.
+    /// Returns whether the node is in a queue. The caller holds the queue's lock.
     #[inline]
     pub fn is_linked(&self) -> bool {
         self.linked.get()
     }
 }
 
-/// A party that the caller has claimed, through its node.
+/// A waiter that the caller has claimed through its node.
 #[must_use = "the claimed party waits to be woken"]
 #[derive(Debug)]
 pub struct Claimed {
-    /// The node's payload. The claimer's until it wakes the party; a task's only while the queue's lock is held.
+    /// The node's payload. The claimer may use it until it wakes the waiter. A task's payload may be used only while
+    /// the queue's lock is held.
     pub payload: *mut (),
-    /// Wakes the party. To be dropped after unlocking.
+    /// The wake-up of the waiter. Drop it after unlocking.
     pub wake: Wake,
 }
 
-/// Parties that wait for one thing, in the order of their coming.
+/// The waiters for one resource, in order of arrival.
 #[derive(Default)]
 pub struct WaitQueue {
     head: Option<NonNull<Node>>,
     tail: Option<NonNull<Node>>,
 }
 
-// SAFETY: the nodes' parties may be claimed and woken from any thread, and the nodes' fields are touched only with the
-// lock held that guards this queue.
+// SAFETY: any thread may claim and wake the nodes' waiters. The nodes' fields are touched only while the lock that
+// guards this queue is held.
 unsafe impl Send for WaitQueue {}
 
 impl WaitQueue {
-    /// An empty queue.
+    /// Creates an empty queue.
     pub const fn new() -> WaitQueue {
         WaitQueue { head: None, tail: None }
     }
 
-    /// Whether nobody stands in it.
+    /// Returns whether the queue contains no node.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.head.is_none()
     }
 
-    /// Puts a node at the end.
+    /// Adds a node at the back.
     ///
     /// # Safety
     ///
-    /// The node stands in no queue, and its memory stays where it is until it has been claimed or removed. Its party
-    /// has been prepared.
+    /// The node is in no queue. Its memory stays valid, and does not move, until the node has been claimed or
+    /// removed. A wait of its waiter has been opened.
     #[inline]
     pub unsafe fn push(&mut self, node: NonNull<Node>) {
-        // SAFETY: the node is valid by the contract, and so are those in the list, by the contract of earlier calls.
+        // SAFETY: the caller passes a valid node. The nodes in the list are valid, because each stays valid until it
+        // leaves the list.
         unsafe {
             let n = node.as_ref();
             debug_assert!(!n.linked.get(), "a node stands in one queue at a time");
@@ -107,13 +109,14 @@ impl WaitQueue {
         self.tail = Some(node);
     }
 
-    /// Puts a node at the front: its party has been here before, and keeps its turn.
+    /// Adds a node at the front: its waiter was in the queue before, and keeps its turn.
     ///
     /// # Safety
     ///
-    /// As of [`push`](Self::push).
+    /// The same rules hold as for [`push`](Self::push).
     pub unsafe fn push_front(&mut self, node: NonNull<Node>) {
-        // SAFETY: as in `push`.
+        // SAFETY: the caller passes a valid node. The nodes in the list are valid, because each stays valid until it
+        // leaves the list.
         unsafe {
             let n = node.as_ref();
             debug_assert!(!n.linked.get(), "a node stands in one queue at a time");
@@ -128,20 +131,22 @@ impl WaitQueue {
         self.head = Some(node);
     }
 
-    /// The payload of the node at the front. Valid as long as the lock is held; the party may have missed its wait.
+    /// Returns the payload of the node at the front. It is valid as long as the lock is held. The wait of that node's
+    /// waiter may have ended already, by a cancel or a timer.
     pub fn front_payload(&self) -> Option<*mut ()> {
-        // SAFETY: a linked node is valid.
+        // SAFETY: a linked node is valid until it leaves the list.
         self.head.map(|node| unsafe { node.as_ref() }.payload)
     }
 
-    /// Takes a node out if it is still in, and answers whether it was.
+    /// Removes a node if it is still in the queue. Returns whether it was.
     ///
     /// # Safety
     ///
-    /// The node is valid, and stands in this queue or in none.
+    /// The node is valid. It is in this queue or in none.
     #[inline]
     pub unsafe fn remove(&mut self, node: NonNull<Node>) -> bool {
-        // SAFETY: the node and, if it is linked, its neighbours are valid.
+        // SAFETY: the caller passes a valid node. If it is linked, its neighbours are linked too, and therefore
+        // valid.
         unsafe {
             let n = node.as_ref();
             if !n.linked.get() {
@@ -160,11 +165,12 @@ impl WaitQueue {
         true
     }
 
-    /// Claims the first party that can still be claimed. Those before it, whose wait has ended otherwise, are taken out.
+    /// Claims the first waiter that can still be claimed. Removes the nodes before it, whose waits have ended
+    /// otherwise.
     #[inline]
     pub fn claim_next(&mut self) -> Option<Claimed> {
         while let Some(node) = self.head {
-            // SAFETY: a linked node is valid, and the lock is held.
+            // SAFETY: a linked node is valid, and the queue's lock is held (`&mut self`).
             unsafe {
                 self.remove(node);
                 if let Some(claimed) = claim(node) {
@@ -175,21 +181,24 @@ impl WaitQueue {
         None
     }
 
-    /// Takes out the node at the front, and claims its party. `None` if the queue is empty or its wait has ended otherwise.
+    /// Removes the node at the front, and claims its waiter. Returns `None` if the queue is empty, or if the wait of
+    /// that waiter has ended otherwise.
     pub fn claim_front(&mut self) -> Option<Claimed> {
         let node = self.head?;
-        // SAFETY: a linked node is valid, and the lock is held.
+        // SAFETY: a linked node is valid, and the queue's lock is held (`&mut self`).
         unsafe {
             self.remove(node);
             claim(node)
         }
     }
 
-    /// As [`claim_next`](Self::claim_next), passing over the nodes of `me`, which stay: a select does not meet itself.
+    /// Like [`claim_next`](Self::claim_next), but passes over the nodes of `me` and leaves them in the queue, so that
+    /// a select does not pair with itself.
     pub fn claim_next_but(&mut self, me: NonNull<Party>) -> Option<Claimed> {
         let mut next = self.head;
         while let Some(node) = next {
-            // SAFETY: as in `claim_next`; the successor is read before the node is taken out.
+            // SAFETY: a linked node is valid, and the queue's lock is held. The successor is read before the node is
+            // removed.
             unsafe {
                 next = node.as_ref().next.get();
                 if node.as_ref().party == me {
@@ -204,12 +213,13 @@ impl WaitQueue {
         None
     }
 
-    /// How many parties stand here that have not been claimed yet. A hint: they may be claimed elsewhere the next moment.
+    /// Returns how many waiters in the queue have not been claimed yet. This is a hint: they may be claimed through
+    /// another queue the next moment.
     pub fn waiting(&self) -> usize {
         let mut count = 0;
         let mut next = self.head;
         while let Some(node) = next {
-            // SAFETY: linked nodes are valid, and so are their parties (rule 1 in `party`).
+            // SAFETY: linked nodes are valid, and so are their waiters (rule 1 in `party`).
             unsafe {
                 count += usize::from(node.as_ref().party.as_ref().verdict().is_none());
                 next = node.as_ref().next.get();
@@ -218,12 +228,12 @@ impl WaitQueue {
         count
     }
 
-    /// Whether a party other than `me` stands here that has not been claimed yet. A hint: it may be claimed elsewhere
-    /// the next moment.
+    /// Returns whether a waiter other than `me` is in the queue and has not been claimed yet. This is a hint: it may
+    /// be claimed through another queue the next moment.
     pub fn has_other(&self, me: Option<NonNull<Party>>) -> bool {
         let mut next = self.head;
         while let Some(node) = next {
-            // SAFETY: linked nodes are valid, and so are their parties (rule 1 in `party`).
+            // SAFETY: linked nodes are valid, and so are their waiters (rule 1 in `party`).
             unsafe {
                 if Some(node.as_ref().party) != me && node.as_ref().party.as_ref().verdict().is_none() {
                     return true;
@@ -235,13 +245,15 @@ impl WaitQueue {
     }
 }
 
+/// Claims the waiter of a node that was just removed.
+///
 /// # Safety
 ///
 /// The node was linked until now, in a queue whose lock is held.
 #[inline]
 unsafe fn claim(node: NonNull<Node>) -> Option<Claimed> {
-    // SAFETY: the owner takes its nodes out under the lock before its wait ends, so the node was valid, and with it
-    // its party, as long as we hold the lock. After a won claim the party lives on until woken.
+    // SAFETY: the owner removes its nodes under the lock before its wait ends. So the node and its waiter are valid
+    // as long as the caller holds the lock. After a successful claim, the waiter lives on until it is woken.
     unsafe {
         let n = node.as_ref();
         let (party, payload) = (n.party, n.payload);

@@ -1,13 +1,13 @@
-//! Why a party waits. It is written down for as long as it waits, on the stack of the call that waits.
+//! Why a waiter (`Party`) waits. The reason is kept on the stack of the waiting call for as long as the call waits.
 
 use core::fmt;
 use core::panic::Location;
 
-/// What kind of thing is waited for.
+/// The kind of resource that is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
-    /// Room in a channel, or a receiver to meet.
+    /// Space in a channel, or a receiver on a rendezvous channel.
     Send,
     /// A message.
     Recv,
@@ -19,23 +19,23 @@ pub enum Kind {
     Condvar,
     /// A semaphore's permits.
     Semaphore,
-    /// The other parties of a barrier.
+    /// The other members of a barrier.
     Barrier,
     /// A wait group's last member, or a one-time initialisation.
     WaitGroup,
-    /// The end of another green thread.
+    /// Another green thread to finish.
     Join,
-    /// The green threads of a scope.
+    /// The green threads of a scope to finish.
     Scope,
-    /// A moment in time.
+    /// A point in time.
     Sleep,
     /// [`Thread::unpark`](crate::thread::Thread::unpark).
     Park,
-    /// A job on the blocking pool.
+    /// A task on the blocking pool.
     Blocking,
     /// A future's waker.
     Future,
-    /// A message for an actor, or its answer.
+    /// A message for an actor, or the reply of an actor.
     Actor,
 }
 
@@ -61,26 +61,26 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Why a party waits: for what kind of thing, for which one, and at which line.
+/// Why a waiter waits: the kind of resource, which resource, and the source line that waits.
 #[derive(Clone, Copy, Debug)]
 pub struct Reason {
-    /// What kind of thing is waited for.
+    /// The kind of resource that is waited for.
     pub kind: Kind,
-    /// Which one: its address, or another number that two waits on one thing share. Zero where there is none.
+    /// The resource: its address, or another number that all waits for one resource share. Zero if there is none.
     pub resource: usize,
-    /// The line of the caller's program that waits.
+    /// The source line of the user's code that waits.
     pub location: &'static Location<'static>,
 }
 
 impl Reason {
-    /// A wait of this `kind` for the thing at `resource`, at the caller's line.
+    /// Creates a reason of this `kind` for the resource at `resource`. The location is the caller's.
     #[track_caller]
     #[inline]
     pub fn new<T: ?Sized>(kind: Kind, resource: *const T) -> Reason {
         Reason::at(kind, resource, Location::caller())
     }
 
-    /// The same, at a line that the caller was told.
+    /// Like [`new`](Self::new), with the given location.
     #[inline]
     pub fn at<T: ?Sized>(kind: Kind, resource: *const T, location: &'static Location<'static>) -> Reason {
         Reason { kind, resource: resource.cast::<()>().addr(), location }

@@ -1,4 +1,4 @@
-//! Cancellation is an unwind from a park: the two payloads that carry it, which no panic hook ever sees.
+//! Cancellation and timeouts unwind from a park. Two payloads carry these unwinds. They bypass the panic hook.
 
 use core::any::Any;
 use core::fmt;
@@ -12,34 +12,36 @@ use crate::wait::party::Limit;
 pub struct CancelUnwind(());
 
 impl CancelUnwind {
-    /// As the payload of an unwinding, or as what is left of one.
+    /// Returns a new payload, to start an unwind or to report one.
     pub fn payload() -> Box<dyn Any + Send> {
         Box::new(CancelUnwind(()))
     }
 }
 
-/// The payload with which a park unwinds to the [`time::timeout`](crate::time::timeout) whose time is over, by the number
-/// of that one's frame. Who catches it can keep it for longer than the frame lasts, so an address would not do.
+/// The payload with which a park unwinds to the [`time::timeout`](crate::time::timeout) whose deadline has passed. It
+/// holds the number of that timeout's frame. User code can catch the payload and keep it for longer than the frame
+/// lasts, so the frame's address would not do.
 #[derive(Debug)]
 pub struct LimitUnwind(NonZeroU64);
 
 impl LimitUnwind {
-    /// Whether it is meant for the `timeout` with this frame.
+    /// Returns whether the payload is meant for the `timeout` with this frame.
     pub fn is_for(&self, limit: &Limit) -> bool {
         limit.number.get() == Some(self.0)
     }
 }
 
-/// Whether a payload is an unwind that ends a green thread quietly, not a panic.
+/// Returns whether a payload is an unwind that ends a green thread without a panic report.
 ///
-/// A [`LimitUnwind`] is none: every one is raised inside its `timeout`, so who finds one outside has it from code that has
-/// caught it and has gone on with it elsewhere.
+/// A [`LimitUnwind`] is not one. It is always raised inside its `timeout`. It can be found outside only if user code
+/// has caught it and resumed it elsewhere.
 pub fn is_quiet_unwind(payload: &(dyn Any + Send)) -> bool {
     payload.is::<CancelUnwind>()
 }
 
-/// A payload as it is handed to who asks how a green thread has ended. One of ours that has gone astray becomes a panic, which
-/// the panic hook sees, as it has seen no other: it says what was done wrong, and can go no further astray.
+/// Returns a payload as a joiner may receive it. Converts a [`LimitUnwind`] that escaped its frame into an ordinary
+/// panic, and so reports it to the panic hook, which has not seen it before. The message of that panic describes the
+/// mistake. The converted payload cannot reach another timeout.
 pub fn settled(payload: Box<dyn Any + Send>) -> Box<dyn Any + Send> {
     #[cold]
     fn stray() {
@@ -48,7 +50,7 @@ pub fn settled(payload: Box<dyn Any + Send>) -> Box<dyn Any + Send> {
     if payload.is::<LimitUnwind>() { catch_unwind(stray).expect_err("it panics") } else { payload }
 }
 
-/// A wait that ended without what was waited for. Nothing has been taken, nothing lost.
+/// A wait that ended by a deadline or a cancel. It has taken nothing, and nothing is lost.
 #[must_use = "leave the queues, then raise it"]
 #[derive(Debug)]
 pub struct Missed(Cause);
@@ -60,7 +62,7 @@ enum Cause {
     Cancelled,
 }
 
-/// The deadline of an operation has passed.
+/// The error of an operation whose deadline has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimedOut;
 
@@ -81,14 +83,15 @@ impl Missed {
         Missed(Cause::Cancelled)
     }
 
-    /// Unwinds if the caller was cancelled or an enclosing `timeout` is over; answers [`TimedOut`] if it was the
-    /// operation's own deadline. The caller has left all queues.
+    /// Unwinds if the caller was cancelled, or if the deadline of an enclosing `timeout` has passed. Returns
+    /// [`TimedOut`] if the operation's own deadline has passed. The caller has left all queues.
     #[cold]
     pub fn raise(self) -> TimedOut {
         match self.0 {
             Cause::Deadline => TimedOut,
             Cause::Limit(limit) => {
-                // SAFETY: frames of `timeout` stand on the stack of the thread that waits, below this call.
+                // SAFETY: the frame of a `timeout` is on the stack of the thread that waits, in a call that encloses
+                // this one.
                 let number = unsafe { &*limit }.numbered();
                 resume_unwind(Box::new(LimitUnwind(number)))
             }
@@ -97,9 +100,9 @@ impl Missed {
     }
 }
 
-/// Runs a user's code whose panic, which the panic hook reports, ends here. Answers whether it panicked.
+/// Runs user code and catches its panic, which the panic hook reports. Returns whether it panicked.
 ///
-/// The payload is dropped; one whose destructor panics, too, is leaked with what that panic carries.
+/// The payload is dropped. If its destructor panics too, the payload of that second panic is leaked.
 pub fn quietly(f: impl FnOnce()) -> bool {
     let Err(payload) = catch_unwind(AssertUnwindSafe(f)) else { return false };
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
@@ -108,9 +111,9 @@ pub fn quietly(f: impl FnOnce()) -> bool {
     true
 }
 
-/// Drops every value that `next` hands out, however many of the destructors panic. The first panic goes on when all are
-/// dropped; the others have been reported by the panic hook, and end here. If the caller is unwinding already, all end here:
-/// a second unwinding would abort.
+/// Drops every value that `next` returns, even if destructors panic. When all are dropped, the first panic is
+/// resumed. The panic hook has reported the others, and they are discarded. If the caller is unwinding already, all
+/// panics are discarded, because a second unwind would abort.
 pub fn drop_all<T>(mut next: impl FnMut() -> Option<T>) {
     let mut first = None;
     loop {
@@ -119,7 +122,7 @@ pub fn drop_all<T>(mut next: impl FnMut() -> Option<T>) {
                 drop(value);
             }
         }));
-        // Each panic has used up a value, so this comes to an end.
+        // Each panic has used up a value, so the loop is bounded by the number of values.
         match (dropped, &first) {
             (Ok(()), _) => break,
             (Err(payload), None) => first = Some(payload),
@@ -133,12 +136,13 @@ pub fn drop_all<T>(mut next: impl FnMut() -> Option<T>) {
     }
 }
 
-/// A value whose destructor is a user's, dropped beside others: as by [`drop_all`], it does not panic into an unwinding.
+/// A value whose destructor is user code, and which is dropped next to other values. It is dropped as by
+/// [`drop_all`], so it does not panic during an unwind.
 #[derive(Debug)]
 pub struct Discarded<T>(Option<T>);
 
 impl<T> Discarded<T> {
-    /// To be dropped.
+    /// Wraps `value`, which is dropped with this wrapper.
     pub fn new(value: T) -> Discarded<T> {
         Discarded(Some(value))
     }
@@ -152,8 +156,9 @@ impl<T> Drop for Discarded<T> {
     }
 }
 
-/// A payload as a green thread leaves it. If it is that of a cancel, and the green thread `was_cancelled` at no time, it has
-/// been caught in another, and resumed here: it becomes a panic, which says so.
+/// Returns the payload with which a green thread ends. A cancel's payload in a green thread that was never cancelled
+/// (`was_cancelled` is false) was caught in another green thread and resumed in this one. It is converted into a
+/// panic that describes the mistake.
 pub fn settled_at_end(payload: Box<dyn Any + Send>, was_cancelled: bool) -> Box<dyn Any + Send> {
     #[cold]
     fn stray() {

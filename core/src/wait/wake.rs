@@ -1,7 +1,8 @@
-//! The wake-up that a claim owes.
+//! The wake-up that a claimer owes to the waiter (`Party`) that it has claimed.
 //!
-//! Who claims does it with a lock held, and wakes after unlocking: in between it holds a [`Wake`], which keeps alive
-//! what is to be woken. A thread's is its party; a task's is its waker, taken while the lock is still held.
+//! The claimer claims while it holds a lock, and wakes after unlocking. In between it holds a [`Wake`], which keeps
+//! alive what the wake-up needs. For a thread this is the waiter itself. For a task it is the task's waker, which is
+//! taken while the lock is still held.
 
 use core::ptr::NonNull;
 use core::task::Waker;
@@ -12,54 +13,59 @@ use crate::wait::task::TaskParty;
 use crate::wait::unwind::quietly;
 use crate::wait::withdrawal::{Ended, Withdrawal};
 
-/// A wake-up that is owed to a party which the holder has claimed. Wakes on drop; drop it after unlocking.
+/// The wake-up of a waiter that the holder has claimed. It wakes the waiter when it is dropped. Drop it after
+/// unlocking.
 #[must_use = "wakes when dropped: hold it until the lock is released"]
 #[derive(Debug)]
 pub struct Wake {
-    /// A green or an OS thread; null for a task.
+    /// A green thread or an OS thread; null for a task.
     party: *const Party,
-    /// A task's waker; `None` for a thread, and for a task that was dropped.
+    /// A task's waker; `None` for a thread, and for a task that has no waker any more.
     task: Option<Waker>,
 }
 
-// SAFETY: a claimed party may be woken from any thread; it stays alive until then (rule 2 of `party`, or `retain`).
+// SAFETY: any thread may wake a claimed waiter. The waiter stays alive until then: by rule 2 of `party`, or because
+// `retain` was called.
 unsafe impl Send for Wake {}
 
 impl Wake {
-    /// The wake-up of a party that the caller has just claimed.
+    /// Returns the wake-up of a waiter that the caller has just claimed.
     ///
     /// # Safety
     ///
-    /// The caller has won the claim and has not yet woken the party. If the party is a task's, the caller holds the
+    /// The caller has won the claim and has not woken the waiter yet. If the waiter is a task's, the caller holds the
     /// lock that guards its waker.
     #[inline]
     pub unsafe fn owed(party: NonNull<Party>) -> Wake {
-        // SAFETY: a claimed party lives until it is woken, a task's as long as the lock is held.
+        // SAFETY: a claimed thread lives until it is woken. A claimed task lives as long as its lock is held.
         let kind = unsafe { party.as_ref() }.kind();
         if kind.is_plain() {
             return Wake { party: party.as_ptr(), task: None };
         }
-        // SAFETY: as above, and by the contract.
+        // SAFETY: the caller of `owed` has won the claim and, for a task, holds the lock. `owed_to_others` asks for
+        // the same.
         unsafe { Wake::owed_to_others(party, kind) }
     }
 
+    /// Handles waiters whose claim needs more than a later `wake`.
+    ///
     /// # Safety
     ///
-    /// As [`owed`](Self::owed).
+    /// The same rules hold as for [`owed`](Self::owed).
     #[cold]
     unsafe fn owed_to_others(party: NonNull<Party>, kind: &PartyKind) -> Wake {
         if kind.is_task {
-            // SAFETY: `is_task` says that the party is the first field of a `TaskParty`, and its lock is held.
+            // SAFETY: `is_task` is set only for the first field of a `TaskParty`, and the caller holds its lock.
             return Wake { party: core::ptr::null(), task: unsafe { TaskParty::take_waker(party) } };
         }
         if let Some(retain) = kind.retain {
-            // SAFETY: the party is alive, and `wake` is called once to balance.
+            // SAFETY: the waiter is alive. `wake`, which releases this reference, is called exactly once.
             unsafe { retain(party) };
         }
         Wake { party: party.as_ptr(), task: None }
     }
 
-    /// Wakes the party.
+    /// Wakes the waiter.
     #[inline(always)]
     pub fn wake(self) {
         drop(self);
@@ -70,7 +76,7 @@ impl Drop for Wake {
     #[inline(always)]
     fn drop(&mut self) {
         if let Some(party) = NonNull::new(self.party.cast_mut()) {
-            // SAFETY: claimed by us and not yet woken, by `owed`'s contract; a drop happens once.
+            // SAFETY: `owed` requires that the waiter is claimed and not yet woken, and a drop happens once.
             unsafe { (party.as_ref().kind().wake)(party) };
         } else if let Some(task) = self.task.take() {
             wake_task(task);
@@ -81,18 +87,20 @@ impl Drop for Wake {
 #[cold]
 #[inline(never)]
 fn wake_task(task: Waker) {
-    // A waker that waits would open a second wait of the same party, and close the first.
+    // If this thread had an open wait, a waker that waits would open a second wait of the same waiter, and close the
+    // first.
     debug_assert!(!current::has_open_wait(), "a waker is called by a thread whose own wait is open");
     if std::thread::panicking() {
-        // Of several that are woken, an earlier one's waker has panicked, say.
+        // This thread is already unwinding, for example because one of several wakers has panicked before this one. A
+        // panic of this waker must not abort.
         quietly(|| task.wake());
     } else {
         task.wake();
     }
 }
 
-/// The wake-up of a party whose wait has been ended by a cancel, or because its time is over. Takes it out of its queue first,
-/// if its wait has a [`Withdrawal`].
+/// The wake-up of a waiter whose wait was ended by a cancel or a timer. If the wait has a [`Withdrawal`], the waiter
+/// is removed from its queue first.
 #[must_use = "wakes when dropped: hold it until the lock is released"]
 #[derive(Debug)]
 pub struct MissedWake {
@@ -100,14 +108,16 @@ pub struct MissedWake {
     wake: Option<Wake>,
 }
 
-// SAFETY: as of `Wake`. A withdrawal is applied by the one thread that has claimed the party, whichever that is.
+// SAFETY: a `Wake` may be sent. The withdrawal is applied only by the holder of this value, which has claimed the
+// waiter.
 unsafe impl Send for MissedWake {}
 
 impl Drop for MissedWake {
     fn drop(&mut self) {
         if let Some(withdrawal) = self.withdrawal {
-            // SAFETY: it stands on the stack of the party that we have claimed and not yet woken, so it lives, and so does
-            // the resource, which that stack borrows. Whoever has a wake-up to drop holds no lock.
+            // SAFETY: the withdrawal is on the stack of the waiter, which is claimed and not yet woken. So the
+            // withdrawal is alive, and so is the resource, which that stack borrows. A thread that drops a wake-up
+            // holds no lock.
             unsafe { withdrawal.as_ref().apply() };
         }
         drop(self.wake.take());
@@ -115,38 +125,43 @@ impl Drop for MissedWake {
 }
 
 impl MissedWake {
+    /// Creates the wake-up of a wait that a cancel or a timer has ended.
+    ///
     /// # Safety
     ///
-    /// The caller has just claimed `party`, and `ended` is what it was told.
+    /// The caller has just claimed `party`, and the claim returned `ended`.
     unsafe fn owed(party: NonNull<Party>, ended: &Ended<'_>) -> MissedWake {
-        // SAFETY: by the contract.
+        // SAFETY: the caller has just claimed the waiter. Cancellers and timers never claim a `TaskParty`, so no lock
+        // is needed.
         let wake = unsafe { Wake::owed(party) };
         MissedWake { withdrawal: ended.withdrawal.map(NonNull::from), wake: Some(wake) }
     }
 }
 
 impl Party {
-    /// Asks the party to unwind from its present or its next unshielded wait, and returns the wake-up owed if it waits.
+    /// Requests that the waiter unwind from its current or its next unshielded wait. Returns the wake-up that is owed
+    /// if it waits now.
     ///
     /// # Safety
     ///
-    /// `party` lives until the result has been dropped.
+    /// `party` lives until the returned value has been dropped.
     pub unsafe fn cancel(party: NonNull<Party>) -> Option<MissedWake> {
-        // SAFETY: the caller keeps the party alive.
+        // SAFETY: the caller keeps the waiter alive.
         let ended = unsafe { party.as_ref() }.claim_cancelled()?;
-        // SAFETY: the party is claimed by us, just now.
+        // SAFETY: this call has just claimed the waiter.
         Some(unsafe { MissedWake::owed(party, &ended) })
     }
 
-    /// Ends the party's wait because its deadline has passed, and returns the wake-up owed if nobody was faster.
+    /// Ends the waiter's wait because its deadline has passed. Returns the wake-up that is owed if no other waker was
+    /// faster.
     ///
     /// # Safety
     ///
-    /// As of [`cancel`](Self::cancel).
+    /// `party` lives until the returned value has been dropped.
     pub unsafe fn time_out(party: NonNull<Party>) -> Option<MissedWake> {
-        // SAFETY: the caller keeps the party alive.
+        // SAFETY: the caller keeps the waiter alive.
         let ended = unsafe { party.as_ref() }.claim_timed_out()?;
-        // SAFETY: the party is claimed by us, just now.
+        // SAFETY: this call has just claimed the waiter.
         Some(unsafe { MissedWake::owed(party, &ended) })
     }
 }

@@ -1,9 +1,10 @@
-//! How a party whose wait another thread has ended is taken out of its queue at once.
+//! Withdrawal: how a canceller or a timer removes a waiter (`Party`) from its queue at once.
 //!
-//! A party that was cancelled, or whose time is over, leaves its queue when it runs again, and its worker may be busy with
-//! something else until then. Where a queue is served strictly in order, or where its being empty means something, the
-//! parties behind it would be held up. So its wait has a [`Withdrawal`], which the canceller or the timer applies between
-//! the claim and the wake-up, with no lock held. The owner does the same when it runs, in vain or not.
+//! A waiter whose wait was ended by a cancel or a timer leaves its queue when it runs again. Its worker may be busy
+//! until then. In a queue that is served strictly in order, or whose being empty has a meaning, the waiters behind it
+//! would be held up. So a wait in such a queue has a [`Withdrawal`]. The canceller or the timer applies it between
+//! the claim and the wake-up, while it holds no lock. The owner applies it too when it runs; that has no effect if
+//! the node has left the queue.
 
 use core::cell::Cell;
 use core::fmt;
@@ -12,20 +13,20 @@ use core::ptr::NonNull;
 use crate::wait::queue::Node;
 use crate::wait::reason::Reason;
 
-/// A way out of a queue, on the stack of the party that waits in it.
+/// How to remove a waiter from its queue. It is on the stack of that waiter.
 #[repr(C)]
 pub struct Withdrawal {
-    /// First: the party points to it, for reports, and so to the whole.
+    /// The first field: the waiter's pointer to its reason, which reports use, is also its pointer to the whole.
     reason: Reason,
-    /// Where the party stands. Written and read with the resource's lock held.
+    /// The waiter's node. It is written and read while the resource's lock is held.
     node: Cell<Option<NonNull<Node>>>,
     resource: *const (),
     withdraw: unsafe fn(*const (), &Withdrawal),
 }
 
 impl Withdrawal {
-    /// What takes the party out: `withdraw` is called with `resource`. It locks the resource, takes out the [node](Self::node),
-    /// serves the parties behind it, and wakes them after unlocking.
+    /// Creates a withdrawal that calls `withdraw` with `resource`. `withdraw` locks the resource, removes the
+    /// [node](Self::node), serves the waiters behind it, and wakes them after unlocking.
     pub fn new(
         reason: Reason,
         resource: *const (),
@@ -34,28 +35,29 @@ impl Withdrawal {
         Withdrawal { reason, node: Cell::new(None), resource, withdraw }
     }
 
-    /// Why the party waits.
+    /// Returns why the waiter waits.
     pub(super) fn reason(&self) -> &Reason {
         &self.reason
     }
 
-    /// The node, once it stands in the queue. Called with the resource's lock held.
+    /// Returns the node, or `None` before it was added to the queue. The caller holds the resource's lock.
     pub fn node(&self) -> Option<NonNull<Node>> {
         self.node.get()
     }
 
-    /// Says where the party stands. Called with the resource's lock held.
+    /// Sets the node. The caller holds the resource's lock.
     pub fn set_node(&self, node: NonNull<Node>) {
         self.node.set(Some(node));
     }
 
-    /// Takes the party out of its queue, if it is still there.
+    /// Removes the waiter from its queue, if it is still there.
     ///
     /// # Safety
     ///
-    /// The resource lives. The caller is the owner, or has claimed the party and not woken it; it holds no lock.
+    /// The resource is alive. The caller is the owner, or has claimed the waiter and not woken it. The caller holds
+    /// no lock.
     pub(super) unsafe fn apply(&self) {
-        // SAFETY: by the contract.
+        // SAFETY: the caller keeps the resource alive, and holds no lock that `withdraw` takes.
         unsafe { (self.withdraw)(self.resource, self) };
     }
 }
@@ -68,6 +70,6 @@ impl fmt::Debug for Withdrawal {
 
 /// A wait that a canceller or a timer has ended.
 pub(super) struct Ended<'a> {
-    /// To be applied before the party is woken.
+    /// To be applied before the waiter is woken.
     pub(super) withdrawal: Option<&'a Withdrawal>,
 }
