@@ -46,10 +46,16 @@ fn ask_order(name: &str, log: &Log, other: &Ref) -> Order {
     Order::Call(Box::new(move |_: &mut Context<Kid>| ask(&name, &log, &other)))
 }
 
-/// Orders a kid to wait, and then to fail. What is told to it meanwhile stands behind that.
+/// Orders a kid to wait, and then to fail. What is told to it meanwhile stands behind that. Returns when the kid waits.
 fn fails_when(supervisor: &SupervisorRef, id: &str) -> kahn_channels::Sender<()> {
     let (go, goes) = bounded(1);
-    order(supervisor, id, Order::Call(Box::new(move |_: &mut Context<Kid>| goes.recv().unwrap())));
+    let (waits, waiting) = bounded(1);
+    let wait = move |_: &mut Context<Kid>| {
+        waits.send(()).unwrap();
+        goes.recv().unwrap();
+    };
+    order(supervisor, id, Order::Call(Box::new(wait)));
+    waiting.recv().unwrap();
     order(supervisor, id, Order::End(ExitReason::failed("so")));
     go
 }

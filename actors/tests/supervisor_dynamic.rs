@@ -237,8 +237,10 @@ fn a_stop_kills_those_that_have_not_ended_in_their_time() {
         until(|| all.parked.load(SeqCst) == 25);
         supervisor.stop();
         assert_eq!(all.alive.load(SeqCst), 0);
-        assert_eq!(log.count("did not stop as it should: killed"), 25);
-        assert_eq!(log.count("was stopped: shut down"), 25);
+        // Where others use the machine, one that has nothing to do may be late, too.
+        let killed = log.count("did not stop as it should: killed");
+        assert!((25..=50).contains(&killed), "{killed}");
+        assert_eq!(killed + log.count("was stopped: shut down"), 50);
         assert!(children.iter().all(|child| !child.is_alive()));
     });
 }
