@@ -1,9 +1,11 @@
-//! Wakes async tasks that wait for a timer. Parked green threads and OS threads have their own deadlines; a task in
-//! somebody else's executor has nobody, so one OS thread keeps the time for all of them. It is started when there is a
-//! need, and ends a moment after there is none.
+//! Wakes async tasks that wait for a timer.
 //!
-//! Each future has one place here at most: its last poll's waker, until it is woken or the future is dropped. No waker is
-//! cloned, dropped or woken with the lock held, since that may run a user's code.
+//! Parked green threads and OS threads have deadlines of their own. A task in another library's executor has none, so
+//! one OS thread keeps the time for all of these tasks. The thread is started when a task needs it, and ends shortly
+//! after the last task has been served.
+//!
+//! Each future has at most one entry here: the waker of its last poll, until it is woken or the future is dropped. No
+//! waker is cloned, dropped or woken with the lock held, because that may run user code.
 
 use core::cell::Cell;
 use core::time::Duration;
@@ -15,19 +17,19 @@ use std::time::Instant;
 use kahn_core::facade::now;
 use kahn_core::wait::quietly;
 
-/// How long the thread stays when nobody waits, for those who wait again and again: it is not started for each.
+/// How long the thread stays when no task waits. Tasks often wait again at once, and then need no new thread.
 const LINGER: Duration = Duration::from_millis(100);
 
-/// When, and which of those of one moment.
+/// The instant, and a number that tells entries of the same instant apart.
 type Key = (Instant, u64);
 
-/// Who is to be woken when.
+/// The wakers, in the order of their instants.
 struct Alarms {
     count: u64,
     wakers: BTreeMap<Key, Waker>,
     /// Whether the thread runs.
     kept: bool,
-    /// How long it sleeps, if it does.
+    /// Until when the thread sleeps, if it does.
     sleeps_until: Option<Instant>,
 }
 
@@ -36,11 +38,11 @@ static ALARMS: Mutex<Alarms> =
 static CHANGED: Condvar = Condvar::new();
 
 fn alarms() -> MutexGuard<'static, Alarms> {
-    // No user's code runs with the lock held, so a poisoned lock is sound.
+    // No user code runs with the lock held, so the state is consistent even if the lock is poisoned.
     ALARMS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The place of a future that waits for a timer.
+/// The entry of a future that waits for a timer.
 pub(crate) struct Alarm(Cell<Option<Key>>);
 
 impl Alarm {
@@ -48,10 +50,10 @@ impl Alarm {
         Alarm(Cell::new(None))
     }
 
-    /// Wakes `waker` at `when`, and at no other moment that was set before.
+    /// Wakes `waker` at `when`. This replaces the instant and the waker that were set before.
     pub(crate) fn set(&self, when: Instant, waker: &Waker) {
         let known = self.0.get().filter(|key| key.0 == when);
-        // The same task again, most often: two pointers are compared, nothing of a user's is called.
+        // Usually the same task polls again. `will_wake` compares two pointers and calls no user code.
         if known.is_some_and(|key| alarms().wakers.get(&key).is_some_and(|old| old.will_wake(waker))) {
             return;
         }
@@ -73,12 +75,13 @@ impl Alarm {
         drop(old);
     }
 
-    /// Wakes nobody.
+    /// Removes the entry. The waker is not woken.
     pub(crate) fn unset(&self) {
         let Some(key) = self.0.take() else { return };
         let mut alarms = alarms();
         let old = alarms.wakers.remove(&key);
-        // A thread that sleeps for nobody is let end; at most once in a while, since it lingers then.
+        // Wakes a thread that sleeps long although no task waits, so that it can end. This happens at most once per
+        // `LINGER`, because the thread then lingers for that time.
         let ends = alarms.wakers.is_empty()
             && alarms.sleeps_until.is_some_and(|until| until.saturating_duration_since(now()) > LINGER);
         if ends {
@@ -101,7 +104,7 @@ impl Drop for Alarm {
 fn start() {
     let thread = std::thread::Builder::new().name("kahn-alarm".to_owned());
     if let Err(error) = thread.spawn(keep_time) {
-        // The next to wait tries again.
+        // The next task that waits tries again.
         alarms().kept = false;
         panic!("an OS thread for timers in async code: {error}");
     }
@@ -117,7 +120,7 @@ fn keep_time() {
             Some(first) if first.key().0 <= now => {
                 let waker = first.remove();
                 drop(locked);
-                // A waker that panics must not end the clock for all the others.
+                // A panic of a waker must not end the thread, which other tasks need.
                 quietly(|| waker.wake());
                 locked = alarms();
                 continue;

@@ -1,11 +1,11 @@
-//! The runtime's clock, as deadlines ask it.
+//! The runtime's clock, for deadlines.
 
 use core::time::Duration;
 use std::time::Instant;
 
 pub(crate) use kahn_core::facade::now;
 
-/// The moment `timeout` from now; `None`, which means never, if the clock cannot express it.
+/// Returns the instant `timeout` from now. `None` means never: the clock cannot express the instant.
 #[inline]
 pub(crate) fn deadline_in(timeout: Duration) -> Option<Instant> {
     now().checked_add(timeout)

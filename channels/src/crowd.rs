@@ -1,4 +1,5 @@
-//! Waiting until a state behind a lock has changed, for the channels that hand nothing over: who is woken looks again.
+//! Waiting for a change of a state behind a lock, for the channels that do not hand messages over. A woken waiter looks
+//! at the state again.
 
 use core::cell::{Cell, OnceCell};
 use core::future::Future;
@@ -10,7 +11,7 @@ use std::time::Instant;
 use kahn_core::facade::{Lock, LockGuard};
 use kahn_core::wait::{Node, Reason, TaskParty, TimedOut, Wait, WaitQueue, Wake, poll_operation};
 
-/// Stands in a queue of the state until woken. Unlocks while it waits.
+/// Waits in a queue of the state until woken. Releases the lock while it waits.
 pub(crate) fn wait_in<S>(
     lock: &Lock<S>,
     mut state: LockGuard<'_, S>,
@@ -20,25 +21,26 @@ pub(crate) fn wait_in<S>(
 ) -> Result<(), TimedOut> {
     let wait = Wait::new();
     let node = Node::new(wait.party(), 0, core::ptr::null_mut());
-    // SAFETY: the node stays where it is until it has been claimed and the wait is over, or removed.
+    // SAFETY: the wait is open. The node stays at its address until the wait is over and the node is out of the queue,
+    // claimed or removed below.
     unsafe { queue(&mut state).push(NonNull::from(&node)) };
     drop(state);
     match wait.park(reason, deadline) {
         Ok(_) => Ok(()),
         Err(missed) => {
-            // SAFETY: the node was put into this queue.
+            // SAFETY: the node was put into this queue, and is valid.
             unsafe { queue(&mut lock.lock()).remove(NonNull::from(&node)) };
             Err(missed.raise())
         }
     }
 }
 
-/// The wake-ups of all who stand in a queue, to be dropped after unlocking.
+/// Claims all waiters in a queue. Returns their wake-ups, which the caller drops after unlocking.
 pub(crate) fn wake_all(queue: &mut WaitQueue) -> Vec<Wake> {
     core::iter::from_fn(|| queue.claim_next()).map(|claimed| claimed.wake).collect()
 }
 
-/// As `wait_in`, from async code: waits until `look`, which is called with the lock held, finds something in the state.
+/// Like [`wait_in`], for async code: waits until `look` returns a value. `look` is called with the lock held.
 pub(crate) fn wait_for<'a, S, T, F>(
     lock: &'a Lock<S>,
     queue: fn(&mut S) -> &mut WaitQueue,
@@ -50,37 +52,41 @@ where
     Awaited { lock, queue, look, party: TaskParty::new(), node: OnceCell::new(), stands: Cell::new(false) }
 }
 
-/// The future of [`wait_for`]. It has one place in the queue, with the waker of its last poll, until it is dropped.
+/// The future of [`wait_for`]. It has at most one node in the queue, with the waker of its last poll, until it is
+/// dropped.
 pub(crate) struct Awaited<'a, S, F> {
     lock: &'a Lock<S>,
     queue: fn(&mut S) -> &mut WaitQueue,
     look: F,
     party: TaskParty,
-    /// Made at the first wait, when the address is final.
+    /// Made at the first wait. The future is pinned then, so the address is final.
     node: OnceCell<Node>,
     /// Whether the node has been put into the queue. It may have been claimed since.
     stands: Cell<bool>,
 }
 
-// SAFETY: what other threads may touch of it (node and party) is touched with the lock held; the rest may be sent.
+// SAFETY: other threads touch only the node and the waiter (`party`), and only with the lock held. The other fields may
+// be sent, because `S` and `F` may.
 unsafe impl<S: Send, F: Send> Send for Awaited<'_, S, F> {}
 
 impl<S, F> Awaited<'_, S, F> {
-    /// Stands in the queue, to be woken by `waker`. Answers the one before it, to be dropped after unlocking.
+    /// Enters the queue, unless the node is still in it, and sets the waker. Returns the previous waker, which the
+    /// caller drops after unlocking.
     ///
     /// # Safety
     ///
-    /// The future is pinned, and the state is the locked one.
+    /// The future is pinned. `state` is the state behind `self.lock`, whose lock is held.
     unsafe fn stand(&self, state: &mut S, waker: Waker) -> Option<Waker> {
         let party = TaskParty::party(NonNull::from(&self.party));
         // SAFETY: the party lives as long as `self`.
         let is_claimed = unsafe { party.as_ref() }.verdict().is_some();
-        // SAFETY: the lock is held.
+        // SAFETY: the caller holds the lock of the queue.
         let old = unsafe { self.party.set_waker(Some(waker)) };
         if !self.stands.get() || is_claimed {
             let node = self.node.get_or_init(|| Node::new(party, 0, core::ptr::null_mut()));
-            // SAFETY: as above. The node is in no queue: it never was, or was claimed and so taken out; it stays where it
-            // is, being pinned, until it is removed when the future is dropped.
+            // SAFETY: the party lives as long as `self`. The node is in no queue: it has never been in one, or it has
+            // been claimed, which removes it. The future is pinned, so the node stays at its address until the future
+            // is dropped, which removes it.
             unsafe {
                 party.as_ref().prepare(false);
                 (self.queue)(state).push(NonNull::from(node));
@@ -90,11 +96,11 @@ impl<S, F> Awaited<'_, S, F> {
         old
     }
 
-    /// Leaves the queue, if it stands there.
+    /// Leaves the queue, if the node is in it.
     fn leave(&self, state: &mut S) {
         if self.stands.take() {
             let node = self.node.get().expect("made when it was put into the queue");
-            // SAFETY: it was put into this queue, whose lock is held. The party lives as long as `self`.
+            // SAFETY: the node was put into this queue, whose lock is held. The party lives as long as `self`.
             unsafe {
                 (self.queue)(state).remove(NonNull::from(node));
                 TaskParty::party(NonNull::from(&self.party)).as_ref().finish();
@@ -111,7 +117,8 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
         let this = self.into_ref().get_ref();
-        // A user's waker is cloned and dropped outside of the lock, so it is declared before.
+        // The waker is cloned before and dropped after the lock is held, because both run user code. Locals are dropped
+        // in reverse order, so it is declared before the lock guard.
         ready!(poll_operation(context));
         let waker = context.waker().clone();
         let mut state = this.lock.lock();
@@ -119,7 +126,7 @@ where
             this.leave(&mut state);
             return Poll::Ready(found);
         }
-        // SAFETY: it is pinned, and the lock is held.
+        // SAFETY: the future is pinned, and the lock of its state is held.
         let old = unsafe { this.stand(&mut state, waker) };
         drop(state);
         drop(old);

@@ -1,4 +1,5 @@
-//! How a channel ends: its endpoints are counted, and the last of a side closes it; so does `close`.
+//! How a channel ends. Its endpoints are counted. The last endpoint of a side to be dropped closes the channel, and so
+//! does `close`.
 
 use std::process::abort;
 
@@ -11,22 +12,22 @@ use crate::state::Wakes;
 /// Counts one more endpoint.
 #[inline]
 pub(crate) fn add(count: &AtomicUsize) {
-    // Relaxed, as in `Arc::clone`: the new endpoint is made from one that is counted already.
+    // Relaxed, as in `Arc::clone`: the new endpoint is made from one that is already counted.
     if count.fetch_add(1, Ordering::Relaxed) > isize::MAX as usize {
-        // Only by leaking endpoints can there be so many, and the count must not come round to zero.
+        // So many endpoints exist only if they are leaked. Abort, because the count must not wrap around to zero.
         abort();
     }
 }
 
-/// Counts one endpoint less, and answers whether it was the last.
+/// Counts one endpoint less. Returns whether it was the last.
 #[inline]
 fn remove(count: &AtomicUsize) -> bool {
-    // AcqRel: what the others did with the channel comes before what the last one does to it.
+    // AcqRel: what the other endpoints did with the channel happens before what the last one does to it.
     count.fetch_sub(1, Ordering::AcqRel) == 1
 }
 
 impl<T> Chan<T> {
-    /// Ends the channel: later sends fail, and receivers get what is left.
+    /// Closes the channel. Later sends fail, and receivers get the messages that are left.
     pub(crate) fn close(&self) {
         let mut wakes = Wakes::new();
         let mut state = self.lock();
@@ -42,8 +43,8 @@ impl<T> Chan<T> {
 
     pub(crate) fn remove_receiver(&self) {
         if remove(&self.receivers) {
-            // Dropped last, outside of the lock and after everybody was told: a message's drop may panic, or use the
-            // channel.
+            // Dropped last, after unlocking and after all waiters were told, because a message's destructor may panic
+            // or use the channel.
             let messages;
             let mut wakes = Wakes::new();
             let mut state = self.lock();

@@ -1,10 +1,12 @@
-//! The errors of channel operations, with the names and the meaning of `crossbeam-channel`'s. A message that could not
-//! be sent is handed back in the error.
+//! The errors of channel operations. Names and meaning follow `crossbeam-channel`. The error of a send contains the
+//! message that was not sent.
 
 use core::error::Error;
 use core::fmt;
 
-/// The channel is disconnected or closed: the message that could not be sent is handed back.
+/// The error of [`send`](crate::Sender::send): the channel is disconnected or closed.
+///
+/// It contains the message that was not sent.
 ///
 /// # Examples
 ///
@@ -16,7 +18,7 @@ use core::fmt;
 #[derive(PartialEq, Eq, Clone, Copy)]
 pub struct SendError<T>(pub T);
 
-/// Why [`try_send`](crate::Sender::try_send) did not send. The message is handed back.
+/// The error of [`try_send`](crate::Sender::try_send). It contains the message that was not sent.
 ///
 /// # Examples
 ///
@@ -30,13 +32,13 @@ pub struct SendError<T>(pub T);
 /// ```
 #[derive(PartialEq, Eq, Clone, Copy)]
 pub enum TrySendError<T> {
-    /// No room in the channel, or, with capacity 0, no receiver that waits.
+    /// The channel is full. With capacity 0: no receiver waits.
     Full(T),
     /// The channel is disconnected or closed.
     Disconnected(T),
 }
 
-/// Why [`send_timeout`](crate::Sender::send_timeout) did not send. The message is handed back.
+/// The error of [`send_timeout`](crate::Sender::send_timeout). It contains the message that was not sent.
 ///
 /// # Examples
 ///
@@ -51,13 +53,14 @@ pub enum TrySendError<T> {
 /// ```
 #[derive(PartialEq, Eq, Clone, Copy)]
 pub enum SendTimeoutError<T> {
-    /// The deadline passed before there was room.
+    /// The deadline passed before there was a place.
     Timeout(T),
     /// The channel is disconnected or closed.
     Disconnected(T),
 }
 
-/// The channel is empty, and disconnected or closed: nothing will ever come.
+/// The error of [`recv`](crate::Receiver::recv): the channel is empty, and disconnected or closed, so no message will
+/// come.
 ///
 /// # Examples
 ///
@@ -71,7 +74,7 @@ pub enum SendTimeoutError<T> {
 #[derive(PartialEq, Eq, Clone, Copy, Debug)]
 pub struct RecvError;
 
-/// Why [`try_recv`](crate::Receiver::try_recv) received nothing.
+/// The error of [`try_recv`](crate::Receiver::try_recv).
 ///
 /// # Examples
 ///
@@ -85,13 +88,13 @@ pub struct RecvError;
 /// ```
 #[derive(PartialEq, Eq, Clone, Copy, Debug)]
 pub enum TryRecvError {
-    /// No message is there now.
+    /// No message is in the channel now.
     Empty,
     /// The channel is empty, and disconnected or closed.
     Disconnected,
 }
 
-/// Why [`recv_timeout`](crate::Receiver::recv_timeout) received nothing.
+/// The error of [`recv_timeout`](crate::Receiver::recv_timeout).
 ///
 /// # Examples
 ///
@@ -106,13 +109,13 @@ pub enum TryRecvError {
 /// ```
 #[derive(PartialEq, Eq, Clone, Copy, Debug)]
 pub enum RecvTimeoutError {
-    /// The deadline passed before a message came.
+    /// The deadline passed before a message arrived.
     Timeout,
     /// The channel is empty, and disconnected or closed.
     Disconnected,
 }
 
-/// No operation of a [`Select`](crate::Select) is ready.
+/// The error of [`Select::try_select`](crate::Select::try_select): no operation is ready.
 ///
 /// # Examples
 ///
@@ -127,7 +130,7 @@ pub enum RecvTimeoutError {
 #[derive(PartialEq, Eq, Clone, Copy, Debug)]
 pub struct TrySelectError;
 
-/// No operation of a [`Select`](crate::Select) became ready in time.
+/// The error of [`Select::select_timeout`](crate::Select::select_timeout): no operation became ready in time.
 ///
 /// # Examples
 ///
@@ -142,7 +145,7 @@ pub struct TrySelectError;
 #[derive(PartialEq, Eq, Clone, Copy, Debug)]
 pub struct SelectTimeoutError;
 
-/// No operation of a [`Select`](crate::Select) is ready.
+/// The error of [`Select::try_ready`](crate::Select::try_ready): no operation is ready.
 ///
 /// # Examples
 ///
@@ -157,7 +160,7 @@ pub struct SelectTimeoutError;
 #[derive(PartialEq, Eq, Clone, Copy, Debug)]
 pub struct TryReadyError;
 
-/// No operation of a [`Select`](crate::Select) became ready in time.
+/// The error of [`Select::ready_timeout`](crate::Select::ready_timeout): no operation became ready in time.
 ///
 /// # Examples
 ///
@@ -176,141 +179,75 @@ const SEND_DISCONNECTED: &str = "sending on a disconnected channel";
 const RECV_DISCONNECTED: &str = "receiving on an empty and disconnected channel";
 
 impl<T> SendError<T> {
-    /// The message.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// assert_eq!(kahn::channel::SendError(5).into_inner(), 5);
-    /// ```
+    /// Returns the message that was not sent.
     pub fn into_inner(self) -> T {
         self.0
     }
 }
 
 impl<T> TrySendError<T> {
-    /// The message.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// assert_eq!(kahn::channel::TrySendError::Full(5).into_inner(), 5);
-    /// ```
+    /// Returns the message that was not sent.
     pub fn into_inner(self) -> T {
         match self {
             TrySendError::Full(msg) | TrySendError::Disconnected(msg) => msg,
         }
     }
 
-    /// Whether there was no room.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// assert!(kahn::channel::TrySendError::Full(5).is_full());
-    /// ```
+    /// Returns `true` if the channel was full.
     pub fn is_full(&self) -> bool {
         matches!(self, TrySendError::Full(_))
     }
 
-    /// Whether the channel is disconnected or closed.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// assert!(kahn::channel::TrySendError::Disconnected(5).is_disconnected());
-    /// ```
+    /// Returns `true` if the channel is disconnected or closed.
     pub fn is_disconnected(&self) -> bool {
         matches!(self, TrySendError::Disconnected(_))
     }
 }
 
 impl<T> SendTimeoutError<T> {
-    /// The message.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// assert_eq!(kahn::channel::SendTimeoutError::Timeout(5).into_inner(), 5);
-    /// ```
+    /// Returns the message that was not sent.
     pub fn into_inner(self) -> T {
         match self {
             SendTimeoutError::Timeout(msg) | SendTimeoutError::Disconnected(msg) => msg,
         }
     }
 
-    /// Whether the deadline passed.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// assert!(kahn::channel::SendTimeoutError::Timeout(5).is_timeout());
-    /// ```
+    /// Returns `true` if the deadline passed.
     pub fn is_timeout(&self) -> bool {
         matches!(self, SendTimeoutError::Timeout(_))
     }
 
-    /// Whether the channel is disconnected or closed.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// assert!(kahn::channel::SendTimeoutError::Disconnected(5).is_disconnected());
-    /// ```
+    /// Returns `true` if the channel is disconnected or closed.
     pub fn is_disconnected(&self) -> bool {
         matches!(self, SendTimeoutError::Disconnected(_))
     }
 }
 
 impl TryRecvError {
-    /// Whether no message was there.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// assert!(kahn::channel::TryRecvError::Empty.is_empty());
-    /// ```
+    /// Returns `true` if no message was in the channel.
     pub fn is_empty(&self) -> bool {
         matches!(self, TryRecvError::Empty)
     }
 
-    /// Whether the channel is empty, and disconnected or closed.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// assert!(kahn::channel::TryRecvError::Disconnected.is_disconnected());
-    /// ```
+    /// Returns `true` if the channel is empty, and disconnected or closed.
     pub fn is_disconnected(&self) -> bool {
         matches!(self, TryRecvError::Disconnected)
     }
 }
 
 impl RecvTimeoutError {
-    /// Whether the deadline passed.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// assert!(kahn::channel::RecvTimeoutError::Timeout.is_timeout());
-    /// ```
+    /// Returns `true` if the deadline passed.
     pub fn is_timeout(&self) -> bool {
         matches!(self, RecvTimeoutError::Timeout)
     }
 
-    /// Whether the channel is empty, and disconnected or closed.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// assert!(kahn::channel::RecvTimeoutError::Disconnected.is_disconnected());
-    /// ```
+    /// Returns `true` if the channel is empty, and disconnected or closed.
     pub fn is_disconnected(&self) -> bool {
         matches!(self, RecvTimeoutError::Disconnected)
     }
 }
 
-// Debug says nothing of the message, which need not be Debug.
+// `Debug` does not show the message, whose type need not implement `Debug`.
 
 impl<T> fmt::Debug for SendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,4 +1,4 @@
-//! What the select macros expand to. Not for use by name.
+//! The functions that the select macros expand to. They are not public API, and are not covered by semver.
 
 use core::time::Duration;
 
@@ -8,13 +8,13 @@ use crate::select::passes::{Aim, Case, Manner, Patience, wait_for};
 use crate::select::patience;
 use crate::sender::Sender;
 
-/// A receive.
+/// Makes the case of a receive.
 #[inline]
 pub fn recv<T>(receiver: &Receiver<T>) -> Case<'_> {
     Case { operation: receiver, index: 0 }
 }
 
-/// A send.
+/// Makes the case of a send.
 #[inline]
 pub fn send<T>(sender: &Sender<T>) -> Case<'_> {
     Case { operation: sender, index: 0 }
@@ -30,14 +30,14 @@ fn run<'a>(cases: &mut [Case<'a>], biased: bool, patience: Patience) -> Option<C
     Some(Chosen::new(cases[place], grant))
 }
 
-/// Waits for one of the cases.
+/// Waits until one of the cases can be done, and chooses it.
 #[inline]
 #[track_caller]
 pub fn select<'a>(cases: &mut [Case<'a>], biased: bool) -> Chosen<'a> {
     run(cases, biased, Patience::Endless).expect("waits until one is chosen")
 }
 
-/// Waits for one of the cases for a time; without one, only looks.
+/// Waits for at most `timeout` until one of the cases can be done, and chooses it. Without a `timeout`, does not wait.
 #[inline]
 #[track_caller]
 pub fn select_or_default<'a>(

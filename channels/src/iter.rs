@@ -6,12 +6,13 @@ use core::iter::FusedIterator;
 use crate::receiver::Receiver;
 
 impl<T> Receiver<T> {
-    /// An iterator over the messages, which waits for each and ends when the channel is empty, and disconnected or
-    /// closed.
+    /// Returns an iterator over the messages.
+    ///
+    /// It waits for each message. It ends when the channel is empty, and disconnected or closed.
     ///
     /// # Parks
     ///
-    /// In `next`, until there is a message.
+    /// `next` parks until there is a message.
     ///
     /// # Examples
     ///
@@ -24,11 +25,11 @@ impl<T> Receiver<T> {
         Iter { receiver: self }
     }
 
-    /// An iterator over the messages that are there; it ends where it would have to wait.
+    /// Returns an iterator over the messages that are in the channel. It ends instead of waiting.
     ///
     /// # Parks
     ///
-    /// In `next`, as [`Receiver::try_recv`].
+    /// `next` parks like [`Receiver::try_recv`].
     ///
     /// # Examples
     ///
@@ -43,7 +44,7 @@ impl<T> Receiver<T> {
     }
 }
 
-/// Messages, waited for. Made by [`Receiver::iter`].
+/// An iterator that waits for messages. Made by [`Receiver::iter`].
 ///
 /// # Examples
 ///
@@ -59,7 +60,7 @@ pub struct Iter<'a, T> {
     receiver: &'a Receiver<T>,
 }
 
-/// Messages that are there. Made by [`Receiver::try_iter`].
+/// An iterator that takes messages without waiting for them. Made by [`Receiver::try_iter`].
 ///
 /// # Examples
 ///
@@ -71,7 +72,7 @@ pub struct TryIter<'a, T> {
     receiver: &'a Receiver<T>,
 }
 
-/// Messages, waited for. Made by [`Receiver::into_iter`].
+/// An iterator that owns its receiver, and waits for messages. Made by [`Receiver::into_iter`].
 ///
 /// # Examples
 ///

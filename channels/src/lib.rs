@@ -1,7 +1,7 @@
-//! Channels of kahn: bounded queues between green threads, OS threads and async tasks, in any mix, with the names and the
-//! meaning of `crossbeam-channel`.
+//! Channels of kahn: bounded queues between green threads, OS threads and async tasks, in any mix. Names and meaning
+//! follow `crossbeam-channel`.
 //!
-//! Modules stand lowest first; each uses only those above it.
+//! The modules are listed lowest first. Each uses only the modules above it.
 
 #![warn(clippy::disallowed_methods)]
 

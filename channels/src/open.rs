@@ -1,4 +1,4 @@
-//! Opening channels and timers.
+//! Constructors of channels and timers.
 
 use core::time::Duration;
 use std::time::Instant;
@@ -11,10 +11,11 @@ use crate::receiver::Receiver;
 use crate::sender::Sender;
 use crate::timers::Timer;
 
-/// Makes a channel that holds at most `cap` messages, and answers its two ends. With `cap` 0 it holds none: a send and a
-/// receive meet (a rendezvous).
+/// Makes a channel that holds at most `cap` messages, and returns its two ends.
 ///
-/// The buffer is allocated as it fills, so a large capacity costs nothing until it is used.
+/// With `cap` 0 the channel holds no messages: a send and a receive wait for each other (a rendezvous).
+///
+/// The buffer is allocated as it fills, so that a large capacity costs nothing until it is used.
 ///
 /// # Examples
 ///
@@ -37,8 +38,10 @@ fn timer(next: Option<Instant>, period: Option<Duration>) -> Receiver<Instant> {
     }
 }
 
-/// A receiver that gets one message, the moment `duration` from now, when that moment has come. After that the channel
-/// is empty, and never disconnected. A duration that the clock cannot express is never over.
+/// Makes a receiver that gets one message, `duration` from now. The message is the instant at which it was due.
+///
+/// After that message the channel is empty, and it is never disconnected. If the clock cannot express the instant, no
+/// message comes.
 ///
 /// # Examples
 ///
@@ -56,8 +59,9 @@ pub fn after(duration: Duration) -> Receiver<Instant> {
     timer(clock::deadline_in(duration), None)
 }
 
-/// A receiver that gets one message, `when`, when that moment has come. After that the channel is empty, and never
-/// disconnected.
+/// Makes a receiver that gets one message, at the instant `when`. The message is `when`.
+///
+/// After that message the channel is empty, and it is never disconnected.
 ///
 /// # Examples
 ///
@@ -71,8 +75,10 @@ pub fn at(when: Instant) -> Receiver<Instant> {
     timer(Some(when), None)
 }
 
-/// A receiver that gets a message every `duration`, the moment at which it was due. At most one message is kept:
-/// those that are missed while nobody receives are skipped. It is never disconnected.
+/// Makes a receiver that gets a message every `duration`. The message is the instant at which it was due.
+///
+/// At most one message is kept. Messages that are due while the last one has not been received are skipped. The channel
+/// is never disconnected.
 ///
 /// # Examples
 ///
@@ -89,7 +95,7 @@ pub fn tick(duration: Duration) -> Receiver<Instant> {
     timer(clock::deadline_in(duration), Some(duration))
 }
 
-/// A receiver that never gets a message and is never disconnected: an arm of a select that is switched off.
+/// Makes a receiver that never gets a message and is never disconnected. It switches off an arm of a select.
 ///
 /// # Examples
 ///

@@ -1,12 +1,14 @@
-//! How an OS thread waits before it sleeps.
+//! The spin policy of an OS thread that is about to wait.
 
 use std::time::Instant;
 
 use kahn_core::facade::{AtomicU64, Ordering, SPINS};
 use kahn_core::wait::current;
 
-/// How an OS thread waits a little on the CPU before it sleeps: a sleep and its wake-up cost both sides microseconds, and
-/// its partner often comes sooner. A green thread does not: parking costs it nanoseconds.
+/// How long an OS thread spins before it sleeps.
+///
+/// A sleep and its wake-up cost both sides microseconds, and the partner often arrives sooner. A green thread does not
+/// spin, because parking costs it only nanoseconds.
 pub(crate) struct Patience {
     rounds: u32,
 }
@@ -25,7 +27,7 @@ impl Patience {
         self.rounds > 0
     }
 
-    /// Watches a bit of the hint until it is set or the rounds are over.
+    /// Spins until a bit of the hint is set or the rounds are used up.
     pub(crate) fn watch(&mut self, hint: &AtomicU64, bit: u64) {
         while self.rounds > 0 {
             self.rounds -= 1;
@@ -37,7 +39,7 @@ impl Patience {
             } else {
                 std::thread::yield_now();
             }
-            // Relaxed: only a reason to look again under the lock.
+            // Relaxed: the bit is only a reason to look again under the lock.
             if hint.load(Ordering::Relaxed) & bit != 0 {
                 return;
             }

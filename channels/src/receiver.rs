@@ -1,4 +1,4 @@
-//! The receiving side: of a channel, of a timer, or of nothing at all.
+//! The receiving end of a channel or of a timer.
 
 use core::fmt;
 use core::panic::{RefUnwindSafe, UnwindSafe};
@@ -15,8 +15,10 @@ use crate::error::{RecvError, RecvTimeoutError, TryRecvError};
 use crate::state::{Taken, Wakes};
 use crate::timers::{Timer, sleep};
 
-/// The receiving end of a channel. Clones receive from the same channel: each message goes to one of them. When the last
-/// one is gone, the messages left are dropped, and sends fail.
+/// The receiving end of a channel.
+///
+/// Clones receive from the same channel, and each message goes to one of them. When the last receiver is dropped, the
+/// messages that are left are dropped too, and sends fail.
 ///
 /// # Examples
 ///
@@ -40,7 +42,7 @@ pub(crate) enum Source<T> {
     Never,
 }
 
-// No message is ever seen half made: the state is consistent whenever its lock is free.
+// No panic leaves a message half moved: the channel's state is consistent whenever its lock is free.
 impl<T> UnwindSafe for Receiver<T> {}
 impl<T> RefUnwindSafe for Receiver<T> {}
 
@@ -78,15 +80,15 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Receives a message, and waits for it.
+    /// Receives a message, and waits until there is one.
     ///
     /// # Parks
     ///
-    /// While the channel is empty.
+    /// Parks while the channel is empty.
     ///
     /// # Errors
     ///
-    /// The channel is empty, and disconnected or closed.
+    /// Returns an error if the channel is empty, and disconnected or closed.
     ///
     /// # Examples
     ///
@@ -105,15 +107,17 @@ impl<T> Receiver<T> {
         self.recv_until(None).map_err(|_| RecvError)
     }
 
-    /// Receives a message if one is there.
+    /// Receives a message if there is one.
     ///
     /// # Parks
     ///
-    /// Only with capacity 0, when the sender that waits is a select or holds a permit: it has to bring its message first.
+    /// Parks only with capacity 0, if the waiting sender is a select or holds a permit: then waits until that sender
+    /// has sent its message or given up.
     ///
     /// # Errors
     ///
-    /// The channel is empty, or empty and disconnected or closed.
+    /// Returns [`TryRecvError::Empty`] if no message is in the channel, and [`TryRecvError::Disconnected`] if the
+    /// channel is also disconnected or closed.
     ///
     /// # Examples
     ///
@@ -141,16 +145,16 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Receives a message, and waits for it for at most `timeout`.
+    /// Receives a message, and waits for one for at most `timeout`.
     ///
     /// # Parks
     ///
-    /// While the channel is empty, until the time is over. With capacity 0, a receiver that has met a selected sender
-    /// waits for its message past the time.
+    /// Parks while the channel is empty, until the timeout has elapsed. With capacity 0, a receiver that has met a
+    /// select or the holder of a permit waits for its message even after the timeout.
     ///
     /// # Errors
     ///
-    /// The time is over, or the channel is empty, and disconnected or closed.
+    /// Returns an error if the timeout has elapsed, or if the channel is empty, and disconnected or closed.
     ///
     /// # Examples
     ///
@@ -165,7 +169,7 @@ impl<T> Receiver<T> {
     #[track_caller]
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
         if let Source::Chan(chan) = &self.source {
-            // The clock is read only where something has to be waited for.
+            // The clock is read only if the receive has to wait.
             match chan.recv_now() {
                 Taken::Message(msg) => return Ok(msg),
                 Taken::Nothing(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
@@ -180,15 +184,15 @@ impl<T> Receiver<T> {
         self.recv_until(clock::deadline_in(timeout))
     }
 
-    /// Receives a message, and waits for it until `deadline` at most.
+    /// Receives a message, and waits for one until `deadline`.
     ///
     /// # Parks
     ///
-    /// As [`recv_timeout`](Self::recv_timeout).
+    /// Like [`recv_timeout`](Self::recv_timeout).
     ///
     /// # Errors
     ///
-    /// As [`recv_timeout`](Self::recv_timeout).
+    /// Like [`recv_timeout`](Self::recv_timeout).
     ///
     /// # Examples
     ///
@@ -202,16 +206,17 @@ impl<T> Receiver<T> {
         self.recv_until(Some(deadline))
     }
 
-    /// Receives at least one message, waiting for it, and as many more as are there, up to `max`. Appends them to
-    /// `messages`, and answers how many they were. With `max` 0 nothing is done.
+    /// Waits for a message, and receives it and as many more as are in the channel, at most `max` in total.
+    ///
+    /// Appends the messages to `messages`, and returns their number. With `max` 0 it receives nothing and returns 0.
     ///
     /// # Parks
     ///
-    /// While the channel is empty.
+    /// Parks while the channel is empty.
     ///
     /// # Errors
     ///
-    /// The channel is empty, and disconnected or closed.
+    /// Returns an error if the channel is empty, and disconnected or closed.
     ///
     /// # Examples
     ///
@@ -227,7 +232,7 @@ impl<T> Receiver<T> {
     /// ```
     #[track_caller]
     pub fn recv_many(&self, messages: &mut Vec<T>, max: usize) -> Result<usize, RecvError> {
-        // What it takes is charged when it has been taken.
+        // The messages are charged to the budget after they have been taken, because their number is known only then.
         operation();
         if max == 0 {
             return Ok(0);
@@ -236,7 +241,7 @@ impl<T> Receiver<T> {
             messages.push(self.recv()?);
             return Ok(1);
         };
-        // Room is made outside of the lock, for what is there now.
+        // Memory for the messages that are in the channel now is allocated before locking.
         let room = chan.lock().available().min(max);
         messages.reserve(room);
         let before = messages.len();
@@ -250,7 +255,7 @@ impl<T> Receiver<T> {
         drop(wakes);
         if messages.len() == before {
             messages.push(self.recv()?);
-            // Woken with the first: take what has come with it.
+            // The first message has arrived. Take the messages that have arrived with it.
             while messages.len() - before < max {
                 let Some(msg) = chan.recv_stored() else { break };
                 messages.push(msg);
@@ -261,8 +266,10 @@ impl<T> Receiver<T> {
         Ok(count)
     }
 
-    /// Ends the channel: later sends fail, senders that wait get their message back, and receivers get what is left,
-    /// then errors. A timer is not ended by it.
+    /// Closes the channel.
+    ///
+    /// Later sends fail. Senders that wait get their message back. Receivers get the messages that are left, and then
+    /// errors. On a timer this does nothing.
     ///
     /// # Examples
     ///
@@ -280,8 +287,10 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Whether no message will come any more but those that are there: the senders are gone, or the channel was closed.
-    /// Once true, it stays. A timer is never closed.
+    /// Returns `true` if no further message will be sent: all senders are dropped, or the channel was closed. Messages
+    /// may still be in the channel.
+    ///
+    /// A channel never reopens. A timer is never closed.
     ///
     /// # Examples
     ///
@@ -300,15 +309,7 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// How many messages are in the channel. Of a timer: 1 if its moment has come.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let (tx, rx) = kahn::channel::bounded(2);
-    /// tx.send(1).unwrap();
-    /// assert_eq!(rx.len(), 1);
-    /// ```
+    /// Returns the number of messages in the channel. For a timer it is 1 if a message is due, and otherwise 0.
     pub fn len(&self) -> usize {
         match &self.source {
             Source::Chan(chan) => chan.lock().available(),
@@ -317,30 +318,12 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Whether no message is in the channel. With capacity 0 always.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let (tx, rx) = kahn::channel::bounded(2);
-    /// assert!(rx.is_empty());
-    /// tx.send(1).unwrap();
-    /// assert!(!rx.is_empty());
-    /// ```
+    /// Returns `true` if no message is in the channel. With capacity 0 this is always the case.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether the channel has no place for another message. With capacity 0 always.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let (tx, rx) = kahn::channel::bounded(1);
-    /// assert!(!rx.is_full());
-    /// tx.send(1).unwrap();
-    /// assert!(rx.is_full());
-    /// ```
+    /// Returns `true` if the channel has no place for another message. With capacity 0 this is always the case.
     pub fn is_full(&self) -> bool {
         match &self.source {
             Source::Chan(chan) => !chan.lock().has_room(),
@@ -349,14 +332,8 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// The capacity: of a timer 1, of [`never`](crate::never) 0. Always `Some`: there are no unbounded channels.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let (_tx, rx) = kahn::channel::bounded::<i32>(2);
-    /// assert_eq!(rx.capacity(), Some(2));
-    /// ```
+    /// Returns the capacity. For a timer it is 1, and for [`never`](crate::never) 0. It is always `Some`, because there
+    /// are no unbounded channels.
     pub fn capacity(&self) -> Option<usize> {
         Some(match &self.source {
             Source::Chan(chan) => chan.cap,
@@ -365,7 +342,7 @@ impl<T> Receiver<T> {
         })
     }
 
-    /// Whether both receive from the same channel or timer.
+    /// Returns `true` if both receivers receive from the same channel or timer.
     ///
     /// # Examples
     ///

@@ -6,10 +6,12 @@ use core::mem::MaybeUninit;
 use kahn_core::wait::drop_all;
 
 /// A queue of messages in the order of their arrival.
-///
 /// ```text
-///   slots:  . . m m m m . .        `head` counts the messages taken, less those put back; the first is at `head & mask`
-///               ^head   ^head+len  the number of slots is a power of two, or zero before the first message
+///   slots:  . . m m m m . .        `head` counts the messages taken, less those put back
+///               ^head   ^head+len  the first message is at `head & mask`
+/// ```
+///
+/// The number of slots is a power of two, or zero before the first message.
 /// ```
 pub(crate) struct Ring<T> {
     slots: Box<[MaybeUninit<T>]>,

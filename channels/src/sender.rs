@@ -1,4 +1,4 @@
-//! The sending side.
+//! The sending end of a channel.
 
 use core::fmt;
 use core::mem::ManuallyDrop;
@@ -15,8 +15,10 @@ use crate::ends;
 use crate::error::{SendError, SendTimeoutError, TrySendError};
 use crate::grants::Offer;
 
-/// The sending end of a channel. Clones send into the same channel; when the last one is gone, receivers get what is
-/// left and then [`RecvError`](crate::RecvError).
+/// The sending end of a channel.
+///
+/// Clones send into the same channel. When the last sender is dropped, the channel is disconnected: receivers get the
+/// messages that are left, and then [`RecvError`](crate::RecvError).
 ///
 /// # Examples
 ///
@@ -31,20 +33,20 @@ pub struct Sender<T> {
     pub(crate) chan: Arc<Chan<T>>,
 }
 
-// No message is ever seen half made: the state is consistent whenever its lock is free.
+// No panic leaves a message half moved: the channel's state is consistent whenever its lock is free.
 impl<T> UnwindSafe for Sender<T> {}
 impl<T> RefUnwindSafe for Sender<T> {}
 
 impl<T> Sender<T> {
-    /// Sends a message, and waits for a place, or with capacity 0 for a receiver.
+    /// Sends a message, and waits until there is a place for it. With capacity 0, waits for a receiver.
     ///
     /// # Parks
     ///
-    /// While the channel is full. A cancel drops the message.
+    /// Parks while the channel is full. A cancel drops the message.
     ///
     /// # Errors
     ///
-    /// The channel is disconnected or closed; the message is handed back.
+    /// Returns the message if the channel is disconnected or closed.
     ///
     /// # Examples
     ///
@@ -60,7 +62,7 @@ impl<T> Sender<T> {
         self.chan.send(msg, None).map_err(|err| SendError(err.into_inner()))
     }
 
-    /// Sends a message if it can be done at once.
+    /// Sends a message if that is possible without waiting.
     ///
     /// # Parks
     ///
@@ -68,7 +70,7 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     ///
-    /// The channel is full (with capacity 0: no receiver waits), disconnected or closed; the message is handed back.
+    /// Returns the message if the channel is full (with capacity 0: if no receiver waits), disconnected or closed.
     ///
     /// # Examples
     ///
@@ -92,11 +94,11 @@ impl<T> Sender<T> {
     ///
     /// # Parks
     ///
-    /// While the channel is full, until the time is over. A cancel drops the message.
+    /// Parks while the channel is full, until the timeout has elapsed. A cancel drops the message.
     ///
     /// # Errors
     ///
-    /// The time is over, or the channel is disconnected or closed; the message is handed back.
+    /// Returns the message if the timeout has elapsed, or if the channel is disconnected or closed.
     ///
     /// # Examples
     ///
@@ -113,20 +115,20 @@ impl<T> Sender<T> {
         match self.chan.send_now(msg) {
             Ok(()) => Ok(()),
             Err(TrySendError::Disconnected(msg)) => Err(SendTimeoutError::Disconnected(msg)),
-            // The clock is read only where something has to be waited for.
+            // The clock is read only if the send has to wait.
             Err(TrySendError::Full(msg)) => self.chan.send(msg, clock::deadline_in(timeout)),
         }
     }
 
-    /// Sends a message, and waits for a place until `deadline` at most.
+    /// Sends a message, and waits for a place until `deadline`.
     ///
     /// # Parks
     ///
-    /// As [`send_timeout`](Self::send_timeout).
+    /// Like [`send_timeout`](Self::send_timeout).
     ///
     /// # Errors
     ///
-    /// As [`send_timeout`](Self::send_timeout).
+    /// Like [`send_timeout`](Self::send_timeout).
     ///
     /// # Examples
     ///
@@ -140,18 +142,18 @@ impl<T> Sender<T> {
         self.chan.send(msg, Some(deadline))
     }
 
-    /// Takes a place first; the message comes later, and then never waits.
+    /// Waits until there is a place in the channel, and reserves it. Sending with the permit then never waits.
     ///
-    /// With capacity 0 the place is a receiver: it is bound to the permit from now on, past its own deadline if need be,
-    /// until the permit is used or dropped.
+    /// With capacity 0 the place is a receiver. The receiver is bound to the permit until the permit is used or
+    /// dropped, even if the receiver's own deadline passes meanwhile.
     ///
     /// # Parks
     ///
-    /// While the channel is full.
+    /// Parks while the channel is full. With capacity 0, parks until a receiver waits.
     ///
     /// # Errors
     ///
-    /// The channel is disconnected or closed.
+    /// Returns an error if the channel is disconnected or closed.
     ///
     /// # Examples
     ///
@@ -168,8 +170,9 @@ impl<T> Sender<T> {
         if self.chan.reserve() { Ok(Permit { sender: self }) } else { Err(SendError(())) }
     }
 
-    /// Takes a place if there is one; the message comes later, and then never waits. With capacity 0 the place is a
-    /// receiver that waits, see [`reserve`](Self::reserve).
+    /// Reserves a place in the channel if there is one. Sending with the permit then never waits.
+    ///
+    /// With capacity 0 the place is a waiting receiver; see [`reserve`](Self::reserve).
     ///
     /// # Parks
     ///
@@ -177,7 +180,7 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     ///
-    /// The channel is full (with capacity 0: no receiver waits), disconnected or closed.
+    /// Returns an error if the channel is full (with capacity 0: if no receiver waits), disconnected or closed.
     ///
     /// # Examples
     ///
@@ -200,7 +203,8 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Whether every later send fails: the receivers are gone, or the channel was closed. Once true, it stays.
+    /// Returns `true` if every later send fails: all receivers are dropped, or the channel was closed. A channel never
+    /// reopens.
     ///
     /// # Examples
     ///
@@ -214,8 +218,10 @@ impl<T> Sender<T> {
         self.chan.lock().closed
     }
 
-    /// Ends the channel, as if all senders were gone: receivers get what is left, and every later send fails, also on
-    /// other clones and with permits given out before. Senders that wait get their message back.
+    /// Closes the channel, as if all senders were dropped.
+    ///
+    /// Receivers get the messages that are left. Every later send fails, through other clones and through existing
+    /// permits too. Senders that wait get their message back.
     ///
     /// # Examples
     ///
@@ -230,60 +236,27 @@ impl<T> Sender<T> {
         self.chan.close();
     }
 
-    /// How many messages are in the channel.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let (tx, _rx) = kahn::channel::bounded(2);
-    /// tx.send(1).unwrap();
-    /// assert_eq!(tx.len(), 1);
-    /// ```
+    /// Returns the number of messages in the channel.
     pub fn len(&self) -> usize {
         self.chan.lock().available()
     }
 
-    /// Whether no message is in the channel. With capacity 0 always.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let (tx, _rx) = kahn::channel::bounded(2);
-    /// assert!(tx.is_empty());
-    /// tx.send(1).unwrap();
-    /// assert!(!tx.is_empty());
-    /// ```
+    /// Returns `true` if no message is in the channel. With capacity 0 this is always the case.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether the channel has no place for another message. With capacity 0 always.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let (tx, _rx) = kahn::channel::bounded(1);
-    /// assert!(!tx.is_full());
-    /// tx.send(1).unwrap();
-    /// assert!(tx.is_full());
-    /// ```
+    /// Returns `true` if the channel has no place for another message. With capacity 0 this is always the case.
     pub fn is_full(&self) -> bool {
         !self.chan.lock().has_room()
     }
 
-    /// The capacity. Always `Some`: there are no unbounded channels.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let (tx, _rx) = kahn::channel::bounded::<i32>(2);
-    /// assert_eq!(tx.capacity(), Some(2));
-    /// ```
+    /// Returns the capacity. It is always `Some`, because there are no unbounded channels.
     pub fn capacity(&self) -> Option<usize> {
         Some(self.chan.cap)
     }
 
-    /// Whether both send into the same channel.
+    /// Returns `true` if both senders send into the same channel.
     ///
     /// # Examples
     ///
@@ -317,7 +290,9 @@ impl<T> fmt::Debug for Sender<T> {
     }
 }
 
-/// A place in a channel, taken before the message is there. Dropping it gives the place back.
+/// A reserved place in a channel. Dropping it gives the place back.
+///
+/// Made by [`Sender::reserve`] and [`Sender::try_reserve`].
 ///
 /// # Examples
 ///
@@ -333,7 +308,7 @@ pub struct Permit<'a, T> {
 }
 
 impl<T> Permit<'_, T> {
-    /// Puts the message into the place. Does not wait.
+    /// Sends a message into the reserved place.
     ///
     /// # Parks
     ///
@@ -341,7 +316,7 @@ impl<T> Permit<'_, T> {
     ///
     /// # Errors
     ///
-    /// The channel has been disconnected or closed since; the message is handed back.
+    /// Returns the message if the channel was disconnected or closed after the reservation.
     ///
     /// # Examples
     ///

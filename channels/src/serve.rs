@@ -1,4 +1,4 @@
-//! A receiver that is served: a job without a stack, until there is a message.
+//! Serving a channel by a task that has a stack only while it handles messages.
 
 use core::future::Future;
 use core::pin::Pin;
@@ -10,20 +10,22 @@ use kahn_core::thread::{JoinHandle, spawn_task};
 use crate::future::RecvStream;
 use crate::receiver::Receiver;
 
-/// After so many messages in a row, others may run.
+/// The number of messages in a row after which other tasks may run.
 const TURN: u32 = 64;
 
-/// Handles message after message until the channel ends, one at a time, in the order in which they come.
+/// Spawns a server: a task that calls `f` with each message, one at a time, in the order of arrival, until the channel
+/// ends.
 ///
-/// While it waits it is a small cell on the heap: it has no stack, and no worker. When there is a message, any worker
-/// runs `f` as a green thread, in which it may park. Several of them on clones of one receiver are a pool of workers:
-/// each message goes to one of them.
+/// While a server waits it is a small allocation on the heap: it occupies neither a stack nor a worker. When there is a
+/// message, any worker runs `f` on a green thread, in which `f` may park. Several servers on clones of one receiver
+/// form a pool: each message goes to one of them.
 ///
-/// It lets others run after 64 messages, however many more there are.
+/// A server lets other tasks run after 64 messages, even if more messages are in the channel.
 ///
-/// The handle's `join` waits until the channel has ended and what was left in it has been handled. If `f` panics that is
-/// the end of it, `join` says so, and the receiver is gone as if it had been dropped. The same if it is
-/// [cancelled](JoinHandle::cancel), which takes effect where `f` parks, or when it would next wait or let others run.
+/// `join` on the returned handle waits until the channel has ended and all remaining messages have been handled. If `f`
+/// panics, the server ends, `join` returns the panic, and the receiver is dropped. The same happens if the server is
+/// [cancelled](JoinHandle::cancel). The cancel takes effect where `f` parks, or when the server would next wait or let
+/// other tasks run.
 ///
 /// # Examples
 ///
@@ -58,9 +60,9 @@ where
 }
 
 struct Serve<M, F> {
-    /// Pinned with the whole.
+    /// Pinned when the whole is pinned.
     messages: RecvStream<M>,
-    /// Not pinned.
+    /// Never pinned.
     f: F,
 }
 
@@ -68,8 +70,9 @@ impl<M, F: FnMut(M)> Future for Serve<M, F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        // SAFETY: `messages` is not moved out of `self`, here or in a destructor (there is none), and is given out
-        // pinned only; `f` is never pinned. `Serve` is `Unpin` only if the stream is.
+        // SAFETY: `messages` is never moved out of the pinned `self`, neither here nor in a destructor (there is none),
+        // and no other code gets an unpinned reference to it. `f` is never pinned. `Serve` is `Unpin` only if the
+        // stream is.
         let (mut messages, f) = unsafe {
             let this = self.get_unchecked_mut();
             (Pin::new_unchecked(&mut this.messages), &mut this.f)

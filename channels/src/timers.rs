@@ -1,5 +1,7 @@
-//! Timers as channels. No thread and no queue is behind them: the message is made by
-//! the receiver that finds that its moment has come.
+//! Timers with the interface of a channel.
+//!
+//! A timer has neither a queue nor a thread. Its message is made by the receiver that finds that the message is due. (A
+//! receiver in async code is woken by the `alarm` thread.)
 
 use core::time::Duration;
 use std::time::Instant;
@@ -10,13 +12,14 @@ use kahn_core::wait::{Kind, Reason, Wait, operation};
 use crate::clock;
 use crate::error::RecvTimeoutError;
 
-/// A channel whose messages are moments. `T` is `Instant`; it is generic only so that a receiver of any type can hold it.
+/// A channel whose messages are instants. `T` is always `Instant`. The type is generic only so that a receiver of any
+/// type can hold it.
 pub(crate) struct Timer<T> {
-    /// When the next message comes; `None` if no more will.
+    /// When the next message is due. `None` if no message will come.
     next: Lock<Option<Instant>>,
-    /// From one message to the next; `None` if there is only one.
+    /// The time from one message to the next. `None` if there is only one message.
     period: Option<Duration>,
-    /// Makes the message. The identity, given where `T` is known.
+    /// Makes the message. It is the identity function, passed in where `T` is known to be `Instant`.
     message: fn(Instant) -> T,
 }
 
@@ -25,7 +28,7 @@ impl<T> Timer<T> {
         Timer { next: Lock::new(Some(next)), period, message }
     }
 
-    /// The moment of the next message.
+    /// Returns when the next message is due.
     pub(crate) fn next(&self) -> Option<Instant> {
         *self.next.lock()
     }
@@ -34,12 +37,12 @@ impl<T> Timer<T> {
         self.next().is_some_and(|when| clock::now() >= when)
     }
 
-    /// The message for a moment.
+    /// Makes the message for an instant.
     pub(crate) fn message(&self, when: Instant) -> T {
         (self.message)(when)
     }
 
-    /// Takes the next message if its time has come. One receiver gets it.
+    /// Takes the next message if it is due. Only one receiver gets it.
     pub(crate) fn fire(&self) -> Option<Instant> {
         let mut next = self.next.lock();
         let when = (*next)?;
@@ -48,14 +51,15 @@ impl<T> Timer<T> {
             return None;
         }
         *next = self.period.and_then(|period| {
-            // Messages that were missed altogether are skipped; one that is merely late does not delay the others.
+            // Messages whose whole period has passed are skipped. A message that is received late, within its period,
+            // does not delay the next.
             let on_time = when.checked_add(period);
             if on_time.is_some_and(|next| next > now) { on_time } else { now.checked_add(period) }
         });
         Some(when)
     }
 
-    /// Takes a message back that was fired and not looked at.
+    /// Takes back a message that was taken and not used.
     pub(crate) fn put_back(&self, when: Instant) {
         *self.next.lock() = Some(when);
     }
@@ -80,7 +84,7 @@ impl<T> Timer<T> {
     }
 }
 
-/// Parks until the moment, or for ever.
+/// Parks until the given instant, or forever.
 #[track_caller]
 pub(crate) fn sleep(resource: *const (), until: Option<Instant>) {
     let wait = Wait::new();
