@@ -1,4 +1,4 @@
-//! Meeting of a fixed number.
+//! The barrier: a fixed number of threads wait for one another.
 
 use core::cell::Cell;
 use core::fmt;
@@ -9,7 +9,8 @@ use crate::facade::{Lock, LockGuard, maybe_const};
 use crate::sync::chain::{Chain, Slot};
 use crate::wait::{Claimed, Kind, Node, Reason, Wait, WaitQueue, operation};
 
-/// Lets `n` wait until all of them are there, again and again. As [`std::sync::Barrier`].
+/// Makes `n` threads wait until all of them have arrived. It can be used repeatedly. Works like
+/// [`std::sync::Barrier`].
 ///
 /// # Examples
 ///
@@ -32,34 +33,38 @@ pub struct Barrier {
     meeting: Lock<Meeting>,
 }
 
-/// A party that was cancelled or timed out is not present from that moment on, although it stands in the queue until it runs.
-/// So the last to come claims all others, and opens the barrier only if it gets enough of them. It counts them first. If some
-/// are lost between the count and the claims, those that it has claimed come again.
+/// The state of the current generation.
+///
+/// A waiter whose wait was ended by a cancel or a timeout no longer counts, although its node stays in the queue
+/// until it runs. So the last thread to arrive claims all others, and opens the barrier only if it has claimed enough
+/// of them. It counts them first. If some waits end between the count and the claims, the claimed waiters wait again.
 #[derive(Debug)]
 struct Meeting {
-    /// The payload of each is its `Arrival`.
+    /// The payload of each node is its `Arrival`.
     queue: WaitQueue,
-    /// How many nodes stand in the queue, those of parties that were cancelled included.
+    /// The number of nodes in the queue, including those of cancelled waiters.
     queued: usize,
-    /// How many were claimed and are to come again. Nothing can end their wait until then, so they are present.
+    /// The number of waiters that were claimed and will wait again. Nothing can end their wait before they do, so
+    /// they count as arrived.
     coming: usize,
-    /// Which meeting this is.
+    /// The number of the current generation.
     number: usize,
 }
 
-// No user's code runs while the meeting is changed, so an unwind never leaves it half changed.
+// No user code runs while the state is changed, so an unwind never leaves it half changed.
 impl UnwindSafe for Barrier {}
 impl RefUnwindSafe for Barrier {}
 
-/// A waiter, on its stack. Under the lock before it is claimed, the claimer's after.
+/// The record of a waiter, on its stack. It is accessed under the lock until the waiter is claimed, and then by the
+/// claimer alone.
 #[repr(C)]
 struct Arrival {
     slot: Slot,
-    /// It was claimed in vain, and comes again.
+    /// Set when the waiter was claimed but the barrier did not open, so that it waits again.
     again: Cell<bool>,
 }
 
-/// What [`Barrier::wait`] answers. As [`std::sync::BarrierWaitResult`].
+/// The result of [`Barrier::wait`]. Works like [`std::sync::BarrierWaitResult`].
 ///
 /// # Examples
 ///
@@ -71,7 +76,7 @@ struct Arrival {
 pub struct BarrierWaitResult(bool);
 
 impl BarrierWaitResult {
-    /// True for one of the `n`: the last to come.
+    /// Returns true for exactly one of the `n` threads: the last to arrive.
     ///
     /// # Examples
     ///
@@ -83,7 +88,7 @@ impl BarrierWaitResult {
     ///     let other = s.spawn(|| barrier.wait().is_leader());
     ///     [barrier.wait().is_leader(), other.join().unwrap()]
     /// });
-    /// // One of the two, and be it to tidy up.
+    /// // Exactly one of the two is the leader.
     /// assert_ne!(leaders[0], leaders[1]);
     /// ```
     pub fn is_leader(&self) -> bool {
@@ -93,7 +98,7 @@ impl BarrierWaitResult {
 
 impl Barrier {
     maybe_const! {
-        /// A barrier for `n`. With zero or one, nobody ever waits.
+        /// Creates a barrier for `n` threads. With zero or one, `wait` returns at once.
         ///
         /// # Examples
         ///
@@ -107,11 +112,12 @@ impl Barrier {
         }
     }
 
-    /// Waits until `n` are there.
+    /// Waits until `n` threads have arrived.
     ///
     /// # Parks
     ///
-    /// Unless the caller is the last. Cancelled or timed out, it unwinds and is no longer there: another has to come.
+    /// Parks unless the caller is the last to arrive. If the caller is cancelled or its timeout passes, this unwinds
+    /// and the caller no longer counts as arrived, so another thread has to arrive.
     ///
     /// # Examples
     ///
@@ -125,7 +131,7 @@ impl Barrier {
     ///             // … the first half, with this part …
     ///             let _ = part;
     ///             barrier.wait();
-    ///             // … the second half, when everybody has done the first …
+    /// // … the second half, when all threads have done the first …
     ///         });
     ///     }
     /// });
@@ -146,7 +152,8 @@ impl Barrier {
                 } else {
                     meeting.coming += claimed.len();
                     claimed.each(|slot| {
-                        // SAFETY: the slot is the first field of an arrival, whose party was claimed and not yet woken.
+                        // SAFETY: the slot is the first field of an `Arrival`, whose waiter was claimed and is not
+                        // yet woken.
                         unsafe { slot.cast::<Arrival>().as_ref() }.again.set(true);
                     });
                 }
@@ -163,20 +170,20 @@ impl Barrier {
             }
             meeting = self.meeting.lock();
             if meeting.number != number {
-                // It was complete while we were coming, and counted us.
+                // The barrier opened after this waiter was claimed, and has counted it.
                 return BarrierWaitResult(false);
             }
             meeting.coming -= 1;
         }
     }
 
-    /// Queues and parks. Returns whether the caller is to come again: if not, the barrier is open.
+    /// Queues and parks. Returns whether the caller has to wait again; if not, the barrier has opened.
     fn wait_for_others(&self, mut meeting: LockGuard<'_, Meeting>, reason: Reason) -> bool {
         let arrival = Arrival { slot: Slot::new(), again: Cell::new(false) };
         let wait = Wait::new();
         let node = Node::new(wait.party(), 0, (&raw const arrival).cast_mut().cast());
-        // SAFETY: the node is new, its party prepared by `Wait::new`, and it is taken out before this function returns: by
-        // its claimer, or below.
+        // SAFETY: the node is new, `Wait::new` has opened its wait, and it does not move. It leaves the queue before
+        // this function returns: its claimer removes it, or the code below does.
         unsafe { meeting.queue.push((&node).into()) };
         meeting.queued += 1;
         drop(meeting);
@@ -184,7 +191,7 @@ impl Barrier {
             Ok(_) => arrival.again.get(),
             Err(missed) => {
                 let mut meeting = self.meeting.lock();
-                // SAFETY: the node stands in this queue or in none.
+                // SAFETY: the node is in this queue or in none.
                 let stood = unsafe { meeting.queue.remove((&node).into()) };
                 meeting.queued -= usize::from(stood);
                 drop(meeting);
@@ -197,17 +204,17 @@ impl Barrier {
 }
 
 impl Meeting {
-    /// Claims all that wait, if with those that are coming they are `wanted` or more. May get fewer than that: the wait of some
-    /// may be ended at the same moment.
+    /// Claims all waiters if they and the coming ones are at least `wanted`. Returns `None` otherwise. May claim
+    /// fewer, because some waits may end at the same moment.
     fn claim_others(&mut self, wanted: usize) -> Option<Chain> {
-        // The first look is for speed: it costs the same however many wait.
+        // The first comparison is for speed: its cost does not depend on the number of waiters.
         if self.queued + self.coming < wanted || self.queue.waiting() + self.coming < wanted {
             return None;
         }
         let mut others = Chain::new();
         while let Some(Claimed { payload, wake }) = self.queue.claim_next() {
             let arrival = NonNull::new(payload.cast::<Arrival>()).expect("the address of a local");
-            // SAFETY: claimed in the line above; the slot is the first field.
+            // SAFETY: the waiter was just claimed, and the slot is the first field of its `Arrival`.
             unsafe { others.push(arrival.cast::<Slot>(), wake) };
         }
         self.queued = 0;

@@ -1,8 +1,9 @@
-//! Many wake-ups at once, without an allocation: claimed waiters, strung together through their own stacks.
+//! A chain of wake-ups: claimed waiters, linked through their own stacks, so that many can be woken without an
+//! allocation.
 //!
 //! ```text
 //!   chain: first ──► slot ──► slot ──► slot ◄── last
-//!                     wake     wake     wake        (each on the stack of a party that is claimed and not yet woken)
+//!                     wake     wake     wake        (each on the stack of a claimed waiter that is not yet woken)
 //! ```
 
 use core::cell::Cell;
@@ -10,7 +11,7 @@ use core::ptr::NonNull;
 
 use crate::wait::Wake;
 
-/// A waiter's link, on its stack. Its claimer's until the waiter is woken.
+/// A waiter's link, on its stack. It belongs to the claimer until the waiter is woken.
 pub(super) struct Slot {
     next: Cell<Option<NonNull<Slot>>>,
     wake: Cell<Option<Wake>>,
@@ -22,7 +23,7 @@ impl Slot {
     }
 }
 
-/// Claimed waiters. Wakes them, in order, when it is dropped: drop it after unlocking.
+/// Claimed waiters. They are woken in order when the chain is dropped. Drop it after unlocking.
 #[must_use = "wakes when dropped: hold it until the lock is released"]
 #[derive(Debug)]
 pub(super) struct Chain {
@@ -36,7 +37,7 @@ impl Chain {
         Chain { first: None, last: None, len: 0 }
     }
 
-    /// How many waiters are in it.
+    /// Returns the number of waiters in the chain.
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -46,19 +47,20 @@ impl Chain {
         let mut next = self.first;
         while let Some(slot) = next {
             f(slot);
-            // SAFETY: as in `push`.
+            // SAFETY: a claimed waiter does not run before it is woken, so the slots in the chain are valid and
+            // belong to the chain.
             next = unsafe { slot.as_ref().next.get() };
         }
     }
 
-    /// Adds a waiter at the end.
+    /// Adds a waiter at the back.
     ///
     /// # Safety
     ///
-    /// The caller has just claimed the waiter that `wake` wakes; `slot` is on its stack, and for no other use.
+    /// The caller has just claimed the waiter that `wake` wakes. `slot` is on its stack and is used for nothing else.
     pub(super) unsafe fn push(&mut self, slot: NonNull<Slot>, wake: Wake) {
-        // SAFETY: a claimed party does not run before it is woken, so `slot`, and the slots in the chain, are alive, and
-        // ours alone.
+        // SAFETY: a claimed waiter does not run before it is woken. So `slot` and the slots in the chain are valid,
+        // and only this chain uses them.
         unsafe {
             slot.as_ref().wake.set(Some(wake));
             match self.last {
@@ -75,7 +77,8 @@ impl Drop for Chain {
     fn drop(&mut self) {
         let mut next = self.first;
         while let Some(slot) = next {
-            // SAFETY: as in `push`. Both are read before the party is woken, when its stack is its own again.
+            // SAFETY: the waiter is claimed and not yet woken, so its slot is valid. Both fields are read before the
+            // waiter is woken and its stack is its own again.
             let wake = unsafe {
                 next = slot.as_ref().next.get();
                 slot.as_ref().wake.take()

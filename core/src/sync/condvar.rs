@@ -1,4 +1,4 @@
-//! Waiting for a condition under a mutex.
+//! Condition variables.
 
 use core::fmt;
 use core::panic::Location;
@@ -11,11 +11,11 @@ use crate::sync::gate::{Gate, Look, deadline_after};
 use crate::sync::mutex::MutexGuard;
 use crate::wait::{Kind, Reason, operation, shield};
 
-/// A condition variable: waits, with a mutex given back, until another says that something has changed. As
+/// A condition variable: a thread releases a mutex and waits until another thread notifies it. Works like
 /// [`std::sync::Condvar`].
 ///
-/// Those who wait are notified in the order in which they came. A wait may also end without a notification, as in std, so
-/// the condition is to be looked at again; [`wait_while`](Condvar::wait_while) does.
+/// Waiters are notified in the order of their arrival. As in std, a wait may also end without a notification, so the
+/// caller checks the condition again. [`wait_while`](Condvar::wait_while) does so.
 ///
 /// # Examples
 ///
@@ -38,11 +38,11 @@ use crate::wait::{Kind, Reason, operation, shield};
 /// ```
 pub struct Condvar {
     gate: Gate<()>,
-    /// How many are in a `wait`: at zero, a notification is one load.
+    /// The number of threads in a `wait`. While it is zero, a notification is one load.
     waiting: AtomicUsize,
 }
 
-/// Whether a wait with a time-out ended because the time was over. As [`std::sync::WaitTimeoutResult`].
+/// Whether a wait with a timeout ended because the timeout passed. Works like [`std::sync::WaitTimeoutResult`].
 ///
 /// # Examples
 ///
@@ -58,7 +58,7 @@ pub struct Condvar {
 pub struct WaitTimeoutResult(bool);
 
 impl WaitTimeoutResult {
-    /// Whether the time was over.
+    /// Returns whether the timeout passed.
     ///
     /// # Examples
     ///
@@ -78,7 +78,7 @@ impl WaitTimeoutResult {
 
 impl Condvar {
     maybe_const! {
-        /// A condition variable that nobody waits for.
+        /// Creates a condition variable.
         ///
         /// # Examples
         ///
@@ -91,18 +91,19 @@ impl Condvar {
         }
     }
 
-    /// Gives the lock back, waits for a notification, and takes the lock again. A notification that comes after the lock
-    /// was given back is not missed.
+    /// Releases the lock, waits for a notification, and takes the lock again. A notification that comes after the
+    /// lock was released is not missed.
     ///
     /// # Parks
     ///
-    /// Until notified, and then until the lock is free. Cancelled or timed out before it is notified, it unwinds *without*
-    /// the lock: the guard was given away, so nobody can tell, and nothing is poisoned. Once notified, it takes the lock
-    /// and returns, and a cancel takes effect at the next wait: no notification is lost.
+    /// Parks until it is notified, and then until the lock is free. If the caller is cancelled or its timeout passes
+    /// before it is notified, this unwinds *without* the lock. The guard is gone by then, so nothing is poisoned.
+    /// Once notified, it takes the lock and returns, and a cancel takes effect at the next wait. So no notification
+    /// is lost.
     ///
     /// # Errors
     ///
-    /// If a holder has unwound meanwhile. The lock is taken nevertheless, and the guard comes in the error.
+    /// Returns an error if the lock is poisoned. The lock is taken nevertheless, and the error contains the guard.
     ///
     /// # Examples
     ///
@@ -128,19 +129,19 @@ impl Condvar {
         guard
     }
 
-    /// [Waits](Self::wait) as long as `condition` holds.
+    /// [Waits](Self::wait) as long as `condition` returns true.
     ///
     /// # Parks
     ///
-    /// As [`wait`](Self::wait).
+    /// Parks as [`wait`](Self::wait) does.
     ///
     /// # Errors
     ///
-    /// As [`wait`](Self::wait), as soon as it finds out.
+    /// Returns the error of [`wait`](Self::wait) as soon as one occurs.
     ///
     /// # Panics
     ///
-    /// If `condition` does; that poisons the lock.
+    /// Panics if `condition` panics, which poisons the lock.
     ///
     /// # Examples
     ///
@@ -169,15 +170,16 @@ impl Condvar {
         Ok(guard)
     }
 
-    /// [Waits](Self::wait), for `timeout` at most.
+    /// [Waits](Self::wait) for at most `timeout`.
     ///
     /// # Parks
     ///
-    /// As [`wait`](Self::wait). The time is over, it takes the lock, for which it may wait longer.
+    /// Parks as [`wait`](Self::wait) does. When the timeout has passed, it still takes the lock, and may park for
+    /// longer while the lock is held.
     ///
     /// # Errors
     ///
-    /// As [`wait`](Self::wait).
+    /// Returns an error if the lock is poisoned, as [`wait`](Self::wait) does.
     ///
     /// # Examples
     ///
@@ -198,20 +200,20 @@ impl Condvar {
         with(self.wait_until(guard, deadline_after(timeout), Location::caller()))
     }
 
-    /// [Waits](Self::wait) as long as `condition` holds, for `timeout` at most. The result says that the time was over only
-    /// if the condition still held.
+    /// [Waits](Self::wait) as long as `condition` returns true, for at most `timeout`. The result reports a timeout
+    /// only if the condition still held.
     ///
     /// # Parks
     ///
-    /// As [`wait_timeout`](Self::wait_timeout).
+    /// Parks as [`wait_timeout`](Self::wait_timeout) does.
     ///
     /// # Errors
     ///
-    /// As [`wait`](Self::wait), as soon as it finds out.
+    /// Returns the error of [`wait`](Self::wait) as soon as one occurs.
     ///
     /// # Panics
     ///
-    /// If `condition` does; that poisons the lock.
+    /// Panics if `condition` panics, which poisons the lock.
     ///
     /// # Examples
     ///
@@ -244,7 +246,8 @@ impl Condvar {
         Ok((guard, WaitTimeoutResult(false)))
     }
 
-    /// Notifies the one who has waited longest. Without anybody waiting, nothing happens, and nothing is remembered.
+    /// Notifies the waiter that has waited longest. If there is no waiter, this has no effect, and later waiters do
+    /// not see it.
     ///
     /// # Examples
     ///
@@ -262,13 +265,14 @@ impl Condvar {
     #[inline]
     pub fn notify_one(&self) {
         operation();
-        // Relaxed: who must find a waiter has taken the mutex after the waiter gave it back, and so sees its count.
+        // Relaxed: a notifier that must find a waiter has taken the mutex after that waiter released it, so it sees
+        // the count.
         if self.waiting.load(Ordering::Relaxed) != 0 {
             self.gate.open_for_one();
         }
     }
 
-    /// Notifies all who wait now.
+    /// Notifies all current waiters.
     ///
     /// # Examples
     ///
@@ -287,7 +291,7 @@ impl Condvar {
     #[inline]
     pub fn notify_all(&self) {
         operation();
-        // Relaxed: as in `notify_one`.
+        // Relaxed: the mutex orders the count before this load, as in `notify_one`.
         if self.waiting.load(Ordering::Relaxed) != 0 {
             self.gate.open(|()| {});
         }
@@ -301,27 +305,27 @@ impl Condvar {
     ) -> (LockResult<MutexGuard<'a, T>>, WaitTimeoutResult) {
         let lock = guard.into_lock();
         let reason = Reason::at(Kind::Condvar, self, location);
-        // Relaxed: as in `notify_one`; the mutex is given back below.
+        // Relaxed: the mutex, which is released below, orders this before the load in `notify_one`.
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let count = Count(&self.waiting);
         let waited = self.gate.wait(reason, deadline, |()| Look::Park, || lock.raw().unlock());
         drop(count);
         match waited {
-            // Shielded: a notification that has been taken has to be acted upon.
+            // Shielded: this waiter has taken a notification, so the caller must get the chance to act on it.
             Ok(()) => shield(|| lock.raw().lock(location)),
             Err(_) => lock.raw().lock(location),
         }
-        // SAFETY: given back as the wait began, and taken again just now; the first guard is gone.
+        // SAFETY: `wait` released the lock, and it was just taken again. The first guard is gone.
         (unsafe { lock.relocked() }, WaitTimeoutResult(waited.is_err()))
     }
 }
 
-/// One who waits, counted.
+/// Counts one waiter while it exists.
 struct Count<'a>(&'a AtomicUsize);
 
 impl Drop for Count<'_> {
     fn drop(&mut self) {
-        // Relaxed: counting too many for a while costs a notifier a look, no more.
+        // Relaxed: if the count is too high for a while, a notifier only looks at the gate in vain.
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

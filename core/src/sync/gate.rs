@@ -1,8 +1,9 @@
-//! A place where any number wait until they are let through: what condition variables, one-time initialisations and wait
-//! groups have in common.
+//! The gate: any number of threads wait until they are let through. Condition variables, one-time initialisation and
+//! wait groups use it.
 //!
-//! A waiter looks at the state and joins the queue in one critical section, and who changes the state locks the gate after
-//! it. So either the waiter sees the change, or its changer finds it in the queue: no wake-up is lost.
+//! A waiter checks the state and enters the queue in one critical section. A thread that changes the state locks the
+//! gate afterwards. So either the waiter sees the change, or that thread finds the waiter in the queue. No wake-up is
+//! lost.
 
 use core::ptr::NonNull;
 use core::time::Duration;
@@ -13,7 +14,7 @@ use crate::facade::{Lock, maybe_const, now};
 use crate::sync::chain::{Chain, Slot};
 use crate::wait::{Claimed, Node, Reason, TimedOut, Wait, WaitQueue};
 
-/// Waiters, and the state that they look at.
+/// The waiters, and the state that they check.
 #[derive(Debug)]
 pub(super) struct Gate<S> {
     inside: Lock<Inside<S>>,
@@ -22,20 +23,20 @@ pub(super) struct Gate<S> {
 #[derive(Debug)]
 struct Inside<S> {
     state: S,
-    /// The payload of each is its `Slot`.
+    /// The payload of each node is its `Slot`.
     queue: WaitQueue,
 }
 
-// No user's code runs while the inside is changed, so an unwind never leaves it half changed.
+// No user code runs while the inside is changed, so an unwind never leaves it half changed.
 impl<S> UnwindSafe for Gate<S> {}
 impl<S> RefUnwindSafe for Gate<S> {}
 
-/// What one who comes to a gate finds.
+/// What a thread finds when it arrives at a gate.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Look {
-    /// It is closed.
+    /// The gate is closed.
     Park,
-    /// It is open.
+    /// The gate is open.
     Pass,
 }
 
@@ -46,12 +47,12 @@ impl<S> Gate<S> {
         }
     }
 
-    /// Waits until let through, if `look` finds that the caller has to. `queued` is called when it can be let through
-    /// from now on, before anything unwinds.
+    /// Waits until the caller is let through, if `look` returns [`Look::Park`]. `queued` is called as soon as the
+    /// caller can be let through, and before anything unwinds.
     ///
     /// # Errors
     ///
-    /// [`TimedOut`] if the deadline passed first.
+    /// Returns [`TimedOut`] if the deadline passed first.
     pub(super) fn wait(
         &self,
         reason: Reason,
@@ -69,15 +70,15 @@ impl<S> Gate<S> {
                 Look::Park => {}
                 Look::Pass => return Ok(()),
             }
-            // SAFETY: the node is new, its party prepared by `Wait::new`, and it is taken out before this function
-            // returns: by its claimer, or below.
+            // SAFETY: the node is new, `Wait::new` has opened its wait, and it does not move. It leaves the queue
+            // before this function returns: its claimer removes it, or the code below does.
             unsafe { inside.queue.push(place) };
         }
         queued();
         match wait.park(reason, deadline) {
             Ok(_) => Ok(()),
             Err(missed) => {
-                // SAFETY: the node stands in this queue or in none.
+                // SAFETY: the node is in this queue or in none.
                 unsafe { self.inside.lock().queue.remove(place) };
                 drop(wait);
                 Err(missed.raise())
@@ -85,7 +86,7 @@ impl<S> Gate<S> {
         }
     }
 
-    /// Changes the state and lets through all who wait.
+    /// Changes the state and lets all waiters through.
     pub(super) fn open(&self, change: impl FnOnce(&mut S)) {
         let mut inside = self.inside.lock();
         change(&mut inside.state);
@@ -94,7 +95,7 @@ impl<S> Gate<S> {
         drop(chain);
     }
 
-    /// Lets through the one who has waited longest.
+    /// Lets the waiter through that has waited longest.
     pub(super) fn open_for_one(&self) {
         let mut inside = self.inside.lock();
         let claimed = inside.queue.claim_next();
@@ -110,22 +111,22 @@ impl<S> Inside<S> {
     }
 }
 
-/// Claims all who stand in `queue`.
+/// Claims all waiters in `queue`.
 ///
 /// # Safety
 ///
-/// The payload of each node is a [`Slot`] on its party's stack.
+/// The payload of each node is a [`Slot`] on the stack of its waiter.
 pub(super) unsafe fn claim_all(queue: &mut WaitQueue) -> Chain {
     let mut chain = Chain::new();
     while let Some(Claimed { payload, wake }) = queue.claim_next() {
         let slot = NonNull::new(payload.cast::<Slot>()).expect("the address of a local");
-        // SAFETY: claimed in the line above; the slot by the contract.
+        // SAFETY: the waiter was just claimed. The caller guarantees that the payload is a slot on its stack.
         unsafe { chain.push(slot, wake) };
     }
     chain
 }
 
-/// The moment `timeout` from now; `None` if that is never.
+/// Returns the instant `timeout` from now, or `None` if an `Instant` cannot express it.
 pub(super) fn deadline_after(timeout: Duration) -> Option<Instant> {
     now().checked_add(timeout)
 }

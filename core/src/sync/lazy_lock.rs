@@ -1,4 +1,4 @@
-//! A value that is made when it is first used.
+//! A value that is initialized on first use.
 
 use core::cell::UnsafeCell;
 use core::fmt;
@@ -9,7 +9,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use crate::facade::maybe_const;
 use crate::sync::once::{Once, Unwound};
 
-/// A value that is made when it is first used. As [`std::sync::LazyLock`].
+/// A value that is initialized on first use. Works like [`std::sync::LazyLock`].
 ///
 /// # Examples
 ///
@@ -22,19 +22,19 @@ use crate::sync::once::{Once, Unwound};
 /// ```
 pub struct LazyLock<T, F = fn() -> T> {
     once: Once,
-    /// Changed while `once` runs, and a `Value` from when it is done.
+    /// Changed only while `once` runs. It is a `Value` once `once` is complete.
     state: UnsafeCell<State<T, F>>,
 }
 
 enum State<T, F> {
     Maker(F),
     Value(T),
-    /// The maker is running, or has unwound.
+    /// The initializer is running, or has unwound.
     Gone,
 }
 
-// SAFETY: one thread calls F, which another gave: F is Send. It may drop T, which another made: T is Send. All read T: it
-// is Sync. F is never reached by two.
+// SAFETY: one thread calls F, which another thread provided, so F is Send. A thread may drop a T that another thread
+// created, so T is Send. All threads read T, so T is Sync. No two threads ever access F.
 unsafe impl<T: Send + Sync, F: Send> Sync for LazyLock<T, F> {}
 
 impl<T: RefUnwindSafe + UnwindSafe, F: UnwindSafe> RefUnwindSafe for LazyLock<T, F> {}
@@ -42,7 +42,7 @@ impl<T: UnwindSafe, F: UnwindSafe> UnwindSafe for LazyLock<T, F> {}
 
 impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     maybe_const! {
-        /// A value that `f` will make.
+        /// Creates a value that `f` will initialize.
         ///
         /// # Examples
         ///
@@ -58,16 +58,17 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
         }
     }
 
-    /// The value, made now if it has not been.
+    /// Returns the value. Initializes it first if this is the first use.
     ///
     /// # Parks
     ///
-    /// While another makes it. Cancelled or timed out, it unwinds; the other goes on.
+    /// Parks while another thread initializes the value. If the caller is cancelled or its timeout passes, this
+    /// unwinds; the other thread continues.
     ///
     /// # Panics
     ///
-    /// If the maker does, and then at every use: it cannot be called again. An unwind by a cancel or a time-out in it
-    /// counts too.
+    /// Panics if the initializer panics, and from then on at every use, because the initializer cannot be called
+    /// again. A cancel or a timeout that unwinds the initializer counts as a panic here.
     ///
     /// # Examples
     ///
@@ -83,7 +84,7 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
         if !this.once.is_completed() {
             this.make(Location::caller());
         }
-        // SAFETY: `once` is done, so the state is no more written to.
+        // SAFETY: `once` is complete, so the state is not written any more.
         match unsafe { &*this.state.get() } {
             State::Value(value) => value,
             State::Maker(_) | State::Gone => unreachable!("made just now"),
@@ -93,12 +94,13 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     #[cold]
     fn make(&self, location: &'static Location<'static>) {
         self.once.call(false, Unwound::Poisons, location, &mut |_| {
-            // SAFETY: while `once` runs, nobody else touches the state; and no reference is kept while the maker runs.
+            // SAFETY: while `once` runs, only this thread accesses the state. No reference to it exists while the
+            // initializer runs.
             let State::Maker(f) = (unsafe { self.state.get().replace(State::Gone) }) else {
                 unreachable!("the maker is called once");
             };
             let value = f();
-            // SAFETY: as above.
+            // SAFETY: `once` still runs, so only this thread accesses the state.
             unsafe { *self.state.get() = State::Value(value) };
         });
     }
@@ -124,7 +126,7 @@ impl<T: fmt::Debug, F> fmt::Debug for LazyLock<T, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_tuple("LazyLock");
         if self.once.is_completed() {
-            // SAFETY: as in `force`.
+            // SAFETY: `once` is complete, so the state is not written any more.
             if let State::Value(value) = unsafe { &*self.state.get() } {
                 return shown.field(value).finish();
             }

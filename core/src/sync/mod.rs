@@ -1,25 +1,25 @@
 //! Locks that park green threads and block OS threads, with the names and the meaning of [`std::sync`].
 //!
-//! `use std::sync::{Arc, Mutex}` becomes `use kahn::sync::{Arc, Mutex}`, and that is all. One lock serves green threads
-//! and plain OS threads in any mix. What is more than in std: [`Semaphore`] and [`WaitGroup`].
+//! To use them, replace `use std::sync::{Arc, Mutex}` by `use kahn::sync::{Arc, Mutex}`. One lock serves green
+//! threads and plain OS threads in any mix. Beyond std, there are [`Semaphore`] and [`WaitGroup`].
 //!
 //! # Fairness
 //!
-//! No waiter starves, however busy a lock is. Each type says what it promises. A loop that takes and gives back a free
-//! lock lets other green threads run now and then.
+//! No waiter starves, however busy a lock is. Each type documents what it guarantees. A loop that takes and releases
+//! a free lock yields to other green threads now and then.
 //!
 //! # Cancellation
 //!
-//! A green thread that is cancelled, or whose [`time::timeout`](crate::time::timeout) is over, unwinds from the call in
-//! which it waits, and has taken nothing. If it was given the lock at the same moment, it has the lock, the call returns,
-//! and the cancel takes effect at the next wait.
+//! A green thread that is cancelled, or whose [`time::timeout`](crate::time::timeout) passes, unwinds from the call
+//! in which it waits. It has taken nothing. If it receives the lock at the same moment, the call returns with the
+//! lock, and the cancel takes effect at the next wait.
 //!
 //! # Poisoning
 //!
-//! As in std: a [`Mutex`] or [`RwLock`] whose guard for writing is dropped while its holder unwinds is poisoned, because
-//! the value may be half changed. An unwind by a cancel or a time-out is no different in this, since it too leaves the
-//! holder's work where it was. A cancelled [`Condvar::wait`] poisons nothing: who waits has given up the lock, so the
-//! value is whole.
+//! As in std, a [`Mutex`] or [`RwLock`] is poisoned when a guard that can change the value is dropped while its
+//! holder unwinds, because the value may be half changed. An unwind by a cancel or a timeout poisons too, since it
+//! also interrupts the holder's work. A cancelled [`Condvar::wait`] poisons nothing: the waiter has released the
+//! lock, so the value is consistent.
 
 mod chain;
 mod gate;

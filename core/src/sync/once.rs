@@ -1,4 +1,4 @@
-//! Doing something once.
+//! One-time initialization.
 
 use core::fmt;
 use core::panic::Location;
@@ -8,19 +8,19 @@ use crate::facade::{AtomicU32, Ordering, maybe_const};
 use crate::sync::gate::{Gate, Look};
 use crate::wait::{Kind, Reason};
 
-/// Nobody has begun.
+/// No initializer has started.
 const INCOMPLETE: u32 = 0;
-/// Who had begun has unwound, and that counts.
+/// An initializer has unwound, and `Unwound::Poisons` was requested for it.
 const POISONED: u32 = 1;
-/// Somebody is at it.
+/// An initializer is running.
 const RUNNING: u32 = 2;
-/// It is done, for good.
+/// The initialization is complete, for good.
 const COMPLETE: u32 = 3;
 
-/// Does something once, however many ask for it. As [`std::sync::Once`].
+/// Runs an initializer once, no matter how many threads call it. Works like [`std::sync::Once`].
 ///
-/// The initialiser holds no lock while it runs, and may park. Calling the same `Once` from inside it is a deadlock, as in
-/// std.
+/// No lock is held while the initializer runs, and it may park. As in std, calling the same `Once` from inside it is
+/// a deadlock.
 ///
 /// # Examples
 ///
@@ -35,17 +35,17 @@ const COMPLETE: u32 = 3;
 pub struct Once {
     /// | from | to | by |
     /// |---|---|---|
-    /// | `INCOMPLETE`, `POISONED` | `RUNNING` | who does it, by compare-and-swap |
-    /// | `RUNNING` | `COMPLETE`, `POISONED`, `INCOMPLETE` | the same, with the gate locked, when it is done or has unwound |
+    /// | `INCOMPLETE`, `POISONED` | `RUNNING` | the thread that runs the initializer, by compare-and-swap |
+    /// | `RUNNING` | `COMPLETE`, `POISONED`, `INCOMPLETE` | the same thread, with the gate locked, at the end |
     state: AtomicU32,
     gate: Gate<()>,
 }
 
-// An initialiser that unwound is what poisoning tells of.
+// If an initializer unwinds, the state records it as poisoning.
 impl UnwindSafe for Once {}
 impl RefUnwindSafe for Once {}
 
-/// What the initialiser of [`Once::call_once_force`] is told. As [`std::sync::OnceState`].
+/// The state that the initializer of [`Once::call_once_force`] receives. Works like [`std::sync::OnceState`].
 ///
 /// # Examples
 ///
@@ -60,7 +60,7 @@ pub struct OnceState {
 }
 
 impl OnceState {
-    /// Whether an earlier initialiser has unwound.
+    /// Returns whether an earlier initializer has unwound.
     ///
     /// # Examples
     ///
@@ -76,18 +76,18 @@ impl OnceState {
     }
 }
 
-/// What an initialiser that unwinds leaves behind.
+/// What happens when an initializer unwinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unwound {
-    /// Poison.
+    /// The `Once` is poisoned.
     Poisons,
-    /// The work, for another.
+    /// The next caller, or a waiter, runs its own initializer.
     Retries,
 }
 
 impl Once {
     maybe_const! {
-        /// Nothing is done yet.
+        /// Creates a `Once` that is not complete.
         ///
         /// # Examples
         ///
@@ -101,15 +101,17 @@ impl Once {
         }
     }
 
-    /// Calls `f` unless it, or another's, has been called before. When this returns, it is done.
+    /// Calls `f`, unless an initializer has been called before. When this returns, an initializer has completed.
     ///
     /// # Parks
     ///
-    /// While another is at it. Cancelled or timed out, it unwinds; the other goes on.
+    /// Parks while another thread runs an initializer. If the caller is cancelled or its timeout passes, this
+    /// unwinds; the other thread continues.
     ///
     /// # Panics
     ///
-    /// If `f` does, and then at every call that comes later. An unwind by a cancel or a time-out in `f` counts too.
+    /// Panics if `f` panics, and from then on at every call. A cancel or a timeout that unwinds `f` counts as a panic
+    /// here.
     ///
     /// # Examples
     ///
@@ -132,15 +134,15 @@ impl Once {
         }
     }
 
-    /// As [`call_once`](Self::call_once), but tries again where an earlier initialiser has unwound.
+    /// Like [`call_once`](Self::call_once), but also calls `f` if an earlier initializer has unwound.
     ///
     /// # Parks
     ///
-    /// As [`call_once`](Self::call_once).
+    /// Parks as [`call_once`](Self::call_once) does.
     ///
     /// # Panics
     ///
-    /// If `f` does.
+    /// Panics if `f` panics.
     ///
     /// # Examples
     ///
@@ -161,7 +163,7 @@ impl Once {
         }
     }
 
-    /// Whether it is done.
+    /// Returns whether an initializer has completed.
     ///
     /// # Examples
     ///
@@ -172,19 +174,19 @@ impl Once {
     /// ```
     #[inline]
     pub fn is_completed(&self) -> bool {
-        // Acquire: pairs with the Release of who did it.
+        // Acquire: pairs with the Release of the thread that has run the initializer.
         self.state.load(Ordering::Acquire) == COMPLETE
     }
 
-    /// Waits until it is done, by another.
+    /// Waits until another thread has completed an initializer.
     ///
     /// # Parks
     ///
-    /// Until then. Cancelled or timed out, it unwinds.
+    /// Parks until an initializer has completed. If the caller is cancelled or its timeout passes, this unwinds.
     ///
     /// # Panics
     ///
-    /// If an initialiser has unwound.
+    /// Panics if an initializer has unwound.
     ///
     /// # Examples
     ///
@@ -201,11 +203,11 @@ impl Once {
         self.wait_done(false, Location::caller());
     }
 
-    /// As [`wait`](Self::wait), and goes on waiting where an initialiser has unwound.
+    /// Like [`wait`](Self::wait), but keeps waiting if an initializer has unwound.
     ///
     /// # Parks
     ///
-    /// As [`wait`](Self::wait).
+    /// Parks as [`wait`](Self::wait) does.
     ///
     /// # Examples
     ///
@@ -214,7 +216,7 @@ impl Once {
     /// let _ = std::panic::catch_unwind(|| once.call_once(|| panic!("not yet")));
     /// kahn::scope(|s| {
     ///     s.spawn(|| once.call_once_force(|_| ()));
-    ///     // The attempt that failed does not end it.
+    /// // The failed attempt does not end the wait.
     ///     once.wait_force();
     /// });
     /// ```
@@ -223,7 +225,7 @@ impl Once {
         self.wait_done(true, Location::caller());
     }
 
-    /// Calls `f` unless it is done, waiting while another is at it.
+    /// Calls `f` unless an initializer has completed. Waits while another thread runs one.
     #[cold]
     pub(super) fn call(
         &self,
@@ -233,14 +235,14 @@ impl Once {
         f: &mut dyn FnMut(&OnceState),
     ) {
         loop {
-            // Acquire: as in `is_completed`.
+            // Acquire: pairs with the Release at the end of an attempt.
             let seen = self.state.load(Ordering::Acquire);
             match seen {
                 COMPLETE => return,
                 RUNNING => self.wait_while(|state| state == RUNNING, location),
                 POISONED if !ignore_poison => poisoned(location),
                 _ => {
-                    // Acquire: an earlier initialiser that unwound may have left something.
+                    // Acquire: an earlier initializer that unwound may have written something.
                     if self
                         .state
                         .compare_exchange(seen, RUNNING, Ordering::Acquire, Ordering::Relaxed)
@@ -260,33 +262,33 @@ impl Once {
 
     fn wait_done(&self, ignore_poison: bool, location: &'static Location<'static>) {
         loop {
-            // Acquire: as in `is_completed`.
+            // Acquire: pairs with the Release at the end of an attempt.
             match self.state.load(Ordering::Acquire) {
                 COMPLETE => return,
                 POISONED if !ignore_poison => poisoned(location),
-                // Whatever ends the attempt that runs, and be it the next, opens the gate.
+                // The gate opens when the current attempt ends, or, if none runs, when the next one ends.
                 seen => self.wait_while(|state| state == seen || state == RUNNING, location),
             }
         }
     }
 
-    /// Waits for the end of an attempt, if `closed` holds of the state.
+    /// Waits for the end of an attempt if `closed` returns true for the state.
     fn wait_while(&self, closed: impl FnOnce(u32) -> bool, location: &'static Location<'static>) {
         let reason = Reason::at(Kind::WaitGroup, self, location);
         let look = |(): &mut ()| {
-            // Relaxed: the gate's lock orders it after the end of the attempt, if that has come.
+            // Relaxed: if an attempt has ended, the gate's lock orders this load after its end.
             if closed(self.state.load(Ordering::Relaxed)) { Look::Park } else { Look::Pass }
         };
         let _no_deadline = self.gate.wait(reason, None, look, || {});
     }
 
-    /// Forgets that it was done. By exclusive reference, so nobody is waiting.
+    /// Resets to incomplete. The reference is exclusive, so there is no waiter.
     pub(super) fn reset(&mut self) {
         *self = Once::new();
     }
 }
 
-/// An initialiser that runs.
+/// A running initializer. Its destructor stores the outcome.
 struct Attempt<'a> {
     once: &'a Once,
     outcome: u32,
@@ -294,7 +296,7 @@ struct Attempt<'a> {
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        // Release: what the initialiser wrote is seen by whoever sees that it is done.
+        // Release: a thread that sees the new state sees what the initializer wrote.
         self.once.gate.open(|()| self.once.state.store(self.outcome, Ordering::Release));
     }
 }

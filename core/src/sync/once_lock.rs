@@ -11,7 +11,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use crate::facade::maybe_const;
 use crate::sync::once::{Once, Unwound};
 
-/// A cell that is written once, and read by all. As [`std::sync::OnceLock`].
+/// A cell that is written once and can then be read by all threads. Works like [`std::sync::OnceLock`].
 ///
 /// # Examples
 ///
@@ -26,15 +26,15 @@ use crate::sync::once::{Once, Unwound};
 /// ```
 pub struct OnceLock<T> {
     once: Once,
-    /// Written while `once` runs, and initialised from when it is done.
+    /// Written while `once` runs. It is initialized once `once` is complete.
     value: UnsafeCell<MaybeUninit<T>>,
     _owns: PhantomData<T>,
 }
 
-// SAFETY: any thread may write the value, through a reference, and any other drop it: T is Send. All may read it: T is
-// Sync.
+// SAFETY: any thread may write the value through a shared reference, and any other may drop it, so T is Send. All
+// threads may read the value, so T is Sync.
 unsafe impl<T: Send + Sync> Sync for OnceLock<T> {}
-// SAFETY: it owns a T and nothing of a thread.
+// SAFETY: the cell owns a T, which is Send, and nothing that is tied to a thread.
 unsafe impl<T: Send> Send for OnceLock<T> {}
 
 impl<T: RefUnwindSafe + UnwindSafe> RefUnwindSafe for OnceLock<T> {}
@@ -42,7 +42,7 @@ impl<T: UnwindSafe> UnwindSafe for OnceLock<T> {}
 
 impl<T> OnceLock<T> {
     maybe_const! {
-        /// An empty cell.
+        /// Creates an empty cell.
         ///
         /// # Examples
         ///
@@ -60,7 +60,7 @@ impl<T> OnceLock<T> {
         }
     }
 
-    /// The value, if it is there. Never parks.
+    /// Returns the value, or `None` if the cell is empty. Never parks.
     ///
     /// # Examples
     ///
@@ -72,11 +72,11 @@ impl<T> OnceLock<T> {
     /// ```
     #[inline]
     pub fn get(&self) -> Option<&T> {
-        // SAFETY: `is_completed` says that the value is written, and no more written to.
+        // SAFETY: `is_completed` returned true, so the value has been written and is not written any more.
         self.once.is_completed().then(|| unsafe { (*self.value.get()).assume_init_ref() })
     }
 
-    /// The value, if it is there.
+    /// Returns a mutable reference to the value, or `None` if the cell is empty.
     ///
     /// # Examples
     ///
@@ -87,15 +87,16 @@ impl<T> OnceLock<T> {
     /// ```
     #[inline]
     pub fn get_mut(&mut self) -> Option<&mut T> {
-        // SAFETY: as in `get`, and the reference is exclusive.
+        // SAFETY: `is_completed` returned true, so the value has been written, and the reference is exclusive.
         self.once.is_completed().then(|| unsafe { self.value.get_mut().assume_init_mut() })
     }
 
-    /// The value, as soon as another has written it.
+    /// Waits until the value has been written, and returns it.
     ///
     /// # Parks
     ///
-    /// Until then. Cancelled or timed out, it unwinds.
+    /// Parks until another thread has written the value. If the caller is cancelled or its timeout passes, this
+    /// unwinds.
     ///
     /// # Examples
     ///
@@ -117,11 +118,11 @@ impl<T> OnceLock<T> {
     ///
     /// # Parks
     ///
-    /// While another is writing.
+    /// Parks while another thread is initializing the cell.
     ///
     /// # Errors
     ///
-    /// Hands `value` back if there is one already.
+    /// Returns `value` in the error if the cell has a value already.
     ///
     /// # Examples
     ///
@@ -139,16 +140,17 @@ impl<T> OnceLock<T> {
         value.map_or(Ok(()), Err)
     }
 
-    /// The value; written by `f` if nobody has yet.
+    /// Returns the value. If the cell is empty, `f` provides the value.
     ///
     /// # Parks
     ///
-    /// While another is writing. Cancelled or timed out, it unwinds; the other goes on. `f` may park as well: it runs
-    /// with no lock held. If it asks for the value of this very cell, that is a deadlock.
+    /// Parks while another thread is initializing the cell. If the caller is cancelled or its timeout passes, this
+    /// unwinds; the other thread continues. No lock is held while `f` runs, so `f` may park too. If `f` accesses the
+    /// value of the same cell with this method, that is a deadlock.
     ///
     /// # Panics
     ///
-    /// If `f` does. The cell stays empty then, and the next who asks, or one who waits, tries.
+    /// Panics if `f` panics. The cell stays empty then, and the next caller, or a waiter, runs its own `f`.
     ///
     /// # Examples
     ///
@@ -172,12 +174,12 @@ impl<T> OnceLock<T> {
         let mut f = Some(f);
         self.once.call(true, Unwound::Retries, location, &mut |_| {
             let value = (f.take().expect("called once"))();
-            // SAFETY: while `once` runs, nobody else touches the value.
+            // SAFETY: while `once` runs, only this thread accesses the value.
             unsafe { (*self.value.get()).write(value) };
         });
     }
 
-    /// The value, if it is there.
+    /// Returns the value, or `None` if the cell is empty.
     ///
     /// # Examples
     ///
@@ -190,7 +192,7 @@ impl<T> OnceLock<T> {
         self.take()
     }
 
-    /// Takes the value out, and leaves the cell empty.
+    /// Takes the value out of the cell, which is empty afterwards.
     ///
     /// # Examples
     ///
@@ -205,7 +207,7 @@ impl<T> OnceLock<T> {
             return None;
         }
         self.once.reset();
-        // SAFETY: it was written; it is read out once, since the cell is empty from now on.
+        // SAFETY: the value has been written. It is read only once, because the cell is empty from now on.
         Some(unsafe { self.value.get_mut().assume_init_read() })
     }
 }

@@ -1,4 +1,4 @@
-//! Poisoning: the flag of a lock whose holder unwound.
+//! Poisoning: the flag of a lock whose holder has unwound.
 
 use core::fmt;
 use core::ops::Deref;
@@ -11,8 +11,8 @@ use crate::facade::{AtomicBool, Ordering, maybe_const};
 #[derive(Debug)]
 pub(super) struct Poison(AtomicBool);
 
-/// What a guard remembers: whether its holder was unwinding already when it took the lock. Such a holder (a destructor)
-/// that gives the lock back as it should poisons nothing.
+/// What a guard records: whether its holder was already unwinding when it took the lock. Such a holder, a destructor,
+/// does not poison the lock when it releases it as usual.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Before {
     panicking: bool,
@@ -20,45 +20,47 @@ pub(super) struct Before {
 
 impl Poison {
     maybe_const! {
-        /// Not poisoned.
+        /// Creates a flag that is not set.
         pub(super) const fn new() -> Poison {
             Poison(AtomicBool::new(false))
         }
     }
 
-    /// Called with the lock just taken.
+    /// Called when the lock has just been taken.
     #[inline]
     pub(super) fn enter(&self) -> Before {
         Before { panicking: panicking() }
     }
 
-    /// Called with the lock about to be given back.
+    /// Called when the lock is about to be released. Sets the flag if the holder has begun to unwind while it held
+    /// the lock.
     #[inline]
     pub(super) fn leave(&self, before: Before) {
         if !before.panicking && panicking() {
-            // Relaxed: the lock's own Release comes after.
+            // Relaxed: the Release of the lock itself follows.
             self.0.store(true, Ordering::Relaxed);
         }
     }
 
     #[inline]
     pub(super) fn get(&self) -> bool {
-        // Relaxed: a holder of the lock has synchronised with the last one; to others it is a hint.
+        // Relaxed: a holder of the lock has synchronized with the previous holder; for other threads the value is a
+        // hint.
         self.0.load(Ordering::Relaxed)
     }
 
     pub(super) fn clear(&self) {
-        // Relaxed: as in `get`.
+        // Relaxed: as in `get`, a holder synchronizes through the lock, and for other threads the value is a hint.
         self.0.store(false, Ordering::Relaxed);
     }
 
-    /// The `guard` of a lock that is held, or the value of one that is gone, as an error if it is poisoned.
+    /// Returns `guard`, which is a guard or the value of the lock. Returns it as an error if the lock is poisoned.
     #[inline]
     pub(super) fn check<G>(&self, guard: G) -> LockResult<G> {
         if self.get() { Err(PoisonError::new(guard)) } else { Ok(guard) }
     }
 
-    /// How a lock shows itself: with its value, if `try_lock` gets at it.
+    /// Formats a lock for `Debug`, with its value if `try_lock` succeeds.
     pub(super) fn show_lock<G: Deref<Target: fmt::Debug>>(
         &self,
         f: &mut fmt::Formatter<'_>,

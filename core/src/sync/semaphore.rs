@@ -1,4 +1,4 @@
-//! Permits.
+//! The counting semaphore.
 
 use core::fmt;
 use core::ptr::NonNull;
@@ -11,12 +11,13 @@ use crate::sync::chain::{Chain, Slot};
 use crate::sync::gate::deadline_after;
 use crate::wait::{Claimed, Kind, Node, Reason, TimedOut, Wait, WaitQueue, Withdrawal, operation};
 
-/// A number of permits, which are taken and given back.
+/// A counting semaphore: a number of permits that threads take and give back.
 ///
 /// # Fairness
 ///
-/// Strictly first come, first served: nobody overtakes one who waits, be it for fewer permits. So who waits for many
-/// gets them, and holds up those behind it meanwhile.
+/// Waiters are served strictly in the order of their arrival. A thread that wants fewer permits does not overtake a
+/// waiter that wants more. So a waiter for many permits gets them, and holds up the waiters behind it in the
+/// meantime.
 ///
 /// # Examples
 ///
@@ -29,7 +30,7 @@ use crate::wait::{Claimed, Kind, Node, Reason, TimedOut, Wait, WaitQueue, Withdr
 ///     .map(|_| {
 ///         std::thread::spawn(|| {
 ///             let _permit = AT_ONCE.acquire();
-///             // … two at most are here …
+/// // … at most two threads are here …
 ///         })
 ///     })
 ///     .collect();
@@ -45,15 +46,17 @@ pub struct Semaphore {
 #[derive(Debug)]
 struct Inside {
     permits: usize,
-    /// The payload of each is its `Request`. While anybody stands here, the first wants more than `permits`.
+    /// The payload of each node is its `Request`. While the queue is not empty, its first waiter wants more than
+    /// `permits`.
     queue: WaitQueue,
 }
 
-// No user's code runs while the inside is changed, so an unwind never leaves it half changed.
+// No user code runs while the inside is changed, so an unwind never leaves it half changed.
 impl UnwindSafe for Semaphore {}
 impl RefUnwindSafe for Semaphore {}
 
-/// What a waiter wants, on its stack. Under the lock before it is claimed, the claimer's after.
+/// A waiter's request, on its stack. It is accessed under the lock until the waiter is claimed, and then by the
+/// claimer alone.
 #[repr(C)]
 struct Request {
     slot: Slot,
@@ -62,7 +65,7 @@ struct Request {
 
 impl Semaphore {
     maybe_const! {
-        /// A semaphore with so many permits.
+        /// Creates a semaphore with `permits` permits.
         ///
         /// # Examples
         ///
@@ -75,12 +78,12 @@ impl Semaphore {
         }
     }
 
-    /// Takes a permit, which is given back when the answer is dropped.
+    /// Takes one permit. It is given back when the returned value is dropped.
     ///
     /// # Parks
     ///
-    /// Until there is one, and everybody who came before has been served. Cancelled or timed out, it unwinds, and has
-    /// taken nothing.
+    /// Parks until a permit is available and all earlier waiters have been served. If the caller is cancelled or its
+    /// timeout passes, this unwinds and nothing is taken.
     ///
     /// # Examples
     ///
@@ -92,7 +95,7 @@ impl Semaphore {
     ///     for _ in 0..10 {
     ///         s.spawn(|| {
     ///             let _permit = two.acquire();
-    ///             // … no more than two are here at once …
+    /// // … no more than two are here at once …
     ///         });
     ///     }
     /// });
@@ -106,7 +109,7 @@ impl Semaphore {
     ///
     /// # Parks
     ///
-    /// As [`acquire`](Self::acquire): for ever if there are never as many.
+    /// Parks as [`acquire`](Self::acquire) does. It parks forever if `n` permits never become available.
     ///
     /// # Examples
     ///
@@ -125,11 +128,11 @@ impl Semaphore {
         }
     }
 
-    /// Takes a permit if one comes within `timeout`.
+    /// Takes a permit if one becomes available within `timeout`. Otherwise returns `None` and takes nothing.
     ///
     /// # Parks
     ///
-    /// As [`acquire`](Self::acquire), for `timeout` at most; after it, answers `None`, and has taken nothing.
+    /// Parks as [`acquire`](Self::acquire) does, for at most `timeout`.
     ///
     /// # Examples
     ///
@@ -147,11 +150,12 @@ impl Semaphore {
         self.acquire_many_timeout(1, timeout)
     }
 
-    /// Takes `n` permits at once if they come within `timeout`.
+    /// Takes `n` permits at once if they become available within `timeout`. Otherwise returns `None` and takes
+    /// nothing.
     ///
     /// # Parks
     ///
-    /// As [`acquire_timeout`](Self::acquire_timeout).
+    /// Parks as [`acquire`](Self::acquire) does, for at most `timeout`.
     ///
     /// # Examples
     ///
@@ -168,7 +172,7 @@ impl Semaphore {
         self.try_acquire_many(n).or_else(|| self.acquire_until(n, deadline_after(timeout), reason).ok())
     }
 
-    /// Takes a permit if there is one and nobody waits. Never parks.
+    /// Takes a permit if one is available and there is no waiter. Never waits for a permit.
     ///
     /// # Examples
     ///
@@ -181,7 +185,7 @@ impl Semaphore {
         self.try_acquire_many(1)
     }
 
-    /// Takes `n` permits at once if they are there and nobody waits. Never parks.
+    /// Takes `n` permits at once if they are available and there is no waiter. Never waits for permits.
     ///
     /// # Examples
     ///
@@ -194,15 +198,15 @@ impl Semaphore {
     pub fn try_acquire_many(&self, n: usize) -> Option<Permit<'_>> {
         operation();
         let taken = self.inside.lock().take(n);
-        // Not before it is known: a permit that is dropped gives back.
+        // The `Permit` is created only if the permits were taken, because dropping it gives permits back.
         taken.then(|| Permit { semaphore: self, permits: n })
     }
 
-    /// Adds permits, for good.
+    /// Adds `n` permits permanently.
     ///
     /// # Panics
     ///
-    /// If there are more than `usize::MAX` then.
+    /// Panics if the number of permits would exceed `usize::MAX`.
     ///
     /// # Examples
     ///
@@ -231,7 +235,7 @@ impl Semaphore {
         drop(served);
     }
 
-    /// How many permits are there to be taken, at this moment.
+    /// Returns the number of permits that are available at this moment.
     ///
     /// # Examples
     ///
@@ -259,12 +263,13 @@ impl Semaphore {
         }
         let request = Request { slot: Slot::new(), wanted: n };
         let withdrawal = Withdrawal::new(reason, core::ptr::from_ref(self).cast(), Semaphore::withdraw);
-        // SAFETY: the semaphore is locked, and the node stands in its queue before it is unlocked. The wait is parked below.
+        // SAFETY: the semaphore is locked, and the node is added to its queue before it is unlocked. The wait is
+        // parked below.
         let wait = unsafe { Wait::withdrawable(&withdrawal) };
         let node = Node::new(wait.party(), 0, (&raw const request).cast_mut().cast());
         withdrawal.set_node((&node).into());
-        // SAFETY: the node is new, its party prepared by `Wait::withdrawable`, and it is taken out before this function
-        // returns: by its claimer, or below.
+        // SAFETY: the node is new, `Wait::withdrawable` has opened its wait, and it does not move. It leaves the
+        // queue before this function returns: a claimer or a withdrawal removes it, or the code below does.
         unsafe { inside.queue.push((&node).into()) };
         drop(inside);
         match wait.park_withdrawable(&withdrawal, deadline) {
@@ -277,11 +282,11 @@ impl Semaphore {
         }
     }
 
-    /// A waiter gives up: it leaves the queue, and those behind it, which it may have held up, are served.
+    /// Removes a waiter that gives up, and serves the waiters behind it, which it may have held up.
     fn leave(&self, withdrawal: &Withdrawal) {
         let mut inside = self.inside.lock();
         if let Some(node) = withdrawal.node() {
-            // SAFETY: the node stands in this queue or in none.
+            // SAFETY: the node is in this queue or in none.
             unsafe { inside.queue.remove(node) };
         }
         let served = inside.serve();
@@ -289,17 +294,19 @@ impl Semaphore {
         drop(served);
     }
 
+    /// Withdraws a waiter.
+    ///
     /// # Safety
     ///
-    /// `semaphore` is the one that the withdrawal's owner waits for.
+    /// `semaphore` is the one that the owner of the withdrawal waits for.
     unsafe fn withdraw(semaphore: *const (), withdrawal: &Withdrawal) {
-        // SAFETY: by the contract, and the owner borrows it while it waits.
+        // SAFETY: the pointer is to the semaphore that the owner waits for, and the owner borrows it while it waits.
         unsafe { &*semaphore.cast::<Semaphore>() }.leave(withdrawal);
     }
 }
 
 impl Inside {
-    /// Takes `n` permits if they are there and nobody waits.
+    /// Takes `n` permits if they are available and there is no waiter. Returns whether it took them.
     fn take(&mut self, n: usize) -> bool {
         let free = self.queue.is_empty() && self.permits >= n;
         if free {
@@ -308,18 +315,20 @@ impl Inside {
         free
     }
 
-    /// Serves those who wait, in order, as far as the permits go.
+    /// Serves the waiters in order, as far as the permits suffice.
     fn serve(&mut self) -> Chain {
         let mut served = Chain::new();
         while let Some(first) = self.queue.front_payload() {
-            // SAFETY: the payloads of this queue are the waiters' requests, and they stand as long as the lock is held.
+            // SAFETY: the payloads of this queue are the waiters' requests. They are valid as long as the lock is
+            // held.
             if unsafe { (*first.cast::<Request>()).wanted } > self.permits {
                 break;
             }
-            // It may have missed its wait, and then the next is the first.
+            // The wait of that waiter may have ended otherwise. Then the next waiter is the first.
             let Some(Claimed { payload, wake }) = self.queue.claim_front() else { continue };
             let request = NonNull::new(payload.cast::<Request>()).expect("the address of a local");
-            // SAFETY: claimed in the line above and not yet woken, so its stack is ours; the slot is the first field.
+            // SAFETY: the waiter was just claimed and is not yet woken, so its stack belongs to this thread. The slot
+            // is the first field of its request.
             unsafe {
                 self.permits -= request.as_ref().wanted;
                 served.push(request.cast::<Slot>(), wake);
@@ -329,11 +338,11 @@ impl Inside {
     }
 }
 
-/// Permits that have been taken. Dropping it gives them back. It may go to another thread.
+/// Permits that have been taken. Dropping this gives them back. It can be sent to another thread.
 ///
 /// # Panics
 ///
-/// Dropping it panics if there are more than `usize::MAX` permits then, because so many have been
+/// Dropping it panics if the number of permits would exceed `usize::MAX`, because so many have been
 /// [added](Semaphore::add_permits) while it was held.
 ///
 /// # Examples
@@ -344,7 +353,7 @@ impl Inside {
 /// static SEATS: Semaphore = Semaphore::new(1);
 ///
 /// let seat: Permit<'static> = SEATS.acquire();
-/// // Who has it may be another than who took it.
+/// // Another thread may give back the permit.
 /// std::thread::spawn(move || drop(seat)).join().unwrap();
 /// assert_eq!(SEATS.available_permits(), 1);
 /// ```
@@ -355,7 +364,7 @@ pub struct Permit<'a> {
 }
 
 impl Permit<'_> {
-    /// How many permits it is.
+    /// Returns the number of permits.
     ///
     /// # Examples
     ///
@@ -367,7 +376,7 @@ impl Permit<'_> {
         self.permits
     }
 
-    /// Never gives the permits back.
+    /// Forgets the permits: they are never given back.
     ///
     /// # Examples
     ///

@@ -1,19 +1,19 @@
-//! How long a lock is looked at before its waiter parks.
+//! How long a thread spins on a lock before it parks.
 
 use core::hint::spin_loop;
 
 use crate::facade::MODEL;
 
-/// Looks, in growing intervals of 25 ns to 0.8 µs, for 1.5 µs in all.
+/// The number of looks, in growing intervals from 25 ns to 0.8 µs. They take 1.5 µs in all.
 const ROUNDS: u32 = 6;
 
-/// Calls `look` until it answers something, at most for about a microsecond and a half.
+/// Calls `look` until it returns `Some`, for at most about 1.5 µs.
 ///
-/// That is less than a park and a wake-up cost, so it loses at most about as much as it can gain; and the intervals grow,
-/// so that a holder who keeps taking the lock anew can do so at the speed of its own cache in between.
+/// This is less than the cost of a park and a wake-up, so spinning loses at most about as much as it can gain. The
+/// intervals grow, so that in between a holder can take the lock repeatedly at the speed of its own cache.
 #[inline]
 pub(super) fn spin<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
-    // A model explores every order anyway: to look more than once would only make it longer.
+    // A model explores every order anyway. More than one look would only make it longer.
     if MODEL {
         return look();
     }

@@ -1,4 +1,4 @@
-//! Waiting until all are done.
+//! Wait groups.
 
 use core::fmt;
 
@@ -6,7 +6,7 @@ use crate::facade::{Arc, AtomicUsize, Ordering};
 use crate::sync::gate::{Gate, Look};
 use crate::wait::{Kind, Reason, operation};
 
-/// Waits until all its clones are gone. In the shape of `crossbeam_utils::sync::WaitGroup`.
+/// Waits until all its clones are dropped. Works like `crossbeam_utils::sync::WaitGroup`.
 ///
 /// # Examples
 ///
@@ -34,24 +34,25 @@ struct Group {
 }
 
 impl WaitGroup {
-    /// A group with one member: the caller.
+    /// Creates a group with one member, which is the returned value.
     ///
     /// # Examples
     ///
     /// ```
     /// let alone = kahn::sync::WaitGroup::new();
-    /// // Nobody to wait for.
+    /// // There is no other member to wait for.
     /// alone.wait();
     /// ```
     pub fn new() -> WaitGroup {
         WaitGroup { group: Arc::new(Group { members: AtomicUsize::new(1), gate: Gate::new(()) }) }
     }
 
-    /// Leaves the group, and waits until everybody else has.
+    /// Leaves the group, and waits until all other members have left.
     ///
     /// # Parks
     ///
-    /// Until then. Cancelled or timed out, it unwinds, and has left.
+    /// Parks until all other members have left. If the caller is cancelled or its timeout passes, this unwinds; the
+    /// caller has left the group.
     ///
     /// # Examples
     ///
@@ -75,7 +76,7 @@ impl WaitGroup {
         let group = self.group.clone();
         drop(self);
         let look = |(): &mut ()| {
-            // Acquire: pairs with the Release of those who have left: what they did is done.
+            // Acquire: pairs with the Release of the members that have left, so the caller sees what they did.
             if group.members.load(Ordering::Acquire) == 0 { Look::Pass } else { Look::Park }
         };
         let _no_deadline = group.gate.wait(reason, None, look, || {});
@@ -84,7 +85,8 @@ impl WaitGroup {
 
 impl Clone for WaitGroup {
     fn clone(&self) -> WaitGroup {
-        // Relaxed: the caller is a member, so it is not zero, and who gets the clone gets it by other means.
+        // Relaxed: the caller is a member, so the count is not zero. The thread that receives the clone synchronizes
+        // with the caller by the way in which it receives it.
         self.group.members.fetch_add(1, Ordering::Relaxed);
         WaitGroup { group: self.group.clone() }
     }
@@ -92,7 +94,7 @@ impl Clone for WaitGroup {
 
 impl Drop for WaitGroup {
     fn drop(&mut self) {
-        // AcqRel: the last to leave passes on, with the wake-up, what all the others did.
+        // AcqRel: the last member to leave passes on, with the wake-up, what all others did.
         if self.group.members.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.group.gate.open(|()| {});
         }
@@ -107,7 +109,7 @@ impl Default for WaitGroup {
 
 impl fmt::Debug for WaitGroup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Relaxed: for people.
+        // Relaxed: the value is only displayed.
         let members = self.group.members.load(Ordering::Relaxed);
         f.debug_struct("WaitGroup").field("members", &members).finish_non_exhaustive()
     }

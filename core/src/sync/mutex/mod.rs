@@ -1,4 +1,4 @@
-//! Mutual exclusion.
+//! The mutex.
 
 mod raw;
 
@@ -16,17 +16,17 @@ use crate::wait::operation;
 
 pub(in crate::sync) use raw::RawMutex;
 
-/// A lock around a value, which one at a time may use. As [`std::sync::Mutex`].
+/// A lock around a value that only one thread at a time may use. Works like [`std::sync::Mutex`].
 ///
-/// Who finds it held looks for about a microsecond whether it becomes free, then parks; an OS thread sleeps. It may be
-/// held while parking: a green thread keeps it over a receive or a sleep. Taking it twice without giving it back is a
-/// deadlock, as in std.
+/// A thread that finds the lock held spins for about a microsecond, then parks; an OS thread sleeps. The lock may be
+/// held while parking: a green thread keeps it over a receive or a sleep. As in std, taking the lock twice without
+/// releasing it is a deadlock.
 ///
 /// # Fairness
 ///
-/// A waiter that is woken competes with those who come just then, which is fast: a holder that comes again at once finds
-/// the lock in its cache. One that has lost four times is handed the lock. So none starves, and those who wait are
-/// woken in the order in which they came.
+/// A woken waiter competes with threads that arrive just then. This is fast, because a holder that comes back at once
+/// finds the lock in its cache. A waiter that has lost four times is handed the lock. So no waiter starves, and
+/// waiters are woken in the order of their arrival.
 ///
 /// # Examples
 ///
@@ -42,7 +42,7 @@ pub(in crate::sync) use raw::RawMutex;
 /// assert_eq!(*TOTAL.lock().unwrap(), 4);
 /// ```
 ///
-/// A guard stays on its thread:
+/// A guard cannot be sent to another thread:
 ///
 /// ```compile_fail,E0277
 /// fn send<T: Send>(_: T) {}
@@ -54,16 +54,18 @@ pub struct Mutex<T: ?Sized> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: the lock gives the value to one thread at a time, so sharing it at most moves the value.
+// SAFETY: the lock gives the value to one thread at a time, so sharing the lock at most moves the value between
+// threads.
 unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
-// SAFETY: as above.
+// SAFETY: the lock gives the value to one thread at a time, so sharing the lock at most moves the value between
+// threads.
 unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
 
-// A value left half changed is what poisoning tells of.
+// If an unwind leaves the value half changed, the poison flag records it.
 impl<T: ?Sized> UnwindSafe for Mutex<T> {}
 impl<T: ?Sized> RefUnwindSafe for Mutex<T> {}
 
-/// The holder's access to the value of a [`Mutex`]; dropping it gives the lock back.
+/// The holder's access to the value of a [`Mutex`]. Dropping it releases the lock.
 ///
 /// # Examples
 ///
@@ -81,16 +83,16 @@ impl<T: ?Sized> RefUnwindSafe for Mutex<T> {}
 pub struct MutexGuard<'a, T: ?Sized> {
     lock: &'a Mutex<T>,
     before: Before,
-    /// Not `Send`: as std's.
+    /// Makes the guard not `Send`, like std's.
     _not_send: PhantomData<*mut ()>,
 }
 
-// SAFETY: sharing a guard shares the value, and nothing else of it can be used through a reference.
+// SAFETY: sharing a guard shares the value, and a shared guard gives access to nothing else.
 unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
 
 impl<T> Mutex<T> {
     maybe_const! {
-        /// A free lock around `value`.
+        /// Creates a free lock around `value`.
         ///
         /// # Examples
         ///
@@ -104,11 +106,11 @@ impl<T> Mutex<T> {
         }
     }
 
-    /// The value.
+    /// Returns the value.
     ///
     /// # Errors
     ///
-    /// If the lock is poisoned, the value comes in the error.
+    /// Returns an error if the lock is poisoned. The error contains the value.
     ///
     /// # Examples
     ///
@@ -126,12 +128,13 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// # Parks
     ///
-    /// While another holds it. Cancelled or timed out, it unwinds, and has not taken the lock.
+    /// Parks while another thread holds the lock. If the caller is cancelled or its timeout passes, this unwinds and
+    /// the lock is not taken.
     ///
     /// # Errors
     ///
-    /// If a holder has unwound (see [Poisoning](crate::sync#poisoning)). The lock is taken nevertheless, and the guard
-    /// comes in the error.
+    /// Returns an error if the lock is poisoned (see [Poisoning](crate::sync#poisoning)). The lock is taken
+    /// nevertheless, and the error contains the guard.
     ///
     /// # Examples
     ///
@@ -144,17 +147,17 @@ impl<T: ?Sized> Mutex<T> {
     #[inline]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
         self.raw.lock(Location::caller());
-        // SAFETY: taken in the line above.
+        // SAFETY: the line above has taken the lock.
         self.poison.check(unsafe { self.guard() })
     }
 
-    /// Takes the lock if it is free and nobody is about to be handed it. Never parks; while it fails, it counts as an
-    /// operation after which others may have to run.
+    /// Takes the lock if it is free and not about to be handed to a waiter. Never waits for the lock. A failed
+    /// attempt counts as an operation of the budget, so it may yield to other green threads.
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](TryLockError::WouldBlock) if it is not free, [`Poisoned`](TryLockError::Poisoned) with the guard if
-    /// a holder has unwound.
+    /// Returns [`WouldBlock`](TryLockError::WouldBlock) if the lock is not free. Returns
+    /// [`Poisoned`](TryLockError::Poisoned), which contains the guard, if the lock is poisoned.
     ///
     /// # Examples
     ///
@@ -168,7 +171,7 @@ impl<T: ?Sized> Mutex<T> {
     #[inline]
     pub fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T>> {
         if self.raw.try_lock() {
-            // SAFETY: taken in the line above.
+            // SAFETY: the line above has taken the lock.
             Ok(self.poison.check(unsafe { self.guard() })?)
         } else {
             operation();
@@ -176,7 +179,7 @@ impl<T: ?Sized> Mutex<T> {
         }
     }
 
-    /// Whether a holder has unwound.
+    /// Returns whether the lock is poisoned: a holder has unwound.
     ///
     /// # Examples
     ///
@@ -199,7 +202,7 @@ impl<T: ?Sized> Mutex<T> {
         self.poison.get()
     }
 
-    /// Declares the value whole again.
+    /// Clears the poison flag: declares the value consistent again.
     ///
     /// # Examples
     ///
@@ -220,11 +223,11 @@ impl<T: ?Sized> Mutex<T> {
         self.poison.clear();
     }
 
-    /// The value, without locking: nobody else can have the lock.
+    /// Returns a mutable reference to the value. It does not lock: no other thread can hold the lock.
     ///
     /// # Errors
     ///
-    /// If the lock is poisoned, the reference comes in the error.
+    /// Returns an error if the lock is poisoned. The error contains the reference.
     ///
     /// # Examples
     ///
@@ -241,19 +244,21 @@ impl<T: ?Sized> Mutex<T> {
         &self.raw
     }
 
-    /// The guard of the lock, or the error with it.
+    /// Creates the guard of the lock. Returns it as an error if the lock is poisoned.
     ///
     /// # Safety
     ///
-    /// The caller has just taken the lock, and makes one guard of it.
+    /// The caller has just taken the lock, and creates only one guard for it.
     pub(in crate::sync) unsafe fn relocked(&self) -> LockResult<MutexGuard<'_, T>> {
-        // SAFETY: by the contract.
+        // SAFETY: the caller has just taken the lock, and creates only this guard.
         self.poison.check(unsafe { self.guard() })
     }
 
+    /// Creates the guard of the lock.
+    ///
     /// # Safety
     ///
-    /// The caller has just taken the lock, and makes one guard of it.
+    /// The caller has just taken the lock, and creates only one guard for it.
     #[inline]
     unsafe fn guard(&self) -> MutexGuard<'_, T> {
         MutexGuard { lock: self, before: self.poison.enter(), _not_send: PhantomData }
@@ -261,7 +266,8 @@ impl<T: ?Sized> Mutex<T> {
 }
 
 impl<'a, T: ?Sized> MutexGuard<'a, T> {
-    /// For a wait that gives the lock back and takes it again: the lock, which is still held, without its guard.
+    /// Returns the lock, which is still held, and forgets the guard. For a wait that releases the lock and takes it
+    /// again.
     pub(in crate::sync) fn into_lock(self) -> &'a Mutex<T> {
         let lock = self.lock;
         core::mem::forget(self);
@@ -274,7 +280,7 @@ impl<T: ?Sized> Deref for MutexGuard<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: while there is a guard, its lock is held through it alone.
+        // SAFETY: while a guard exists, its lock is held through that guard alone.
         unsafe { &*self.lock.value.get() }
     }
 }
@@ -282,7 +288,7 @@ impl<T: ?Sized> Deref for MutexGuard<'_, T> {
 impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: as in `deref`, and the guard is borrowed mutably.
+        // SAFETY: while a guard exists, its lock is held through that guard alone, and the guard is borrowed mutably.
         unsafe { &mut *self.lock.value.get() }
     }
 }

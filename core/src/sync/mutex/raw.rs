@@ -1,25 +1,27 @@
-//! The lock without the value: who holds it, who waits, who is next.
+//! The mutex without its value: the holder, the waiters, and which waiter is next.
 //!
 //! ```text
-//!              taken             given back, nobody waits
+//!              taken             released, no waiter
 //!   newcomer ────────► holder ─────────────────────────► free
-//!      │ held            ▲ │ given back with WAKE: the first waiter is woken, and is now on its way
+//!      │ held            ▲ │ released with WAKE: the first waiter is woken, and is now on its way
 //!      ▼                 │ ▼
-//!    queue ◄──────── on its way     free or taken meanwhile: it is not the waiter's yet (barging)
+//!    queue ◄──────── on its way     the lock is free or taken meanwhile: the waiter does not own it yet (barging)
 //!   (at the front,   lost
-//!    after 4 losses: HANDOFF, and it is given the lock by whoever gives it back next)
+//!    after 4 losses: HANDOFF, and the next holder to release the lock hands it over)
 //! ```
 //!
-//! Barging is for speed: the holder goes on taking the lock while the waiter is on its way, which is thousands of times
-//! where a sleeping core has to be woken, and nobody else is woken meanwhile. Handing over is against starvation, and
-//! counts losses, not time, so that no clock is read. The two argued:
+//! Barging is for speed: while the waiter is on its way, the holder can take the lock again and again, which is
+//! thousands of times if a sleeping core has to be woken. No other waiter is woken in the meantime. Handing over
+//! prevents starvation. It is triggered by the number of losses, not by time, so no clock is read. The two arguments:
 //!
-//! - *No wake-up is lost.* Call the queue *covered* if it is empty, or `WAKE` is set, or a waiter is on its way. `WAKE` is
-//!   set together with the check that the lock is held, in one compare-and-swap, so its holder sees it as it gives the
-//!   lock back, and comes to the queue. A waiter on its way takes the lock or queues again, and in both cases sets
-//!   `WAKE` if somebody stands in the queue; nothing can stop it on its way, because a cancel finds it claimed.
-//! - *No waiter starves.* While there is one, one is on its way or `WAKE` is set; so the first in the queue takes the lock,
-//!   or loses four times and is handed it, or leaves. It comes back to the front, so none overtakes it in the queue.
+//! - *No wake-up is lost.* Call the queue *covered* if it is empty, or `WAKE` is set, or a waiter is on its way.
+//!   `WAKE` is set in one compare-and-swap that also checks that the lock is held. So the holder sees it when it
+//!   releases the lock, and then locks the queue. A waiter on its way takes the lock or queues again. In both cases
+//!   it sets `WAKE` if the queue is not empty. Nothing can stop it on its way, because it is claimed already and a
+//!   cancel cannot end its wait.
+//! - *No waiter starves.* While there is a waiter, one is on its way or `WAKE` is set. So the first waiter in the
+//!   queue takes the lock, or loses four times and is handed the lock, or leaves. A waiter that loses returns to the
+//!   front, so no other overtakes it in the queue.
 
 use core::cell::Cell;
 use core::panic::Location;
@@ -29,18 +31,20 @@ use crate::facade::{AtomicU32, Lock, MODEL, Ordering, maybe_const};
 use crate::sync::spin::spin;
 use crate::wait::{BATCH, Claimed, Kind, Node, Reason, Wait, WaitQueue, operation};
 
-/// Somebody holds the lock.
+/// A thread holds the lock.
 const LOCKED: u32 = 1;
-/// Somebody stands in the queue and nobody is on its way: who gives the lock back wakes the first.
+/// No waiter is on its way, and the queue is not empty (unless its last waiter has left): the holder wakes the first
+/// waiter when it releases the lock.
 const WAKE: u32 = 2;
-/// The first in the queue has lost often enough: only it may have the lock next.
+/// The first waiter in the queue has lost often enough: only it may take the lock next.
 const HANDOFF: u32 = 4;
-/// One more time that the lock was given back.
+/// The unit of the count of releases.
 const ONE: u32 = 8;
-/// The lock was given back so often that a loop over it has to let others run. The carry of the count below it.
+/// Set when the lock was released so often that a loop over it has to yield. It receives the carry of the count below
+/// it.
 const TICK: u32 = BATCH * ONE;
 
-/// How many times a waiter is woken for nothing before it is handed the lock.
+/// How many times a waiter is woken in vain before it is handed the lock.
 const PATIENCE: u32 = if MODEL { 1 } else { 4 };
 
 /// A mutex without a value.
@@ -48,19 +52,22 @@ const PATIENCE: u32 = if MODEL { 1 } else { 4 };
 pub(in crate::sync) struct RawMutex {
     /// | bit | set by | cleared by |
     /// |---|---|---|
-    /// | `LOCKED` | who takes the lock; stays set when it is handed over | the holder |
-    /// | `WAKE` | with the queue locked: who queues or takes the lock | with the queue locked: who wakes or leaves |
-    /// | `HANDOFF` | with the queue locked: who has lost `PATIENCE` times | with the queue locked: who hands over; the starving one as it leaves |
-    /// | above | a count of `ONE` added as `LOCKED` is taken away; it may overflow | who finds `TICK` as it takes the lock |
+    /// | `LOCKED` | a thread that takes the lock; stays set at a hand-over | the holder |
+    /// | `WAKE` | a thread that queues or takes the lock | the thread that wakes or hands over |
+    /// | `HANDOFF` | a waiter that lost `PATIENCE` times | the thread that hands over; that waiter when it leaves |
+    /// | above | `unlock`, which adds `ONE`; it may overflow | a thread that finds `TICK` when it takes the lock |
     ///
-    /// `HANDOFF` without `LOCKED`: somebody is about to hand over, and who takes `LOCKED` nevertheless does it instead.
+    /// `WAKE` and `HANDOFF` change only with the queue locked.
+    ///
+    /// `HANDOFF` without `LOCKED`: a thread is about to hand the lock over. If another thread takes `LOCKED` first,
+    /// that thread hands the lock over instead.
     state: AtomicU32,
     waiters: Lock<Waiters>,
 }
 
 #[derive(Debug)]
 struct Waiters {
-    /// The payload of each is the `Cell<bool>` that says whether it was handed the lock.
+    /// The payload of each node is the `Cell<bool>` that is set when the waiter is handed the lock.
     queue: WaitQueue,
     /// A waiter has been woken, and has neither taken the lock nor queued again.
     on_its_way: bool,
@@ -68,7 +75,7 @@ struct Waiters {
 
 impl RawMutex {
     maybe_const! {
-        /// A free lock.
+        /// Creates a free lock.
         pub(in crate::sync) const fn new() -> RawMutex {
             RawMutex {
                 state: AtomicU32::new(0),
@@ -77,11 +84,11 @@ impl RawMutex {
         }
     }
 
-    /// Takes the lock. `location` is the line of the program that wants it.
+    /// Takes the lock. `location` is the source line that wants it.
     #[inline]
     pub(in crate::sync) fn lock(&self, location: &'static Location<'static>) {
-        // Acquire: pairs with the Release in `unlock`. One bit is asked for, which is one instruction on x86; the load
-        // after it sees at least what stood there as we took the bit.
+        // Acquire: pairs with the Release in `unlock`. Only one bit is set and tested, which is one instruction on
+        // x86. The load after it sees at least what the word contained when the bit was set.
         if self.state.fetch_or(LOCKED, Ordering::Acquire) & LOCKED != 0 {
             self.lock_contended(location);
         } else if self.state.load(Ordering::Relaxed) & (HANDOFF | TICK) != 0 {
@@ -89,7 +96,7 @@ impl RawMutex {
         }
     }
 
-    /// Takes the lock if it is free, and nobody is about to be handed it.
+    /// Takes the lock if it is free and not about to be handed over. Returns whether it took the lock.
     #[inline]
     pub(in crate::sync) fn try_lock(&self) -> bool {
         let mut seen = self.state.load(Ordering::Relaxed);
@@ -97,7 +104,7 @@ impl RawMutex {
             seen = self.pay();
         }
         while seen & (LOCKED | HANDOFF) == 0 {
-            // Acquire as in `lock`.
+            // Acquire: pairs with the Release in `unlock`.
             match self.state.compare_exchange_weak(seen, seen | LOCKED, Ordering::Acquire, Ordering::Relaxed)
             {
                 Ok(_) => return true,
@@ -107,11 +114,11 @@ impl RawMutex {
         false
     }
 
-    /// Lets others run, before the caller tries to take the lock. Returns the state after that.
+    /// Yields to other green threads before the caller tries to take the lock. Returns the state afterwards.
     #[cold]
     #[inline(never)]
     fn pay(&self) -> u32 {
-        // Relaxed: a count.
+        // Relaxed: this is only a count.
         self.state.fetch_and(!TICK, Ordering::Relaxed);
         if !std::thread::panicking() {
             operation();
@@ -119,20 +126,21 @@ impl RawMutex {
         self.state.load(Ordering::Relaxed)
     }
 
-    /// Gives the lock back. The holder's call.
+    /// Releases the lock. Only the holder calls this.
     #[inline]
     pub(in crate::sync) fn unlock(&self) {
-        // Release: what the holder wrote is seen by the next. LOCKED is set, so this takes it away and counts.
+        // Release: the next holder sees what this holder wrote. LOCKED is set, so the addition clears it and counts
+        // the release.
         if self.state.fetch_add(ONE - LOCKED, Ordering::Release) & (WAKE | HANDOFF) != 0 {
             self.pass_on();
         }
     }
 
-    /// The lock is taken, but it was another's turn, or others have to run first.
+    /// Called when the caller has taken the lock, but another waiter is next, or the caller has to yield first.
     #[cold]
     #[inline(never)]
     fn lock_not_yet(&self, location: &'static Location<'static>) {
-        // Relaxed: the bits decide nothing here that is not looked at again with the queue locked.
+        // Relaxed: each decision based on these bits is checked again with the queue locked.
         let seen = self.state.load(Ordering::Relaxed);
         if seen & TICK != 0 {
             self.state.fetch_and(LOCKED | WAKE | HANDOFF, Ordering::Relaxed);
@@ -165,8 +173,8 @@ impl RawMutex {
         }
     }
 
-    /// Looks for a moment whether the lock becomes free, and takes it. Gives up when a bit of `discouraged` is seen: those
-    /// who wait already have found that it does not pay.
+    /// Spins for a moment and takes the lock if it becomes free. Returns whether it took the lock. Gives up when it
+    /// sees a bit of `discouraged`: the present waiters have already found that spinning does not pay.
     fn spin(&self, discouraged: u32) -> bool {
         spin(|| {
             let seen = self.state.load(Ordering::Relaxed);
@@ -179,8 +187,8 @@ impl RawMutex {
         .unwrap_or(false)
     }
 
-    /// Queues and parks. Answers true with the lock taken; false when woken to try again, and then the caller is the one
-    /// on its way. `losses` is how often that was.
+    /// Queues and parks. Returns true if the caller has the lock. Returns false if the caller was woken to try again;
+    /// then it is the waiter on its way. `losses` is the number of times that this has happened.
     fn wait_turn(&self, reason: Reason, losses: u32) -> bool {
         let handed = Cell::new(false);
         let wait = Wait::new();
@@ -197,7 +205,8 @@ impl RawMutex {
         loop {
             let free = seen & (LOCKED | HANDOFF) == 0;
             let next = if free { seen | LOCKED } else { seen | wake | handoff };
-            // Acquire if we take the lock, as in `lock`. The flags need no order: who sees them locks the queue.
+            // Acquire: pairs with the Release in `unlock` if the caller takes the lock. The flags need no order,
+            // because a thread that sees them locks the queue.
             match self.state.compare_exchange_weak(seen, next, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) if free => {
                     self.cover(&waiters);
@@ -207,8 +216,8 @@ impl RawMutex {
                 Err(now) => seen = now,
             }
         }
-        // SAFETY: the node is new, its party prepared by `Wait::new`, and it is taken out before this function returns:
-        // by its claimer, or below.
+        // SAFETY: the node is new, `Wait::new` has opened its wait, and it does not move. It leaves the queue before
+        // this function returns: its claimer removes it, or the code below does.
         unsafe {
             if losses > 0 {
                 waiters.queue.push_front(place);
@@ -222,14 +231,16 @@ impl RawMutex {
             Ok(_) => handed.get(),
             Err(missed) => {
                 let mut waiters = self.waiters.lock();
-                // SAFETY: the node stands in this queue or in none.
+                // SAFETY: the node is in this queue or in none.
                 let stood = unsafe { waiters.queue.remove(place) };
                 if stood && handoff != 0 {
-                    // One waiter at a time can be starving, the one that was on its way last, and that is us.
+                    // Only one waiter at a time can be starving, namely the last one that was on its way. That is the
+                    // caller.
                     self.state.fetch_and(!HANDOFF, Ordering::Relaxed);
                 }
-                // The lock may have been given back for our sake, by one who now waits for the queue's lock and will
-                // find HANDOFF gone: it wakes the next, if WAKE is set, which it is if somebody is there.
+                // A holder may have released the lock because of this waiter's HANDOFF. It now waits for the queue's
+                // lock and will find HANDOFF cleared. It then wakes the next waiter if WAKE is set, and WAKE is set
+                // if there is a waiter.
                 drop(waiters);
                 drop(wait);
                 missed.raise();
@@ -238,40 +249,44 @@ impl RawMutex {
         }
     }
 
-    /// Sets `WAKE` if somebody waits and nobody is on its way. Called by the holder, so that it comes to be seen.
+    /// Sets `WAKE` if the queue is not empty and no waiter is on its way. The holder calls this, so it sees the flag
+    /// when it releases the lock.
     fn cover(&self, waiters: &Waiters) {
         if !waiters.on_its_way && !waiters.queue.is_empty() {
-            // Relaxed: seen at the latest by our own `unlock`.
+            // Relaxed: the caller's own `unlock` sees the flag.
             self.state.fetch_or(WAKE, Ordering::Relaxed);
         }
     }
 
-    /// The lock has been given back while somebody waited: wakes the first, or hands it the lock.
+    /// Wakes the first waiter, or hands it the lock. Called after a release that found a waiter.
     #[cold]
     #[inline(never)]
     fn pass_on(&self) {
         let mut waiters = self.waiters.lock();
         let claimed = self.pass_on_locked(&mut waiters);
         drop(waiters);
-        // Wakes, now that the queue is unlocked.
+        // The queue is unlocked now, so this may wake.
         drop(claimed);
     }
 
     fn pass_on_locked(&self, waiters: &mut Waiters) -> Option<Claimed> {
-        // Relaxed: WAKE and HANDOFF change with the queue locked only.
+        // Relaxed: WAKE and HANDOFF change only with the queue locked.
         let seen = self.state.load(Ordering::Relaxed);
         if seen & HANDOFF != 0 {
-            // Acquire: the next holder sees, through us, what the last one wrote.
+            // Acquire: the next holder sees what the last holder wrote, because it synchronizes with this thread by
+            // its claim.
             if self.state.fetch_or(LOCKED, Ordering::Acquire) & LOCKED != 0 {
-                // Taken meanwhile: by one who will find HANDOFF, now or when it gives the lock back.
+                // Another thread has taken the lock in the meantime. It finds HANDOFF now or when it releases the
+                // lock.
                 return None;
             }
             let Some(claimed) = waiters.queue.claim_next() else {
-                // It has missed its wait, and so have the others. Release: as in `unlock`.
+                // The waits of all waiters in the queue have ended otherwise. Release: pairs with the Acquire of the
+                // next holder.
                 self.state.fetch_and(!(LOCKED | WAKE | HANDOFF), Ordering::Release);
                 return None;
             };
-            // SAFETY: the payload is the `Cell<bool>` on the stack of the party that we have claimed and not yet woken.
+            // SAFETY: the payload is the `Cell<bool>` on the stack of the waiter, which is claimed and not yet woken.
             unsafe { &*claimed.payload.cast::<Cell<bool>>() }.set(true);
             let done = if waiters.queue.is_empty() { HANDOFF | WAKE } else { HANDOFF };
             self.state.fetch_and(!done, Ordering::Relaxed);

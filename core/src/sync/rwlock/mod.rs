@@ -1,4 +1,4 @@
-//! Many readers or one writer.
+//! The reader-writer lock.
 
 mod raw;
 
@@ -16,15 +16,16 @@ use crate::wait::operation;
 
 use raw::RawRwLock;
 
-/// A lock around a value, which many may read at once, or one may change. As [`std::sync::RwLock`].
+/// A lock around a value that many threads may read at once, or one may change. Works like [`std::sync::RwLock`].
 ///
-/// Taking it again without giving it back is a deadlock, even to read twice if a writer comes in between, as in std.
+/// Taking the lock again without releasing it is a deadlock, as in std. This includes reading twice, if a writer
+/// arrives in between.
 ///
 /// # Fairness
 ///
-/// Readers and writers that wait take turns. While a writer waits, new readers wait too; when a writer gives the lock
-/// back, all readers that wait get it; when the last of them gives it back, the writer that has waited longest gets it. Only
-/// among writers may a newcomer be faster, and not more than four times. So neither starves the other.
+/// Readers and writers that wait take turns. While a writer waits, new readers wait too. When a writer releases the
+/// lock, all waiting readers get it. When the last of them releases it, the writer that has waited longest gets it.
+/// Only among writers may a newcomer be faster, and not more than four times. So neither readers nor writers starve.
 ///
 /// # Examples
 ///
@@ -38,7 +39,7 @@ use raw::RawRwLock;
 /// assert_eq!(one[0], other[0]);
 /// ```
 ///
-/// A guard stays on its thread:
+/// A guard cannot be sent to another thread:
 ///
 /// ```compile_fail,E0277
 /// fn send<T: Send>(_: T) {}
@@ -50,16 +51,16 @@ pub struct RwLock<T: ?Sized> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: the lock owns the value and nothing of a thread.
+// SAFETY: the lock owns the value, which is Send, and nothing that is tied to a thread.
 unsafe impl<T: ?Sized + Send> Send for RwLock<T> {}
-// SAFETY: readers share the value, so T is Sync; a writer can move it, so it is Send.
+// SAFETY: readers on several threads share the value, so T is Sync. A writer can move the value, so T is Send.
 unsafe impl<T: ?Sized + Send + Sync> Sync for RwLock<T> {}
 
-// A value left half changed is what poisoning tells of.
+// If an unwind leaves the value half changed, the poison flag records it.
 impl<T: ?Sized> UnwindSafe for RwLock<T> {}
 impl<T: ?Sized> RefUnwindSafe for RwLock<T> {}
 
-/// A reader's access to the value of a [`RwLock`]; dropping it gives the lock back.
+/// A reader's access to the value of a [`RwLock`]. Dropping it releases the lock.
 ///
 /// # Examples
 ///
@@ -73,11 +74,12 @@ impl<T: ?Sized> RefUnwindSafe for RwLock<T> {}
 #[must_use = "if unused the RwLock will immediately unlock"]
 pub struct RwLockReadGuard<'a, T: ?Sized> {
     lock: &'a RwLock<T>,
-    /// Not `Send`, and as fit to be kept over an unwind as `&T`, since a reader poisons nothing: as std's.
+    /// Makes the guard not `Send`, and as unwind-safe as `&T`, because a reader poisons nothing. Std's guard is the
+    /// same.
     _like_std: PhantomData<*const T>,
 }
 
-/// A writer's access to the value of a [`RwLock`]; dropping it gives the lock back.
+/// A writer's access to the value of a [`RwLock`]. Dropping it releases the lock.
 ///
 /// # Examples
 ///
@@ -92,18 +94,18 @@ pub struct RwLockReadGuard<'a, T: ?Sized> {
 pub struct RwLockWriteGuard<'a, T: ?Sized> {
     lock: &'a RwLock<T>,
     before: Before,
-    /// Not `Send`: as std's.
+    /// Makes the guard not `Send`, like std's.
     _not_send: PhantomData<*mut ()>,
 }
 
-// SAFETY: sharing a guard shares the value, and nothing else of it can be used through a reference.
+// SAFETY: sharing a guard shares the value, and a shared guard gives access to nothing else.
 unsafe impl<T: ?Sized + Sync> Sync for RwLockReadGuard<'_, T> {}
-// SAFETY: as above.
+// SAFETY: sharing a guard shares the value, and a shared guard gives access to nothing else.
 unsafe impl<T: ?Sized + Sync> Sync for RwLockWriteGuard<'_, T> {}
 
 impl<T> RwLock<T> {
     maybe_const! {
-        /// A free lock around `value`.
+        /// Creates a free lock around `value`.
         ///
         /// # Examples
         ///
@@ -117,11 +119,11 @@ impl<T> RwLock<T> {
         }
     }
 
-    /// The value.
+    /// Returns the value.
     ///
     /// # Errors
     ///
-    /// If the lock is poisoned, the value comes in the error.
+    /// Returns an error if the lock is poisoned. The error contains the value.
     ///
     /// # Examples
     ///
@@ -135,27 +137,28 @@ impl<T> RwLock<T> {
 }
 
 impl<T: ?Sized> RwLock<T> {
-    /// Takes the lock to read.
+    /// Takes the lock for reading.
     ///
     /// # Parks
     ///
-    /// While a writer has it, or waits for it. Cancelled or timed out, it unwinds, and has not taken the lock.
+    /// Parks while a writer holds the lock or waits for it. If the caller is cancelled or its timeout passes, this
+    /// unwinds and the lock is not taken.
     ///
     /// # Errors
     ///
-    /// If a writer has unwound (see [Poisoning](crate::sync#poisoning)). The lock is taken nevertheless, and the guard
-    /// comes in the error. A reader that unwinds poisons nothing.
+    /// Returns an error if the lock is poisoned: a writer has unwound (see [Poisoning](crate::sync#poisoning)). The
+    /// lock is taken nevertheless, and the error contains the guard. A reader that unwinds poisons nothing.
     ///
     /// # Panics
     ///
-    /// At half a billion readers.
+    /// Panics if half a billion guards for reading exist.
     ///
     /// # Examples
     ///
     /// ```
     /// let lock = kahn::sync::RwLock::new(3);
     /// let sum: i32 = kahn::scope(|s| {
-    ///     // Both may be in it at once.
+    /// // Both may hold the lock at once.
     ///     let readers = [s.spawn(|| *lock.read().unwrap()), s.spawn(|| *lock.read().unwrap())];
     ///     readers.into_iter().map(|reader| reader.join().unwrap()).sum()
     /// });
@@ -166,19 +169,20 @@ impl<T: ?Sized> RwLock<T> {
     pub fn read(&self) -> LockResult<RwLockReadGuard<'_, T>> {
         operation();
         self.raw.read(Location::caller());
-        // SAFETY: taken in the line above.
+        // SAFETY: the lock was taken for reading just now.
         self.poison.check(unsafe { self.reader() })
     }
 
-    /// Takes the lock to write.
+    /// Takes the lock for writing.
     ///
     /// # Parks
     ///
-    /// While another has it. Cancelled or timed out, it unwinds, and has not taken the lock.
+    /// Parks while another thread holds the lock. If the caller is cancelled or its timeout passes, this unwinds and
+    /// the lock is not taken.
     ///
     /// # Errors
     ///
-    /// As [`read`](Self::read).
+    /// Returns an error if the lock is poisoned. The lock is taken nevertheless, and the error contains the guard.
     ///
     /// # Examples
     ///
@@ -196,21 +200,21 @@ impl<T: ?Sized> RwLock<T> {
     pub fn write(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
         operation();
         self.raw.write(Location::caller());
-        // SAFETY: taken in the line above.
+        // SAFETY: the lock was taken for writing just now.
         self.poison.check(unsafe { self.writer() })
     }
 
-    /// Takes the lock to read, if no writer has it or waits for it. Never parks; counts as an operation after which others
-    /// may have to run.
+    /// Takes the lock for reading if no writer holds it or waits for it. Never waits for the lock. Counts as an
+    /// operation of the budget, so it may yield to other green threads.
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](TryLockError::WouldBlock) if one does, [`Poisoned`](TryLockError::Poisoned) with the guard if a
-    /// writer has unwound.
+    /// Returns [`WouldBlock`](TryLockError::WouldBlock) if a writer holds the lock or waits for it. Returns
+    /// [`Poisoned`](TryLockError::Poisoned), which contains the guard, if the lock is poisoned.
     ///
     /// # Panics
     ///
-    /// As [`read`](Self::read).
+    /// Panics if half a billion guards for reading exist.
     ///
     /// # Examples
     ///
@@ -225,19 +229,20 @@ impl<T: ?Sized> RwLock<T> {
     pub fn try_read(&self) -> TryLockResult<RwLockReadGuard<'_, T>> {
         operation();
         if self.raw.try_read() {
-            // SAFETY: taken in the line above.
+            // SAFETY: the lock was taken for reading just now.
             Ok(self.poison.check(unsafe { self.reader() })?)
         } else {
             Err(TryLockError::WouldBlock)
         }
     }
 
-    /// Takes the lock to write, if nobody has it. Never parks; counts as an operation after which others may have to run.
+    /// Takes the lock for writing if no thread holds it. Never waits for the lock. Counts as an operation of the
+    /// budget, so it may yield to other green threads.
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](TryLockError::WouldBlock) if one does, [`Poisoned`](TryLockError::Poisoned) with the guard if a
-    /// writer has unwound.
+    /// Returns [`WouldBlock`](TryLockError::WouldBlock) if another thread holds the lock. Returns
+    /// [`Poisoned`](TryLockError::Poisoned), which contains the guard, if the lock is poisoned.
     ///
     /// # Examples
     ///
@@ -252,14 +257,14 @@ impl<T: ?Sized> RwLock<T> {
     pub fn try_write(&self) -> TryLockResult<RwLockWriteGuard<'_, T>> {
         operation();
         if self.raw.try_write() {
-            // SAFETY: taken in the line above.
+            // SAFETY: the lock was taken for writing just now.
             Ok(self.poison.check(unsafe { self.writer() })?)
         } else {
             Err(TryLockError::WouldBlock)
         }
     }
 
-    /// Whether a writer has unwound.
+    /// Returns whether the lock is poisoned: a writer has unwound.
     ///
     /// # Examples
     ///
@@ -276,7 +281,7 @@ impl<T: ?Sized> RwLock<T> {
         self.poison.get()
     }
 
-    /// Declares the value whole again.
+    /// Clears the poison flag: declares the value consistent again.
     ///
     /// # Examples
     ///
@@ -294,11 +299,11 @@ impl<T: ?Sized> RwLock<T> {
         self.poison.clear();
     }
 
-    /// The value, without locking: nobody else can have the lock.
+    /// Returns a mutable reference to the value. It does not lock: no other thread can hold the lock.
     ///
     /// # Errors
     ///
-    /// If the lock is poisoned, the reference comes in the error.
+    /// Returns an error if the lock is poisoned. The error contains the reference.
     ///
     /// # Examples
     ///
@@ -311,17 +316,21 @@ impl<T: ?Sized> RwLock<T> {
         self.poison.check(self.value.get_mut())
     }
 
+    /// Creates a guard for reading.
+    ///
     /// # Safety
     ///
-    /// The caller has just taken the lock to read, and makes one guard of it.
+    /// The caller has just taken the lock for reading, and creates only one guard for it.
     #[inline]
     unsafe fn reader(&self) -> RwLockReadGuard<'_, T> {
         RwLockReadGuard { lock: self, _like_std: PhantomData }
     }
 
+    /// Creates the guard for writing.
+    ///
     /// # Safety
     ///
-    /// The caller has just taken the lock to write, and makes one guard of it.
+    /// The caller has just taken the lock for writing, and creates only one guard for it.
     #[inline]
     unsafe fn writer(&self) -> RwLockWriteGuard<'_, T> {
         RwLockWriteGuard { lock: self, before: self.poison.enter(), _not_send: PhantomData }
@@ -329,7 +338,8 @@ impl<T: ?Sized> RwLock<T> {
 }
 
 impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
-    /// Makes the writer a reader. No other writer gets in between; readers that wait get in at once.
+    /// Turns the guard for writing into a guard for reading. No other writer gets the lock in between. Waiting
+    /// readers get it at once.
     ///
     /// # Examples
     ///
@@ -347,7 +357,7 @@ impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
         lock.poison.leave(this.before);
         core::mem::forget(this);
         lock.raw.downgrade();
-        // SAFETY: the lock is held to read since the line above, and the writer's guard is gone.
+        // SAFETY: the line above has turned the hold into a hold for reading, and the guard for writing is gone.
         unsafe { lock.reader() }
     }
 }
@@ -357,7 +367,7 @@ impl<T: ?Sized> Deref for RwLockReadGuard<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: while there is a reader's guard, nobody writes.
+        // SAFETY: while a guard for reading exists, no thread writes.
         unsafe { &*self.lock.value.get() }
     }
 }
@@ -367,7 +377,7 @@ impl<T: ?Sized> Deref for RwLockWriteGuard<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: while there is a writer's guard, the value is reached through it alone.
+        // SAFETY: while a guard for writing exists, the value is accessed through that guard alone.
         unsafe { &*self.lock.value.get() }
     }
 }
@@ -375,7 +385,8 @@ impl<T: ?Sized> Deref for RwLockWriteGuard<'_, T> {
 impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: as in `deref`, and the guard is borrowed mutably.
+        // SAFETY: while a guard for writing exists, the value is accessed through that guard alone, and it is
+        // borrowed mutably.
         unsafe { &mut *self.lock.value.get() }
     }
 }

@@ -1,26 +1,27 @@
-//! The lock without the value: who reads, who writes, who waits, who is next.
+//! The reader-writer lock without its value: the readers, the writer, the waiters, and which waiter is next.
 //!
-//! Readers and writers take turns while both wait:
+//! While both readers and writers wait, they take turns:
 //!
 //! ```text
-//!            the last gives it back: the first writer in the queue is handed the lock
+//!            the last reader releases: the first writer in the queue is handed the lock
 //!   readers ─────────────────────────────────────────────────────────────────────────► writer
 //!           ◄─────────────────────────────────────────────────────────────────────────
-//!            it is given back: all readers in the queue are handed the lock
+//!            the writer releases: all readers in the queue are handed the lock
 //!
 //!   writer ────────► writer    no reader waits: the first writer is woken, and competes with newcomers, as in a mutex;
 //!                              after 4 losses it is handed the lock
 //! ```
 //!
-//! - *No reader starves.* It waits for the writer that has the lock at most, or, if it was held back by a writer that
-//!   waits, for the readers before that one and then it.
-//! - *No writer starves.* While one is in the queue, no new reader gets in, so the readers come to an end, and then it, or
-//!   one that came before it, is handed the lock. Against writers that barge in, it is patient four times.
-//! - *No wake-up is lost.* While somebody stands in a queue, `QUEUED` is set, and the lock is held by one who will see that
-//!   as it gives the lock back, or a writer is on its way, who will take the lock or find it held. `QUEUED` is set together
-//!   with the check that this is so, in one compare-and-swap, and with the queues locked.
-//! - *No waiter is held up by one that was cancelled or timed out.* While that one stands in its queue, it bars newcomers. So
-//!   its wait has a [`Withdrawal`], with which the canceller or the timer takes it out.
+//! - *No reader starves.* A waiting reader waits at most for the writer that holds the lock. If a waiting writer held
+//!   it back, it waits for the readers before that writer and then for that writer.
+//! - *No writer starves.* While a writer is in the queue, no new reader gets the lock, so the readers finish. Then
+//!   this writer, or one that arrived before it, is handed the lock. Against barging writers, it loses at most four
+//!   times.
+//! - *No wake-up is lost.* While a queue is not empty, `QUEUED` is set. Also, the lock is held by a thread that sees
+//!   the flag when it releases the lock, or a writer is on its way, which takes the lock or finds it held. One
+//!   compare-and-swap, with the queues locked, sets `QUEUED` and checks that this is so.
+//! - *No cancelled or timed-out waiter holds up others.* While such a waiter is in its queue, it keeps newcomers out.
+//!   So its wait has a [`Withdrawal`], with which the canceller or the timer removes it.
 
 use core::cell::Cell;
 use core::panic::Location;
@@ -33,14 +34,14 @@ use crate::wait::{Claimed, Kind, Node, Reason, Wait, WaitQueue, Withdrawal};
 
 /// A writer holds the lock.
 const WRITER: u32 = 1;
-/// Somebody stands in a queue.
+/// One of the queues is not empty.
 const QUEUED: u32 = 2;
-/// One reader more holds the lock.
+/// The unit of the count of readers that hold the lock.
 const READER: u32 = 4;
-/// So many readers are too many: guards have been leaked.
+/// This many readers are too many: guards have been leaked.
 const TOO_MANY: u32 = u32::MAX / 2;
 
-/// How many times a writer is woken for nothing before it is handed the lock.
+/// How many times a writer is woken in vain before it is handed the lock.
 const PATIENCE: u32 = if MODEL { 1 } else { 4 };
 
 /// A reader-writer lock without a value.
@@ -48,24 +49,25 @@ const PATIENCE: u32 = if MODEL { 1 } else { 4 };
 pub(super) struct RawRwLock {
     /// | bits | set by | cleared by |
     /// |---|---|---|
-    /// | `WRITER` | who takes the lock to write; stays set when it is handed to a writer | the writer |
-    /// | `READER`, a count | who takes the lock to read; or who hands it to readers, for all of them | each reader |
-    /// | `QUEUED` | with the queues locked: who queues | with the queues locked: who takes out the last |
+    /// | `WRITER` | a thread that takes the lock; stays set when it is handed to a writer | the writer |
+    /// | `READER`, a count | a thread that takes the lock, or that hands it to readers, for all of them | each reader |
+    /// | `QUEUED` | a thread that queues | a thread that removes the last node |
     ///
-    /// A writer may take the lock with `QUEUED` set, a reader not.
+    /// `QUEUED` changes only with the queues locked. A writer may take the lock while `QUEUED` is set; a reader may
+    /// not.
     state: AtomicU32,
     waiters: Lock<Waiters>,
 }
 
 #[derive(Debug)]
 struct Waiters {
-    /// The payload of each is its `Slot`. They are always handed the lock.
+    /// The payload of each node is its `Slot`. A claimed reader is always handed the lock.
     readers: WaitQueue,
-    /// The payload of each is the `Cell<bool>` that says whether it was handed the lock.
+    /// The payload of each node is the `Cell<bool>` that is set when the writer is handed the lock.
     writers: WaitQueue,
     /// A writer has been woken, and has neither taken the lock nor queued again.
     on_its_way: bool,
-    /// A writer has lost often enough: the next is handed the lock. It stands at the front.
+    /// A writer has lost often enough and is handed the lock next. It is at the front of its queue.
     starving: bool,
 }
 
@@ -75,7 +77,7 @@ impl Waiters {
     }
 }
 
-/// Wake-ups to be dropped with the queues unlocked.
+/// Wake-ups, to be dropped after the queues are unlocked.
 #[must_use = "wakes when dropped: hold it until the queues are unlocked"]
 enum Woken {
     Readers { _chain: Chain },
@@ -85,7 +87,7 @@ enum Woken {
 
 impl RawRwLock {
     maybe_const! {
-        /// A free lock.
+        /// Creates a free lock.
         pub(super) const fn new() -> RawRwLock {
             RawRwLock {
                 state: AtomicU32::new(0),
@@ -99,7 +101,7 @@ impl RawRwLock {
         }
     }
 
-    /// Takes the lock to read.
+    /// Takes the lock for reading.
     #[inline]
     pub(super) fn read(&self, location: &'static Location<'static>) {
         if !self.try_read() {
@@ -107,16 +109,16 @@ impl RawRwLock {
         }
     }
 
-    /// Takes the lock to write.
+    /// Takes the lock for writing.
     #[inline]
     pub(super) fn write(&self, location: &'static Location<'static>) {
-        // Acquire: pairs with the Release of those who give it back.
+        // Acquire: pairs with the Release of the threads that release the lock.
         if self.state.compare_exchange(0, WRITER, Ordering::Acquire, Ordering::Relaxed).is_err() {
             self.write_contended(location);
         }
     }
 
-    /// Takes the lock to read if no writer has it or waits.
+    /// Takes the lock for reading if no writer holds it or waits. Returns whether it took the lock.
     #[inline]
     pub(super) fn try_read(&self) -> bool {
         let mut seen = self.state.load(Ordering::Relaxed);
@@ -132,12 +134,12 @@ impl RawRwLock {
         false
     }
 
-    /// Takes the lock to write if nobody has it.
+    /// Takes the lock for writing if no thread holds it. Returns whether it took the lock.
     #[inline]
     pub(super) fn try_write(&self) -> bool {
         let mut seen = self.state.load(Ordering::Relaxed);
         while seen & !QUEUED == 0 {
-            // Acquire: as in `write`.
+            // Acquire: pairs with the Release of the threads that release the lock.
             match self.state.compare_exchange_weak(seen, seen | WRITER, Ordering::Acquire, Ordering::Relaxed)
             {
                 Ok(_) => return true,
@@ -147,30 +149,31 @@ impl RawRwLock {
         false
     }
 
-    /// Gives back what a reader holds.
+    /// Releases a reader's hold.
     #[inline]
     pub(super) fn unlock_read(&self) {
-        // Release: the next writer must not write before we have read.
+        // Release: the next writer's writes come after this reader's reads.
         if self.state.fetch_sub(READER, Ordering::Release) == READER | QUEUED {
             self.readers_gone();
         }
     }
 
-    /// Gives back what a writer holds.
+    /// Releases the writer's hold.
     #[inline]
     pub(super) fn unlock_write(&self) {
-        // Release: what we wrote is seen by the next.
+        // Release: the next holder sees what this writer wrote.
         if self.state.compare_exchange(WRITER, 0, Ordering::Release, Ordering::Relaxed).is_err() {
             self.writer_gone();
         }
     }
 
-    /// Makes a writer a reader, without letting another writer in.
+    /// Turns the writer's hold into a reader's, without letting another writer in.
     pub(super) fn downgrade(&self) {
-        // Release: what we wrote is seen by the other readers.
+        // Release: the other readers see what this writer wrote.
         if self.state.compare_exchange(WRITER, READER, Ordering::Release, Ordering::Relaxed).is_err() {
             let mut waiters = self.waiters.lock();
-            // Those who wait to read may come in as well. As in `after_writer`.
+            // Waiting readers may enter as well. As in `after_writer`, no other thread can change the state here,
+            // because `WRITER` is set and the queues are locked. Release: those readers see what this writer wrote.
             let (chain, readers) = claim_readers(&mut waiters);
             self.state.store((READER + readers) | waiters.queued(), Ordering::Release);
             drop(waiters);
@@ -181,7 +184,8 @@ impl RawRwLock {
     #[cold]
     #[inline(never)]
     fn read_contended(&self, location: &'static Location<'static>) {
-        // Held back by one who waits, a reader waits too: that will take longer than a spin.
+        // If a waiter holds this reader back (`QUEUED`), it stops spinning, because that wait takes longer than a
+        // spin.
         let spun = spin(|| {
             if self.try_read() {
                 return Some(true);
@@ -199,15 +203,16 @@ impl RawRwLock {
         let reason = Reason::at(Kind::Lock, self, location);
         let withdrawal =
             Withdrawal::new(reason, core::ptr::from_ref(self).cast(), RawRwLock::withdraw_reader);
-        // SAFETY: the queues are locked, and the node stands in one before they are unlocked. The wait is parked below.
+        // SAFETY: the queues are locked, and the node is added to one before they are unlocked. The wait is parked
+        // below.
         let wait = unsafe { Wait::withdrawable(&withdrawal) };
         let node = Node::new(wait.party(), 0, (&raw const slot).cast_mut().cast());
         withdrawal.set_node((&node).into());
-        // SAFETY: the node is new, its party prepared by `Wait::withdrawable`, and it is taken out before this function
-        // returns: by its claimer, or below.
+        // SAFETY: the node is new, `Wait::withdrawable` has opened its wait, and it does not move. It leaves the
+        // queue before this function returns: a claimer or a withdrawal removes it, or the code below does.
         unsafe { waiters.readers.push((&node).into()) };
         drop(waiters);
-        // Claimed: the lock is ours, whoever claimed us has counted us in.
+        // If the wait was claimed, this thread holds the lock: the claimer has added it to the count of readers.
         if let Err(missed) = wait.park_withdrawable(&withdrawal, None) {
             self.reader_leaves(&withdrawal);
             drop(wait);
@@ -219,17 +224,19 @@ impl RawRwLock {
     fn reader_leaves(&self, withdrawal: &Withdrawal) {
         let mut waiters = self.waiters.lock();
         if let Some(node) = withdrawal.node() {
-            // SAFETY: the node stands in this queue or in none.
+            // SAFETY: the node is in this queue or in none.
             unsafe { waiters.readers.remove(node) };
         }
         self.uncover(&waiters);
     }
 
+    /// Withdraws a reader.
+    ///
     /// # Safety
     ///
-    /// `lock` is the one that the withdrawal's owner waits for.
+    /// `lock` is the one that the owner of the withdrawal waits for.
     unsafe fn withdraw_reader(lock: *const (), withdrawal: &Withdrawal) {
-        // SAFETY: by the contract, and the owner borrows it while it waits.
+        // SAFETY: the pointer is to the lock that the owner waits for, and the owner borrows it while it waits.
         unsafe { &*lock.cast::<RawRwLock>() }.reader_leaves(withdrawal);
     }
 
@@ -252,15 +259,15 @@ impl RawRwLock {
         while !self.wait_turn(reason, losses) {
             losses += 1;
             if spin_write(0) {
-                // `QUEUED` is set if somebody waits, and we see it as we give the lock back.
+                // `QUEUED` is set if there is a waiter, and this thread sees it when it releases the lock.
                 self.waiters.lock().on_its_way = false;
                 return;
             }
         }
     }
 
-    /// Queues to write, and parks. Answers true with the lock taken; false when woken to try again, and then the caller is
-    /// the one on its way. `losses` is how often that was.
+    /// Queues to write, and parks. Returns true if the caller has the lock. Returns false if the caller was woken to
+    /// try again; then it is the writer on its way. `losses` is the number of times that this has happened.
     fn wait_turn(&self, reason: Reason, losses: u32) -> bool {
         let handed = Cell::new(false);
         let starves = losses >= PATIENCE;
@@ -274,12 +281,13 @@ impl RawRwLock {
             return true;
         }
         waiters.starving |= starves;
-        // SAFETY: the queues are locked, and the node stands in one before they are unlocked. The wait is parked below.
+        // SAFETY: the queues are locked, and the node is added to one before they are unlocked. The wait is parked
+        // below.
         let wait = unsafe { Wait::withdrawable(&withdrawal) };
         let node = Node::new(wait.party(), 0, (&raw const handed).cast_mut().cast());
         withdrawal.set_node((&node).into());
-        // SAFETY: the node is new, its party prepared by `Wait::withdrawable`, and it is taken out before this function
-        // returns: by its claimer, or below.
+        // SAFETY: the node is new, `Wait::withdrawable` has opened its wait, and it does not move. It leaves the
+        // queue before this function returns: a claimer or a withdrawal removes it, or the code below does.
         unsafe {
             if losses > 0 {
                 waiters.writers.push_front((&node).into());
@@ -299,11 +307,11 @@ impl RawRwLock {
         }
     }
 
-    /// A writer that waits gives up. Lets the readers in that it has held back.
+    /// Removes a waiting writer that gives up. Lets the readers in that it has held back.
     fn writer_leaves(&self, withdrawal: &Withdrawal, starves: bool) {
         let mut waiters = self.waiters.lock();
         if let Some(node) = withdrawal.node()
-            // SAFETY: the node stands in this queue or in none.
+            // SAFETY: the node is in this queue or in none.
             && unsafe { waiters.writers.remove(node) }
             && starves
         {
@@ -318,31 +326,36 @@ impl RawRwLock {
         }
     }
 
+    /// Withdraws a writer.
+    ///
     /// # Safety
     ///
-    /// `lock` is the one that the withdrawal's owner waits for.
+    /// `lock` is the one that the owner of the withdrawal waits for.
     unsafe fn withdraw_writer(lock: *const (), withdrawal: &Withdrawal) {
-        // SAFETY: by the contract, and the owner borrows it while it waits.
+        // SAFETY: the pointer is to the lock that the owner waits for, and the owner borrows it while it waits.
         unsafe { &*lock.cast::<RawRwLock>() }.writer_leaves(withdrawal, false);
     }
 
+    /// Withdraws a writer that has lost `PATIENCE` times.
+    ///
     /// # Safety
     ///
-    /// As of [`withdraw_writer`](Self::withdraw_writer).
+    /// `lock` is the one that the owner of the withdrawal waits for.
     unsafe fn withdraw_starving_writer(lock: *const (), withdrawal: &Withdrawal) {
-        // SAFETY: by the contract, and the owner borrows it while it waits.
+        // SAFETY: the pointer is to the lock that the owner waits for, and the owner borrows it while it waits.
         unsafe { &*lock.cast::<RawRwLock>() }.writer_leaves(withdrawal, true);
     }
 
-    /// With the queues locked: takes the lock by adding `entry` if none of `barred` is there, or else sets `QUEUED`.
-    /// Answers whether it took the lock.
+    /// Takes the lock by adding `entry` if no bit of `barred` is set, and sets `QUEUED` otherwise. Returns whether it
+    /// took the lock. The caller has the queues locked.
     fn enter_or_queue(&self, barred: u32, entry: u32) -> bool {
         let mut seen = self.state.load(Ordering::Relaxed);
         loop {
             let free = seen & barred == 0;
             assert!(seen < TOO_MANY, "too many readers of a lock");
             let next = if free { seen + entry } else { seen | QUEUED };
-            // Acquire if we take the lock, as in `write`. The flag needs no order: who sees it locks the queues.
+            // Acquire: if the caller takes the lock, pairs with the Release of the threads that release it. The flag
+            // needs no order, because a thread that sees it locks the queues.
             match self.state.compare_exchange_weak(seen, next, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return free,
                 Err(now) => seen = now,
@@ -350,23 +363,24 @@ impl RawRwLock {
         }
     }
 
-    /// The last reader has given the lock back, while somebody waited.
+    /// Called when the last reader has released the lock and the queues may not be empty.
     #[cold]
     #[inline(never)]
     fn readers_gone(&self) {
         let mut waiters = self.waiters.lock();
-        // Acquire: the next holder sees, through us, that the readers are done.
+        // Acquire: the next holder sees that the readers are done, because it synchronizes with this thread by its
+        // claim.
         let woken = match self.state.compare_exchange(QUEUED, WRITER, Ordering::Acquire, Ordering::Relaxed) {
-            // We hold the lock, and nobody but us can change the state while we have the queues too.
+            // This thread holds the lock and has the queues locked, so no other thread can change the state.
             Ok(_) => self.hand_to_writer(&mut waiters).unwrap_or_else(|| self.after_writer(&mut waiters)),
-            // A writer was faster, and will see that somebody waits; or nobody does any more.
+            // Another thread was faster, and sees `QUEUED` when it releases the lock. Or no waiter is left.
             Err(_) => Woken::Nobody,
         };
         drop(waiters);
         drop(woken);
     }
 
-    /// A writer is to give the lock back, while somebody waits.
+    /// Called when the writer has to release the lock and the queues may not be empty.
     #[cold]
     #[inline(never)]
     fn writer_gone(&self) {
@@ -376,15 +390,16 @@ impl RawRwLock {
         drop(woken);
     }
 
-    /// Holding the lock as a writer, and the queues: gives it to the readers; or to the first writer if that starves; or
-    /// back, and wakes the first writer.
+    /// Passes the lock on. The caller holds it as a writer and has the queues locked. The lock goes to all waiting
+    /// readers. If there are none, it goes to the first writer if that one starves. Otherwise it is released, and the
+    /// first writer is woken.
     ///
-    /// Here and in the next two, nobody but the caller can change the state: newcomers find `WRITER`, and who wants to
-    /// queue waits for the queues.
+    /// Here and in `hand_to_writer`, only the caller can change the state: newcomers find `WRITER` set, and a thread
+    /// that wants to queue waits for the lock of the queues.
     fn after_writer(&self, waiters: &mut Waiters) -> Woken {
         let (chain, readers) = claim_readers(waiters);
         if readers > 0 {
-            // Release: what the writer wrote is seen by the readers.
+            // Release: the readers see what the writer wrote.
             self.state.store(readers | waiters.queued(), Ordering::Release);
             return Woken::Readers { _chain: chain };
         }
@@ -395,24 +410,24 @@ impl RawRwLock {
         }
         let claimed = if waiters.on_its_way { None } else { waiters.writers.claim_next() };
         waiters.on_its_way |= claimed.is_some();
-        // Release: gives the lock back.
+        // Release: the next holder sees what this writer wrote.
         self.state.store(waiters.queued(), Ordering::Release);
         claimed.map_or(Woken::Nobody, |claimed| Woken::Writer { _claimed: claimed })
     }
 
-    /// Holding the lock as a writer, and the queues: makes it the first writer's.
+    /// Hands the lock to the first writer in the queue. The caller holds it as a writer and has the queues locked.
     fn hand_to_writer(&self, waiters: &mut Waiters) -> Option<Woken> {
         waiters.starving = false;
         let claimed = waiters.writers.claim_next()?;
-        // SAFETY: the payload is the `Cell<bool>` on the stack of the party that we have claimed and not yet woken.
+        // SAFETY: the payload is the `Cell<bool>` on the stack of the waiter, which is claimed and not yet woken.
         unsafe { &*claimed.payload.cast::<Cell<bool>>() }.set(true);
-        // Relaxed: the new holder synchronises with us by its claim.
+        // Relaxed: the new holder synchronizes with this thread by its claim.
         self.state.store(WRITER | waiters.queued(), Ordering::Relaxed);
         Some(Woken::Writer { _claimed: claimed })
     }
 
-    /// Holding the queues: after a writer has left its queue, those whom it held back may go in if no writer is left. If
-    /// so, the caller holds the lock as one reader more, and gives it back.
+    /// Lets waiting readers in after a writer has left its queue, if no other writer waits. The caller has the queues
+    /// locked. If this returns `Some`, the caller holds the lock as one more reader, and releases it.
     fn let_readers_in(&self, waiters: &mut Waiters) -> Option<Chain> {
         if waiters.readers.is_empty() || !waiters.writers.is_empty() {
             return None;
@@ -420,12 +435,13 @@ impl RawRwLock {
         let mut seen = self.state.load(Ordering::Relaxed);
         while seen & WRITER == 0 {
             assert!(seen < TOO_MANY, "too many readers of a lock");
-            // Acquire: as in `try_read`. Our own hold keeps writers out until the others have theirs.
+            // Acquire: pairs with the Release of the last writer. The caller's own hold keeps writers out until the
+            // readers have theirs.
             match self.state.compare_exchange_weak(seen, seen + READER, Ordering::Acquire, Ordering::Relaxed)
             {
                 Ok(_) => {
                     let (chain, readers) = claim_readers(waiters);
-                    // Relaxed: they hold what we hold.
+                    // Relaxed: the readers share the hold of the caller, which has synchronized with the last writer.
                     self.state.fetch_add(readers, Ordering::Relaxed);
                     self.uncover(waiters);
                     return Some(chain);
@@ -433,20 +449,20 @@ impl RawRwLock {
                 Err(now) => seen = now,
             }
         }
-        // The writer will let them in.
+        // A writer holds the lock. It lets the readers in when it releases the lock.
         None
     }
 
-    /// Holding the queues, after somebody has left: takes `QUEUED` away if nobody is left.
+    /// Clears `QUEUED` if both queues are empty, after a waiter has left. The caller has the queues locked.
     fn uncover(&self, waiters: &Waiters) {
         if waiters.queued() == 0 {
-            // Relaxed: who relies on the flag has the queues locked.
+            // Relaxed: a thread that relies on the flag has the queues locked.
             self.state.fetch_and(!QUEUED, Ordering::Relaxed);
         }
     }
 }
 
-/// Claims all who wait to read, and answers what they add to the state.
+/// Claims all waiting readers. Returns them, and what they add to the state.
 fn claim_readers(waiters: &mut Waiters) -> (Chain, u32) {
     // SAFETY: the payloads of this queue are the readers' slots.
     let chain = unsafe { claim_all(&mut waiters.readers) };
