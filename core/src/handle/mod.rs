@@ -1,4 +1,4 @@
-//! The handle of a green thread: joining and cancelling it.
+//! The handle of a green thread, to join it and to cancel it.
 
 pub(crate) mod thread;
 
@@ -15,7 +15,7 @@ pub(crate) use thread::Thread;
 
 use crate::wait::{CancelUnwind, Kind, Reason, is_quiet_unwind, operation, settled};
 
-/// Waits for a green thread and gets its value. Dropping it lets the green thread run on.
+/// Waits for a green thread and receives its value. Dropping the handle detaches the green thread.
 ///
 /// # Examples
 ///
@@ -31,17 +31,18 @@ pub struct JoinHandle<T> {
     _output: PhantomData<T>,
 }
 
-// SAFETY: the handle hands the output, a `T`, to the thread that joins; all else in a job is made to be shared.
+// SAFETY: the handle moves the output, a `T`, to the thread that joins. All other parts of a task are made to be
+// shared.
 unsafe impl<T: Send> Send for JoinHandle<T> {}
-// SAFETY: through `&JoinHandle` no `T` is reached: `join` consumes.
+// SAFETY: a `&JoinHandle` gives no access to a `T`, because `join` consumes the handle.
 unsafe impl<T: Send> Sync for JoinHandle<T> {}
 
-// Through a handle nothing is seen half changed: a job ends whole, by value or by unwind.
+// A handle never exposes a half-changed state: a task ends completely, by a value or by an unwind.
 impl<T> UnwindSafe for JoinHandle<T> {}
 impl<T> RefUnwindSafe for JoinHandle<T> {}
 
 impl<T> JoinHandle<T> {
-    /// The handle of a job that was allocated with one, for an output of type `T`.
+    /// Creates the handle of a task that was allocated with one, for an output of type `T`.
     pub(crate) fn new(job: NonNull<Job>) -> JoinHandle<T> {
         JoinHandle { job, _output: PhantomData }
     }
@@ -55,15 +56,16 @@ impl<T> JoinHandle<T> {
         unsafe { self.job.as_ref() }
     }
 
-    /// Waits for the green thread to end, and answers its value.
+    /// Waits for the green thread to end, and returns its value.
     ///
     /// # Parks
     ///
-    /// Until it has ended.
+    /// Parks until the green thread has ended.
     ///
     /// # Errors
     ///
-    /// If it panicked or was cancelled. One that a shutdown of its runtime has given up on counts as cancelled.
+    /// Returns an error if the green thread panicked or was cancelled. A green thread that the shutdown of its
+    /// runtime has given up on counts as cancelled.
     ///
     /// # Examples
     ///
@@ -84,19 +86,20 @@ impl<T> JoinHandle<T> {
         let output = if self.job().state.is_done() {
             self.into_output()
         } else {
-            // Given up on by a shutdown. Its cell stays as it is, for whoever runs it or borrows from it; what it may still
-            // answer is dropped, since we go without it.
+            // A shutdown has given up on the task. Its cell stays as it is, for the thread that runs it and for
+            // borrowers. An output that it may still produce is dropped, because the handle leaves without it.
             Err(CancelUnwind::payload())
         };
         output.map_err(JoinError::new)
     }
 
-    /// The output of a job that has ended.
+    /// Returns the output of a task that has ended.
     pub(crate) fn into_output(self) -> Output<T> {
         debug_assert!(self.job().state.is_done());
         let mut output = MaybeUninit::<Output<T>>::uninit();
         let this = mem::ManuallyDrop::new(self);
-        // SAFETY: the job is done, the handle asks, once: it is not dropped. Its reference is given up last.
+        // SAFETY: the task is done. Only its handle takes the output, and only once, because it is forgotten. The
+        // handle's reference is released last.
         unsafe {
             Job::take_output(this.job, output.as_mut_ptr().cast());
             Job::release(this.job);
@@ -104,7 +107,7 @@ impl<T> JoinHandle<T> {
         }
     }
 
-    /// Whether it has ended: [`join`](Self::join) would not park.
+    /// Returns whether the green thread has ended, so that [`join`](Self::join) would not park.
     ///
     /// # Examples
     ///
@@ -122,9 +125,9 @@ impl<T> JoinHandle<T> {
         self.job().state.is_over()
     }
 
-    /// Asks the green thread to end: it unwinds from the park that it is in, or from its next, running its destructors,
-    /// and `join` says that it was cancelled. One that has not started never does. One that never parks is not
-    /// affected.
+    /// Requests that the green thread end. It unwinds from its current park or its next one, running its destructors,
+    /// and `join` returns an error that says that it was cancelled. If it has not started yet, it never starts. If it
+    /// never parks, the request has no effect.
     ///
     /// # Examples
     ///
@@ -140,7 +143,7 @@ impl<T> JoinHandle<T> {
         unsafe { scheduler::cancel(self.job) };
     }
 
-    /// The green thread.
+    /// Returns the green thread.
     ///
     /// # Examples
     ///
@@ -152,14 +155,15 @@ impl<T> JoinHandle<T> {
     /// });
     /// ```
     pub fn thread(&self) -> &Thread {
-        // SAFETY: the handle holds a reference; `Thread` is a transparent pointer to the job.
+        // SAFETY: the handle holds a reference for as long as the returned borrow lasts. `Thread` is a transparent
+        // pointer to the task.
         unsafe { Thread::borrowed(&self.job) }
     }
 }
 
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
-        // SAFETY: called once, and the output has not been taken (`into_output` forgets the handle).
+        // SAFETY: this is called once, and the output has not been taken (`into_output` forgets the handle).
         unsafe { Job::disclaim(self.job) };
     }
 }
@@ -170,7 +174,7 @@ impl<T> fmt::Debug for JoinHandle<T> {
     }
 }
 
-/// Why a green thread left no value.
+/// Why a green thread has no value.
 ///
 /// # Examples
 ///
@@ -188,8 +192,9 @@ pub struct JoinError {
     payload: Box<dyn Any + Send>,
 }
 
-// SAFETY: through a shared reference the payload is only asked for its type, and looked at if it is a `&'static str`, a
-// `String` or an unwinding of ours, all of which are `Sync`; anything else leaves by `into_panic` alone.
+// SAFETY: through a shared reference, the payload's type is examined. Its contents are read only if it is a `&'static
+// str`, a `String` or one of kahn's own unwind payloads, which are all `Sync`. Any other payload is accessed only by
+// `into_panic`, which consumes the error.
 unsafe impl Sync for JoinError {}
 
 impl JoinError {
@@ -197,7 +202,7 @@ impl JoinError {
         JoinError { payload: settled(payload) }
     }
 
-    /// Whether it panicked.
+    /// Returns whether the green thread panicked.
     ///
     /// # Examples
     ///
@@ -209,7 +214,7 @@ impl JoinError {
         !is_quiet_unwind(&*self.payload)
     }
 
-    /// Whether it was cancelled.
+    /// Returns whether the green thread was cancelled.
     ///
     /// # Examples
     ///
@@ -222,8 +227,8 @@ impl JoinError {
         self.payload.is::<CancelUnwind>()
     }
 
-    /// The payload of the panic, for [`std::panic::resume_unwind`]. If it was cancelled, the payload says so as a
-    /// string.
+    /// Returns the payload of the panic, for [`std::panic::resume_unwind`]. If the green thread was cancelled, the
+    /// payload is a string that says so.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! `current`, `park`, `unpark`, and the identity of green threads.
+//! `current`, `park`, `unpark`, and the identity of threads.
 
 use core::fmt;
 use core::num::NonZeroU64;
@@ -10,7 +10,7 @@ use crate::job::{Job, JobId};
 use crate::scheduler;
 use crate::wait::{enclosing_limit, operation};
 
-/// A handle to a thread, green or of the OS, as in `std`.
+/// A handle to a green thread or an OS thread, like std's.
 ///
 /// # Examples
 ///
@@ -26,7 +26,8 @@ use crate::wait::{enclosing_limit, operation};
 #[repr(transparent)]
 pub struct Thread(Repr);
 
-/// A green thread's handle is a bare reference to its job; an OS thread's is std's, in a box, told by the low bit.
+/// The handle of a green thread is a reference to its task (`Job`). The handle of an OS thread is std's, in a box.
+/// The low bit distinguishes them.
 #[repr(transparent)]
 struct Repr(NonNull<()>);
 
@@ -43,12 +44,12 @@ struct OsThread {
     id: NonZeroU64,
 }
 
-// SAFETY: a `Job` header and std's `Thread` are both made to be shared between threads.
+// SAFETY: the header of a task and std's `Thread` are both made to be shared between threads.
 unsafe impl Send for Thread {}
-// SAFETY: as above.
+// SAFETY: the header of a task and std's `Thread` are both made to be shared between threads.
 unsafe impl Sync for Thread {}
 
-/// The number of a thread, unique in the process and never reused.
+/// The number of a thread. It is unique in the process and never reused.
 ///
 /// # Examples
 ///
@@ -75,29 +76,29 @@ impl fmt::Debug for ThreadId {
 }
 
 impl Thread {
-    /// The handle of a job; takes over one reference.
+    /// Creates the handle of a task. It takes over one reference.
     fn green(job: NonNull<Job>) -> Thread {
         Thread(Repr(job.cast()))
     }
 
-    /// A handle seen through another holder of a reference.
+    /// Returns a handle that uses the reference of another holder.
     ///
     /// # Safety
     ///
-    /// The reference behind `job` lasts as long as the answer.
+    /// The reference behind `job` lasts as long as the returned borrow.
     pub(crate) unsafe fn borrowed(job: &NonNull<Job>) -> &Thread {
-        // SAFETY: `Thread` is transparent around a pointer, and a green thread's is the job's address. The answer is
-        // never dropped, being a reference.
+        // SAFETY: `Thread` is transparent around a pointer, and the pointer of a green thread is the address of its
+        // task. The result is a reference, so it is never dropped.
         unsafe { &*core::ptr::from_ref(job).cast::<Thread>() }
     }
 
     fn view(&self) -> View<'_> {
         let pointer = self.0.0.as_ptr();
         if pointer.addr() & OS_BIT == 0 {
-            // SAFETY: a green thread's handle holds a reference, see `green` and `borrowed`.
+            // SAFETY: the handle of a green thread holds a reference to its task (`green`, `borrowed`).
             View::Green(unsafe { &*pointer.cast::<Job>() })
         } else {
-            // SAFETY: made from a box in `os`, which `drop` frees.
+            // SAFETY: `os` made the pointer from a box, and only `drop` frees it.
             View::Os(unsafe { &*pointer.map_addr(|addr| addr & !OS_BIT).cast::<OsThread>() })
         }
     }
@@ -108,7 +109,7 @@ impl Thread {
         Thread(Repr(NonNull::new(tagged).expect("a box is not null")))
     }
 
-    /// Its number.
+    /// Returns the number of the thread.
     ///
     /// # Examples
     ///
@@ -124,7 +125,7 @@ impl Thread {
         })
     }
 
-    /// Its name, if it was given one.
+    /// Returns the name of the thread, if it has one.
     ///
     /// # Examples
     ///
@@ -140,14 +141,14 @@ impl Thread {
         }
     }
 
-    /// Lets the thread's present or next [`park`] return.
+    /// Makes the thread's current or next [`park`] return.
     ///
     /// # Examples
     ///
     /// ```
     /// kahn::run(|| {
     ///     kahn::thread::current().unpark();
-    ///     // Returns at once: it was unparked before.
+    /// // Returns at once, because it was unparked before.
     ///     kahn::thread::park();
     /// });
     /// ```
@@ -175,10 +176,10 @@ impl Drop for Thread {
     fn drop(&mut self) {
         let pointer = self.0.0.as_ptr();
         if pointer.addr() & OS_BIT == 0 {
-            // SAFETY: an owned handle holds a reference, and gives it up.
+            // SAFETY: an owned handle holds a reference, which is released here.
             unsafe { Job::release(self.0.0.cast()) };
         } else {
-            // SAFETY: made from a box in `os`, freed once.
+            // SAFETY: `os` made the pointer from a box, which is freed only here.
             drop(unsafe { Box::from_raw(pointer.map_addr(|addr| addr & !OS_BIT).cast::<OsThread>()) });
         }
     }
@@ -190,7 +191,7 @@ impl fmt::Debug for Thread {
     }
 }
 
-/// The calling thread.
+/// Returns the handle of the calling thread.
 ///
 /// # Examples
 ///
@@ -203,7 +204,7 @@ pub fn current() -> Thread {
     }
     match scheduler::running_job() {
         Some(job) => {
-            // SAFETY: the running job is alive.
+            // SAFETY: the running task is alive.
             unsafe { job.as_ref() }.state.retain();
             Thread::green(job)
         }
@@ -216,12 +217,12 @@ pub fn current() -> Thread {
     }
 }
 
-/// Waits until another thread calls [`Thread::unpark`] on this one; returns at once if it already has. May, as std's,
-/// return for no reason.
+/// Waits until another thread calls [`Thread::unpark`] on this one. Returns at once if it already has. Like std's,
+/// this may return spuriously.
 ///
 /// # Parks
 ///
-/// Until unparked.
+/// Parks until another thread unparks this one.
 ///
 /// # Examples
 ///
@@ -237,11 +238,11 @@ pub fn park() {
     park_until(None);
 }
 
-/// As [`park`], for at most `duration`.
+/// Like [`park`], for at most `duration`.
 ///
 /// # Parks
 ///
-/// Until unparked, or until the time is over.
+/// Parks until another thread unparks this one, or until `duration` has passed.
 ///
 /// # Examples
 ///
@@ -255,13 +256,13 @@ pub fn park_timeout(duration: Duration) {
     park_until(Some(now().checked_add(duration)));
 }
 
-/// `None` is no deadline, `Some(None)` one that the clock cannot reach.
+/// Parks the caller. `None` means no deadline. `Some(None)` means a deadline that the clock cannot express.
 #[track_caller]
 fn park_until(deadline: Option<Option<Instant>>) {
     operation();
     match (scheduler::running_job(), deadline) {
         (Some(job), deadline) => {
-            // SAFETY: the running job is alive.
+            // SAFETY: the running task is alive.
             let job = unsafe { job.as_ref() };
             if let Err(missed) = job.park(core::panic::Location::caller(), deadline.flatten()) {
                 let _ = missed.raise();
@@ -271,13 +272,13 @@ fn park_until(deadline: Option<Option<Instant>>) {
     }
 }
 
-/// std's park, which `time::timeout` bounds as it does ours.
+/// Parks an OS thread with std's `park`. An enclosing `time::timeout` bounds it, as it bounds other parks.
 fn park_os_thread(deadline: Option<Instant>) {
     let limit = enclosing_limit().filter(|(end, _)| deadline.is_none_or(|deadline| *end < deadline));
     let until = limit.as_ref().map(|(end, _)| *end).or(deadline);
     match until {
         None => std::thread::park(),
-        // Once the time is over no token is taken.
+        // Once the deadline of the timeout has passed, no token is taken.
         Some(until) => match until.checked_duration_since(now()) {
             Some(left) => std::thread::park_timeout(left),
             None if limit.is_none() => std::thread::park_timeout(Duration::ZERO),

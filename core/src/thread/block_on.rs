@@ -1,4 +1,4 @@
-//! `block_on`: a future, from blocking code.
+//! `block_on`: runs a future from blocking code.
 
 use core::future::Future;
 use core::pin::pin;
@@ -9,7 +9,7 @@ use std::task::{Wake as StdWake, Waker};
 use crate::facade::Lock;
 use crate::wait::{Kind, Node, Reason, Wait, WaitQueue, operation};
 
-/// What the future's wakers and the one who polls it share.
+/// The state that the future's wakers share with the thread that polls it.
 #[derive(Default)]
 struct Signal {
     state: Lock<State>,
@@ -40,7 +40,7 @@ impl StdWake for Signal {
 }
 
 impl Signal {
-    /// Waits until the future has been woken. Returns false if it had been before, and nothing was waited for.
+    /// Waits until the future has been woken. Returns false without waiting if it was woken before the call.
     fn wait(&self, reason: Reason) -> bool {
         let wait = Wait::new();
         let node = Node::new(wait.party(), 0, core::ptr::null_mut());
@@ -50,7 +50,8 @@ impl Signal {
                 drop(state);
                 return false;
             }
-            // SAFETY: the node stays until it is claimed, or removed below.
+            // SAFETY: the node is new, `Wait::new` has opened its wait, and it does not move. It leaves the queue
+            // before this function returns: its claimer removes it, or the code below does.
             unsafe { state.waiting.push((&node).into()) };
         }
         if let Err(missed) = wait.park(reason, None) {
@@ -63,11 +64,11 @@ impl Signal {
     }
 }
 
-/// Runs a future to its end. It may be any executor's that needs no other runtime's context.
+/// Runs a future to completion. The future must not need the context of another runtime.
 ///
 /// # Parks
 ///
-/// Whenever the future is pending. A cancel drops the future.
+/// Parks whenever the future is pending. A cancel unwinds from here and drops the future.
 ///
 /// # Examples
 ///
@@ -76,7 +77,7 @@ impl Signal {
 /// ```
 #[track_caller]
 pub fn block_on<F: Future>(future: F) -> F::Output {
-    // A loop over futures that never wait yields, too.
+    // A loop over futures that never wait yields for the budget, too.
     operation();
     let signal = Arc::new(Signal::default());
     let reason = Reason::new(Kind::Future, Arc::as_ptr(&signal));
@@ -88,7 +89,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
             return value;
         }
         if !signal.wait(reason) {
-            // A future that wakes itself wants others to run, or has been refused because the budget is spent.
+            // A future that wakes itself wants others to run, or was refused because the budget is spent.
             operation();
         }
     }

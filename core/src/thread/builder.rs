@@ -1,4 +1,4 @@
-//! Spawning.
+//! Spawning green threads.
 
 use core::num::NonZeroU8;
 use core::ptr::NonNull;
@@ -15,12 +15,12 @@ use crate::wait::spend;
 ///
 /// # Parks
 ///
-/// Never waits, but lets others run every so often, so that a loop of spawns does not fill the memory.
+/// Never waits, but yields to other green threads every so often, so that a loop of spawns does not fill the memory.
 ///
 /// # Panics
 ///
-/// If the last attempt to get memory for a stack of the default size failed and none has been freed since.
-/// [`Builder::spawn`] returns an error instead.
+/// Panics if the last attempt to allocate memory for a stack of the default size failed, and no such memory has been
+/// freed since. [`Builder::spawn`] returns an error instead.
 ///
 /// # Examples
 ///
@@ -29,7 +29,7 @@ use crate::wait::spend;
 /// assert_eq!(handle.join().unwrap(), 42);
 /// ```
 ///
-/// What it captures must be `Send`, since any worker may start it:
+/// The closure must be `Send`, since any worker may start it:
 ///
 /// ```compile_fail
 /// let local = std::rc::Rc::new(1);
@@ -44,22 +44,22 @@ where
     assert!(!scheduler::is_short_of_memory_for(Traits::default()), "spawn: {SHORT}");
     let migratory = scheduler::migratory_here();
     let traits = Traits { migratory: migratory.unwrap_or(false), ..Traits::default() };
-    // SAFETY: `Send` and `'static`.
+    // SAFETY: the bounds require that the closure and its value are `Send` and `'static`.
     unsafe { start(f, None, traits) }
 }
 
 const SHORT: &str = "there is no memory for another stack of this size; wait for green threads to end, or spawn fewer at a time";
 
-/// Spawns a green thread that stays on the worker of its parent, so that what it captures, and its value, need not be
-/// `Send`. It is the cheapest neighbour to talk to.
+/// Spawns a green thread that stays on the worker of its parent. So its closure and its value need not be `Send`.
+/// Communication with its parent is cheapest, because both share a worker.
 ///
 /// # Parks
 ///
-/// As [`spawn()`]: never waits, but lets others run every so often.
+/// Never waits, but yields to other green threads every so often, as [`spawn()`] does.
 ///
 /// # Panics
 ///
-/// On an OS thread that is no worker: nothing would run it.
+/// Panics if the caller is not a green thread, because no worker would run the new one.
 ///
 /// # Examples
 ///
@@ -80,13 +80,15 @@ where
     F: FnOnce() -> T + 'static,
     T: 'static,
 {
-    // SAFETY: `'static`.
+    // SAFETY: the bounds require that the closure and its value are `'static`.
     unsafe { spawn_local_unchecked(f) }
 }
 
+/// Spawns a green thread that stays on the worker of its parent.
+///
 /// # Safety
 ///
-/// What `F` and `T` borrow outlives the job and its output.
+/// The values that `F` and `T` borrow outlive the task and its output.
 #[track_caller]
 pub(super) unsafe fn spawn_local_unchecked<F, T>(f: F) -> JoinHandle<T>
 where
@@ -97,27 +99,30 @@ where
         "spawn_local: the caller is not a green thread, so there is no worker to stay on; use spawn"
     );
     let traits = Traits { local: true, ..Traits::default() };
-    // SAFETY: a local job is run by this worker alone, and the handle is not `Send` if `T` is not.
+    // SAFETY: only this worker runs a local task, and the handle is not `Send` if `T` is not. The caller guarantees
+    // the lifetimes.
     unsafe { start(f, None, traits) }
 }
 
+/// Allocates and queues a task.
+///
 /// # Safety
 ///
-/// As `allocate`.
+/// The rules of `allocate` hold for `F`, `T` and `traits`.
 pub(super) unsafe fn start<F, T>(f: F, name: Option<Box<str>>, traits: Traits) -> JoinHandle<T>
 where
     F: FnOnce() -> T,
 {
     begin();
-    // SAFETY: by the contract.
+    // SAFETY: the caller guarantees the rules of `allocate`.
     let job = unsafe { allocate(f, &GREEN, name, traits) };
     let handle = JoinHandle::new(job);
     queue(job);
     handle
 }
 
-/// Does what a spawn may fail at, while there is nothing yet that would be left behind: lets others run if it is their
-/// turn, which a cancel or a time-out may end, and starts the default runtime if the caller is in none.
+/// Does the steps of a spawn that may fail, before anything exists that would be left behind. It yields if the budget
+/// is spent, which a cancel or a timeout may end. It starts the default runtime if the caller is in no runtime.
 pub(crate) fn begin() {
     spend(1);
     if !scheduler::is_on_worker() {
@@ -125,14 +130,14 @@ pub(crate) fn begin() {
     }
 }
 
-/// Queues a new job in the caller's runtime, or in the default one. After [`begin`], this does not unwind.
+/// Queues a new task in the caller's runtime, or in the default one. After [`begin`], this does not unwind.
 pub(crate) fn queue(job: NonNull<Job>) {
     if let Err(job) = scheduler::spawn(job) {
         runtime::inject(runtime::default_shared(), job);
     }
 }
 
-/// A green thread's settings, as `std::thread::Builder`.
+/// The settings of a green thread, like `std::thread::Builder`.
 ///
 /// # Examples
 ///
@@ -152,7 +157,7 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// No name, and the runtime's stack size.
+    /// Creates settings without a name, and with the runtime's stack size.
     ///
     /// # Examples
     ///
@@ -165,7 +170,7 @@ impl Builder {
         Builder::default()
     }
 
-    /// Its name, for reports.
+    /// Sets the name, which reports show.
     ///
     /// # Examples
     ///
@@ -179,8 +184,8 @@ impl Builder {
         self
     }
 
-    /// The size of its stack, in bytes, rounded up to a size class (16, 64, 256 KiB, 1, 4, 16, 64, 256 MiB, the guard
-    /// page included).
+    /// Sets the size of the stack, in bytes. It is rounded up to a size class (16, 64, 256 KiB, 1, 4, 16, 64, 256
+    /// MiB, including the guard page).
     ///
     /// # Examples
     ///
@@ -197,19 +202,19 @@ impl Builder {
     ///
     /// # Parks
     ///
-    /// As [`spawn()`].
+    /// Never waits, but yields to other green threads every so often, as [`spawn()`] does.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if the stack size is below or above the size classes; `OutOfMemory` if the last attempt to get
-    /// memory for a stack of this size failed and none has been freed since.
+    /// Returns `InvalidInput` if the stack size is below or above the size classes. Returns `OutOfMemory` if the last
+    /// attempt to allocate memory for a stack of this size failed, and no such memory has been freed since.
     ///
     /// # Examples
     ///
     /// ```
     /// use kahn::thread::Builder;
     ///
-    /// // Small stacks, for many.
+    /// // Small stacks, for many green threads.
     /// let small = Builder::new().stack_size(16 << 10);
     /// let handles = (0..100).map(|n| small.clone().spawn(move || n)).collect::<Result<Vec<_>, _>>()?;
     /// assert_eq!(handles.into_iter().map(|handle| handle.join().unwrap()).sum::<i32>(), 4950);
@@ -221,25 +226,26 @@ impl Builder {
         T: Send + 'static,
     {
         let traits = self.traits(scheduler::migratory_here().unwrap_or(false))?;
-        // SAFETY: `Send` and `'static`.
+        // SAFETY: the bounds require that the closure and its value are `Send` and `'static`.
         Ok(unsafe { start(f, self.name.map(String::into_boxed_str), traits) })
     }
 
-    /// Spawns a green thread that may change its OS thread when it parks.
+    /// Spawns a green thread that may move to another OS thread when it parks.
     ///
     /// # Parks
     ///
-    /// As [`spawn()`].
+    /// Never waits, but yields to other green threads every so often, as [`spawn()`] does.
     ///
     /// # Errors
     ///
-    /// As [`spawn`](Self::spawn).
+    /// Returns the errors of [`spawn`](Self::spawn).
     ///
     /// # Safety
     ///
-    /// What is on its stack while it parks must be fit to be used on another OS thread afterwards, and nothing that
-    /// belongs to an OS thread may be carried over a park: see
-    /// [`runtime::Builder::migratory`](crate::runtime::Builder::migratory), which says it for a whole runtime.
+    /// Every value on the green thread's stack while it parks can be used on another OS thread afterwards. Nothing
+    /// that belongs to an OS thread is kept over a park.
+    /// [`runtime::Builder::migratory`](crate::runtime::Builder::migratory) describes the same rule for a whole
+    /// runtime.
     ///
     /// # Examples
     ///
@@ -247,7 +253,7 @@ impl Builder {
     /// use std::time::Duration;
     ///
     /// kahn::run(|| {
-    ///     // SAFETY: it has a number on its stack while it sleeps.
+    /// // SAFETY: only a number is on the stack while it sleeps.
     ///     let handle = unsafe {
     ///         kahn::thread::Builder::new().spawn_migratory(|| {
     ///             let n = 6;
@@ -266,7 +272,8 @@ impl Builder {
         T: Send + 'static,
     {
         let traits = self.traits(true)?;
-        // SAFETY: `Send` and `'static`; the caller vouches for what is on the stack.
+        // SAFETY: the bounds require that the closure and its value are `Send` and `'static`. The caller guarantees
+        // the rule about the values on the stack.
         Ok(unsafe { start(f, self.name.map(String::into_boxed_str), traits) })
     }
 

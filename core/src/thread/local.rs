@@ -1,7 +1,8 @@
 //! Green-thread-local storage.
 //!
-//! A green thread's values are listed in its fiber's header, an OS thread's in a thread-local. They are dropped when the
-//! thread ends, the youngest first; a destructor may use other keys, whose values are then dropped in another round.
+//! The values of a green thread are in a list in its fiber's header; the values of an OS thread are in a list in a
+//! thread-local. They are dropped when the thread ends, the most recent first. A destructor may use other keys; their
+//! values are then dropped in another round.
 
 use core::any::Any;
 use core::cell::{Cell, RefCell};
@@ -11,7 +12,7 @@ use std::rc::Rc;
 use crate::fiber::locals::{self, Locals};
 use crate::scheduler;
 
-/// What an OS thread has.
+/// The values of an OS thread.
 struct OsLocals {
     values: Cell<*mut Locals>,
     phase: Cell<Phase>,
@@ -19,35 +20,35 @@ struct OsLocals {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// No key was used.
+    /// No key was used yet.
     New,
     /// `OS_END` will drop the values, or is dropping them.
     Used,
-    /// They have been dropped.
+    /// The values have been dropped.
     Over,
 }
 
 thread_local! {
-    // Without a destructor, so that the destructors of values can use keys.
+    // This has no destructor, so that the destructors of values can use keys.
     static OS_LOCALS: OsLocals =
         const { OsLocals { values: Cell::new(core::ptr::null_mut()), phase: Cell::new(Phase::New) } };
     static OS_END: OsEnd = const { OsEnd };
 }
 
-/// Drops the values of an OS thread that ends.
+/// Drops the values of an OS thread when it ends.
 struct OsEnd;
 
 impl Drop for OsEnd {
     fn drop(&mut self) {
         OS_LOCALS.with(|os| {
-            // SAFETY: the thread is here, so in no call that uses the values.
+            // SAFETY: the thread runs this destructor, so it is in no call that uses the values.
             unsafe { locals::clear_place(&os.values) };
             os.phase.set(Phase::Over);
         });
     }
 }
 
-/// A green-thread-local key, made by [`local!`](crate::local). As [`std::thread::LocalKey`].
+/// A green-thread-local key, declared by [`local!`](crate::local). Works like [`std::thread::LocalKey`].
 ///
 /// # Examples
 ///
@@ -61,12 +62,13 @@ impl Drop for OsEnd {
 /// ```
 pub struct LocalKey<T: 'static> {
     init: fn() -> T,
-    /// Its address is the key. Not zero-sized, so that two keys never share it.
+    /// The address of the `LocalKey` is the key. This field makes the type not zero-sized, so that two keys never
+    /// share an address.
     _identity: u8,
 }
 
-/// The value of a key is not there any more: the OS thread is ending, and its values have been dropped. What
-/// [`LocalKey::try_with`] answers then. As [`std::thread::AccessError`].
+/// The error of [`LocalKey::try_with`]: the OS thread is ending, and its values have been dropped. Works like
+/// [`std::thread::AccessError`].
 ///
 /// # Examples
 ///
@@ -97,12 +99,12 @@ impl<T: 'static> LocalKey<T> {
         LocalKey { init, _identity: 0 }
     }
 
-    /// Shows this thread's value to `f`, made now if this is the first use.
+    /// Calls `f` with this thread's value. Initializes the value first if this is the first use.
     ///
     /// # Panics
     ///
-    /// On an OS thread, if all its local values have been dropped. In a green thread, and in the destructor of such a
-    /// value, never: one that is asked for after it was dropped is made anew.
+    /// On an OS thread, panics if all its local values have been dropped. In a green thread, this never panics, not
+    /// even in the destructor of such a value: a value that is used after it was dropped is initialized again.
     ///
     /// # Examples
     ///
@@ -120,11 +122,11 @@ impl<T: 'static> LocalKey<T> {
         self.try_with(f).expect("the thread's local values have been dropped")
     }
 
-    /// As [`with`](Self::with).
+    /// Like [`with`](Self::with), but returns an error instead of panicking.
     ///
     /// # Errors
     ///
-    /// Where `with` panics.
+    /// Returns [`AccessError`] in the cases in which `with` panics.
     ///
     /// # Examples
     ///
@@ -137,7 +139,7 @@ impl<T: 'static> LocalKey<T> {
         Ok(f(&value))
     }
 
-    /// This thread's value, if it has been made.
+    /// Returns this thread's value, or `None` if it is not initialized.
     fn made(&'static self) -> Result<Option<Rc<T>>, AccessError> {
         let key = core::ptr::from_ref(self).addr();
         let value = with_locals(|locals| locals.get(key))?;
@@ -147,8 +149,8 @@ impl<T: 'static> LocalKey<T> {
     fn value(&'static self) -> Result<Rc<T>, AccessError> {
         match self.made()? {
             Some(value) => Ok(value),
-            // The initialiser may park, and may use keys, this one included: then the last wins, as a second value that
-            // nobody can see would be worse.
+            // The initializer may park, and may use keys, including this one. In that case the last value wins; a
+            // second value that no code can access would be worse.
             None => self.make((self.init)()),
         }
     }
@@ -156,12 +158,13 @@ impl<T: 'static> LocalKey<T> {
     fn make(&'static self, value: T) -> Result<Rc<T>, AccessError> {
         let key = core::ptr::from_ref(self).addr();
         let value = Rc::new(value);
-        // What was there is dropped when the list is whole again.
+        // The replaced value is dropped after the list is consistent again, because its destructor is user code.
         drop(with_locals(|locals| locals.set(key, value.clone()))?);
         Ok(value)
     }
 
-    /// Makes `value` this thread's value, without asking the initialiser, if there is none; else hands both to `f`.
+    /// If there is no value yet, makes `value` this thread's value without calling the initializer. Otherwise passes
+    /// both to `f`.
     #[track_caller]
     fn make_or(&'static self, value: T, f: impl FnOnce(&T, T)) {
         const GONE: &str = "the thread's local values have been dropped";
@@ -173,11 +176,11 @@ impl<T: 'static> LocalKey<T> {
 }
 
 impl<T: 'static> LocalKey<Cell<T>> {
-    /// Sets the value. If there is none yet, this is the first, and the initialiser is not called.
+    /// Sets the value. If there is none yet, this becomes the first value, and the initializer is not called.
     ///
     /// # Panics
     ///
-    /// As [`with`](Self::with); so do the others.
+    /// Panics in the same cases as [`with`](Self::with), as the other methods do.
     ///
     /// # Examples
     ///
@@ -192,7 +195,7 @@ impl<T: 'static> LocalKey<Cell<T>> {
         self.make_or(Cell::new(value), |cell, value| cell.set(value.into_inner()));
     }
 
-    /// A copy of the value.
+    /// Returns a copy of the value.
     ///
     /// # Examples
     ///
@@ -208,7 +211,7 @@ impl<T: 'static> LocalKey<Cell<T>> {
         self.with(Cell::get)
     }
 
-    /// The value, which leaves the default of its type behind.
+    /// Returns the value, and replaces it by the default of its type.
     ///
     /// # Examples
     ///
@@ -225,7 +228,7 @@ impl<T: 'static> LocalKey<Cell<T>> {
         self.with(Cell::take)
     }
 
-    /// Sets the value, and answers the one that was there.
+    /// Sets the value, and returns the previous one.
     ///
     /// # Examples
     ///
@@ -240,11 +243,12 @@ impl<T: 'static> LocalKey<Cell<T>> {
 }
 
 impl<T: 'static> LocalKey<RefCell<T>> {
-    /// Shows the value to `f`.
+    /// Calls `f` with a shared reference to the value.
     ///
     /// # Panics
     ///
-    /// If it is mutably borrowed; and as [`with`](Self::with), as do the others.
+    /// Panics if the value is mutably borrowed, and in the same cases as [`with`](Self::with), as the other methods
+    /// do.
     ///
     /// # Examples
     ///
@@ -258,11 +262,11 @@ impl<T: 'static> LocalKey<RefCell<T>> {
         self.with(|cell| f(&cell.borrow()))
     }
 
-    /// Lets `f` change the value.
+    /// Calls `f` with a mutable reference to the value.
     ///
     /// # Panics
     ///
-    /// If it is borrowed.
+    /// Panics if the value is borrowed.
     ///
     /// # Examples
     ///
@@ -277,11 +281,11 @@ impl<T: 'static> LocalKey<RefCell<T>> {
         self.with(|cell| f(&mut cell.borrow_mut()))
     }
 
-    /// Sets the value. If there is none yet, this is the first, and the initialiser is not called.
+    /// Sets the value. If there is none yet, this becomes the first value, and the initializer is not called.
     ///
     /// # Panics
     ///
-    /// If it is borrowed.
+    /// Panics if the value is borrowed.
     ///
     /// # Examples
     ///
@@ -296,11 +300,11 @@ impl<T: 'static> LocalKey<RefCell<T>> {
         self.make_or(RefCell::new(value), |cell, value| *cell.borrow_mut() = value.into_inner());
     }
 
-    /// The value, which leaves the default of its type behind.
+    /// Returns the value, and replaces it by the default of its type.
     ///
     /// # Panics
     ///
-    /// If it is borrowed.
+    /// Panics if the value is borrowed.
     ///
     /// # Examples
     ///
@@ -318,11 +322,11 @@ impl<T: 'static> LocalKey<RefCell<T>> {
         self.with(RefCell::take)
     }
 
-    /// Sets the value, and answers the one that was there.
+    /// Sets the value, and returns the previous one.
     ///
     /// # Panics
     ///
-    /// If it is borrowed.
+    /// Panics if the value is borrowed.
     ///
     /// # Examples
     ///
@@ -343,11 +347,11 @@ impl<T> fmt::Debug for LocalKey<T> {
     }
 }
 
-/// Shows the thread's values to `f`, which runs no user's code.
+/// Calls `f` with the calling thread's values. `f` runs no user code.
 fn with_locals<R>(f: impl FnOnce(&Locals) -> R) -> Result<R, AccessError> {
     let Some(fiber) = scheduler::running_fiber() else { return with_os_locals(f) };
-    // SAFETY: the caller runs on this fiber, whose header outlives it. The values are freed by `clear` alone, which runs
-    // on this fiber, so not during this call.
+    // SAFETY: the caller runs on this fiber, so the fiber's header outlives the call. Only `clear` frees the values.
+    // It runs on this fiber, and so not during this call.
     Ok(f(unsafe { locals::in_place(&fiber.as_ref().locals) }))
 }
 
@@ -356,19 +360,19 @@ fn with_os_locals<R>(f: impl FnOnce(&Locals) -> R) -> Result<R, AccessError> {
     OS_LOCALS.with(|os| {
         match os.phase.get() {
             Phase::New => {
-                // From its first use on it has a destructor.
+                // From the first use on, the OS thread has a destructor for the values.
                 OS_END.try_with(|_| ()).map_err(|_| AccessError(()))?;
                 os.phase.set(Phase::Used);
             }
             Phase::Used => {}
             Phase::Over => return Err(AccessError(())),
         }
-        // SAFETY: freed by `OsEnd` alone, which runs on this thread, so not during this call.
+        // SAFETY: only `OsEnd` frees the values. It runs on this thread, and so not during this call.
         Ok(f(unsafe { locals::in_place(&os.values) }))
     })
 }
 
-/// Declares green-thread-local values: as `std::thread_local!`, one per green thread.
+/// Declares green-thread-local values, like `std::thread_local!`. Each green thread has its own value.
 ///
 /// # Examples
 ///
@@ -376,7 +380,7 @@ fn with_os_locals<R>(f: impl FnOnce(&Locals) -> R) -> Result<R, AccessError> {
 /// use std::cell::{Cell, RefCell};
 ///
 /// kahn::local! {
-///     /// How deep we are.
+/// /// The present depth.
 ///     pub static DEPTH: Cell<u32> = const { Cell::new(0) };
 ///
 ///     static PATH: RefCell<Vec<&'static str>> = RefCell::new(vec!["root"]);

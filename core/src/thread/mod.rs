@@ -18,7 +18,7 @@ pub use std::thread::panicking;
 #[doc(hidden)]
 pub use task::spawn_task;
 
-/// What [`JoinHandle::join`] answers. As [`std::thread::Result`].
+/// The result of [`JoinHandle::join`]. Works like [`std::thread::Result`].
 ///
 /// # Examples
 ///
@@ -39,7 +39,7 @@ use crate::runtime;
 use crate::scheduler;
 use crate::wait::{Kind, Reason, Wait, check_cancelled, check_limit, current as waiting};
 
-/// Whether the caller is a green thread.
+/// Returns whether the caller is a green thread.
 ///
 /// # Examples
 ///
@@ -51,12 +51,14 @@ pub fn is_green() -> bool {
     waiting::green().is_some()
 }
 
-/// How many green threads can run at once: the number of workers of the caller's runtime; on an OS thread that is in none,
-/// of the process's default runtime, which is not started for that.
+/// Returns how many green threads can run at once: the number of workers of the caller's runtime. On an OS thread
+/// outside any runtime, this is the number of workers of the process's default runtime, which is not started for this
+/// call.
 ///
 /// # Errors
 ///
-/// If the default runtime could not be started, because `KAHN_WORKERS` is no number of workers.
+/// Returns an error if the default runtime could not be started because `KAHN_WORKERS` is not a valid number of
+/// workers.
 ///
 /// # Examples
 ///
@@ -78,12 +80,12 @@ pub fn available_parallelism() -> io::Result<NonZero<usize>> {
     Ok(NonZero::new(workers).expect("a runtime has workers"))
 }
 
-/// Lets other green threads run. On an OS thread, lets other OS threads run.
+/// Yields to other green threads. On an OS thread, yields to other OS threads.
 ///
 /// # Parks
 ///
-/// Goes to the end of its worker's queue. A cancelled green thread unwinds from here, and so does a thread that is in a
-/// [`timeout`](crate::time::timeout) whose time is over.
+/// The caller goes to the end of its worker's queue. This unwinds if the caller is a green thread that was cancelled,
+/// or if the deadline of an enclosing [`timeout`](crate::time::timeout) has passed.
 ///
 /// # Examples
 ///
@@ -96,7 +98,7 @@ pub fn available_parallelism() -> io::Result<NonZero<usize>> {
 ///     for n in 2..2000 {
 ///         primes += u32::from(is_prime(n));
 ///         if n % 100 == 0 {
-///             // Nothing here parks, and others want to run, too.
+/// // Nothing here parks, and other green threads want to run too.
 ///             kahn::yield_now();
 ///         }
 ///     }
@@ -111,11 +113,11 @@ pub fn yield_now() {
     });
 }
 
-/// Waits for at least `duration`; for ever, if it is too long for the clock.
+/// Waits for at least `duration`. Waits forever if the clock cannot express the deadline.
 ///
 /// # Parks
 ///
-/// Until the time is over.
+/// Parks until `duration` has passed.
 ///
 /// # Examples
 ///
@@ -124,7 +126,7 @@ pub fn yield_now() {
 ///
 /// let start = Instant::now();
 /// kahn::run(|| {
-///     // Together they take as long as one.
+/// // Together they take as long as one of them.
 ///     let sleep = || kahn::spawn(|| kahn::sleep(Duration::from_millis(5)));
 ///     [sleep(), sleep(), sleep()].map(|sleeper| sleeper.join().unwrap());
 /// });
@@ -142,7 +144,7 @@ pub fn sleep(duration: Duration) {
 ///
 /// # Parks
 ///
-/// Until the deadline.
+/// Parks until `deadline` has passed.
 ///
 /// # Examples
 ///
@@ -167,17 +169,19 @@ fn sleep_to(deadline: Option<Instant>) {
     }
 }
 
-/// Runs `f` on an OS thread of the runtime's pool, and answers its value: for calls that block, or compute for long,
-/// and would hold up the worker. `f` may borrow from the caller. On an OS thread outside any runtime `f` is run there.
+/// Runs `f` on an OS thread of the runtime's blocking pool, and returns its value. Use it for calls that block or
+/// compute for long, and would hold up the worker. `f` may borrow from the caller. On an OS thread outside any
+/// runtime, `f` runs on that thread.
 ///
 /// # Parks
 ///
-/// Until `f` has ended. A cancel, or the end of an enclosing [`timeout`](crate::time::timeout), waits for that, too, and
-/// takes effect at the next park. One that has come before unwinds from here, and `f` is not run.
+/// Parks until `f` has returned. A cancel, or the deadline of an enclosing [`timeout`](crate::time::timeout), also
+/// waits for that, and takes effect at the next park. If either has come before the call, this unwinds and `f` does
+/// not run.
 ///
 /// # Panics
 ///
-/// If `f` panics, the panic goes on in the caller.
+/// Panics with the panic of `f` if `f` panics.
 ///
 /// # Examples
 ///

@@ -1,7 +1,8 @@
-//! Scoped green threads: children that borrow their parent's locals, as `std::thread::scope`.
+//! Scoped green threads: children that borrow their parent's locals, like `std::thread::scope`.
 //!
-//! What makes it sound is that `scope` does not return, nor unwind, before every child has ended and its value is gone
-//! or with its handle. A parent that is cancelled, or whose body panics, cancels the children, and waits all the same.
+//! This is sound because `scope` does not return or unwind before every child has ended and its value has been
+//! dropped or is owned by its handle. A parent that is cancelled, or whose body panics, cancels the children, and
+//! still waits for them.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -19,7 +20,7 @@ use crate::wait::{
     self, Kind, Node, Reason, Wait, WaitQueue, is_quiet_unwind, operation, quietly, settled_at_end, shield,
 };
 
-/// A scope to spawn green threads in; see [`scope`].
+/// A scope in which green threads can be spawned; see [`scope`].
 ///
 /// # Examples
 ///
@@ -37,12 +38,12 @@ use crate::wait::{
 /// ```
 pub struct Scope<'scope, 'env: 'scope> {
     data: Arc<Data>,
-    /// Invariant over both, as std's.
+    /// Invariant over both lifetimes, like std's.
     _scope: PhantomData<&'scope mut &'scope ()>,
     _env: PhantomData<&'env mut &'env ()>,
 }
 
-// As std's: no user's code runs while the lists are changed.
+// The same as for std's `Scope`: no user code runs while the lists are changed.
 impl RefUnwindSafe for Scope<'_, '_> {}
 
 #[derive(Default)]
@@ -53,11 +54,11 @@ struct Data {
 #[derive(Default)]
 struct State {
     running: usize,
-    /// A child panicked whose handle nobody joined.
+    /// Set when a child panicked and its handle was not joined.
     panicked: bool,
     cancelled: bool,
     waiting: WaitQueue,
-    /// The children's jobs, each with a reference, some of which may have ended.
+    /// The tasks of the children. Each pointer holds a reference. Some of the tasks may have ended.
     children: Children,
 }
 
@@ -67,18 +68,18 @@ struct Children {
     prune_at: usize,
 }
 
-// SAFETY: each pointer holds a reference to a job, whose header is made to be shared.
+// SAFETY: each pointer holds a reference to a task, whose header is made to be shared.
 unsafe impl Send for Children {}
 
 impl Children {
-    /// Adds a job, and answers those that have ended, every so often.
+    /// Adds a task. Every so often, removes the tasks that have ended and returns them.
     fn add(&mut self, job: NonNull<Job>) -> Vec<NonNull<Job>> {
         const FIRST: usize = 64;
         self.jobs.push(job);
         if self.jobs.len() <= self.prune_at.max(FIRST) {
             return Vec::new();
         }
-        // SAFETY: each holds a reference.
+        // SAFETY: each pointer holds a reference.
         let is_done = |job: &mut NonNull<Job>| unsafe { job.as_ref() }.state.is_done();
         let ended = self.jobs.extract_if(.., is_done).collect();
         self.prune_at = 2 * self.jobs.len();
@@ -88,7 +89,7 @@ impl Children {
 
 fn release_all(jobs: Vec<NonNull<Job>>) {
     for job in jobs {
-        // SAFETY: each held a reference, given up here.
+        // SAFETY: each pointer held a reference, which is released here.
         unsafe { Job::release(job) };
     }
 }
@@ -99,7 +100,8 @@ impl Drop for Children {
     }
 }
 
-/// The value of a child, held by the child until it has ended, and by its handle. Whoever lets go last drops it.
+/// The value of a child. The child holds it until it has ended, and its handle holds it too. The last of them drops
+/// it.
 struct Packet<T> {
     result: Lock<Option<Output<T>>>,
     scope: Arc<Data>,
@@ -107,7 +109,7 @@ struct Packet<T> {
 
 impl<T> Drop for Packet<T> {
     fn drop(&mut self) {
-        // A panic that nobody has joined is the scope's.
+        // The scope reports a panic if no handle has received it.
         if let Some(Err(payload)) = self.result.get_mut()
             && !is_quiet_unwind(&**payload)
         {
@@ -116,7 +118,7 @@ impl<T> Drop for Packet<T> {
     }
 }
 
-/// Says that a child has ended, when the last of its closure is gone.
+/// Reports that a child has ended, when its closure is completely gone.
 struct Ended(Arc<Data>);
 
 impl Drop for Ended {
@@ -132,8 +134,8 @@ impl Drop for Ended {
     }
 }
 
-/// What a child runs. Dropped field by field in this order, whether it has run or not: nothing of the caller's is left
-/// when the scope is told.
+/// The closure of a child. Its fields are dropped in this order, whether it has run or not. So nothing of the
+/// caller's is left when the scope is notified.
 struct Child<F, T> {
     work: Option<F>,
     packet: Option<Arc<Packet<T>>>,
@@ -154,16 +156,16 @@ impl<F: FnOnce() -> T, T> Child<F, T> {
     }
 }
 
-/// Runs `f` with a scope in which green threads can be spawned that borrow from the caller, and waits for all of them.
+/// Calls `f` with a scope, in which green threads can be spawned that borrow from the caller. Waits for all of them.
 ///
 /// # Parks
 ///
-/// Until every child has ended. If the caller is cancelled meanwhile, or `f` panics, the children are cancelled, and
-/// waited for.
+/// Parks until every child has ended. If the caller is cancelled in the meantime, or `f` panics, the children are
+/// cancelled, and this still waits for them.
 ///
 /// # Panics
 ///
-/// If `f` panics, or if a child panicked that nobody joined.
+/// Panics if `f` panics, or if a child panicked that was not joined.
 ///
 /// # Examples
 ///
@@ -218,7 +220,7 @@ where
 }
 
 impl Data {
-    /// Waits until no child runs. Answers why it could not, if it was cancelled.
+    /// Waits until no child runs. Returns the reason if a cancel or a timeout ended the wait.
     fn wait(&self, reason: Reason) -> Option<crate::wait::Missed> {
         if self.state.lock().running == 0 {
             return None;
@@ -231,7 +233,8 @@ impl Data {
                 drop(state);
                 return None;
             }
-            // SAFETY: the node stays until it is claimed, or removed below.
+            // SAFETY: the node is new, `Wait::new` has opened its wait, and it does not move. It leaves the queue
+            // before this function returns: its claimer removes it, or the code below does.
             unsafe { state.waiting.push((&node).into()) };
         }
         wait.park(reason, None)
@@ -242,7 +245,7 @@ impl Data {
             .err()
     }
 
-    /// Cancels the children, also those to come.
+    /// Cancels the children, including those that are spawned later.
     fn cancel(&self) {
         let children = {
             let mut state = self.state.lock();
@@ -250,7 +253,7 @@ impl Data {
             core::mem::take(&mut state.children.jobs)
         };
         for &job in &children {
-            // SAFETY: each holds a reference.
+            // SAFETY: each pointer holds a reference.
             unsafe { scheduler::cancel(job) };
         }
         release_all(children);
@@ -262,11 +265,11 @@ impl<'scope> Scope<'scope, '_> {
     ///
     /// # Parks
     ///
-    /// As [`spawn`](crate::thread::spawn()): never waits, but lets others run every so often.
+    /// Never waits, but yields to other green threads every so often, as [`spawn`](crate::thread::spawn()) does.
     ///
     /// # Panics
     ///
-    /// As [`spawn`](crate::thread::spawn()).
+    /// Panics in the same cases as [`spawn`](crate::thread::spawn()).
     ///
     /// # Examples
     ///
@@ -292,11 +295,11 @@ impl<'scope> Scope<'scope, '_> {
     ///
     /// # Parks
     ///
-    /// As [`spawn`](Self::spawn).
+    /// Never waits, but yields to other green threads every so often, as [`spawn`](Self::spawn) does.
     ///
     /// # Errors
     ///
-    /// As [`Builder::spawn`].
+    /// Returns the errors of [`Builder::spawn`].
     ///
     /// # Examples
     ///
@@ -322,20 +325,20 @@ impl<'scope> Scope<'scope, '_> {
     {
         let traits = builder.traits(scheduler::migratory_here().unwrap_or(false))?;
         let name = builder.into_name();
-        // SAFETY: `Send`; and `scope` waits for `Ended`, dropped when nothing of `F` and `T` is left but what the
-        // handle has, which cannot outlive `'scope`.
+        // SAFETY: `F` and `T` are `Send`. `scope` waits for the drop of `Ended`. By then nothing of `F` and `T` is
+        // left but the value that the handle owns, and the handle cannot outlive `'scope`.
         Ok(self.adopt(f, |child| unsafe { start(child, name, traits) }))
     }
 
-    /// Spawns a green thread in the scope that stays on the caller's worker: what it captures need not be `Send`.
+    /// Spawns a green thread in the scope that stays on the caller's worker. Its closure need not be `Send`.
     ///
     /// # Parks
     ///
-    /// As [`spawn`](Self::spawn).
+    /// Never waits, but yields to other green threads every so often, as [`spawn`](Self::spawn) does.
     ///
     /// # Panics
     ///
-    /// On an OS thread that is no worker.
+    /// Panics if the caller is not a green thread.
     ///
     /// # Examples
     ///
@@ -343,7 +346,7 @@ impl<'scope> Scope<'scope, '_> {
     /// use std::cell::Cell;
     ///
     /// kahn::run(|| {
-    ///     // Not shared between OS threads, and borrowed.
+    /// // Borrowed, and not shared between OS threads.
     ///     let sum = Cell::new(0);
     ///     kahn::scope(|s| {
     ///         let sum = &sum;
@@ -360,7 +363,8 @@ impl<'scope> Scope<'scope, '_> {
         F: FnOnce() -> T + 'scope,
         T: 'scope,
     {
-        // SAFETY: as in `spawn_with`, but for `Send`, which a local job need not be.
+        // SAFETY: `scope` waits for the drop of `Ended`. By then nothing of `F` and `T` is left but the value that
+        // the handle owns, and the handle cannot outlive `'scope`. A local task need not be `Send`.
         self.adopt(f, |child| unsafe { spawn_local_unchecked(child) })
     }
 
@@ -395,15 +399,15 @@ impl<'scope> Scope<'scope, '_> {
 }
 
 impl Builder {
-    /// Spawns the green thread in a scope: std's name for [`Scope::spawn_with`].
+    /// Spawns the green thread in a scope. This is std's name for [`Scope::spawn_with`].
     ///
     /// # Parks
     ///
-    /// As [`spawn`](crate::thread::spawn()).
+    /// Never waits, but yields to other green threads every so often, as [`spawn`](crate::thread::spawn()) does.
     ///
     /// # Errors
     ///
-    /// As [`spawn`](Self::spawn).
+    /// Returns the errors of [`spawn`](Self::spawn).
     ///
     /// # Examples
     ///
@@ -437,7 +441,7 @@ impl fmt::Debug for Scope<'_, '_> {
     }
 }
 
-/// Waits for a scoped green thread and gets its value.
+/// The handle of a scoped green thread, to wait for it and to receive its value.
 ///
 /// # Examples
 ///
@@ -459,22 +463,22 @@ pub struct ScopedJoinHandle<'scope, T> {
 }
 
 impl<T> ScopedJoinHandle<'_, T> {
-    /// Waits for it to end, and answers its value.
+    /// Waits for the green thread to end, and returns its value.
     ///
     /// # Parks
     ///
-    /// Until it has ended.
+    /// Parks until the green thread has ended.
     ///
     /// # Errors
     ///
-    /// If it panicked or was cancelled.
+    /// Returns an error if the green thread panicked or was cancelled.
     ///
     /// # Examples
     ///
     /// ```
     /// kahn::scope(|s| {
     ///     assert_eq!(s.spawn(|| 6 * 7).join().unwrap(), 42);
-    ///     // Joined, its panic is not the scope's.
+    /// // The scope does not report a panic that was joined.
     ///     assert!(s.spawn(|| if true { panic!("no") }).join().unwrap_err().is_panic());
     /// });
     /// ```
@@ -485,7 +489,7 @@ impl<T> ScopedJoinHandle<'_, T> {
         result.expect("ended, so there is a result").map_err(JoinError::new)
     }
 
-    /// Whether it has ended.
+    /// Returns whether the green thread has ended.
     ///
     /// # Examples
     ///
@@ -501,7 +505,7 @@ impl<T> ScopedJoinHandle<'_, T> {
         self.handle.is_finished()
     }
 
-    /// Asks it to end, as [`JoinHandle::cancel`].
+    /// Requests that the green thread end, as [`JoinHandle::cancel`] does.
     ///
     /// # Examples
     ///
@@ -516,7 +520,7 @@ impl<T> ScopedJoinHandle<'_, T> {
         self.handle.cancel();
     }
 
-    /// The green thread.
+    /// Returns the green thread.
     ///
     /// # Examples
     ///

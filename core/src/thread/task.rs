@@ -1,5 +1,5 @@
-//! Stackless jobs: futures that are polled on a runner's stack, and may park while they are polled. What `serve` and
-//! actors are made of.
+//! Stackless tasks: futures that are polled on a fiber's stack, and may park while they are polled. `serve` and
+//! actors are built from them.
 
 use core::future::Future;
 
