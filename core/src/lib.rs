@@ -1,6 +1,6 @@
-//! Green threads, their scheduler, and what they wait for: the lower half of `kahn`.
+//! Green threads, their scheduler, and the resources that they wait for: the lower half of `kahn`.
 //!
-//! Modules stand lowest first.
+//! The modules are listed lowest first: a module uses only modules above it.
 
 #![warn(clippy::disallowed_methods)]
 
@@ -43,8 +43,8 @@ pub use runtime::{Runtime, run};
 #[cfg(fibers)]
 pub use thread::{block_on, blocking, scope, sleep, spawn, spawn_local, yield_now};
 
-// What stands on no fiber, for the tests in `models` and for those of actors. What it names of the rest is there as
-// stand-ins.
+// A model build has no fibers. It compiles the parts that work without them, for the tests in `models` and for those
+// of the actors. The functions of the missing modules that these parts name are in `stand_ins`.
 #[cfg(not(fibers))]
 #[allow(dead_code, reason = "models take a part")]
 mod stand_ins;

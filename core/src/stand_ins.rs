@@ -1,4 +1,5 @@
-//! What jobs name of the modules that stand on fibers. A job in a model has no stack, no worker and no locals.
+//! Stand-ins for the functions of fiber-based modules that tasks (`Job`) name. A task in a model has no stack, no
+//! worker and no locals.
 
 use core::ptr::NonNull;
 use core::task::Waker;
@@ -8,30 +9,33 @@ use std::time::Instant;
 use crate::job::{Body, Job, Process};
 use crate::wait::PartyKind;
 
-/// Jobs in a model never park by themselves: the threads that call their methods do.
+/// The waiter functions of tasks in a model. Such tasks never park themselves; the threads that call their methods
+/// do.
 pub(crate) static NEVER_PARKS: PartyKind =
     PartyKind { wake: |_| unreachable!(), suspend: |_, _| unreachable!(), retain: None, is_task: false };
 
-/// Named by pointers that are null.
+/// The target of fiber pointers, which are always null in a model.
 #[derive(Debug)]
 pub(crate) struct Fiber(());
 
 pub(crate) fn retire(job: NonNull<Job>) {
-    // SAFETY: the caller runs the job.
+    // SAFETY: the caller runs the task, so it is alive.
     let this = unsafe { job.as_ref() };
     assert!(this.roster.get().is_null() && this.fiber().is_null());
 }
 
+/// Returns a waker that does nothing.
+///
 /// # Safety
 ///
-/// None: models poll futures that never wait.
+/// There is nothing to ensure: futures that models poll never wait.
 pub(crate) unsafe fn task_waker(_job: NonNull<Job>) -> Waker {
     Waker::noop().clone()
 }
 
 pub(crate) fn clear_locals() {}
 
-/// Nothing parks in a model's destructors.
+/// Returns false: nothing parks in a model's destructors.
 pub(crate) fn is_on_worker() -> bool {
     false
 }
@@ -45,14 +49,14 @@ pub(crate) fn closing_here() -> bool {
     false
 }
 
-/// Whoever wakes a process is the worker that runs it, until it goes idle.
+/// Wakes a process. The waker itself runs the process until it goes idle, as its worker would.
 ///
 /// # Safety
 ///
 /// The caller holds a reference.
 pub(crate) unsafe fn wake_task(job: NonNull<Job>) {
-    // SAFETY: by the contract; `wake` and `end_run` say that it is ours to run, and the runtime's reference keeps it
-    // until it has ended.
+    // SAFETY: the caller holds a reference. `wake` and `end_run` return whether this thread may run the task. The
+    // runtime's reference keeps the task alive until it has ended.
     unsafe {
         if job.as_ref().state.wake() {
             while !Job::run(job) && job.as_ref().end_run() {}
@@ -60,19 +64,22 @@ pub(crate) unsafe fn wake_task(job: NonNull<Job>) {
     }
 }
 
+/// Wakes a process, as `wake_task` does.
+///
 /// # Safety
 ///
-/// As `wake_task`.
+/// The caller holds a reference.
 pub(crate) unsafe fn wake_task_next(job: NonNull<Job>) {
-    // SAFETY: by the contract.
+    // SAFETY: the caller holds a reference, which is all that `wake_task` requires.
     unsafe { wake_task(job) };
 }
 
-/// As in production.
+/// Creates a process, as `process::new` of a production build does.
 ///
 /// # Safety
 ///
-/// As there.
+/// All processes have heads that begin, in `repr(C)`, with the same type, as `process::new` of a production build
+/// requires.
 pub unsafe fn new_process<H, B>(head: H, body: B, name: Option<Box<str>>) -> Process<H>
 where
     H: Send + Sync + 'static,
@@ -81,19 +88,19 @@ where
     Process::new(head, body, name, &NEVER_PARKS, false)
 }
 
-/// There are no runtimes in a model.
+/// Returns `None`: there are no runtimes in a model.
 pub fn runtime_here() -> Option<usize> {
     None
 }
 
-/// Runs the first turn here and now.
+/// Runs the first turn in the caller.
 pub fn start_process<H: Send + Sync + 'static>(process: &Process<H>) {
     let job = process.job();
-    // SAFETY: a new process is queued as if woken, and nobody has taken it yet.
+    // SAFETY: a new process is queued as if it was woken, and no thread has taken it yet.
     while unsafe { !Job::run(job) && job.as_ref().end_run() } {}
 }
 
-/// Time does not pass in a model.
+/// An alarm that never fires, because time does not pass in a model.
 #[derive(Debug)]
 pub struct Alarm<H>(core::marker::PhantomData<H>);
 

@@ -1,8 +1,8 @@
-//! What time it is. Asked here, and nowhere else in `kahn`: whoever replaces the clock replaces this.
+//! The clock. `kahn` reads the time only here, so that replacing this function replaces the clock.
 
 use std::time::Instant;
 
-/// The moment that it is, by the runtime's clock.
+/// Returns the current time of the runtime's clock.
 ///
 /// # Examples
 ///

@@ -1,21 +1,22 @@
-//! Deadlines that need not be exact, at a tenth of the price of reading the clock.
+//! Deadlines that need not be exact, at a tenth of the cost of reading the clock.
 //!
-//! The kernel keeps the time of its last tick where it can be read without asking the hardware. It is behind by a tick
-//! at most, some milliseconds.
+//! The kernel keeps the time of its last tick in memory that can be read without access to the hardware clock. That
+//! time is behind by at most one tick, which is some milliseconds.
 
 use std::time::{Duration, Instant};
 
 #[cfg(not(kahn_loom))]
 use super::clock::now;
 
-/// `after` from now: never earlier, and later by two of the kernel's ticks at most. `None` if the clock cannot express
-/// it.
+/// Returns the instant `after` from now. It is never earlier, and at most two ticks of the kernel later. Returns
+/// `None` if the clock cannot express it.
 #[cfg(all(target_os = "linux", not(any(kahn_loom, miri))))]
 pub fn deadline_about(after: Duration) -> Option<Instant> {
     use std::sync::OnceLock;
 
     struct Origin {
-        /// Read after `tick_time`, so what is as far from the one as a reading is from the other is not before it.
+        /// Read after `tick_time`. So an instant that is as far from `instant` as a coarse reading is from
+        /// `tick_time` is never before that reading.
         instant: Instant,
         tick_time: Duration,
         tick: Duration,
@@ -24,7 +25,8 @@ pub fn deadline_about(after: Duration) -> Option<Instant> {
 
     fn read(get: unsafe extern "C" fn(libc::clockid_t, *mut libc::timespec) -> libc::c_int) -> Duration {
         let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: one of the two calls below, with a place for the answer. This clock is there since Linux 2.6.32.
+        // SAFETY: `get` is one of the two functions that are passed below, and `time` is valid for its result. The
+        // kernel has this clock since Linux 2.6.32.
         let failed = unsafe { get(libc::CLOCK_MONOTONIC_COARSE, &raw mut time) };
         assert!(failed == 0, "the kernel has no coarse clock");
         Duration::new(time.tv_sec.cast_unsigned(), u32::try_from(time.tv_nsec).expect("less than a second"))
@@ -36,13 +38,13 @@ pub fn deadline_about(after: Duration) -> Option<Instant> {
     origin.instant.checked_add(since.checked_add(after)?.checked_add(origin.tick)?)
 }
 
-/// Time does not pass in a model.
+/// Returns `None`: time does not pass in a model.
 #[cfg(kahn_loom)]
 pub fn deadline_about(_after: Duration) -> Option<Instant> {
     None
 }
 
-/// As on Linux, but exact. Miri has no such clock.
+/// Returns the instant `after` from now, exactly. Miri has no coarse clock.
 #[cfg(not(any(kahn_loom, all(target_os = "linux", not(miri)))))]
 pub fn deadline_about(after: Duration) -> Option<Instant> {
     now().checked_add(after)

@@ -1,17 +1,17 @@
-//! Green threads are fibers.
+//! How a green thread switches stacks in a build in which green threads are fibers.
 
-/// Why a green thread gives its worker the CPU back.
+/// Why a green thread returns the CPU to its worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Suspend {
-    /// The job has ended, or a stackless job has gone idle: the fiber is free.
+    /// The task has ended, or a stackless task has gone idle: the fiber is free.
     Free,
-    /// As `Free`, and the stackless job was woken while it ran: it is to be queued again.
+    /// Like `Free`, but the stackless task was woken while it ran, so it has to be queued again.
     FreeAgain,
-    /// The job waits to be woken.
+    /// The task waits to be woken.
     Parked,
-    /// The job lets others run.
+    /// The task yields to others.
     Yielded,
 }
 
-/// The way from a green thread's stack back to its worker's.
+/// The switch from a green thread's stack back to its worker's stack.
 pub type Switch = corosensei::Yielder<(), Suspend>;

@@ -1,4 +1,4 @@
-//! The facade over `loom`: the same names, with every access a step that the model checker may interleave.
+//! The primitives over `loom`: the same names, and each access is a step that the model checker may interleave.
 
 pub use loom::sync::Arc;
 pub use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
@@ -6,7 +6,7 @@ pub use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Atomic
 use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
-/// A `const fn`, but in a model, whose atomics cannot be made in a constant.
+/// Declares a function that is `const` except in a model, because loom's atomics cannot be created in a constant.
 macro_rules! maybe_const {
     ($(#[$attribute:meta])* $visibility:vis const fn $($rest:tt)*) => {
         $(#[$attribute])* $visibility fn $($rest)*
@@ -14,7 +14,7 @@ macro_rules! maybe_const {
 }
 pub(crate) use maybe_const;
 
-/// As in the production build, of loom's mutex and condition variable.
+/// The same interface as in the production build, built from loom's mutex and condition variable.
 #[derive(Debug)]
 pub struct Parker(Unparker);
 
@@ -23,12 +23,12 @@ pub struct Parker(Unparker);
 pub struct Unparker(Arc<(loom::sync::Mutex<bool>, loom::sync::Condvar)>);
 
 impl Parker {
-    /// A parker without a token.
+    /// Creates a parker without a token.
     pub fn new() -> Parker {
         Parker(Unparker(Arc::new((loom::sync::Mutex::new(false), loom::sync::Condvar::new()))))
     }
 
-    /// Sleeps until a token is there, and takes it.
+    /// Sleeps until there is a token, and takes it.
     pub fn park(&self) {
         let (token, condition) = &*self.0.0;
         let mut token = token.lock().expect("no holder panics");
@@ -38,12 +38,13 @@ impl Parker {
         *token = false;
     }
 
-    /// Time does not pass in a model: gives up the turn, which lets the deadline's side go first or second.
+    /// Yields. Time does not pass in a model, so this lets the deadline come before or after the steps of other
+    /// threads.
     pub fn park_deadline(&self, _deadline: Instant) {
         loom::thread::yield_now();
     }
 
-    /// The waking half.
+    /// Returns the waking half.
     pub fn unparker(&self) -> Unparker {
         self.0.clone()
     }
@@ -56,7 +57,7 @@ impl Default for Parker {
 }
 
 impl Unparker {
-    /// Leaves a token, and wakes the sleeper.
+    /// Leaves a token, and wakes the sleeping thread.
     pub fn unpark(&self) {
         let (token, condition) = &*self.0;
         *token.lock().expect("no holder panics") = true;
@@ -64,35 +65,35 @@ impl Unparker {
     }
 }
 
-/// As in the production build. Loom takes other accesses that are `SeqCst` for AcqRel, and knows fences.
+/// The same contract as in the production build. Loom treats `SeqCst` accesses as AcqRel, but it models fences.
 pub fn swap_then_load<T>(word: &AtomicUsize, value: usize, place: &AtomicPtr<T>) -> (usize, *mut T) {
     let before = word.swap(value, Ordering::AcqRel);
     fence(Ordering::SeqCst);
     (before, place.load(Ordering::Acquire))
 }
 
-/// Lets others go on.
+/// Lets other threads continue.
 #[derive(Debug, Default)]
 pub struct Backoff(());
 
 impl Backoff {
-    /// One that has not waited yet.
+    /// Creates a back-off that has not waited yet.
     pub fn new() -> Backoff {
         Backoff(())
     }
 
-    /// Gives up the turn.
+    /// Yields to other threads.
     pub fn wait(&mut self) {
         loom::thread::yield_now();
     }
 }
 
-/// As in the production build, of loom's mutex.
+/// The same interface as in the production build, built from loom's mutex.
 #[derive(Debug)]
 pub struct Lock<T>(loom::sync::Mutex<T>);
 
 impl<T> Lock<T> {
-    /// A free lock around `value`.
+    /// Creates a free lock around `value`.
     pub fn new(value: T) -> Lock<T> {
         Lock(loom::sync::Mutex::new(value))
     }
@@ -107,18 +108,18 @@ impl<T> Lock<T> {
         self.0.try_lock().ok().map(LockGuard)
     }
 
-    /// The value, by exclusive reference to the lock.
+    /// Returns the value, by exclusive reference to the lock.
     pub fn get_mut(&mut self) -> &mut T {
         self.0.get_mut().expect("no holder panics")
     }
 
-    /// The value.
+    /// Returns the value.
     pub fn into_inner(self) -> T {
         self.0.into_inner().expect("no holder panics")
     }
 }
 
-/// The holder's access; dropping it gives the lock back.
+/// The holder's access. Dropping it releases the lock.
 #[derive(Debug)]
 pub struct LockGuard<'a, T>(loom::sync::MutexGuard<'a, T>);
 
@@ -136,20 +137,21 @@ impl<T> DerefMut for LockGuard<'_, T> {
     }
 }
 
-/// A deadline in a model passes as soon as it is looked at: every wait with one may time out.
+/// Returns true: a deadline in a model has passed as soon as it is checked, so every wait with a deadline may time
+/// out.
 pub fn deadline_passed(_deadline: Instant) -> bool {
     true
 }
 
-/// How tests look at the orders in which threads may run: here, by running all of them.
+/// How tests explore the orders in which threads may run: this build runs all of them.
 #[cfg(test)]
 pub mod explore {
     pub use loom::cell::UnsafeCell as Place;
     pub use loom::sync::Arc;
     pub use loom::thread;
 
-    /// Runs `scenario` in every order of its threads' steps with so many preemptions, or `LOOM_MAX_PREEMPTIONS` if that is
-    /// more.
+    /// Runs `scenario` in every order of its threads' steps with up to `preemptions` preemptions, or
+    /// `LOOM_MAX_PREEMPTIONS` if that is more.
     pub fn orders(preemptions: usize, scenario: impl Fn() + Send + Sync + 'static) {
         let mut builder = loom::model::Builder::new();
         builder.preemption_bound = builder.preemption_bound.max(Some(preemptions));

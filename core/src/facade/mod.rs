@@ -1,4 +1,4 @@
-//! The one place where the kinds of build differ.
+//! The primitives: the only module in which the kinds of build differ.
 //!
 //! | build | atomics, cells, locks | a green thread is |
 //! |---|---|---|
@@ -6,8 +6,8 @@
 //! | `--cfg kahn_threads`, and always under Miri | `std` | an OS thread, for tools that cannot follow a stack switch |
 //! | `--cfg kahn_loom` | `loom` | a loom thread, for models |
 //!
-//! Everything else in the workspace names these re-exports. The only `cfg` of a build that it may name is `fibers`, which the
-//! build scripts set in a production build, and which then decides whether an item exists.
+//! All other code of the workspace names these re-exports. The only build `cfg` that other code may name is `fibers`.
+//! The build scripts set it in a production build, and it decides whether an item exists.
 
 mod clock;
 mod coarse;
@@ -35,17 +35,18 @@ pub use self::threads::*;
 #[cfg(fibers)]
 pub use self::ticks::ticks;
 
-/// True where the model checker runs: capacities shrink, and nothing spins.
+/// True where the model checker runs: capacities are small, and nothing spins.
 pub const MODEL: bool = cfg!(kahn_loom);
 
-/// Whether it pays to wait a little on the CPU: not in a model, and not in an interpreter.
+/// Whether spinning for a moment pays: not in a model, and not in an interpreter.
 pub const SPINS: bool = !cfg!(any(kahn_loom, miri));
 
-/// What all others did before they subtracted from `count`, with Release, is seen by the caller, who has subtracted last.
+/// Synchronizes the thread that has decremented `count` last with all that decremented it earlier. They decrement
+/// with Release, and the caller sees what they did before.
 #[inline]
 pub fn acquire_all(count: &AtomicUsize) {
     if cfg!(kahn_threads) {
-        // ThreadSanitizer knows no fences.
+        // ThreadSanitizer does not support fences.
         count.load(Ordering::Acquire);
     } else {
         fence(Ordering::Acquire);

@@ -1,18 +1,18 @@
-//! There are no green threads: who waits is an OS thread, or a thread of the model.
+//! A build without green threads: each waiter is an OS thread, or a thread of the model.
 
-/// Why a green thread gives its worker the CPU back. There are none.
+/// Why a green thread returns the CPU to its worker. There are no green threads in this build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Suspend {
-    /// The job waits to be woken.
+    /// The task waits to be woken.
     Parked,
 }
 
-/// The way from a green thread's stack back to its worker's. There are none.
+/// The switch from a green thread's stack back to its worker's stack. It does not exist in this build.
 #[derive(Debug)]
 pub struct Switch(());
 
 impl Switch {
-    /// Never called: who waits is a thread.
+    /// Never called, because each waiter is a thread.
     pub fn suspend(&self, _why: Suspend) {
         unreachable!("there are no green threads in this build");
     }

@@ -1,32 +1,32 @@
-//! A counter that grows with time, for a few nanoseconds a reading: a worker asks it every few turns whether it is time to
-//! look at the clock.
+//! A counter that grows with time and costs a few nanoseconds to read. Every few turns, a worker uses it to decide
+//! whether to read the clock.
 //!
-//! How much a tick is must be measured, and differs between machines. It may stand still, jump, or differ between cores
-//! where the hardware is odd: nothing may depend on it but when something is done that may be done at any time.
+//! The length of a tick differs between machines and has to be measured. On odd hardware the counter may stand still,
+//! jump, or differ between cores. So it may only decide when to do something that may be done at any time.
 
-/// The counter.
+/// Reads the counter.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 pub fn ticks() -> u64 {
-    // SAFETY: every x86-64 processor has the instruction, and user code may execute it unless the process was asked to fail
-    // if it does (`PR_SET_TSC`). It touches nothing but its result.
+    // SAFETY: every x86-64 processor has the instruction. User code may execute it, unless the process has asked to
+    // fail on it (`PR_SET_TSC`). It affects only its result.
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 
-/// The counter.
+/// Reads the counter.
 #[cfg(target_arch = "aarch64")]
 #[inline]
 pub fn ticks() -> u64 {
     let ticks: u64;
-    // SAFETY: the virtual counter is readable for user code on all systems that `kahn` runs on: it is what their clocks are
-    // made of. The instruction touches nothing but its result.
+    // SAFETY: user code can read the virtual counter on all systems on which `kahn` runs, because their clocks are
+    // built on it. The instruction affects only its result.
     unsafe {
         core::arch::asm!("mrs {}, cntvct_el0", out(reg) ticks, options(nomem, nostack, preserves_flags))
     };
     ticks
 }
 
-/// The counter: nanoseconds, by the clock.
+/// Reads the counter, which here is the clock in nanoseconds.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub fn ticks() -> u64 {
     use std::sync::OnceLock;

@@ -1,4 +1,4 @@
-//! Time: sleeping, intervals, and bounds on waiting.
+//! Time: sleeping, intervals, and timeouts.
 
 use core::cell::Cell;
 use core::fmt;
@@ -11,7 +11,7 @@ use crate::fiber::panic_count;
 pub use crate::thread::{sleep, sleep_until};
 use crate::wait::{Limit, LimitUnwind, Me, operation, shield};
 
-/// The time given to [`timeout`] was over.
+/// The error of [`timeout`] when its duration has passed.
 ///
 /// # Examples
 ///
@@ -39,24 +39,26 @@ impl From<Elapsed> for std::io::Error {
     }
 }
 
-/// Runs `f`, and bounds everything that it parks on, in whatever library, by `duration` from now: when the time is over,
-/// the park that `f` is in, or its next, unwinds to here, running the destructors on the way.
+/// Runs `f` with a timeout: no park in `f`, in any library, lasts beyond `duration` from now. When the duration has
+/// passed, the current park of `f`, or its next one, unwinds to this call and runs destructors on the way.
 ///
-/// What never parks is not bounded. Nested bounds work: the earlier one ends first. In a destructor that runs while the
-/// caller unwinds, what is cancelled or late is let finish; but a bound that the destructor itself sets holds.
+/// Code that never parks is not bounded. Timeouts can be nested; the earlier deadline ends first. If a destructor
+/// calls this while the caller unwinds, cancels and outer timeouts do not end `f`, but the `duration` given here
+/// does.
 ///
 /// # Errors
 ///
-/// [`Elapsed`] if a park in `f` was ended, or not begun, because the time was over. If `f` returns all the same, its value
-/// counts, however late it is: `timeout(Duration::ZERO, || 1)` is `Ok(1)`.
+/// Returns [`Elapsed`] if a park in `f` was ended, or not started, because the duration had passed. If `f` returns
+/// nevertheless, its value is returned, however late it is: `timeout(Duration::ZERO, || 1)` is `Ok(1)`.
 ///
 /// # Parks
 ///
-/// Never by itself.
+/// Never parks by itself.
 ///
 /// # Panics
 ///
-/// If `f` panics. Who catches the unwind to here inside of `f` may resume it there; resumed elsewhere, it is a panic.
+/// Panics if `f` panics. Code in `f` that catches the unwind may resume it inside `f`. If it is resumed elsewhere, it
+/// becomes a panic.
 ///
 /// # Examples
 ///
@@ -68,7 +70,7 @@ impl From<Elapsed> for std::io::Error {
 /// });
 /// ```
 pub fn timeout<T>(duration: Duration, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
-    // Paid for within the bound: a yield for the budget ends with it, too.
+    // The budget is paid inside the frame, so that the timeout also ends a yield for the budget.
     let f = || {
         operation();
         f()
@@ -77,8 +79,8 @@ pub fn timeout<T>(duration: Duration, f: impl FnOnce() -> T) -> Result<T, Elapse
     if std::thread::panicking() { unwinding(deadline, f) } else { bounded(deadline, f) }
 }
 
-/// In a destructor of an unwinding: that one is set aside, so that the one that `f` may begin is told from it and ends
-/// here; what has begun it is held off.
+/// Runs `f` in a destructor of an unwind. That unwind is suspended, so that an unwind that starts in `f` can be told
+/// from it and ends here. A shield holds off cancels and outer timeouts, one of which may have started it.
 #[cold]
 fn unwinding<T>(deadline: Instant, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
     let aside = panic_count::set_aside();
@@ -89,7 +91,7 @@ fn unwinding<T>(deadline: Instant, f: impl FnOnce() -> T) -> Result<T, Elapsed> 
 
 fn bounded<T>(deadline: Instant, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
     let me = Me::current();
-    // SAFETY: the caller's own party, which lives as long as it runs.
+    // SAFETY: this is the caller's own waiter (`Party`), which lives as long as the caller runs.
     let party = unsafe { me.party().as_ref() };
     let outer = party.limit();
     let shields = party.shields();
@@ -111,7 +113,7 @@ fn bounded<T>(deadline: Instant, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
     }
 }
 
-/// Moments that are `period` apart; see [`interval`].
+/// A sequence of instants that are `period` apart; see [`interval`].
 ///
 /// # Examples
 ///
@@ -130,12 +132,12 @@ pub struct Interval {
     period: Duration,
 }
 
-/// Moments that are `period` apart, the first of them now. One that is missed is not made up for: the next is in the
-/// future again.
+/// Creates an interval that ticks every `period`. The first tick is now. Missed ticks are skipped: the next tick is
+/// in the future again.
 ///
 /// # Panics
 ///
-/// If `period` is zero.
+/// Panics if `period` is zero.
 ///
 /// # Examples
 ///
@@ -151,11 +153,11 @@ pub fn interval(period: Duration) -> Interval {
 }
 
 impl Interval {
-    /// Waits for the next moment, and answers it.
+    /// Waits for the next tick, and returns its instant.
     ///
     /// # Parks
     ///
-    /// Until then.
+    /// Parks until the next tick.
     ///
     /// # Examples
     ///
@@ -177,7 +179,7 @@ impl Interval {
             crate::thread::sleep_until(due);
         }
         let now = now();
-        // Moments that are past are skipped, keeping the beat.
+        // Skips ticks in the past, and keeps the phase.
         let behind = now.saturating_duration_since(due).as_nanos();
         let periods = behind / self.period.as_nanos() + 1;
         let step = u64::try_from(periods.saturating_mul(self.period.as_nanos())).ok();
@@ -185,7 +187,7 @@ impl Interval {
         due
     }
 
-    /// The time between two moments.
+    /// Returns the time between two ticks.
     ///
     /// # Examples
     ///

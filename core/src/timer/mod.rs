@@ -1,7 +1,8 @@
-//! Timers: when a wait that has a deadline is over.
+//! Timers, which end a wait that has a deadline.
 //!
-//! Each worker has a [wheel](wheel) behind a lock, for the green threads that parked on it. The entry stands on the
-//! sleeper's stack; who sleeps takes it out when it is woken otherwise. OS threads sleep on their own.
+//! Each worker has a [wheel](wheel) behind a lock, for the green threads that parked on it. The entry is on the
+//! sleeping thread's stack. If that thread is woken before its deadline, it removes the entry itself. OS threads do
+//! not use the wheel; they sleep with a timeout.
 
 pub(crate) mod wheel;
 pub(crate) mod recent;
@@ -11,26 +12,27 @@ use std::time::Instant;
 
 use crate::facade::now;
 
-/// The moment from which the runtime counts nanoseconds.
+/// The instant from which the runtime counts nanoseconds.
 static ORIGIN: OnceLock<Instant> = OnceLock::new();
 
 fn origin() -> Instant {
     *ORIGIN.get_or_init(now)
 }
 
-/// Now, in nanoseconds since the origin.
+/// Returns the current time, in nanoseconds since the origin.
 #[inline]
 pub(crate) fn now_ns() -> u64 {
     to_ns(now())
 }
 
-/// A moment in nanoseconds since the origin: zero if it was before, `u64::MAX` (never) if it is too far for the count.
+/// Returns `moment` in nanoseconds since the origin: zero if it is earlier, `u64::MAX` (never) if the count cannot
+/// express it.
 #[inline]
 pub(crate) fn to_ns(moment: Instant) -> u64 {
     u64::try_from(moment.saturating_duration_since(origin()).as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The moment at `ns` nanoseconds since the origin; `None` if it is beyond what an `Instant` holds.
+/// Returns the instant `ns` nanoseconds after the origin, or `None` if an `Instant` cannot express it.
 pub(crate) fn to_instant(ns: u64) -> Option<Instant> {
     origin().checked_add(std::time::Duration::from_nanos(ns))
 }

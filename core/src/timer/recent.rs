@@ -1,11 +1,12 @@
-//! Deadlines that were set since their worker last looked at the clock.
+//! The pending timers: deadlines that were set since their worker last read the clock.
 //!
-//! Most waits with a deadline are over long before it, and mostly in the next moment: an answer comes, a lock is free.
-//! So a deadline goes into the [wheel](super::wheel) only when its worker looks around, some twenty microseconds later,
-//! if its sleeper still waits by then. Until that it is in this list, which costs no lock and no look at the clock.
+//! Most waits with a deadline end long before it, and usually at once: a reply arrives, or a lock becomes free. So a
+//! deadline enters the [wheel](super::wheel) only when its worker runs its maintenance, some twenty microseconds
+//! later, and only if the thread still waits then. Until then it is in this list, which needs no lock and no reading
+//! of the clock.
 //!
-//! The list belongs to one OS thread, and so does each entry in it: it is for sleepers that are resumed by the worker on
-//! which they parked. A worker empties it before it asks the wheel what is due.
+//! The list belongs to one OS thread, and so does each entry in it: it is for green threads that are resumed by the
+//! worker on which they parked. A worker empties it before it asks the wheel which timers are due.
 
 use core::cell::Cell;
 use core::ptr::NonNull;
@@ -14,20 +15,21 @@ use std::time::Instant;
 use crate::timer;
 use crate::timer::wheel::{Entry, Link, Wheel};
 
-/// When a wait is over.
+/// When a wait ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Due {
     At(Instant),
-    /// So many nanoseconds after the worker's next look at the clock.
+    /// This many nanoseconds after the worker next reads the clock.
     AfterNs(u64),
 }
 
-/// `Entry::list` of an entry in the list, whose `tick` is the nanosecond of its deadline …
+/// `Entry::list` of an entry in this list whose `tick` is its deadline, in nanoseconds since the origin.
 const AT: u16 = u16::MAX - 1;
-/// … or says how many nanoseconds after the next look that is.
+/// `Entry::list` of an entry in this list whose `tick` is a duration: the deadline is that many nanoseconds after the
+/// worker next reads the clock.
 const AFTER: u16 = u16::MAX - 2;
 
-/// The list: first in, first out.
+/// The list, first in, first out.
 pub(crate) struct Recent {
     head: Cell<Link>,
     tail: Cell<Link>,
@@ -43,13 +45,15 @@ impl Recent {
         self.head.get().is_none()
     }
 
+    /// Adds an entry at the back.
+    ///
     /// # Safety
     ///
-    /// The entry is in no list and no wheel. It stays valid, and where it is, until it is removed, from here or from
-    /// the wheel that `gather` was given, and belongs to the caller's OS thread for as long.
+    /// The entry is in no list and no wheel. It stays valid, and does not move, until it is removed from this list or
+    /// from the wheel that `gather` was given. During that time it belongs to the caller's OS thread.
     #[inline]
     pub(crate) unsafe fn push(&self, entry: NonNull<Entry>, due: Due) {
-        // SAFETY: valid by the contract, and reached through shared references alone.
+        // SAFETY: the caller passes a valid entry, and it is accessed only through shared references.
         let node = unsafe { entry.as_ref() };
         let (list, ns) = match due {
             Due::At(moment) => (AT, timer::to_ns(moment)),
@@ -61,22 +65,23 @@ impl Recent {
         node.prev.set(before);
         node.next.set(None);
         match before {
-            // SAFETY: linked here, so valid by the contract.
+            // SAFETY: the entry is linked in this list, and `push` requires that a linked entry stays valid.
             Some(before) => unsafe { before.as_ref() }.next.set(Some(entry)),
             None => self.head.set(Some(entry)),
         }
     }
 
-    /// Takes an entry out, unless it has gone on to the wheel, or has been there and is in no list. Answers whether it
-    /// is in the wheel.
+    /// Removes an entry that is still in this list. Returns whether the entry is in the wheel instead. An entry that
+    /// has left the wheel already is in neither.
     ///
     /// # Safety
     ///
-    /// The entry was pushed here, by the caller's OS thread.
+    /// The caller's OS thread has pushed the entry into this list.
     #[inline]
     pub(crate) unsafe fn remove(&self, entry: NonNull<Entry>) -> bool {
-        // SAFETY: the caller's. `list` is written by this OS thread alone: only the worker moves entries of its wheel
-        // from list to list, and only the sleeper, who is the caller, takes this one out otherwise.
+        // SAFETY: the entry belongs to the caller. Only this OS thread writes `list`: only the worker moves entries
+        // of its wheel between lists, and apart from that only the sleeping thread, which is the caller, removes this
+        // one.
         let node = unsafe { entry.as_ref() };
         if node.list.get() < AFTER {
             return true;
@@ -87,35 +92,37 @@ impl Recent {
         node.unlinked();
         let (prev, next) = (node.prev.take(), node.next.take());
         match prev {
-            // SAFETY: linked here, so valid by the contract of `push`.
+            // SAFETY: the neighbour is linked in this list, and `push` requires that a linked entry stays valid.
             Some(prev) => unsafe { prev.as_ref() }.next.set(next),
             None => self.head.set(next),
         }
         match next {
-            // SAFETY: as above.
+            // SAFETY: the neighbour is linked in this list, and `push` requires that a linked entry stays valid.
             Some(next) => unsafe { next.as_ref() }.prev.set(prev),
             None => self.tail.set(prev),
         }
         false
     }
 
-    /// Moves all entries on to the wheel.
+    /// Moves all entries to the wheel.
     ///
     /// # Safety
     ///
-    /// The wheel is that of the worker whose list this is, and the caller holds its lock.
+    /// The wheel belongs to the worker that owns this list, and the caller holds the wheel's lock.
     pub(crate) unsafe fn gather(&self, wheel: &mut Wheel, now_ns: u64) {
         let mut rest = self.head.take();
         self.tail.set(None);
         while let Some(entry) = rest {
-            // SAFETY: linked here until just now, so valid by the contract of `push`.
+            // SAFETY: the entry was linked in this list until now, and `push` requires that it stays valid until it
+            // is removed from the wheel.
             let node = unsafe { entry.as_ref() };
             rest = node.next.take();
             let ns = node.tick.get();
             let deadline_ns = if node.list.get() == AFTER { now_ns.saturating_add(ns) } else { ns };
             node.unlinked();
-            // The worker looks at its wheel before it sleeps, so an earlier deadline needs no wake-up.
-            // SAFETY: it is in no list any more, and stays valid by the contract of `push`.
+            // The returned value is ignored: the worker checks its wheel before it sleeps, so an earlier deadline
+            // needs no wake-up. SAFETY: the entry is in no list any more. `push` requires that it stays valid until
+            // it is removed from the wheel.
             let _ = unsafe { wheel.insert(entry, deadline_ns) };
         }
     }

@@ -1,7 +1,7 @@
-//! What the wheel promises, case by case, and then all of it at once against a sorted map.
+//! Tests of the wheel: single cases, and then random histories that are compared with a sorted map.
 //!
-//! The random test boxes every entry and frees it when it comes out, so that Miri sees each pointer the wheel
-//! keeps too long. It needs no crate; a failing case prints the call that replays it.
+//! The random test allocates each entry in a box and frees it when the wheel has returned it, so that Miri detects a
+//! pointer that the wheel keeps too long. It needs no crate. A failing case prints the call that replays it.
 
 use std::collections::BTreeMap;
 use std::ptr;
@@ -10,7 +10,7 @@ use super::*;
 
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// A wheel with boxed entries that are named by a number.
+/// A wheel with boxed entries that are identified by numbers.
 struct Bench {
     wheel: Wheel,
     /// The entries that are linked.
@@ -27,16 +27,17 @@ impl Bench {
         assert!(!entry.is_linked());
         let entry = NonNull::from(Box::leak(entry));
         assert!(self.linked.insert(name, entry).is_none(), "the test uses a name twice");
-        // SAFETY: it is new, and freed in `free` only, which is called for entries that are out of the wheel.
+        // SAFETY: the entry is new. Only `free` frees it, and `free` is called only for entries that have left the
+        // wheel.
         let earlier = unsafe { self.wheel.insert(entry, deadline_ns) };
-        // SAFETY: as above, and there is no `&mut`.
+        // SAFETY: the entry is not freed while it is linked, and there is no `&mut` to it.
         assert!(unsafe { entry.as_ref() }.is_linked());
         earlier
     }
 
     fn remove(&mut self, name: usize) {
         let entry = self.linked[&name];
-        // SAFETY: what is in `linked` is linked in `wheel`.
+        // SAFETY: the entries in `linked` are linked in `wheel`.
         unsafe { self.wheel.remove(entry) };
         self.free(entry);
     }
@@ -51,7 +52,7 @@ impl Bench {
     }
 
     fn free(&mut self, entry: NonNull<Entry>) -> usize {
-        // SAFETY: it came from `Box::leak` and the wheel has just given it up.
+        // SAFETY: the pointer came from `Box::leak`, and the wheel has just given the entry up.
         let entry = unsafe { Box::from_raw(entry.as_ptr()) };
         assert!(!entry.is_linked());
         let name = entry.data().addr();
@@ -59,14 +60,14 @@ impl Bench {
         name
     }
 
-    /// The invariants at the head of `wheel.rs`, by their numbers there.
+    /// Checks the invariants at the top of `wheel.rs`, by their numbers there.
     fn check(&self) {
         let wheel = &self.wheel;
         let mut seen = 0;
         for (number, list) in wheel.lists.iter().enumerate() {
             let (mut prev, mut next) = (None, list.head);
             while let Some(entry) = next {
-                // SAFETY: what is linked has not been freed.
+                // SAFETY: linked entries have not been freed.
                 let node = unsafe { entry.as_ref() };
                 assert!(node.prev.get() == prev, "a list is not doubly linked");
                 assert_eq!(usize::from(node.list.get()), number, "invariant 2");
@@ -98,13 +99,13 @@ impl Bench {
 impl Drop for Bench {
     fn drop(&mut self) {
         for entry in self.linked.values() {
-            // SAFETY: from `Box::leak`; the wheel is not used any more.
+            // SAFETY: the pointer came from `Box::leak`, and the wheel is not used any more.
             drop(unsafe { Box::from_raw(entry.as_ptr()) });
         }
     }
 }
 
-/// The tick's first nanosecond at or after `deadline_ns`.
+/// Returns the first nanosecond of the first tick at or after `deadline_ns`.
 fn rounded_up(deadline_ns: u64) -> u64 {
     deadline_ns.next_multiple_of(TICK_NS)
 }
@@ -249,7 +250,7 @@ fn removal_works_at_each_end_and_in_the_middle() {
 #[test]
 fn unlink_all_leaves_an_empty_wheel_and_entries_that_may_be_linked_again() {
     let mut bench = Bench::new(0);
-    // One on each level, an overdue one, and one that is never due.
+    // One entry on each level, an overdue one, and one that is never due.
     let deadlines: Vec<u64> =
         (0..LEVELS as u32).map(|level| TICK_NS << (level * DIGIT_BITS)).chain([0, u64::MAX]).collect();
     for (name, &deadline_ns) in deadlines.iter().enumerate() {
@@ -257,7 +258,7 @@ fn unlink_all_leaves_an_empty_wheel_and_entries_that_may_be_linked_again() {
     }
     bench.wheel.unlink_all();
     let entries: Vec<_> = bench.linked.values().copied().collect();
-    // SAFETY: none of them has been freed.
+    // SAFETY: none of the entries has been freed.
     assert!(entries.iter().all(|entry| unsafe { !entry.as_ref().is_linked() }));
     assert!(bench.wheel.is_empty() && bench.wheel.next_deadline_ns().is_none());
     assert!(bench.wheel.pop_expired(u64::MAX).is_none());
@@ -280,7 +281,7 @@ fn the_next_deadline_is_early_at_most_once_after_a_removal() {
     assert_eq!(bench.wheel.next_deadline_ns(), Some(rounded_up(101 * SECOND_NS)));
 }
 
-/// A loop over the slots, or even the cascades, of 580 years would not end.
+/// A loop over the slots, or even over the cascades, of 580 years would not end.
 #[test]
 fn a_jump_of_centuries_returns_everything_in_order() {
     let mut bench = Bench::new(0);
@@ -288,12 +289,12 @@ fn a_jump_of_centuries_returns_everything_in_order() {
     for (name, deadline_ns) in deadlines_ns.rev().enumerate() {
         bench.insert(name, deadline_ns);
     }
-    // The last seventeen names have the deadlines of up to a tick, all due in the same one.
+    // The last seventeen entries have deadlines that differ by up to a tick, and are all due in the same tick.
     let expected: Vec<usize> = (46..63).chain((0..46).rev()).collect();
     assert_eq!(bench.pop_all(u64::MAX), expected);
 }
 
-/// xorshift64*: enough to mix cases, and the same everywhere.
+/// The xorshift64* generator: good enough to mix cases, and the same on every platform.
 struct Random(u64);
 
 impl Random {
@@ -308,24 +309,24 @@ impl Random {
         (self.next() >> 11) % bound
     }
 
-    /// As likely of any magnitude as of another, up to `1 << max_bits`.
+    /// Returns a number below 2^`max_bits`. Each number of bits is equally likely.
     fn magnitude(&mut self, max_bits: u64) -> u64 {
         let bits = self.below(max_bits + 1) as u32;
         self.next().checked_shr(u64::BITS - bits).unwrap_or(0)
     }
 }
 
-/// Runs a random history on a wheel and on a sorted map, and compares all that can be seen.
+/// Runs a random history on a wheel and on a sorted map, and compares all observable results.
 fn compare_with_a_sorted_map(seed: u64, steps: usize) {
     let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
-    // Each seed has its own pace: most histories stay within minutes, some run to the end of time.
+    // Each seed has its own pace: most histories stay within minutes, and some run to the end of time.
     let stride_bits = 18 + random.below(44);
     let reach_bits = (stride_bits + random.below(12)).min(64);
     let crowd = 1 << random.below(8);
     let mut now_ns = if random.below(2) == 0 { 0 } else { random.magnitude(63) };
     let mut bench = Bench::new(now_ns);
-    // By the tick at which it is due and the order of insertion: the deadline. Those that are never due:
-    // `forever`.
+    // The model: deadlines, ordered by the tick at which they are due and the order of insertion. Entries that are
+    // never due are in `forever`.
     let mut pending: BTreeMap<(u64, usize), u64> = BTreeMap::new();
     let mut forever: Vec<usize> = Vec::new();
 
@@ -335,7 +336,7 @@ fn compare_with_a_sorted_map(seed: u64, steps: usize) {
                 let deadline_ns = match random.below(16) {
                     0 => now_ns.saturating_sub(random.magnitude(40)),
                     1 => u64::MAX - random.magnitude(18),
-                    // Neighbours of what is there already.
+                    // Deadlines next to an existing one.
                     2..=5 if !pending.is_empty() => {
                         let nth = random.below(pending.len() as u64) as usize;
                         *pending.values().nth(nth).unwrap()
@@ -363,14 +364,14 @@ fn compare_with_a_sorted_map(seed: u64, steps: usize) {
                 }
             }
             step => {
-                // The clock goes anywhere, exactly to the next deadline, or back.
+                // The clock moves anywhere, exactly to the next deadline, or back.
                 let clock_ns = match step {
                     6 => now_ns.saturating_add(random.magnitude(stride_bits)),
                     7 => now_ns.saturating_sub(random.magnitude(stride_bits)),
                     _ => bench.wheel.next_deadline_ns().unwrap_or(now_ns),
                 };
                 now_ns = now_ns.max(clock_ns);
-                // Sometimes the caller has no time to take all.
+                // Sometimes the caller does not take all due entries.
                 let mut limit = if random.below(4) == 0 { random.below(4) } else { u64::MAX };
                 while limit > 0 {
                     let before_tick = bench.wheel.elapsed_tick;
@@ -389,7 +390,8 @@ fn compare_with_a_sorted_map(seed: u64, steps: usize) {
                             pending.remove(&key);
                         }
                         (None, None) => break,
-                        // A clock that went back shows no more than what the wheel had passed before.
+                        // With a clock that went back, the wheel returns only what was due at the time that it had
+                        // reached before.
                         (None, Some(((tick, _), _))) if clock_ns < now_ns => {
                             assert!(tick > bench.wheel.elapsed_tick);
                             break;
@@ -408,7 +410,7 @@ fn compare_with_a_sorted_map(seed: u64, steps: usize) {
         bench.check();
     }
 
-    // The rest, as a worker takes it: asleep until the next deadline, and never longer.
+    // Takes the rest as a worker does: it sleeps until the next deadline, and never longer.
     let mut idle_polls = 0;
     while let Some(promised_ns) = bench.wheel.next_deadline_ns() {
         let slept = promised_ns > now_ns;
@@ -428,7 +430,7 @@ fn compare_with_a_sorted_map(seed: u64, steps: usize) {
     assert_eq!(bench.wheel.len(), forever.len());
 }
 
-/// Says which seed failed.
+/// Reports which seed failed.
 struct Seed(u64);
 
 impl Drop for Seed {

@@ -13,8 +13,8 @@ pub enum Deadline {
     /// At this instant.
     At(Instant),
     /// This long after the wait began, or somewhat later. A green thread that is woken soon never reads the clock. It
-    /// may be late by the rest of its worker's current turn, or by some tens of microseconds. An OS thread may be
-    /// late by two of the system's ticks.
+    /// may be late by the rest of its worker's current turn, or by some tens of microseconds. In all other cases,
+    /// a wait may be late by two of the system's ticks.
     After(Nanos),
 }
 

@@ -3,14 +3,14 @@
 //! Channels, select, locks, timers, joins and mailboxes all wait like this:
 //!
 //! ```text
-//! let wait = Wait::new();                          // 1. open a wait: from here on it can be claimed
+//! let wait = Wait::new();                          // 1. open a wait: from now on it can be claimed
 //! let node = Node::new(wait.party(), 0, payload);
-//! resource.lock().queue.push(&node);               // 2. look once more, then stand in the queue, under its lock
+//! resource.lock().queue.push(&node);               // 2. check once more, then enter the queue, under its lock
 //! match wait.park(reason, deadline) {              // 3. park
-//!     Ok(token) => …                               //    claimed: the payload says with what
+//!     Ok(token) => …                               //    claimed: the payload has the result
 //!     Err(missed) => {                             //    timed out or cancelled: nothing was taken …
 //!         resource.lock().queue.remove(&node);     // 4. … leave the queue
-//!         missed.raise();                          // 5. a cancel unwinds from here; a time-out returns
+//!         missed.raise();                          // 5. a cancel unwinds from here; a timeout returns
 //!     }
 //! }
 //! ```

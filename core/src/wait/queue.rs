@@ -15,7 +15,7 @@ use crate::wait::wake::Wake;
 ///
 /// ```text
 ///   queue: head ──► node ◄──► node ◄──► node ◄── tail
-///                    │party    │         │          (each on the stack of the party that waits)
+///                    │party    │         │          (each on the stack of its waiter)
 ///                    │token    ▼
 ///                    └payload  where the claimer leaves or takes the message
 /// ```
