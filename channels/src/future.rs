@@ -1,8 +1,9 @@
-//! The same channel from async code: futures that stand in the queues beside the threads.
+//! Channels in async code: futures that wait in the same queues as threads.
 //!
-//! A future can be dropped at any moment, also between having been claimed and being polled. So its seat and slot are
-//! touched with the channel's lock held, by both sides, and dropping it takes the lock, leaves the queue, and puts back
-//! what it was handed and has not passed on. It is pinned while it stands in a queue, and it never moves after.
+//! A future can be dropped at any moment, also after it has been claimed and before it is polled. Therefore both sides
+//! touch its seat and slot only with the channel's lock held. Dropping the future takes the lock, leaves the queue, and
+//! returns to the channel what the future was handed and has not passed on. A future is pinned before it enters a
+//! queue, so it does not move afterwards.
 
 use core::cell::{Cell, OnceCell};
 use core::fmt;
@@ -24,22 +25,22 @@ use crate::seat::{Packet, Status};
 use crate::sender::Sender;
 use crate::state::{Taken, Wakes};
 
-/// Where a future stands.
+/// Where a future waits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// In no queue.
     Idle,
-    /// In the queue of its side, or claimed there.
+    /// In the queue of senders or of receivers, or claimed there.
     Queued,
-    /// A receiver that holds a right, in `promised`, or claimed there.
+    /// A receiver that holds a promise: in the queue `promised`, or claimed there.
     Promised,
 }
 
-/// A task's place in a queue.
+/// A task's waiter: its party, its packet, and its node in one queue.
 struct TaskSeat<T> {
     party: TaskParty,
     packet: Packet<T>,
-    /// Made at the first wait, when the address is final.
+    /// Made at the first wait. The future is pinned then, so the address is final.
     node: OnceCell<Node>,
     phase: Cell<Phase>,
 }
@@ -53,14 +54,14 @@ impl<T> TaskSeat<T> {
         TaskParty::party(NonNull::from(&self.party))
     }
 
-    /// Opens a wait, with the channel's lock held, and answers the node to be queued. Exchanges the waker for the old
+    /// Opens a wait, and returns the node, which the caller puts into a queue. Exchanges the waker for the previous
     /// one, which the caller drops after unlocking.
     ///
     /// # Safety
     ///
-    /// The seat is pinned, it is in no queue, and the caller holds the lock.
+    /// The seat is pinned and in no queue. The caller holds the channel's lock.
     unsafe fn open(&self, waker: &mut Option<Waker>, phase: Phase) -> NonNull<Node> {
-        // SAFETY: it is in no queue.
+        // SAFETY: the seat is in no queue, so no other thread touches the waker.
         *waker = unsafe { self.party.set_waker(waker.take()) };
         let node = self.node.get_or_init(|| Node::new(self.party(), 0, self.packet.payload()));
         self.packet.seat().set_status(Status::Waiting);
@@ -70,7 +71,8 @@ impl<T> TaskSeat<T> {
         NonNull::from(node)
     }
 
-    /// Closes the wait, with the channel's lock held: the node is in no queue.
+    /// Closes the wait. The caller holds the channel's lock. The node is in no queue afterwards: the caller removes it
+    /// under the same lock if it is still in one.
     fn close(&self) {
         // SAFETY: the party lives as long as `self`.
         unsafe { self.party().as_ref() }.finish();
@@ -81,13 +83,14 @@ impl<T> TaskSeat<T> {
         NonNull::from(self.node.get().expect("made when the wait was opened"))
     }
 
-    /// One poll of a receive.
+    /// Polls a receive once.
     ///
     /// # Safety
     ///
-    /// The seat is pinned, and all polls name the same channel.
+    /// The seat is pinned. All polls name the same channel.
     unsafe fn poll_recv(&self, chan: &Chan<T>, context: &Context<'_>) -> Poll<Result<T, RecvError>> {
-        // A user's waker is cloned and dropped outside of the lock.
+        // The waker is cloned before and dropped after the lock is held, because both run user code. Locals are dropped
+        // in reverse order, so it is declared before the lock guard.
         let mut waker = Some(context.waker().clone());
         let mut wakes = Wakes::new();
         let mut state = chan.lock();
@@ -95,7 +98,7 @@ impl<T> TaskSeat<T> {
         if self.phase.get() != Phase::Idle {
             match self.packet.seat().status() {
                 Status::Waiting => {
-                    // SAFETY: the lock is held.
+                    // SAFETY: the lock of the queue that the seat is in is held.
                     waker = unsafe { self.party.set_waker(waker) };
                     drop(state);
                     drop(waker);
@@ -103,7 +106,8 @@ impl<T> TaskSeat<T> {
                 }
                 Status::Done => {
                     self.close();
-                    // SAFETY: a message was handed over, under the lock, and this takes it once: the phase is Idle now.
+                    // SAFETY: the status `Done` means that a message was put into the packet under the lock. It is
+                    // taken once: `close` has set the phase to `Idle`.
                     return Poll::Ready(Ok(unsafe { self.packet.take() }));
                 }
                 Status::Closed => {
@@ -122,7 +126,8 @@ impl<T> TaskSeat<T> {
                     Promise::Closed => return Poll::Ready(Err(RecvError)),
                     Promise::Broken => {}
                     Promise::Open => {
-                        // SAFETY: as in the contract; it is in no queue in phase Idle, and leaves it when dropped.
+                        // SAFETY: the caller guarantees that the seat is pinned. In phase `Idle` it is in no queue.
+                        // Dropping the future removes it from the queue before its memory is freed.
                         unsafe {
                             let node = self.open(&mut waker, Phase::Promised);
                             state.promised.push(node);
@@ -135,7 +140,8 @@ impl<T> TaskSeat<T> {
                 Taken::Message(msg) => return Poll::Ready(Ok(msg)),
                 Taken::Nothing(TryRecvError::Disconnected) => return Poll::Ready(Err(RecvError)),
                 Taken::Nothing(TryRecvError::Empty) => {
-                    // SAFETY: as above.
+                    // SAFETY: the caller guarantees that the seat is pinned. In phase `Idle` it is in no queue.
+                    // Dropping the future removes it from the queue before its memory is freed.
                     unsafe {
                         let node = self.open(&mut waker, Phase::Queued);
                         state.push_receiver(node, &mut wakes);
@@ -147,7 +153,7 @@ impl<T> TaskSeat<T> {
         }
     }
 
-    /// Leaves the channel: what was handed over goes back.
+    /// Ends the wait of a receiver that is dropped. A message or a promise that it was handed goes back to the channel.
     fn leave_as_receiver(&self, chan: &Chan<T>) {
         let phase = self.phase.get();
         if phase == Phase::Idle {
@@ -158,18 +164,19 @@ impl<T> TaskSeat<T> {
         self.close();
         match (phase, self.packet.seat().status()) {
             (_, Status::Done) => {
-                // SAFETY: handed over under the lock, and taken once: the phase is Idle now.
+                // SAFETY: the status `Done` means that a message was put into the packet under the lock. It is taken
+                // once: `close` has set the phase to `Idle`.
                 let msg = unsafe { self.packet.take() };
                 state.put_back(msg, &mut wakes);
             }
             (Phase::Promised, Status::Waiting) => {
-                // SAFETY: the node stands in this queue.
+                // SAFETY: the node was put into this queue, and is valid. The lock is held.
                 unsafe { state.promised.remove(self.node()) };
                 state.drop_promise(&mut wakes);
             }
             (_, Status::Promised) => state.drop_promise(&mut wakes),
             (_, Status::Waiting) => {
-                // SAFETY: the node stands in this queue.
+                // SAFETY: the node was put into this queue, and is valid. The lock is held.
                 unsafe { state.receivers.remove(self.node()) };
             }
             (_, Status::Closed | Status::Retry) => {}
@@ -178,7 +185,7 @@ impl<T> TaskSeat<T> {
     }
 }
 
-/// A send from async code. Made by [`Sender::send_async`](crate::Sender::send_async).
+/// The future of a send. Made by [`Sender::send_async`](crate::Sender::send_async).
 ///
 /// # Examples
 ///
@@ -187,12 +194,12 @@ impl<T> TaskSeat<T> {
 pub struct SendFuture<'a, T> {
     chan: &'a Arc<Chan<T>>,
     seat: TaskSeat<T>,
-    /// Whether the message is in the packet. While the phase is Queued, the status says it better.
+    /// Whether the message is in the packet. In phase `Queued` this field may be stale, and the status decides.
     has_message: Cell<bool>,
 }
 
-// SAFETY: what other threads may touch of it (seat, slot, waker) is touched under the channel's lock; the message moves
-// between threads.
+// SAFETY: other threads touch only the seat, the slot and the waker, and only under the channel's lock. The message may
+// move to another thread, which `T: Send` allows.
 unsafe impl<T: Send> Send for SendFuture<'_, T> {}
 
 impl<'a, T> SendFuture<'a, T> {
@@ -200,12 +207,15 @@ impl<'a, T> SendFuture<'a, T> {
         SendFuture { chan, seat: TaskSeat::new(Packet::full(msg)), has_message: Cell::new(true) }
     }
 
+    /// Takes the message out of the packet.
+    ///
     /// # Safety
     ///
-    /// The message is in the packet, and no queue has it.
+    /// The message is in the packet. The seat is in no queue.
     unsafe fn take(&self) -> T {
         self.has_message.set(false);
-        // SAFETY: by the contract.
+        // SAFETY: the caller guarantees that the message is there and that no other thread touches it. `has_message` is
+        // now false, so it is not taken again.
         unsafe { self.seat.packet.take() }
     }
 }
@@ -215,19 +225,20 @@ impl<T> Future for SendFuture<'_, T> {
 
     /// # Panics
     ///
-    /// If it is polled again after it was ready.
+    /// Panics if the future is polled again after it was ready.
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         ready!(poll_operation(context));
         let this = self.into_ref().get_ref();
         let seat = &this.seat;
-        // A user's waker is cloned and dropped outside of the lock, so it is declared before.
+        // The waker is cloned before and dropped after the lock is held, because both run user code. Locals are dropped
+        // in reverse order, so it is declared before the lock guard.
         let mut waker = Some(context.waker().clone());
         let mut wakes = Wakes::new();
         let mut state = this.chan.lock();
         if seat.phase.get() == Phase::Queued {
             match seat.packet.seat().status() {
                 Status::Waiting => {
-                    // SAFETY: the lock is held.
+                    // SAFETY: the lock of the queue that the seat is in is held.
                     waker = unsafe { seat.party.set_waker(waker) };
                     drop(state);
                     drop(waker);
@@ -240,7 +251,8 @@ impl<T> Future for SendFuture<'_, T> {
                 }
                 _ => {
                     seat.close();
-                    // SAFETY: woken with the message still there, and out of the queue.
+                    // SAFETY: the channel was closed, so no receiver has taken the message. The waiter was claimed, so
+                    // it is in no queue.
                     return Poll::Ready(Err(SendError(unsafe { this.take() })));
                 }
             }
@@ -249,13 +261,13 @@ impl<T> Future for SendFuture<'_, T> {
             drop(state);
             panic!("`SendFuture` polled after it was ready");
         }
-        // SAFETY: the message is there, and in no queue.
+        // SAFETY: `has_message` is set. The phase is `Idle`, so the seat is in no queue.
         match state.send(unsafe { this.take() }, &mut wakes) {
             Ok(()) => Poll::Ready(Ok(())),
             Err(TrySendError::Disconnected(msg)) => Poll::Ready(Err(SendError(msg))),
             Err(TrySendError::Full(msg)) => {
-                // SAFETY: the slot was emptied just now. The future is pinned, in no queue in phase Idle, and leaves
-                // the queue when dropped.
+                // SAFETY: the slot is empty, because the message was taken above. The future is pinned. In phase `Idle`
+                // it is in no queue. Dropping the future removes it from the queue before its memory is freed.
                 unsafe {
                     seat.packet.put(msg);
                     this.has_message.set(true);
@@ -273,13 +285,13 @@ impl<T> Drop for SendFuture<'_, T> {
         if self.seat.phase.get() == Phase::Queued {
             let mut state = self.chan.lock();
             self.seat.close();
-            // SAFETY: the node stands in this queue, or in none.
+            // SAFETY: the node was put into this queue, and is valid. If it was claimed, it is in no queue.
             unsafe { state.senders.remove(self.seat.node()) };
             drop(state);
             self.has_message.set(self.seat.packet.seat().status() != Status::Done);
         }
         if self.has_message.get() {
-            // SAFETY: the message is there, and in no queue.
+            // SAFETY: the message is in the packet, and the seat is in no queue.
             drop(unsafe { self.take() });
         }
     }
@@ -291,11 +303,11 @@ impl<T> fmt::Debug for SendFuture<'_, T> {
     }
 }
 
-/// One poll of a receive from any source.
+/// Polls a receive from any source once.
 ///
 /// # Safety
 ///
-/// The seat is pinned, and all polls name the same receiver.
+/// The seat is pinned. All polls name the same receiver.
 unsafe fn poll_source<T>(
     seat: &TaskSeat<T>,
     alarm: &Alarm,
@@ -304,7 +316,7 @@ unsafe fn poll_source<T>(
 ) -> Poll<Result<T, RecvError>> {
     ready!(poll_operation(context));
     match source {
-        // SAFETY: by the contract.
+        // SAFETY: the caller guarantees that the seat is pinned and that all polls name the same channel.
         Source::Chan(chan) => unsafe { seat.poll_recv(chan, context) },
         Source::Timer(timer) => match timer.fire() {
             Some(when) => {
@@ -323,7 +335,7 @@ unsafe fn poll_source<T>(
     }
 }
 
-/// A receive from async code. Made by [`Receiver::recv_async`].
+/// The future of a receive. Made by [`Receiver::recv_async`].
 ///
 /// # Examples
 ///
@@ -335,7 +347,8 @@ pub struct RecvFuture<'a, T> {
     alarm: Alarm,
 }
 
-// SAFETY: as of SendFuture.
+// SAFETY: other threads touch only the seat, the slot and the waker, and only under the channel's lock. The message may
+// move to another thread, which `T: Send` allows. Only the future itself touches the alarm.
 unsafe impl<T: Send> Send for RecvFuture<'_, T> {}
 
 impl<'a, T> RecvFuture<'a, T> {
@@ -347,7 +360,7 @@ impl<'a, T> RecvFuture<'a, T> {
 impl<T> Future for RecvFuture<'_, T> {
     type Output = Result<T, RecvError>;
 
-    /// Polled again after it was ready, it receives the next message.
+    /// If the future is polled again after it was ready, it receives the next message.
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.into_ref().get_ref();
         // SAFETY: the future is pinned, and its receiver is always the same.
@@ -369,7 +382,7 @@ impl<T> fmt::Debug for RecvFuture<'_, T> {
     }
 }
 
-/// Messages as a stream. Made by [`Receiver::into_stream`].
+/// A stream of messages. Made by [`Receiver::into_stream`].
 ///
 /// # Examples
 ///
@@ -381,7 +394,8 @@ pub struct RecvStream<T> {
     alarm: Alarm,
 }
 
-// SAFETY: as of SendFuture.
+// SAFETY: other threads touch only the seat, the slot and the waker, and only under the channel's lock. The message may
+// move to another thread, which `T: Send` allows. Only the stream itself touches the alarm.
 unsafe impl<T: Send> Send for RecvStream<T> {}
 
 impl<T> RecvStream<T> {
@@ -415,18 +429,17 @@ impl<T> fmt::Debug for RecvStream<T> {
 }
 
 impl<T> Sender<T> {
-    /// Sends a message from async code. The future waits for a place as [`send`](Self::send) does, and is the same
-    /// waiter in the same queue.
+    /// Sends a message from async code. The future waits for a place like [`send`](Self::send), in the same queue.
     ///
-    /// Cancel safety: dropping the future before it is ready drops the message, unsent, and leaves the queue.
+    /// Cancel safety: if the future is dropped before it is ready, the message is not sent, and is dropped.
     ///
     /// # Parks
     ///
-    /// Never: the task waits, and not its thread.
+    /// Never parks the thread. The task waits.
     ///
     /// # Errors
     ///
-    /// The channel is disconnected or closed; the message is handed back.
+    /// Returns the message if the channel is disconnected or closed.
     ///
     /// # Examples
     ///
@@ -445,19 +458,18 @@ impl<T> Sender<T> {
 }
 
 impl<T> Receiver<T> {
-    /// Receives a message from async code. The future waits as [`recv`](Self::recv) does, and is the same waiter in the
-    /// same queue.
+    /// Receives a message from async code. The future waits like [`recv`](Self::recv), in the same queue.
     ///
-    /// Cancel safety: dropping the future loses nothing. A message that was handed to it already goes to the next
-    /// receiver, or back to the front.
+    /// Cancel safety: if the future is dropped before it is ready, no message is lost. A message that it was already
+    /// handed goes to the next receiver, or back to the front of the channel.
     ///
     /// # Parks
     ///
-    /// Never: the task waits, and not its thread.
+    /// Never parks the thread. The task waits.
     ///
     /// # Errors
     ///
-    /// The channel is empty, and disconnected or closed.
+    /// Returns an error if the channel is empty, and disconnected or closed.
     ///
     /// # Examples
     ///
@@ -474,13 +486,14 @@ impl<T> Receiver<T> {
         RecvFuture::new(self)
     }
 
-    /// The messages as a stream, for async code. It ends when the channel is empty, and disconnected or closed.
+    /// Returns the messages as a stream, for async code. The stream ends when the channel is empty, and disconnected or
+    /// closed.
     ///
-    /// Cancel safety: as [`recv_async`](Self::recv_async).
+    /// Cancel safety: as for [`recv_async`](Self::recv_async).
     ///
     /// # Parks
     ///
-    /// Never: the task waits, and not its thread.
+    /// Never parks the thread. The task waits.
     ///
     /// # Examples
     ///

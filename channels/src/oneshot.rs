@@ -1,7 +1,7 @@
-//! A channel for a single message: an answer, a result.
+//! A channel for a single message, such as a reply or a result.
 //!
-//! The state says who is still there. The message stands in it until the receiver takes it, or is dropped by whoever
-//! finds that nobody will. It is dropped outside of the lock.
+//! The state records which ends have finished. The message stays in the state until it is received, or until the
+//! receiver is dropped, which drops the message too. It is dropped outside of the lock.
 
 use core::fmt;
 use core::future::Future;
@@ -20,12 +20,12 @@ use crate::error::{RecvError, RecvTimeoutError, SendError, TryRecvError};
 
 struct State<T> {
     message: Option<T>,
-    /// The sender has sent, or is gone.
+    /// The sender has sent, or was dropped.
     sender_done: bool,
-    /// The receiver is gone, or closed.
+    /// The receiver was dropped, or has closed the channel.
     receiver_done: bool,
     receivers: WaitQueue,
-    /// Who waits for the receiver to be gone.
+    /// Threads that wait for `receiver_done`.
     closers: WaitQueue,
     /// The task that waits for the message.
     waker: Option<Waker>,
@@ -61,7 +61,7 @@ pub fn oneshot<T>() -> (Sender<T>, Receiver<T>) {
     (Sender { shared: shared.clone() }, Receiver { shared })
 }
 
-/// The sending end. Dropped without having sent, it leaves the receiver with an error.
+/// The sending end. If it is dropped without having sent, the receiver gets an error.
 ///
 /// # Examples
 ///
@@ -75,7 +75,7 @@ pub struct Sender<T> {
 }
 
 impl<T> Sender<T> {
-    /// Sends the message. Never waits.
+    /// Sends the message.
     ///
     /// # Parks
     ///
@@ -83,7 +83,7 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     ///
-    /// The receiver is gone; the message is handed back.
+    /// Returns the message if the receiver was dropped or has closed the channel.
     ///
     /// # Examples
     ///
@@ -97,15 +97,15 @@ impl<T> Sender<T> {
         self.finish(Some(msg))
     }
 
-    /// The end of the sender, with a message or without.
+    /// Ends the sender, with a message or without.
     fn finish(self, msg: Option<T>) -> Result<(), SendError<T>> {
         let this = ManuallyDrop::new(self);
-        // SAFETY: read once; the destructor does not run.
+        // SAFETY: the field is read once, and `ManuallyDrop` keeps the destructor from dropping it again.
         let shared = unsafe { core::ptr::read(&this.shared) };
         finish(&shared, msg)
     }
 
-    /// Whether the receiver is gone, or has closed the channel.
+    /// Returns `true` if the receiver was dropped or has closed the channel.
     ///
     /// # Examples
     ///
@@ -119,11 +119,11 @@ impl<T> Sender<T> {
         self.shared.0.lock().receiver_done
     }
 
-    /// Waits until the receiver is gone, or has closed the channel: nobody wants the message any more.
+    /// Waits until the receiver is dropped or closes the channel, so that the message is no longer wanted.
     ///
     /// # Parks
     ///
-    /// Until then.
+    /// Parks until then.
     ///
     /// # Examples
     ///
@@ -156,7 +156,7 @@ fn finish<T>(shared: &Shared<T>, msg: Option<T>) -> Result<(), SendError<T>> {
     }
     state.message = msg;
     let waker = state.waker.take();
-    // All of them: one takes the message, and the others find that there will be none for them.
+    // Wakes all receivers. One takes the message. The others find that there is none for them.
     let wakes = wake_all(&mut state.receivers);
     drop(state);
     drop(wakes);
@@ -172,7 +172,7 @@ impl<T> Drop for Sender<T> {
     }
 }
 
-/// The receiving end. It is a future too, so that async code can await it.
+/// The receiving end. It is also a future, so that async code can await the message.
 ///
 /// # Examples
 ///
@@ -206,15 +206,16 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Receives the message, and waits for it.
+    /// Receives the message, and waits until it is sent.
     ///
     /// # Parks
     ///
-    /// Until the message is sent or the sender is gone.
+    /// Parks until the message is sent or the sender is dropped.
     ///
     /// # Errors
     ///
-    /// The sender is gone without having sent, or the message was received before.
+    /// Returns an error if the sender was dropped without having sent, if the message was received before, or if the
+    /// receiver has closed the channel before the send.
     ///
     /// # Examples
     ///
@@ -229,7 +230,7 @@ impl<T> Receiver<T> {
         self.recv_until(None).map_err(|_| RecvError)
     }
 
-    /// Receives the message if it is there.
+    /// Receives the message if it was sent.
     ///
     /// # Parks
     ///
@@ -237,7 +238,8 @@ impl<T> Receiver<T> {
     ///
     /// # Errors
     ///
-    /// It is not there yet, or never will be.
+    /// Returns [`TryRecvError::Empty`] if the message may still be sent, and [`TryRecvError::Disconnected`] if no
+    /// message will come.
     ///
     /// # Examples
     ///
@@ -264,11 +266,11 @@ impl<T> Receiver<T> {
     ///
     /// # Parks
     ///
-    /// Until the message is sent, the sender is gone, or the time is over.
+    /// Parks until the message is sent, the sender is dropped, or the timeout has elapsed.
     ///
     /// # Errors
     ///
-    /// The time is over, or the message will never come.
+    /// Returns an error if the timeout has elapsed, or if no message will come.
     ///
     /// # Examples
     ///
@@ -284,15 +286,15 @@ impl<T> Receiver<T> {
         self.recv_until(clock::deadline_in(timeout))
     }
 
-    /// Receives the message, and waits for it until `deadline` at most.
+    /// Receives the message, and waits for it until `deadline`.
     ///
     /// # Parks
     ///
-    /// As [`recv_timeout`](Self::recv_timeout).
+    /// Like [`recv_timeout`](Self::recv_timeout).
     ///
     /// # Errors
     ///
-    /// As [`recv_timeout`](Self::recv_timeout).
+    /// Like [`recv_timeout`](Self::recv_timeout).
     ///
     /// # Examples
     ///
@@ -305,7 +307,7 @@ impl<T> Receiver<T> {
         self.recv_until(Some(deadline))
     }
 
-    /// Ends the channel: a later send fails. A message that is there already can still be received.
+    /// Closes the channel: a later send fails. A message that was sent before can still be received.
     ///
     /// # Examples
     ///
@@ -318,7 +320,8 @@ impl<T> Receiver<T> {
         drop(self.end());
     }
 
-    /// Whether no message will come any more: it was sent, or its sender is gone, or the channel was closed.
+    /// Returns `true` if no further message will be sent: the message was sent, the sender was dropped, or the channel
+    /// was closed.
     ///
     /// # Examples
     ///

@@ -1,7 +1,8 @@
-//! A channel that holds one value, the latest: subscribers see that it has changed, not every change.
+//! A channel that holds one value, the latest. A subscriber sees that the value has changed, but not every change.
 //!
-//! A value is never changed in place: sending replaces it, so who looks at one keeps what it saw, and no lock is held
-//! while it does. Values are numbered; a subscriber knows the number of the one it saw last.
+//! A value is never changed in place. A send replaces it. A subscriber that looks at a value therefore keeps what it
+//! saw, and holds no lock while it looks. Values are numbered, and a subscriber stores the number of the value that it
+//! saw last.
 
 use core::fmt;
 use core::ops::Deref;
@@ -17,7 +18,7 @@ use crate::error::{RecvError, RecvTimeoutError, SendError};
 
 struct State<T> {
     value: Arc<T>,
-    /// How often it was replaced.
+    /// How often the value was replaced.
     number: u64,
     subscribers: usize,
     senders: usize,
@@ -27,7 +28,7 @@ struct State<T> {
 
 struct Shared<T>(Lock<State<T>>);
 
-/// Makes a channel that holds the latest of the values sent, `initial` at first.
+/// Makes a channel that holds the latest value that was sent, and `initial` until then.
 ///
 /// # Examples
 ///
@@ -50,7 +51,7 @@ pub fn watch<T>(initial: T) -> (Sender<T>, Receiver<T>) {
     (Sender { shared: shared.clone() }, Receiver { shared, seen: AtomicU64::new(0) })
 }
 
-/// A look at a value. The value stays as it was seen, whatever is sent meanwhile.
+/// A reference to a value. The value does not change, whatever is sent meanwhile.
 ///
 /// # Examples
 ///
@@ -77,8 +78,8 @@ impl<T: fmt::Debug> fmt::Debug for Ref<T> {
 }
 
 impl<T> Shared<T> {
-    /// Replaces the value, if its number still is `expected`. Otherwise hands the new one back, and says whether the
-    /// channel is closed.
+    /// Replaces the value. If `expected` is given, does so only if it is still the number of the value. Otherwise
+    /// returns the new value, and whether the channel is closed.
     fn replace(&self, value: T, expected: Option<u64>) -> Result<(), (T, bool)> {
         let mut state = self.0.lock();
         let ended = state.closed;
@@ -119,7 +120,7 @@ pub struct Sender<T> {
 }
 
 impl<T> Sender<T> {
-    /// Replaces the value. Never waits. The value is replaced also where no subscriber is there now.
+    /// Replaces the value, even if there is no subscriber now.
     ///
     /// # Parks
     ///
@@ -127,7 +128,7 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     ///
-    /// The channel was closed; the value is handed back.
+    /// Returns the value if the channel was closed.
     ///
     /// # Examples
     ///
@@ -143,8 +144,9 @@ impl<T> Sender<T> {
         self.shared.replace(value, None).map_err(|(value, _)| SendError(value))
     }
 
-    /// Replaces the value by what `change` makes of a clone of it. If another value is sent meanwhile, `change` is
-    /// called again, on that.
+    /// Replaces the value by a modified clone of it: `change` modifies the clone.
+    ///
+    /// If another value is sent meanwhile, `change` is called again, with a clone of that value.
     ///
     /// # Parks
     ///
@@ -152,7 +154,7 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     ///
-    /// The channel was closed.
+    /// Returns an error if the channel was closed.
     ///
     /// # Examples
     ///
@@ -180,7 +182,7 @@ impl<T> Sender<T> {
         }
     }
 
-    /// The latest value.
+    /// Returns the latest value.
     ///
     /// # Examples
     ///
@@ -193,7 +195,7 @@ impl<T> Sender<T> {
         Ref(self.shared.0.lock().value.clone())
     }
 
-    /// A new subscriber, which has seen the present value.
+    /// Adds a subscriber, which has seen the present value.
     ///
     /// # Examples
     ///
@@ -211,7 +213,7 @@ impl<T> Sender<T> {
         Receiver { shared: self.shared.clone(), seen }
     }
 
-    /// How many subscribers there are.
+    /// Returns the number of subscribers.
     ///
     /// # Examples
     ///
@@ -224,7 +226,7 @@ impl<T> Sender<T> {
         self.shared.0.lock().subscribers
     }
 
-    /// Ends the channel: later sends fail, and subscribers keep the last value.
+    /// Closes the channel. Later sends fail. Subscribers keep the last value.
     ///
     /// # Examples
     ///
@@ -258,7 +260,7 @@ impl<T> Drop for Sender<T> {
     }
 }
 
-/// A subscriber. A clone has seen what the original has.
+/// A subscriber. A clone is a new subscriber, which has seen what the original has seen.
 ///
 /// # Examples
 ///
@@ -273,12 +275,12 @@ impl<T> Drop for Sender<T> {
 /// ```
 pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
-    /// The number of the value seen last. Changed with the lock held.
+    /// The number of the value seen last. Changed only with the lock held.
     seen: AtomicU64,
 }
 
 impl<T> Receiver<T> {
-    /// The latest value. It counts as seen.
+    /// Returns the latest value, and marks it as seen.
     ///
     /// # Examples
     ///
@@ -291,12 +293,12 @@ impl<T> Receiver<T> {
     pub fn borrow(&self) -> Ref<T> {
         operation();
         let state = self.shared.0.lock();
-        // Relaxed: the lock orders it.
+        // Relaxed: the lock orders all accesses.
         self.seen.store(state.number, Ordering::Relaxed);
         Ref(state.value.clone())
     }
 
-    /// A clone of the latest value. It counts as seen.
+    /// Returns a clone of the latest value, and marks it as seen.
     ///
     /// # Examples
     ///
@@ -311,7 +313,7 @@ impl<T> Receiver<T> {
         T::clone(&self.borrow())
     }
 
-    /// Whether there is a value that this subscriber has not seen.
+    /// Returns `true` if there is a value that this subscriber has not seen.
     ///
     /// # Examples
     ///
@@ -322,13 +324,14 @@ impl<T> Receiver<T> {
     /// assert!(rx.has_changed());
     /// ```
     pub fn has_changed(&self) -> bool {
-        // Relaxed: the lock orders it.
+        // Relaxed: the lock orders all accesses.
         self.shared.0.lock().number != self.seen.load(Ordering::Relaxed)
     }
 
-    /// Marks the latest value as seen. Answers whether it was new; `None` if it was not, and none will come.
+    /// Marks the latest value as seen. Returns whether it was new, or `None` if it was not new and no other value will
+    /// come.
     fn step(&self, state: &State<T>) -> Option<bool> {
-        // Relaxed: the lock orders it.
+        // Relaxed: the lock orders all accesses.
         if self.seen.swap(state.number, Ordering::Relaxed) != state.number {
             return Some(true);
         }
@@ -351,15 +354,16 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Waits until there is a value that this subscriber has not seen. It counts as seen then.
+    /// Waits until there is a value that this subscriber has not seen, and marks it as seen.
     ///
     /// # Parks
     ///
-    /// Until there is one.
+    /// Parks until there is such a value.
     ///
     /// # Errors
     ///
-    /// The senders are gone, or the channel was closed, and the last value has been seen.
+    /// Returns an error if this subscriber has seen the last value, and all senders were dropped or the channel was
+    /// closed.
     ///
     /// # Examples
     ///
@@ -374,15 +378,15 @@ impl<T> Receiver<T> {
         self.changed_until(None).map_err(|_| RecvError)
     }
 
-    /// Waits for at most `timeout` until there is a value that this subscriber has not seen. It counts as seen then.
+    /// Waits for at most `timeout` until there is a value that this subscriber has not seen, and marks it as seen.
     ///
     /// # Parks
     ///
-    /// Until there is one or the time is over.
+    /// Parks until there is such a value or the timeout has elapsed.
     ///
     /// # Errors
     ///
-    /// As [`changed`](Self::changed), and when the time is over.
+    /// Returns an error in the cases of [`changed`](Self::changed), and if the timeout has elapsed.
     ///
     /// # Examples
     ///
@@ -398,17 +402,17 @@ impl<T> Receiver<T> {
         self.changed_until(clock::deadline_in(timeout))
     }
 
-    /// As [`changed`](Self::changed), for async code.
+    /// Like [`changed`](Self::changed), for async code.
     ///
-    /// Cancel safety: dropping the future before it is ready changes nothing.
+    /// Cancel safety: if the future is dropped before it is ready, no value has been marked as seen.
     ///
     /// # Parks
     ///
-    /// Never: the task waits, and not its thread.
+    /// Never parks the thread. The task waits.
     ///
     /// # Errors
     ///
-    /// As [`changed`](Self::changed).
+    /// Like [`changed`](Self::changed).
     ///
     /// # Examples
     ///
@@ -435,7 +439,7 @@ impl<T> Clone for Receiver<T> {
     fn clone(&self) -> Receiver<T> {
         let mut state = self.shared.0.lock();
         state.subscribers += 1;
-        // Relaxed: the lock orders it.
+        // Relaxed: the lock orders all accesses.
         let seen = AtomicU64::new(self.seen.load(Ordering::Relaxed));
         drop(state);
         Receiver { shared: self.shared.clone(), seen }

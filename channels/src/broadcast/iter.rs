@@ -1,4 +1,4 @@
-//! Iterators over what a subscriber has to see.
+//! Iterators over a subscriber's messages.
 
 use core::fmt;
 use core::iter::FusedIterator;
@@ -6,12 +6,14 @@ use core::iter::FusedIterator;
 use crate::broadcast::Receiver;
 
 impl<T: Clone> Receiver<T> {
-    /// An iterator over the messages, which waits for each and ends when all have been seen, and the senders are gone or
-    /// the channel was closed.
+    /// Returns an iterator over the messages.
+    ///
+    /// It waits for each message. It ends when this subscriber has received every message, and all senders were dropped
+    /// or the channel was closed.
     ///
     /// # Parks
     ///
-    /// In `next`, until there is a message.
+    /// `next` parks until there is a message.
     ///
     /// # Examples
     ///
@@ -24,7 +26,7 @@ impl<T: Clone> Receiver<T> {
         Iter { receiver: self }
     }
 
-    /// An iterator over the messages that are there; it ends where it would have to wait.
+    /// Returns an iterator over the messages that are in the channel. It ends instead of waiting.
     ///
     /// # Parks
     ///
@@ -43,7 +45,7 @@ impl<T: Clone> Receiver<T> {
     }
 }
 
-/// Messages, waited for. Made by [`Receiver::iter`].
+/// An iterator that waits for messages. Made by [`Receiver::iter`].
 ///
 /// # Examples
 ///
@@ -59,7 +61,7 @@ pub struct Iter<'a, T> {
     receiver: &'a Receiver<T>,
 }
 
-/// Messages that are there. Made by [`Receiver::try_iter`].
+/// An iterator that takes messages without waiting for them. Made by [`Receiver::try_iter`].
 ///
 /// # Examples
 ///
@@ -71,7 +73,9 @@ pub struct TryIter<'a, T> {
     receiver: &'a Receiver<T>,
 }
 
-/// Messages, waited for. Made by [`Receiver::into_iter`]. It is the subscriber: when it is dropped, nobody waits for it.
+/// An iterator that owns its receiver, and waits for messages. Made by [`Receiver::into_iter`].
+///
+/// It is the subscriber. Once it is dropped, senders no longer wait for it.
 ///
 /// # Examples
 ///

@@ -1,12 +1,12 @@
-//! A channel in which every subscriber sees every message.
+//! A channel in which every subscriber receives every message.
 //!
-//! Messages are numbered. A message stays in the buffer until every subscriber that was there when it was sent has seen
-//! it: it counts those left. A subscriber knows the number of the next message it has to see. So the buffer is bounded
-//! by the slowest subscriber, and senders wait for it: nothing is ever skipped.
+//! Messages are numbered. An entry in the buffer counts the subscribers that have yet to receive its message, out of
+//! those that existed when it was sent. It is removed when the count is zero. A subscriber stores the number of its
+//! next message. So the slowest subscriber bounds the buffer, senders wait for it, and no message is ever skipped.
 //!
-//! A sender that waits leaves its message in the queue, and the receiver that makes room moves it into the buffer, under
-//! the same hold of the lock. So a sender waits only while the buffer is full, and senders are served in the order in which
-//! they came.
+//! A waiting sender leaves its message in the queue. The receiver that makes room moves the message into the buffer, in
+//! the same critical section. So a sender waits only while the buffer is full, and senders are served in the order in
+//! which they arrived.
 
 mod iter;
 
@@ -28,7 +28,7 @@ pub use iter::{IntoIter, Iter, TryIter};
 
 struct Entry<T> {
     message: Arc<T>,
-    /// How many subscribers have yet to see it.
+    /// How many subscribers have yet to receive it.
     left: usize,
 }
 
@@ -39,7 +39,7 @@ struct State<T> {
     subscribers: usize,
     senders: usize,
     closed: bool,
-    /// The payload of each is the `Packet` with its message.
+    /// The payload of each node is the [`Packet`] that holds the sender's message.
     waiting_senders: WaitQueue,
     waiting_receivers: WaitQueue,
     cap: usize,
@@ -49,7 +49,8 @@ struct Shared<T> {
     state: Lock<State<T>>,
 }
 
-/// Messages that all have seen, and a reference to one that was received: to be dropped with the lock given up.
+/// Messages that all subscribers have received, and a reference to one that was received just now. Dropped after
+/// unlocking, because this may drop messages.
 struct Freed<T> {
     received: Option<Arc<T>>,
     messages: Vec<Arc<T>>,
@@ -69,17 +70,17 @@ impl<T> Drop for Freed<T> {
 }
 
 impl<T> State<T> {
-    /// The number that the next message will have.
+    /// Returns the number that the next message will have.
     fn next(&self) -> u64 {
         self.first + self.entries.len() as u64
     }
 
-    /// Where the message with a number stands.
+    /// Returns the position of the message with this number.
     fn place(&self, number: u64) -> usize {
         usize::try_from(number - self.first).expect("not more entries than memory")
     }
 
-    /// Takes out the messages at the front that all have seen.
+    /// Removes the messages at the front that all subscribers have received.
     fn seen(&mut self, freed: &mut Freed<T>) {
         while self.entries.front().is_some_and(|entry| entry.left == 0) {
             self.first += 1;
@@ -87,17 +88,19 @@ impl<T> State<T> {
         }
     }
 
-    /// Puts a message into the buffer, for those that subscribe now.
+    /// Adds a message to the buffer, for the present subscribers.
     fn put(&mut self, msg: T, wakes: &mut Vec<Wake>) {
         self.entries.push_back(Entry { message: Arc::new(msg), left: self.subscribers });
         wakes.extend(wake_all(&mut self.waiting_receivers));
     }
 
-    /// Claims the first sender that waits, and leaves it `status`. Returns its message if the status is `Done`.
+    /// Claims the first waiting sender, and sets its `status`. Returns `None` if no sender waits. Takes the sender's
+    /// message if the status is `Done`.
     fn serve(&mut self, status: Status, wakes: &mut Vec<Wake>) -> Option<Option<T>> {
         let claimed = self.waiting_senders.claim_next()?;
-        // SAFETY: just claimed under the lock that `&mut self` stands for. Waiting senders' nodes carry packets of this
-        // channel's message type, with the message in the slot, which is the claimer's until the sender is woken.
+        // SAFETY: the sender was claimed under the lock behind `&mut self`, and is not woken before the lock is
+        // released. The payload of a waiting sender is a packet of this channel's message type, with the message in its
+        // slot. Only the claimer may touch the slot. The status `Done` tells the sender that the message was taken.
         let msg = unsafe {
             let guest = Guest::new(claimed.payload);
             guest.seat().set_status(status);
@@ -107,8 +110,8 @@ impl<T> State<T> {
         Some(msg)
     }
 
-    /// Fills places that became free with the messages of senders that wait. Without a subscriber there is no one to send
-    /// to: then all of them are told so.
+    /// Fills free places with the messages of waiting senders. If there is no subscriber, all waiting senders fail
+    /// instead.
     fn refill(&mut self, wakes: &mut Vec<Wake>) {
         if self.subscribers == 0 {
             return self.turn_senders_away(wakes);
@@ -124,12 +127,13 @@ impl<T> State<T> {
     }
 }
 
-/// Makes a channel in which every subscriber sees every message that is sent after it has subscribed. At most `cap`
-/// messages wait for the slowest of them; then senders wait too.
+/// Makes a channel in which every subscriber receives every message that is sent after it has subscribed.
+///
+/// The buffer holds at most `cap` messages that the slowest subscriber has not received. When it is full, senders wait.
 ///
 /// # Panics
 ///
-/// If `cap` is 0: a message has to be kept somewhere until all have seen it.
+/// Panics if `cap` is 0: a message has to be kept until all subscribers have received it.
 ///
 /// # Examples
 ///
@@ -172,7 +176,7 @@ pub struct Sender<T> {
     shared: Arc<Shared<T>>,
 }
 
-/// What a look at the buffer found.
+/// The outcome of an attempt to send.
 enum Looked<'a, T> {
     Done,
     Full(LockGuard<'a, State<T>>, T),
@@ -207,19 +211,21 @@ impl<T> Sender<T> {
         let wait = Wait::new();
         let packet = Packet::full(msg);
         let node = Node::new(wait.party(), 0, packet.payload());
-        // SAFETY: packet and node stay where they are until the node has been claimed and the wait is over, or removed.
+        // SAFETY: the wait is open. Packet and node stay at their addresses until the wait is over and the node is out
+        // of the queue, claimed or removed below.
         unsafe { state.waiting_senders.push((&node).into()) };
         drop(state);
         let missed = wait.park(Reason::new(Kind::Send, Arc::as_ptr(&self.shared)), deadline).err();
         if missed.is_some() {
-            // SAFETY: the node was put into this queue.
+            // SAFETY: the node was put into this queue, and is valid.
             unsafe { self.shared.state.lock().waiting_senders.remove((&node).into()) };
         }
         drop(wait);
         if packet.seat().status() == Status::Done {
             return Ok(());
         }
-        // SAFETY: the node is in no queue, and nobody has taken the message. If there is an unwinding, it drops the message.
+        // SAFETY: the node is in no queue, and the status is not `Done`, so the message was not taken. If `raise`
+        // unwinds, it drops `msg`.
         let msg = unsafe { packet.take() };
         match missed {
             Some(missed) => {
@@ -230,15 +236,16 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Sends a message to every subscriber, and waits until the slowest has room for it.
+    /// Sends a message to every subscriber, and waits until there is a place in the buffer.
     ///
     /// # Parks
     ///
-    /// While the buffer is full.
+    /// Parks while the buffer is full, that is, until the slowest subscriber receives a message or is dropped. A cancel
+    /// drops the message.
     ///
     /// # Errors
     ///
-    /// There is no subscriber, or the channel was closed; the message is handed back.
+    /// Returns the message if there is no subscriber, or if the channel was closed.
     ///
     /// # Examples
     ///
@@ -254,7 +261,7 @@ impl<T> Sender<T> {
         self.send_until(msg, None).map_err(|err| SendError(err.into_inner()))
     }
 
-    /// Sends a message to every subscriber if the slowest has room for it.
+    /// Sends a message to every subscriber if there is a place in the buffer.
     ///
     /// # Parks
     ///
@@ -262,7 +269,7 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     ///
-    /// The buffer is full, there is no subscriber, or the channel was closed; the message is handed back.
+    /// Returns the message if the buffer is full, if there is no subscriber, or if the channel was closed.
     ///
     /// # Examples
     ///
@@ -285,15 +292,15 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Sends a message to every subscriber, and waits for at most `timeout` until the slowest has room for it.
+    /// Sends a message to every subscriber, and waits for a place in the buffer for at most `timeout`.
     ///
     /// # Parks
     ///
-    /// While the buffer is full, until the time is over.
+    /// Parks while the buffer is full, until the timeout has elapsed. A cancel drops the message.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send), and when the time is over; the message is handed back.
+    /// Returns the message in the cases of [`send`](Self::send), and if the timeout has elapsed.
     ///
     /// # Examples
     ///
@@ -309,7 +316,7 @@ impl<T> Sender<T> {
         self.send_until(msg, clock::deadline_in(timeout))
     }
 
-    /// A new subscriber, which sees what is sent from now on.
+    /// Adds a subscriber. It receives the messages that are sent from now on.
     ///
     /// # Examples
     ///
@@ -329,7 +336,7 @@ impl<T> Sender<T> {
         Receiver { shared: self.shared.clone(), next: AtomicU64::new(next) }
     }
 
-    /// How many subscribers there are.
+    /// Returns the number of subscribers.
     ///
     /// # Examples
     ///
@@ -343,7 +350,7 @@ impl<T> Sender<T> {
         self.shared.state.lock().subscribers
     }
 
-    /// Ends the channel: later sends fail, and subscribers see what is left.
+    /// Closes the channel. Later sends fail. Subscribers receive the messages that are left.
     ///
     /// # Examples
     ///
@@ -386,7 +393,7 @@ impl<T> Drop for Sender<T> {
     }
 }
 
-/// A subscriber. A clone starts where the original is.
+/// A subscriber. A clone is a new subscriber, with the same next message as the original.
 ///
 /// # Examples
 ///
@@ -399,14 +406,15 @@ impl<T> Drop for Sender<T> {
 /// ```
 pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
-    /// The number of the next message to see. Changed with the lock held.
+    /// The number of the next message to receive. Changed only with the lock held.
     next: AtomicU64,
 }
 
 impl<T> Receiver<T> {
-    /// Takes the next message if it is there, with what is to be dropped and woken after unlocking.
+    /// Takes the next message if there is one. Returns it with the wake-ups, which the caller drops after unlocking.
+    /// Moves messages that no subscriber needs any more into `freed`, which the caller also drops after unlocking.
     fn step(&self, state: &mut State<T>, freed: &mut Freed<T>) -> Option<(Arc<T>, Vec<Wake>)> {
-        // Relaxed: the lock orders it.
+        // Relaxed: the lock orders all accesses.
         let next = self.next.load(Ordering::Relaxed);
         if next == state.next() {
             return None;
@@ -427,7 +435,7 @@ impl<T> Receiver<T> {
 }
 
 impl<T: Clone> Receiver<T> {
-    /// The subscriber's own copy, made outside of the lock.
+    /// Clones the message for this subscriber, outside of the lock.
     fn own(message: Arc<T>, mut freed: Freed<T>) -> T {
         let message = freed.received.insert(message);
         let value = T::clone(message);
@@ -458,15 +466,16 @@ impl<T: Clone> Receiver<T> {
         }
     }
 
-    /// Receives the next message, and waits for it.
+    /// Receives the next message, and waits until there is one.
     ///
     /// # Parks
     ///
-    /// Until there is one.
+    /// Parks until there is a message.
     ///
     /// # Errors
     ///
-    /// All has been seen, and the senders are gone or the channel was closed.
+    /// Returns an error if this subscriber has received every message, and all senders were dropped or the channel was
+    /// closed.
     ///
     /// # Examples
     ///
@@ -482,7 +491,7 @@ impl<T: Clone> Receiver<T> {
         self.recv_until(None).map_err(|_| RecvError)
     }
 
-    /// Receives the next message if it is there.
+    /// Receives the next message if there is one.
     ///
     /// # Parks
     ///
@@ -490,7 +499,8 @@ impl<T: Clone> Receiver<T> {
     ///
     /// # Errors
     ///
-    /// It is not there yet, or never will be.
+    /// Returns [`TryRecvError::Empty`] if there is no message now, and [`TryRecvError::Disconnected`] if no message
+    /// will come.
     ///
     /// # Examples
     ///
@@ -518,15 +528,15 @@ impl<T: Clone> Receiver<T> {
         }
     }
 
-    /// Receives the next message, and waits for it for at most `timeout`.
+    /// Receives the next message, and waits for one for at most `timeout`.
     ///
     /// # Parks
     ///
-    /// Until there is one or the time is over.
+    /// Parks until there is a message or the timeout has elapsed.
     ///
     /// # Errors
     ///
-    /// The time is over, or all has been seen and no more will come.
+    /// Returns an error if the timeout has elapsed, or if no message will come.
     ///
     /// # Examples
     ///
@@ -542,17 +552,17 @@ impl<T: Clone> Receiver<T> {
         self.recv_until(clock::deadline_in(timeout))
     }
 
-    /// Receives the next message from async code, and waits for it.
+    /// Receives the next message from async code, and waits until there is one.
     ///
-    /// Cancel safety: dropping the future before it is ready changes nothing.
+    /// Cancel safety: if the future is dropped before it is ready, this subscriber has received nothing.
     ///
     /// # Parks
     ///
-    /// Never: the task waits, and not its thread.
+    /// Never parks the thread. The task waits.
     ///
     /// # Errors
     ///
-    /// As [`recv`](Self::recv).
+    /// Like [`recv`](Self::recv).
     ///
     /// # Examples
     ///
@@ -581,7 +591,7 @@ impl<T: Clone> Receiver<T> {
 }
 
 impl<T> Receiver<T> {
-    /// How many messages this subscriber has yet to see.
+    /// Returns the number of messages that this subscriber has yet to receive.
     ///
     /// # Examples
     ///
@@ -592,11 +602,11 @@ impl<T> Receiver<T> {
     /// ```
     pub fn len(&self) -> usize {
         let state = self.shared.state.lock();
-        // Relaxed: the lock orders it.
+        // Relaxed: the lock orders all accesses.
         usize::try_from(state.next() - self.next.load(Ordering::Relaxed)).expect("not more than memory")
     }
 
-    /// Whether this subscriber has seen every message.
+    /// Returns `true` if this subscriber has received every message.
     ///
     /// # Examples
     ///
@@ -615,7 +625,7 @@ impl<T> Clone for Receiver<T> {
     fn clone(&self) -> Receiver<T> {
         let mut state = self.shared.state.lock();
         state.subscribers += 1;
-        // Relaxed: the lock orders it.
+        // Relaxed: the lock orders all accesses.
         let next = self.next.load(Ordering::Relaxed);
         let from = state.place(next);
         state.entries.range_mut(from..).for_each(|entry| entry.left += 1);
@@ -629,7 +639,7 @@ impl<T> Drop for Receiver<T> {
         let mut freed = Freed::default();
         let mut state = self.shared.state.lock();
         state.subscribers -= 1;
-        // Relaxed: the lock orders it.
+        // Relaxed: the lock orders all accesses.
         let from = state.place(self.next.load(Ordering::Relaxed));
         state.entries.range_mut(from..).for_each(|entry| entry.left -= 1);
         state.seen(&mut freed);

@@ -1,8 +1,8 @@
-//! What a select does with a single channel, whatever its message type: look, stand in the queue, leave it.
+//! What a select does with one channel, for any message type: it looks, enters the queue, and leaves it.
 //!
-//! A case that is chosen gets a [`Grant`]: the right to do its operation, counted in the channel's state. The message
-//! moves only afterwards, in a function that knows its type. A grant is used, or given up. With capacity 0 a receive may
-//! get a promise first: the sender that it has met has to bring its message yet, and may still give up.
+//! A chosen case gets a [`Grant`]: a reservation that is counted in the channel's state. The message moves later, in a
+//! function that knows its type. A grant is either used or given up. With capacity 0 a receive may first get a promise:
+//! the sender that it has met has yet to send its message, and may give up.
 
 use core::panic::Location;
 use core::ptr::NonNull;
@@ -18,16 +18,17 @@ use crate::sender::Sender;
 use crate::state::Wakes;
 use crate::timers::Timer;
 
-/// What a chosen case has.
+/// What a chosen case holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Grant {
-    /// A permit to send or a right to receive.
+    /// A permit to send, or a right to receive.
     Operation,
-    /// The promise of a message. Not passed on to who completes the operation: see [`Operation::await_promise`].
+    /// A promise of a message. It never reaches the code that completes the operation: [`Operation::await_promise`]
+    /// turns it into another grant.
     Promise,
-    /// The channel is closed: the operation will fail.
+    /// Nothing: the channel is closed, and the operation will fail.
     Closed,
-    /// A timer's message.
+    /// The message of a timer.
     Fired(Instant),
 }
 
@@ -42,28 +43,29 @@ impl Grant {
     }
 }
 
-/// What became of an attempt to stand in a queue.
+/// The outcome of an attempt to enter a queue.
 pub(crate) enum Entered {
-    /// The node stands in the queue.
+    /// The node is in the queue.
     Waiting,
-    /// The operation was ready: the wait has been ended by its owner, and the case has its grant.
+    /// The operation was ready. The select has ended its own wait, and the case has its grant.
     Ready(Grant),
-    /// The wait had been claimed already, through another case.
+    /// Another thread had already claimed the wait, through another case.
     Claimed,
-    /// The wait has been ended by its owner, but what made the operation ready was gone by then. Start again.
+    /// The operation was ready, and the select has ended its own wait. Then the partner was gone. The select starts
+    /// again.
     Lost,
 }
 
-/// Which side of a channel, or which timer. Two cases with the same one are one operation.
+/// One side of a channel, or a timer. Two cases with equal identities are the same operation.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Identity {
     pub(crate) address: usize,
     pub(crate) sends: bool,
 }
 
-/// A channel operation that can be selected, without its message type.
+/// An operation on a channel that can be selected, without its message type.
 pub(crate) trait Operation {
-    /// The order of the identities is the order in which selects enter queues.
+    /// Returns the identity. Selects enter queues in the order of the identities.
     fn identity(&self) -> Identity;
 
     /// Takes a grant if the operation can be done now.
@@ -73,48 +75,51 @@ pub(crate) trait Operation {
     ///
     /// # Safety
     ///
-    /// The node is of this wait, and its payload is a seat that wants a right. Both stay where they are until the node
-    /// has been claimed and the wait is over, or [`leave`](Self::leave) has been called.
+    /// The node belongs to `wait`, and its payload is a seat with `Want::Right`. Both stay at their addresses until the
+    /// node has been claimed and the wait is over, or [`leave`](Self::leave) has been called.
     unsafe fn enter(&self, node: NonNull<Node>, wait: &Wait, wakes: &mut Wakes) -> Entered;
 
-    /// Leaves the queue, if the node still stands there.
+    /// Leaves the queue, if the node is still in it.
     ///
     /// # Safety
     ///
-    /// The node was entered here.
+    /// The node was passed to [`enter`](Self::enter) of this operation, and is valid.
     unsafe fn leave(&self, node: NonNull<Node>);
 
-    /// Whether the operation can be done now.
+    /// Returns whether the operation can be done now.
     fn is_ready(&self) -> bool;
 
-    /// Enters the watchers' queue, unless the operation can be done now: then answers true.
+    /// Enters the watchers' queue and returns false, or returns true if the operation can be done now.
     ///
     /// # Safety
     ///
-    /// As of `enter`, with [`unwatch`](Self::unwatch).
+    /// The requirements of [`enter`](Self::enter) hold, with [`unwatch`](Self::unwatch) in place of `leave`.
     unsafe fn watch(&self, node: NonNull<Node>, wait: &Wait) -> bool;
 
-    /// Leaves the watchers' queue, if the node still stands there.
+    /// Leaves the watchers' queue, if the node is still in it.
     ///
     /// # Safety
     ///
-    /// The node was entered there.
+    /// The node was passed to [`watch`](Self::watch) of this operation, and is valid.
     unsafe fn unwatch(&self, node: NonNull<Node>);
 
-    /// A number that changes whenever the operation becomes ready or stops to be; `None` while it might be ready.
+    /// Returns `None` while the operation may be ready. Otherwise returns a number that changes whenever the operation
+    /// becomes ready or ceases to be. A timer always returns 0, although a periodic timer may become due and be received
+    /// between two calls.
     fn idle_since(&self) -> Option<u64>;
 
-    /// When the operation will be ready without anybody doing anything.
+    /// Returns when the operation becomes ready by the passing of time alone.
     fn due(&self) -> Option<Instant>;
 
-    /// Waits, at this line of the caller's program, until a promise has become a grant. Answers `None` if it was broken.
+    /// Waits until a promise has become a grant. Returns `None` if the promise was broken. `location` is the place in
+    /// the user's code that reports show for this wait.
     fn await_promise(&self, location: &'static Location<'static>) -> Option<Grant>;
 
-    /// Gives an unused grant back.
+    /// Gives back an unused grant.
     fn give_up(&self, grant: Grant);
 }
 
-/// What an owner gets who ends its wait by itself and then asks for a grant.
+/// Ends the wait by the owner's own claim, and then requests a grant with `ask`.
 fn settle(wait: &Wait, ask: impl FnOnce() -> Option<Grant>) -> Entered {
     if !wait.claim_self() {
         return Entered::Claimed;
@@ -138,13 +143,14 @@ impl<T> Operation for Sender<T> {
         if state.send_ready(me) {
             return settle(wait, || Grant::of(state.want_permit(me, wakes)));
         }
-        // SAFETY: by the contract.
+        // SAFETY: the caller guarantees that the node's payload is a seat, and that node and seat stay at their
+        // addresses until the node is out of the queue. The wait is open.
         unsafe { state.push_sender(node, wakes) };
         Entered::Waiting
     }
 
     unsafe fn leave(&self, node: NonNull<Node>) {
-        // SAFETY: by the contract.
+        // SAFETY: the caller guarantees that the node is valid, and is in this queue or in none.
         unsafe { self.chan.lock().senders.remove(node) };
     }
 
@@ -156,14 +162,15 @@ impl<T> Operation for Sender<T> {
         let mut state = self.chan.lock();
         let ready = state.send_ready(Some(wait.party()));
         if !ready {
-            // SAFETY: by the contract.
+            // SAFETY: the caller guarantees that the node's payload is a seat, and that node and seat stay at their
+            // addresses until the node is out of the queue. The wait is open.
             unsafe { state.push_watcher(node, false) };
         }
         ready
     }
 
     unsafe fn unwatch(&self, node: NonNull<Node>) {
-        // SAFETY: by the contract.
+        // SAFETY: the caller guarantees that the node is valid, and is in this queue or in none.
         unsafe { self.chan.lock().remove_watcher(node, false) };
     }
 
@@ -207,7 +214,7 @@ impl<T> Operation for Receiver<T> {
 
     unsafe fn enter(&self, node: NonNull<Node>, wait: &Wait, wakes: &mut Wakes) -> Entered {
         match &self.source {
-            // SAFETY: by the contract.
+            // SAFETY: the caller guarantees what `enter` requires, which is what `enter_channel` requires.
             Source::Chan(chan) => unsafe { enter_channel(chan, node, wait, wakes) },
             Source::Timer(timer) if timer.is_ready() => settle(wait, || timer.fire().map(Grant::Fired)),
             Source::Timer(_) | Source::Never => Entered::Waiting,
@@ -216,7 +223,7 @@ impl<T> Operation for Receiver<T> {
 
     unsafe fn leave(&self, node: NonNull<Node>) {
         if let Source::Chan(chan) = &self.source {
-            // SAFETY: by the contract.
+            // SAFETY: the caller guarantees that the node is valid, and is in this queue or in none.
             unsafe { chan.lock().receivers.remove(node) };
         }
     }
@@ -234,7 +241,8 @@ impl<T> Operation for Receiver<T> {
         let mut state = chan.lock();
         let ready = state.recv_ready(Some(wait.party()));
         if !ready {
-            // SAFETY: by the contract.
+            // SAFETY: the caller guarantees that the node's payload is a seat, and that node and seat stay at their
+            // addresses until the node is out of the queue. The wait is open.
             unsafe { state.push_watcher(node, true) };
         }
         ready
@@ -242,7 +250,7 @@ impl<T> Operation for Receiver<T> {
 
     unsafe fn unwatch(&self, node: NonNull<Node>) {
         if let Source::Chan(chan) = &self.source {
-            // SAFETY: by the contract.
+            // SAFETY: the caller guarantees that the node is valid, and is in this queue or in none.
             unsafe { chan.lock().remove_watcher(node, true) };
         }
     }
@@ -280,16 +288,19 @@ impl<T> Operation for Receiver<T> {
     }
 }
 
+/// [`Operation::enter`] for a receive from a channel.
+///
 /// # Safety
 ///
-/// As of [`Operation::enter`].
+/// The requirements of [`Operation::enter`] hold.
 unsafe fn enter_channel<T>(chan: &Chan<T>, node: NonNull<Node>, wait: &Wait, wakes: &mut Wakes) -> Entered {
     let mut state = chan.lock();
     let me = Some(wait.party());
     if state.recv_ready(me) {
         return settle(wait, || Grant::of(state.want_right(me, wakes)));
     }
-    // SAFETY: by the contract.
+    // SAFETY: the caller guarantees that the node's payload is a seat, and that node and seat stay at their addresses
+    // until the node is out of the queue. The wait is open.
     unsafe { state.push_receiver(node, wakes) };
     Entered::Waiting
 }

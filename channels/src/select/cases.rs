@@ -1,17 +1,19 @@
-//! The operations of a dynamic select: a few in place, more in a `Vec`.
+//! The operations of a dynamic select: up to [`FEW`] in place, more in a `Vec`.
 
 use crate::receiver::{Receiver, Source};
 use crate::select::passes::{Case, FEW};
 
-/// What stands in a place that is not used.
+/// The placeholder in unused elements of [`Cases::few`].
 static NOTHING: Receiver<()> = Receiver { source: Source::Never };
 
-/// A list of cases. It has no destructor of its own (`SmallVec` has one), so that a select may be declared before the
-/// endpoints that it borrows.
+/// A list of cases.
+///
+/// It has no destructor that may use the borrowed endpoints: `Vec` promises the drop checker not to use them, while
+/// `SmallVec` does not. So a select may be declared before the endpoints that it borrows.
 #[derive(Clone)]
 pub(crate) struct Cases<'a> {
     few: [Case<'a>; FEW],
-    /// How many of `few` are used; none if there are more than fit.
+    /// How many elements of `few` are used. It is 0 if all cases are in `many`.
     count: usize,
     many: Vec<Case<'a>>,
 }
@@ -40,7 +42,7 @@ impl<'a> Cases<'a> {
         }
     }
 
-    /// Takes a case out; the others keep their order.
+    /// Removes a case. The others keep their order.
     pub(crate) fn remove(&mut self, place: usize) {
         if self.many.is_empty() {
             self.few.copy_within(place + 1..self.count, place);

@@ -1,4 +1,4 @@
-//! An operation that was chosen, and how it is completed.
+//! A chosen operation, and how it is completed.
 
 use core::fmt;
 use core::mem::ManuallyDrop;
@@ -9,8 +9,10 @@ use crate::select::case::{Grant, Identity, Operation};
 use crate::select::passes::Case;
 use crate::sender::Sender;
 
-/// A chosen operation with its grant. It has no destructor, so that the macros' arms can do what they like with what
-/// the operands borrowed; what is in doubt is [held](Self::hold).
+/// A chosen operation with its grant.
+///
+/// It has no destructor, so that the arms of the macros may move or drop what the operands borrow. While code runs that
+/// may panic, the operation is [held](Self::hold).
 #[must_use]
 pub struct Chosen<'a> {
     case: Case<'a>,
@@ -22,7 +24,7 @@ impl<'a> Chosen<'a> {
         Chosen { case, grant }
     }
 
-    /// Which operation it is.
+    /// Returns the index of the operation.
     #[inline]
     pub fn index(&self) -> usize {
         self.case.index
@@ -32,7 +34,7 @@ impl<'a> Chosen<'a> {
         self.case.operation.identity() == identity
     }
 
-    /// Until the operation is completed, gives up the grant when dropped.
+    /// Turns this into a guard that gives up the grant if it is dropped before the operation is completed.
     #[inline]
     pub fn hold(self) -> Held<'a> {
         Held(self)
@@ -58,7 +60,7 @@ impl<'a> Chosen<'a> {
     }
 }
 
-/// A chosen operation that gives up its grant when dropped.
+/// A chosen operation that gives up its grant when it is dropped.
 pub struct Held<'a>(Chosen<'a>);
 
 impl<'a> Held<'a> {
@@ -80,12 +82,13 @@ impl Drop for Held<'_> {
     }
 }
 
-/// An operation that [`Select`](crate::Select) has chosen and that has to be completed, with the endpoint that was added.
+/// An operation that [`Select`](crate::Select) has chosen. It must be completed with the endpoint that was added to the
+/// set.
 ///
 /// # Panics
 ///
-/// When it is dropped without having been completed. The operation is not done then: a message stays in the channel,
-/// and a partner with capacity 0 waits for another.
+/// Panics if it is dropped without having been completed, unless the thread is already panicking. The operation is not
+/// done then: a message stays in the channel, and with capacity 0 the partner waits for another.
 ///
 /// # Examples
 ///
@@ -108,7 +111,7 @@ impl<'a> SelectedOperation<'a> {
         SelectedOperation(ManuallyDrop::new(chosen.hold()))
     }
 
-    /// The index of the operation, as answered when it was added.
+    /// Returns the index that was returned when the operation was added.
     ///
     /// # Examples
     ///
@@ -127,25 +130,25 @@ impl<'a> SelectedOperation<'a> {
         self.0.0.index()
     }
 
-    /// Disarms the destructor.
+    /// Takes the operation out, without running the destructor.
     fn complete(self) -> Chosen<'a> {
         let this = ManuallyDrop::new(self);
         Chosen { case: this.0.0.case, grant: this.0.0.grant }
     }
 
-    /// Completes a send. Never waits.
+    /// Completes a send.
     ///
     /// # Parks
     ///
-    /// Never.
+    /// Never waits.
     ///
     /// # Errors
     ///
-    /// The channel is disconnected or closed; the message is handed back.
+    /// Returns the message if the channel is disconnected or closed.
     ///
     /// # Panics
     ///
-    /// If the operation that was chosen is not a send into this channel.
+    /// Panics if the chosen operation is not a send into this channel.
     ///
     /// # Examples
     ///
@@ -164,19 +167,19 @@ impl<'a> SelectedOperation<'a> {
         self.complete().send(sender, msg)
     }
 
-    /// Completes a receive. Never waits.
+    /// Completes a receive.
     ///
     /// # Parks
     ///
-    /// Never.
+    /// Never waits.
     ///
     /// # Errors
     ///
-    /// The channel is empty, and disconnected or closed.
+    /// Returns an error if the channel is empty, and disconnected or closed.
     ///
     /// # Panics
     ///
-    /// If the operation that was chosen is not a receive from this channel.
+    /// Panics if the chosen operation is not a receive from this channel.
     ///
     /// # Examples
     ///
@@ -198,7 +201,7 @@ impl<'a> SelectedOperation<'a> {
 
 impl Drop for SelectedOperation<'_> {
     fn drop(&mut self) {
-        // SAFETY: dropped once, here; `complete` forgets the whole instead.
+        // SAFETY: this is the only place that drops the field. `complete` prevents this destructor from running.
         unsafe { ManuallyDrop::drop(&mut self.0) };
         assert!(std::thread::panicking(), "dropped `SelectedOperation` without completing the operation");
     }

@@ -1,30 +1,32 @@
-//! `select!` and `select_biased!`: thin syntax over the functions in `internal`.
+//! The macros `select!` and `select_biased!`: a thin syntax over the functions in `internal`.
 //!
-//! The arms are read one by one into a list, then each operand is bound, in source order, by a `match` around the rest
-//! (so that temporaries live as long as the whole), and at last the chosen arm is looked up by its number. The bodies
-//! stand in the caller's function: `break`, `return` and `?` work in them.
+//! First the arms are read one by one into a list. Then each operand is bound, in source order, by a `match` around the
+//! remaining expansion, so that temporaries live as long as the whole. Last, the chosen arm is found by its number. The
+//! bodies are expanded in the caller's function, so `break`, `return` and `?` work in them.
 
-/// Does the first of several channel operations that can be done, and then what its arm says. Waits until there is one.
+/// Waits until one of several channel operations can be done, does it, and runs the body of its arm.
 ///
 /// ```text
 /// select! {
 ///     recv(receiver) -> result => …,         // result: Result<T, RecvError>
 ///     send(sender, message) -> result => …,  // result: Result<(), SendError<T>>
-///     default => …,                          // optional: if none can be done now
-///     default(duration) => …,                // instead: if none can be done in time
+///     default => …,                          // optional: runs if no operation can be done now
+///     default(duration) => …,                // instead of it: runs if none can be done in time
 /// }
 /// ```
 ///
-/// Of several that can be done a random one is chosen, each as likely as the others;
-/// [`select_biased!`](crate::select_biased!) prefers the first. An operation can be done if it would not wait, be it
-/// because it would fail.
+/// If several operations can be done, one of them is chosen at random, with equal probability.
+/// [`select_biased!`](crate::select_biased!) prefers the first. An operation can be done if it would not wait. This
+/// includes an operation that would fail.
 ///
-/// Receivers and senders are evaluated once, in source order; a message only when its arm has been chosen. An arm is
-/// switched off with [`never`](crate::never).
+/// Receivers and senders are evaluated once, in source order. A message is evaluated only if its arm has been chosen.
+/// To switch off an arm, use [`never`](crate::never).
 ///
 /// # Parks
 ///
-/// Until an operation can be done, unless there is a `default`.
+/// Parks until an operation can be done. With `default(duration)`, parks for at most `duration`. With `default`, does
+/// not wait. With capacity 0, a receive may also wait for the message of a sender that it has met, as
+/// [`Receiver::try_recv`](crate::Receiver::try_recv) does.
 ///
 /// # Examples
 ///
@@ -44,7 +46,7 @@
 /// assert!(sum == 11 || sum == 20);
 /// ```
 ///
-/// With a time-out:
+/// With a timeout:
 ///
 /// ```
 /// use kahn::channel::{bounded, select};
@@ -63,7 +65,7 @@ macro_rules! select {
     };
 }
 
-/// As [`select!`](crate::select!), preferring the arm that stands first among those that can be done.
+/// Like [`select!`](crate::select!), but prefers the first arm among those that can be done.
 ///
 /// # Examples
 ///
@@ -127,7 +129,7 @@ macro_rules! __kahn_select {
         )
     };
 
-    // What kind of arm it is.
+    // Recognising the kind of an arm.
     (@arm $biased:tt ($($arms:tt)*) $default:tt (recv ($rx:expr $(,)?) ($res:pat) $body:tt) $($rest:tt)*) => {
         $crate::__kahn_select!(@list $biased ($($arms)* (recv ($rx) () ($res) $body)) $default $($rest)*)
     };
@@ -151,7 +153,8 @@ macro_rules! __kahn_select {
         ))
     };
 
-    // Binding the operands: `@bind biased (bound) (unbound) (default)`. Each `operand` is a name of its own.
+    // Binding the operands: `@bind biased (bound) (unbound) (default)`. Macro hygiene makes each `operand` a distinct
+    // name.
     (@bind $biased:tt ($($bound:tt)*)
         ((recv ($rx:expr) $msg:tt $res:tt $body:tt) $($arms:tt)*) $default:tt
     ) => {
@@ -175,7 +178,7 @@ macro_rules! __kahn_select {
         }
     };
 
-    // Choosing.
+    // Choosing an operation.
     (@bind $biased:tt ($(($case:ident $operand:ident $msg:tt $res:tt $body:tt))*) () ()) => {{
         let chosen = $crate::internal::select(&mut [$($crate::internal::$case($operand)),*], $biased);
         $crate::__kahn_select!(@complete chosen (0) $(($case $operand $msg $res $body))*)

@@ -20,14 +20,15 @@ use crate::select::chosen::{Chosen, SelectedOperation};
 use crate::select::passes::{Aim, Case, Manner, Patience, wait_for};
 use crate::sender::Sender;
 
-/// A set of channel operations, of which one is done: the first that can be. The set is made at run time; where it is
-/// known at compile time, [`select!`](crate::select!) is shorter.
+/// A set of channel operations. One of them is done: the first that can be.
 ///
-/// An operation is ready if it would not wait, be it because it would fail. Of several that are ready a random one is
-/// chosen, each as likely as the others; [`new_biased`](Self::new_biased) makes a set that prefers the first.
+/// The set is built at run time. If the operations are known at compile time, [`select!`](crate::select!) is shorter.
 ///
-/// A chosen operation has to be completed, with the same endpoint, by [`SelectedOperation::send`] or
-/// [`SelectedOperation::recv`].
+/// An operation is ready if it would not wait. This includes an operation that would fail. If several are ready, one of
+/// them is chosen at random, with equal probability. A set made by [`new_biased`](Self::new_biased) prefers the first.
+///
+/// A chosen operation must be completed with [`SelectedOperation::send`] or [`SelectedOperation::recv`], with the same
+/// endpoint.
 ///
 /// # Examples
 ///
@@ -56,17 +57,18 @@ pub struct Select<'a> {
     biased: bool,
 }
 
-// SAFETY: a set holds shared references to endpoints, whose own state is behind a lock or atomic. What a select does with
-// them on another thread than the endpoints' is to look, to enter and leave queues, and to count grants. That moves a
-// message at most from a waiting sender to the buffer, or from there to a waiting receiver; it runs no code of the message's
-// type, and drops none. A message changes hands in `SelectedOperation::recv` and `send`, which take the endpoint again: a
-// reference to it on that thread needs a `T: Send`. A `SelectedOperation` itself is neither `Send` nor `Sync`.
+// SAFETY: a set holds shared references to endpoints, whose own state is atomic or behind a lock. A select that runs on
+// another thread than the endpoints' looks at them, enters and leaves their queues, and counts reservations. This moves
+// a message at most from a waiting sender to the buffer, or from the buffer to a waiting receiver. It runs no code of
+// the message's type, and drops no message. The select itself sends or receives a message only in
+// `SelectedOperation::send` or `recv`, which take the endpoint again; a reference to the endpoint on that thread
+// requires `T: Send`. A `SelectedOperation` is neither `Send` nor `Sync`.
 unsafe impl Send for Select<'_> {}
-// SAFETY: through a shared reference a set is copied and nothing else.
+// SAFETY: a shared reference to a set only allows copying the set.
 unsafe impl Sync for Select<'_> {}
 
 impl<'a> Select<'a> {
-    /// An empty set that chooses at random.
+    /// Makes an empty set that chooses at random.
     ///
     /// # Examples
     ///
@@ -79,7 +81,7 @@ impl<'a> Select<'a> {
         Select { cases: Cases::new(), next_index: 0, biased: false }
     }
 
-    /// An empty set that prefers operations that were added earlier.
+    /// Makes an empty set that prefers the operations that were added earlier.
     ///
     /// # Examples
     ///
@@ -108,7 +110,7 @@ impl<'a> Select<'a> {
         index
     }
 
-    /// Adds a send, and answers its index. The message is given when the operation is completed.
+    /// Adds a send, and returns its index. The message is passed when the operation is completed.
     ///
     /// # Examples
     ///
@@ -125,7 +127,7 @@ impl<'a> Select<'a> {
         self.add(sender)
     }
 
-    /// Adds a receive, and answers its index.
+    /// Adds a receive, and returns its index.
     ///
     /// # Examples
     ///
@@ -142,11 +144,11 @@ impl<'a> Select<'a> {
         self.add(receiver)
     }
 
-    /// Takes an operation out. The indices of the others stay.
+    /// Removes an operation. The indices of the others do not change.
     ///
     /// # Panics
     ///
-    /// If no operation has this index, be it because it was taken out before.
+    /// Panics if the set has no operation with this index, for instance because it was removed before.
     ///
     /// # Examples
     ///
@@ -193,11 +195,11 @@ impl<'a> Select<'a> {
     ///
     /// # Parks
     ///
-    /// Only as [`Receiver::try_recv`] does, with capacity 0.
+    /// Parks only with capacity 0, as [`Receiver::try_recv`] does.
     ///
     /// # Errors
     ///
-    /// None is ready.
+    /// Returns an error if no operation is ready.
     ///
     /// # Examples
     ///
@@ -214,15 +216,15 @@ impl<'a> Select<'a> {
         self.choose(Patience::None).ok_or(TrySelectError)
     }
 
-    /// Chooses an operation, and waits until one is ready.
+    /// Waits until an operation is ready, and chooses it.
     ///
     /// # Parks
     ///
-    /// Until an operation is ready.
+    /// Parks until an operation is ready.
     ///
     /// # Panics
     ///
-    /// If the set is empty.
+    /// Panics if the set is empty.
     ///
     /// # Examples
     ///
@@ -241,15 +243,15 @@ impl<'a> Select<'a> {
         self.choose(Patience::Endless).expect("waits until one is chosen")
     }
 
-    /// Chooses an operation, and waits for at most `timeout` until one is ready.
+    /// Waits for at most `timeout` until an operation is ready, and chooses it.
     ///
     /// # Parks
     ///
-    /// Until an operation is ready or the time is over.
+    /// Parks until an operation is ready or the timeout has elapsed.
     ///
     /// # Errors
     ///
-    /// The time is over.
+    /// Returns an error if the timeout has elapsed.
     ///
     /// # Examples
     ///
@@ -268,15 +270,15 @@ impl<'a> Select<'a> {
         self.choose(patience(timeout)).ok_or(SelectTimeoutError)
     }
 
-    /// Chooses an operation, and waits until `deadline` at most until one is ready.
+    /// Waits until an operation is ready, at most until `deadline`, and chooses it.
     ///
     /// # Parks
     ///
-    /// Until an operation is ready or the time is over.
+    /// Parks until an operation is ready or the deadline has passed.
     ///
     /// # Errors
     ///
-    /// The time is over.
+    /// Returns an error if the deadline has passed.
     ///
     /// # Examples
     ///
@@ -296,7 +298,8 @@ impl<'a> Select<'a> {
         self.choose(Patience::Until(deadline)).ok_or(SelectTimeoutError)
     }
 
-    /// The index of an operation that is ready now. Nothing is reserved: another may do it first.
+    /// Returns the index of an operation that is ready now. It reserves nothing: another thread may do the operation
+    /// first.
     ///
     /// # Parks
     ///
@@ -304,7 +307,7 @@ impl<'a> Select<'a> {
     ///
     /// # Errors
     ///
-    /// None is ready.
+    /// Returns an error if no operation is ready.
     ///
     /// # Examples
     ///
@@ -324,16 +327,18 @@ impl<'a> Select<'a> {
         self.watch(Patience::None).ok_or(TryReadyError)
     }
 
-    /// Waits until an operation is ready, and answers its index. Nothing is reserved: another may do it first, so try
-    /// it and be ready to wait again.
+    /// Waits until an operation is ready, and returns its index.
+    ///
+    /// It reserves nothing: another thread may do the operation first. The caller tries the operation, and waits again
+    /// if the attempt fails.
     ///
     /// # Parks
     ///
-    /// Until an operation is ready.
+    /// Parks until an operation is ready.
     ///
     /// # Panics
     ///
-    /// If the set is empty.
+    /// Panics if the set is empty.
     ///
     /// # Examples
     ///
@@ -353,15 +358,15 @@ impl<'a> Select<'a> {
         self.watch(Patience::Endless).expect("waits until one is ready")
     }
 
-    /// Waits for at most `timeout` until an operation is ready, and answers its index, as [`ready`](Self::ready) does.
+    /// Waits for at most `timeout` until an operation is ready, and returns its index, like [`ready`](Self::ready).
     ///
     /// # Parks
     ///
-    /// Until an operation is ready or the time is over.
+    /// Parks until an operation is ready or the timeout has elapsed.
     ///
     /// # Errors
     ///
-    /// The time is over.
+    /// Returns an error if the timeout has elapsed.
     ///
     /// # Examples
     ///
@@ -378,16 +383,15 @@ impl<'a> Select<'a> {
         self.watch(patience(timeout)).ok_or(ReadyTimeoutError)
     }
 
-    /// Waits until `deadline` at most until an operation is ready, and answers its index, as [`ready`](Self::ready)
-    /// does.
+    /// Waits until an operation is ready, at most until `deadline`, and returns its index, like [`ready`](Self::ready).
     ///
     /// # Parks
     ///
-    /// Until an operation is ready or the time is over.
+    /// Parks until an operation is ready or the deadline has passed.
     ///
     /// # Errors
     ///
-    /// The time is over.
+    /// Returns an error if the deadline has passed.
     ///
     /// # Examples
     ///
@@ -405,7 +409,7 @@ impl<'a> Select<'a> {
     }
 }
 
-/// How long a time-out lasts: for ever if the clock cannot express its end.
+/// Returns how long a select with this timeout waits: without limit if the clock cannot express the end.
 pub(crate) fn patience(timeout: Duration) -> Patience {
     clock::deadline_in(timeout).map_or(Patience::Endless, Patience::Until)
 }

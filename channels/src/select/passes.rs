@@ -1,19 +1,19 @@
 //! How a select waits, in three passes.
 //!
-//! 1. Look at every case, in random order (a biased select: in the order given), and take the first that can be done.
-//! 2. Enter every queue, in the order of the channels' addresses, unless a case can be done by now; then park.
-//! 3. Leave every queue but that of the case through which the wait was claimed.
+//! 1. Look at every case, in random order (a biased select: in the given order). Take the first that can be done.
+//! 2. Enter every queue, in the order of the channels' addresses, unless a case can be done by now. Then park.
+//! 3. Leave every queue. The claimer has already removed the node through which the wait was claimed.
 //!
-//! A receive of capacity 0 that has met a selected sender or a permit is not done until that one has brought its message:
-//! until then it waits for nothing else, and if it is given up, it starts again.
+//! With capacity 0, a receive that has met a selected sender or a permit is not done until its message has been sent.
+//! Until then the select waits for nothing else. If the sender gives up, the select starts again.
 //!
-//! One that does not wait gives up after pass 1 only if there was a moment when no case could be done.
+//! A select that chooses and does not wait gives up after pass 1 only if there was a moment when no case could be done.
 //!
-//! A select that finds its partner in pass 2 ends its own wait first (nobody can claim it from then on), and takes the
-//! grant after: if the partner has been claimed by another meanwhile, it starts again. Two selects that find each other
-//! would both start again, and again; but the order of the queues forbids it: one that stands in queue `a` and looks at
-//! `b` has `a < b`, so of selects that look at each other in a circle one would stand behind itself. So whenever one
-//! starts again, another has gone on.
+//! A select that finds its partner in pass 2 first ends its own wait, so that no other thread can claim it. Then it
+//! requests the reservation. If another thread has claimed the partner meanwhile, the select starts again. Two selects
+//! that find each other cannot make each other start again forever. A select that is in queue `a` and looks at queue
+//! `b` has `a < b`. If several selects looked at each other in a circle, one of them would be before itself in this
+//! order. So whenever a select starts again, another one has made progress.
 
 use core::panic::Location;
 use core::ptr::NonNull;
@@ -27,47 +27,47 @@ use crate::select::case::{Entered, Grant, Operation};
 use crate::select::random::Choices;
 use crate::state::Wakes;
 
-/// Cases up to which nothing is allocated.
+/// The number of cases up to which a select allocates nothing.
 pub(crate) const FEW: usize = 8;
 
 /// One operation of a select.
 #[derive(Clone, Copy)]
 pub struct Case<'a> {
     pub(crate) operation: &'a dyn Operation,
-    /// What its user knows it by.
+    /// The number by which the user identifies the case.
     pub(crate) index: usize,
 }
 
-/// How long to wait.
+/// How long a select waits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Patience {
-    /// Only look.
+    /// It does not wait.
     None,
-    /// Until then.
+    /// Until this instant.
     Until(Instant),
-    /// For ever.
+    /// Without limit.
     Endless,
 }
 
-/// What to do with a case that is ready.
+/// What a select does with a case that is ready.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Aim {
-    /// Take the right to do it.
+    /// It takes a reservation for the operation.
     Choose,
-    /// Only tell that it is ready.
+    /// It only reports that the operation is ready.
     Watch,
 }
 
-/// How to go about it.
+/// The mode of a select.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Manner {
     pub(crate) aim: Aim,
-    /// Whether the first case that is ready is preferred to the others.
+    /// Whether it prefers the first case that is ready, instead of a random one.
     pub(crate) biased: bool,
 }
 
-/// Waits until one of the cases can be done. Answers its place, and its grant if it was chosen. A fair select changes
-/// the order of the cases.
+/// Waits until one of the cases can be done. Returns the position of that case, and its grant if the case was chosen.
+/// Returns `None` if `patience` is used up. Unless it is biased, changes the order of the cases.
 #[track_caller]
 pub(crate) fn wait_for(cases: &mut [Case<'_>], manner: Manner, patience: Patience) -> Option<(usize, Grant)> {
     operation();
@@ -101,13 +101,13 @@ pub(crate) fn wait_for(cases: &mut [Case<'_>], manner: Manner, patience: Patienc
     }
 }
 
-/// Pass 1.
+/// Pass 1. With [`Aim::Watch`] the grant in the result is a placeholder.
 #[inline]
 fn look(cases: &mut [Case<'_>], manner: Manner) -> Option<(usize, Grant)> {
     let count = cases.len();
     let mut choices = (!manner.biased && count > 1).then(Choices::new);
     for at in 0..count {
-        // A shuffle, of which no more is done than is looked at.
+        // A Fisher–Yates shuffle, done only as far as the cases are looked at.
         if let Some(choices) = &mut choices {
             let other = at + choices.below(count - at);
             cases.swap(at, other);
@@ -126,14 +126,17 @@ fn look(cases: &mut [Case<'_>], manner: Manner) -> Option<(usize, Grant)> {
     None
 }
 
-/// Whether there was a moment when no case could be done. A look at one after the other does not tell: what was looked at
-/// first may have become ready before what was looked at last stopped to be. (What may be ready after a look failed has
-/// changed since, so the loop around this ends unless others go on.)
+/// Whether there was a moment when no case could be done.
+///
+/// One look at each case cannot tell. The first case may become ready after its look, and before the last case ceases
+/// to be ready. The caller looks again if this returns false. A case that may be ready although its look failed has
+/// changed since that look. So the caller's loop ends unless other threads keep changing the channels.
 fn were_idle_at_once(cases: &[Case<'_>]) -> bool {
     if cases.len() <= 1 {
         return true;
     }
-    // What has not changed from the first look to the second was idle at every moment between the two rounds.
+    // A channel whose number is the same in both rounds was idle at every moment between its two looks. So all were
+    // idle at the moment between the rounds. (A timer was idle at both looks.)
     let mut first: SmallVec<[u64; FEW]> = SmallVec::new();
     for case in cases {
         let Some(since) = case.operation.idle_since() else { return false };
@@ -142,7 +145,7 @@ fn were_idle_at_once(cases: &[Case<'_>]) -> bool {
     cases.iter().zip(first).all(|(case, since)| case.operation.idle_since() == Some(since))
 }
 
-/// How passes 2 and 3 ended.
+/// The outcome of passes 2 and 3.
 enum Stood {
     Found(usize, Grant),
     TimedOut,
@@ -162,7 +165,7 @@ fn stand(cases: &[Case<'_>], aim: Aim, deadline: Option<Instant>) -> Stood {
     );
     let mut order: SmallVec<[usize; FEW]> = (0..cases.len()).collect();
     order.sort_unstable_by_key(|&at| cases[at].operation.identity());
-    // Dropped last: a task that is woken runs a user's code, and we must have left the queues by then.
+    // Dropped last. Waking an async task runs user code, and the select must have left its queues by then.
     let mut wakes = Wakes::new();
     let wait = Wait::new();
     let seats: SmallVec<[Seat; FEW]> = order.iter().map(|_| Seat::new(Want::Right)).collect();
@@ -178,8 +181,8 @@ fn stand(cases: &[Case<'_>], aim: Aim, deadline: Option<Instant>) -> Stood {
     for (&at, node) in order.iter().zip(&nodes) {
         let operation = cases[at].operation;
         let node = NonNull::from(node);
-        // SAFETY: seats and nodes stay where they are until pass 3, below, has taken the nodes out; nothing between can
-        // unwind.
+        // SAFETY: seats and nodes stay at their addresses until pass 3 below has removed the nodes. Nothing in between
+        // can unwind.
         let outcome = unsafe {
             match aim {
                 Aim::Choose => operation.enter(node, &wait, &mut wakes),
@@ -209,8 +212,9 @@ fn stand(cases: &[Case<'_>], aim: Aim, deadline: Option<Instant>) -> Stood {
     let claimed = match &settled {
         Some(_) => None,
         None => {
-            // Who has claimed nobody owes wake-ups to watchers alone. Those are threads, so no user's code is run here;
-            // and they may be who we wait for.
+            // The select has claimed no partner, so these are wake-ups of watchers only. Watchers are threads, so no
+            // user code runs. They are woken before the park, because one of them may be the partner that this select
+            // waits for.
             drop(core::mem::replace(&mut wakes, Wakes::new()));
             Some(wait.park(reason, until))
         }
@@ -222,10 +226,10 @@ fn stand(cases: &[Case<'_>], aim: Aim, deadline: Option<Instant>) -> Stood {
     };
     for (place, (&at, node)) in order.iter().zip(&nodes).enumerate().take(entered) {
         if Some(place) == through {
-            // Taken out by the claimer.
+            // The claimer has removed this node.
             continue;
         }
-        // SAFETY: entered above.
+        // SAFETY: the node was entered above, in a queue of this operation.
         unsafe {
             match aim {
                 Aim::Choose => cases[at].operation.leave(NonNull::from(node)),

@@ -1,11 +1,11 @@
-//! Where the fairness of select comes from: small, fast, random numbers.
+//! Fast random numbers, which make select fair.
 
 use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use kahn_core::facade::MODEL;
 
-/// An odd number without structure: 2^64 divided by the golden ratio.
+/// An odd number without a pattern: 2^64 divided by the golden ratio.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 thread_local! {
@@ -13,25 +13,25 @@ thread_local! {
     static SEED: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Tells the sequences of the OS threads apart.
+/// Gives each OS thread a different sequence.
 static SEQUENCES: AtomicU64 = AtomicU64::new(1);
 
-/// A short sequence of choices, from one look at the thread-local.
+/// A short sequence of random choices. It reads the thread-local only when it is made.
 pub(crate) struct Choices(u64);
 
 impl Choices {
-    /// The next sequence of this OS thread. Not inlined, because a green thread may change its OS thread at a park, and
-    /// must not keep the address of a thread-local.
+    /// Returns the next sequence of this OS thread. Not inlined: a green thread may resume on another OS thread after a
+    /// park, and must not keep the address of a thread-local across it.
     #[inline(never)]
     pub(crate) fn new() -> Choices {
         if MODEL {
-            // A model's run depends on nothing but the interleaving.
+            // In a model, a run must depend on the interleaving alone.
             return Choices(0);
         }
         SEED.with(|seed| {
             let mut state = seed.get();
             if state == 0 {
-                // Relaxed: any two values that differ do.
+                // Relaxed: the value only has to be unique.
                 state = SEQUENCES.fetch_add(1, Ordering::Relaxed).wrapping_mul(GOLDEN);
             }
             state = state.wrapping_add(GOLDEN);
@@ -40,10 +40,10 @@ impl Choices {
         })
     }
 
-    /// A number below `bound`, which is not zero.
+    /// Returns a number below `bound`, which must not be 0.
     #[inline]
     pub(crate) fn below(&mut self, bound: usize) -> usize {
-        // The upper half is the better one, and the product's upper half is below the bound.
+        // The upper bits of the state are the more random ones. The upper half of the product is below `bound`.
         let choice = (u128::from(self.0) * bound as u128) >> 64;
         self.0 = self.0.wrapping_mul(0xd134_2543_de82_ef95).wrapping_add(GOLDEN);
         usize::try_from(choice).expect("below a usize")
