@@ -148,7 +148,7 @@ impl Thread {
     /// ```
     /// kahn::run(|| {
     ///     kahn::thread::current().unpark();
-    /// // Returns at once, because it was unparked before.
+    ///     // Returns at once, because it was unparked before.
     ///     kahn::thread::park();
     /// });
     /// ```

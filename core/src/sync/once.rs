@@ -216,7 +216,7 @@ impl Once {
     /// let _ = std::panic::catch_unwind(|| once.call_once(|| panic!("not yet")));
     /// kahn::scope(|s| {
     ///     s.spawn(|| once.call_once_force(|_| ()));
-    /// // The failed attempt does not end the wait.
+    ///     // The failed attempt does not end the wait.
     ///     once.wait_force();
     /// });
     /// ```

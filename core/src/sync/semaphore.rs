@@ -30,7 +30,7 @@ use crate::wait::{Claimed, Kind, Node, Reason, TimedOut, Wait, WaitQueue, Withdr
 ///     .map(|_| {
 ///         std::thread::spawn(|| {
 ///             let _permit = AT_ONCE.acquire();
-/// // … at most two threads are here …
+///             // … at most two threads are here …
 ///         })
 ///     })
 ///     .collect();
@@ -95,7 +95,7 @@ impl Semaphore {
     ///     for _ in 0..10 {
     ///         s.spawn(|| {
     ///             let _permit = two.acquire();
-    /// // … no more than two are here at once …
+    ///             // … no more than two are here at once …
     ///         });
     ///     }
     /// });

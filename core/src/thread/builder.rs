@@ -253,7 +253,7 @@ impl Builder {
     /// use std::time::Duration;
     ///
     /// kahn::run(|| {
-    /// // SAFETY: only a number is on the stack while it sleeps.
+    ///     // SAFETY: only a number is on the stack while it sleeps.
     ///     let handle = unsafe {
     ///         kahn::thread::Builder::new().spawn_migratory(|| {
     ///             let n = 6;

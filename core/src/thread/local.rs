@@ -380,7 +380,7 @@ fn with_os_locals<R>(f: impl FnOnce(&Locals) -> R) -> Result<R, AccessError> {
 /// use std::cell::{Cell, RefCell};
 ///
 /// kahn::local! {
-/// /// The present depth.
+///     /// The present depth.
 ///     pub static DEPTH: Cell<u32> = const { Cell::new(0) };
 ///
 ///     static PATH: RefCell<Vec<&'static str>> = RefCell::new(vec!["root"]);

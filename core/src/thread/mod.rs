@@ -98,7 +98,7 @@ pub fn available_parallelism() -> io::Result<NonZero<usize>> {
 ///     for n in 2..2000 {
 ///         primes += u32::from(is_prime(n));
 ///         if n % 100 == 0 {
-/// // Nothing here parks, and other green threads want to run too.
+///             // Nothing here parks, and other green threads want to run too.
 ///             kahn::yield_now();
 ///         }
 ///     }
@@ -126,7 +126,7 @@ pub fn yield_now() {
 ///
 /// let start = Instant::now();
 /// kahn::run(|| {
-/// // Together they take as long as one of them.
+///     // Together they take as long as one of them.
 ///     let sleep = || kahn::spawn(|| kahn::sleep(Duration::from_millis(5)));
 ///     [sleep(), sleep(), sleep()].map(|sleeper| sleeper.join().unwrap());
 /// });

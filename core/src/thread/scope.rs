@@ -346,7 +346,7 @@ impl<'scope> Scope<'scope, '_> {
     /// use std::cell::Cell;
     ///
     /// kahn::run(|| {
-    /// // Borrowed, and not shared between OS threads.
+    ///     // Borrowed, and not shared between OS threads.
     ///     let sum = Cell::new(0);
     ///     kahn::scope(|s| {
     ///         let sum = &sum;
@@ -478,7 +478,7 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// ```
     /// kahn::scope(|s| {
     ///     assert_eq!(s.spawn(|| 6 * 7).join().unwrap(), 42);
-    /// // The scope does not report a panic that was joined.
+    ///     // The scope does not report a panic that was joined.
     ///     assert!(s.spawn(|| if true { panic!("no") }).join().unwrap_err().is_panic());
     /// });
     /// ```

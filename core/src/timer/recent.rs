@@ -121,8 +121,9 @@ impl Recent {
             let deadline_ns = if node.list.get() == AFTER { now_ns.saturating_add(ns) } else { ns };
             node.unlinked();
             // The returned value is ignored: the worker checks its wheel before it sleeps, so an earlier deadline
-            // needs no wake-up. SAFETY: the entry is in no list any more. `push` requires that it stays valid until
-            // it is removed from the wheel.
+            // needs no wake-up.
+            // SAFETY: the entry is in no list any more. `push` requires that it stays valid until it is removed from
+            // the wheel.
             let _ = unsafe { wheel.insert(entry, deadline_ns) };
         }
     }

@@ -22,7 +22,7 @@
 //! ```text
 //!   level 0   . . . . . . . . . . E . . B . . . .      E: due (3'10 or before)   B: 3'13
 //!   level 1   . . . e . . . C . . . . . . . . . .      e: always empty           C: 7'xx, any low digit
-//!                   ^ elapsed_tick                     what is left of it in a level is empty
+//!                   ^ elapsed_tick                     slots to its left in a level are empty
 //!   never     N                                        deadlines past the last tick: linked, never due
 //! ```
 //!

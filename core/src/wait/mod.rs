@@ -138,8 +138,8 @@ impl Wait {
         if !self.owner().close() {
             // The waiter was claimed in the meantime, and the wake-up is on its way. The owner receives it here;
             // otherwise it would end a later wait. The nodes have left all queues, so the claimer is a canceller. Its
-            // flag outlasts this wait, so the cancel is not lost. SAFETY: the owner calls this on its own stack,
-            // while its wait is claimed.
+            // flag outlasts this wait, so the cancel is not lost.
+            // SAFETY: the owner calls this on its own stack, while its wait is claimed.
             unsafe { (self.owner().kind().suspend)(self.party(), Deadline::Never) };
         }
     }
@@ -180,8 +180,8 @@ impl Wait {
         if self.shielded || until.is_some() || party.switch().is_null() {
             self.suspend(until.into());
         } else if party.may_suspend() {
-            // This is a green thread without a deadline that is not unwinding. SAFETY: the owner calls this on its
-            // own stack, while its wait is open. Its switch is valid while it runs.
+            // This is a green thread without a deadline that is not unwinding.
+            // SAFETY: the owner calls this on its own stack, while its wait is open. Its switch is valid while it runs.
             unsafe { (*party.switch()).suspend(Suspend::Parked) };
         }
         self.ended(limit)
@@ -302,8 +302,8 @@ pub fn enclosing_limit() -> Option<(Instant, Missed)> {
     Some((frame.deadline, Missed::timed_out(frame.owner)))
 }
 
-/// Runs `f` while cancels and outer timeouts are held off. A park in `f` lasts until what it waits for has come. A
-/// cancel takes effect at the next park after `f`. A timeout that `f` itself opens ends parks in `f`.
+/// Runs `f` while cancels and outer timeouts are held off: they do not end the parks in `f`. A cancel takes effect at
+/// the next park after `f`. A timeout that `f` itself opens does end parks in `f`.
 pub fn shield<T>(f: impl FnOnce() -> T) -> T {
     struct Shield(Me);
     impl Drop for Shield {

@@ -278,7 +278,8 @@ impl Party {
         // A store, then a SeqCst fence. Either the exchange below sees the waiter's WAITING, or the waiter, which
         // stores WAITING, fences and then reads `cancelled` (`may_suspend`), sees the flag. In both cases the wait
         // ends. This holds for each of the two exchanges of `exchange_cancelled` alone: each either sees the wait or
-        // comes before it. Release: pairs with the Acquire in `forgive`.
+        // comes before it.
+        // Release: pairs with the Acquire in `forgive`.
         self.cancelled.store(true, Ordering::Release);
         fence(Ordering::SeqCst);
         self.exchange_cancelled().map(|seen| self.ended(seen))

@@ -3,7 +3,7 @@
 //! A waiter whose wait was ended by a cancel or a timer leaves its queue when it runs again. Its worker may be busy
 //! until then. In a queue that is served strictly in order, or whose being empty has a meaning, the waiters behind it
 //! would be held up. So a wait in such a queue has a [`Withdrawal`]. The canceller or the timer applies it between
-//! the claim and the wake-up, while it holds no lock. The owner applies it too when it runs; that has no effect if
+//! the claim and the wake-up, while it holds no lock. The owner does the same when it runs; that has no effect if
 //! the node has left the queue.
 
 use core::cell::Cell;

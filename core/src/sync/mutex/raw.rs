@@ -281,8 +281,8 @@ impl RawMutex {
                 return None;
             }
             let Some(claimed) = waiters.queue.claim_next() else {
-                // The waits of all waiters in the queue have ended otherwise. Release: pairs with the Acquire of the
-                // next holder.
+                // The waits of all waiters in the queue have ended otherwise.
+                // Release: pairs with the Acquire of the next holder.
                 self.state.fetch_and(!(LOCKED | WAKE | HANDOFF), Ordering::Release);
                 return None;
             };

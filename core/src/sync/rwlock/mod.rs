@@ -158,7 +158,7 @@ impl<T: ?Sized> RwLock<T> {
     /// ```
     /// let lock = kahn::sync::RwLock::new(3);
     /// let sum: i32 = kahn::scope(|s| {
-    /// // Both may hold the lock at once.
+    ///     // Both may hold the lock at once.
     ///     let readers = [s.spawn(|| *lock.read().unwrap()), s.spawn(|| *lock.read().unwrap())];
     ///     readers.into_iter().map(|reader| reader.join().unwrap()).sum()
     /// });

@@ -173,7 +173,8 @@ impl RawRwLock {
         if self.state.compare_exchange(WRITER, READER, Ordering::Release, Ordering::Relaxed).is_err() {
             let mut waiters = self.waiters.lock();
             // Waiting readers may enter as well. As in `after_writer`, no other thread can change the state here,
-            // because `WRITER` is set and the queues are locked. Release: those readers see what this writer wrote.
+            // because `WRITER` is set and the queues are locked.
+            // Release: those readers see what this writer wrote.
             let (chain, readers) = claim_readers(&mut waiters);
             self.state.store((READER + readers) | waiters.queued(), Ordering::Release);
             drop(waiters);
