@@ -123,7 +123,7 @@ impl<T> Sender<T> {
     ///
     /// # Parks
     ///
-    /// Parks until then.
+    /// Parks until the receiver is dropped or closes the channel.
     ///
     /// # Examples
     ///

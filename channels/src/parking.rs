@@ -97,7 +97,7 @@ impl<T> Chan<T> {
     ///
     /// # Safety
     ///
-    /// The place is not used afterwards.
+    /// The node has been put into the queue of senders of this channel. The place is not used afterwards.
     #[inline(always)]
     #[track_caller]
     unsafe fn send_park(
@@ -112,7 +112,8 @@ impl<T> Chan<T> {
             unsafe { place.finish() };
             return Ok(());
         }
-        // SAFETY: the place is not used after this call.
+        // SAFETY: the node has been put into the queue. The wait was missed or the channel was closed, so the message
+        // has not been taken. The place is not used after this call.
         unsafe { self.send_leave(place, woken) }
     }
 
@@ -141,7 +142,7 @@ impl<T> Chan<T> {
     ///
     /// # Safety
     ///
-    /// The place is not used afterwards.
+    /// The node has been put into the queue of receivers of this channel. The place is not used afterwards.
     #[inline(always)]
     #[track_caller]
     unsafe fn recv_park(
@@ -160,7 +161,8 @@ impl<T> Chan<T> {
                 msg
             }));
         }
-        // SAFETY: the place is not used after this call.
+        // SAFETY: the node has been put into the queue. The status is not `Done`, so no message is in the packet. The
+        // place is not used after this call.
         unsafe { self.recv_leave(place, woken) }
     }
 
@@ -243,7 +245,8 @@ impl<T> Chan<T> {
     ///
     /// # Safety
     ///
-    /// The place is not used afterwards.
+    /// The node has been put into the queue of senders of this channel. `woken` is the outcome of its wait, and the
+    /// message has not been taken. The place is not used afterwards.
     #[cold]
     #[inline(never)]
     unsafe fn send_leave(
@@ -276,7 +279,8 @@ impl<T> Chan<T> {
     ///
     /// # Safety
     ///
-    /// The place is not used afterwards.
+    /// The node has been put into the queue of receivers of this channel. `woken` is the outcome of its wait, and no
+    /// message is in the packet. The place is not used afterwards.
     #[cold]
     #[inline(never)]
     unsafe fn recv_leave(
@@ -353,7 +357,7 @@ impl<T> Chan<T> {
         unsafe { state.push_sender(NonNull::from(&place.node), &mut wakes) };
         drop(state);
         drop(wakes);
-        // SAFETY: the place is not used after this call.
+        // SAFETY: the node has been put into the queue, and the place is not used after this call.
         unsafe { self.send_park(place, deadline) }
     }
 
@@ -393,7 +397,7 @@ impl<T> Chan<T> {
                     unsafe { state.push_receiver(NonNull::from(&place.node), &mut wakes) };
                     drop(state);
                     drop(wakes);
-                    // SAFETY: the place is not used after this call.
+                    // SAFETY: the node has been put into the queue, and the place is not used after this call.
                     if let Some(received) = unsafe { self.recv_park(place, deadline) } {
                         return received;
                     }
