@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-use kahn::actor::{Actor, Context, ExitReason};
+use kahn::actor::{Actor, Builder, Context, ExitReason, Overflow};
 use kahn::channel::{after, bounded, broadcast, oneshot, tick, watch};
 use kahn::sync::{Barrier, Condvar, Mutex, RwLock, Semaphore, WaitGroup};
 use kahn::thread::Scope;
@@ -762,6 +762,17 @@ fn thread_operations() -> Vec<Operation> {
     ]
 }
 
+/// An actor that ignores its messages.
+struct Deaf;
+
+impl Actor for Deaf {
+    type Message = ();
+
+    fn handle(&mut self, (): (), _: &mut Context<Self>) -> Result<(), ExitReason> {
+        Ok(())
+    }
+}
+
 /// Operations in a future, one after the other without a pause, in a single `block_on`.
 type Round = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -828,6 +839,22 @@ fn rounds_of_futures() -> Vec<NamedRounds> {
             rounds(move || {
                 let rx = rx.clone();
                 Box::pin(async move { assert!(rx.changed_async().await.is_err()) })
+            })
+        }),
+        ("tell, dropping the oldest", || {
+            let actor = Builder::new().mailbox(1).overflow(Overflow::DropOldest).spawn(Deaf);
+            rounds(move || {
+                let actor = actor.clone();
+                Box::pin(async move { actor.tell_async(()).await.unwrap() })
+            })
+        }),
+        ("tell, ended", || {
+            let actor = kahn::actor::spawn(Deaf);
+            actor.kill();
+            actor.join();
+            rounds(move || {
+                let actor = actor.clone();
+                Box::pin(async move { assert!(actor.tell_async(()).await.is_err()) })
             })
         }),
         ("a future that wakes itself", || {

@@ -186,6 +186,9 @@ fn caught_cancel() -> Box<dyn Any + Send> {
     rx.recv().unwrap()
 }
 
+/// A caught payload as a message.
+struct Unwind(Box<dyn Any + Send>);
+
 /// Resumed in a green thread that was not cancelled, it is a panic, which says so.
 #[test]
 fn a_caught_cancel_is_no_cancel_of_another() {
@@ -207,6 +210,14 @@ fn a_caught_cancel_is_no_cancel_of_another() {
         let server = kahn::serve(rx, |payload: Box<dyn Any + Send>| resume_unwind(payload));
         tx.send(caught_cancel()).unwrap();
         assert!(server.join().unwrap_err().is_panic());
+        // In an actor it is a panic of that actor.
+        let actor = kahn::actor::Builder::new().spawn_loop(|mailbox: &mut kahn::actor::Mailbox<Unwind>| {
+            let Ok(Unwind(payload)) = mailbox.recv() else { return Ok(()) };
+            resume_unwind(payload)
+        });
+        actor.tell(Unwind(caught_cancel())).unwrap();
+        let reason = actor.join();
+        assert!(matches!(reason, kahn::actor::ExitReason::Panicked { .. }), "{reason:?}");
         // One that was cancelled ends as such, whatever it resumes.
         let payload = caught_cancel();
         let own = kahn::spawn(move || {

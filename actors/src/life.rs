@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use kahn_core::process::{Body, Leftover, Process};
-use kahn_core::wait::{Claimed, quietly, unfailing};
+use kahn_core::wait::{Claimed, is_cancelled, quietly, settled_at_end, unfailing};
 
 use crate::cell::{Any, Downs, Head, Locked, Phase};
 use crate::chain;
@@ -288,7 +288,7 @@ impl<M: Send + 'static, I: Incarnation<M>> Body<Head<M>> for Life<M, I> {
                 return false;
             }
             Ok(Pause::End(reason)) => reason,
-            Err(payload) => panics::reason(any(process), payload),
+            Err(payload) => panics::reason(any(process), settled_at_end(payload, is_cancelled())),
         };
         self.end(process, &mut control, reason)
     }

@@ -76,6 +76,7 @@ impl<M: Send + 'static> ActorRef<M> {
     /// assert!(actor.try_tell("two").unwrap_err().is_full());
     /// ```
     pub fn try_tell(&self, message: M) -> Result<(), TellError<M>> {
+        spend(1);
         self.put::<false>(message, None)
     }
 
@@ -122,16 +123,17 @@ impl<M: Send + 'static> ActorRef<M> {
         deadline: &mut Deadline,
         edge: Option<&Edge>,
     ) -> Result<(), TellError<M>> {
+        spend(1);
         match self.put::<WAITS>(message, edge) {
             Err(TellError::Full(message)) => self.wait_for_room(reason, message, deadline.fix(), edge),
             done => done,
         }
     }
 
+    /// Puts a message into the mailbox, if there is room. The caller has paid for the operation.
     // By force, as `ask` and `tell` differ in what is known here: whether there is an edge.
     #[inline(always)]
-    fn put<const WAITS: bool>(&self, message: M, edge: Option<&Edge>) -> Result<(), TellError<M>> {
-        spend(1);
+    pub(crate) fn put<const WAITS: bool>(&self, message: M, edge: Option<&Edge>) -> Result<(), TellError<M>> {
         let mut locked = self.process().lock();
         let mut dropped = None;
         if locked.state.phase.is_dead() {

@@ -9,9 +9,9 @@ use core::future::Future;
 use core::marker::PhantomPinned;
 use core::pin::Pin;
 use core::ptr::NonNull;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, ready};
 
-use kahn_core::wait::{Node, TaskParty};
+use kahn_core::wait::{Node, TaskParty, poll_operation};
 
 use crate::address::ActorRef;
 use crate::cell::Overflow;
@@ -81,8 +81,9 @@ impl<M: Send + 'static> Future for TellFuture<M> {
         // SAFETY: nothing is moved out of the future but the message, which is never pinned.
         let this = unsafe { self.get_unchecked_mut() };
         if this.node.get().is_none() {
+            ready!(poll_operation(context));
             let message = this.parcel.message.take().expect("polled after it was done");
-            match this.actor.try_tell(message) {
+            match this.actor.put::<false>(message, None) {
                 Err(TellError::Full(message)) => this.parcel.message = Some(message),
                 done => return Poll::Ready(done),
             }
