@@ -98,8 +98,8 @@ impl<T> JoinHandle<T> {
         debug_assert!(self.job().state.is_done());
         let mut output = MaybeUninit::<Output<T>>::uninit();
         let this = mem::ManuallyDrop::new(self);
-        // SAFETY: the task is done. Only its handle takes the output, and only once, because it is forgotten. The
-        // handle's reference is released last.
+        // SAFETY: the task is done. Only its handle takes the output, and only once, because the handle is forgotten.
+        // The handle's reference is released last.
         unsafe {
             Job::take_output(this.job, output.as_mut_ptr().cast());
             Job::release(this.job);

@@ -66,8 +66,8 @@
 //!
 //! - A binary heap: it allocates, it takes O(log n) to start and to cancel, and a cancel needs the position in the
 //!   heap.
-//! - Wheels without a cascade (Linux since 4.8): a timer may be late by an eighth of its timeout. This suits the
-//!   timeouts of a network stack, but not `sleep`.
+//! - Wheels without a cascade (Linux since 4.8): a timer may be late by up to an eighth of its timeout. This suits
+//!   the timeouts of a network stack, but not `sleep`.
 //! - A list of the due entries beside the slots: the slot of `elapsed_tick` serves as well, and entries move once
 //!   less.
 //! - Slots that wrap around (a level reuses slots before the wheel's digit for the next turn): this keeps a few
@@ -230,7 +230,6 @@ impl Wheel {
     ///   is dropped. There is no `&mut` to it during that time.
     /// - From now on, if several threads call the wheel's methods and the entry's `is_linked`, these calls exclude
     ///   each other and happen one after the other, for example by a lock.
-    ///   after the other, by a lock for instance, if they are called on several threads.
     #[must_use = "if the first deadline changed, whoever sleeps until the old one must be woken"]
     pub(crate) unsafe fn insert(&mut self, entry: NonNull<Entry>, deadline_ns: u64) -> bool {
         let before = self.first_occupied().map(|list| self.lists[list].earliest_tick);
@@ -329,7 +328,8 @@ impl Wheel {
             // linked.
             let node = unsafe { entry.as_ref() };
             rest = node.next.get();
-            // SAFETY: the entry is valid as stated above. It is in no list, since its list was taken apart.
+            // SAFETY: the entry was in a list of this wheel, so it is valid. It is in no list, since its list was taken
+            // apart.
             unsafe { self.push_back(place(self.elapsed_tick, node.tick.get()), entry) };
         }
     }
