@@ -1,4 +1,4 @@
-//! What an actor is.
+//! The [`Actor`] trait, and the [`Context`] that its methods receive.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -10,10 +10,11 @@ use crate::signal::Down;
 
 /// A value that handles messages, one at a time.
 ///
-/// Between messages it has no stack and no thread: it is its value and some two hundred bytes. Each of its methods may
-/// park anywhere (ask another actor, sleep, lock, receive), and its mailbox waits meanwhile, its worker does not.
+/// Between messages an actor has no stack and no thread; it takes the memory of its value and about two hundred bytes.
+/// Each of its methods may park anywhere: it may ask another actor, sleep, lock, or receive. Then its mailbox waits,
+/// and its worker runs other threads.
 ///
-/// A method that answers an error, or panics, ends the actor with that reason.
+/// A method that returns an error, or panics, ends the actor with that reason.
 ///
 /// # Examples
 ///
@@ -50,14 +51,14 @@ use crate::signal::Down;
 /// # Ok::<(), kahn::actor::TellError<String>>(())
 /// ```
 pub trait Actor: Sized + Send + 'static {
-    /// What it handles.
+    /// The type of the messages.
     type Message: Send + 'static;
 
-    /// Called once before the first message.
+    /// Called once in each life, before the first message.
     ///
     /// # Errors
     ///
-    /// The reason for which it ends. [`stopped`](Self::stopped) is not called then.
+    /// Returns the reason for which the actor ends. [`stopped`](Self::stopped) is not called then.
     ///
     /// # Examples
     ///
@@ -86,14 +87,15 @@ pub trait Actor: Sized + Send + 'static {
     ///
     /// # Errors
     ///
-    /// The reason for which it ends.
+    /// Returns the reason for which the actor ends.
     fn handle(&mut self, message: Self::Message, ctx: &mut Context<Self>) -> Result<(), ExitReason>;
 
-    /// An actor that it monitors has ended, or one that it is linked to if it traps exits.
+    /// Called when an actor that this one monitors has ended. If this actor traps exits, also called when an actor that
+    /// it is linked to has ended.
     ///
     /// # Errors
     ///
-    /// The reason for which it ends.
+    /// Returns the reason for which the actor ends.
     ///
     /// # Examples
     ///
@@ -124,15 +126,17 @@ pub trait Actor: Sized + Send + 'static {
         Ok(())
     }
 
-    /// Called when it ends, whatever the reason, unless it is killed or has not started. So it is called after a panic,
-    /// too, with the value as the panic left it. It may still park, tell and ask; a kill ends that. A panic in it is
-    /// ignored: the first reason counts.
+    /// Called when the actor ends, whatever the reason, unless the actor is killed or has not started.
+    ///
+    /// After a panic it is called too, with the value as the panic left it. It may park, tell and ask; a kill ends it.
+    /// A panic in it is ignored: the first reason counts.
     fn stopped(&mut self, reason: &ExitReason, ctx: &mut Context<Self>) {
         let _ = (reason, ctx);
     }
 }
 
-/// What an actor can do with itself. Most of it is in [`Control`].
+/// The actor's access to itself, passed to each of its methods. Dereferences to [`Control`], which has most of the
+/// methods.
 ///
 /// # Examples
 ///
@@ -171,7 +175,8 @@ pub struct Context<A: Actor> {
 
 impl<A: Actor> Context<A> {
     pub(crate) fn of(control: &mut Control<A::Message>) -> &mut Context<A> {
-        // SAFETY: transparent.
+        // SAFETY: `Context` is `repr(transparent)` over `Control<A::Message>`, and the result has the lifetime of the
+        // borrow.
         unsafe { &mut *core::ptr::from_mut(control).cast() }
     }
 }

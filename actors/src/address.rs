@@ -1,4 +1,4 @@
-//! References to actors, and what they can do but telling and asking.
+//! References to actors, and their methods except telling and asking.
 
 use core::fmt;
 use core::hash::{Hash, Hasher};
@@ -11,10 +11,10 @@ use crate::cell::{Any, Head, id_of};
 use crate::ends::{any, is_alive, join, kill, stop};
 use crate::exit::{ActorId, Called, ExitReason};
 
-/// A reference to an actor that takes messages of type `M`. It keeps the actor going: one that nobody refers to any
-/// more ends, when it has handled what it has.
+/// A reference to an actor that takes messages of type `M`. It keeps the actor running: when the last `ActorRef` is
+/// dropped, the actor handles the messages in its mailbox and ends.
 ///
-/// It names the mailbox, not one incarnation of the actor: it stays valid when a supervisor restarts the actor.
+/// It refers to the mailbox, not to one life of the actor. So it stays valid when a supervisor restarts the actor.
 ///
 /// # Examples
 ///
@@ -29,11 +29,11 @@ use crate::exit::{ActorId, Called, ExitReason};
 /// assert_eq!(inbox.take().as_deref(), Some("hello"));
 /// ```
 pub struct ActorRef<M: Send + 'static> {
-    /// Counted by `strong`; all of them together hold one reference to the process.
+    /// Counted by `strong`. All `ActorRef`s together hold one reference to the process.
     process: ManuallyDrop<Process<Head<M>>>,
 }
 
-/// A reference that does not keep the actor going.
+/// A reference that does not keep the actor running.
 ///
 /// # Examples
 ///
@@ -49,7 +49,7 @@ pub struct WeakActorRef<M: Send + 'static> {
     process: Process<Head<M>>,
 }
 
-/// An actor, whatever its messages. Does not keep it going.
+/// A reference to an actor without the type of its messages. It does not keep the actor running.
 ///
 /// # Examples
 ///
@@ -67,7 +67,8 @@ pub struct Address {
 }
 
 impl<M: Send + 'static> ActorRef<M> {
-    /// Takes over the reference that a new actor has, or that was counted for this.
+    /// Takes over a reference to the process that is already counted in `strong`: that of a new actor, or one that the
+    /// caller has counted.
     pub(crate) fn new(process: Process<Head<M>>) -> ActorRef<M> {
         ActorRef { process: ManuallyDrop::new(process) }
     }
@@ -82,7 +83,8 @@ impl<M: Send + 'static> ActorRef<M> {
         any(&self.process)
     }
 
-    /// Asks the actor to end, normally, when it has handled the message in hand. What else is in its mailbox is dropped.
+    /// Asks the actor to end, with [`ExitReason::Normal`], after the message that it is handling. The other messages in
+    /// its mailbox are dropped.
     ///
     /// # Examples
     ///
@@ -97,8 +99,10 @@ impl<M: Send + 'static> ActorRef<M> {
         stop(self.any(), ExitReason::Normal);
     }
 
-    /// Ends the actor, at once if it waits for a message, else when it next parks: it unwinds from there, and its
-    /// destructors run, but not [`stopped`](crate::Actor::stopped).
+    /// Kills the actor. It ends at once if it is waiting for a message, otherwise when its handler next parks or
+    /// returns.
+    ///
+    /// A parked handler unwinds from there, and its destructors run. [`stopped`](crate::Actor::stopped) is not called.
     ///
     /// # Examples
     ///
@@ -116,7 +120,7 @@ impl<M: Send + 'static> ActorRef<M> {
         kill(self.any(), ExitReason::Killed);
     }
 
-    /// Whether the actor has not ended. One that is being restarted has not.
+    /// Returns whether the actor has not ended. An actor that is being restarted has not ended.
     ///
     /// # Examples
     ///
@@ -133,13 +137,15 @@ impl<M: Send + 'static> ActorRef<M> {
         is_alive(self.any())
     }
 
-    /// Waits for the actor's end, and answers why it ended. Those who monitor it, or are linked to it, have been told.
+    /// Waits until the actor has ended, and returns the reason. The actors that monitor it or are linked to it have
+    /// been told by then.
     ///
-    /// The reference keeps the actor going meanwhile, so somebody has to stop it.
+    /// The reference keeps the actor running during the wait. So the actor must be stopped, or end by itself.
     ///
     /// # Parks
     ///
-    /// Until it has ended. What it had has been dropped by then.
+    /// Until the actor has ended. Its value and its messages have been dropped by then, unless the end of its runtime
+    /// gave up on the actor.
     ///
     /// # Examples
     ///
@@ -154,7 +160,7 @@ impl<M: Send + 'static> ActorRef<M> {
         join(self.any())
     }
 
-    /// Its number.
+    /// Returns the actor's number.
     ///
     /// # Examples
     ///
@@ -170,7 +176,7 @@ impl<M: Send + 'static> ActorRef<M> {
         id_of(&*self.process)
     }
 
-    /// Its name, if it was given one.
+    /// Returns the actor's name, if it was given one.
     ///
     /// # Examples
     ///
@@ -184,7 +190,7 @@ impl<M: Send + 'static> ActorRef<M> {
         self.process.name()
     }
 
-    /// How many messages wait in the mailbox.
+    /// Returns the number of messages in the mailbox.
     ///
     /// # Examples
     ///
@@ -200,7 +206,7 @@ impl<M: Send + 'static> ActorRef<M> {
         self.process.lock().lane().len()
     }
 
-    /// Whether no message waits in the mailbox.
+    /// Returns whether the mailbox has no messages.
     ///
     /// # Examples
     ///
@@ -215,7 +221,7 @@ impl<M: Send + 'static> ActorRef<M> {
         self.len() == 0
     }
 
-    /// How many messages the mailbox holds at most.
+    /// Returns the greatest number of messages that the mailbox holds.
     ///
     /// # Examples
     ///
@@ -230,14 +236,14 @@ impl<M: Send + 'static> ActorRef<M> {
         self.process.lock().lane().limit()
     }
 
-    /// How much it has to do: the messages that wait, and the one in hand.
+    /// Returns the actor's load: the number of messages in the mailbox, plus one if it is handling a message.
     pub(crate) fn load(&self) -> usize {
         let mut locked = self.process.lock();
         locked.lane().len()
             + usize::from(!locked.state.is_asleep() || locked.state.may_doze() && self.process.is_busy())
     }
 
-    /// How many messages were dropped because the mailbox was full.
+    /// Returns how many messages were dropped because the mailbox was full.
     ///
     /// # Examples
     ///
@@ -256,7 +262,7 @@ impl<M: Send + 'static> ActorRef<M> {
         self.process.lock().state.rare_if_any().map_or(0, |rare| rare.dropped)
     }
 
-    /// A reference that does not keep the actor going.
+    /// A reference that does not keep the actor running.
     ///
     /// # Examples
     ///
@@ -274,7 +280,7 @@ impl<M: Send + 'static> ActorRef<M> {
         WeakActorRef { process: Process::clone(&self.process) }
     }
 
-    /// The actor without the type of its messages. Does not keep it going.
+    /// Returns a reference without the type of the messages. It does not keep the actor running.
     ///
     /// # Examples
     ///
@@ -291,29 +297,33 @@ impl<M: Send + 'static> ActorRef<M> {
 }
 impl<M: Send + 'static> Clone for ActorRef<M> {
     fn clone(&self) -> ActorRef<M> {
-        // Relaxed: made from a reference that keeps the count above zero.
+        // Relaxed: `self` keeps the count above zero.
         self.process.core.strong.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: all references share the one to the process, which goes with the last of them.
+        // SAFETY: the `ActorRef`s share one reference to the process, which is dropped with the last of them. The new
+        // one is counted, so the process outlives it.
         ActorRef { process: unsafe { core::ptr::read(&self.process) } }
     }
 }
 
 impl<M: Send + 'static> Drop for ActorRef<M> {
     fn drop(&mut self) {
-        // Release, then Acquire by the last: all uses happen before the actor sees that there are none.
+        // Release here, Acquire by the last one (`acquire_all`): every use of a reference happens before the actor sees
+        // that the count is zero.
         if self.process.core.strong.fetch_sub(1, Ordering::Release) == 1 {
             acquire_all(&self.process.core.strong);
-            // It looks at the count under the lock before it falls asleep, so it sees it, or is woken here.
+            // The actor reads the count under the lock before it falls asleep. So it either sees zero there, or is
+            // asleep and is woken here.
             let rouse = self.process.core.state.lock().rouse();
             rouse.wake(&self.process);
-            // SAFETY: the last of those that share it; not used afterwards.
+            // SAFETY: the count was one, so this is the last `ActorRef`. Its reference to the process is not used
+            // afterwards.
             unsafe { ManuallyDrop::drop(&mut self.process) };
         }
     }
 }
 
 impl<M: Send + 'static> WeakActorRef<M> {
-    /// A reference that keeps the actor going, if it has not ended, and others still refer to it.
+    /// Returns a reference that keeps the actor running, or `None` if there is no [`ActorRef`] to it any more.
     ///
     /// # Examples
     ///
@@ -329,10 +339,13 @@ impl<M: Send + 'static> WeakActorRef<M> {
         let strong = &self.process.core.strong;
         let mut seen = strong.load(Ordering::Relaxed);
         while seen != 0 {
-            // Acquire: as if made from the reference that was seen. Relaxed otherwise: tried again.
+            // Acquire: the new reference is like a clone of one that is counted. It happens after the Release
+            // decrements before it.
+            // Relaxed on failure: the loop tries again.
             match strong.compare_exchange_weak(seen, seen + 1, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => {
-                    // SAFETY: the count was above zero, so the references share one to the process, which we share now.
+                    // SAFETY: the count was above zero, so the `ActorRef`s still hold their one reference to the
+                    // process. The new `ActorRef` is counted, and shares it.
                     let process = unsafe { core::ptr::read((&raw const self.process).cast()) };
                     return Some(ActorRef { process });
                 }
@@ -342,7 +355,7 @@ impl<M: Send + 'static> WeakActorRef<M> {
         None
     }
 
-    /// Its number.
+    /// Returns the actor's number.
     ///
     /// # Examples
     ///
@@ -357,7 +370,7 @@ impl<M: Send + 'static> WeakActorRef<M> {
         id_of(&self.process)
     }
 
-    /// Its name, if it was given one.
+    /// Returns the actor's name, if it was given one.
     ///
     /// # Examples
     ///
@@ -372,7 +385,7 @@ impl<M: Send + 'static> WeakActorRef<M> {
         self.process.name()
     }
 
-    /// The actor without the type of its messages.
+    /// Returns a reference without the type of the messages.
     ///
     /// # Examples
     ///
@@ -395,7 +408,7 @@ impl<M: Send + 'static> Clone for WeakActorRef<M> {
 }
 
 impl Address {
-    /// Its number.
+    /// Returns the actor's number.
     ///
     /// # Examples
     ///
@@ -410,7 +423,7 @@ impl Address {
         id_of(&self.process)
     }
 
-    /// Its name, if it was given one.
+    /// Returns the actor's name, if it was given one.
     ///
     /// # Examples
     ///
@@ -425,7 +438,7 @@ impl Address {
         self.process.name()
     }
 
-    /// As [`ActorRef::stop`].
+    /// Like [`ActorRef::stop`].
     ///
     /// # Examples
     ///
@@ -442,7 +455,7 @@ impl Address {
         stop(&self.process, ExitReason::Normal);
     }
 
-    /// As [`ActorRef::kill`].
+    /// Like [`ActorRef::kill`].
     ///
     /// # Examples
     ///
@@ -459,7 +472,7 @@ impl Address {
         kill(&self.process, ExitReason::Killed);
     }
 
-    /// As [`ActorRef::is_alive`].
+    /// Like [`ActorRef::is_alive`].
     ///
     /// # Examples
     ///
@@ -474,11 +487,11 @@ impl Address {
         is_alive(&self.process)
     }
 
-    /// As [`ActorRef::join`], but does not keep the actor going.
+    /// Like [`ActorRef::join`], but does not keep the actor running.
     ///
     /// # Parks
     ///
-    /// Until it has ended.
+    /// Until the actor has ended.
     ///
     /// # Examples
     ///
@@ -487,7 +500,7 @@ impl Address {
     ///
     /// let actor = Builder::new().name("loop").spawn_loop(|mailbox: &mut Mailbox<u32>| Ok(drop(mailbox.recv()?)));
     /// let address = actor.address();
-    /// // Nobody else refers to it, so it ends.
+    /// // This was the last `ActorRef`, so the actor ends.
     /// drop(actor);
     /// assert!(address.join().is_normal());
     /// ```
@@ -539,7 +552,7 @@ impl<M: Send + 'static> PartialEq for WeakActorRef<M> {
 
 impl<M: Send + 'static> Eq for WeakActorRef<M> {}
 
-// By the number, which is one process's alone: those that are equal hash alike.
+// Each process has its own number, so equal references hash alike.
 
 impl Hash for Address {
     fn hash<H: Hasher>(&self, state: &mut H) {

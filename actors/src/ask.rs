@@ -1,4 +1,4 @@
-//! Asking: a message with a [`Reply`] in it, and the wait for the answer.
+//! Asking an actor: sends a message that contains a [`Reply`], and waits for the answer.
 
 use core::cell::UnsafeCell;
 use core::future::{Future, poll_fn};
@@ -18,8 +18,8 @@ use crate::ends::{is_actor, with_current};
 use crate::error::{AskError, TellError};
 use crate::slot::{Asker, Reply};
 
-/// How long an ask waits that says nothing else. Somewhat longer where its worker is busy: a green
-/// thread's time runs from when its worker looks at the clock next.
+/// Default deadline of `ask`. The wait may last longer where the caller's worker is busy: a green thread's time runs
+/// from the moment at which its worker next reads the clock.
 ///
 /// # Examples
 ///
@@ -29,20 +29,23 @@ use crate::slot::{Asker, Reply};
 pub const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl<M: Send + 'static> ActorRef<M> {
-    /// Sends the message that `question` makes around a [`Reply`], and waits for the answer, for at most five seconds.
+    /// Sends the message that `question` makes from a [`Reply`], and waits for the answer, for at most five seconds.
     ///
     /// # Parks
     ///
-    /// Until the answer comes, or never will; before that, while the mailbox is full. An actor that asks handles nothing
-    /// else meanwhile.
+    /// Until the answer arrives, or cannot arrive any more. Before that, while the mailbox is full. An actor that asks
+    /// handles no message during the wait.
     ///
     /// # Errors
     ///
-    /// There is no answer. An answer that comes too late is handed back to who sends it. If actors would wait for each
-    /// other, or one for itself, the ask that closes the circle fails at once with [`AskError::Deadlock`], and its message is
-    /// not sent. A question counts as long as its `Reply` is unused and it waits or is in hand, which is until its handler
-    /// returns: so answer, or let the handler return, before asking back. An ask in a [`scope`](kahn_core::scope) or in
-    /// [`blocking`](kahn_core::blocking) below a handler is not seen as the actor's: a circle over it ends with its deadline.
+    /// Returns an error if there is no answer. A late answer is handed back to the sender of the answer.
+    ///
+    /// If actors would wait for each other in a circle, or an actor for itself, the ask that closes the circle fails at
+    /// once with [`AskError::Deadlock`], and its message is not sent. A question counts from the send until its `Reply`
+    /// is used or dropped, or its handler returns. So answer, or let the handler return, before asking back.
+    ///
+    /// An ask in a [`scope`](kahn_core::scope) or in [`blocking`](kahn_core::blocking) below a handler does not count
+    /// as an ask of the actor: a circle that contains it ends at its deadline.
     ///
     /// # Examples
     ///
@@ -73,15 +76,15 @@ impl<M: Send + 'static> ActorRef<M> {
         self.ask_until(Deadline::after(ASK_TIMEOUT), question)
     }
 
-    /// As [`ask`](Self::ask), for at most `timeout`, the wait for room included.
+    /// Like [`ask`](Self::ask), but waits for at most `timeout`, which includes the wait for room.
     ///
     /// # Parks
     ///
-    /// As `ask`.
+    /// Like `ask`.
     ///
     /// # Errors
     ///
-    /// As `ask`.
+    /// Like `ask`.
     ///
     /// # Examples
     ///
@@ -111,12 +114,13 @@ impl<M: Send + 'static> ActorRef<M> {
         deadline: Deadline,
         question: impl FnOnce(Reply<R>) -> M,
     ) -> Result<R, AskError> {
-        // Here: a closure does not pass the caller's line on.
+        // Taken here, because a closure does not pass on the location of the caller.
         let reason = self.reason();
         let place = UnsafeCell::new(None);
-        // SAFETY: the asker is dropped before its place, here or in an unwinding, and nobody else uses that until then.
+        // SAFETY: `place` is declared before `asker`, so the asker is dropped first, also when this function unwinds.
+        // `place` holds `None`, and only the reply uses it until then.
         let (mut asker, reply) = unsafe { Asker::new(NonNull::new_unchecked(place.get())) };
-        // Before an edge is published: the question is the user's code, and may ask.
+        // Before an edge is published, because `question` is user code and may itself ask.
         let message = question(reply);
         let in_time = if is_actor() {
             self.ask_as_actor(reason, message, &mut asker, deadline)
@@ -129,7 +133,7 @@ impl<M: Send + 'static> ActorRef<M> {
         })
     }
 
-    /// As [`tell_and_wait`](Self::tell_and_wait), for a caller that is an actor.
+    /// Like [`tell_and_wait`](Self::tell_and_wait), for a caller that is an actor.
     fn ask_as_actor<R: Send>(
         &self,
         reason: Reason,
@@ -140,7 +144,8 @@ impl<M: Send + 'static> ActorRef<M> {
         let mut message = Some(message);
         with_current(|me| {
             let edge = Edge::new(self.any(), Goal::Answer(asker.place()), 0);
-            // SAFETY: the caller is this actor; the edge outlives the guard, which is gone before the asker leaves.
+            // SAFETY: `me` is the caller. `edge` is declared before the guard, so it outlives it. `tell_and_wait` drops
+            // the guard in `leaving`, before the asker leaves the slot.
             let asking = unsafe { Asking::publish(me, &edge) };
             if let Some(cycle) = chain::cycle(me) {
                 return Err(AskError::Deadlock(cycle));
@@ -151,7 +156,8 @@ impl<M: Send + 'static> ActorRef<M> {
         .expect("the caller is an actor")
     }
 
-    /// Answers whether the reply has left in time. Calls `leaving` before the asker leaves, or what was not sent is dropped.
+    /// Returns whether the reply has left in time. Calls `leaving` before the asker leaves the slot, and before a
+    /// message that was not sent is dropped.
     #[inline(always)]
     fn tell_and_wait<R: Send>(
         &self,
@@ -163,7 +169,7 @@ impl<M: Send + 'static> ActorRef<M> {
         leaving: impl FnOnce(),
     ) -> Result<bool, AskError> {
         if let Err(error) = self.tell_until::<true>(reason, message, &mut deadline, edge) {
-            // First: the message's destructor is the user's code.
+            // Before the error is converted, which drops the message: its destructor is user code.
             leaving();
             let circle = edge.filter(|edge| error.is_full() && edge.is_broken());
             return Err(circle.map_or_else(|| error.into(), |_| self.circle()));
@@ -175,19 +181,19 @@ impl<M: Send + 'static> ActorRef<M> {
         }
     }
 
-    /// What the caller, an actor, is told whose wait was ended because it closed a circle.
+    /// Returns the error of a caller, an actor, whose wait was ended because it closed a circle.
     #[cold]
     fn circle(&self) -> AskError {
         let names = with_current(|me| chain::told(me, self.any()));
         AskError::Deadlock(names.unwrap_or_default())
     }
 
-    /// As [`ask`](Self::ask), from async code, in any executor. The question is sent when the future is first polled, and
-    /// there is room. Asks of this kind are not looked at for deadlocks.
+    /// Like [`ask`](Self::ask), from async code, in any executor. The question is sent when the future has been polled
+    /// and the mailbox has room. These asks take no part in the detection of deadlocks.
     ///
     /// # Errors
     ///
-    /// As `ask`, in the future's output.
+    /// The future's output is an error in the cases in which `ask` returns one, except `Deadlock`.
     ///
     /// # Examples
     ///
@@ -215,12 +221,12 @@ impl<M: Send + 'static> ActorRef<M> {
         self.ask_async_timeout(ASK_TIMEOUT, question)
     }
 
-    /// As [`ask_async`](Self::ask_async), for at most `timeout` since the future is first polled, the wait for room included.
-    /// [`Duration::MAX`] is for ever.
+    /// Like [`ask_async`](Self::ask_async), but waits for at most `timeout` from the first poll, which includes the
+    /// wait for room. [`Duration::MAX`] means no limit.
     ///
     /// # Errors
     ///
-    /// As `ask`, in the future's output.
+    /// The future's output is an error in the cases in which `ask` returns one, except `Deadlock`.
     ///
     /// # Examples
     ///
@@ -248,7 +254,9 @@ impl<M: Send + 'static> ActorRef<M> {
             let mut late = pin!(time.recv_async());
             let mut is_late = |context: &mut Context<'_>| late.as_mut().poll(context).is_ready();
             let place = Place(Box::new(UnsafeCell::new(None)));
-            // SAFETY: the asker is dropped before its place, which is on the heap, and nobody else uses that until then.
+            // SAFETY: `place` is declared before `asker`, so the asker is dropped first, also when the future is
+            // dropped. The `Option` is on the heap, so it stays in place when the future moves. It holds `None`, and
+            // only the reply uses it until then.
             let (mut asker, reply) = unsafe { Asker::new(NonNull::new_unchecked(place.0.get())) };
             let mut tell = pin!(actor.tell_async(question(reply)));
             let told = poll_fn(|context| match tell.as_mut().poll(context) {
@@ -269,10 +277,11 @@ impl<M: Send + 'static> ActorRef<M> {
     }
 }
 
-/// Where a future's answer goes.
+/// The heap cell that receives a future's answer.
 struct Place<R>(Box<UnsafeCell<Option<R>>>);
 
-// SAFETY: while the asker has not left, only the reply's side touches it, and then only its owner.
+// SAFETY: a shared `Place` gives access to a raw pointer only. Until the asker has left, only the reply writes through
+// it; afterwards only the owner of the `Place` reads it.
 unsafe impl<R: Send> Sync for Place<R> {}
 
 impl<M> From<TellError<M>> for AskError {

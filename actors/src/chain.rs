@@ -1,35 +1,37 @@
-//! Asks that would wait for themselves.
+//! Detection of circles of actors that wait for each other.
 //!
-//! An actor that waits for another writes down for which, in its own state, for as long as it waits. So what waits for
-//! what is a chain, and a chain that comes back to its start is a deadlock. An actor waits for another
+//! An actor that waits for another publishes that actor in its own state, as an `Edge`, for as long as it waits. So the
+//! edges form chains, and a chain that comes back to its start is a deadlock. An actor waits for another actor
 //!
-//! - that it asks, as long as that one has the question before it, or in hand, and so it alone can answer;
+//! - that it asks, as long as the question is in that actor's mailbox or in its hands, so that only that actor can
+//!   answer;
 //! - in whose full mailbox it waits for room;
-//! - whose start or end it waits for: a supervisor does that. The start is over with `started`, the end with the life, and
-//!   both before the supervisor has seen it;
-//! - that decides what comes after its life: a child between two lives waits for its supervisor. Nothing is written down
-//!   for that, it is what the phase `Between` says.
+//! - whose start or end it waits for, as a supervisor does. The start is over when `started` returns, the end when the
+//!   life is over; both happen before the supervisor sees them;
+//! - that decides what follows its life: a child between two lives waits for its supervisor. No edge is published for
+//!   that; the phase `Between` implies it.
 //!
 //! | the question is | the edge |
 //! |---|---|
 //! | on its way, or in the mailbox | counts |
-//! | in hand, and its `Reply` is neither used nor dropped | counts, though its handler may have given the `Reply` away |
-//! | put aside, passed over, or its handler is over, and the `Reply` is somewhere | ends the chain: who answers is not known |
-//! | answered, or its `Reply` is dropped | ends the chain: the asker is about to go on |
+//! | being handled, its `Reply` neither used nor dropped | counts, even if its handler has given the `Reply` away |
+//! | stashed, passed over, or its handler has returned; its `Reply` exists | ends the chain: the answerer is unknown |
+//! | answered, or its `Reply` is dropped | ends the chain: the asker is about to continue |
 //!
-//! So a deadlock that is reported is one, unless somebody within its own handler gives a `Reply` to a third before asking;
-//! and one that leads over a `Reply` that was kept is left to the deadline.
+//! So every reported deadlock is one, unless a handler gives its `Reply` to another thread before it asks. A deadlock
+//! that leads over a kept `Reply` is left to the deadline of the ask.
 //!
-//! **At least one sees it.** An actor first publishes its own edge and then walks, each under the lock of the actor whose
-//! edge it is. Of the edges of a circle one is published last; the actor that publishes it walks afterwards, and finds all
-//! others. If that edge is an ask or a tell, [`cycle`] finds the circle, and it fails. If it is a supervisor's wait for
-//! an end, or a child's end, [`release`] finds the circle, and ends another wait in it: the last ask or tell before the
-//! actor that has walked, which is that of the child that is down, or of the supervisor. (A supervisor that begins to wait
-//! for a start closes none: the child has not run yet, and walks when it waits for something.)
+//! **At least one actor sees the circle.** An actor first publishes its own edge and then walks, each under the lock of
+//! the actor that owns the edge. One of the edges of a circle is published last; the actor that publishes it walks
+//! afterwards, and finds all the others. If that edge is an ask or a tell, [`cycle`] finds the circle, and the ask or
+//! tell fails. If it is a supervisor's wait for an end, or a child's end, [`release`] finds the circle, and ends
+//! another wait in it: the last ask or tell before the actor that walked. That is the wait of the child that is down,
+//! or of the supervisor. (A supervisor that begins to wait for a start closes no circle: the child has not run yet, and
+//! walks when it waits for something.)
 //!
-//! **The right wait ends.** [`release`] looks at the edge again under the lock of the actor that waits, which takes its edge
-//! back under that lock before it goes on. An ask is ended through its slot, as by a reply; a wait for room by a claim of
-//! its party, which is written down in the edge, under that lock, only while that wait is open.
+//! **The right wait ends.** [`release`] checks the edge again under the lock of the waiting actor, which takes its edge
+//! back under that lock before it continues. An ask is ended through its slot, as by a reply. A wait for room is ended
+//! by a claim of its waiter (`Party`), which the edge holds only while that wait is open, and only under that lock.
 
 use core::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering as CounterOrdering};
@@ -42,28 +44,30 @@ use crate::ends::with_current;
 use crate::exit::Called;
 use crate::slot::{break_off, is_open};
 
-// A counter of std's in every build: numbers carry no meaning that a model could check.
+// An atomic of std in every build: the numbers order nothing, so a model need not explore them.
 static LAST_WAIT: AtomicU32 = AtomicU32::new(0);
 
-/// The token of the claim that ends a wait for room.
+/// The token of the claim that ends a wait for room because of a circle.
 pub(crate) const BROKEN: usize = 1;
 
-/// Takes the edge back when dropped.
+/// Guard of a published edge. Takes the edge back when it is dropped.
 pub(crate) struct Asking<'a> {
     asker: &'a Any,
-    /// The edge of the wait that this one is in.
+    /// The edge that was published before: that of an enclosing wait, or null.
     outer: *const Edge,
 }
 
 impl<'a> Asking<'a> {
-    /// Says that `asker` waits as `edge` says. Another edge that it has published is put aside meanwhile: it is an ask
-    /// within an ask, in the destructor of a message that the outer one throws out. Who closes a circle over the outer edge
-    /// in that time does not see it, and waits for the deadline.
+    /// Publishes that `asker` waits as `edge` says.
+    ///
+    /// An edge that it has published before is set aside until the guard is dropped. That happens for an ask within an
+    /// ask, in the destructor of a message that the outer ask throws out. An actor that closes a circle over the outer
+    /// edge in that time does not see the circle, and waits for its deadline.
     ///
     /// # Safety
     ///
-    /// `asker` is the caller, and `edge` stays where it is, and its slot's asker does not leave, until what is returned is
-    /// dropped; which is before that of an outer one.
+    /// `asker` is the caller. Until the returned guard is dropped, `edge` stays in place, and the asker of its slot
+    /// does not leave. Guards are dropped in the reverse order of their creation.
     pub(crate) unsafe fn publish(asker: &'a Any, edge: &Edge) -> Asking<'a> {
         let outer = core::mem::replace(&mut asker.state.lock().asking, edge);
         Asking { asker, outer }
@@ -76,7 +80,7 @@ impl Drop for Asking<'_> {
     }
 }
 
-/// An edge of a wait that has no message's number.
+/// Returns an edge with a number of its own, for a wait that sends no question.
 pub(crate) fn numbered(target: &Any, goal: Goal) -> Edge {
     // Relaxed: a number.
     Edge::new(target, goal, LAST_WAIT.fetch_add(1, CounterOrdering::Relaxed))
@@ -85,13 +89,13 @@ pub(crate) fn numbered(target: &Any, goal: Goal) -> Edge {
 /// Runs `f`, in which the caller `me` waits for the start or the end of `other`.
 pub(crate) fn while_waiting<R>(me: &Any, other: &Any, goal: Goal, f: impl FnOnce() -> R) -> R {
     let edge = numbered(other, goal);
-    // SAFETY: `me` is the caller, and the edge outlives the guard.
+    // SAFETY: `me` is the caller. `edge` is declared before the guard, so it outlives it. It has no slot.
     let _asking = unsafe { Asking::publish(me, &edge) };
     f()
 }
 
-/// Runs `f`, in which the caller waits for the start or the end of `other`, as that of the actor whose turn it is in, if
-/// there is one. A circle that this closes is broken elsewhere.
+/// Runs `f`, in which the caller waits for the start or the end of `other`. If the caller is in an actor's turn, the
+/// wait counts as that actor's. A circle that this wait closes is broken at another wait.
 pub(crate) fn wait_as_actor<R>(other: &Any, goal: Goal, f: impl FnOnce() -> R) -> R {
     let mut f = Some(f);
     let mut run = || f.take().expect("run once")();
@@ -104,29 +108,29 @@ pub(crate) fn wait_as_actor<R>(other: &Any, goal: Goal, f: impl FnOnce() -> R) -
     done.unwrap_or_else(run)
 }
 
-/// Says that the caller `me` is about to wait for room, with this party, whose wait is open: from now on it may be
-/// claimed with [`BROKEN`]. Returns false if its edge has been broken before.
+/// Records that the caller `me` is about to wait for room with `party`, whose wait is open. From now on another thread
+/// may claim it with [`BROKEN`]. Returns false if the edge was broken before.
 #[must_use]
 pub(crate) fn waits_for_room(me: &Any, edge: &Edge, party: NonNull<Party>) -> bool {
     let _state = me.state.lock();
-    // Relaxed: under the lock.
+    // Relaxed: all accesses are under this lock.
     edge.waiter.store(party.as_ptr(), Ordering::Relaxed);
     !edge.is_broken()
 }
 
-/// Says that the wait is over, before it is closed.
+/// Records that the wait for room is over. Called before the wait is closed.
 pub(crate) fn waits_no_more(me: &Any, edge: &Edge) {
     let _state = me.state.lock();
-    // Relaxed: under the lock.
+    // Relaxed: all accesses are under this lock.
     edge.waiter.store(core::ptr::null_mut(), Ordering::Relaxed);
 }
 
-/// One step: an actor that waits, and for what, so that it can be known again.
+/// One step of a chain: an actor that waits, and which of its waits it is, so that two walks can be compared.
 struct Step {
     actor: Any,
-    /// The number of its message in the next one's mailbox, if it is there already, or of the wait.
+    /// The number of its message in the target's mailbox, if the message is there already, or the number of the wait.
     mark: Option<u32>,
-    /// It asks or tells, and can be told.
+    /// Whether the wait is an ask or a tell, which can be ended and can return an error.
     hears: bool,
 }
 
@@ -137,12 +141,12 @@ impl Step {
 }
 
 fn mark(edge: &Edge) -> Option<u32> {
-    // Relaxed: written under the target's lock, see `circle` for what an older picture does.
+    // Relaxed: written under the target's lock. `circle` says why an older value does no harm.
     let known = !matches!(edge.goal, Goal::Answer(_)) || edge.sent.load(Ordering::Relaxed);
     known.then(|| edge.number.load(Ordering::Relaxed))
 }
 
-/// The step from `actor` to the one that it waits for, and that one, if it waits.
+/// Returns the step of `actor` and the actor that it waits for, if it waits.
 fn next(actor: &Any) -> Option<(Step, Any)> {
     let (step, target, goal) = {
         let mut state = actor.state.lock();
@@ -151,12 +155,13 @@ fn next(actor: &Any) -> Option<(Step, Any)> {
             let step = Step { actor: actor.clone(), mark: Some(monitor.0 as u32), hears: false };
             return Some((step, keeper));
         }
-        // SAFETY: set while it is valid, and taken back under this lock.
+        // SAFETY: the pointer is set while the edge is valid, and taken back under this lock before the edge is gone.
         let edge = unsafe { state.asking.as_ref() }?;
         let is_over = match edge.goal {
-            // SAFETY: the asker leaves the slot after it has taken the edge back.
+            // SAFETY: the asker leaves the slot only after it has taken the edge back, for which it needs the lock that
+            // is held here.
             Goal::Answer(slot) => unsafe { !is_open(slot) },
-            // Relaxed: an older picture is that of a moment ago, when it waited.
+            // Relaxed: an older value describes a moment ago, when the actor was waiting.
             Goal::Room => edge.is_broken() || edge.sent.load(Ordering::Relaxed),
             Goal::Start | Goal::End => false,
         };
@@ -165,7 +170,7 @@ fn next(actor: &Any) -> Option<(Step, Any)> {
         }
         let hears = matches!(edge.goal, Goal::Answer(_) | Goal::Room);
         let step = Step { actor: actor.clone(), mark: mark(edge), hears };
-        // SAFETY: the one that waits keeps its target while the edge is published.
+        // SAFETY: the waiting actor keeps a reference to its target while the edge is published, and the lock is held.
         (step, unsafe { (*edge.target).clone() }, edge.goal)
     };
     let waits = match (goal, step.mark) {
@@ -183,11 +188,11 @@ fn next(actor: &Any) -> Option<(Step, Any)> {
     waits.then_some((step, target))
 }
 
-/// The circle that `actor` is in, if it is in one.
+/// Walks the chain once. Returns the circle that `actor` is in, if it is in one.
 fn walk(actor: &Any) -> Option<Vec<Step>> {
     let (step, mut at) = next(actor)?;
     let mut chain = vec![step];
-    // By Brent's method: a chain that leads into a cycle without `actor` is another's to report.
+    // Brent's method: if the chain leads into a cycle that does not contain `actor`, another actor reports that cycle.
     let (mut mark, mut steps, mut power) = (at.clone(), 0_u32, 1_u32);
     while !at.is(actor) {
         let (step, then) = next(&at)?;
@@ -204,11 +209,12 @@ fn walk(actor: &Any) -> Option<Vec<Step>> {
     Some(chain)
 }
 
-/// The circle that `actor` is in, if it is in one: from it on, each waits for the next.
+/// Returns the circle that `actor` is in, if it is in one. It starts with `actor`; each waits for the next.
 ///
-/// The edges of one walk are seen one after the other. So there are two that agree: what both have found was there all
-/// the time between, and all at once. Where two do not agree, somebody has moved on in between (a question that was on
-/// its way has come), which a circle does only until all its questions are sent.
+/// One walk sees the edges one after the other. So the circle counts only if two walks in a row agree: a step that both
+/// found existed during the whole time between them, so all steps existed at the same moment. If the two do not agree,
+/// an actor has moved on in between (a question that was on its way has arrived). A circle does that only until all of
+/// its questions are sent, so the loop ends.
 fn circle(actor: &Any) -> Option<Vec<Step>> {
     let mut seen = walk(actor)?;
     loop {
@@ -228,50 +234,51 @@ fn names<'a>(steps: impl Iterator<Item = &'a Step>) -> Vec<String> {
     steps.map(|step| called(&step.actor)).collect()
 }
 
-/// The names along the circle that `asker` has just closed, if there is one.
+/// Returns the names along the circle that `asker` has just closed, if there is one.
 pub(crate) fn cycle(asker: &Any) -> Option<Vec<String>> {
     circle(asker).map(|steps| names(steps.iter()))
 }
 
-/// Ends a wait of the circle that `actor` has just closed by something that is no ask, if there is one.
+/// Ends one wait of the circle that `actor` has just closed by something other than an ask, if there is a circle.
 #[cold]
 pub(crate) fn release(actor: &Any) {
     while let Some(steps) = circle(actor) {
-        // Without any it is about to go on.
+        // Without an ask or a tell, the circle is about to dissolve by itself.
         let Some(place) = steps.iter().rposition(|step| step.hears) else { return };
         let target = steps.get(place + 1).map_or(actor, |step| &step.actor);
         let names = names(steps[place..].iter().chain(&steps[..place]));
         if end_wait(&steps[place], target, names) {
             return;
         }
-        // It waits for something else now, or its question has come to the mailbox meanwhile.
+        // That actor now waits for something else, or its question has reached the mailbox meanwhile: walk again.
     }
 }
 
-/// Ends the wait of this step, if it is still the same.
+/// Ends the wait of this step, if it is still the same wait. Returns whether it did.
 fn end_wait(step: &Step, target: &Any, names: Vec<String>) -> bool {
     let mut state = step.actor.state.lock();
-    // SAFETY: set while it is valid, and taken back under this lock.
+    // SAFETY: the pointer is set while the edge is valid, and taken back under this lock before the edge is gone.
     let Some(edge) = (unsafe { state.asking.as_ref() }) else { return false };
-    // SAFETY: the one that waits keeps its target while the edge is published.
+    // SAFETY: the waiting actor keeps a reference to its target while the edge is published, and the lock is held.
     if !unsafe { (*edge.target).is(target) } || mark(edge) != step.mark || edge.is_broken() {
         return false;
     }
     let mut slot_s = None;
     if let Goal::Answer(slot) = edge.goal {
-        // SAFETY: the asker is an actor, so a thread; it leaves after it has taken the edge back, for which it needs the
-        // lock.
+        // SAFETY: the asker is an actor, so it waits as a thread. It leaves the slot after it has taken the edge back,
+        // for which it needs the lock that is held here.
         let (was_open, wake) = unsafe { break_off(slot) };
         if !was_open {
             return false;
         }
         slot_s = wake;
     }
-    // Relaxed (both): under the lock.
+    // Relaxed (both): under the lock of the waiting actor. `Edge::is_broken` says why its reader needs no more.
     edge.broken.store(true, Ordering::Relaxed);
     let room_s = NonNull::new(edge.waiter.load(Ordering::Relaxed)).and_then(|party| {
-        // SAFETY: written down while the wait for room is open, and taken back under the lock before it is closed, so the
-        // party is there and in that wait. If it was claimed, that was just now.
+        // SAFETY: `waiter` is set while the wait for room is open, and cleared under this lock before the wait is
+        // closed. So the waiter is alive and in that wait. `Wake::owed` requires that this thread has claimed it, which
+        // the line does first.
         unsafe { party.as_ref().claim(BROKEN).then(|| Wake::owed(party)) }
     });
     let old = state.rare().circle.replace(names);
@@ -280,9 +287,9 @@ fn end_wait(step: &Step, target: &Any, names: Vec<String>) -> bool {
     true
 }
 
-/// The names along the circle for which the wait of `me` for `target` was ended.
+/// Returns the names along the circle for which the wait of `me` for `target` was ended.
 pub(crate) fn told(me: &Any, target: &Any) -> Vec<String> {
     let names = me.state.lock().rare_if_any().and_then(|rare| rare.circle.take());
-    // There are none if another such wait, in a destructor, has taken them.
+    // There are none if a nested wait of this kind, in a destructor, has taken them.
     names.unwrap_or_else(|| vec![called(me), called(target)])
 }

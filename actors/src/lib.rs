@@ -1,34 +1,34 @@
-//! Actors of kahn: values that handle messages one at a time, without a stack or a thread while there are none.
+//! Actors of kahn: values that handle messages one at a time. While an actor has no message, it uses no stack and no
+//! thread.
 //!
 //! # One actor
 //!
-//! An [`Actor`] has a value, a type of messages, and a bounded mailbox. [`spawn`] starts it, and answers an [`ActorRef`], by
-//! which it is told and asked. What it can do with itself (timers, links, monitors, putting messages aside) is in its
-//! [`Context`], that is, in [`Control`]. An actor can be a loop, too, that receives what it likes:
-//! [`Builder::spawn_loop`].
+//! An [`Actor`] has a value, a message type, and a bounded mailbox. [`spawn`] starts it and returns an [`ActorRef`],
+//! with which other threads tell and ask it. Its [`Context`] dereferences to [`Control`]: timers, links, monitors, and
+//! the stash. An actor can also be a loop that chooses which messages it receives: [`Builder::spawn_loop`].
 //!
 //! # Many actors
 //!
-//! | to | there is |
+//! | to | use |
 //! |---|---|
-//! | start those again that fail, and stop all in order | [`Supervisor`], and for a whole program [`System`] |
-//! | start and stop very many of one kind, each with arguments of its own | [`DynamicSupervisor`] |
+//! | restart actors that fail, and stop all of them in order | [`Supervisor`], and for a whole program [`System`] |
+//! | start and stop very many actors of one kind, each with its own arguments | [`DynamicSupervisor`] |
 //! | find an actor by its name | [`registry`] |
-//! | tell many the same | [`Group`] |
-//! | tell those the same who are interested in it | [`PubSub`] |
-//! | let several share the work | [`Pool`] |
-//! | do something no more often than so | [`Limiter`] |
-//! | see what nobody has handled | [`dead_letters`] |
-//! | test all that | [`testing`] |
+//! | send the same message to many actors | [`Group`] |
+//! | send the same message to the actors that subscribe to a topic | [`PubSub`] |
+//! | let several actors share the work | [`Pool`] |
+//! | limit the rate of an operation | [`Limiter`] |
+//! | see messages that no actor handled | [`dead_letters`] |
+//! | test all of this | [`testing`] |
 //!
-//! A name keeps its actor going; a group, a subscription and a [`WeakActorRef`] do not. All of them last through restarts,
-//! as references do, and are gone when those are told who monitor the actor.
+//! A name in the registry keeps its actor running. A group, a subscription and a [`WeakActorRef`] do not. All of them
+//! stay valid across restarts, as references do, and are removed before the actor's monitors are told of its end.
 //!
 //! # Layout
 //!
-//! Modules stand lowest first. What a supervisor can do beyond what is public is in `keeping`; `Builder::spawn_again` with
-//! a `keeper` starts its children. What is said of an actor elsewhere (a name, a membership) is an `entry`, which is
-//! struck when the actor ends for good.
+//! The modules are listed lowest first. `keeping` has the operations that a supervisor needs and that are not public;
+//! `Builder::spawn_again` with a `keeper` starts a supervisor's children. An `entry` is a record of an actor held
+//! elsewhere (a name, a membership). It is removed when the actor ends for good.
 
 #![warn(clippy::disallowed_methods)]
 
