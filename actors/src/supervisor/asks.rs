@@ -1,4 +1,4 @@
-//! What one can ask of a supervisor.
+//! The requests that a supervisor offers.
 
 use core::time::Duration;
 
@@ -21,15 +21,19 @@ impl SupervisorRef {
         })
     }
 
-    /// The reference to a child that takes messages of type `M`. It stays valid when the child is restarted.
+    /// Returns the reference to a child that takes messages of type `M`. It stays valid when the child is restarted.
     ///
     /// # Parks
     ///
-    /// Until the supervisor has answered. It may be starting or stopping another child.
+    /// Parks until the supervisor has replied. The supervisor may be starting or stopping another child.
     ///
     /// # Errors
     ///
-    /// There is no such child; it takes other messages; the supervisor has ended, or waits for the caller.
+    /// Returns an error if
+    ///
+    /// - there is no such child;
+    /// - its messages have another type;
+    /// - the supervisor has ended, or waits for the caller.
     ///
     /// # Examples
     ///
@@ -64,15 +68,15 @@ impl SupervisorRef {
         })?
     }
 
-    /// The reference to a child that is a supervisor.
+    /// Returns the reference to a child that is a supervisor.
     ///
     /// # Parks
     ///
-    /// As [`actor_ref`](Self::actor_ref).
+    /// Parks as [`actor_ref`](Self::actor_ref) does.
     ///
     /// # Errors
     ///
-    /// As `actor_ref`.
+    /// Returns the errors of `actor_ref`.
     ///
     /// # Examples
     ///
@@ -89,16 +93,16 @@ impl SupervisorRef {
         self.actor_ref(id).map(SupervisorRef::from)
     }
 
-    /// The reference to a child that is a [`DynamicSupervisor`](super::DynamicSupervisor), by the types of what its children
-    /// are started with, and of their messages.
+    /// Returns the reference to a child that is a [`DynamicSupervisor`](super::DynamicSupervisor). `Args` is the type
+    /// of its children's arguments, and `M` that of their messages.
     ///
     /// # Parks
     ///
-    /// As [`actor_ref`](Self::actor_ref).
+    /// Parks as [`actor_ref`](Self::actor_ref) does.
     ///
     /// # Errors
     ///
-    /// As `actor_ref`.
+    /// Returns the errors of `actor_ref`.
     ///
     /// # Examples
     ///
@@ -112,11 +116,12 @@ impl SupervisorRef {
         self.actor_ref(id).map(DynamicSupervisorRef::from)
     }
 
-    /// The children, in the order in which they start. None, if the supervisor has ended, or waits for the caller.
+    /// Returns the children, in their start order. Returns an empty vector if the supervisor has ended or waits for the
+    /// caller.
     ///
     /// # Parks
     ///
-    /// As [`actor_ref`](Self::actor_ref).
+    /// Parks as [`actor_ref`](Self::actor_ref) does.
     ///
     /// # Examples
     ///
@@ -135,17 +140,22 @@ impl SupervisorRef {
         self.command(Command::Children).unwrap_or_default()
     }
 
-    /// Adds a child behind the others, and starts it, at once. If others wait to be started again, and it is behind them
-    /// by the supervisor's [`Strategy`](super::Strategy), it is stopped then, and started in its turn.
+    /// Adds a child after the others, and starts it at once. If other children wait for their restart, and the new
+    /// child depends on them by the supervisor's [`Strategy`](super::Strategy), it is stopped when they are started,
+    /// and started again in its turn.
     ///
     /// # Parks
     ///
-    /// Until it has started, or failed to.
+    /// Parks until the child has started or has failed to start.
     ///
     /// # Errors
     ///
-    /// The id is taken; the child is significant and cannot be; it did not start, and is not kept; the supervisor has
-    /// ended, or waits for the caller.
+    /// Returns an error if
+    ///
+    /// - the id is taken;
+    /// - the child is significant and must not be;
+    /// - the child does not start, in which case it is removed;
+    /// - the supervisor has ended, or waits for the caller.
     ///
     /// # Examples
     ///
@@ -164,17 +174,17 @@ impl SupervisorRef {
         self.command(|done| Command::Start(Box::new(spec), done))?
     }
 
-    /// Stops a child, by its [`Shutdown`](super::Shutdown). It stays in the list, and its references are those of one
-    /// that has ended, until it is [restarted](Self::restart_child). A temporary child goes. One that is to be started
-    /// again is not any more.
+    /// Stops a child as its [`Shutdown`](super::Shutdown) says. The child stays in the list, and its references are
+    /// those of an actor that has ended, until it is [restarted](Self::restart_child). A temporary child is removed. A
+    /// child that waits for its restart is not restarted any more.
     ///
     /// # Parks
     ///
-    /// Until it has ended.
+    /// Parks until the child has ended.
     ///
     /// # Errors
     ///
-    /// There is no such child; the supervisor has ended, or waits for the caller.
+    /// Returns an error if there is no such child, or if the supervisor has ended or waits for the caller.
     ///
     /// # Examples
     ///
@@ -193,17 +203,21 @@ impl SupervisorRef {
         self.command(|done| Command::Terminate(id.into(), done))?
     }
 
-    /// Starts a child again that has been stopped. Its references are valid again. It is started at once, as by
+    /// Starts a stopped child again. Its references are valid again. It is started at once, as by
     /// [`start_child`](Self::start_child).
     ///
     /// # Parks
     ///
-    /// Until it has started, or failed to.
+    /// Parks until the child has started or has failed to start.
     ///
     /// # Errors
     ///
-    /// There is no such child; it runs, or is being restarted; it did not start; the supervisor has ended, or waits for
-    /// the caller.
+    /// Returns an error if
+    ///
+    /// - there is no such child;
+    /// - the child runs, or waits for its restart;
+    /// - the child does not start;
+    /// - the supervisor has ended, or waits for the caller.
     ///
     /// # Examples
     ///
@@ -223,15 +237,19 @@ impl SupervisorRef {
         self.command(|done| Command::Restart(id.into(), done))?
     }
 
-    /// Removes a child that has been stopped.
+    /// Removes a stopped child.
     ///
     /// # Parks
     ///
-    /// As [`actor_ref`](Self::actor_ref).
+    /// Parks as [`actor_ref`](Self::actor_ref) does.
     ///
     /// # Errors
     ///
-    /// There is no such child; it runs, or is being restarted; the supervisor has ended, or waits for the caller.
+    /// Returns an error if
+    ///
+    /// - there is no such child;
+    /// - the child runs, or waits for its restart;
+    /// - the supervisor has ended, or waits for the caller.
     ///
     /// # Examples
     ///

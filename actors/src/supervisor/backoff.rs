@@ -1,12 +1,15 @@
-//! How long to wait before a child is started again. Pure: it is told the dice.
+//! The delay before a child is restarted. Pure: the caller passes the random number.
 
 use core::time::Duration;
 
-/// How long a supervisor waits before it starts a child again: longer each time that it fails soon, so that what it
-/// depends on is not overrun; and not exactly so long, so that many do not come back at one moment.
+/// The delay before a supervisor restarts a child.
 ///
-/// The waits grow as in ["Exponential Backoff And Jitter"](https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/),
-/// with a part of each, the jitter, left to chance.
+/// The delay grows with each early failure, so that the services that the child depends on are not overloaded. It is
+/// randomized, so that many children do not restart at the same moment.
+///
+/// The delays grow as in ["Exponential Backoff And
+/// Jitter"](https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). A random part of each delay,
+/// the jitter, is subtracted.
 ///
 /// # Examples
 ///
@@ -14,7 +17,7 @@ use core::time::Duration;
 /// use std::time::Duration;
 /// use kahn::actor::Backoff;
 ///
-/// // About 100 ms, 200 ms, 400 ms ... and never more than 10 s; up to a quarter less.
+///  // About 100 ms, 200 ms, 400 ms ... and never more than 10 s. Each delay is up to a quarter shorter.
 /// let backoff = Backoff::exponential(Duration::from_millis(100), Duration::from_secs(10)).jitter(0.25);
 /// # let _ = backoff;
 /// ```
@@ -28,9 +31,11 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// `first` before the first restart, and twice as long each time after, but never more than `max`. A child that has
-    /// then run for `max` begins anew with `first`, and so does one that is started by hand. One whose start fails has
-    /// not run. Twice nothing is nothing: with a `first` of zero it never waits.
+    /// Returns a backoff that waits `first` before the first restart, and twice as long before each further one, up to
+    /// `max`.
+    ///
+    /// The delay starts again with `first` after the child has run for `max`, and after it has been started by a
+    /// request. A child whose start failed has not run. If `first` is zero, all delays are zero.
     ///
     /// # Examples
     ///
@@ -46,7 +51,7 @@ impl Backoff {
         Backoff { first: first.min(max), max, factor: 2.0, jitter: 0.1, reset: max }
     }
 
-    /// Always the same.
+    /// Returns a backoff whose delay is always the same.
     ///
     /// # Examples
     ///
@@ -61,12 +66,11 @@ impl Backoff {
         Backoff { factor: 1.0, jitter: 0.0, ..Backoff::exponential(delay, delay) }
     }
 
-    /// The part of each wait that is left to chance, from 0 to 1: a wait is shortened by up to that part. A tenth, if
-    /// nothing else is said.
+    /// Sets the random part of each delay, from 0 to 1. Each delay is shortened by up to this part. The default is 0.1.
     ///
     /// # Panics
     ///
-    /// If it is not from 0 to 1.
+    /// Panics if `part` is not from 0 to 1.
     ///
     /// # Examples
     ///
@@ -74,7 +78,7 @@ impl Backoff {
     /// use std::time::Duration;
     /// use kahn::actor::Backoff;
     ///
-    /// // From half a second to one second.
+    ///  // From half a second to one second.
     /// let backoff = Backoff::constant(Duration::from_secs(1)).jitter(0.5);
     /// # let _ = backoff;
     /// ```
@@ -85,7 +89,7 @@ impl Backoff {
         self
     }
 
-    /// How long a child has to run for its next failure to count as its first.
+    /// Sets how long a child has to run for its next failure to count as its first. The default is the maximal delay.
     ///
     /// # Examples
     ///
@@ -93,7 +97,7 @@ impl Backoff {
     /// use std::time::Duration;
     /// use kahn::actor::Backoff;
     ///
-    /// // Who has held out for a minute has not failed for the same reason.
+    ///  // A child that has run for a minute does not fail again for the same reason.
     /// let backoff = Backoff::exponential(Duration::from_millis(50), Duration::from_secs(5)).reset_after(Duration::from_secs(60));
     /// # let _ = backoff;
     /// ```
@@ -102,16 +106,16 @@ impl Backoff {
         self
     }
 
-    /// The number of a failure of a child that has lived for so long, or has not started, if it had failed `before` times
-    /// in a row.
+    /// Returns the number of failures in a row, including the present one. `before` is the number before it. `lived` is
+    /// the time that the child ran, or `None` if it did not start.
     pub(super) fn failures(&self, before: u32, lived: Option<Duration>) -> u32 {
         if lived.is_some_and(|lived| lived >= self.reset) { 1 } else { before.saturating_add(1) }
     }
 
-    /// The wait after that many failures in a row, one at least. `chance` is from 0 to 1.
+    /// Returns the delay after `failures` failures in a row. `failures` is at least 1. `chance` is from 0 to 1.
     pub(super) fn delay(&self, failures: u32, chance: f64) -> Duration {
         if self.first.is_zero() {
-            // However often it is doubled, also where a float says infinity.
+            // Zero times an infinite float would be NaN.
             return Duration::ZERO;
         }
         let power = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);

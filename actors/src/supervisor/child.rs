@@ -1,4 +1,4 @@
-//! What a supervisor is told of a child, before there is one.
+//! The child specification: how a supervisor makes, restarts and stops a child.
 
 use core::any::TypeId;
 use core::convert::Infallible;
@@ -17,7 +17,7 @@ use crate::exit::ExitReason;
 use crate::mailbox::Mailbox;
 use crate::spawn::Builder;
 
-/// When a child is started again that has ended by itself.
+/// When a child that has ended by itself is restarted.
 ///
 /// # Examples
 ///
@@ -37,12 +37,12 @@ use crate::spawn::Builder;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Restart {
-    /// Always. The default.
+    /// The child is always restarted. This is the default.
     #[default]
     Permanent,
-    /// If it did not end as intended: by a panic, an error, a kill, a link.
+    /// The child is restarted if it ended abnormally: by a panic, an error, a kill, or a link.
     Transient,
-    /// Never. Its specification goes with it.
+    /// The child is never restarted. Its specification is removed when it ends.
     Temporary,
 }
 
@@ -60,16 +60,17 @@ pub enum Restart {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shutdown {
-    /// It is asked to end, after the message in hand, and killed if it has not by then, which is
-    /// [reported](super::Event::StoppedBadly). The default, with five seconds, for all but supervisors.
+    /// The child is asked to end after the message that it is handling. If it has not ended when the time is over, it
+    /// is killed, which is [reported](super::Event::StoppedBadly). The default for workers and threads is five seconds.
     Timeout(Duration),
-    /// It is killed.
+    /// The child is killed.
     Kill,
-    /// It is asked to end. The default for supervisors: their children have their own limits.
+    /// The child is asked to end, and its supervisor waits without a limit. This is the default for supervisors,
+    /// because the limits of their own children bound the wait.
     Infinity,
 }
 
-/// What kind of child it is.
+/// The kind of a child.
 ///
 /// # Examples
 ///
@@ -95,7 +96,7 @@ pub enum ChildKind {
     Thread,
 }
 
-/// How a child is made, and what its supervisor does with it.
+/// A child specification: how a child is made, and how its supervisor restarts and stops it.
 ///
 /// # Examples
 ///
@@ -131,8 +132,8 @@ pub struct ChildSpec {
 type Make = Box<dyn FnOnce(Builder) -> Box<dyn Kept> + Send>;
 
 impl ChildSpec {
-    /// A child that is the actor that `make` makes, anew for each start. It is made where it starts, and a panic in
-    /// `make` is a start that failed.
+    /// Returns the specification of an actor. `make` makes a new value for each start. It runs in the child. If it
+    /// panics, the start has failed.
     ///
     /// # Examples
     ///
@@ -146,7 +147,7 @@ impl ChildSpec {
     ///     }
     /// }
     /// let greeting = "hello".to_owned();
-    /// // It is made anew for each start.
+    ///  // The value is made anew for each start.
     /// let spec = ChildSpec::new("greeter", move || Greeter(greeting.clone()));
     /// # let _ = spec;
     /// ```
@@ -156,7 +157,7 @@ impl ChildSpec {
         ChildSpec::of(id.into(), kind, |builder| Box::new(builder.spawn_again(make)))
     }
 
-    /// A child that is a supervisor itself.
+    /// Returns the specification of a child that is a supervisor itself.
     ///
     /// # Examples
     ///
@@ -173,8 +174,8 @@ impl ChildSpec {
         ChildSpec::new(id, make)
     }
 
-    /// A child that is a [`DynamicSupervisor`]. [`SupervisorRef::dynamic_supervisor`](super::SupervisorRef::dynamic_supervisor)
-    /// finds it.
+    /// Returns the specification of a child that is a [`DynamicSupervisor`]. To get a reference to it, use
+    /// [`SupervisorRef::dynamic_supervisor`](super::SupervisorRef::dynamic_supervisor).
     ///
     /// # Examples
     ///
@@ -206,7 +207,7 @@ impl ChildSpec {
         ChildSpec::of(id.into(), ChildKind::Supervisor, |builder| Box::new(builder.spawn_again(make)))
     }
 
-    /// A child that is a loop over its mailbox: see [`Builder::spawn_loop`].
+    /// Returns the specification of a child that is a loop over its mailbox: see [`Builder::spawn_loop`].
     ///
     /// # Examples
     ///
@@ -232,8 +233,9 @@ impl ChildSpec {
         ChildSpec::of(id.into(), ChildKind::Worker, |builder| Box::new(builder.spawn_loop_again(f)))
     }
 
-    /// A child that is a green thread: `f`, called anew for each start. Asked to end, it unwinds from its present park or
-    /// its next, as by [`JoinHandle::cancel`](kahn_core::thread::JoinHandle::cancel).
+    /// Returns the specification of a child that is a green thread, which calls `f` for each start. When the thread is
+    /// asked to end, it unwinds from the park that it is in, or from its next park, as after
+    /// [`JoinHandle::cancel`](kahn_core::thread::JoinHandle::cancel).
     ///
     /// # Examples
     ///
@@ -276,7 +278,7 @@ impl ChildSpec {
         }
     }
 
-    /// What it is called. Children of one supervisor have different ids. It is the actor's name, too.
+    /// Returns the child's id. It is also the actor's name. Children of one supervisor have different ids.
     ///
     /// # Examples
     ///
@@ -287,7 +289,7 @@ impl ChildSpec {
         &self.id
     }
 
-    /// When it is started again.
+    /// Sets when the child is restarted.
     ///
     /// # Examples
     ///
@@ -302,7 +304,7 @@ impl ChildSpec {
         self
     }
 
-    /// How it is stopped.
+    /// Sets how the child is stopped.
     ///
     /// # Examples
     ///
@@ -317,9 +319,9 @@ impl ChildSpec {
         self
     }
 
-    /// How long to wait before it is started again. Not at all, if nothing is said. With
-    /// [`RestForOne`](super::Strategy::RestForOne) those behind it wait as well, and with
-    /// [`OneForAll`](super::Strategy::OneForAll) all others.
+    /// Sets the delay before the child is restarted. The default is no delay. With
+    /// [`RestForOne`](super::Strategy::RestForOne) the children after it wait as well, and with
+    /// [`OneForAll`](super::Strategy::OneForAll) all other children do.
     ///
     /// # Examples
     ///
@@ -336,7 +338,8 @@ impl ChildSpec {
         self
     }
 
-    /// Whether its end by itself may end its supervisor: see [`AutoShutdown`](super::AutoShutdown).
+    /// Sets whether the child is significant: whether its end by itself can end its supervisor. See
+    /// [`AutoShutdown`](super::AutoShutdown).
     ///
     /// # Examples
     ///
@@ -352,11 +355,11 @@ impl ChildSpec {
         self
     }
 
-    /// How many messages its mailbox holds.
+    /// Sets the capacity of the child's mailbox, in messages.
     ///
     /// # Panics
     ///
-    /// As [`Builder::mailbox`].
+    /// Panics under the same conditions as [`Builder::mailbox`].
     ///
     /// # Examples
     ///
@@ -373,7 +376,7 @@ impl ChildSpec {
         self
     }
 
-    /// What becomes of messages that find its mailbox full.
+    /// Sets what happens to messages that find the child's mailbox full.
     ///
     /// # Examples
     ///
@@ -393,7 +396,7 @@ impl ChildSpec {
         self
     }
 
-    /// Makes the actor, for its keeper. Once.
+    /// Makes the actor of this child, supervised by `keeper`. It is called once.
     pub(super) fn spawn(&mut self, keeper: &Any) -> Box<dyn Kept> {
         let make = self.make.take().expect("made once, and started again from then on");
         let mut builder = core::mem::take(&mut self.builder);

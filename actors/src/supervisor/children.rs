@@ -1,4 +1,4 @@
-//! The children of a supervisor, in the order in which they start.
+//! The children of a supervisor, in their start order.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::keeping::dismiss;
 use crate::signal::MonitorId;
 use crate::timers::TimerId;
 
-/// What a child is doing, as far as its supervisor has heard.
+/// The state of a child, as far as its supervisor knows.
 ///
 /// # Examples
 ///
@@ -34,15 +34,15 @@ use crate::timers::TimerId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChildState {
-    /// It has started, and not ended.
+    /// The child has started and has not ended.
     Running,
-    /// It is to be started again.
+    /// The child waits for its restart.
     Restarting,
-    /// It has ended, and is started again when it is told to.
+    /// The child has ended. It is started again only by a request.
     Stopped,
 }
 
-/// A child, as its supervisor sees it.
+/// A snapshot of a child, as its supervisor sees it.
 ///
 /// # Examples
 ///
@@ -59,31 +59,31 @@ pub enum ChildState {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ChildInfo {
-    /// What it is called.
+    /// The child's id.
     pub id: Arc<str>,
-    /// The actor's number, which stays the same through restarts.
+    /// The id of its actor, which stays the same through restarts.
     pub actor: ActorId,
-    /// What kind of child it is.
+    /// The kind of the child.
     pub kind: ChildKind,
-    /// When it is started again.
+    /// When the child is restarted.
     pub restart: Restart,
-    /// What it is doing.
+    /// The state of the child.
     pub state: ChildState,
-    /// How often it was started again.
+    /// How many times the child was restarted.
     pub restarts: u64,
 }
 
 pub(super) struct Child {
     pub(super) spec: ChildSpec,
     pub(super) kept: Box<dyn Kept>,
-    /// It was added while the supervisor ran.
+    /// Set when the child was added while the supervisor ran.
     pub(super) is_dynamic: bool,
     pub(super) state: ChildState,
-    /// The monitor of the incarnation that runs.
+    /// The supervisor's monitor of the running incarnation. `None` if the child does not run.
     pub(super) monitor: Option<MonitorId>,
-    /// When it last started.
+    /// When the child last started.
     pub(super) since: Instant,
-    /// How often it has failed in a row, as its backoff counts; a start that failed is a failure, too.
+    /// The number of failures in a row, as the backoff counts them. A start that failed counts as well.
     pub(super) failures: u32,
     pub(super) restarts: u64,
 }
@@ -111,19 +111,19 @@ impl Child {
 
 #[derive(Default)]
 pub(super) struct Children {
-    /// By their numbers, which grow.
+    /// By number. Numbers only grow, so they are in start order.
     list: BTreeMap<u64, Child>,
     numbers: HashMap<Arc<str>, u64>,
     monitored: HashMap<MonitorId, u64>,
-    /// Those whose backoff is not over, and what will tell. They are `Restarting`.
+    /// The children whose backoff is not over, and the timers that end it. These children are `Restarting`.
     backing_off: BTreeMap<u64, TimerId>,
     last: u64,
-    /// A child that is stopped goes, whatever its policy.
+    /// Set when a stopped child is removed, whatever its restart policy.
     pub(super) forgets: bool,
 }
 
 impl Children {
-    /// Adds a child that has not been started, at the end.
+    /// Adds a child, which has not been started, at the end. Returns its number.
     pub(super) fn add(
         &mut self,
         spec: ChildSpec,
@@ -159,24 +159,24 @@ impl Children {
         self.list.get_mut(&number)
     }
 
-    /// All, in their order.
+    /// Returns all children, in their order.
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, &Child)> {
         self.list.iter().map(|(number, child)| (*number, child))
     }
 
-    /// Those of a group, in their order.
+    /// Returns the numbers of a group's members, in their order.
     pub(super) fn of(&self, group: Group) -> Vec<u64> {
         self.list.range(group.numbers()).map(|(number, _)| *number).collect()
     }
 
-    /// A child runs, under this monitor.
+    /// Marks a child as running, under this monitor.
     pub(super) fn runs(&mut self, number: u64, monitor: Option<MonitorId>, now: Instant) {
         let Some(child) = self.list.get_mut(&number) else { return };
         (child.state, child.monitor, child.since) = (ChildState::Running, monitor, now);
         self.monitored.extend(monitor.map(|monitor| (monitor, number)));
     }
 
-    /// Whose end this monitor tells of, which runs no more.
+    /// Marks the child of this monitor as stopped, and returns its number. Returns `None` if the monitor is no child's.
     pub(super) fn ended(&mut self, monitor: MonitorId) -> Option<u64> {
         let number = self.monitored.remove(&monitor)?;
         let child = self.list.get_mut(&number)?;
@@ -184,27 +184,27 @@ impl Children {
         Some(number)
     }
 
-    /// A child that is to be started again is not, until this timer says so.
+    /// Records the timer that ends the child's backoff.
     pub(super) fn backs_off(&mut self, number: u64, timer: TimerId) {
         self.backing_off.insert(number, timer);
     }
 
-    /// The child's backoff is over, or does not matter any more. Answers the timer, if there was one.
+    /// Ends the child's backoff. Returns its timer, if it was backing off.
     pub(super) fn backed_off(&mut self, number: u64) -> Option<TimerId> {
         self.backing_off.remove(&number)
     }
 
-    /// Whether the backoff of one of a group is not over.
+    /// Returns whether a member of the group is backing off.
     pub(super) fn is_backing_off(&self, group: Group) -> bool {
         self.backing_off.range(group.numbers()).next().is_some()
     }
 
-    /// Whether the child is to be started again.
+    /// Returns whether the child waits for its restart.
     pub(super) fn waits(&self, number: u64) -> bool {
         self.list.get(&number).is_some_and(|child| child.state == ChildState::Restarting)
     }
 
-    /// Takes the child out, and ends it for good.
+    /// Removes the child, and ends it for good.
     pub(super) fn remove(&mut self, number: u64) {
         let Some(child) = self.list.remove(&number) else { return };
         self.numbers.remove(&child.spec.id);
@@ -215,7 +215,8 @@ impl Children {
         child.kept.end_for_good();
     }
 
-    /// A child that does not run stays that way, until somebody starts it. It has failed no more by then.
+    /// Leaves a child stopped that does not run, until it is started by a request, and resets its count of failures.
+    /// Removes it if it is temporary, or if stopped children are not kept.
     pub(super) fn rest(&mut self, number: u64) {
         let Some(child) = self.list.get_mut(&number) else { return };
         if self.forgets || child.spec.restart == Restart::Temporary {
@@ -227,7 +228,7 @@ impl Children {
 }
 
 impl Drop for Children {
-    /// Those that are left were not stopped in order: their supervisor was killed, or panicked.
+    /// The remaining children were not stopped in order: their supervisor was killed, or panicked.
     fn drop(&mut self) {
         for (_, child) in self.list.iter().rev() {
             dismiss(child.any(), ExitReason::Killed, true);

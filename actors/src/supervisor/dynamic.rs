@@ -1,7 +1,8 @@
-//! Very many children of one kind, started and stopped while the supervisor runs.
+//! A supervisor of many children of one kind, which are started and stopped while it runs.
 //!
-//! It is a [`Supervisor`] with [`Strategy::OneForOne`], a template in the place of specifications, and no order among its
-//! children. A start and a stop cost the logarithm of the number of children at most.
+//! It is a [`Supervisor`] with [`Strategy::OneForOne`] and with a template instead of child specifications. Its
+//! children have no order among each other. Starting or stopping a child takes time at most logarithmic in the number
+//! of children.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -27,20 +28,24 @@ use crate::slot::Reply;
 use crate::spawn::Builder;
 use crate::timers::TimerId;
 
-/// A supervisor of very many children of one kind, which are started while it runs, each with arguments of its own.
+/// A supervisor of many children of one kind, which are started while it runs, each with its own arguments.
 ///
-/// It is OTP's `simple_one_for_one`, and Elixir's `DynamicSupervisor`. It has a template, a function from arguments to an
-/// actor, and gives ids by itself. A child that fails is started again, by the settings of the template, with the same
-/// arguments, in its old place: with its mailbox and its references, as with every [`Supervisor`]. A child that is stopped,
-/// or that ended and is not to be started again, is forgotten.
+/// It corresponds to OTP's `simple_one_for_one` and to Elixir's `DynamicSupervisor`. Its template is a function from
+/// arguments to an actor. It assigns the ids of its children.
 ///
-/// When it ends, all children are asked to stop at once. Those that have not ended by the time that their
-/// [`shutdown`](Self::shutdown) gives them are killed.
+/// A child that fails is restarted by the template's settings, with the same arguments. As with every [`Supervisor`],
+/// its mailbox and its references stay valid. A child that is stopped, or that ends and is not restarted, is removed.
+///
+/// When the supervisor ends, it asks all children to stop at the same time. It kills those that have not ended when the
+/// time of their [`shutdown`](Self::shutdown) is over.
 ///
 /// # Differences from OTP
 ///
-/// A start waits until the child has started, so starts come one after the other: let `started` be short. `max_children`
-/// is Elixir's. Children are started again with their ids, which OTP's have not. `terminate` is OTP's `terminate_child`.
+/// - Starting a child waits until the child has started. Starts therefore run one after the other, so `started` should
+///   be short.
+/// - `max_children` is taken from Elixir.
+/// - A restarted child keeps its id. OTP's children have no ids here.
+/// - `terminate` is OTP's `terminate_child`.
 ///
 /// # Examples
 ///
@@ -75,9 +80,9 @@ pub struct DynamicSupervisor<Args, M: Send + 'static> {
     template: Template<Args>,
     settings: Settings,
     max: usize,
-    /// Children started so far.
+    /// Number of children started so far.
     last: u64,
-    /// Its own name, which its children's ids begin with.
+    /// The supervisor's name, which is the prefix of its children's ids.
     name: Option<String>,
     _messages: PhantomData<fn(M)>,
 }
@@ -110,10 +115,10 @@ impl Settings {
 }
 
 impl<Args: Clone + Send + 'static, M: Send + 'static> DynamicSupervisor<Args, M> {
-    /// A supervisor whose children are what `make` makes of their arguments. The arguments are kept, and cloned for each
-    /// start. The actor is made where it starts, and a panic in `make` is a start that failed.
+    /// Returns a supervisor whose children are made by `make` from their arguments. The supervisor keeps each child's
+    /// arguments, and clones them for each start. `make` runs in the child. If it panics, the start has failed.
     ///
-    /// As with [`Supervisor::new`], one restart within five seconds is allowed, and the next ends it.
+    /// As with [`Supervisor::new`], one restart within five seconds is allowed. The second ends the supervisor.
     ///
     /// # Examples
     ///
@@ -141,8 +146,8 @@ impl<Args: Clone + Send + 'static, M: Send + 'static> DynamicSupervisor<Args, M>
 }
 
 impl<Args: Send + 'static, M: Send + 'static> DynamicSupervisor<Args, M> {
-    /// Its name, for reports. As a child of another it has the id of its [`ChildSpec`]. The ids of its children begin with
-    /// it.
+    /// Sets the supervisor's name, which reports show. It is the prefix of its children's ids. A dynamic supervisor
+    /// that is the child of another supervisor is named by the id of its [`ChildSpec`].
     ///
     /// # Examples
     ///
@@ -164,50 +169,51 @@ impl<Args: Send + 'static, M: Send + 'static> DynamicSupervisor<Args, M> {
         self
     }
 
-    /// When children are started again; see [`ChildSpec::restart`]. Permanent, if nothing is said.
+    /// Sets when children are restarted; see [`ChildSpec::restart`]. The default is [`Restart::Permanent`].
     pub fn restart(mut self, restart: Restart) -> Self {
         self.settings.restart = restart;
         self
     }
 
-    /// How children are stopped; see [`ChildSpec::shutdown`].
+    /// Sets how children are stopped; see [`ChildSpec::shutdown`].
     pub fn shutdown(mut self, shutdown: Shutdown) -> Self {
         self.settings.shutdown = Some(shutdown);
         self
     }
 
-    /// How long to wait before a child is started again; see [`ChildSpec::backoff`].
+    /// Sets the delay before a child is restarted; see [`ChildSpec::backoff`].
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.settings.backoff = Some(backoff);
         self
     }
 
-    /// How many messages a child's mailbox holds.
+    /// Sets the capacity of each child's mailbox, in messages.
     ///
     /// # Panics
     ///
-    /// If it is zero, or above 2^31.
+    /// Panics if `capacity` is zero or above 2^31.
     #[track_caller]
     pub fn mailbox(mut self, capacity: usize) -> Self {
-        // Checked here, and not in the supervisor at the first start.
+        // This call checks the capacity, so that the panic occurs here and not in the supervisor at the first start.
         let _ = Builder::new().mailbox(capacity);
         self.settings.mailbox = Some(capacity);
         self
     }
 
-    /// What becomes of messages that find a child's mailbox full.
+    /// Sets what happens to messages that find a child's mailbox full.
     pub fn overflow(mut self, overflow: Overflow) -> Self {
         self.settings.overflow = overflow;
         self
     }
 
-    /// How many restarts there may be within a time, of all children together; see [`Supervisor::intensity`].
+    /// Sets the maximum restart intensity of all children together; see [`Supervisor::intensity`].
     pub fn intensity(mut self, max: usize, within: Duration) -> Self {
         self.inner = self.inner.intensity(max, within);
         self
     }
 
-    /// How many children it may have at a time, those included that wait to be started again. No limit, if nothing is said.
+    /// Sets the maximum number of children at a time. Children that wait for their restart are included. The default is
+    /// no limit.
     ///
     /// # Examples
     ///
@@ -232,13 +238,13 @@ impl<Args: Send + 'static, M: Send + 'static> DynamicSupervisor<Args, M> {
         self
     }
 
-    /// Calls `f` with everything that happens to the children; see [`Supervisor::on_event`].
+    /// Calls `f` with each event of the children; see [`Supervisor::on_event`].
     pub fn on_event(mut self, f: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         self.inner = self.inner.on_event(f);
         self
     }
 
-    /// Starts it, without children.
+    /// Starts the supervisor, without children.
     pub fn spawn(self) -> DynamicSupervisorRef<Args, M> {
         let builder = self.name.iter().fold(Builder::new(), |builder, name| builder.name(name.as_str()));
         DynamicSupervisorRef::from(builder.spawn(self))
@@ -264,7 +270,7 @@ impl<Args: Send + 'static, M: Send + 'static> DynamicSupervisor<Args, M> {
         Ok(child.kept.typed().downcast_ref::<ActorRef<M>>().expect("made by the template").clone())
     }
 
-    /// Stops a child, if it is this actor.
+    /// Stops the child with this id. If `actor` is given, the child must be that actor.
     fn terminate(
         &mut self,
         ctx: &mut Context<Self>,
@@ -277,7 +283,7 @@ impl<Args: Send + 'static, M: Send + 'static> DynamicSupervisor<Args, M> {
         if actor.is_some() && actor != found {
             return Err(ChildError::NotFound);
         }
-        // It goes with that, and with it the timer of its backoff.
+        // The child is removed below. Its backoff timer is cancelled here, as nothing else would cancel it.
         let timer = children.backed_off(number);
         timer.into_iter().for_each(|timer| Keeper::cancel(ctx, timer));
         self.inner.terminate(ctx.any(), id)
@@ -346,7 +352,8 @@ impl<Args, M: Send + 'static> fmt::Debug for DynamicSupervisor<Args, M> {
     }
 }
 
-/// What a [`DynamicSupervisor`] handles. Made by [`DynamicSupervisorRef`] alone, into which any reference to one converts.
+/// The message type of a [`DynamicSupervisor`]. Only [`DynamicSupervisorRef`] creates its values. An `ActorRef` of a
+/// dynamic supervisor converts into a [`DynamicSupervisorRef`].
 pub struct DynamicOrder<Args, M: Send + 'static>(Command<Args, M>);
 
 enum Command<Args, M: Send + 'static> {
@@ -371,7 +378,8 @@ impl<Args, M: Send + 'static> fmt::Debug for DynamicOrder<Args, M> {
     }
 }
 
-/// A reference to a [`DynamicSupervisor`]. The last one that is dropped stops it, if it is no child of another.
+/// A reference to a [`DynamicSupervisor`]. Dropping the last one stops the supervisor, unless it is a child of another
+/// supervisor.
 pub struct DynamicSupervisorRef<Args: Send + 'static, M: Send + 'static> {
     actor: ActorRef<DynamicOrder<Args, M>>,
 }
@@ -386,16 +394,20 @@ impl<Args: Send + 'static, M: Send + 'static> DynamicSupervisorRef<Args, M> {
         })
     }
 
-    /// Starts a child with these arguments.
+    /// Starts a child with these arguments, and returns a reference to it.
     ///
     /// # Parks
     ///
-    /// Until it has started, or failed to. Before that, while the supervisor starts or stops others.
+    /// Parks until the child has started or has failed to start. Before that, it waits while the supervisor starts or
+    /// stops other children.
     ///
     /// # Errors
     ///
-    /// There are [as many as there may be](DynamicSupervisor::max_children); the child did not start, and is not kept;
-    /// the supervisor has ended, or waits for the caller.
+    /// Returns an error if
+    ///
+    /// - the supervisor has as many children as it [may have](DynamicSupervisor::max_children);
+    /// - the child does not start, in which case it is removed;
+    /// - the supervisor has ended, or waits for the caller.
     ///
     /// # Examples
     ///
@@ -405,15 +417,16 @@ impl<Args: Send + 'static, M: Send + 'static> DynamicSupervisorRef<Args, M> {
         self.command(|reply| Command::Start(args, reply))?
     }
 
-    /// Stops a child for good. One that waits to be started again is not any more.
+    /// Stops a child and removes it. A child that waits for its restart is not restarted any more.
     ///
     /// # Parks
     ///
-    /// Until it has ended.
+    /// Parks until the child has ended.
     ///
     /// # Errors
     ///
-    /// It is no child, or none any more; the supervisor has ended, or waits for the caller.
+    /// Returns an error if the actor is not a child of this supervisor, or if the supervisor has ended or waits for the
+    /// caller.
     ///
     /// # Examples
     ///
@@ -425,97 +438,97 @@ impl<Args: Send + 'static, M: Send + 'static> DynamicSupervisorRef<Args, M> {
         self.command(|reply| Command::Terminate(id, Some(child.id()), reply))?
     }
 
-    /// As [`terminate`](Self::terminate), by the child's id.
+    /// Stops the child with this id and removes it, as [`terminate`](Self::terminate) does.
     ///
     /// # Parks
     ///
-    /// As `terminate`.
+    /// Parks until the child has ended.
     ///
     /// # Errors
     ///
-    /// As `terminate`.
+    /// Returns an error if there is no such child, or if the supervisor has ended or waits for the caller.
     #[track_caller]
     pub fn terminate_id(&self, id: &str) -> Result<(), ChildError> {
         self.command(|reply| Command::Terminate(id.into(), None, reply))?
     }
 
-    /// The reference to a child, by its id.
+    /// Returns the reference to the child with this id.
     ///
     /// # Parks
     ///
-    /// While the supervisor starts or stops others.
+    /// Parks while the supervisor starts or stops other children.
     ///
     /// # Errors
     ///
-    /// There is no such child; the supervisor has ended, or waits for the caller.
+    /// Returns an error if there is no such child, or if the supervisor has ended or waits for the caller.
     #[track_caller]
     pub fn actor_ref(&self, id: &str) -> Result<ActorRef<M>, ChildError> {
         self.command(|reply| Command::Find(id.into(), reply))?
     }
 
-    /// The children, oldest first. None, if the supervisor has ended, or waits for the caller.
+    /// Returns the children, oldest first. Returns an empty vector if the supervisor has ended or waits for the caller.
     ///
     /// # Parks
     ///
-    /// As [`actor_ref`](Self::actor_ref).
+    /// Parks while the supervisor starts or stops children.
     #[track_caller]
     pub fn children(&self) -> Vec<ChildInfo> {
         self.command(Command::Children).unwrap_or_default()
     }
 
-    /// How many children there are, those included that wait to be started again. None, if the supervisor has ended, or
-    /// waits for the caller.
+    /// Returns the number of children. Children that wait for their restart are included. Returns zero if the
+    /// supervisor has ended or waits for the caller.
     ///
     /// # Parks
     ///
-    /// As [`actor_ref`](Self::actor_ref).
+    /// Parks while the supervisor starts or stops children.
     #[track_caller]
     pub fn count(&self) -> usize {
         self.command(Command::Count).unwrap_or_default()
     }
 
-    /// Stops all children at once, and the supervisor, and waits for that; as
-    /// [`SupervisorRef::stop`](super::SupervisorRef::stop).
+    /// Stops all children at the same time, then the supervisor, and waits for its end, as
+    /// [`SupervisorRef::stop`](super::SupervisorRef::stop) does.
     ///
     /// # Parks
     ///
-    /// Until all have ended.
+    /// Parks until the children and the supervisor have ended, unless the caller is an actor of the tree itself.
     #[track_caller]
     pub fn stop(&self) {
         stop_and_join(self.actor.any());
     }
 
-    /// Ends it and its children at once, without waiting for that.
+    /// Kills the supervisor and its children, without waiting for their ends.
     pub fn kill(&self) {
         self.actor.kill();
     }
 
-    /// Whether it has not ended.
+    /// Returns whether the supervisor has not ended yet.
     pub fn is_alive(&self) -> bool {
         self.actor.is_alive()
     }
 
-    /// Waits for its end.
+    /// Waits for the supervisor's end, and returns its exit reason.
     ///
     /// # Parks
     ///
-    /// Until then.
+    /// Parks until the supervisor has ended.
     #[track_caller]
     pub fn join(&self) -> ExitReason {
         self.actor.join()
     }
 
-    /// Its address.
+    /// Returns the supervisor's address.
     pub fn address(&self) -> Address {
         self.actor.address()
     }
 
-    /// Its number.
+    /// Returns the supervisor's id.
     pub fn id(&self) -> ActorId {
         self.actor.id()
     }
 
-    /// Its name.
+    /// Returns the supervisor's name, if it has one.
     pub fn name(&self) -> Option<&str> {
         self.actor.name()
     }

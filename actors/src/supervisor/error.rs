@@ -1,4 +1,4 @@
-//! Why a supervisor did not do what it was asked, or did not start.
+//! The errors of a supervisor's requests and of its start.
 
 use core::error::Error;
 use core::fmt;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::exit::ExitReason;
 
-/// Why a supervisor did not do what it was asked.
+/// The error of a request to a supervisor.
 ///
 /// # Examples
 ///
@@ -21,34 +21,34 @@ use crate::exit::ExitReason;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ChildError {
-    /// It has no child of that id.
+    /// The supervisor has no child of this id.
     NotFound,
-    /// The child runs: terminate it first.
+    /// The child runs. Terminate it first.
     Running,
-    /// The child is being restarted: terminate it first.
+    /// The child waits for its restart. Terminate it first.
     Restarting,
-    /// There is a child of that id, which runs.
+    /// A child of this id exists, and runs or waits for its restart.
     AlreadyStarted,
-    /// There is a child of that id, which does not run: restart it, or delete it first.
+    /// A child of this id exists, and is stopped. Restart it, or delete it first.
     AlreadyPresent,
-    /// A child cannot be significant if its supervisor has no [`AutoShutdown`](super::AutoShutdown).
+    /// The child is significant, but its supervisor has no [`AutoShutdown`](super::AutoShutdown).
     SignificantInVain,
-    /// A permanent child cannot be significant: it never ends for good.
+    /// The child is significant and permanent. A permanent child never ends for good.
     SignificantPermanent,
     /// The supervisor has as many children as it [may have](super::DynamicSupervisor::max_children).
     MaxChildren(usize),
     /// The child did not start, for this reason.
     Failed(ExitReason),
-    /// The child takes other messages.
+    /// The messages of the child have another type.
     WrongType {
-        /// What was asked for.
+        /// The requested type.
         expected: &'static str,
-        /// What it takes.
+        /// The type of the child's messages.
         found: &'static str,
     },
     /// The supervisor has ended.
     Ended,
-    /// The supervisor waits for the caller: these wait for each other.
+    /// The supervisor waits for the caller. The names are those of the actors that wait for each other.
     Deadlock(Vec<String>),
 }
 
@@ -85,7 +85,8 @@ impl fmt::Display for ChildError {
 
 impl Error for ChildError {}
 
-/// A supervisor that did not start, because one of its children did not. It is the reason of its end, too.
+/// The error of a supervisor that did not start because one of its children did not. It is also the supervisor's exit
+/// reason.
 ///
 /// # Examples
 ///
@@ -101,9 +102,9 @@ impl Error for ChildError {}
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StartError {
-    /// Which child.
+    /// The id of the child.
     pub child: Arc<str>,
-    /// What was wrong with it.
+    /// The error of the child.
     pub error: ChildError,
 }
 

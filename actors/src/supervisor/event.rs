@@ -1,4 +1,4 @@
-//! What a supervisor reports.
+//! The events that a supervisor reports.
 
 use core::fmt;
 use core::time::Duration;
@@ -14,12 +14,13 @@ use crate::exit::Called;
 use crate::exit::ExitReason;
 use crate::signal::Down;
 
-/// Something that has happened to a supervisor's children.
+/// An event of a supervisor's children.
 ///
-/// Nothing is printed. Who wants to know gives the supervisor a function, by
-/// [`on_event`](super::Supervisor::on_event); and with the feature `tracing` each event is logged by that crate, with the
-/// target `kahn::supervisor`, the field `supervisor` (its name, or else its number) and the event's text as the message:
-/// as a warning if it [is bad](Self::is_bad), else for debugging.
+/// Nothing is printed. To receive events, give the supervisor a function by [`on_event`](super::Supervisor::on_event).
+///
+/// With the feature `tracing`, each event is also logged by that crate. The target is `kahn::supervisor`. The field
+/// `supervisor` is the supervisor's name, or its id if it has no name. The message is the event's text. The level is
+/// `WARN` if the event [is bad](Self::is_bad), and `DEBUG` otherwise.
 ///
 /// # Examples
 ///
@@ -47,27 +48,27 @@ use crate::signal::Down;
 pub enum Event {
     /// A child has started.
     Started(Arc<str>),
-    /// A child's start has failed.
+    /// A child has failed to start.
     StartFailed(Arc<str>, ExitReason),
-    /// A child has ended by itself. A panic's message and place are in the reason; the message that it was handling is
-    /// not handled again.
+    /// A child has ended by itself. The reason holds a panic's message and location. The message that the child was
+    /// handling is not handled again.
     Ended(Arc<str>, ExitReason),
-    /// A child will be started again, after this delay.
+    /// A child will be restarted after this delay.
     Restarting(Arc<str>, Duration),
-    /// A child was stopped by its supervisor.
+    /// The supervisor has stopped a child, and the child has ended as requested.
     Stopped(Arc<str>, ExitReason),
-    /// A child that its supervisor wanted to stop ended for another reason: it failed, or had to be killed.
+    /// The supervisor has stopped a child, but the child has ended for another reason: it failed, or had to be killed.
     StoppedBadly(Arc<str>, ExitReason),
-    /// There were more restarts within the time than the intensity allows: the supervisor ends.
+    /// The restarts have exceeded the maximum intensity. The supervisor ends.
     GaveUp(Arc<str>, ExitReason),
-    /// A significant child has ended: the supervisor ends.
+    /// The end of a significant child ends the supervisor.
     AutoShutdown(Arc<str>),
-    /// Somebody that is no child has ended, who was linked to the supervisor. It is ignored.
+    /// An actor that is not a child, but was linked to the supervisor, has ended. The supervisor ignores it.
     Unknown(Down),
 }
 
 impl Event {
-    /// Whether something is not as it should be.
+    /// Returns whether the event is a fault.
     ///
     /// # Examples
     ///
@@ -107,11 +108,11 @@ impl fmt::Display for Event {
     }
 }
 
-/// Where events go.
+/// The destinations of a supervisor's events.
 #[derive(Clone, Default)]
 pub(super) struct Reporter {
     on_event: Option<Arc<OnEvent>>,
-    /// Whose they are.
+    /// The supervisor's name, or its id if it has no name.
     #[cfg(feature = "tracing")]
     supervisor: String,
 }
@@ -123,7 +124,7 @@ impl Reporter {
         self.on_event = Some(Arc::new(f));
     }
 
-    /// For events of this supervisor.
+    /// Sets the supervisor whose events these are.
     pub(super) fn name(&mut self, supervisor: &Any) {
         #[cfg(feature = "tracing")]
         {
@@ -132,7 +133,7 @@ impl Reporter {
         let _ = supervisor;
     }
 
-    /// What is called is a user's code, whose panic is not to end the tree.
+    /// Reports an event. A panic of the user's function must not end the supervisor, so it is caught.
     pub(super) fn report(&self, event: &Event) {
         #[cfg(feature = "tracing")]
         quietly(|| self.log(event));

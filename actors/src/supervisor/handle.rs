@@ -1,4 +1,4 @@
-//! References to supervisors. What one can ask by them is in [`asks`](super::asks).
+//! References to supervisors. [`asks`](super::asks) holds their requests.
 
 use core::fmt;
 
@@ -9,7 +9,7 @@ use crate::chain::wait_as_actor;
 use crate::ends::{is_alive, is_inside, join, stop};
 use crate::exit::{ActorId, ExitReason};
 
-/// A supervisor that runs. It goes on as long as there is such a reference.
+/// A reference to a running supervisor. The supervisor is stopped when the last reference to it is dropped.
 ///
 /// # Examples
 ///
@@ -47,11 +47,11 @@ impl SupervisorRef {
         &self.actor
     }
 
-    /// Stops the supervisor, and before it its children, last first.
+    /// Stops the children, last first, and then the supervisor.
     ///
     /// # Parks
     ///
-    /// Until all have ended; but not in an actor of the tree itself, which could not end then.
+    /// Parks until all have ended. An actor of the tree itself does not wait, because the tree could not end then.
     ///
     /// # Examples
     ///
@@ -65,7 +65,7 @@ impl SupervisorRef {
         stop_and_join(self.actor.any());
     }
 
-    /// Kills the supervisor, and with it its children, in no order.
+    /// Kills the supervisor and its children, in no order.
     ///
     /// # Examples
     ///
@@ -80,7 +80,7 @@ impl SupervisorRef {
         self.actor.kill();
     }
 
-    /// Whether the supervisor has not ended.
+    /// Returns whether the supervisor has not ended yet.
     ///
     /// # Examples
     ///
@@ -94,18 +94,18 @@ impl SupervisorRef {
         is_alive(self.actor.any())
     }
 
-    /// Waits for the supervisor's end, and answers why it ended.
+    /// Waits for the supervisor's end, and returns its exit reason.
     ///
     /// # Parks
     ///
-    /// Until then.
+    /// Parks until the supervisor has ended.
     ///
     /// # Examples
     ///
     /// ```
     /// use kahn::actor::{ChildSpec, ExitReason, Supervisor};
     ///
-    /// // Its child ends again and again.
+    ///  // Its child ends again and again.
     /// let supervisor = Supervisor::default().child(ChildSpec::thread("ends", || ())).spawn();
     /// assert!(matches!(supervisor.join(), ExitReason::Shutdown));
     /// ```
@@ -114,7 +114,7 @@ impl SupervisorRef {
         self.actor.join()
     }
 
-    /// The supervisor, as an actor to be linked to or monitored.
+    /// Returns the supervisor's address, to link or monitor it.
     ///
     /// # Examples
     ///
@@ -135,7 +135,7 @@ impl SupervisorRef {
         self.actor.address()
     }
 
-    /// Its number.
+    /// Returns the supervisor's id.
     ///
     /// # Examples
     ///
@@ -151,7 +151,7 @@ impl SupervisorRef {
         self.actor.id()
     }
 
-    /// Its name, if it was given one.
+    /// Returns the supervisor's name, if it was given one.
     ///
     /// # Examples
     ///
@@ -165,7 +165,7 @@ impl SupervisorRef {
     }
 }
 
-/// For a supervisor that was started as any actor is.
+/// Converts the reference to a supervisor that was spawned as an ordinary actor.
 ///
 /// # Examples
 ///

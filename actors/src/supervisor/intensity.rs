@@ -1,24 +1,26 @@
-//! How often children may be restarted: so many times within so long. Pure: it is told the time.
+//! The maximum restart intensity: at most `max` restarts within a period. Pure: the caller passes the time.
 //!
-//! What is kept does not grow with the time: each restart on its own if there may be [`EXACT`] of them at most; if more, all
-//! of a thousandth part of the time as one. These are then forgotten together, with the first of them, so that the few at
-//! the edge may be too few, and a supervisor goes on that has been a thousandth too fast; never the other way round.
+//! The memory used does not grow with the period. If `max` is at most [`EXACT`], each restart is recorded on its own.
+//! If `max` is larger, all restarts within a thousandth of the period share one record, and expire together with the
+//! first of them. At the edge of the period, too few restarts may therefore be counted. So a supervisor may continue
+//! although its restarts were too fast by a thousandth of the period. It never gives up although its restarts were slow
+//! enough.
 
 use core::fmt;
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::time::Instant;
 
-/// Up to so many restarts are counted each on its own.
+/// Up to this maximum, each restart is recorded on its own.
 const EXACT: u32 = 1000;
 
-/// The restarts of the last while.
+/// The restarts of the last period.
 pub(super) struct Intensity {
     max: usize,
     within: Duration,
-    /// When, and how many then. Oldest first, and no more than `EXACT + 1`.
+    /// The time of each record, and its number of restarts. Oldest first. At most `EXACT + 1` records.
     restarts: VecDeque<(Instant, usize)>,
-    /// How many in all.
+    /// The number of restarts in all records.
     count: usize,
 }
 
@@ -27,13 +29,13 @@ impl Intensity {
         Intensity { max, within, restarts: VecDeque::new(), count: 0 }
     }
 
-    /// Restarts that are no further apart than this are counted as one, several times.
+    /// Returns the span of one record: restarts that are no further apart share it. `None` if each restart has its own.
     fn grain(&self) -> Option<Duration> {
         (self.max > EXACT as usize).then(|| self.within / EXACT)
     }
 
-    /// Counts a restart at `now`, and answers whether it may take place: whether it and those before it, back to and
-    /// including exactly `within` ago, are `max` at most. `now` never goes back.
+    /// Counts a restart at `now`, and returns whether it is allowed: whether at most `max` restarts, this one included,
+    /// took place within the last `within`, both ends included. `now` must not decrease between calls.
     pub(super) fn admits(&mut self, now: Instant) -> bool {
         while let Some(&(then, times)) = self.restarts.front()
             && now.saturating_duration_since(then) > self.within
@@ -109,13 +111,14 @@ mod tests {
         assert!((0..5000).all(|number| at(number * 100_000)));
         assert!(!at(999_900_000));
         assert!(!at(1_000_000_000), "exactly as long ago as the window is long");
-        // The first eleven are forgotten with the first of them.
+        // These eleven expire together with the first of them.
         assert!((1..=11).all(|number| at(1_000_000_000 + number)));
         assert!(!at(1_000_000_012));
     }
 
     proptest! {
-        /// Whatever is kept, nothing that may be is refused; and what is a thousandth too much is.
+        /// A restart that is within the limit is never refused. One that exceeds it by more than a thousandth of the
+        /// period is always refused.
         #[test]
         fn it_keeps_a_bounded_number_and_refuses_none_that_may_be(
             max in 0_usize..5000,
@@ -141,8 +144,7 @@ mod tests {
             }
         }
 
-        /// Against a list of all restarts. A supervisor ends at the first that is not admitted, so that is as far as
-        /// they are compared.
+        /// Compares with a list of all restarts, up to the first that is not admitted, because a supervisor ends there.
         #[test]
         fn it_agrees_with_counting_all_of_them(
             max in 0_usize..6,

@@ -1,4 +1,4 @@
-//! What all children are to their supervisor, whatever their messages.
+//! The interface of a child to its supervisor, with the message type erased.
 
 use core::any::{Any as Typed, type_name};
 
@@ -6,14 +6,14 @@ use crate::address::ActorRef;
 use crate::cell::Any;
 use crate::keeping;
 
-/// An actor that is kept, whatever its messages.
+/// A supervised actor, with its message type erased.
 pub(super) trait Kept: Send {
     fn any(&self) -> &Any;
     /// See [`keeping::close`].
     fn close(&self);
     /// See [`keeping::end_for_good`].
     fn end_for_good(&self);
-    /// The `ActorRef` itself.
+    /// Returns the `ActorRef` itself, for a downcast.
     fn typed(&self) -> &dyn Typed;
     fn message_type(&self) -> &'static str;
 }

@@ -1,19 +1,20 @@
-//! Supervisors: actors that start others, and start them again when they fail.
+//! Supervisors: actors that start children, and restart them when they fail.
 //!
 //! The rules are those of Erlang/OTP's [`supervisor`](https://www.erlang.org/doc/apps/stdlib/supervisor.html). A
-//! supervisor is an actor like others; what it alone can do with its children is in [`keeping`](crate::keeping).
+//! supervisor is an ordinary actor. [`keeping`](crate::keeping) holds the operations on a child that only its
+//! supervisor may perform.
 //!
 //! | file | |
 //! |---|---|
-//! | `strategy`, `intensity`, `backoff` | the policies, pure |
-//! | `child`, `outcome` | what a supervisor is told of a child, and what that may return |
-//! | `children`, `kept` | the children that it has, and what all of them are |
-//! | `event`, `error` | what it reports, and answers |
-//! | `order` | what it is told |
-//! | `handle`, `asks` | references to it, and what can be asked by them |
+//! | `strategy`, `intensity`, `backoff` | the policies, as pure functions |
+//! | `child`, `outcome` | the child specification, and the return type of a child thread |
+//! | `children`, `kept` | the table of children, and the interface of a child whose message type is erased |
+//! | `event`, `error` | the events that it reports, and the errors that it returns |
+//! | `order` | the messages that it handles |
+//! | `handle`, `asks` | references to it, and the requests that they offer |
 //! | `start` | its own start |
-//! | `tree`, `stops` | what it does, and how it stops children |
-//! | `restarts` | what follows a failure |
+//! | `tree`, `stops` | its message handlers, and the shutdown of children |
+//! | `restarts` | the steps after a failure |
 //! | `dynamic` | a supervisor of many children of one kind |
 
 mod asks;
@@ -51,17 +52,21 @@ pub use self::order::Order;
 pub use self::outcome::Outcome;
 pub use self::strategy::{AutoShutdown, Strategy};
 
-/// An actor that starts children, in order, starts them again when they end, and stops them in the reverse order when
-/// it ends.
+/// An actor that starts its children in order, restarts them when they end, and stops them in reverse order when it
+/// ends itself.
 ///
-/// Built with its children, and started by [`spawn`](Self::spawn); or given to another as a child, in a
-/// [`ChildSpec`], which makes a tree.
+/// Build it with its children and start it by [`spawn`](Self::spawn). To make a tree, give it to another supervisor as
+/// a child, in a [`ChildSpec`].
 ///
-/// A restart gives a child a new value in its old place: the same mailbox, with the messages that have not been handled,
-/// and the same references. The message in whose handling it failed is not handled again.
+/// A restart replaces the child's value and keeps everything else: the references stay valid, and the mailbox keeps the
+/// messages that have not been handled. The message whose handling failed is not handled again.
 ///
-/// It ends with its children when it is stopped; when nobody has its [`SupervisorRef`] any more; when its children fail
-/// more often than its [intensity](Self::intensity) allows; and by its [auto-shutdown](Self::auto_shutdown).
+/// A supervisor ends together with its children in each of these cases:
+///
+/// - It is stopped.
+/// - The last [`SupervisorRef`] to it is dropped.
+/// - Its children fail more often than its [intensity](Self::intensity) allows.
+/// - Its [auto-shutdown](Self::auto_shutdown) applies.
 ///
 /// # Examples
 ///
@@ -99,7 +104,7 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// A supervisor without children, that restarts at most one within five seconds.
+    /// Returns a supervisor without children. It allows one restart within five seconds.
     ///
     /// # Examples
     ///
@@ -121,8 +126,9 @@ impl Supervisor {
         }
     }
 
-    /// Its name, for reports, if it is started by [`spawn`](Self::spawn) or [`try_spawn`](Self::try_spawn). As a child it
-    /// has the id of its [`ChildSpec`], and as any actor the name of its [`Builder`](crate::Builder).
+    /// Sets the supervisor's name, which reports show. It is used if the supervisor is started by
+    /// [`spawn`](Self::spawn) or [`try_spawn`](Self::try_spawn). A supervisor that is a child is named by the id of its
+    /// [`ChildSpec`]. A supervisor that is spawned as an ordinary actor is named by its [`Builder`](crate::Builder).
     ///
     /// # Examples
     ///
@@ -136,10 +142,12 @@ impl Supervisor {
         self
     }
 
-    /// How many restarts there may be within a time, which includes both its ends. The one that is too many ends the
-    /// supervisor, and all its children, with [`ExitReason::Shutdown`](crate::ExitReason::Shutdown). One failure counts
-    /// once, however many children are restarted for it; a start that fails counts as another. If there may be more than
-    /// a thousand, the time is taken to a thousandth of it.
+    /// Sets the maximum restart intensity: at most `max` restarts within any period of length `within`. The period
+    /// includes both of its ends. One restart more ends the supervisor and all its children with
+    /// [`ExitReason::Shutdown`](crate::ExitReason::Shutdown).
+    ///
+    /// One failure counts once, however many children are restarted for it. A restart whose start fails counts as
+    /// another failure. If `max` is above 1000, the period is measured with a precision of a thousandth of `within`.
     ///
     /// # Examples
     ///
@@ -147,7 +155,7 @@ impl Supervisor {
     /// use std::time::Duration;
     /// use kahn::actor::{ChildSpec, ExitReason, Supervisor};
     ///
-    /// // Three restarts, and the fourth is too many.
+    ///  // Three restarts are allowed. The fourth ends the supervisor.
     /// let supervisor = Supervisor::default()
     ///     .intensity(3, Duration::from_secs(60))
     ///     .child(ChildSpec::thread("ends", || ()))
@@ -159,7 +167,7 @@ impl Supervisor {
         self
     }
 
-    /// When it ends because a [significant](ChildSpec::significant) child has.
+    /// Sets whether the end of [significant](ChildSpec::significant) children ends the supervisor.
     ///
     /// # Examples
     ///
@@ -194,10 +202,10 @@ impl Supervisor {
         self
     }
 
-    /// Calls `f` with everything that happens to the children. It runs in the supervisor, which does nothing else
-    /// meanwhile; its panics are ignored.
+    /// Calls `f` with each event of the children. `f` runs in the supervisor, which handles nothing else meanwhile. A
+    /// panic in `f` is ignored.
     ///
-    /// Nothing is reported anywhere if nothing is said, but with the feature `tracing`: see [`Event`].
+    /// Without this function, events are reported only if the feature `tracing` is enabled: see [`Event`].
     ///
     /// # Examples
     ///

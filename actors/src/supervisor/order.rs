@@ -1,4 +1,4 @@
-//! What a supervisor is told, and tells itself.
+//! The messages that a supervisor handles, including those that it sends to itself.
 
 use core::fmt;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use super::error::ChildError;
 use super::kept::Kept;
 use crate::slot::Reply;
 
-/// What a supervisor handles. Made by [`SupervisorRef`](super::SupervisorRef) alone, into which any reference to a
-/// supervisor converts.
+/// The message type of a [`Supervisor`](super::Supervisor). Only [`SupervisorRef`](super::SupervisorRef) creates its
+/// values. An `ActorRef<Order>` converts into a `SupervisorRef`.
 ///
 /// # Examples
 ///
@@ -32,9 +32,9 @@ pub(super) enum Command {
     Terminate(Arc<str>, Done),
     Delete(Arc<str>, Done),
     Children(Reply<Vec<ChildInfo>>),
-    /// Looks at a child.
+    /// Calls the function with the child of this id, if there is one.
     See(Arc<str>, See),
-    /// It is time to start this child again, and those that wait with it.
+    /// The backoff of this child is over: restart it, and the children that wait with it.
     Again(u64),
 }
 

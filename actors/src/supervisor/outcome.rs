@@ -1,8 +1,8 @@
-//! What green threads that are children may return.
+//! The return types of child threads.
 
 use crate::exit::ExitReason;
 
-/// What a supervised green thread may return: nothing, or a `Result` whose error is the reason of its end.
+/// The return type of a supervised green thread: `()`, or a `Result` whose error is the exit reason.
 ///
 /// # Examples
 ///
@@ -16,11 +16,11 @@ use crate::exit::ExitReason;
 /// # let _ = (nothing, error, reason);
 /// ```
 pub trait Outcome {
-    /// The end that it stands for.
+    /// Converts the return value into the thread's end.
     ///
     /// # Errors
     ///
-    /// The reason, if it is not normal.
+    /// Returns the exit reason, if it is not normal.
     ///
     /// # Examples
     ///

@@ -1,18 +1,21 @@
-//! What follows a failure, in steps:
+//! The steps after a failure of a child:
 //!
-//! 1. the restart is counted, and may be one too many;
-//! 2. the others of the group are stopped, last first, and *wait* with the child that failed (`Restarting`);
-//! 3. when its backoff is over, those that wait are started, in order. If one of these starts fails, that is the next
-//!    failure, and the next attempt is a message to itself: between attempts the supervisor handles what it is told, and a
-//!    stop is always first.
+//! 1. The restart is counted. It may exceed the intensity.
+//! 2. The other children of the group are stopped, last first. They then *wait* with the child that failed
+//!    (`Restarting`).
+//! 3. When the backoff of the failed child is over, the waiting children are started in order. If one of these starts
+//!    fails, that is the next failure. The next attempt is a message of the supervisor to itself. Between two attempts
+//!    the supervisor therefore handles other messages, and a stop always comes first.
 //!
-//! While a child waits, others may fail, or be started and stopped by hand. What holds all the time:
+//! While a child waits, other children may fail, or may be started and stopped by requests. These invariants hold all
+//! the time:
 //!
-//! - A child that waits is started when its own backoff is over, and those of all that it [awaits](Group::awaited), and
-//!   at once then. So of those that wait, some are backing off, each with a timer, and the others await one of these.
-//! - A child whose backoff is not over waits: who ends the waiting in another way takes the timer back.
-//! - When a child is started again, nobody runs whom its failure concerns. So one that was started by hand meanwhile is
-//!   stopped again, and started in its turn.
+//! - A waiting child is started as soon as its own backoff and the backoffs of all children that it
+//!   [awaits](Group::awaited) are over. So some of the waiting children are backing off, each with a timer, and each of
+//!   the others awaits one of these.
+//! - A child whose backoff is not over is waiting. Code that ends the waiting in another way cancels the timer.
+//! - When a child is restarted, no child that its failure concerns is running. A child that was started by a request
+//!   meanwhile is therefore stopped again, and started in its turn.
 
 use core::hash::{BuildHasher, Hasher};
 use core::time::Duration;
@@ -32,10 +35,10 @@ use crate::cell::Any;
 use crate::exit::ExitReason;
 use crate::timers::TimerId;
 
-/// The actor that supervises, as far as restarts need it.
+/// The supervisor's context, as far as restarts need it.
 pub(super) trait Keeper {
     fn me(&self) -> &Any;
-    /// Sends itself `Command::Again` after this time.
+    /// Sends `Command::Again` to itself after `delay`.
     fn again_after(&mut self, delay: Duration, number: u64) -> TimerId;
     fn cancel(&mut self, timer: TimerId);
 }
@@ -55,7 +58,7 @@ impl Keeper for Context<Supervisor> {
 }
 
 impl Supervisor {
-    /// A child that should run does not: it has ended after so long a life, or did not start.
+    /// Handles the failure of a child that should run. `lived` is the time that it ran, or `None` if it did not start.
     pub(super) fn failed(
         &mut self,
         ctx: &mut impl Keeper,
@@ -80,20 +83,20 @@ impl Supervisor {
         Ok(())
     }
 
-    /// A child's backoff is over.
+    /// Handles the end of a child's backoff.
     pub(super) fn again(&mut self, ctx: &mut impl Keeper, number: u64) -> Result<(), ExitReason> {
         self.children.backed_off(number);
         self.go_on(ctx, number)
     }
 
-    /// A child does not wait any more, and was not started: those that wait with it go on without it.
+    /// Handles that a child stopped waiting without being started. The children that wait with it continue without it.
     pub(super) fn waits_no_more(&mut self, ctx: &mut impl Keeper, number: u64) -> Result<(), ExitReason> {
         let Some(timer) = self.children.backed_off(number) else { return Ok(()) };
         ctx.cancel(timer);
         self.go_on(ctx, number)
     }
 
-    /// Starts those that have waited for this child, itself included, as far as they wait for nobody else.
+    /// Starts this child and the children that have waited for it, as far as they await no other child.
     fn go_on(&mut self, ctx: &mut impl Keeper, number: u64) -> Result<(), ExitReason> {
         let concerned = self.children.of(Group::of(self.strategy, number));
         let Some(first) = concerned.into_iter().find(|&number| self.children.waits(number)) else {
@@ -118,7 +121,8 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Lets those of a group that are meant wait, last first. They are stopped before; a temporary one goes.
+    /// Stops those children of a group that `is_meant` selects, last first, and marks them as waiting. Temporary
+    /// children are removed.
     fn hold(&mut self, me: &Any, group: Group, is_meant: impl Fn(&Child) -> bool) {
         for number in self.children.of(group).into_iter().rev() {
             if !self.children.get(number).is_some_and(|child| is_meant(child)) {
@@ -135,14 +139,14 @@ impl Supervisor {
     }
 }
 
-/// How long to wait before this child, which has failed, is started again.
+/// Counts a failure of this child, and returns the delay before its restart.
 fn delay(child: &mut Child, lived: Option<Duration>) -> Duration {
     let Some(backoff) = child.spec.backoff else { return Duration::ZERO };
     child.failures = backoff.failures(child.failures, lived);
     Backoff::delay(&backoff, child.failures, chance())
 }
 
-/// A number from 0 to 1, another each time.
+/// Returns a random number from 0 to 1.
 fn chance() -> f64 {
     let bits = RandomState::new().build_hasher().finish() >> 11;
     bits as f64 / (1_u64 << 53) as f64

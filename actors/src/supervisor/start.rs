@@ -10,14 +10,14 @@ use crate::keeping::start_of;
 use crate::spawn::Builder;
 
 impl Supervisor {
-    /// Starts the supervisor, and its children, in order.
+    /// Starts the supervisor, then its children in order.
     ///
-    /// If one of them does not start, those before it are stopped, and the supervisor has ended:
-    /// [`join`](SupervisorRef::join) answers why. [`try_spawn`](Self::try_spawn) answers it at once.
+    /// If a child does not start, the children before it are stopped and the supervisor ends.
+    /// [`join`](SupervisorRef::join) then returns the reason. [`try_spawn`](Self::try_spawn) returns it at once.
     ///
     /// # Parks
     ///
-    /// Until all children have started, or one has not.
+    /// Parks until all children have started, or one of them has failed to start.
     ///
     /// # Examples
     ///
@@ -33,15 +33,16 @@ impl Supervisor {
         self.start().0
     }
 
-    /// As [`spawn`](Self::spawn), but answers if a child did not start.
+    /// Starts the supervisor as [`spawn`](Self::spawn) does, and returns an error if a child did not start.
     ///
     /// # Parks
     ///
-    /// As `spawn`.
+    /// Parks until all children have started, or one of them has failed to start.
     ///
     /// # Errors
     ///
-    /// A child did not start, or cannot be one: two have the same id, or one is significant that cannot be.
+    /// Returns an error if a child did not start, or if its specification is invalid: two children have the same id, or
+    /// a child is significant that must not be.
     ///
     /// # Examples
     ///

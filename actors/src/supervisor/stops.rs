@@ -1,12 +1,13 @@
 //! How children are stopped.
 //!
-//! A child is asked to end, and is killed if it has not by the time that its [`Shutdown`] gives it. A child whose end its
-//! supervisor has caused is not monitored any more by then, so that end is nobody's failure; but it is reported if it is
-//! not what was asked for.
+//! A child is asked to end. It is killed if it has not ended when the time of its [`Shutdown`] is over. The supervisor
+//! removes its monitor of a child that it stops, so that the end does not count as a failure. An end for another reason
+//! than the requested one is reported.
 //!
-//! When a supervisor ends, those of its children that stand in no order are asked at once, and have their times side by
-//! side; the others follow, last first, each when the one before has ended. All of them end for good, and are not between
-//! two lives in the meantime: what waits for one of them is told at once.
+//! When a supervisor ends, it first asks all children that have no order among each other to end at the same time.
+//! Their times run in parallel. The other children follow, last first, each after the end of the one before. All
+//! children end for good, without the phase between two incarnations. Actors that wait for one of them therefore learn
+//! of its end at once.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -25,7 +26,7 @@ use crate::keeping::{ask_to_end, end_of, let_last};
 use crate::links::demonitor;
 
 impl Supervisor {
-    /// Stops a child that runs, and waits for its end. It is between two incarnations then.
+    /// Stops a running child, and waits for its end. The child is then between two incarnations.
     pub(super) fn stop(&mut self, me: &Any, number: u64) {
         let Some(child) = self.children.get(number) else { return };
         let Some(monitor) = child.monitor else { return };
@@ -44,7 +45,7 @@ impl Supervisor {
         });
     }
 
-    /// Ends all children for good. The supervisor ends, too, and handles nothing any more.
+    /// Ends all children for good. The supervisor ends as well, and handles no further messages.
     pub(super) fn stop_all(&mut self, me: &Any) {
         let all: Vec<_> =
             self.children.iter().rev().map(|(number, child)| (number, child.is_dynamic)).collect();
@@ -61,7 +62,7 @@ impl Supervisor {
         }
     }
 
-    /// Ends these children for good, side by side.
+    /// Ends these children for good, in parallel.
     fn stop_together(&mut self, me: &Any, numbers: Vec<u64>) {
         let mut waits = Vec::with_capacity(numbers.len());
         let now = now();
@@ -76,11 +77,13 @@ impl Supervisor {
             while_waiting(me, &any, Goal::End, || release(me));
             waits.push((deadline(shutdown, now), any, child.spec.id.clone(), shutdown));
         }
-        // The one whose time is over first is waited for first, so all of them are killed in time. For ever is longest.
+        // The child with the earliest deadline is waited for first, so that each child is killed in time. A child
+        // without a deadline comes last.
         waits.sort_by_key(|(deadline, ..)| (deadline.is_none(), *deadline));
         let mut killed = Vec::new();
         for (deadline, any, id, shutdown) in waits {
-            // What comes too late for `stop_together` to see it is a circle that is found here, or by its last ask.
+            // A wait cycle that formed after the `release` above is found by this `release`, or by the last ask of the
+            // cycle.
             let ended = while_waiting(me, &any, Goal::End, || {
                 release(me);
                 end_of(&any, deadline)
@@ -100,12 +103,12 @@ impl Supervisor {
             let reason = reason.unwrap_or(ExitReason::Killed);
             self.report_stop(id, shutdown, End { reason, forced: true });
         }
-        // Their monitors go with the supervisor.
+        // The monitors need not be removed one by one: they end with the supervisor.
         numbers.into_iter().for_each(|number| self.children.remove(number));
     }
 }
 
-/// Asks a child to end, or kills it, as its [`Shutdown`] says.
+/// Asks a child to end, or kills it, depending on its [`Shutdown`].
 fn ask(child: &Any, kind: ChildKind, shutdown: Shutdown) {
     match (shutdown, kind) {
         (Shutdown::Kill, _) => kill(child, ExitReason::Killed),
@@ -114,16 +117,17 @@ fn ask(child: &Any, kind: ChildKind, shutdown: Shutdown) {
     }
 }
 
-/// How a child ended that was stopped.
+/// How a child that was stopped has ended.
 struct End {
     reason: ExitReason,
-    /// It was killed.
+    /// Set when the child was killed.
     forced: bool,
 }
 
 impl End {
-    /// Whether it is as it should be, and why the child ended. One that had been asked to end and had to be killed may
-    /// have the asking for a reason, as the first; but it is the kill that has ended it.
+    /// Returns whether the end is the requested one, and the reason to report. If a child was asked to end and then had
+    /// to be killed, its recorded reason may be that of the request, which came first. The kill has ended it, so the
+    /// reported reason is `Killed`.
     fn judged(self, shutdown: Shutdown) -> (bool, ExitReason) {
         let orderly = self.reason.is_orderly();
         match shutdown {
@@ -134,7 +138,7 @@ impl End {
     }
 }
 
-/// When a child is killed that is stopped now. `None` is never.
+/// Returns when a child that is stopped now is killed. `None` means never.
 fn deadline(shutdown: Shutdown, now: Instant) -> Option<Instant> {
     match shutdown {
         Shutdown::Kill => Some(now),
@@ -143,13 +147,14 @@ fn deadline(shutdown: Shutdown, now: Instant) -> Option<Instant> {
     }
 }
 
-/// Stops a child, and answers how it ended.
+/// Stops a child, and returns how it ended.
 fn stop_and_wait(me: &Any, child: &Any, kind: ChildKind, shutdown: Shutdown) -> End {
     let deadline = deadline(shutdown, now());
     while_waiting(me, child, Goal::End, || {
         ask(child, kind, shutdown);
         if shutdown != Shutdown::Kill {
-            // One that waits for its supervisor, or for a child of it that is down, would do so until the deadline.
+            // Without `release`, a child that waits for its supervisor, or for another stopped child of it, would wait
+            // until the deadline.
             release(me);
             if let Some(reason) = end_of(child, deadline) {
                 return End { reason, forced: false };

@@ -1,4 +1,4 @@
-//! Which children the failure of one concerns. Pure.
+//! The group of children that the failure of one concerns. Pure.
 
 use core::ops::RangeInclusive;
 
@@ -12,7 +12,7 @@ use crate::exit::ExitReason;
 /// ```
 /// use kahn::actor::{ChildSpec, Strategy, Supervisor};
 ///
-/// // What writes the file is of no use without what reads it, but not the other way round.
+///  // The writer needs the reader, but the reader does not need the writer.
 /// let supervisor = Supervisor::new(Strategy::RestForOne)
 ///     .child(ChildSpec::thread("reader", || ()))
 ///     .child(ChildSpec::thread("writer", || ()));
@@ -20,16 +20,16 @@ use crate::exit::ExitReason;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Strategy {
-    /// The one that failed. The default.
+    /// The child that failed. This is the default.
     #[default]
     OneForOne,
-    /// All: the others are stopped, last first, and all are started again, in order.
+    /// All children. The others are stopped, last first, and then all are started in order.
     OneForAll,
-    /// The one that failed and those after it.
+    /// The child that failed and the children after it.
     RestForOne,
 }
 
-/// When a supervisor ends because a [significant](super::ChildSpec::significant) child has.
+/// When the end of [significant](super::ChildSpec::significant) children ends their supervisor.
 ///
 /// # Examples
 ///
@@ -42,18 +42,18 @@ pub enum Strategy {
 ///     .child(half("left"))
 ///     .child(half("right"))
 ///     .spawn();
-/// // When both are done.
+///  // It ends when both have ended.
 /// assert!(matches!(supervisor.join(), ExitReason::Shutdown));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AutoShutdown {
-    /// Never. The default.
+    /// Never. This is the default.
     #[default]
     Never,
-    /// When one of them ends by itself and is not restarted.
+    /// When a significant child ends by itself and is not restarted.
     AnySignificant,
-    /// When the last of them that was left does.
+    /// When the last running significant child ends by itself and is not restarted.
     AllSignificant,
 }
 
@@ -61,13 +61,13 @@ pub enum AutoShutdown {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     Restart,
-    /// It stays, stopped.
+    /// The child stays in the list, stopped.
     Rest,
-    /// It goes, with its specification.
+    /// The child is removed, with its specification.
     Forget,
 }
 
-/// What follows the end of a child with this policy.
+/// Returns what follows the end of a child with this policy.
 pub(super) fn next(restart: Restart, reason: &ExitReason) -> Next {
     match restart {
         Restart::Permanent => Next::Restart,
@@ -77,7 +77,7 @@ pub(super) fn next(restart: Restart, reason: &ExitReason) -> Next {
     }
 }
 
-/// Some of the children, which are numbered in their order.
+/// Some of the children. The children are numbered in their start order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Group {
     One(u64),
@@ -86,7 +86,7 @@ pub(super) enum Group {
 }
 
 impl Group {
-    /// Those that the failure of number `failed` concerns.
+    /// Returns the children that the failure of number `failed` concerns.
     pub(super) fn of(strategy: Strategy, failed: u64) -> Group {
         match strategy {
             Strategy::OneForOne => Group::One(failed),
@@ -95,8 +95,8 @@ impl Group {
         }
     }
 
-    /// Those whose backoffs must be over before number `waiting` is started again: its own, and those of the ones that start
-    /// before it if they start in order.
+    /// Returns the children whose backoffs must be over before number `waiting` is restarted: the child itself, and the
+    /// children that start before it if they start in order.
     pub(super) fn awaited(strategy: Strategy, waiting: u64) -> Group {
         match strategy {
             Strategy::OneForOne => Group::One(waiting),
@@ -105,7 +105,7 @@ impl Group {
         }
     }
 
-    /// The numbers that its members have.
+    /// Returns the range that holds the members' numbers.
     pub(super) fn numbers(self) -> RangeInclusive<u64> {
         match self {
             Group::One(number) => number..=number,
@@ -142,7 +142,7 @@ mod tests {
     }
 
     proptest! {
-        /// As a list of names: the one, all, or it and what is behind it.
+        /// Compares with the definition on a list: the child itself, all children, or the child and those after it.
         #[test]
         fn a_group_is_what_the_strategy_says(count in 1_u64..20, failed in 0_u64..20) {
             let failed = failed % count;
@@ -155,7 +155,7 @@ mod tests {
             prop_assert_eq!(members(Strategy::RestForOne), (failed..count).collect::<Vec<_>>());
         }
 
-        /// Who is awaited by a child is whose failure concerns it.
+        /// A child awaits exactly the children whose failure concerns it.
         #[test]
         fn a_child_waits_for_those_whose_failure_stops_it(waiting in 0_u64..20, other in 0_u64..20) {
             for strategy in [Strategy::OneForOne, Strategy::OneForAll, Strategy::RestForOne] {

@@ -1,7 +1,7 @@
-//! What a supervisor does: as it is told, and when a child has ended. How children are stopped is in
-//! [`stops`](super::stops), what follows a failure in [`restarts`](super::restarts).
+//! The supervisor's message handlers, and its handler for a child's end. [`stops`](super::stops) holds how children are
+//! stopped, and [`restarts`](super::restarts) what follows a failure.
 //!
-//! It does one thing at a time, and waits for its child's start or end in it.
+//! A supervisor does one thing at a time. While it starts or stops a child, it waits in that handler.
 
 use kahn_core::facade::now;
 
@@ -25,7 +25,7 @@ impl Actor for Supervisor {
     type Message = Order;
 
     fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
-        // Exits of those that somebody has linked to it are no business of its children's.
+        // The supervisor's children do not end because an actor ends that was linked to the supervisor.
         ctx.trap_exits(true);
         self.reporter.name(ctx.any());
         for spec in core::mem::take(&mut self.specs) {
@@ -71,7 +71,7 @@ impl Actor for Supervisor {
 }
 
 impl Supervisor {
-    /// An actor has ended that it monitors, or is linked to.
+    /// Handles the end of an actor that the supervisor monitors or is linked to.
     pub(super) fn ended(&mut self, ctx: &mut impl Keeper, down: Down) -> Result<(), ExitReason> {
         let number = match down.cause {
             DownCause::Monitor(monitor) => self.children.ended(monitor),
@@ -117,7 +117,7 @@ impl Supervisor {
         })
     }
 
-    /// Starts a child that is between two incarnations, or new.
+    /// Starts a child that is new or between two incarnations.
     fn begin(&mut self, me: &Any, number: u64) -> Result<(), ExitReason> {
         let Some(child) = self.children.get(number) else { return Ok(()) };
         let (any, id) = (child.any().clone(), child.spec.id.clone());
@@ -166,7 +166,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// The child of that id, which is stopped.
+    /// Returns the number of the child with this id. The child must be stopped.
     fn resting(&mut self, id: &str) -> Result<u64, ChildError> {
         let number = self.children.find(id).ok_or(ChildError::NotFound)?;
         match self.children.get(number).map(|child| child.state) {
@@ -176,7 +176,7 @@ impl Supervisor {
         }
     }
 
-    /// Whether the end of a significant child, just now, is the supervisor's.
+    /// Returns whether the present end of a significant child ends the supervisor.
     fn ends_with_significant(&self) -> bool {
         match self.auto {
             AutoShutdown::Never => false,
