@@ -1,4 +1,5 @@
-//! The end of `run` when nothing can ever wake anything: who waits for what, since when, and where.
+//! Deadlock detection: examines whether anything can still wake a green thread, reports the waiting ones, and ends
+//! them.
 
 use core::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,37 +13,38 @@ use crate::scheduler::shared::Shared;
 use crate::timer;
 use crate::wait::{Kind, Party};
 
-/// What is called instead of ending `run`.
+/// The handler that is called instead of ending `run`.
 pub(crate) type OnDeadlock = Arc<dyn Fn(&DeadlockReport) + Send + Sync>;
 
-/// One green thread that waits, or one OS thread.
+/// A green thread or an OS thread that waits.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Waiting {
-    /// Its number.
+    /// The number of the green thread or OS thread.
     pub id: u64,
     /// Its name, if it has one.
     pub name: Option<String>,
-    /// The kind of thing that it waits for.
+    /// The kind of resource that it waits for.
     pub kind: Kind,
-    /// Which one: two that wait for the same thing have the same number here.
+    /// Identifies the resource. Two threads that wait for the same resource have the same number here.
     pub resource: usize,
-    /// The line that waits.
+    /// The source location of the call that waits.
     pub location: &'static core::panic::Location<'static>,
-    /// For how long.
+    /// How long it has waited.
     pub since: Duration,
-    /// Whether it is an OS thread.
+    /// Whether this is an OS thread.
     pub os_thread: bool,
 }
 
-/// All green threads are asleep, and nothing can wake any of them.
+/// A report of a deadlock: all green threads wait, and nothing can wake any of them.
 #[derive(Clone, Debug)]
 pub struct DeadlockReport {
     pub(crate) waiting: Vec<Waiting>,
 }
 
 impl DeadlockReport {
-    /// The green threads, by their numbers. In the report of the default runtime, the OS threads that wait come first.
+    /// Returns the waiting green threads, ordered by id. In the report of the default runtime, the waiting OS threads
+    /// come first.
     pub fn waiting(&self) -> &[Waiting] {
         &self.waiting
     }
@@ -50,7 +52,7 @@ impl DeadlockReport {
 
 impl fmt::Display for DeadlockReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// Beyond this many, the rest is counted.
+        /// The most rows printed. The rest is only counted.
         const SHOWN: usize = 100;
         writeln!(f, "all green threads are asleep: deadlock")?;
         writeln!(f, "{:>8}  {:<20} {:<14} {:<18} {:>9}  at", "id", "name", "waits for", "resource", "since")?;
@@ -76,10 +78,10 @@ impl fmt::Display for DeadlockReport {
     }
 }
 
-/// A runtime's guard against deadlocks.
+/// A runtime's deadlock detector.
 pub(crate) struct Watch {
     handler: Option<OnDeadlock>,
-    /// One has been found, and not yet dealt with.
+    /// Set when a deadlock has been found. A new `run` clears it.
     found: AtomicBool,
     report: Mutex<Option<DeadlockReport>>,
 }
@@ -89,7 +91,7 @@ impl Watch {
         Watch { handler, found: AtomicBool::new(false), report: Mutex::new(None) }
     }
 
-    /// Whether a worker that finds all asleep should look into it.
+    /// Returns whether a worker that finds all workers asleep has to examine the process for a deadlock.
     pub(crate) fn is_on_guard(&self, shared: &Shared) -> bool {
         shared.runs.load(Ordering::Acquire) > 0
             && !self.found.load(Ordering::Acquire)
@@ -97,18 +99,18 @@ impl Watch {
             && !shared.is_terminated()
     }
 
-    /// A new `run` starts: the guard is up again.
+    /// Arms the detector again for a new `run`.
     pub(crate) fn reset(&self) {
         self.found.store(false, Ordering::Release);
     }
 
-    /// The report for a `run` that has been ended by it.
+    /// Returns the report of the deadlock that has ended a `run`.
     pub(crate) fn report(&self) -> Option<DeadlockReport> {
         self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// The looks of one examiner, and its naps in between.
+/// The state of one examiner between its looks: the length of its next nap, and the result of its last look.
 pub(crate) struct Examination {
     nap: Duration,
     before: Option<quiet::Stillness>,
@@ -123,21 +125,21 @@ impl Examination {
         Examination { nap: Examination::FIRST, before: None }
     }
 
-    /// How long to sleep until the next look.
+    /// Returns how long to sleep until the next look, and doubles the nap after it.
     pub(crate) fn nap(&mut self) -> Duration {
         let nap = self.nap;
         self.nap = (nap * 2).min(Examination::LONGEST);
         nap
     }
 
-    /// Looks once. If this look and the one before show that no thread can act, returns the examiner's turn, which it
-    /// keeps until it has said what it has found.
+    /// Looks once. If this look and the previous one both show that no thread can act, returns the examiner's turn.
+    /// The caller keeps the turn until it has published its result.
     pub(crate) fn look(&mut self, shared: &Shared) -> Option<quiet::Turn> {
         if shared.blocking.is_busy() {
             self.before = None;
             return None;
         }
-        // If another examiner looks just now, this one looks after its next nap.
+        // If another examiner is looking now, this examiner looks again after its next nap.
         let turn = quiet::turn()?;
         match quiet::look(&turn, shared.deadlock.handler.is_some()) {
             quiet::Look::Moving => self.before = None,
@@ -157,8 +159,8 @@ impl Examination {
     }
 }
 
-/// The last worker awake found nothing to do and no timer: it sleeps here, and looks whether anything can still happen.
-/// Returns when something did, or when a deadlock has been dealt with.
+/// Called by the last worker that goes to sleep, if no worker has a timer. Sleeps in naps, and examines after each
+/// whether anything can still happen. Returns when there may be work, or when a deadlock has been handled.
 pub(crate) fn examine(shared: &Shared, me: &Remote, has_work: impl Fn() -> bool) {
     let harmless = match shared.deadlock.handler {
         Some(_) => quiet::Harmless::with_handler(),
@@ -179,7 +181,7 @@ pub(crate) fn examine(shared: &Shared, me: &Remote, has_work: impl Fn() -> bool)
     }
 }
 
-/// Whether all workers sleep, with no timer and nothing queued.
+/// Returns whether all workers sleep, no worker has a timer, and the injector and all inboxes are empty.
 pub(crate) fn nothing_is_due(shared: &Shared) -> bool {
     shared.idle.all_asleep()
         && shared.injector.is_empty_for_sure()
@@ -189,11 +191,11 @@ pub(crate) fn nothing_is_due(shared: &Shared) -> bool {
         })
 }
 
-/// Reports, and ends every green thread that waits.
+/// Reports the deadlock. Without a handler, cancels every green thread that waits.
 fn declare(shared: &Shared, harmless: quiet::Harmless, turn: quiet::Turn) {
     let report = report_of(shared);
     shared.deadlock.found.store(true, Ordering::Release);
-    // In this order: from here on this thread may act, and the next examiner has to see that it may.
+    // The order matters: from here on this thread may act, and the next examiner has to see that it may.
     drop(harmless);
     drop(turn);
     if let Some(handler) = &shared.deadlock.handler {
@@ -202,31 +204,31 @@ fn declare(shared: &Shared, harmless: quiet::Harmless, turn: quiet::Turn) {
     }
     *shared.deadlock.report.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
     let jobs: Vec<_> = shared.remotes.iter().flat_map(|remote| remote.listed()).collect();
-    // All are claimed before the first unwinds: else its destructors might bring another what it waits for, and that one
-    // would go on as if nothing had been the matter.
+    // Claim all waits before the first green thread unwinds. Otherwise a destructor of one could deliver what another
+    // waits for, and the other would continue as if there had been no deadlock.
     let mut wakes = Vec::with_capacity(jobs.len());
     for job in &jobs {
-        // SAFETY: the reference keeps the job until its wake-up has been delivered.
+        // SAFETY: `jobs` holds a reference to the task, which keeps it alive until its wake-up has been delivered.
         wakes.push(unsafe { Party::cancel(Job::party(job.pointer())) });
     }
     drop(wakes);
     for job in &jobs {
-        // SAFETY: we hold a reference.
+        // SAFETY: `jobs` holds a reference to the task.
         unsafe { crate::scheduler::cancel(job.pointer()) };
     }
 }
 
-/// Everything that is listed as waiting. All workers sleep, or are about to notice that they need not.
+/// Builds the report of all listed tasks that wait. All workers sleep, or are about to notice that they have work.
 pub(crate) fn report_of(shared: &Shared) -> DeadlockReport {
     let now_ns = timer::now_ns();
     let mut waiting = Vec::new();
     for remote in &shared.remotes {
         remote.roster.lock().each(|job| {
-            // SAFETY: listed jobs are alive.
+            // SAFETY: a task is removed from its roster before it is freed, and the roster's lock is held.
             let job = unsafe { job.as_ref() };
-            // SAFETY: nothing in the process can run it (`quiet`), so it stays in its wait.
+            // SAFETY: no thread of the process can run the task (`quiet` has shown it), so it stays in its wait.
             let Some(reason) = (unsafe { job.as_party().reason() }) else { return };
-            // SAFETY: a job with a reason is parked on a fiber.
+            // SAFETY: a task that has a reason is parked on a fiber.
             let since_ns = unsafe { job.fiber().as_ref() }.map_or(now_ns, |fiber| fiber.since_ns.get());
             waiting.push(Waiting {
                 id: job.id().get(),

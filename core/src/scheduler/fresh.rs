@@ -1,4 +1,4 @@
-//! Jobs without a stack: how they come to a worker, and which of them it starts itself.
+//! How tasks without a stack (fresh tasks) come to a worker, and which of them the worker starts itself.
 
 use core::ptr::NonNull;
 
@@ -7,20 +7,22 @@ use crate::scheduler::placement;
 use crate::scheduler::run_queue::End;
 use crate::scheduler::worker::Worker;
 
-/// One fresh job in so many is the oldest: in turn the oldest of all, and the oldest of those that have had more than their
-/// share. Newest first is depth first, which keeps few alive at once.
+/// One start in this many takes the oldest task: alternately the oldest of all, and the oldest of those that have had
+/// more than their share. All other starts take the newest. Newest first is depth first, which keeps few tasks alive
+/// at once.
 const OLDEST_EVERY: u32 = 64;
-/// Each time that so many more wait, the oldest come twice as often, until the order is that of arrival: what adds more than
-/// it takes away, newest first, must not go on for ever before the rest.
+/// Each time the queue is longer by this many, the oldest tasks come twice as often, until the order is that of
+/// arrival. Otherwise a program that adds tasks faster than it removes them, newest first, would delay the old ones
+/// for ever.
 const CROWD: usize = 1024;
-/// So many woken ones are passed over in looking for those to be handed over.
+/// How many woken stackless tasks are passed over in the search for tasks to hand over.
 const PASS_OVER: usize = 16;
 
 impl Worker {
-    /// A job without a stack, to be started here; or none, if all have been handed over.
+    /// Takes a task without a stack, to be started here. Returns `None` if there is none, or if all were handed over.
     pub(super) fn pop_fresh(&self) -> Option<NonNull<Job>> {
         if self.stolen.get() > 0 {
-            // Whoever had them did not come to run them: they are not handed back.
+            // These were stolen because their worker did not get to run them. They are not handed back.
             self.stolen.set(self.stolen.get() - 1);
         } else if self.remote.residents() > placement::SLACK
             && self.shared.remotes.len() > 1
@@ -40,11 +42,12 @@ impl Worker {
         })
     }
 
-    /// Gives waiting jobs to a worker with fewer residents, if the placement says so.
+    /// Hands waiting tasks over to a worker with fewer residents, if the placement policy says so.
     fn hand_over(&self) {
         let waiting = self.remote.fresh.len();
         let mine = self.remote.residents();
-        // The better of two others, chosen at random: looking at all would cost more the more there are.
+        // The better of two others, chosen at random. Looking at all workers would cost more the more workers there
+        // are.
         let other = |i: usize| {
             let workers = self.shared.remotes.len();
             (self.index + 1 + i % (workers - 1)) % workers
@@ -57,18 +60,20 @@ impl Worker {
         let talks = self.ops.get() >= placement::TALK || self.remote.is_talking();
         let count = placement::hand_over(giving.is_some(), mine, waiting, load(to), placement::slack(talks));
         self.giving.set((count > 0).then_some(to));
-        // In a shutdown the other may have left by now.
+        // During a shutdown the other worker may have left its loop.
         if count == 0 || self.shared.is_closing() {
             return;
         }
-        // A stackless job that was woken stays beside who woke it: placement is for those that have not started.
-        // SAFETY: what is in the queue is alive.
+        // A stackless task that was woken stays beside its waker. The placement policy applies only to tasks that have
+        // not started.
+        //
+        // SAFETY: a task in the queue is alive.
         let is_new = |job: NonNull<Job>| unsafe { job.as_ref() }.home().is_null();
         let mut given = Vec::new();
         self.remote.fresh.take_oldest_that(count, PASS_OVER, is_new, |job| {
-            // SAFETY: the job is ours, out of the queue.
+            // SAFETY: the task was removed from the queue, so it is alive and this worker's alone.
             if unsafe { job.as_ref() }.promised.replace(true) {
-                // It had been promised to us: we pass it on.
+                // It had been promised to this worker, which now passes it on.
                 self.remote.keep_promise();
             }
             given.push(job);
@@ -79,7 +84,8 @@ impl Worker {
         }
         let remote = self.shared.remotes[to];
         remote.promise(given.len());
-        // Into its queue and not its inbox: should it be stuck in a job, others can take them from there.
+        // Into the other worker's queue, not its inbox: if that worker is stuck in a task, thieves can take the tasks
+        // from there.
         remote.fresh.push_all(given.into_iter());
         if self.shared.idle.pick_this(to) {
             remote.unpark();
@@ -88,10 +94,10 @@ impl Worker {
         }
     }
 
-    /// Puts in a job without a stack.
+    /// Queues a task without a stack.
     #[inline]
     pub(super) fn push_fresh(&self, job: NonNull<Job>) {
-        // SAFETY: alive and ours.
+        // SAFETY: the caller hands over a task that is alive and in no queue.
         if unsafe { job.as_ref() }.traits.local {
             self.local.push(job);
             return;
@@ -102,7 +108,8 @@ impl Worker {
         }
     }
 
-    /// Queues a stackless job that has just had its turn. As the newest it would have the next turn, too.
+    /// Queues a stackless task that has just had a turn. It goes behind the others: as the newest it would get the
+    /// next turn, too.
     pub(super) fn push_again(&self, job: NonNull<Job>) {
         self.remote.fresh.push_behind(job);
         if !self.shared.idle.is_watched() {

@@ -1,4 +1,4 @@
-//! Which workers sleep, which search, and who is to be woken. See the README beside this file for the proof.
+//! The record of which workers sleep, which search, and which to wake. The README beside this file has the proof.
 
 use crossbeam_utils::CachePadded;
 
@@ -7,11 +7,12 @@ use crate::facade::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 /// The runtime's record of idle workers.
 #[derive(Debug)]
 pub(crate) struct Idle {
-    /// Bit `i % 64` of word `i / 64`: worker `i` has announced that it sleeps. Who clears the bit wakes it, or is it.
+    /// Bit `i % 64` of word `i / 64` is set when worker `i` has announced that it sleeps. The thread that clears the
+    /// bit is worker `i` itself, or has to wake it.
     asleep: Box<[CachePadded<AtomicU64>]>,
-    /// Workers that look for work elsewhere.
+    /// The number of workers that look for work elsewhere.
     searching: CachePadded<AtomicUsize>,
-    /// One of the sleeping workers wakes by itself every so often to look for work that waits too long.
+    /// Set when one of the sleeping workers wakes by itself at intervals, to look for work that waits too long.
     watched: AtomicBool,
     workers: usize,
 }
@@ -27,45 +28,47 @@ impl Idle {
         }
     }
 
-    /// Worker `i` is about to sleep: from now on it can be picked.
+    /// Announces that worker `i` is about to sleep. From now on it can be picked.
     pub(crate) fn announce(&self, i: usize) {
-        // AcqRel: orders the announcement before the announcer's last look at the queues, with their locks (README).
+        // AcqRel: orders the announcement before the announcer's last look at the queues, together with their locks
+        // (README).
         self.asleep[i / 64].fetch_or(1 << (i % 64), Ordering::AcqRel);
     }
 
-    /// Worker `i` is awake. Answers whether it has been picked: then it is the one that the picker relies on.
+    /// Announces that worker `i` is awake. Returns whether it had been picked: then the picker relies on it.
     #[must_use]
     pub(crate) fn retract(&self, i: usize) -> bool {
         let bit = 1 << (i % 64);
-        // Acquire: who was picked finds what the picker had pushed.
+        // Acquire: a worker that was picked sees what the picker had pushed.
         self.asleep[i / 64].fetch_and(!bit, Ordering::AcqRel) & bit == 0
     }
 
-    /// Picks worker `i` if it sleeps; then the caller must wake it.
+    /// Picks worker `i` if it sleeps. If this returns true, the caller must wake it.
     #[must_use]
     pub(crate) fn pick_this(&self, i: usize) -> bool {
         let bit = 1 << (i % 64);
-        // AcqRel: as in `pick`.
+        // Acquire: the caller goes on to unpark the worker. Release: a worker that finds its bit cleared (`retract`)
+        // sees what the picker had pushed.
         self.asleep[i / 64].fetch_and(!bit, Ordering::AcqRel) & bit != 0
     }
 
-    /// Whether worker `i`, which has announced that it sleeps, has been picked since.
+    /// Returns whether worker `i`, which has announced that it sleeps, has been picked since.
     pub(crate) fn is_picked(&self, i: usize) -> bool {
-        // Relaxed: who picked it unparks it as well, which orders the rest.
+        // Relaxed: the picker also unparks the worker, which orders everything else.
         self.asleep[i / 64].load(Ordering::Relaxed) & (1 << (i % 64)) == 0
     }
 
-    /// Whether some worker sleeps while none searches, so that new work may have to wake one.
+    /// Returns whether some worker sleeps while none searches, so that new work may have to wake one.
     #[inline]
     pub(crate) fn wants_waking(&self) -> bool {
         // Relaxed: ordered by the lock of the queue that the caller has just pushed to (README).
         self.searching.load(Ordering::Relaxed) == 0 && self.any_asleep()
     }
 
-    /// Whether new work will be noticed without waking anybody: somebody searches, or looks every so often.
+    /// Returns whether a sleeping worker keeps watch, so that it notices new work without being woken.
     #[inline]
     pub(crate) fn is_watched(&self) -> bool {
-        // Relaxed: as above.
+        // Relaxed: ordered by the lock of the queue that the caller has just pushed to (README).
         self.watched.load(Ordering::Relaxed)
     }
 
@@ -74,21 +77,22 @@ impl Idle {
         self.asleep.iter().any(|word| word.load(Ordering::Relaxed) != 0)
     }
 
-    /// Whether all workers sleep.
+    /// Returns whether all workers sleep.
     pub(crate) fn all_asleep(&self) -> bool {
-        // Acquire: what the sleepers did before they announced it is seen.
+        // Acquire: the caller sees what the sleepers did before they announced their sleep.
         self.asleep.iter().map(|word| word.load(Ordering::Acquire).count_ones() as usize).sum::<usize>()
             == self.workers
     }
 
-    /// Picks a sleeping worker, which the caller must wake.
+    /// Picks a sleeping worker. The caller must wake it.
     #[must_use]
     pub(crate) fn pick(&self) -> Option<usize> {
         for (at, word) in self.asleep.iter().enumerate() {
             let mut seen = word.load(Ordering::Relaxed);
             while seen != 0 {
                 let bit = seen.trailing_zeros();
-                // Acquire: we go on to unpark it.
+                // Acquire: the caller goes on to unpark the worker. Release: a worker that finds its bit cleared
+                // (`retract`) sees what the picker had pushed.
                 match word.compare_exchange_weak(
                     seen,
                     seen & !(1 << bit),
@@ -103,7 +107,7 @@ impl Idle {
         None
     }
 
-    /// A worker starts to search, unless half of them do already.
+    /// Starts a search of a worker, unless half of the workers search already. Returns whether it may search.
     #[must_use]
     pub(crate) fn start_search(&self) -> bool {
         if 2 * self.searching.load(Ordering::Relaxed) >= self.workers.max(4) {
@@ -113,19 +117,19 @@ impl Idle {
         true
     }
 
-    /// A worker stops searching. Answers whether it was the last.
+    /// Ends a search of a worker. Returns whether it was the last one.
     pub(crate) fn stop_search(&self) -> bool {
         // AcqRel: ordered before the last look at the queues, see `announce`.
         self.searching.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
-    /// Takes the watch, if nobody has it.
+    /// Takes the watch. Returns false if another worker has it.
     #[must_use]
     pub(crate) fn take_watch(&self) -> bool {
         !self.watched.swap(true, Ordering::AcqRel)
     }
 
-    /// Leaves the watch.
+    /// Gives up the watch.
     pub(crate) fn leave_watch(&self) {
         self.watched.store(false, Ordering::Release);
     }

@@ -1,19 +1,19 @@
-//! A worker's inbox: what others have for it, and how they wake it.
+//! A worker's inbox: the tasks that other threads send to it, and how they wake it.
 //!
-//! One word, the head of a stack of jobs linked through `Job::link`:
+//! The inbox is one word, the head of a stack of tasks linked through `Job::link`:
 //!
-//! | head | means | a sender makes it | the worker makes it |
+//! | head | meaning | a sender changes it to | the worker changes it to |
 //! |---|---|---|---|
-//! | null | empty, the worker is awake | its job | `ASLEEP`, before it sleeps |
-//! | `ASLEEP` | empty, the worker sleeps or is about to | its job, and then wakes the worker | null, when it is awake |
-//! | a job | mail | its job, in front | null, taking all |
+//! | null | empty, the worker is awake | its task | `ASLEEP`, before it sleeps |
+//! | `ASLEEP` | empty, the worker sleeps or is about to | its task, and then wakes the worker | null, when it is awake |
+//! | a task | mail | its task, in front | null, taking all |
 //!
-//! Null and a job may have the mark `LOOK` besides: the worker is to look around at the start of its next turn. Any thread
-//! sets it; a sender keeps it; the worker takes it with the mail. It counts as mail.
+//! Null and a task may also carry the mark `LOOK`, which asks the worker to look around at the start of its next turn.
+//! Any thread sets the mark. A sender keeps it. The worker takes it together with the mail. The mark counts as mail.
 //!
-//! Who turns `ASLEEP` into a job, and only that sender, wakes the worker. The worker sleeps only after it has turned
-//! null into `ASLEEP`, which fails if there is mail. So mail that came before is found, mail that comes after wakes,
-//! and no fence is needed: it is all one word.
+//! Exactly one sender changes `ASLEEP` into a task, and only that sender wakes the worker. The worker sleeps only
+//! after it has changed null into `ASLEEP`, which fails if there is mail. So the worker finds mail that came before,
+//! and mail that comes after wakes it. No fence is needed, because everything is in one word.
 
 use core::ptr::{self, NonNull};
 
@@ -21,26 +21,26 @@ use crate::facade::{AtomicPtr, Ordering};
 use crate::job::Job;
 
 const ASLEEP: *mut Job = ptr::without_provenance_mut(1);
-/// A bit that no job's address has.
+/// A bit that no task's address has set.
 const LOOK: usize = 2;
 const _: () = assert!(align_of::<Job>() > LOOK);
 
-/// The job in a head that is not `ASLEEP`, or null.
+/// Returns the task in a head that is not `ASLEEP`, or null.
 #[inline]
 fn job(head: *mut Job) -> *mut Job {
     head.map_addr(|addr| addr & !LOOK)
 }
 
-/// What was in an inbox.
+/// The contents of an inbox.
 #[derive(Debug)]
 pub(crate) struct Mail {
-    /// The oldest job; the others are linked behind it. Null if there is none.
+    /// The oldest task. The others are linked behind it. Null if there is none.
     pub(crate) oldest: *mut Job,
-    /// The worker is to look around.
+    /// Set when the worker is to look around.
     pub(crate) look: bool,
 }
 
-/// Many senders, one receiver.
+/// A queue with many senders and one receiver, the worker.
 #[derive(Debug)]
 pub(crate) struct Inbox {
     head: AtomicPtr<Job>,
@@ -51,25 +51,26 @@ impl Inbox {
         Inbox { head: AtomicPtr::new(ptr::null_mut()) }
     }
 
-    /// Puts in a chain of jobs, linked from `newest` to `oldest`, or one job as both. Answers true if the worker sleeps
-    /// and the caller must wake it.
+    /// Adds a chain of tasks, linked from `newest` to `oldest`, or a single task as both. Returns true if the worker
+    /// sleeps. Then the caller must wake it.
     ///
     /// # Safety
     ///
-    /// The jobs are alive, in no queue, and the caller's to give.
+    /// The tasks are alive, in no queue, and the caller has the right to queue them.
     #[inline]
     #[must_use]
     pub(crate) unsafe fn push(&self, newest: NonNull<Job>, oldest: NonNull<Job>) -> bool {
-        // Relaxed: the exchange below checks what was seen.
+        // Relaxed: the exchange below checks the value.
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
             let asleep = head == ASLEEP;
             let next = if asleep { ptr::null_mut() } else { job(head) };
-            // SAFETY: alive and ours until the exchange succeeds. Relaxed: published by the exchange.
+            // SAFETY: the task is alive, and this thread's until the exchange succeeds. Relaxed: the exchange
+            // publishes the link.
             unsafe { oldest.as_ref() }.link.store(next, Ordering::Relaxed);
             let look = if asleep { 0 } else { head.addr() & LOOK };
             let new = newest.as_ptr().map_addr(|addr| addr | look);
-            // AcqRel: the worker sees the jobs; a sender that finds ASLEEP sees what the worker did before.
+            // AcqRel: the worker sees the tasks. A sender that finds `ASLEEP` sees what the worker did before.
             match self.head.compare_exchange_weak(head, new, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return asleep,
                 Err(seen) => head = seen,
@@ -77,18 +78,19 @@ impl Inbox {
         }
     }
 
-    /// Asks the worker to look around at the start of its next turn. Returns true if the worker sleeps instead and has not
-    /// been asked: then it looks around when the caller wakes it.
+    /// Asks the worker to look around at the start of its next turn. Returns true if the worker sleeps, and then sets
+    /// no mark: the worker looks around when the caller wakes it.
     #[must_use]
     pub(crate) fn ask_to_look(&self) -> bool {
-        // Relaxed: as in `push`.
+        // Relaxed: the exchange below checks the value.
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
             if head == ASLEEP {
                 return true;
             }
             let new = head.map_addr(|addr| addr | LOOK);
-            // Also if the mark is there already. Release: the worker that takes the mark sees what the caller did before.
+            // The exchange takes place even if the mark is set already, for its Release: the worker that takes the
+            // mark sees what the caller did before.
             match self.head.compare_exchange_weak(head, new, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return false,
                 Err(seen) => head = seen,
@@ -96,16 +98,16 @@ impl Inbox {
         }
     }
 
-    /// Whether there may be mail.
+    /// Returns whether there may be mail.
     #[inline]
     pub(crate) fn has_mail(&self) -> bool {
-        // Relaxed: a hint; `take` synchronises.
+        // Relaxed: a hint. `take` synchronises.
         self.head.load(Ordering::Relaxed).addr() > ASLEEP.addr()
     }
 
-    /// Takes all mail, and says that the worker is awake.
+    /// Takes all mail, and marks the worker as awake.
     pub(crate) fn take(&self) -> Mail {
-        // Acquire: pairs with the exchanges of the senders, and of those that set the mark.
+        // Acquire: pairs with the exchanges of the senders, and of the threads that set the mark.
         let head = self.head.swap(ptr::null_mut(), Ordering::Acquire);
         if head == ASLEEP {
             return Mail { oldest: ptr::null_mut(), look: false };
@@ -114,7 +116,8 @@ impl Inbox {
         let mut newer = job(head);
         let mut oldest = ptr::null_mut();
         while let Some(job) = NonNull::new(newer) {
-            // SAFETY: the chain was given to us whole. Relaxed: it is ours alone now.
+            // SAFETY: `push` requires tasks that are alive, and the swap gave this thread the whole chain. Relaxed: no
+            // other thread uses the links now.
             let link = unsafe { &job.as_ref().link };
             newer = link.load(Ordering::Relaxed);
             link.store(oldest, Ordering::Relaxed);
@@ -123,16 +126,17 @@ impl Inbox {
         Mail { oldest, look }
     }
 
-    /// The worker is about to sleep. Answers false if there is mail.
+    /// Marks the worker as about to sleep. Returns false if there is mail.
     #[must_use]
     pub(crate) fn sleep(&self) -> bool {
-        // Release: pairs with the sender that finds ASLEEP.
+        // Release: pairs with the sender that finds `ASLEEP`.
         self.head.compare_exchange(ptr::null_mut(), ASLEEP, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    /// The worker is awake again, for whatever reason.
+    /// Marks the worker as awake again, whatever the reason.
     pub(crate) fn awake(&self) {
-        // Fails if there is mail, which says the same. Relaxed: nothing is handed over.
+        // Fails if there is mail, and then the head already shows that the worker is awake. Relaxed: nothing is handed
+        // over.
         let _ = self.head.compare_exchange(ASLEEP, ptr::null_mut(), Ordering::Relaxed, Ordering::Relaxed);
     }
 }

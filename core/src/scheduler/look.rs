@@ -1,4 +1,5 @@
-//! What a busy worker does every so often: timers, what came from outside, whether others should help, the end.
+//! A busy worker's periodic look around: timers, work from outside, whether other workers should help, and the
+//! shutdown.
 
 use core::cell::Cell;
 
@@ -10,18 +11,18 @@ use crate::wait::{MissedWake, Party};
 
 /// Nanoseconds between two looks around.
 const LOOK_NS: u64 = 20_000;
-/// The most turns between two checks whether it is time for one.
+/// The most turns between two checks whether a look is due.
 const CHECK_TURNS: u32 = 16;
-/// The most checks between two looks, in case that the counter of ticks does not say what it should.
+/// The most checks between two looks, in case the counter of ticks is wrong.
 const CHECKS: u32 = 64;
 /// Looks around between two trims of the stack pool.
 const TRIM_EVERY: u32 = 512;
 
-/// When a worker looks around. A reading of the clock is too much for each turn, so some turns ask a counter of ticks,
-/// whose pace is measured from look to look, whether it is time.
+/// Decides when a worker looks around. Reading the clock at each turn is too expensive. So some turns compare a
+/// counter of ticks, whose rate is measured from look to look.
 ///
-/// Between two checks there are at most [`CHECK_TURNS`] turns. If these took longer than [`LOOK_NS`] there is a check before
-/// each turn, until turns are short again.
+/// There are at most [`CHECK_TURNS`] turns between two checks. If these took longer than [`LOOK_NS`], there is a check
+/// before each turn, until turns are short again.
 #[derive(Debug)]
 pub(super) struct Looks {
     /// Turns until the next check.
@@ -33,7 +34,7 @@ pub(super) struct Looks {
     looked: Cell<u64>,
     /// Checks since the last look.
     checks: Cell<u32>,
-    /// The ticks of `LOOK_NS`; zero while that is not known, and a look is always due.
+    /// The number of ticks in `LOOK_NS`. Zero while that is unknown; then a look is due at each check.
     look_ticks: Cell<u64>,
 }
 
@@ -49,7 +50,7 @@ impl Looks {
         }
     }
 
-    /// Counts a turn. Returns whether it is time for a check.
+    /// Counts a turn. Returns whether a check is due.
     #[inline]
     pub(super) fn count_turn(&self) -> bool {
         let check_in = self.check_in.get() - 1;
@@ -57,10 +58,10 @@ impl Looks {
         check_in == 0
     }
 
-    /// Returns whether it is time for a look.
+    /// Records a check at `ticks`. Returns whether a look is due.
     fn check(&self, ticks: u64) -> bool {
         let look_ticks = self.look_ticks.get();
-        // A counter that jumps back makes these very long, and the look comes early.
+        // If the counter jumps back, these differences wrap to very large numbers, and the look comes early.
         let took = ticks.wrapping_sub(self.checked.replace(ticks));
         let since_look = ticks.wrapping_sub(self.looked.get());
         let every = self.check_every.get();
@@ -81,29 +82,30 @@ impl Looks {
         is_time
     }
 
-    /// A look took place at `ticks`, `took_ns` nanoseconds after the one before.
+    /// Records a look at `ticks`, `took_ns` nanoseconds after the previous one.
     fn looked(&self, ticks: u64, took_ns: u64) {
         let took = ticks.wrapping_sub(self.looked.replace(ticks));
-        // Neither too short for the resolution of the clocks, nor too long for the product.
+        // The interval must not be too short for the resolution of the clocks. The ticks must not overflow the
+        // product.
         if took_ns >= 1000 && took < 1 << 40 {
             self.look_ticks.set(took * LOOK_NS / took_ns);
         }
     }
 
-    /// The next turn begins with a look.
+    /// Makes the next turn begin with a look.
     pub(super) fn at_once(&self) {
         self.check_in.set(1);
         self.checks.set(CHECKS);
     }
 
-    /// The worker has slept: that took time, but says nothing about its turns.
+    /// Records that the worker has slept, so that the sleep does not count as a long turn.
     pub(super) fn slept(&self) {
         self.checked.set(ticks());
     }
 }
 
 impl Worker {
-    /// Looks around if it is time.
+    /// Looks around if a look is due.
     #[cold]
     #[inline(never)]
     pub(super) fn check_time(&self) {
@@ -113,25 +115,25 @@ impl Worker {
         }
     }
 
-    /// What is done every so often: timers, the injector, and whether work waits that another could take.
+    /// Performs the periodic work: timers, the injector, the request for help, and the shutdown.
     fn look_around(&self, ticks: u64) {
         let now_ns = timer::now_ns();
-        // 1. The next look.
+        // 1. Measure the interval since the last look.
         self.look.looked(ticks, now_ns.saturating_sub(self.looked_ns.replace(now_ns)));
-        // Relaxed: a sign of life for whoever watches.
+        // Relaxed: a sign of life for the thread that watches for stuck workers.
         self.remote.turns.store(self.remote.turns.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         let talks = self.ops.replace(0) >= placement::TALK;
         self.remote.set_talking(talks);
-        // 2. Who has waited long enough.
+        // 2. Wake the tasks whose deadline has passed.
         self.fire_timers(now_ns);
-        // 3. What came from outside.
+        // 3. Take tasks from the injector.
         self.take_injected();
-        // 4. The oldest stealable job was there the last time, too: others may as well help.
+        // 4. Ask for help if the oldest stealable task was also the oldest at the last look.
         let oldest = self.remote.ready.oldest().or_else(|| self.remote.fresh.oldest());
         if oldest.is_some() && self.waiting.replace(oldest) == oldest {
             self.shared.wake_one();
         }
-        // 5. The end.
+        // 5. Take part in a shutdown.
         if self.shared.is_closing() {
             self.cancel_all();
         }
@@ -142,17 +144,17 @@ impl Worker {
         }
     }
 
-    /// Moves the deadlines set since the last time on to the wheel.
+    /// Moves the deadlines that were set since the last call into the wheel.
     pub(super) fn gather_deadlines(&self, now_ns: u64) {
         if !self.recent.is_empty()
             && let Some(wheel) = self.remote.wheel.lock().as_mut()
         {
-            // SAFETY: this worker's list, and its wheel, locked.
+            // SAFETY: the list is this worker's, and `wheel` is this worker's wheel, locked.
             unsafe { self.recent.gather(wheel, now_ns) };
         }
     }
 
-    /// Wakes those whose deadline has passed.
+    /// Wakes the tasks whose deadline has passed.
     pub(super) fn fire_timers(&self, now_ns: u64) {
         self.gather_deadlines(now_ns);
         if self.next_timer_ns().is_some_and(|due_ns| due_ns <= now_ns) {
@@ -163,7 +165,7 @@ impl Worker {
     #[cold]
     #[inline(never)]
     fn fire_due_timers(&self, now_ns: u64) {
-        /// Wake-ups handed out under one hold of the lock.
+        /// The number of wake-ups that are collected in one critical section.
         const BATCH: usize = 64;
         let mut wakes: [Option<MissedWake>; BATCH] = [const { None }; BATCH];
         loop {
@@ -176,10 +178,11 @@ impl Worker {
                 }
                 while count < BATCH {
                     let Some(entry) = wheel.pop_expired(now_ns) else { break };
-                    // SAFETY: the entry and its party live until the sleeper goes on: here, after us, or after it
-                    // has taken the wheel's lock.
+                    // SAFETY: the entry was made by `suspend_until`, and its wheel is locked. A sleeper leaves, with
+                    // its entry and party, only after it resumes: on this worker, after this function, or elsewhere,
+                    // after it has taken the wheel's lock.
                     let party = unsafe { super::party_of(entry) };
-                    // SAFETY: as above.
+                    // SAFETY: the party lives as long as the entry, by the same argument.
                     if let Some(wake) = unsafe { Party::time_out(party) } {
                         wakes[count] = Some(wake);
                         count += 1;
@@ -195,12 +198,12 @@ impl Worker {
         }
     }
 
-    /// When the next timer is due, of those that have been gathered.
+    /// Returns when the next timer in the wheel is due. Deadlines that have not been gathered do not count.
     pub(super) fn next_timer_ns(&self) -> Option<u64> {
         self.remote.wheel.lock().as_ref()?.next_deadline_ns()
     }
 
-    /// Takes a fair share of what came from outside.
+    /// Takes a fair share of the tasks in the injector. Returns whether there was one.
     pub(super) fn take_injected(&self) -> bool {
         let waiting = self.shared.injector.len();
         if waiting == 0 {
@@ -215,14 +218,14 @@ impl Worker {
         any
     }
 
-    /// In a shutdown: asks all that is parked here to unwind. Once; what parks later is asked in `enlist`.
+    /// In a shutdown, cancels everything that is parked here, once. `enlist` cancels what parks later.
     pub(super) fn cancel_all(&self) {
         if self.cancelled_all.replace(true) {
             return;
         }
         self.bulk.set(true);
         for job in self.remote.listed() {
-            // SAFETY: we hold a reference.
+            // SAFETY: `listed` holds a reference to the task.
             unsafe { super::cancel(job.pointer()) };
         }
         self.bulk.set(false);

@@ -1,17 +1,18 @@
-//! The scheduler: workers that run jobs, and how jobs reach it. `README.md` beside this file proves that no wake-up is
-//! lost.
+//! The scheduler: workers that run tasks (`Job`), and how tasks reach them. `README.md` beside this file proves that
+//! no wake-up is lost.
 //!
 //! | file | holds |
 //! |---|---|
-//! | `remote` | what others touch of a worker |
+//! | `remote` | the part of a worker that other threads access |
 //! | `inbox`, `run_queue` | the queues |
-//! | `idle` | who sleeps, searches, watches |
-//! | `placement` | the policy of where jobs start |
+//! | `idle` | which workers sleep, search, and keep watch |
+//! | `placement` | the policy of where tasks start |
 //! | `shared` | what the workers of a runtime share |
-//! | `turn` | counts of turns, by which others see whether a worker goes on |
-//! | `worker` | the loop |
-//! | `fresh`, `woken` | how jobs without a stack, and with one, come to a worker |
-//! | `look`, `search` | what a worker does every so often, and when it finds nothing |
+//! | `turn` | counts of turns, by which other workers see whether a worker is still in the same turn |
+//! | `worker` | the main loop |
+//! | `fresh`, `woken` | how tasks without and with a stack come to a worker |
+//! | `look`, `search` | a worker's periodic work, and its behaviour when it has no work |
+//! | `deadlock` | the examination of a process in which all workers sleep |
 
 pub(crate) mod deadlock;
 mod idle;
@@ -42,22 +43,22 @@ use crate::timer::{self, recent::Due, wheel::Entry};
 use crate::wait::{self, Deadline, Party, PartyKind, current};
 
 thread_local! {
-    /// The worker that this OS thread is.
+    /// The worker that runs on this OS thread. Non-null only while it is alive, in the frame of `run_worker`.
     static HERE: Cell<*const Worker> = const { Cell::new(ptr::null()) };
 }
 
-/// The worker that the caller runs on. Never inlined: see `wait::current`.
+/// Returns the worker that the caller runs on, or null. Never inlined: see `wait::current`.
 #[inline(never)]
 fn here() -> *const Worker {
     HERE.get()
 }
 
-/// How green threads take part in the waiting protocol.
+/// The waiter kind (`PartyKind`) of green threads.
 pub(crate) static GREEN: PartyKind = PartyKind { wake, suspend, retain: None, is_task: false };
 
 /// Runs a worker on the calling OS thread until its runtime ends.
 pub(crate) fn run_worker(index: usize, shared: &Arc<Shared>) {
-    /// A panic in the scheduler itself is a defect of ours, and would leave green threads asleep for ever.
+    /// A panic in the scheduler itself is a bug, and would leave green threads asleep for ever.
     struct Abort;
     impl Drop for Abort {
         fn drop(&mut self) {
@@ -76,60 +77,62 @@ pub(crate) fn run_worker(index: usize, shared: &Arc<Shared>) {
     shared.abandon_parked(Some(shared.remotes[index]));
     HERE.set(ptr::null());
     drop(worker);
-    // After the report another runtime may have the record. Only this worker changes the number, so it is final.
+    // After the report another runtime may use the record. Only this worker changes the number of residents, so it is
+    // final.
     let stacks_are_left = shared.remotes[index].residents() > 0;
     shared.report_progress(true);
     if stacks_are_left {
-        // From one of them somebody may have borrowed what is this OS thread's own, a thread-local above all: so it does
-        // not end.
+        // Code elsewhere may hold a borrow from one of these stacks to data of this OS thread, above all a
+        // thread-local. So the OS thread must not end.
         loop {
             std::thread::park();
         }
     }
 }
 
-/// The runtime whose worker the caller runs on.
+/// Returns the runtime whose worker the caller runs on.
 pub(crate) fn runtime_here() -> Option<Arc<Shared>> {
-    // SAFETY: non-null only while the worker runs, on this very OS thread.
+    // SAFETY: `HERE` is non-null only while this OS thread's worker is alive.
     unsafe { here().as_ref() }.map(|worker| Arc::clone(&worker.shared))
 }
 
-/// Whether the caller runs on a worker of `shared`.
+/// Returns whether the caller runs on a worker of `shared`.
 pub(crate) fn is_worker_of(shared: &Shared) -> bool {
-    // SAFETY: as above.
+    // SAFETY: `HERE` is non-null only while this OS thread's worker is alive.
     unsafe { here().as_ref() }.is_some_and(|worker| ptr::eq(&raw const *worker.shared, shared))
 }
 
-/// Whether a runtime can be spawned to from here, and the new job's stack may move.
+/// Returns whether the runtime here lets parked green threads move to other workers, or `None` if there is no runtime
+/// here.
 pub(crate) fn migratory_here() -> Option<bool> {
-    // SAFETY: as above.
+    // SAFETY: `HERE` is non-null only while this OS thread's worker is alive.
     unsafe { here().as_ref() }.map(|worker| worker.shared.migratory)
 }
 
-/// Whether the runtime here, if there is one, is being shut down.
+/// Returns whether there is a runtime here that is being shut down.
 pub(crate) fn closing_here() -> bool {
-    // SAFETY: as above.
+    // SAFETY: `HERE` is non-null only while this OS thread's worker is alive.
     unsafe { here().as_ref() }.is_some_and(|worker| worker.shared.is_closing())
 }
 
-/// The record of the worker that the caller runs on.
+/// Returns the record of the worker that the caller runs on.
 pub(crate) fn remote_here() -> Option<&'static remote::Remote> {
-    // SAFETY: as above.
+    // SAFETY: `HERE` is non-null only while this OS thread's worker is alive.
     unsafe { here().as_ref() }.map(|worker| worker.remote)
 }
 
-/// Whether the last attempt of the runtime here to get such a stack as a job with these traits needs failed.
+/// Returns whether the runtime here last failed to get a stack of the size class that a task with these traits needs.
 #[inline]
 pub(crate) fn is_short_of_memory_for(traits: Traits) -> bool {
-    // SAFETY: as above.
+    // SAFETY: `HERE` is non-null only while this OS thread's worker is alive.
     let Some(worker) = (unsafe { here().as_ref() }) else { return false };
     worker.shared.is_short_of_memory() && worker.shared.is_short_of(worker.shared.class_of(traits))
 }
 
-/// Queues a new job on the worker here. Gives it back to a caller that is on no worker.
+/// Queues a new task on the worker here. Returns the task to a caller that is not on a worker.
 #[inline]
 pub(crate) fn spawn(job: NonNull<Job>) -> Result<(), NonNull<Job>> {
-    // SAFETY: as above.
+    // SAFETY: `HERE` is non-null only while this OS thread's worker is alive.
     match unsafe { here().as_ref() } {
         Some(worker) => {
             worker.push_fresh(job);
@@ -139,8 +142,8 @@ pub(crate) fn spawn(job: NonNull<Job>) -> Result<(), NonNull<Job>> {
     }
 }
 
-/// Lets others run, because the budget is spent; then unwinds if that is asked for. In this order: who catches the
-/// unwinding has a new budget, and has given way for it.
+/// Yields because the budget is spent, and then unwinds if a cancel or time-out asks for it. The order matters: code
+/// that catches the unwinding then has a new budget, and has given way for it.
 pub(crate) fn give_way() {
     let Some(fiber) = running_fiber() else { return };
     // SAFETY: the caller runs on this fiber.
@@ -149,11 +152,11 @@ pub(crate) fn give_way() {
     wait::check_limit();
 }
 
-/// Lets other green threads run; calls `otherwise` if the caller is none. Inlined, see `Wait::park`.
+/// Lets other green threads run. Calls `otherwise` if the caller is not a green thread. Inlined: see `Wait::park`.
 #[inline(always)]
 pub(crate) fn yield_or(otherwise: fn()) {
     let Some(fiber) = running_fiber() else { return otherwise() };
-    // SAFETY: the caller runs on this fiber, and is its job.
+    // SAFETY: the caller runs on this fiber, and is its task.
     unsafe {
         let fiber = fiber.as_ref();
         let party = (*fiber.job()).as_party();
@@ -167,66 +170,69 @@ pub(crate) fn yield_or(otherwise: fn()) {
     }
 }
 
-/// The fiber that the caller runs on.
+/// Returns the fiber that the caller runs on.
 #[inline]
 pub(crate) fn running_fiber() -> Option<NonNull<Fiber>> {
-    // SAFETY: as above.
+    // SAFETY: `HERE` is non-null only while this OS thread's worker is alive.
     NonNull::new(unsafe { here().as_ref() }?.running())
 }
 
-/// Drops the thread-local values of the job that runs, which has ended.
+/// Drops the thread-local values of the running task, which has ended.
 pub(crate) fn clear_locals() {
     if let Some(fiber) = running_fiber() {
-        // SAFETY: the caller runs on this fiber, whose header outlives it.
+        // SAFETY: the caller runs on this fiber, whose header outlives the call.
         locals::clear(unsafe { fiber.as_ref() });
     }
 }
 
-/// Whether the caller is a worker, or runs on one.
+/// Returns whether the caller is a worker, or runs on one.
 pub(crate) fn is_on_worker() -> bool {
     !here().is_null()
 }
 
-/// Lets a new green thread do what is left of one that has retired here.
+/// Spawns a green thread that does the remaining work of a task that has retired here.
 pub(crate) fn finish_by(work: impl FnOnce() + Send + 'static) {
-    // SAFETY: `Send`, and nothing is borrowed.
+    // SAFETY: the closure is `Send` and `'static`.
     let job = unsafe { allocate(work, &GREEN, None, Traits::default()) };
     if let Err(job) = spawn(job) {
         unreachable!("{job:?} is left by one that ran on no worker");
     }
-    // SAFETY: the handle's reference, given up.
+    // SAFETY: gives up the reference that `allocate` made for a handle.
     unsafe { Job::disclaim(job) };
 }
 
-/// The job that the caller is.
+/// Returns the task that the caller is.
 pub(crate) fn running_job() -> Option<NonNull<Job>> {
-    // SAFETY: a green thread's party is a job's.
+    // SAFETY: the waiter (`Party`) of a green thread is in a task.
     current::green().map(|party| unsafe { Job::of_party(party) })
 }
 
-/// Makes a claimed green thread run again, at home.
+/// Queues a claimed green thread on its home worker, or, if it may move, on the waker's worker.
 unsafe fn wake(party: NonNull<Party>) {
-    // SAFETY: GREEN is the kind of jobs' parties alone, and a claimed job is alive until it runs again.
+    // SAFETY: only waiters in tasks have the kind `GREEN`. A claimed task is alive until it runs again.
     let (job, home) = unsafe {
         let job = Job::of_party(party);
         (job, job.as_ref().home())
     };
-    // SAFETY: as above.
+    // SAFETY: `HERE` is non-null only while this OS thread's worker is alive.
     match unsafe { here().as_ref() } {
         Some(worker) if ptr::eq(worker.remote, home) => worker.wake_here(job),
-        // Beside its waker, which has just written what it is woken for.
-        // SAFETY: the claimed job is alive, and records of workers are never freed.
+        // A migratory task runs beside its waker, which has just written the data that the task is woken for.
+        //
+        // SAFETY: the claimed task is alive, and records of workers are never freed.
         Some(worker) if unsafe { may_move(job.as_ref()) && worker.remote.is_colleague_of(&*home) } => {
             worker.wake_here(job);
         }
-        // SAFETY: as above, and the job is ours to queue, having claimed it.
+        // SAFETY: records of workers are never freed. The caller has claimed the task, so it is alive and the caller's
+        // to queue.
         Some(worker) => unsafe { (*home).deliver(job, Some(&worker.remote.turn)) },
-        // SAFETY: as above.
+        // SAFETY: records of workers are never freed. The caller has claimed the task, so it is alive and the caller's
+        // to queue.
         None => unsafe { (*home).deliver(job, None) },
     }
 }
 
-/// Whether a job that has parked may be resumed by another worker than the one on which it did.
+/// Returns whether a parked task may be resumed by another worker than the one on which it parked.
 #[inline]
 fn may_move(job: &Job) -> bool {
     job.traits.migratory && job.is_at_rest()
@@ -234,9 +240,9 @@ fn may_move(job: &Job) -> bool {
 
 /// Parks the running green thread until it has been claimed and woken.
 unsafe fn suspend(party: NonNull<Party>, deadline: Deadline) {
-    // SAFETY: the owner calls, so the job runs, here.
+    // SAFETY: the owner of the party calls this, so its task is the one that runs here.
     let job = unsafe { Job::of_party(party).as_ref() };
-    // SAFETY: a running job has a fiber.
+    // SAFETY: a running task has a fiber.
     let fiber = unsafe { &*job.fiber() };
     match deadline {
         // SAFETY: the caller runs on this fiber.
@@ -253,22 +259,22 @@ fn suspend_until(party: NonNull<Party>, job: &Job, fiber: &Fiber, due: Due) {
     if job.traits.migratory {
         return suspend_in_wheel(place, job, fiber, due);
     }
-    // SAFETY: a job runs on a worker, and this one comes back to the same.
+    // SAFETY: a task runs on a worker, and a task that is not migratory comes back to the same one.
     let worker = unsafe { &*here() };
-    // SAFETY: the entry stays here until it is removed, below, by the same OS thread.
+    // SAFETY: the entry stays in this frame until the same OS thread removes it below.
     unsafe { worker.recent.push(place, due) };
     // SAFETY: the caller runs on this fiber.
     unsafe { fiber.suspend(Suspend::Parked) };
-    // SAFETY: pushed there, by this OS thread.
+    // SAFETY: the entry was pushed to this list, by this OS thread.
     if unsafe { worker.recent.remove(place) } {
         forget(place, worker.remote);
     }
 }
 
-/// As `suspend_until`, for one that may come back on another worker.
+/// As `suspend_until`, for a task that may resume on another worker.
 #[inline(never)]
 fn suspend_in_wheel(place: NonNull<Entry>, job: &Job, fiber: &Fiber, due: Due) {
-    // SAFETY: a running job's home is a worker's record, which is never freed.
+    // SAFETY: the home of a running task is a worker's record, which is never freed.
     let remote = unsafe { &*job.home() };
     let deadline_ns = match due {
         Due::At(moment) => timer::to_ns(moment),
@@ -276,79 +282,82 @@ fn suspend_in_wheel(place: NonNull<Entry>, job: &Job, fiber: &Fiber, due: Due) {
     };
     if let Some(wheel) = remote.wheel.lock().as_mut() {
         // The worker looks at its wheel before it sleeps, so an earlier deadline needs no wake-up.
-        // SAFETY: the entry stays where it is until it is removed, below, under the wheel's lock.
+        //
+        // SAFETY: the entry stays at its address until it is removed below, under the wheel's lock.
         let _ = unsafe { wheel.insert(place, deadline_ns) };
     }
     // SAFETY: the caller runs on this fiber.
     unsafe { fiber.suspend(Suspend::Parked) };
-    // The wheel it was put in: the job may have another home by now.
+    // `remote` has the wheel that the entry was put into. The task may have another home by now.
     forget(place, remote);
 }
 
-/// Takes an entry out of this worker's wheel, if it is still there.
+/// Removes an entry from the wheel of `remote`, if it is still linked.
 fn forget(entry: NonNull<Entry>, remote: &remote::Remote) {
     let mut wheel = remote.wheel.lock();
     if let Some(wheel) = wheel.as_mut()
-        // SAFETY: the caller's own.
+        // SAFETY: the entry is in the caller's frame.
         && unsafe { entry.as_ref() }.is_linked()
     {
-        // SAFETY: linked in this wheel.
+        // SAFETY: the entry is linked, and it was only ever put into this wheel, which is locked.
         unsafe { wheel.remove(entry) };
     }
 }
 
-/// The party whose deadline an entry is.
+/// Returns the waiter whose deadline an entry holds.
 ///
 /// # Safety
 ///
-/// The entry was made by `suspend_until`, and the lock of its wheel is held.
+/// The entry was made by `suspend_until`, is linked or was popped just now, and the lock of its wheel is held.
 unsafe fn party_of(entry: NonNull<Entry>) -> NonNull<Party> {
-    // SAFETY: by the contract the sleeper has not left yet.
+    // SAFETY: the sleeper takes the wheel's lock before it drops its entry, or runs on the worker that is calling. So
+    // the entry is alive.
     let data = unsafe { entry.as_ref() }.data();
     NonNull::new(data.cast_mut().cast()).expect("an entry holds a party")
 }
 
-/// A job has ended: strikes it from its roster and its worker's residents. Called on the stack that ran it.
+/// Removes an ended task from its roster and from its worker's residents. Called on the stack that ran it.
 pub(crate) fn retire(job: NonNull<Job>) {
-    // SAFETY: the caller runs the job, which is alive until it has ended.
+    // SAFETY: the caller runs the task, which is alive until it has ended.
     let this = unsafe { job.as_ref() };
     let roster = this.roster.get();
     if !roster.is_null() {
-        // SAFETY: it was inserted there; records are never freed.
+        // SAFETY: the task is in the roster of this record, and records are never freed.
         unsafe { (*roster).roster.lock().remove(job) };
         this.roster.set(ptr::null());
     }
-    // SAFETY: as in `runtime_here`.
+    // SAFETY: `HERE` is non-null only while this OS thread's worker is alive.
     if let Some(worker) = unsafe { here().as_ref() } {
         worker.leave_stack(job);
     }
 }
 
-/// A stackless job goes idle. Answers true if it was woken meanwhile, and is to be queued again; else the caller must
-/// not touch it any more.
+/// Makes a stackless task idle. Returns true if it was woken meanwhile and has to be queued again. If this returns
+/// false, the caller must not touch the task any more.
 ///
 /// # Safety
 ///
-/// The caller has just run the job, here.
+/// The caller has just run the task, here.
 pub(crate) unsafe fn go_idle(job: NonNull<Job>) -> bool {
-    // Its thread-locals are a turn's: the next may be on another stack, and this one another's. Dropping them may park.
+    // Thread-local values belong to one turn: the next turn may be on another stack, and this stack may get another
+    // task. Dropping the values may park.
     clear_locals();
-    // SAFETY: as in `runtime_here`.
+    // SAFETY: `HERE` is non-null only while this OS thread's worker is alive.
     if let Some(worker) = unsafe { here().as_ref() } {
         worker.leave_stack(job);
         worker.enlist_idle(job);
     }
-    // SAFETY: alive until given up here.
+    // SAFETY: the caller owns the run of the task, which keeps it alive until `end_run` gives the run up.
     unsafe { job.as_ref() }.end_run()
 }
 
-/// Asks a job to unwind, or, if it is a stackless one that idles, to drop what it has.
+/// Asks a task to unwind, or, if it is stackless and idle, to drop its future or body.
 ///
 /// # Safety
 ///
 /// The caller holds a reference.
 pub(crate) unsafe fn cancel(job: NonNull<Job>) {
-    // SAFETY: by the contract.
+    // SAFETY: the caller holds a reference.
     unsafe {
         Job::cancel(job);
         if job.as_ref().is_stackless() {
@@ -357,23 +366,26 @@ pub(crate) unsafe fn cancel(job: NonNull<Job>) {
     }
 }
 
-/// Queues a stackless job unless it is queued, runs, or has ended.
+/// Queues a stackless task, unless it is queued, runs, or has ended.
 ///
 /// # Safety
 ///
 /// The caller holds a reference.
 pub(crate) unsafe fn wake_task(job: NonNull<Job>) {
-    // SAFETY: by the contract.
+    // SAFETY: the caller holds a reference.
     let this = unsafe { job.as_ref() };
     if this.state.wake() {
-        // SAFETY: as in `runtime_here`.
+        // SAFETY: `HERE` is non-null only while this OS thread's worker is alive.
         match unsafe { here().as_ref() } {
-            // SAFETY: it has run before, so it has a home, whose record is never freed.
+            // SAFETY: the task has run before, so it has a home, whose record is never freed.
             Some(worker) if worker.remote.is_colleague_of(unsafe { &*this.home() }) => {
                 worker.push_fresh(job);
             }
-            // To where its home looks, and thieves: any worker may run it, should that one be stuck.
-            // SAFETY: it has run before, so it has a home, whose record is never freed; queueing it is ours alone.
+            // The task goes to a queue that its home worker and thieves see. Any worker may run it if the home worker
+            // is stuck.
+            //
+            // SAFETY: the task has run before, so it has a home, whose record is never freed. `state.wake` gave this
+            // thread alone the right to queue it.
             _ => unsafe {
                 (*this.home()).fresh.push(job);
                 (*this.home()).unpark();
@@ -382,26 +394,26 @@ pub(crate) unsafe fn wake_task(job: NonNull<Job>) {
     }
 }
 
-/// As [`wake_task`]; the job is the next to run here, when the caller has parked, which it is about to do. Nobody else can
-/// take it until then.
+/// As [`wake_task`], but the task is the next to run here, once the caller has parked, which it is about to do. No
+/// other worker can take it until then.
 ///
 /// # Safety
 ///
-/// As `wake_task`.
+/// The caller holds a reference.
 #[inline]
 pub(crate) unsafe fn wake_task_next(job: NonNull<Job>) {
-    // SAFETY: as in `runtime_here`.
+    // SAFETY: `HERE` is non-null only while this OS thread's worker is alive.
     let Some(worker) = (unsafe { here().as_ref() }) else {
-        // SAFETY: by the contract.
+        // SAFETY: the caller holds a reference.
         return unsafe { wake_task(job) };
     };
-    // SAFETY: by the contract; one that runs here has a party, and one that has run before a home, whose record is
-    // never freed.
+    // SAFETY: the caller holds a reference. A running task has a party. The woken task has run before, so it has a
+    // home, whose record is never freed.
     unsafe {
         if !worker.remote.is_colleague_of(&*job.as_ref().home())
             || current::green().is_none_or(|me| me.as_ref().is_cancelled())
         {
-            // Its waker may never park, but unwind.
+            // The caller may unwind instead of parking.
             wake_task(job);
         } else if job.as_ref().state.wake() {
             worker.wake_here_next(job);
@@ -410,16 +422,17 @@ pub(crate) unsafe fn wake_task_next(job: NonNull<Job>) {
 }
 
 static TASK_WAKER: RawWakerVTable = RawWakerVTable::new(
-    // SAFETY (all four): the pointer is a job's, and each waker holds one reference to it.
+    // SAFETY (all four): the pointer is a task's, and each waker holds one reference to it.
     |data| {
         let job = data.cast::<Job>();
-        // SAFETY: see above.
+        // SAFETY: the waker's reference keeps the task alive.
         unsafe { (*job).state.retain() };
         RawWaker::new(data, &TASK_WAKER)
     },
     |data| {
         let job = NonNull::new(data.cast::<Job>().cast_mut()).expect("a waker holds a job");
-        // SAFETY: see above; the reference is given up.
+        // SAFETY: the waker's reference keeps the task alive, and is given up here, because the call consumes the
+        // waker.
         unsafe {
             wake_task(job);
             Job::release(job);
@@ -427,32 +440,32 @@ static TASK_WAKER: RawWakerVTable = RawWakerVTable::new(
     },
     |data| {
         let job = NonNull::new(data.cast::<Job>().cast_mut()).expect("a waker holds a job");
-        // SAFETY: see above.
+        // SAFETY: the waker's reference keeps the task alive.
         unsafe { wake_task(job) };
     },
     |data| {
         let job = NonNull::new(data.cast::<Job>().cast_mut()).expect("a waker holds a job");
-        // SAFETY: see above; the reference is given up.
+        // SAFETY: the waker's reference is given up, because the waker is dropped.
         unsafe { Job::release(job) };
     },
 );
 
-/// A waker of a stackless job.
+/// Makes a waker of a stackless task.
 ///
 /// # Safety
 ///
-/// The job is stackless, and alive.
+/// The task is stackless, and alive.
 pub(crate) unsafe fn task_waker(job: NonNull<Job>) -> Waker {
-    // SAFETY: by the contract; the reference made here is the waker's.
+    // SAFETY: the task is alive. The reference made here belongs to the waker.
     unsafe {
         job.as_ref().state.retain();
         Waker::from_raw(RawWaker::new(job.as_ptr().cast_const().cast(), &TASK_WAKER))
     }
 }
 
-/// Feeds the name of the running green thread to `say`. Async-signal-safe: loads, and no allocation.
+/// Passes the name of the running green thread to `say`. Async-signal-safe: it only loads, and does not allocate.
 fn describe_running(say: &mut dyn FnMut(&[u8])) {
-    // SAFETY: as in `runtime_here`; the fiber that runs has a job that is alive.
+    // SAFETY: `HERE` is non-null only while this OS thread's worker is alive. The running fiber is alive.
     let job = unsafe { here().as_ref() }
         .and_then(|worker| NonNull::new(worker.running()))
         .and_then(|fiber| NonNull::new(unsafe { fiber.as_ref() }.job()));
@@ -460,7 +473,7 @@ fn describe_running(say: &mut dyn FnMut(&[u8])) {
         say(b"a green thread");
         return;
     };
-    // SAFETY: as above.
+    // SAFETY: the task of the running fiber is alive.
     let job = unsafe { job.as_ref() };
     say(b"green thread");
     match job.name() {

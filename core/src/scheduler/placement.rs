@@ -1,58 +1,60 @@
-//! Where a job without a stack is to start: the policy, and nothing but the policy.
+//! The placement policy: on which worker a task without a stack starts. This file holds only the policy.
 //!
-//! A green thread that has parked stays where it started (its stack must not change its OS thread), so whoever starts a
-//! job decides where it will live, without knowing what it will do. Two wishes pull:
+//! A green thread that has parked stays where it started (its stack must not change its OS thread). So the worker that
+//! starts a task decides where the task will live, without knowing what it will do. There are two goals:
 //!
-//! - those that talk to each other should share a worker, where a message costs nanoseconds and a wake-up no atomics;
-//! - those that compute should not, or cores stay idle.
+//! - Tasks that communicate should share a worker, where a message costs nanoseconds and a wake-up needs no atomics.
+//! - Tasks that compute should not share a worker, or cores stay idle.
 //!
-//! The rule: a job starts beside its parent, until the worker has clearly more residents than another: more than a
-//! quarter and [`SLACK`]. Then the worker hands its oldest waiting jobs over *in a run*, as many as make the two even,
-//! so that neighbours stay neighbours. A pair, or a pair and its parent, is never split; a pool of eight or a pipeline
-//! of three is spread; a ring of five hundred is cut in as many arcs as there are workers, and a token crosses a border
-//! once an arc.
+//! The rule: a task starts beside its parent, until the worker has clearly more residents than another, that is, more
+//! by a quarter and [`SLACK`]. Then the worker hands over its oldest waiting tasks *in a run*, as many as make the two
+//! even, so that neighbours stay neighbours. A pair, or a pair and its parent, is never split. A pool of eight, or a
+//! pipeline of three, is spread. A ring of five hundred is cut into as many arcs as there are workers, and a token
+//! crosses to another worker once an arc.
 //!
-//! Where residents talk already, passing message after message, those that wait to be started beside them will probably
-//! join in: then [`TIGHT`] takes the place of [`SLACK`]. Eight senders and their receiver are several times faster on
-//! one worker, and they don't depend on whether two workers have a core at the same time. A pool, or a pipeline, that
-//! starts before there is work, or whose members compute, does not talk.
+//! Where the residents already communicate, passing message after message, the tasks that wait to be started beside
+//! them will probably do the same. Then [`TIGHT`] takes the place of [`SLACK`]. Eight senders and their receiver are
+//! several times faster on one worker, and do not depend on whether two workers have a core at the same time. A pool
+//! or a pipeline that starts before there is work, or whose members compute, does not communicate.
 //!
-//! Jobs may also come one at a time, as each is spawned by the one before or when the last has started: a chain of filters
-//! that grows. To weigh each of them anew would put every other link on the other worker, and each message would cross
-//! at each link. So a run goes on: once a worker hands over, it does until the other is clearly ahead. The runs grow
-//! with what is there already, a quarter each time, so a chain of `n` is cut in O(log n) places.
+//! Tasks may also come one at a time, each spawned by the one before or after the last has started, as in a chain of
+//! filters that grows. If each of them were weighed anew, every other link would be put on the other worker, and each
+//! message would cross at each link. So a run goes on: a worker that hands tasks over continues until the other worker
+//! is clearly ahead. The runs grow with the number of residents, by a quarter each time, so a chain of `n` is cut in
+//! O(log n) places.
 //!
-//! A stackless job that has run before is woken beside its waker, and stays there: handed over at each wake-up, an actor
-//! would be across the border from those who talk to it. If its worker is stuck or has too much, it is stolen.
+//! A stackless task that has run before is woken beside its waker, and stays there. If it were handed over at each
+//! wake-up, an actor would be on another worker than the tasks that communicate with it. If its worker is stuck or has
+//! too much work, the task is stolen.
 //!
-//! Only jobs that park become residents. Those that end without parking are not counted, and what waits long enough
-//! is stolen whoever its neighbours are (`worker::steal`).
+//! Only tasks that park become residents. Tasks that end without parking are not counted. A task that waits long
+//! enough is stolen, whatever its neighbours are (`Worker::steal`).
 
-/// How many more residents a worker may have than another before it hands jobs over, however few there are.
+/// How many more residents a worker may have than another before it hands tasks over, however few there are.
 pub(crate) const SLACK: usize = 2;
 
-/// The same while the residents talk to each other: a group that is this small stays together.
+/// Takes the place of `SLACK` while the residents communicate: a group this small stays together.
 const TIGHT: usize = 16;
 
-/// So many operations on channels and the like in some 20 µs are talk. Stages that compute a microsecond or more for each
-/// message stay below.
+/// Residents communicate if they perform at least this many operations on channels and the like in about 20 µs. Stages
+/// that compute for a microsecond or more for each message stay below.
 pub(crate) const TALK: u32 = 100;
 
-/// How many more residents a worker may have than another.
+/// Returns how many more residents a worker may have than another.
 #[inline]
 pub(crate) fn slack(talks: bool) -> usize {
     if talks { TIGHT } else { SLACK }
 }
 
-/// How many of the `waiting` jobs of a worker with `mine` residents should start on a worker with `theirs`. `giving`: a
-/// run of jobs to that worker has begun.
+/// Returns how many of the `waiting` tasks of a worker with `mine` residents should start on a worker with `theirs`.
+/// `giving` is set when a run of tasks to that worker has begun.
 #[inline]
 pub(crate) fn hand_over(giving: bool, mine: usize, waiting: usize, theirs: usize, slack: usize) -> usize {
     let goes_on = giving && theirs <= mine + mine / 4;
     if !goes_on && mine <= theirs + theirs / 4 + slack {
         return 0;
     }
-    // As many as make mine + waiting - n = theirs + n; in a run that goes on, at least one.
+    // As many as make mine + waiting - n = theirs + n. In a run that goes on, at least one.
     ((mine + waiting).saturating_sub(theirs) / 2).max(usize::from(goes_on)).min(waiting)
 }
 

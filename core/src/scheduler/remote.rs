@@ -1,8 +1,9 @@
-//! The part of a worker that others touch.
+//! The part of a worker that other threads access.
 //!
-//! A waker finds the worker of a parked job through `Job::home`, pushes the job to its inbox, and may then have to
-//! unpark it; by that time the job may have run, ended, and been the last of its runtime. So these records are never
-//! freed: they go back to a list, and the next runtime uses them again. A late unpark then wakes a worker for nothing.
+//! A waker finds the worker of a parked task through `Job::home`, pushes the task to that worker's inbox, and may then
+//! have to unpark the worker. By that time the task may have run, ended, and been the last of its runtime. So these
+//! records are never freed: they go back to a list, and the next runtime uses them again. A late unpark then wakes a
+//! worker for nothing.
 
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
@@ -17,51 +18,51 @@ use crate::scheduler::run_queue::{SharedQueue, Slot};
 use crate::scheduler::turn::{Sender, Turn};
 use crate::timer::wheel::Wheel;
 
-/// A worker as others see it. Two lines of the cache apart from its neighbours.
+/// A worker as other threads see it. Aligned to two cache lines, apart from its neighbours.
 #[repr(align(128))]
 pub(crate) struct Remote {
     pub(crate) inbox: CachePadded<Inbox>,
-    /// Who put something into the inbox last.
+    /// Records the worker that put mail into the inbox last.
     pub(crate) sender: Sender,
     pub(crate) turn: Turn,
     /// The number of the runtime whose worker this is, or was last.
     runtime: AtomicU64,
-    /// Jobs without a stack.
+    /// Tasks without a stack.
     pub(crate) fresh: SharedQueue,
-    /// Woken migratory jobs.
+    /// Woken migratory tasks.
     pub(crate) ready: SharedQueue,
-    /// The migratory job woken last.
+    /// The migratory task woken last.
     pub(crate) next: CachePadded<Slot>,
     /// Deadlines of the green threads that have parked here.
     pub(crate) wheel: Lock<Option<Wheel>>,
-    /// Those that have parked here, for reports and for the shutdown.
+    /// The tasks that have parked here, for reports and for the shutdown.
     pub(crate) roster: Lock<Roster>,
-    /// Stacks that are occupied here. Written by the worker alone.
+    /// The number of occupied stacks here. Written by the worker alone.
     residents: AtomicUsize,
-    /// Jobs that were handed over to this worker, and have not started yet.
+    /// The number of tasks that were handed over to this worker and have not started.
     promised: AtomicUsize,
-    /// Whether jobs that wait to be started here wait beside others that talk.
+    /// Set when the tasks that wait to be started here wait beside residents that communicate.
     talking: AtomicBool,
-    /// Counts the worker's turns; stands still while it is stuck in one job.
+    /// Counts the worker's looks around. Stands still while the worker is stuck in one task.
     pub(crate) turns: AtomicU64,
     /// Counts how often the worker went to sleep, so that "asleep all the while" can be told from "asleep again".
     pub(crate) naps: AtomicU64,
-    /// What the worker runs now, where somebody watches for workers that are stuck.
+    /// The task that the worker runs now, if the runtime warns of stuck workers.
     #[cfg(feature = "tracing")]
     pub(crate) running: Lock<Option<Running>>,
     pub(crate) parker: Parker,
     unparker: Unparker,
 }
 
-// SAFETY: `parker` is used by the worker alone; the rest is atomics and locks.
+// SAFETY: `parker` is used by the worker alone. All other fields are atomics and locks.
 unsafe impl Send for Remote {}
-// SAFETY: as above.
+// SAFETY: `parker` is used by the worker alone. All other fields are atomics and locks.
 unsafe impl Sync for Remote {}
 
 static UNUSED: Mutex<Vec<&'static Remote>> = Mutex::new(Vec::new());
 
 impl Remote {
-    /// One that nobody uses.
+    /// Takes an unused record, or makes one.
     pub(crate) fn obtain(runtime: u64) -> &'static Remote {
         let unused = UNUSED.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let remote = unused.unwrap_or_else(|| {
@@ -88,24 +89,25 @@ impl Remote {
                 unparker,
             }))
         });
-        // Relaxed: whoever compares it has got the record from a job of this runtime, or from one that has ended since,
-        // and then is told no.
+        // Relaxed: a thread that compares the number has the record from a task of this runtime, or from a task of a
+        // runtime that has ended since, and then the numbers differ.
         remote.runtime.store(runtime, Ordering::Relaxed);
         *remote.wheel.lock() = Some(Wheel::new(crate::timer::now_ns()));
         remote
     }
 
-    /// Gives one back whose worker has ended with nothing left on it.
+    /// Returns a record to the list. Its worker has ended, and nothing is left on it.
     pub(crate) fn give_back(&'static self) {
         if let Some(mut wheel) = self.wheel.lock().take() {
-            // Whatever is still linked must not find itself linked in the wheel of the runtime that gets this record next.
+            // An entry that is still linked must not find itself linked in the wheel of the runtime that gets this
+            // record next.
             wheel.unlink_all();
         }
         debug_assert_eq!((self.residents(), self.promised()), (0, 0), "a worker ended with residents");
         UNUSED.lock().unwrap_or_else(PoisonError::into_inner).push(self);
     }
 
-    /// Whether the two are workers of one runtime.
+    /// Returns whether the two are workers of one runtime.
     #[inline]
     pub(crate) fn is_colleague_of(&self, other: &Remote) -> bool {
         self.runtime.load(Ordering::Relaxed) == other.runtime.load(Ordering::Relaxed)
@@ -116,14 +118,15 @@ impl Remote {
         self.unparker.unpark();
     }
 
-    /// Hands a job to the worker, from wherever; `from` is the turn of a worker that sends.
+    /// Sends a task to the worker, from any thread. `from` is the turn counter of the sending worker, if the sender is
+    /// one.
     ///
     /// # Safety
     ///
-    /// The job is alive, in no queue, and the caller's to give.
+    /// The task is alive, in no queue, and the caller has the right to queue it.
     pub(crate) unsafe fn deliver(&self, job: NonNull<Job>, from: Option<&'static Turn>) {
         self.sender.note(from);
-        // SAFETY: by the contract.
+        // SAFETY: the task is alive, in no queue, and the caller's to queue, as `push` requires.
         if unsafe { self.inbox.push(job, job) } {
             self.unpark();
         }
@@ -136,57 +139,58 @@ impl Remote {
         }
     }
 
-    /// What is listed here now.
+    /// Returns references to the tasks that are listed here now.
     pub(crate) fn listed(&self) -> Vec<Kept> {
         let mut jobs = Vec::new();
-        // SAFETY: listed jobs are alive.
+        // SAFETY: a task is removed from its roster before it is freed, and the lock is held.
         self.roster.lock().each(|job| jobs.push(unsafe { Kept::new(job) }));
         jobs
     }
 
-    /// The end of the runtime gives up on what is parked and listed here, and on all that `left`, a worker that has left its
-    /// loop, was home to.
+    /// Gives up, at the end of the runtime, on the tasks that are parked and listed here, and on all listed tasks
+    /// whose home is `left`, a worker that has left its loop.
     pub(crate) fn abandon_parked(&self, left: Option<&Remote>) -> Vec<Leftover> {
         let is_left = |job: &Job| left.is_some_and(|left| ptr::eq(left, job.home()));
         let jobs = self.listed();
         let given_up = jobs.iter().filter(|job| job.is_resting() || is_left(job));
-        // SAFETY: each of `jobs` is a reference.
+        // SAFETY: each of `jobs` holds a reference.
         given_up.filter_map(|job| unsafe { Job::abandon(job.pointer()) }).collect()
     }
 
-    /// How many residents the worker has.
+    /// Returns how many residents the worker has.
     #[inline]
     pub(crate) fn residents(&self) -> usize {
-        // Relaxed (this and the next four): figures to compare, nothing depends on them.
+        // Relaxed (here, and in the six functions that follow): the numbers are only compared, and nothing depends on
+        // their order.
         self.residents.load(Ordering::Relaxed)
     }
 
-    /// One resident more. The worker's call.
+    /// Adds a resident. Called by the worker alone.
     #[inline]
     pub(crate) fn add_resident(&self) {
         self.residents.store(self.residents() + 1, Ordering::Relaxed);
     }
 
-    /// One resident less. The worker's call.
+    /// Removes a resident. Called by the worker alone.
     #[inline]
     pub(crate) fn remove_resident(&self) {
         self.residents.store(self.residents() - 1, Ordering::Relaxed);
     }
 
-    /// Whether jobs that wait to be started here wait beside others that talk.
+    /// Returns whether the tasks that wait to be started here wait beside residents that communicate.
     #[inline]
     pub(crate) fn is_talking(&self) -> bool {
         self.talking.load(Ordering::Relaxed)
     }
 
-    /// The worker's call.
+    /// Called by the worker alone.
     pub(crate) fn set_talking(&self, talking: bool) {
         if self.is_talking() != talking {
             self.talking.store(talking, Ordering::Relaxed);
         }
     }
 
-    /// How many jobs have been handed over to the worker and not yet started.
+    /// Returns how many tasks have been handed over to the worker and have not started.
     pub(crate) fn promised(&self) -> usize {
         self.promised.load(Ordering::Relaxed)
     }
@@ -200,21 +204,21 @@ impl Remote {
     }
 }
 
-/// A reference to a job.
+/// An owned reference to a task.
 #[derive(Debug)]
 pub(crate) struct Kept(NonNull<Job>);
 
 impl Kept {
     /// # Safety
     ///
-    /// The job is alive.
+    /// The task is alive.
     unsafe fn new(job: NonNull<Job>) -> Kept {
-        // SAFETY: by the contract.
+        // SAFETY: the caller guarantees that the task is alive.
         unsafe { job.as_ref() }.state.retain();
         Kept(job)
     }
 
-    /// The job; the reference is kept.
+    /// Returns the task. The caller does not get the reference.
     pub(crate) fn pointer(&self) -> NonNull<Job> {
         self.0
     }
@@ -224,35 +228,35 @@ impl core::ops::Deref for Kept {
     type Target = Job;
 
     fn deref(&self) -> &Job {
-        // SAFETY: the reference keeps it.
+        // SAFETY: the reference keeps the task alive.
         unsafe { self.0.as_ref() }
     }
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        // SAFETY: the reference is ours, and given up once.
+        // SAFETY: this value owns the reference, and gives it up once.
         unsafe { Job::release(self.0) };
     }
 }
 
 #[cfg(feature = "tracing")]
-/// A job that a worker runs now.
+/// The task that a worker runs now.
 pub(crate) struct Running {
     pub(crate) job: String,
     pub(crate) since: std::time::Instant,
-    /// It has been warned of.
+    /// Set when a warning has been given.
     pub(crate) warned: bool,
 }
 
-/// The jobs that have parked on a worker and not yet ended, in no order.
+/// The tasks that have parked, yielded or gone idle on a worker and have not ended, in no order.
 #[derive(Debug)]
 pub(crate) struct Roster {
     first: Cell<*const Job>,
     len: usize,
 }
 
-// SAFETY: the links are touched with the roster's lock held.
+// SAFETY: the links are accessed only with the roster's lock held.
 unsafe impl Send for Roster {}
 
 const PREVIOUS: usize = 0;
@@ -267,14 +271,15 @@ impl Roster {
         self.len
     }
 
-    /// Lists a job.
+    /// Lists a task.
     ///
     /// # Safety
     ///
-    /// The job is in no roster, and is removed from this one before it is freed.
+    /// The task is in no roster, and is removed from this one before it is freed.
     pub(crate) unsafe fn insert(&mut self, job: NonNull<Job>) {
         let first = self.first.get();
-        // SAFETY: listed jobs are alive, and their links are ours under the lock.
+        // SAFETY: listed tasks are alive, and only the holder of the roster's lock, which `&mut self` stands for,
+        // accesses their links.
         unsafe {
             job.as_ref().neighbours.set([ptr::null(), first]);
             set_neighbour(first, PREVIOUS, job.as_ptr());
@@ -283,13 +288,14 @@ impl Roster {
         self.len += 1;
     }
 
-    /// Strikes a job out.
+    /// Removes a task.
     ///
     /// # Safety
     ///
-    /// The job is in this roster.
+    /// The task is in this roster.
     pub(crate) unsafe fn remove(&mut self, job: NonNull<Job>) {
-        // SAFETY: as in `insert`.
+        // SAFETY: listed tasks are alive, and only the holder of the roster's lock, which `&mut self` stands for,
+        // accesses their links.
         unsafe {
             let [previous, next] = job.as_ref().neighbours.get();
             if previous.is_null() {
@@ -301,11 +307,12 @@ impl Roster {
         self.len -= 1;
     }
 
-    /// Shows every listed job.
+    /// Calls `f` with every listed task.
     pub(crate) fn each(&self, mut f: impl FnMut(NonNull<Job>)) {
         let mut next = self.first.get();
         while let Some(job) = NonNull::new(next.cast_mut()) {
-            // SAFETY: as in `insert`.
+            // SAFETY: listed tasks are alive, and only the holder of the roster's lock, which `&self` stands for,
+            // accesses their links.
             next = unsafe { job.as_ref() }.neighbours.get()[NEXT];
             f(job);
         }
@@ -316,7 +323,7 @@ impl Roster {
 ///
 /// `job` is null, or listed in a roster whose lock is held.
 unsafe fn set_neighbour(job: *const Job, side: usize, to: *const Job) {
-    // SAFETY: by the contract.
+    // SAFETY: `job` is null or listed, so alive, and the lock protects its links.
     if let Some(job) = unsafe { job.as_ref() } {
         let mut neighbours = job.neighbours.get();
         neighbours[side] = to;

@@ -1,17 +1,19 @@
 //! The kinds of run queue.
 //!
-//! [`LocalQueue`] is for green threads at home: a worker's own, first in first out, no atomics.
+//! [`LocalQueue`] holds green threads at their home. It is a worker's own, first in, first out, without atomics.
 //!
-//! [`SharedQueue`] is for what may be stolen: jobs without a stack, and migratory ones. The owner takes the newest
-//! first (a tree of green threads is then run depth first, so that few of them are alive at once, and what was touched
-//! last is still in the cache), but every so often the oldest, so that none waits for ever. Jobs that have had more than
-//! their share stand [behind](SharedQueue::push_behind) all these, first in first out. A thief takes the older half, which are the larger subtrees. As in Cilk (Blumofe and Leiserson, "Scheduling multithreaded computations by
-//! work stealing", 1999), but with a lock: an uncontended lock costs the owner one compare-and-swap for a push and one
-//! for a pop, a Chase-Lev deque one fence for a pop, and behind a lock "half of it, in order, if the oldest has waited
+//! [`SharedQueue`] holds tasks that may be stolen: tasks without a stack, and migratory ones. The owner takes tasks
+//! without a stack newest first. A tree of green threads is then run depth first, so that few of them are alive at
+//! once, and the data touched last is still in the cache. At intervals the owner takes the oldest, so that no task
+//! waits for ever. It takes migratory tasks with a stack oldest first. Tasks that have had more than their share stand
+//! [behind](SharedQueue::push_behind) all of these, first in, first out. A thief takes the older half, which are the
+//! larger subtrees. This is as in Cilk (Blumofe and Leiserson, "Scheduling multithreaded computations by work
+//! stealing", 1999), but with a lock. An uncontended lock costs the owner one compare-and-swap for a push and one for
+//! a pop. A Chase-Lev deque costs one fence for a pop. Behind a lock, "half of it, in order, if the oldest has waited
 //! long enough" is one step.
 
 //!
-//! [`Slot`] is for one job: the migratory one that its worker runs next, unless a thief comes.
+//! [`Slot`] holds one task: the migratory task that its worker runs next, unless a thief takes it.
 
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
@@ -37,23 +39,24 @@ impl LocalQueue {
         self.head.get().is_null()
     }
 
-    /// Puts a job at the end.
+    /// Adds a task at the end.
     #[inline]
     pub(crate) fn push(&self, job: NonNull<Job>) {
-        // SAFETY: a job in a run queue is alive. Relaxed: the queue is this worker's alone.
+        // SAFETY: the caller hands over a task that is alive and in no queue. Relaxed: only this worker uses the
+        // queue.
         unsafe { job.as_ref() }.link.store(ptr::null_mut(), Ordering::Relaxed);
         match NonNull::new(self.tail.replace(job.as_ptr())) {
-            // SAFETY: as above.
+            // SAFETY: a task in a run queue is alive.
             Some(tail) => unsafe { tail.as_ref() }.link.store(job.as_ptr(), Ordering::Relaxed),
             None => self.head.set(job.as_ptr()),
         }
     }
 
-    /// Takes the job at the front.
+    /// Takes the task at the front.
     #[inline]
     pub(crate) fn pop(&self) -> Option<NonNull<Job>> {
         let job = NonNull::new(self.head.get())?;
-        // SAFETY: a job in a run queue is alive. Relaxed: as in `push`.
+        // SAFETY: a task in a run queue is alive. Relaxed: only this worker uses the queue.
         let next = unsafe { job.as_ref() }.link.load(Ordering::Relaxed);
         self.head.set(next);
         if next.is_null() {
@@ -63,7 +66,7 @@ impl LocalQueue {
     }
 }
 
-/// Room for one job, which a thief may take.
+/// Room for one task, which a thief may take.
 #[derive(Debug)]
 pub(crate) struct Slot(AtomicPtr<Job>);
 
@@ -72,54 +75,55 @@ impl Slot {
         Slot(AtomicPtr::new(ptr::null_mut()))
     }
 
-    /// Puts a job in, and answers the one that was there.
+    /// Puts a task in, and returns the one that was there.
     #[inline]
     pub(crate) fn replace(&self, job: NonNull<Job>) -> Option<NonNull<Job>> {
-        // AcqRel: whoever takes the job sees what its waker did; Acquire in case a thief gave up what it had put in.
+        // Release: the thread that takes the task sees what its waker did. Acquire: pairs with the put of the task
+        // that is returned.
         NonNull::new(self.0.swap(job.as_ptr(), Ordering::AcqRel))
     }
 
-    /// Takes the job out.
+    /// Takes the task out.
     #[inline]
     pub(crate) fn take(&self) -> Option<NonNull<Job>> {
-        // Relaxed look: only the owner puts jobs in, so it cannot miss one.
+        // The Relaxed load suffices: only the owner puts tasks in, so it cannot miss one.
         if self.0.load(Ordering::Relaxed).is_null() {
             return None;
         }
-        // Acquire: as above.
+        // Acquire: pairs with the put of the task (`replace`).
         NonNull::new(self.0.swap(ptr::null_mut(), Ordering::Acquire))
     }
 
-    /// Which job is in it, as a mark to compare with later.
+    /// Returns the address of the task in it, to compare with later.
     pub(crate) fn seen(&self) -> Option<usize> {
-        // Relaxed: a mark. `steal` synchronises.
+        // Relaxed: the address is only compared. `steal` synchronises.
         NonNull::new(self.0.load(Ordering::Relaxed)).map(|job| job.as_ptr().addr())
     }
 
-    /// Takes the job out for a thief that has `seen` it. It may have run since, and been put in again: then it can be
-    /// taken as well.
+    /// Takes the task out for a thief that has `seen` it. The task may have run since, and been put in again. Then the
+    /// thief may take it as well.
     pub(crate) fn steal(&self, seen: usize) -> Option<NonNull<Job>> {
         let job = self.0.load(Ordering::Relaxed);
-        // Acquire: as in `take`.
+        // Acquire: pairs with the put of the task (`replace`).
         (job.addr() == seen
             && self.0.compare_exchange(job, ptr::null_mut(), Ordering::Acquire, Ordering::Relaxed).is_ok())
         .then_some(NonNull::new(job))?
     }
 }
 
-/// A pointer to a job that is this queue's to give.
+/// A pointer to a task that this queue has the right to give out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Queued(NonNull<Job>);
 
-// SAFETY: what is in a shared queue may be run by any worker.
+// SAFETY: any worker may run a task in a shared queue.
 unsafe impl Send for Queued {}
 
-/// What a shared queue holds.
+/// The contents of a shared queue.
 #[derive(Debug, Default)]
 struct Jobs {
     /// The oldest at the front, the newest at the back.
     stack: VecDeque<Queued>,
-    /// Jobs that have had more than their share, the oldest at the front.
+    /// Tasks that have had more than their share, the oldest at the front.
     behind: VecDeque<Queued>,
 }
 
@@ -137,22 +141,22 @@ impl Jobs {
 #[derive(Debug)]
 pub(crate) struct SharedQueue {
     jobs: Lock<Jobs>,
-    /// The length, for looks without the lock. Written with the lock held.
+    /// The length, for reads without the lock. Written with the lock held.
     len: AtomicUsize,
 }
 
-/// From which end the owner takes.
+/// The end from which the owner takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The newest; the oldest of those behind, if there are no others.
+    /// The newest. The oldest of those behind, if there are no others.
     Newest,
-    /// The oldest, but of those behind only if there are no others.
+    /// The oldest, but one of those behind only if there are no others.
     Oldest,
-    /// The oldest of those behind; the oldest of the others, if there are none behind.
+    /// The oldest of those behind. The oldest of the others, if there are none behind.
     Behind,
 }
 
-/// Empty queues whose buffer is larger than this give it back.
+/// An empty queue gives its buffer back if the capacity is larger than this.
 const KEEP: usize = 4096;
 
 impl SharedQueue {
@@ -160,14 +164,14 @@ impl SharedQueue {
         SharedQueue { jobs: Lock::new(Jobs::default()), len: AtomicUsize::new(0) }
     }
 
-    /// How many jobs there are, or were a moment ago.
+    /// Returns how many tasks there are, or were a moment ago.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        // Relaxed: a hint. Who must know takes the lock (`is_empty_for_sure`).
+        // Relaxed: a hint. A caller that has to be sure takes the lock (`is_empty_for_sure`).
         self.len.load(Ordering::Relaxed)
     }
 
-    /// Puts a job in as the newest.
+    /// Adds a task as the newest.
     #[inline]
     pub(crate) fn push(&self, job: NonNull<Job>) {
         let mut jobs = self.jobs.lock();
@@ -175,21 +179,21 @@ impl SharedQueue {
         self.len.store(jobs.len(), Ordering::Relaxed);
     }
 
-    /// Puts jobs in, the last of them as the newest.
+    /// Adds tasks, the last of them as the newest.
     pub(crate) fn push_all(&self, more: impl Iterator<Item = NonNull<Job>>) {
         let mut jobs = self.jobs.lock();
         jobs.stack.extend(more.map(Queued));
         self.len.store(jobs.len(), Ordering::Relaxed);
     }
 
-    /// Puts a job in behind all that are there.
+    /// Adds a task behind all others.
     pub(crate) fn push_behind(&self, job: NonNull<Job>) {
         let mut jobs = self.jobs.lock();
         jobs.behind.push_back(Queued(job));
         self.len.store(jobs.len(), Ordering::Relaxed);
     }
 
-    /// Takes a job.
+    /// Takes a task from the given end.
     #[inline]
     pub(crate) fn pop(&self, end: End) -> Option<NonNull<Job>> {
         if self.len() == 0 {
@@ -211,7 +215,7 @@ impl SharedQueue {
         job.map(|job| job.0)
     }
 
-    /// Takes `count` jobs, those behind first, then the oldest.
+    /// Takes `count` tasks: first those behind, then the oldest of the others.
     pub(crate) fn take_oldest(&self, count: usize, mut each: impl FnMut(NonNull<Job>)) {
         let split = |jobs: &mut VecDeque<Queued>, count: usize| {
             let rest = jobs.split_off(count.min(jobs.len()));
@@ -227,8 +231,8 @@ impl SharedQueue {
         behind.into_iter().chain(stack).for_each(|job| each(job.0));
     }
 
-    /// Takes at most `count` of the oldest that are `wanted`, oldest first, and none of those behind. Gives up when it has
-    /// passed over `patience` others, which keep their places.
+    /// Takes at most `count` of the oldest tasks that are `wanted`, oldest first, and none of those behind. Stops when
+    /// it has passed over `patience` others. The tasks that were passed over keep their places.
     pub(crate) fn take_oldest_that(
         &self,
         count: usize,
@@ -251,7 +255,8 @@ impl SharedQueue {
         taken.into_iter().for_each(|job| each(job.0));
     }
 
-    /// Which job a thief would take first, as a mark to compare with later. `None` if the queue is empty or its lock taken.
+    /// Returns the address of the task that a thief would take first, to compare with later. `None` if the queue is
+    /// empty or its lock is taken.
     pub(crate) fn oldest(&self) -> Option<usize> {
         if self.len() == 0 {
             return None;
@@ -260,8 +265,8 @@ impl SharedQueue {
         jobs.behind.front().or_else(|| jobs.stack.front()).map(|job| job.0.as_ptr().addr())
     }
 
-    /// Whether there is nothing. Ordered by the lock against every push: a push that this does not see finds whatever
-    /// the caller did before.
+    /// Returns whether the queue is empty. The lock orders this call against every push: a thread whose push this call
+    /// does not see, sees after its push what the caller did before this call.
     pub(crate) fn is_empty_for_sure(&self) -> bool {
         self.jobs.lock().len() == 0
     }

@@ -1,4 +1,4 @@
-//! What a worker does when it has nothing to run: it searches, steals, keeps watch, sleeps.
+//! The behaviour of a worker that has nothing to run: it searches, steals, keeps watch, and sleeps.
 
 use core::ptr::NonNull;
 use std::time::Duration;
@@ -11,32 +11,32 @@ use crate::scheduler::turn::GATHER_NS;
 use crate::scheduler::worker::Worker;
 use crate::timer;
 
-/// How long a worker searches before it sleeps, at most: as long as a sleep and a wake-up cost together. So a worker that
-/// is wrong either way pays twice what it had to (Karlin and others, *Competitive randomized algorithms for nonuniform
+/// The longest search before a sleep: as long as a sleep and a wake-up cost together. So the wrong choice costs at
+/// most twice the cost of the right one (Karlin and others, *Competitive randomized algorithms for nonuniform
 /// problems*, 1990).
 const SEARCH_NS: u64 = 50_000;
-/// The same where searching has not paid lately.
+/// The longest search while searches have not found work lately.
 const SEARCH_LEAST_NS: u64 = 5_000;
-/// How long the oldest job of another must have waited before it is stolen: its worker usually starts it sooner, beside
-/// its parent.
+/// How long the oldest task of another worker must have waited before it is stolen. Its worker usually starts it
+/// sooner, beside its parent.
 const AGE_NS: u64 = 15_000;
-/// The same where others talk: whoever starts there is probably one of them.
+/// The same if the worker's residents communicate: the task is probably going to communicate with them.
 const TALKING_AGE_NS: u64 = 100_000;
-/// The same where jobs have been handed over: their new worker may have to wake up first, and who has just handed them
-/// over must not take them back meanwhile.
+/// The same if tasks have been handed over to the worker: it may have to wake up first, and meanwhile the worker that
+/// has handed them over must not take them back.
 const HANDED_OVER_AGE_NS: u64 = 500_000;
-/// The same for a migratory one that has run before.
+/// The same for a migratory task that has run before.
 const READY_AGE_NS: u64 = 3_000;
-/// The same while the worker is in one turn all the time: it computes, and whoever waits there waits for that. A turn of
-/// one that only passes messages on is mostly shorter.
+/// The same if the worker has been in one turn all the time: it computes, and the tasks that wait there wait for that.
+/// A turn of a task that only passes messages on is mostly shorter.
 const TURN_NS: u64 = 1000;
 /// Pauses between two rounds of the search.
 const PAUSES: u32 = 20;
-/// How long the watch sleeps between two looks at the busy workers: the first, and the longest.
+/// How long the watching worker sleeps between two looks at the busy workers: the first nap, and the longest.
 const WATCH_FIRST: Duration = Duration::from_micros(50);
 const WATCH_LONGEST: Duration = Duration::from_millis(1);
 
-/// Where a thief finds jobs.
+/// The place at a victim where a thief finds a task.
 #[derive(Clone, Copy)]
 enum Place {
     Ready,
@@ -44,13 +44,13 @@ enum Place {
     Next,
 }
 
-/// The first job that a thief would take from some worker, and how long it must have waited.
+/// The first task that a thief would take from a worker, and how long it must have waited.
 struct Waiting {
     place: Place,
-    /// A mark to compare with.
+    /// Its address, to compare with later.
     job: usize,
     age_ns: u64,
-    /// The same while the worker is in one turn.
+    /// How long it must have waited if the worker is in one turn all the time.
     turn_ns: u64,
 }
 
@@ -67,23 +67,23 @@ impl Waiting {
             } else {
                 AGE_NS
             };
-            // However long the turn: it may be the one that spawns them.
+            // No limit for a long turn: it may be the turn that spawns these tasks.
             return Some(Waiting { place: Place::Fresh, job, age_ns, turn_ns: u64::MAX });
         }
-        // One that runs next is soon put there again, so that its age says nothing.
+        // A task that runs next is often put there again soon after, so its age shows nothing.
         let job = remote.next.seen()?;
         Some(Waiting { place: Place::Next, job, age_ns: u64::MAX, turn_ns: TURN_NS })
     }
 }
 
-/// A job that waits at a worker, as a thief saw it.
+/// A task that waits at a worker, as a thief saw it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Sighting {
     victim: usize,
     job: usize,
 }
 
-/// What a thief has seen, since when, and since when its victim has been in one turn.
+/// The task that a thief has seen, since when, and since when its victim has been in one turn.
 #[derive(Default)]
 struct Patience {
     seen: Option<(Sighting, u64)>,
@@ -92,7 +92,7 @@ struct Patience {
 }
 
 impl Patience {
-    /// Whether what has been seen has waited long enough.
+    /// Records a sighting. Returns whether the task has waited long enough.
     fn is_over(&mut self, sighting: Sighting, turn: u32, now_ns: u64, waiting: &Waiting) -> bool {
         let since_ns = match self.seen {
             Some((seen, since_ns)) if seen == sighting => since_ns,
@@ -111,12 +111,13 @@ impl Patience {
 }
 
 impl Worker {
-    /// Finds a job elsewhere, or sleeps until there may be one. `None` means: look at home again.
+    /// Finds work elsewhere, or sleeps until there may be some. `None` means that the caller has to look at its own
+    /// queues again.
     #[cold]
     pub(super) fn search(&self) -> Option<NonNull<Job>> {
         let mut patience = Patience::default();
         let idle_ns = timer::now_ns();
-        // Nothing runs here until this returns, and so nothing sets another.
+        // Nothing runs here until this function returns, so no further deadline is set.
         self.gather_deadlines(idle_ns);
         if self.shared.idle.start_search() {
             let found = self.search_for(&mut patience, idle_ns);
@@ -135,7 +136,8 @@ impl Worker {
         None
     }
 
-    /// Looks until there is something in our own queues.
+    /// Searches until there is something in this worker's own queues. Returns false if the search found nothing in its
+    /// time.
     fn search_for(&self, patience: &mut Patience, start_ns: u64) -> bool {
         loop {
             if self.remote.inbox.has_mail() {
@@ -169,7 +171,8 @@ impl Worker {
         }
     }
 
-    /// Mail has come while there is nothing else to do. Lets more gather, as long as its sender goes on.
+    /// Waits a little for more mail, as long as the sender of the last mail is still in the same turn. Called when
+    /// there is nothing else to do.
     fn gather_mail(&self) {
         let until_ns = timer::now_ns() + GATHER_NS;
         while self.remote.sender.goes_on() && timer::now_ns() < until_ns {
@@ -184,9 +187,9 @@ impl Worker {
             || self.remote.ready.len() != 0
     }
 
-    /// Called by a worker that others have relied on to notice work (it searched, kept watch, or was picked), and that is
-    /// about to run something instead: from now on pushes wake somebody again, and what was pushed while they did not
-    /// is looked for here, and another is woken for it.
+    /// Called by a worker that is about to run something, and that others have relied on to notice work: it searched,
+    /// kept watch, or was picked. From now on a push wakes a worker again. Work that was pushed while it did not is
+    /// looked for here, and another worker is woken for it.
     fn pass_on(&self) {
         let own = self.remote.fresh.len() + self.remote.ready.len();
         if own > 1 || self.work_elsewhere() != Elsewhere::Nothing {
@@ -194,7 +197,7 @@ impl Worker {
         }
     }
 
-    /// Takes the older half of what has waited too long at another worker.
+    /// Takes the older half of the tasks that have waited too long at another worker.
     fn steal(&self, patience: &mut Patience, now_ns: u64) -> bool {
         let remotes = &self.shared.remotes;
         let start = self.random() as usize;
@@ -231,7 +234,7 @@ impl Worker {
     fn take_half(&self, victim: &Remote, from: &SharedQueue) -> usize {
         let (mut taken, mut fresh) = (0, 0);
         from.take_oldest(from.len().div_ceil(2), |job| {
-            // SAFETY: out of the victim's queue, so alive and ours.
+            // SAFETY: the task was taken out of the victim's queue, so it is alive and this worker's alone.
             let this = unsafe { job.as_ref() };
             if this.fiber().is_null() {
                 if this.promised.replace(false) {
@@ -257,11 +260,12 @@ impl Worker {
         if self.shared.is_closing() {
             self.cancel_all();
         }
-        // 1. From here on others see us asleep. Relaxed: published by the announcement.
+        // 1. From here on other threads see this worker asleep. Relaxed: published by the announcement.
         let naps = &self.remote.naps;
         naps.store(naps.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         idle.announce(self.index);
-        // 2. The last look. A push that comes after it finds the announcement (README), or the watch finds the push.
+        // 2. The last look. A thread that pushes after it sees the announcement (README), or the watching worker finds
+        //    what was pushed.
         let mail = !self.remote.inbox.sleep();
         let elsewhere = self.work_elsewhere();
         let given = !self.remote.fresh.is_empty_for_sure();
@@ -269,7 +273,7 @@ impl Worker {
             mail || given || self.has_work() || elsewhere == Elsewhere::ToTake || self.shared.is_terminated();
         let mut on_watch = false;
         if !stay {
-            // 3. Until when.
+            // 3. Sleep, until a deadline if there is one.
             let due = self.next_timer_ns().map(timer::to_instant);
             let all_asleep = idle.all_asleep();
             if all_asleep && self.shared.is_closing() {
@@ -302,7 +306,8 @@ impl Worker {
         }
     }
 
-    /// Whether another worker has a timer. If all sleep, that one wakes by itself, and decides anew when it goes to sleep.
+    /// Returns whether another worker has a timer. If all workers sleep, that one wakes by itself, and decides anew
+    /// when it goes to sleep.
     fn timers_elsewhere(&self) -> bool {
         let has_timer = |remote: &Remote| {
             remote.wheel.lock().as_ref().is_some_and(|wheel| wheel.next_deadline_ns().is_some())
@@ -310,12 +315,13 @@ impl Worker {
         self.shared.remotes.iter().any(|remote| has_timer(remote))
     }
 
-    /// Sleeps in naps, looking after each whether work waits too long at a busy worker, until there is something to do.
+    /// Sleeps in naps until there is something to do, and looks after each nap whether work waits too long at a busy
+    /// worker.
     fn watch(&self, patience: &mut Patience, waiting: bool) {
         let mut nap = if waiting { WATCH_FIRST } else { WATCH_FIRST * 2 };
         loop {
             let wake_at = now() + nap;
-            // Asked anew each time: another thread may set an earlier one here.
+            // Read anew each time: another thread may set an earlier deadline here.
             let due = self.next_timer_ns().and_then(timer::to_instant);
             let until = due.map_or(wake_at, |due| due.min(wake_at));
             self.remote.parker.park_deadline(until);
@@ -340,7 +346,8 @@ impl Worker {
         }
     }
 
-    /// Whether others have work that could be taken. Takes the queues' locks, which orders the answer against pushes.
+    /// Returns whether others have work that could be taken. Takes the queues' locks, which order the result against
+    /// pushes.
     fn work_elsewhere(&self) -> Elsewhere {
         if !self.shared.injector.is_empty_for_sure() {
             return Elsewhere::ToTake;
@@ -357,9 +364,9 @@ impl Worker {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Elsewhere {
-    /// In the injector: anybody's.
+    /// There is work in the injector, which any worker may take.
     ToTake,
-    /// In another worker's queue, who is about to run it unless it is stuck.
+    /// There is work in the queue of another worker, which will run it soon unless it is stuck.
     Waiting,
     Nothing,
 }

@@ -1,4 +1,4 @@
-//! What the workers of one runtime share.
+//! The state that the workers of one runtime share.
 
 use core::ptr::NonNull;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,47 +15,48 @@ use crate::scheduler::remote::Remote;
 use crate::scheduler::run_queue::SharedQueue;
 use crate::wait::quietly;
 
-/// What a runtime's builder decides.
+/// The settings made by a runtime's builder.
 #[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) name: String,
     pub(crate) migratory: bool,
     pub(crate) blocking_threads: usize,
     pub(crate) on_deadlock: Option<OnDeadlock>,
-    /// Warn of a worker that has been in one job for so long.
+    /// The time in one task after which a worker counts as stuck, and a warning is given.
     #[cfg(feature = "tracing")]
     pub(crate) warn_after: Option<Duration>,
 }
 
-/// One runtime, as its workers and handles see it.
+/// A runtime, as its workers and handles see it.
 pub(crate) struct Shared {
     pub(crate) name: String,
     pub(crate) class: SizeClass,
     pub(crate) migratory: bool,
     pub(crate) remotes: Box<[&'static Remote]>,
-    /// What is spawned from outside.
+    /// Tasks spawned from outside of the runtime.
     pub(crate) injector: SharedQueue,
     pub(crate) idle: Idle,
     /// Counts how often a busy worker was asked to look at the injector.
     asked: AtomicUsize,
-    /// The runtime shuts down: what parks is cancelled, what has not started never will.
+    /// Set when the runtime shuts down: tasks that park are cancelled, and tasks that have not started never will.
     closing: AtomicBool,
-    /// The workers are to leave their loops.
+    /// Set when the workers have to leave their loops.
     terminated: AtomicBool,
-    /// They leave green threads behind.
+    /// Set when the workers leave green threads behind.
     leaves_some: AtomicBool,
-    /// Bit `n`: a stack of size class `n` could not be had, and none of that class has been had or freed since.
+    /// Bit `n` is set when a stack of size class `n` could not be allocated, and none of that class has been allocated
+    /// or freed since.
     short_of_memory: AtomicU32,
-    /// Worker threads that have left their loops, and the word to those who wait for it.
+    /// The number of worker threads that have left their loops. `progress` notifies the threads that wait for it.
     ended: Mutex<usize>,
     progress: Condvar,
-    /// Those that have ended, with their thread-locals.
+    /// The OS threads of the runtime that have ended, with their thread-locals.
     pub(crate) exits: Arc<Exits>,
-    /// Calls of `run` that wait for their green thread.
+    /// The number of calls of `run` that wait for their green thread.
     pub(crate) runs: AtomicUsize,
     pub(crate) blocking: Arc<BlockingPool>,
     pub(crate) deadlock: DeadlockWatch,
-    /// Warn of a worker that has been in one job for so long.
+    /// The time in one task after which a worker counts as stuck, and a warning is given.
     #[cfg(feature = "tracing")]
     pub(crate) warn_after: Option<Duration>,
 }
@@ -63,7 +64,7 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(settings: &Settings, class: SizeClass, workers: usize) -> Shared {
         static STARTED: AtomicU64 = AtomicU64::new(0);
-        // Relaxed: a number of its own is all that is wanted.
+        // Relaxed: only a unique number is needed.
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         Shared {
             name: settings.name.clone(),
@@ -88,12 +89,12 @@ impl Shared {
         }
     }
 
-    /// How many workers there are.
+    /// Returns how many workers there are.
     pub(crate) fn workers(&self) -> usize {
         self.remotes.len()
     }
 
-    /// Spawns from outside. Gives the job back if the runtime is closing.
+    /// Queues a task that is spawned from outside. Returns the task if the runtime is closing.
     pub(crate) fn inject(&self, job: NonNull<Job>) -> Result<(), NonNull<Job>> {
         if self.is_closing() {
             return Err(job);
@@ -102,8 +103,8 @@ impl Shared {
         if self.idle.any_asleep() {
             self.wake_one();
         } else {
-            // All are awake, and find it at the next look around. The one asked does so at its next turn. Each is asked in
-            // turn, because it may be stuck.
+            // All workers are awake, and find the task at their next look around. The worker asked here looks at its
+            // next turn. The workers are asked in rotation, because one may be stuck.
             let i = self.asked.fetch_add(1, Ordering::Relaxed) % self.remotes.len();
             self.remotes[i].ask_to_look();
         }
@@ -146,18 +147,19 @@ impl Shared {
         self.terminated.load(Ordering::Acquire)
     }
 
-    /// Sends the workers home.
+    /// Makes the workers leave their loops. `drained` is set if no task is left.
     pub(crate) fn terminate(&self, drained: bool) {
-        // Relaxed: published by `terminated`.
+        // Relaxed: published by the store to `terminated`.
         self.leaves_some.store(!drained, Ordering::Relaxed);
         self.terminated.store(true, Ordering::Release);
         self.wake_all();
     }
 
-    /// If the workers leave green threads behind: lets nobody wait for those that are parked. Called when that has been
-    /// found out, and by each worker when it has `left` its loop, for what has parked since.
+    /// If the workers leave green threads behind, ends the waits of others for the parked ones. Called by the thread
+    /// that has found this out, and by each worker that has `left` its loop, for the tasks that have parked since.
     pub(crate) fn abandon_parked(&self, left: Option<&Remote>) {
-        // Relaxed: a worker has seen `terminated`; who has found it out has written it.
+        // Relaxed: a worker has seen `terminated`, which publishes the flag. The thread that found it out has written
+        // the flag itself.
         if self.leaves_some.load(Ordering::Relaxed) {
             self.finish_elsewhere(
                 self.remotes.iter().flat_map(|remote| remote.abandon_parked(left)).collect(),
@@ -165,8 +167,8 @@ impl Shared {
         }
     }
 
-    /// Does what is left to do for jobs that were given up on, on an OS thread of its own: a user's code runs, which may
-    /// park for good. Where no thread can be had, it is leaked, as are the stacks.
+    /// Runs the remaining work of tasks that were given up on, on an OS thread of its own. This is user code, which
+    /// may park for good. If no thread can be started, the work is leaked, as are the stacks.
     pub(crate) fn finish_elsewhere(&self, leftovers: Vec<Leftover>) {
         if leftovers.is_empty() {
             return;
@@ -175,20 +177,20 @@ impl Shared {
         let _ = std::thread::Builder::new().name(format!("{}-leftovers", self.name)).spawn(finish);
     }
 
-    /// The size class of the stack of a job with these traits.
+    /// Returns the size class of the stack of a task with these traits.
     #[inline]
     pub(crate) fn class_of(&self, traits: Traits) -> SizeClass {
         traits.class.map_or(self.class, |class| SizeClass::from_index(usize::from(class.get()) - 1))
     }
 
-    /// Whether there is a size class of which no stack can be had.
+    /// Returns whether there is a size class of which no stack can be allocated.
     #[inline]
     pub(crate) fn is_short_of_memory(&self) -> bool {
-        // Relaxed (this and the next two): advice to `Builder::spawn`.
+        // Relaxed (here, and in the next two functions): a hint for `Builder::spawn`.
         self.short_of_memory.load(Ordering::Relaxed) != 0
     }
 
-    /// Whether no stack of this class can be had.
+    /// Returns whether no stack of this class can be allocated.
     pub(crate) fn is_short_of(&self, class: SizeClass) -> bool {
         self.short_of_memory.load(Ordering::Relaxed) & (1 << class.index()) != 0
     }
@@ -203,13 +205,14 @@ impl Shared {
         }
     }
 
-    /// Whether there is no job left: all workers sleep, nothing is queued or parked. Final once closing, since then
-    /// only jobs make jobs.
+    /// Returns whether no task is left: all workers sleep, and nothing is queued or parked. While the runtime is
+    /// closing, a true result is final, because then only tasks make tasks.
     ///
-    /// The looks at the queues are one after the other. They add up to one moment if all workers were asleep before and
-    /// after, and none had woken in between.
+    /// The looks at the queues take place one after the other. They show one moment if all workers were asleep before
+    /// and after them, and none woke in between.
     pub(crate) fn is_drained(&self) -> bool {
-        // Acquire (both): the looks in between stay in between.
+        // Acquire (both sums): the looks between the sums cannot move before the first. A worker whose bit is seen has
+        // counted its nap before.
         let naps = || self.remotes.iter().map(|remote| remote.naps.load(Ordering::Acquire)).sum::<u64>();
         let before = naps();
         self.idle.all_asleep()
@@ -228,19 +231,21 @@ impl Shared {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A worker tells of progress in a shutdown.
+    /// Reports the progress of a worker in a shutdown, and whether it has left its loop.
     pub(crate) fn report_progress(&self, left_loop: bool) {
         *self.ended() += usize::from(left_loop);
         self.progress.notify_all();
     }
 
-    /// Waits until `done` says so of the number of workers that have left, or until the deadline.
+    /// Waits until `done` returns true for the number of workers that have left, or until the deadline. Returns
+    /// whether `done` did.
     pub(crate) fn wait_for(
         &self,
         deadline: Option<std::time::Instant>,
         mut done: impl FnMut(usize) -> bool,
     ) -> bool {
-        /// A worker reports before it sleeps; the look at whether all do is repeated, in case it came too early.
+        /// A worker reports before it sleeps. The check whether all sleep is repeated at this interval, in case it
+        /// came too early.
         const LOOK_AGAIN: Duration = Duration::from_millis(1);
         let mut ended = self.ended();
         loop {

@@ -1,12 +1,12 @@
-//! The count of a worker's turns, and how an idle worker uses it to let mail gather.
+//! The count of a worker's turns. An idle worker uses it to let mail gather before it starts.
 //!
-//! A green thread that wakes another on an idle worker mostly does one of two things next. It parks: then whoever it has
-//! woken is the only one with something to do, and must start at once. Or it goes on, and wakes more, or fills the
-//! buffer that the woken one empties: then, if the woken one starts at once, both work on one channel, message by
-//! message, on lines that change owner each time. So an idle worker starts with its mail when the sender's turn is over,
-//! and at the latest after [`GATHER_NS`].
+//! A green thread that wakes another on an idle worker mostly does one of two things next. Either it parks: then the
+//! woken thread is the only one that has something to do, and must start at once. Or it goes on, and wakes more
+//! threads, or fills the buffer that the woken one empties. If the woken thread then starts at once, both work on one
+//! channel, message by message, on cache lines that change their owner each time. So an idle worker starts with its
+//! mail when the sender's turn is over, and at the latest after [`GATHER_NS`].
 //!
-//! Everything here is a hint. All accesses are Relaxed: a value that is late costs a short wait, or the lack of one.
+//! Everything here is a hint. All accesses are Relaxed: a stale value costs a short wait, or skips one.
 
 use core::ptr;
 
@@ -14,11 +14,12 @@ use crossbeam_utils::CachePadded;
 
 use crate::facade::{AtomicPtr, AtomicU32, Ordering};
 
-/// The longest that mail is let gather. A few times what it costs to move a line between cores and back, and little
-/// against the microsecond or more of a job for whose sake it pays to use another core.
+/// The longest time that mail gathers, in nanoseconds. It is a few times the cost of moving a cache line between cores
+/// and back. It is little against the microsecond or more that a task must take for another core to be worth its cost.
 pub(crate) const GATHER_NS: u64 = 700;
 
-/// How many turns a worker has finished. On a line of its own: written at each turn, looked at by others.
+/// The number of turns that a worker has finished. On a cache line of its own: the worker writes it at each turn, and
+/// others read it.
 #[derive(Debug)]
 pub(crate) struct Turn(CachePadded<AtomicU32>);
 
@@ -27,21 +28,21 @@ impl Turn {
         Turn(CachePadded::new(AtomicU32::new(0)))
     }
 
-    /// How many turns the worker has finished, modulo 2³².
+    /// Returns how many turns the worker has finished, modulo 2³².
     #[inline]
     pub(crate) fn count(&self) -> u32 {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// The worker has finished a turn.
+    /// Counts a turn that the worker has finished.
     #[inline]
     pub(crate) fn finish(&self) {
-        // Only the worker writes.
+        // A load and a store suffice: only the worker writes.
         self.0.store(self.count().wrapping_add(1), Ordering::Relaxed);
     }
 }
 
-/// Who sent mail last, and in which of its turns.
+/// The worker that sent mail last, and in which of its turns.
 #[derive(Debug)]
 pub(crate) struct Sender {
     turn: AtomicPtr<Turn>,
@@ -53,7 +54,8 @@ impl Sender {
         Sender { turn: AtomicPtr::new(ptr::null_mut()), at: AtomicU32::new(0) }
     }
 
-    /// Somebody is about to send: a worker, by its turn, or `None` if it is none.
+    /// Records that mail is about to be sent. `turn` is the turn counter of the sending worker, or `None` if the
+    /// sender is not a worker.
     #[inline]
     pub(crate) fn note(&self, turn: Option<&'static Turn>) {
         let at = turn.map_or(0, Turn::count);
@@ -62,11 +64,11 @@ impl Sender {
             .store(turn.map_or(ptr::null_mut(), |turn| ptr::from_ref(turn).cast_mut()), Ordering::Relaxed);
     }
 
-    /// Whether who sent last is still in the turn in which it did.
+    /// Returns whether the last sender is still in the turn in which it sent.
     pub(crate) fn goes_on(&self) -> bool {
         let turn = self.turn.load(Ordering::Relaxed);
-        // SAFETY: written by `note` alone, from a reference that is valid for ever. Nothing is ever written to a `Turn`
-        // but its atomic, which is initialised before the reference was made.
+        // SAFETY: only `note` writes the pointer, from a `'static` reference. A `Turn` is initialised before the
+        // reference is made, and later only its atomic is written. So the Relaxed load needs no further order.
         unsafe { turn.as_ref() }.is_some_and(|turn| turn.count() == self.at.load(Ordering::Relaxed))
     }
 }

@@ -1,4 +1,4 @@
-//! Jobs with a stack: how those that are woken come to run again.
+//! How woken tasks, above all those with a stack, come to run again.
 
 use core::ptr::NonNull;
 
@@ -7,14 +7,14 @@ use crate::job::Job;
 use crate::scheduler::worker::Worker;
 
 impl Worker {
-    /// A job with a stack here is woken on this worker.
+    /// Wakes a task on this worker: one with a stack here, or a migratory one.
     #[inline]
     pub(super) fn wake_here(&self, job: NonNull<Job>) {
         if self.bulk.get() {
             self.queue_woken(job);
             return;
         }
-        // SAFETY: alive and ours.
+        // SAFETY: the waker has claimed the task, so it is alive and this worker's to queue.
         let before = if unsafe { job.as_ref() }.traits.migratory {
             self.remote.next.replace(job)
         } else {
@@ -25,7 +25,7 @@ impl Worker {
         }
     }
 
-    /// A job without a stack is woken on this worker by one that is about to park, and runs after that.
+    /// Wakes a task without a stack on this worker, from a task that is about to park. The woken one runs after that.
     #[inline]
     pub(super) fn wake_here_next(&self, job: NonNull<Job>) {
         if let Some(before) = NonNull::new(self.next.replace(job.as_ptr())) {
@@ -33,10 +33,10 @@ impl Worker {
         }
     }
 
-    /// Puts a woken job at the end of its queue.
+    /// Adds a woken task at the end of its queue.
     #[inline]
     pub(super) fn queue_woken(&self, job: NonNull<Job>) {
-        // SAFETY: alive and ours.
+        // SAFETY: the caller hands over a task that is alive and in no queue.
         let this = unsafe { job.as_ref() };
         if this.traits.local {
             self.local.push(job);
@@ -49,9 +49,9 @@ impl Worker {
         }
     }
 
-    /// Puts a woken job behind all others of its queue: it has had more than its share.
+    /// Adds a woken task behind all others of its queue, because it has had more than its share.
     pub(super) fn queue_behind(&self, job: NonNull<Job>) {
-        // SAFETY: alive and ours.
+        // SAFETY: the caller hands over a task that is alive and in no queue.
         let this = unsafe { job.as_ref() };
         if this.fiber().is_null() && !this.traits.local {
             self.push_again(job);
@@ -60,7 +60,7 @@ impl Worker {
         }
     }
 
-    /// Sorts what others have sent.
+    /// Takes the mail, and sorts it into the queues.
     #[cold]
     pub(super) fn take_mail(&self) {
         let mail = self.remote.inbox.take();
@@ -73,7 +73,8 @@ impl Worker {
         let mut next = mail.oldest;
         let mut fresh = false;
         while let Some(job) = NonNull::new(next) {
-            // SAFETY: mail is alive and ours. Relaxed: the chain is ours alone.
+            // SAFETY: a sender gives tasks that are alive, and `take` gave this worker the whole chain. Relaxed: no
+            // other thread uses the links now.
             let this = unsafe { job.as_ref() };
             next = this.link.load(Ordering::Relaxed);
             if this.fiber().is_null() && !this.traits.local {

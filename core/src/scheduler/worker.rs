@@ -1,27 +1,27 @@
-//! A worker: an OS thread that runs one job after another.
+//! A worker: an OS thread that runs one task (`Job`) after another.
 //!
-//! A turn takes its job from one of these:
+//! A turn takes its task from one of these sources:
 //!
-//! | source | what is in it | class | order |
+//! | source | contents | class | order |
 //! |---|---|---|---|
-//! | `next` | the job woken last on this worker, if it has a stack here, or its waker waits for it; a migratory one is in `remote.next`, and may be stolen | that of the turn before | it runs beside its waker, in one cache |
-//! | `local` | jobs with a stack here that were woken or have yielded; local jobs | stacked | first in, first out |
+//! | `next` | the task woken last on this worker, if it has a stack here, or its waker waits for it; a migratory one is in `remote.next`, and may be stolen | that of the turn before | it runs beside its waker, in one cache |
+//! | `local` | tasks with a stack here that were woken or have yielded; local tasks | stacked | first in, first out |
 //! | `remote.ready` | the same, if they are migratory | stacked | first in, first out; stolen from |
-//! | `remote.fresh` | jobs without a stack | fresh | newest first, every 64th time the oldest, and more often the more there are; stolen from |
+//! | `remote.fresh` | tasks without a stack | fresh | newest first, every 64th time the oldest, and more often the more there are; stolen from |
 //!
-//! A *chain* is a turn that was taken from a queue, and the turns taken from `next` that follow it. The rules of fairness,
-//! whose bounds the README beside this file proves:
+//! A *chain* is a turn that was taken from a queue, and the turns taken from `next` that follow it. These are the
+//! rules of fairness, whose bounds the README beside this file proves:
 //!
 //! 1. A chain has at most [`STREAK`] turns. Then `next` goes to the end of its queue.
-//! 2. Stacked and fresh jobs are two classes that get equal shares, counted in operations. All turns of a chain are charged
-//!    to the class of its first: `balance` grows with what chains of the stacked class have used, and shrinks with what
-//!    those of the fresh class have. While both classes wait, the next chain is fresh if `balance` is positive, and
-//!    stacked if not. It is never farther from zero than [`BALANCE_MAX`].
-//! 3. In the stacked class, `local` and `ready` take turns while both wait.
-//! 4. In the fresh class, at least one turn in 64 is the oldest's.
+//! 2. Stacked and fresh tasks are two classes that get equal shares, counted in operations. All turns of a chain are
+//!    charged to the class of its first turn: `balance` grows by what chains of the stacked class have used, and
+//!    shrinks by what chains of the fresh class have used. While both classes have tasks, the next chain is fresh if
+//!    `balance` is positive, and stacked if not. `balance` is never farther from zero than [`BALANCE_MAX`].
+//! 3. In the stacked class, `local` and `ready` alternate while both have tasks.
+//! 4. In the fresh class, at least one turn in 64 takes the oldest task.
 //!
-//! Every so often, about every 20 µs, a worker looks around: timers, the injector, whether work waits that another
-//! could take. `search` has what it does when it finds nothing.
+//! About every 20 µs a worker looks around: at timers, at the injector, and whether work waits that another could
+//! take. `search` describes a worker that finds nothing to run.
 
 use core::cell::{Cell, RefCell};
 use core::ptr::{self, NonNull};
@@ -49,7 +49,7 @@ const BALANCE_MAX: i32 = BUDGET as i32;
 const STACKED: i32 = 1;
 const FRESH: i32 = -1;
 
-/// The worker's own part. It never leaves its OS thread; jobs that run on it reach it through [`super::here`].
+/// The worker's own part. It never leaves its OS thread. Tasks that run on it reach it through [`super::here`].
 pub(crate) struct Worker {
     pub(super) index: usize,
     pub(super) shared: Arc<Shared>,
@@ -57,7 +57,7 @@ pub(crate) struct Worker {
     current: &'static Current,
     pub(super) next: Cell<*mut Job>,
     pub(super) local: LocalQueue,
-    /// Deadlines that have not come to the wheel.
+    /// Deadlines that have not been moved into the wheel.
     pub(super) recent: Recent,
     pub(super) pool: RefCell<Pool>,
     /// Turns of this chain that were taken from `next`.
@@ -65,27 +65,27 @@ pub(crate) struct Worker {
     /// The class of this chain.
     chain: Cell<i32>,
     pub(super) balance: Cell<i32>,
-    /// It is the turn of `ready`, if `local` waits, too.
+    /// Set when `ready` comes first, should `local` have tasks, too.
     ready_first: Cell<bool>,
-    /// Operations on channels and the like since the last look around, while jobs wait to be started.
+    /// Operations on channels and the like since the last look around, counted while tasks wait to be started.
     pub(super) ops: Cell<u32>,
     pub(super) turn: Cell<u32>,
     pub(super) look: Looks,
-    /// Stacks in a row for which there was no memory.
+    /// How many stacks in a row could not be allocated.
     refusals: Cell<usize>,
     pub(super) looked_ns: Cell<u64>,
     pub(super) looks: Cell<u32>,
-    /// The oldest stealable job at the last look.
+    /// The oldest stealable task at the last look.
     pub(super) waiting: Cell<Option<usize>>,
-    /// So many of the jobs without a stack to be started next are not to be handed over.
+    /// How many of the next tasks without a stack were stolen, and are not to be handed over.
     pub(super) stolen: Cell<usize>,
-    /// The worker that a run of jobs is being handed over to.
+    /// The worker that a run of tasks is being handed over to.
     pub(super) giving: Cell<Option<usize>>,
-    /// How long to search before sleeping, if that is longer than the least.
+    /// The longest search before a sleep, in nanoseconds, if that is more than `SEARCH_LEAST_NS`.
     pub(super) search_ns: Cell<u64>,
-    /// Wake-ups go to the end of the queue: the worker itself wakes, not a job.
+    /// Set when wake-ups go to the end of the queue, because the worker itself wakes, and not a task.
     pub(super) bulk: Cell<bool>,
-    /// What runs now, for reports.
+    /// The fiber that runs now. Null between tasks.
     running: Cell<*mut Fiber>,
     seed: Cell<u64>,
     pub(super) cancelled_all: Cell<bool>,
@@ -97,7 +97,7 @@ impl Worker {
             index,
             remote: shared.remotes[index],
             shared,
-            // SAFETY: a worker lives in a frame of its OS thread, whose locals outlive it.
+            // SAFETY: a worker lives in a frame of its OS thread, and the thread's locals outlive that frame.
             current: unsafe { current::of_this_thread() },
             next: Cell::new(ptr::null_mut()),
             local: LocalQueue::new(),
@@ -124,7 +124,7 @@ impl Worker {
         }
     }
 
-    /// Runs jobs until the runtime ends.
+    /// Runs tasks until the runtime ends.
     pub(super) fn run(&self) {
         self.current.set_yield(Some(super::give_way));
         loop {
@@ -145,7 +145,7 @@ impl Worker {
         self.current.set_yield(None);
     }
 
-    /// The next job, if there is one at hand.
+    /// Returns the next task from this worker's own queues, if there is one.
     #[inline]
     fn pick(&self) -> Option<NonNull<Job>> {
         if self.look.count_turn() {
@@ -154,7 +154,7 @@ impl Worker {
         if self.remote.inbox.has_mail() {
             self.take_mail();
         }
-        // 1. The job woken last.
+        // 1. The task woken last.
         if let Some(job) =
             NonNull::new(self.next.replace(ptr::null_mut())).or_else(|| self.remote.next.take())
         {
@@ -164,13 +164,13 @@ impl Worker {
                 return Some(job);
             }
             self.queue_behind(job);
-            // `next` has kept this one waiting.
+            // The migratory task has been kept waiting by `next`.
             if let Some(job) = self.remote.next.take() {
                 self.queue_behind(job);
             }
         }
         self.streak.set(0);
-        // 2. The class that has used less, or the only one that has something.
+        // 2. The class that has used less, or the only class that has tasks.
         let fresh = self.remote.fresh.len() != 0;
         if fresh
             && self.balance.get() > 0
@@ -195,23 +195,23 @@ impl Worker {
         self.pop_fresh()
     }
 
-    /// The oldest of the stacked class: of `local` and `ready` in turn, if both have something.
+    /// Takes the oldest task of the stacked class. If both `local` and `ready` have tasks, they alternate.
     #[inline]
     fn pop_stacked(&self) -> Option<NonNull<Job>> {
         if self.remote.ready.len() != 0
             && (self.ready_first.replace(!self.ready_first.get()) || self.local.is_empty())
         {
-            // A thief may have been faster.
+            // A thief may have emptied `ready` meanwhile.
             self.remote.ready.pop(End::Oldest).or_else(|| self.local.pop())
         } else {
             self.local.pop()
         }
     }
 
-    /// Runs a job until it ends, parks or yields.
+    /// Runs a task until it ends, parks or yields.
     #[inline]
     fn run_job(&self, job: NonNull<Job>) {
-        // SAFETY: taken from a queue, so it is alive and nobody else runs it.
+        // SAFETY: the task was taken from a queue, so it is alive, and no other thread runs it.
         let this = unsafe { job.as_ref() };
         let fresh = this.fiber().is_null();
         if fresh && !self.give_stack(job) {
@@ -226,7 +226,7 @@ impl Worker {
             this.set_at_rest(false);
         }
         self.current.enter(Job::party(job));
-        // SAFETY: the job is suspended or new on this fiber, and was queued to be run by this worker.
+        // SAFETY: the task is suspended or new on this fiber, and was queued to be run by this worker.
         let why = unsafe { Fiber::resume(NonNull::new_unchecked(fiber)) };
         self.current.leave();
         self.remote.turn.finish();
@@ -236,16 +236,18 @@ impl Worker {
         if fresh || self.remote.fresh.len() != 0 {
             let used = 1 + (BUDGET - self.current.budget()) as i32;
             let balance = self.balance.get() + self.chain.get() * used;
-            // That a job starts says nothing about whether it talks.
+            // The start of a task counts as an operation for the balance, but does not show that the task
+            // communicates.
             self.ops.set(self.ops.get() + (used - i32::from(fresh)) as u32);
             self.balance.set(balance.clamp(-BALANCE_MAX, BALANCE_MAX));
         }
         match why {
             Suspend::Parked => {
-                // SAFETY: the header of a fiber lives until it is dismantled.
+                // SAFETY: the header of a fiber lives until the fiber is dismantled.
                 unsafe { &*fiber }.since_ns.set(self.looked_ns.get());
                 self.settle(job);
-                // SAFETY: nobody resumes it, and so it cannot end, before this; afterwards it may be another's.
+                // SAFETY: a waker may have claimed a migratory task, but sends it here until it is at rest. So no
+                // thread resumes it, and it cannot end, before the store below. Afterwards another worker may run it.
                 let this = unsafe { job.as_ref() };
                 if this.traits.migratory {
                     this.set_at_rest(true);
@@ -256,10 +258,10 @@ impl Worker {
                 self.queue_woken(job);
             }
             Suspend::Free | Suspend::FreeAgain => {
-                // SAFETY: `resume` has come back from it.
+                // SAFETY: `resume` has returned from this fiber, so the pointer is not null.
                 let fiber = unsafe { NonNull::new_unchecked(fiber) };
                 if self.shared.is_short_of_memory() {
-                    // SAFETY: the header of a fiber lives until it is dismantled.
+                    // SAFETY: the header of a fiber lives until the fiber is dismantled.
                     self.shared.set_short_of(unsafe { fiber.as_ref() }.slot().class(), false);
                 }
                 self.pool.borrow_mut().put(fiber);
@@ -270,7 +272,7 @@ impl Worker {
         }
     }
 
-    /// Notes down what runs, if somebody watches for workers that are stuck.
+    /// Records the task that runs, if the runtime warns of stuck workers.
     #[cfg(feature = "tracing")]
     #[inline]
     fn note_running(&self, job: Option<&Job>) {
@@ -285,22 +287,22 @@ impl Worker {
         *self.remote.running.lock() = running;
     }
 
-    /// Puts a job without a stack on a fiber. Returns false if there is no memory for one: the job waits.
+    /// Puts a task without a stack on a fiber. Returns false if there is no memory for a stack; then the task waits.
     #[inline]
     fn give_stack(&self, job: NonNull<Job>) -> bool {
-        // SAFETY: as in `run_job`.
+        // SAFETY: the task was taken from a queue, so it is alive, and no other thread runs it.
         let this = unsafe { job.as_ref() };
         if this.promised.replace(false) {
             self.remote.keep_promise();
         }
         if self.shared.is_closing() {
-            // SAFETY: the runtime's reference keeps it.
+            // SAFETY: the runtime's reference keeps the task alive.
             unsafe { Job::cancel(job) };
         }
         let class = self.shared.class_of(this.traits);
         let mut taken = self.pool.borrow_mut().take(class);
         if taken.is_err() && class != self.shared.class && this.as_party().is_cancelled() {
-            // It does not start: it only drops what it has captured, for which it needs no stack of that size.
+            // The task does not start. It only drops its captures, which needs no stack of its own size.
             taken = self.pool.borrow_mut().take(self.shared.class);
         }
         match taken {
@@ -309,7 +311,7 @@ impl Worker {
                     self.shared.set_short_of(class, false);
                     self.refusals.set(0);
                 }
-                // SAFETY: a fiber in the pool is free, and its header alive.
+                // SAFETY: a fiber in the pool is free, and its header is alive.
                 unsafe { fiber.as_ref() }.load(job);
                 this.set_fiber(fiber.as_ptr());
                 true
@@ -321,20 +323,21 @@ impl Worker {
         }
     }
 
-    /// There is no memory for another stack of a class. The job goes behind all others, which may be of another class, and is
-    /// tried again.
+    /// Handles a task for which there is no memory for another stack of its class. The task goes behind all others,
+    /// which may be of another class, and is tried again.
     #[cold]
     fn out_of_memory(&self, job: NonNull<Job>, class: SizeClass) {
-        /// Refusals in a row after which the worker naps, however many jobs wait.
+        /// The number of refusals in a row after which the worker naps, however many tasks wait.
         const REFUSALS: usize = 64;
         self.shared.set_short_of(class, true);
         self.queue_behind(job);
         self.balance.set(-BALANCE_MAX);
         let refusals = self.refusals.get() + 1;
         self.refusals.set(refusals);
-        // As many as there are have been refused, and nothing else can run here: do not burn the core asking the kernel again
-        // and again.
-        // SAFETY: queued here, so alive.
+        // As many tasks as there are have been refused, and nothing else can run here. A nap keeps the worker from
+        // asking the kernel again and again.
+        //
+        // SAFETY: the task has been queued here, so it is alive.
         let in_local = unsafe { job.as_ref() }.traits.local;
         let others = !self.next.get().is_null()
             || self.remote.ready.len() != 0
@@ -351,7 +354,7 @@ impl Worker {
         let now_ns = timer::now_ns();
         self.gather_deadlines(now_ns);
         let until_ns = self.next_timer_ns().unwrap_or(u64::MAX).min(now_ns + NAP_NS);
-        // Others do not see it asleep: it has work, which is not for them to wait for.
+        // The nap is not announced in the idle bits: this worker has work, and others must not treat it as a sleeper.
         if let Some(until) = timer::to_instant(until_ns)
             && self.remote.inbox.sleep()
         {
@@ -361,10 +364,12 @@ impl Worker {
         self.look.at_once();
     }
 
-    /// A job parks or yields for the first time on this stack: from now on it lives here.
+    /// Records that a task has parked or yielded. If this is the first time on this stack, the task becomes a resident
+    /// here.
     #[inline]
     fn settle(&self, job: NonNull<Job>) {
-        // SAFETY: suspended here; nobody else resumes it before this worker has queued it or taken its mail.
+        // SAFETY: the task is suspended here. No other thread resumes it before this worker has queued it or taken its
+        // mail.
         let this = unsafe { job.as_ref() };
         if !this.settled.replace(true) && !this.traits.migratory {
             self.remote.add_resident();
@@ -375,21 +380,21 @@ impl Worker {
     }
 
     fn enlist(&self, job: NonNull<Job>) {
-        // SAFETY: as in `settle`; it is struck out in `retire`.
+        // SAFETY: the task is suspended or has just run here, so it is alive. `retire` removes it before it is freed.
         unsafe {
             job.as_ref().roster.set(self.remote);
             self.remote.roster.lock().insert(job);
         }
         if self.shared.is_closing() {
-            // SAFETY: the runtime's reference keeps it.
+            // SAFETY: the runtime's reference keeps the task alive.
             unsafe { super::cancel(job) };
         }
     }
 
-    /// A job leaves its stack for good, on this worker: it has ended, or goes idle without one.
+    /// Detaches a task from its stack, on this worker: it has ended, or goes idle without a stack.
     #[inline]
     pub(super) fn leave_stack(&self, job: NonNull<Job>) {
-        // SAFETY: the job runs on this worker.
+        // SAFETY: the task runs on this worker.
         let this = unsafe { job.as_ref() };
         if this.settled.replace(false) && !this.traits.migratory {
             self.remote.remove_resident();
@@ -397,9 +402,9 @@ impl Worker {
         this.set_fiber(ptr::null_mut());
     }
 
-    /// A stackless job is to be known while it idles.
+    /// Lists a stackless task, so that it is known while it is idle.
     pub(super) fn enlist_idle(&self, job: NonNull<Job>) {
-        // SAFETY: the job runs on this worker.
+        // SAFETY: the task runs on this worker.
         if unsafe { job.as_ref() }.roster.get().is_null() {
             self.enlist(job);
         }
@@ -409,12 +414,12 @@ impl Worker {
         self.pool.borrow_mut().trim();
     }
 
-    /// What runs now; null between jobs.
+    /// Returns the fiber that runs now, or null between tasks.
     pub(super) fn running(&self) -> *mut Fiber {
         self.running.get()
     }
 
-    /// Xorshift; only for choices that need no quality.
+    /// Returns a number of a xorshift generator, which suffices for choices that need no quality.
     pub(super) fn random(&self) -> u64 {
         let mut x = self.seed.get();
         x ^= x << 13;
