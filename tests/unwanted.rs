@@ -179,3 +179,41 @@ fn locals_set_in_destructors_go_with_their_green_thread() {
         assert_eq!(kahn::spawn(|| MARK.with(Cell::get)).join().unwrap(), 0);
     });
 }
+
+/// A server whose handler fails, and whose closure fails again when it is dropped: the first failure is its outcome, and the
+/// second one's payload is dropped where it may park and panic.
+#[test]
+fn the_second_failure_of_a_server_is_dropped_where_it_may_park() {
+    struct Payload(bool);
+    impl Drop for Payload {
+        fn drop(&mut self) {
+            kahn::yield_now();
+            if self.0 {
+                resume_unwind(Box::new("a payload that fails in turn"));
+            }
+        }
+    }
+    struct Owned(bool);
+    impl Drop for Owned {
+        fn drop(&mut self) {
+            resume_unwind(Box::new(Payload(self.0)));
+        }
+    }
+    with_each_size(|| {
+        for (fails, cancels) in [(false, false), (true, false), (false, true), (true, true)] {
+            let (messages, received) = bounded::<()>(1);
+            let owned = Owned(fails);
+            let server = kahn::serve(received, move |()| {
+                let _owned = &owned;
+                resume_unwind(Box::new("the handler fails"));
+            });
+            if cancels {
+                server.cancel()
+            } else {
+                messages.send(()).unwrap()
+            }
+            let error = server.join().unwrap_err();
+            assert_eq!(error.is_cancelled(), cancels);
+        }
+    });
+}

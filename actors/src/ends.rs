@@ -45,8 +45,11 @@ pub(crate) fn is_current(process: &Any) -> bool {
 }
 
 pub(crate) fn stop(process: &Any, reason: ExitReason) {
-    let rouse = process.state.lock().stop(reason);
+    let mut reason = Some(reason);
+    let rouse = process.state.lock().stop(&mut reason);
     rouse.wake(process);
+    // A reason that came too late may hold a user's error, whose destructor runs here, without the lock.
+    unfailing(|| drop(reason));
 }
 
 /// Ends the actor at once, or at its next park. The first reason counts.

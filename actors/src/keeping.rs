@@ -114,7 +114,7 @@ pub(crate) fn ask_to_end(child: &Any) {
     let rouse = {
         let mut state = child.state.lock();
         match state.phase {
-            Phase::New | Phase::Running => state.stop(ExitReason::Shutdown),
+            Phase::New | Phase::Running => state.stop(&mut Some(ExitReason::Shutdown)),
             _ => return,
         }
     };

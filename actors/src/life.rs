@@ -122,7 +122,7 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
         control: &mut Control<M>,
         reason: ExitReason,
     ) -> bool {
-        let (reason, ran) = {
+        let (first, ran) = {
             let mut state = process.core.state.lock();
             let ran = state.phase == Phase::Running;
             state.enter(Phase::Ending);
@@ -130,8 +130,15 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
             state.let_go();
             // Under the lock, so that a kill comes before this, or cuts short what follows.
             process.forgive();
-            // The first reason counts.
-            (state.rare_if_any().and_then(|rare| rare.exit.clone()).unwrap_or(reason), ran)
+            (state.rare_if_any().and_then(|rare| rare.exit.clone()), ran)
+        };
+        let reason = match first {
+            // The first reason counts. The other one may hold a user's error, whose destructor runs here, without the lock.
+            Some(first) => {
+                unfailing(|| drop(reason));
+                first
+            }
+            None => reason,
         };
         if ran && !matches!(reason, ExitReason::Killed) {
             quietly(|| self.incarnation.stopped(&reason, control));
@@ -186,8 +193,9 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
     }
 }
 
-/// What an end takes out of an actor's state: its keeper, and a reason that another has replaced.
-type Discarded = (Option<(Any, MonitorId)>, Option<ExitReason>);
+/// What is to be dropped after an end, without the lock: the actor's keeper, the reason that was in its state, and a reason that
+/// came too late.
+type Discarded = (Option<(Any, MonitorId)>, Option<ExitReason>, Option<ExitReason>);
 
 /// An actor ends for good: moves it to `Gone`, and takes its messages out. Returns them, the reason, the first of which
 /// counts, and what is to be dropped.
@@ -197,11 +205,14 @@ fn leave<M>(locked: &mut Locked<'_, M>, reason: ExitReason) -> (Ring<M>, ExitRea
     locked.state.enter(Phase::Gone);
     let lane = locked.empty(0);
     if reason.is_normal() && locked.state.rare_if_any().is_none() {
-        return (lane, reason, (None, None));
+        return (lane, reason, (None, None, None));
     }
     let rare = locked.state.rare();
-    let reason = if is_first { reason } else { rare.exit.clone().unwrap_or(reason) };
-    let old = (rare.keeper.take(), rare.exit.replace(reason.clone()));
+    let (reason, late) = match rare.exit.clone() {
+        Some(first) if !is_first => (first, Some(reason)),
+        _ => (reason, None),
+    };
+    let old = (rare.keeper.take(), rare.exit.replace(reason.clone()), late);
     (lane, reason, old)
 }
 

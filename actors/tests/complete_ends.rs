@@ -280,3 +280,83 @@ fn an_actor_that_a_shutdown_gives_up_on_has_ended_for_all_others() {
         });
     }
 }
+
+/// An error of an actor that another reason has come before: it is dropped unseen, by a destructor that looks at the actor.
+struct LateError(Address, mpsc::Sender<bool>);
+
+impl Drop for LateError {
+    fn drop(&mut self) {
+        kahn_core::yield_now();
+        let _ = self.1.send(self.0.is_alive());
+    }
+}
+
+impl std::fmt::Debug for LateError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LateError")
+    }
+}
+
+impl std::fmt::Display for LateError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("late")
+    }
+}
+
+impl std::error::Error for LateError {}
+
+/// The second reason of an end may own the last reference to the actor, or look at it: no lock is held when it is dropped.
+#[test]
+fn a_reason_that_came_too_late_is_dropped_without_the_actors_lock() {
+    struct Fails(mpsc::Sender<bool>);
+    impl Actor for Fails {
+        type Message = ();
+        fn handle(&mut self, (): (), ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+            ctx.me().kill();
+            Err(LateError(ctx.me().address(), self.0.clone()).into())
+        }
+    }
+    /// Fails in the last handler with a message that holds the last reference to itself.
+    struct TellsTheDead(ActorRef<ActorRef<()>>);
+    impl Actor for TellsTheDead {
+        type Message = ();
+        fn handle(&mut self, (): (), ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+            let me = ctx.me();
+            me.kill();
+            self.0.tell(me)?;
+            Ok(())
+        }
+    }
+    for workers in [1, 2] {
+        within(|| {
+            runtime(workers).run(|| {
+                let (dropped, drops) = mpsc::channel();
+                let actor = spawn(Fails(dropped));
+                actor.tell(()).unwrap();
+                assert!(matches!(actor.join(), ExitReason::Killed));
+                assert_eq!(drops.iter().count(), 1, "the error was dropped once");
+
+                let dead = spawn(Keeps(None));
+                dead.kill();
+                dead.join();
+                let actor = spawn(TellsTheDead(dead));
+                let address = actor.address();
+                actor.tell(()).unwrap();
+                drop(actor);
+                assert!(matches!(address.join(), ExitReason::Killed));
+            });
+        });
+    }
+}
+
+/// Keeps the last reference that it is told.
+struct Keeps(Option<ActorRef<()>>);
+
+impl Actor for Keeps {
+    type Message = ActorRef<()>;
+
+    fn handle(&mut self, actor: ActorRef<()>, _: &mut Context<Self>) -> Result<(), ExitReason> {
+        self.0 = Some(actor);
+        Ok(())
+    }
+}

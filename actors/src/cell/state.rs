@@ -309,13 +309,13 @@ impl State {
     }
 
     /// Asks for a stop after the message in hand.
-    pub(crate) fn stop(&mut self, reason: ExitReason) -> Rouse {
+    pub(crate) fn stop(&mut self, reason: &mut Option<ExitReason>) -> Rouse {
         if self.phase.is_dead() || self.has(STOP) {
             return Rouse::Nobody;
         }
         self.put(STOP, true);
-        if !reason.is_normal() {
-            self.rare().stop = Some(reason);
+        if reason.as_ref().is_some_and(|reason| !reason.is_normal()) {
+            self.rare().stop = reason.take();
         }
         self.rouse_urgently()
     }

@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use crate::facade::Lock;
 use crate::job::corner::Corner;
 use crate::job::{Job, JobKind, Traits};
-use crate::wait::{CancelUnwind, PartyKind, quietly, settled_at_end};
+use crate::wait::{CancelUnwind, PartyKind, quietly, settled_at_end, unfailing};
 
 /// What a job leaves: its value, or the payload with which it unwound.
 pub(crate) type Output<T> = Result<T, Box<dyn Any + Send>>;
@@ -200,11 +200,27 @@ where
         let dropped = catch_unwind(AssertUnwindSafe(|| crate::wait::shield(|| *stage = TaskStage::Gone)));
         *stage = TaskStage::Ended(match dropped {
             Ok(()) => output,
-            Err(payload) => output.and(Err(payload)),
+            Err(payload) => first_failure(output, payload),
         });
         Job::end(job);
     }
     true
+}
+
+/// The outcome of a future that has ended with `output`, and whose drop has failed with `payload`. The first failure counts.
+/// What is left over is dropped here: its destructor may park and may panic.
+#[cold]
+fn first_failure<T>(output: Output<T>, payload: Box<dyn Any + Send>) -> Output<T> {
+    match output {
+        Ok(value) => {
+            unfailing(|| drop(value));
+            Err(payload)
+        }
+        Err(first) => {
+            unfailing(|| drop(payload));
+            Err(first)
+        }
+    }
 }
 
 unsafe fn drop_task_output<F: Future>(job: NonNull<Job>) {
