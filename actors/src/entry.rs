@@ -1,29 +1,30 @@
-//! What is said of an actor elsewhere (a name, a membership), and is struck when it ends for good.
+//! Registrations of an actor (`Entry`): names and memberships, which are removed when the actor ends for good.
 //!
-//! An entry belongs to where it is said; the actor has a weak reference to it. So an entry that is taken back earlier
-//! leaves a few bytes behind, until the list would grow, or the actor has ended.
+//! A registration is owned by the registry or group that it is in. The actor holds a weak reference to it. After a
+//! registration is withdrawn, its empty allocation therefore remains, until the actor's list would have to grow or the
+//! actor ends.
 
 use std::sync::{Arc, Weak};
 
 pub(crate) trait Entry: Send + Sync {
-    /// The actor ends for good. Called with no lock held.
+    /// Removes the registration, because the actor ends for good. The caller holds no lock.
     fn strike(self: Arc<Self>);
 }
 
-/// The entries about one actor.
+/// The registrations of one actor.
 #[derive(Default)]
 pub(crate) struct Entries(Vec<Weak<dyn Entry>>);
 
 impl Entries {
     pub(crate) fn add(&mut self, entry: Weak<dyn Entry>) {
         if self.0.len() == self.0.capacity() {
-            // No entry is dropped here: these are weak references to what is gone.
+            // This drops weak references whose registrations are gone, so no user code runs.
             self.0.retain(|entry| entry.strong_count() > 0);
         }
         self.0.push(entry);
     }
 
-    /// Those that have not been taken back.
+    /// Returns the registrations that have not been withdrawn.
     pub(crate) fn into_live(self) -> impl Iterator<Item = Arc<dyn Entry>> {
         self.0.into_iter().filter_map(|entry| entry.upgrade())
     }

@@ -1,4 +1,4 @@
-//! Groups of actors that take the same messages.
+//! Groups of actors with the same message type.
 
 use core::fmt;
 use std::sync::Arc;
@@ -7,10 +7,10 @@ use crate::address::{ActorRef, Address, WeakActorRef};
 use crate::error::TellError;
 use crate::roster::Roster;
 
-/// Actors that take the same messages. Its clones are the same group.
+/// A set of actors with the same message type. A clone is the same group.
 ///
-/// A group does not keep its members going: one that nobody else refers to ends when it has handled what it has. One
-/// that has ended leaves by itself. One that a supervisor starts again stays.
+/// A group does not keep its members running: a member without other references ends when it has handled its messages.
+/// A member that ends leaves the group. A member that is restarted by its supervisor stays.
 ///
 /// # Examples
 ///
@@ -40,7 +40,7 @@ pub struct Group<M: Send + 'static> {
     roster: Arc<Roster<WeakActorRef<M>>>,
 }
 
-/// What became of a message to many. Those that have ended are in no number.
+/// The result of sending a message to several actors. Actors that have ended are not counted.
 ///
 /// # Examples
 ///
@@ -57,14 +57,14 @@ pub struct Group<M: Send + 'static> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Delivered {
-    /// How many were told.
+    /// The number of actors that were told.
     pub told: usize,
-    /// How many were not, because their mailbox was full.
+    /// The number of actors that were not told because their mailbox was full.
     pub missed: usize,
 }
 
 impl<M: Send + 'static> Group<M> {
-    /// A group without members.
+    /// Returns a group without members.
     ///
     /// # Examples
     ///
@@ -76,7 +76,7 @@ impl<M: Send + 'static> Group<M> {
         Group { roster: Arc::new(Roster::new()) }
     }
 
-    /// Adds an actor. Answers whether it is new to the group; one that has ended is not.
+    /// Adds an actor. Returns whether it is a new member. An actor that has ended is not added.
     ///
     /// # Examples
     ///
@@ -93,7 +93,7 @@ impl<M: Send + 'static> Group<M> {
         self.roster.join(actor.any(), actor.downgrade())
     }
 
-    /// Takes an actor out. Answers whether it was a member.
+    /// Removes an actor. Returns whether it was a member.
     ///
     /// # Examples
     ///
@@ -110,7 +110,7 @@ impl<M: Send + 'static> Group<M> {
         self.roster.leave(actor.into().id())
     }
 
-    /// Whether an actor is a member.
+    /// Returns whether an actor is a member.
     ///
     /// # Examples
     ///
@@ -127,7 +127,7 @@ impl<M: Send + 'static> Group<M> {
         self.roster.contains(actor.into().id())
     }
 
-    /// The members, in the order in which they were started.
+    /// Returns the members, in the order in which they were started.
     ///
     /// # Examples
     ///
@@ -149,7 +149,7 @@ impl<M: Send + 'static> Group<M> {
             .collect()
     }
 
-    /// How many members there are.
+    /// Returns the number of members.
     ///
     /// # Examples
     ///
@@ -166,7 +166,7 @@ impl<M: Send + 'static> Group<M> {
         self.roster.len()
     }
 
-    /// Whether there is no member.
+    /// Returns whether there are no members.
     ///
     /// # Examples
     ///
@@ -184,13 +184,13 @@ impl<M: Send + 'static> Group<M> {
         self.len() == 0
     }
 
-    /// Tells all the members. Those with room in their mailbox are told first, so one that is slow delays none of them;
-    /// after that, the others, as by [`tell`](ActorRef::tell).
+    /// Tells all members. Members with room in their mailbox are told first, so that a slow member does not delay them.
+    /// The others are then told one by one, as by [`tell`](ActorRef::tell).
     ///
     /// # Parks
     ///
-    /// While a member's mailbox is full, if its [`Overflow`](crate::Overflow) is `Park`.
-    /// [`try_broadcast`](Self::try_broadcast) never does.
+    /// Parks while a member's mailbox is full, if its [`Overflow`](crate::Overflow) is `Park`.
+    /// [`try_broadcast`](Self::try_broadcast) never waits.
     ///
     /// # Examples
     ///
@@ -215,7 +215,7 @@ impl<M: Send + 'static> Group<M> {
         delivered
     }
 
-    /// Tells all the members that have room for a message.
+    /// Tells all members that have room in their mailbox.
     ///
     /// # Examples
     ///

@@ -1,13 +1,13 @@
-//! What a keeper does with an actor that it keeps: see [`life`](crate::life).
+//! What a supervisor (the *keeper*) does with its child: see [`life`](crate::life).
 //!
 //! | | phase before | after |
 //! |---|---|---|
-//! | [`resume`] | `Between`, `Closed` (as it is made) | `New`: the next incarnation begins, on the same mailbox |
-//! | [`close`] | `Between` | `Closed`: to others it is dead, but it may be resumed |
-//! | [`end_for_good`] | `Between`, `Closed` | `Closed`, and on its way to `Dead`, for good |
-//! | [`dismiss`] | any | on its way to `Dead`, for good |
+//! | [`resume`] | `Between`, `Closed` (also as created) | `New`: the next incarnation begins, with the same mailbox |
+//! | [`close`] | `Between` | `Closed`: the actor is dead to others, but may be resumed |
+//! | [`end_for_good`] | `Between`, `Closed` | `Closed`, then `Dead`, for good |
+//! | [`dismiss`] | any | `Dead` later, for good |
 //!
-//! One that is told to end after [`let_last`] goes to `Dead` without being `Between`.
+//! A child that ends after [`let_last`] enters `Dead` without entering `Between`.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -22,12 +22,12 @@ use crate::life::{abandon, strike, wake_all};
 use crate::links::{demonitor, keep, tell_all};
 use crate::signal::MonitorId;
 
-/// The keeper's monitor of an actor, for its present incarnation or its last.
+/// Returns the supervisor's monitor of a child, for its present or its last incarnation.
 pub(crate) fn monitor_of(child: &Any) -> Option<MonitorId> {
     child.state.lock().rare_if_any().and_then(|rare| rare.keeper.as_ref().map(|(_, id)| *id))
 }
 
-/// Lets the next incarnation begin, and monitors it.
+/// Starts the next incarnation, and monitors it.
 pub(crate) fn resume(child: &Any) {
     let (keeper, old) = {
         let mut state = child.state.lock();
@@ -48,7 +48,7 @@ pub(crate) fn resume(child: &Any) {
     child.wake();
 }
 
-/// Ends an actor that is between two incarnations. Messages that wait are dead letters.
+/// Closes an actor that is between two incarnations. The messages in its mailbox become dead letters.
 pub(crate) fn close<M: Send + 'static>(process: &Process<Head<M>>) {
     let mut locked = process.lock();
     if locked.state.phase != Phase::Between {
@@ -61,7 +61,7 @@ pub(crate) fn close<M: Send + 'static>(process: &Process<Head<M>>) {
     let limit = locked.lane().limit();
     let lane = locked.empty(limit as u32);
     drop(locked);
-    // Nothing from here on unwinds, so all are told.
+    // Nothing below unwinds, so all observers are told.
     unfailing(|| drop(old));
     abandon(process, lane, VecDeque::new());
     let this = any(process);
@@ -69,13 +69,14 @@ pub(crate) fn close<M: Send + 'static>(process: &Process<Head<M>>) {
     tell_all(this, &reason);
 }
 
-/// Lets the present life be the last, if there is one.
+/// Makes the present incarnation the last, if there is one.
 pub(crate) fn let_last(child: &Any) {
     child.state.lock().rare().is_last = true;
 }
 
-/// Ends an actor for good that is between two incarnations or closed: for others it has ended when this returns, and what
-/// is said of it elsewhere is struck before those are woken who join it. Another is [dismissed](dismiss).
+/// Ends an actor for good that is between two incarnations or closed. When this function returns, the actor has ended
+/// for others. Its registrations (`Entry`) are removed before the waiters that join it are woken. An actor in another
+/// phase is [dismissed](dismiss).
 pub(crate) fn end_for_good<M: Send + 'static>(process: &Process<Head<M>>) {
     let child = any(process);
     let keeper = {
@@ -84,14 +85,14 @@ pub(crate) fn end_for_good<M: Send + 'static>(process: &Process<Head<M>>) {
     };
     let Some(keeper) = keeper else { return dismiss(child, ExitReason::Shutdown, true) };
     drop(keeper);
-    // What is said of it from now on is struck at once.
+    // The keeper is gone, so a registration that is added from now on is removed at once.
     strike(child);
     close(process);
-    // Its turn sees that nobody keeps it.
+    // Its turn sees that it has no keeper, and ends.
     child.wake();
 }
 
-/// Ends an actor in whatever phase it is, without its keeper being asked any more.
+/// Ends an actor in any phase, without involving its supervisor any more.
 pub(crate) fn dismiss(child: &Any, reason: ExitReason, at_once: bool) {
     let (keeper, is_kept) = {
         let mut state = child.state.lock();
@@ -100,7 +101,7 @@ pub(crate) fn dismiss(child: &Any, reason: ExitReason, at_once: bool) {
     };
     drop(keeper);
     if is_kept {
-        // Its turn sees that nobody keeps it.
+        // Its turn sees that it has no keeper, and ends.
         child.wake();
     } else if at_once {
         kill(child, reason);
@@ -109,7 +110,7 @@ pub(crate) fn dismiss(child: &Any, reason: ExitReason, at_once: bool) {
     }
 }
 
-/// Asks an incarnation to end. The next is not meant.
+/// Asks the running incarnation to end. Without one, it does nothing, so that the next incarnation is not affected.
 pub(crate) fn ask_to_end(child: &Any) {
     let rouse = {
         let mut state = child.state.lock();
@@ -121,7 +122,8 @@ pub(crate) fn ask_to_end(child: &Any) {
     rouse.wake(child);
 }
 
-/// Waits until the child's incarnation is over, and answers why; `None` if it was not by the deadline.
+/// Waits until the child's incarnation has ended, and returns its exit reason. Returns `None` if the deadline passes
+/// first.
 #[track_caller]
 pub(crate) fn end_of(child: &Any, deadline: Option<Instant>) -> Option<ExitReason> {
     wait_while_until(child, deadline, |phase| !(phase.is_kept() || phase.is_over())).then(|| {
@@ -137,7 +139,7 @@ pub(crate) fn end_of(child: &Any, deadline: Option<Instant>) -> Option<ExitReaso
 ///
 /// # Errors
 ///
-/// It has not, for this reason.
+/// Returns the exit reason if the incarnation ended before it had started.
 #[track_caller]
 pub(crate) fn start_of(child: &Any) -> Result<(), ExitReason> {
     wait_while_until(child, None, |phase| phase == Phase::New);

@@ -1,8 +1,8 @@
-//! A limit on how often something is done.
+//! A rate limiter.
 //!
-//! The bucket is kept as the moment at which it will be full again. Taking a token moves that moment on by the time that
-//! one token takes to come; there is a token as long as the bucket would be full within the time that a whole bucket
-//! takes. Moments are in units of 1/`tokens` ns, in which all of these are whole numbers.
+//! The bucket's level is stored as the time at which the bucket will be full again. Taking a token moves that time later by
+//! the time that one token takes to arrive. The token is available at once if the moved time is at most the time of a
+//! whole bucket away. Times are in units of 1/`tokens` ns, in which all of these values are integers.
 
 use core::error::Error;
 use core::fmt;
@@ -12,11 +12,11 @@ use std::sync::Arc;
 use kahn_core::facade::Lock;
 use kahn_core::time::{Instant, now, sleep};
 
-/// A limit on how often something is done: a bucket that tokens drop into at a steady rate, up to a burst, and from which
-/// each request takes some. Its clones are the same bucket.
+/// A rate limiter: a bucket that receives tokens at a steady rate, up to a burst, and from which each request takes
+/// some. A clone is the same bucket.
 ///
-/// Those who wait get their tokens in the order in which they came. It works in green threads, actors and OS threads; an
-/// actor that waits in its handler lets its mailbox fill, and so passes the limit on to who tells it.
+/// Waiting callers get their tokens in the order in which they came. A limiter works in green threads, actors and OS
+/// threads. While an actor waits in its handler, its mailbox fills, so that the limit also slows its senders.
 ///
 /// # Examples
 ///
@@ -44,11 +44,11 @@ pub struct Limiter {
 
 struct Bucket {
     start: Instant,
-    /// When it will be full, since the start.
+    /// When the bucket will be full: the time since `start`, in units of 1/`tokens` ns.
     full_at: Lock<u128>,
 }
 
-/// The tokens would not have come in time. None were taken.
+/// The error of a request whose tokens would not have arrived in time. No tokens were taken.
 ///
 /// # Examples
 ///
@@ -67,7 +67,7 @@ pub struct TooLate {
 }
 
 impl TooLate {
-    /// How long it would have taken until they came, from the moment of the request.
+    /// Returns how long the tokens would have taken to arrive, measured from the request.
     ///
     /// # Examples
     ///
@@ -94,11 +94,12 @@ impl fmt::Display for TooLate {
 impl Error for TooLate {}
 
 impl Limiter {
-    /// `tokens` in each `period`, evenly. The bucket holds as many, and is full.
+    /// Returns a limiter with `tokens` tokens in each `period`, evenly spread. The bucket holds `tokens` tokens, and is
+    /// full.
     ///
     /// # Panics
     ///
-    /// If one of them is zero.
+    /// Panics if `tokens` or `period` is zero.
     ///
     /// # Examples
     ///
@@ -117,12 +118,12 @@ impl Limiter {
         Limiter { tokens, period, burst: tokens, bucket }
     }
 
-    /// How many tokens the bucket holds: how many requests may come at once after a pause. A new bucket is made, and is
-    /// full.
+    /// Sets the number of tokens that the bucket holds, which is the number of requests that may come at once after a
+    /// pause. The returned limiter has a new bucket, which is full.
     ///
     /// # Panics
     ///
-    /// If it is zero.
+    /// Panics if `burst` is zero.
     ///
     /// # Examples
     ///
@@ -139,11 +140,11 @@ impl Limiter {
         Limiter { burst, ..Limiter::new(self.tokens, self.period) }
     }
 
-    /// Takes tokens if they are there.
+    /// Takes tokens if they are available. Returns whether it has taken them.
     ///
     /// # Panics
     ///
-    /// If the bucket never holds so many.
+    /// Panics if `tokens` is more than the bucket holds.
     ///
     /// # Examples
     ///
@@ -160,15 +161,15 @@ impl Limiter {
         self.take(tokens, Duration::ZERO).is_ok()
     }
 
-    /// Takes tokens, and waits until they have come.
+    /// Takes tokens, and waits until they have arrived.
     ///
     /// # Parks
     ///
-    /// Until they have come. If that is cut short, they are given back.
+    /// Parks until the tokens have arrived. If the wait is cancelled, the tokens are given back.
     ///
     /// # Panics
     ///
-    /// If the bucket never holds so many.
+    /// Panics if `tokens` is more than the bucket holds.
     ///
     /// # Examples
     ///
@@ -186,19 +187,20 @@ impl Limiter {
         self.acquire_timeout(tokens, Duration::MAX).expect("there is no limit to the wait");
     }
 
-    /// As [`acquire`](Self::acquire), if that takes `timeout` at most. If not, it says so at once.
+    /// Takes tokens as [`acquire`](Self::acquire) does, if that takes at most `timeout`. Otherwise it returns an error
+    /// at once.
     ///
     /// # Parks
     ///
-    /// As `acquire`.
+    /// Parks until the tokens have arrived. If the wait is cancelled, the tokens are given back.
     ///
     /// # Errors
     ///
-    /// The tokens would come later than that. None are taken.
+    /// Returns an error if the tokens would arrive later than that. No tokens are taken then.
     ///
     /// # Panics
     ///
-    /// As `acquire`.
+    /// Panics if `tokens` is more than the bucket holds.
     ///
     /// # Examples
     ///
@@ -221,7 +223,7 @@ impl Limiter {
         Ok(())
     }
 
-    /// How many tokens are there.
+    /// Returns the number of tokens that are available.
     ///
     /// # Examples
     ///
@@ -238,13 +240,13 @@ impl Limiter {
         self.burst.saturating_sub(u32::try_from(missing).unwrap_or(u32::MAX))
     }
 
-    /// Takes tokens that come within `timeout`, and answers when.
+    /// Takes tokens that arrive within `timeout`, and returns the time until then.
     #[track_caller]
     fn take(&self, tokens: u32, timeout: Duration) -> Result<Duration, TooLate> {
         let burst = self.burst;
         assert!(tokens <= burst, "Limiter: the bucket never holds {tokens} tokens; its burst is {burst}");
         let mut full_at = self.bucket.full_at.lock();
-        // Under the lock, so that who comes later does not see an earlier moment.
+        // The time is read under the lock, so that a later caller does not read an earlier time.
         let moment = self.moment();
         let then = (*full_at).max(moment).saturating_add(self.time_of(tokens));
         let wait =
@@ -257,18 +259,18 @@ impl Limiter {
         Ok(wait)
     }
 
-    /// Now, since the start.
+    /// Returns the time since the bucket's start, in units of 1/`tokens` ns.
     fn moment(&self) -> u128 {
         now().saturating_duration_since(self.bucket.start).as_nanos() * u128::from(self.tokens)
     }
 
-    /// How long so many tokens take to come.
+    /// Returns the time that `tokens` tokens take to arrive, in units of 1/`self.tokens` ns.
     fn time_of(&self, tokens: u32) -> u128 {
         self.period.as_nanos() * u128::from(tokens)
     }
 }
 
-/// Tokens that somebody waits for.
+/// Tokens of a caller that waits for them. They are given back when this is dropped.
 struct Taken<'a> {
     limiter: &'a Limiter,
     tokens: u32,

@@ -1,4 +1,4 @@
-//! Several actors that do the same work, under a supervisor.
+//! A pool of actors that do the same work, under a supervisor.
 
 use core::fmt;
 use core::hash::{Hash, Hasher};
@@ -15,14 +15,16 @@ use crate::slot::Reply;
 use crate::spawn::MAILBOX;
 use crate::supervisor::{Backoff, ChildSpec, StartError, Strategy, Supervisor, SupervisorRef};
 
-/// Actors that do the same work, and a supervisor that starts each again when it fails. Its clones are the same pool.
+/// A pool of actors that do the same work, and a supervisor that restarts each of them when it fails. A clone is the
+/// same pool.
 ///
-/// A worker keeps its place, its mailbox and its references when it is started again. The pool ends when nobody has it
-/// any more, when it is stopped, and when its workers fail more often than its [intensity](PoolBuilder::intensity)
-/// allows; then telling it is an error.
+/// A worker that is restarted keeps its position, its mailbox and its references. The pool ends when the last `Pool` is
+/// dropped, when it is stopped, and when its workers fail more often than its [intensity](PoolBuilder::intensity)
+/// allows. Telling a pool that has ended is an error.
 ///
-/// To have a pool in a tree, let an actor of that tree own it, and link itself to the pool's
-/// [`supervisor`](Pool::supervisor): it ends with the pool, and the pool with it, and starts again with a new one.
+/// To put a pool into a supervision tree, let an actor of that tree own it and link itself to the pool's
+/// [`supervisor`](Pool::supervisor). Then that actor ends with the pool, and the pool with the actor. A restart of the
+/// actor starts a new pool.
 ///
 /// # Examples
 ///
@@ -44,7 +46,7 @@ use crate::supervisor::{Backoff, ChildSpec, StartError, Strategy, Supervisor, Su
 ///         assert_eq!(pool.ask(|reply| reply), Ok(round));
 ///     }
 /// }
-/// // All that is about one key comes to one worker.
+/// // All messages with one key go to one worker.
 /// assert_eq!(pool.worker_for("ann").ask(|reply| reply), Ok(4));
 /// assert_eq!(pool.worker_for("ann").ask(|reply| reply), Ok(5));
 /// pool.stop();
@@ -56,12 +58,12 @@ pub struct Pool<M: Send + 'static> {
 struct Parts<M: Send + 'static> {
     workers: Box<[ActorRef<M>]>,
     routing: Routing,
-    /// Whose turn it is, wrapping.
+    /// The worker at which the next choice starts, modulo the number of workers. Wraps.
     turn: AtomicUsize,
     supervisor: SupervisorRef,
 }
 
-/// Which worker is next. Whatever it is, [`Pool::worker_for`] goes by a key.
+/// How [`Pool::worker`] selects the next worker. [`Pool::worker_for`] selects by a key instead, whatever the routing.
 ///
 /// # Examples
 ///
@@ -83,14 +85,15 @@ struct Parts<M: Send + 'static> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Routing {
-    /// One after the other.
+    /// The workers in turn.
     RoundRobin,
-    /// The one with the fewest messages, the one in hand included; among equals, one after the other. The default.
+    /// The worker with the fewest messages, including the one that it is handling. Workers with equal loads take turns.
+    /// This is the default.
     #[default]
     LeastLoaded,
 }
 
-/// A pool's settings.
+/// The settings of a pool to start.
 ///
 /// # Examples
 ///
@@ -119,7 +122,7 @@ pub struct PoolBuilder {
 }
 
 impl PoolBuilder {
-    /// What the supervisor is called, and with a number, each worker. `pool`, if nothing is said.
+    /// Sets the name of the supervisor. Each worker's name is this name and a number. The default is `pool`.
     ///
     /// # Examples
     ///
@@ -139,7 +142,7 @@ impl PoolBuilder {
         PoolBuilder { name: name.into(), ..self }
     }
 
-    /// Which worker is next.
+    /// Sets how the next worker is selected.
     ///
     /// # Examples
     ///
@@ -160,11 +163,11 @@ impl PoolBuilder {
         PoolBuilder { routing, ..self }
     }
 
-    /// How many messages each worker's mailbox holds.
+    /// Sets the capacity of each worker's mailbox, in messages.
     ///
     /// # Panics
     ///
-    /// In [`spawn`](Self::spawn), as [`Builder::mailbox`](crate::Builder::mailbox).
+    /// [`spawn`](Self::spawn) panics under the same conditions as [`Builder::mailbox`](crate::Builder::mailbox).
     ///
     /// # Examples
     ///
@@ -184,7 +187,7 @@ impl PoolBuilder {
         PoolBuilder { mailbox: capacity, ..self }
     }
 
-    /// What becomes of messages that find a worker's mailbox full.
+    /// Sets what happens to messages that find a worker's mailbox full.
     ///
     /// # Examples
     ///
@@ -205,8 +208,8 @@ impl PoolBuilder {
         PoolBuilder { overflow, ..self }
     }
 
-    /// How many restarts there may be within a time; see [`Supervisor::intensity`]. As many as workers within five
-    /// seconds, if nothing is said.
+    /// Sets the maximum restart intensity; see [`Supervisor::intensity`]. The default is one restart per worker within
+    /// five seconds.
     ///
     /// # Examples
     ///
@@ -227,7 +230,7 @@ impl PoolBuilder {
         PoolBuilder { intensity: (max, within), ..self }
     }
 
-    /// How long to wait before a worker is started again. Not at all, if nothing is said.
+    /// Sets the delay before a worker is restarted. The default is no delay.
     ///
     /// # Examples
     ///
@@ -249,15 +252,15 @@ impl PoolBuilder {
         PoolBuilder { backoff: Some(backoff), ..self }
     }
 
-    /// Starts the pool. `make` makes each worker, anew for each start.
+    /// Starts the pool. `make` makes each worker's value, anew for each start.
     ///
     /// # Parks
     ///
-    /// Until all workers have started, or one has not.
+    /// Parks until all workers have started, or one of them has failed to start.
     ///
     /// # Errors
     ///
-    /// A worker did not start.
+    /// Returns an error if a worker does not start.
     ///
     /// # Examples
     ///
@@ -299,11 +302,11 @@ impl PoolBuilder {
 }
 
 impl Pool<()> {
-    /// Settings for a pool of `size` workers, whatever their messages.
+    /// Returns the settings of a pool of `size` workers, for any message type.
     ///
     /// # Panics
     ///
-    /// If it is zero.
+    /// Panics if `size` is zero.
     ///
     /// # Examples
     ///
@@ -335,7 +338,7 @@ impl Pool<()> {
 }
 
 impl<M: Send + 'static> Pool<M> {
-    /// The worker that is next, by the pool's [`Routing`].
+    /// Returns the next worker, as the pool's [`Routing`] selects it.
     ///
     /// # Examples
     ///
@@ -353,7 +356,7 @@ impl<M: Send + 'static> Pool<M> {
     /// ```
     pub fn worker(&self) -> &ActorRef<M> {
         let Parts { workers, routing, turn, .. } = &*self.parts;
-        // Relaxed: a counter.
+        // Relaxed: the counter orders nothing else.
         let first = turn.fetch_add(1, Ordering::Relaxed) % workers.len();
         match routing {
             Routing::RoundRobin => &workers[first],
@@ -374,8 +377,8 @@ impl<M: Send + 'static> Pool<M> {
         }
     }
 
-    /// The worker for `key`: always the same for the same key. A pool of one worker more has another for few of the keys,
-    /// and for those it is the new one.
+    /// Returns the worker for `key`. It is always the same for the same key. In a pool with one more worker, few keys
+    /// have another worker, and for these keys it is the new one.
     ///
     /// # Examples
     ///
@@ -392,22 +395,22 @@ impl<M: Send + 'static> Pool<M> {
     /// assert_eq!(pool.worker_for("ann").id(), pool.worker_for("ann").id());
     /// ```
     pub fn worker_for<K: Hash + ?Sized>(&self, key: &K) -> &ActorRef<M> {
-        // Without random keys, so that pools agree.
+        // The hasher has no random keys, so that all pools select the same worker.
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);
         let workers = &self.parts.workers;
         &workers[jump(hasher.finish(), workers.len())]
     }
 
-    /// Tells the worker that is [next](Self::worker).
+    /// Tells the [next worker](Self::worker).
     ///
     /// # Parks
     ///
-    /// As [`ActorRef::tell`].
+    /// Parks as [`ActorRef::tell`] does.
     ///
     /// # Errors
     ///
-    /// As `ActorRef::tell`.
+    /// Returns the errors of `ActorRef::tell`.
     ///
     /// # Examples
     ///
@@ -429,15 +432,15 @@ impl<M: Send + 'static> Pool<M> {
         self.worker().tell(message)
     }
 
-    /// Asks the worker that is [next](Self::worker).
+    /// Asks the [next worker](Self::worker).
     ///
     /// # Parks
     ///
-    /// As [`ActorRef::ask`].
+    /// Parks as [`ActorRef::ask`] does.
     ///
     /// # Errors
     ///
-    /// As `ActorRef::ask`.
+    /// Returns the errors of `ActorRef::ask`.
     ///
     /// # Examples
     ///
@@ -458,7 +461,7 @@ impl<M: Send + 'static> Pool<M> {
         self.worker().ask(question)
     }
 
-    /// The workers, in their order.
+    /// Returns the workers, in their order.
     ///
     /// # Examples
     ///
@@ -478,7 +481,7 @@ impl<M: Send + 'static> Pool<M> {
         &self.parts.workers
     }
 
-    /// The workers' supervisor.
+    /// Returns the workers' supervisor.
     ///
     /// # Examples
     ///
@@ -498,11 +501,11 @@ impl<M: Send + 'static> Pool<M> {
         &self.parts.supervisor
     }
 
-    /// Stops the workers, each after the message in hand, and their supervisor.
+    /// Stops the workers, each after the message that it is handling, and then their supervisor.
     ///
     /// # Parks
     ///
-    /// As [`SupervisorRef::stop`].
+    /// Parks as [`SupervisorRef::stop`] does.
     ///
     /// # Examples
     ///
@@ -525,8 +528,8 @@ impl<M: Send + 'static> Pool<M> {
     }
 }
 
-/// The place of a key among `places`, by Lamping and Veach's jump consistent hash: as places are added, the key jumps to
-/// the new one with the probability that makes all of them equally full.
+/// Returns the place of a key among `places` places, by Lamping and Veach's jump consistent hash. When a place is
+/// added, a key moves to it with the probability that fills all places equally.
 fn jump(mut key: u64, places: usize) -> usize {
     let (mut place, mut next) = (0, 0);
     while next < places as u64 {

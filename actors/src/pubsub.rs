@@ -1,4 +1,4 @@
-//! Messages by topic, to whoever has subscribed to it.
+//! Messages by topic, sent to the actors that have subscribed to it.
 
 use core::fmt;
 use std::collections::HashMap;
@@ -14,14 +14,14 @@ use crate::group::Delivered;
 use crate::roster::Roster;
 use crate::spawn::Builder;
 
-/// Messages of type `M` by topic: what is published under a topic is told to all the actors that have subscribed to it.
-/// Its clones are the same.
+/// Messages of type `M` by topic: a message that is published under a topic is sent to all actors that have subscribed
+/// to it. A clone is the same `PubSub`.
 ///
-/// Publishing never waits for a subscriber. One that is slow loses messages, or lets some of them wait, by its own
-/// [`Lag`]; the publisher and the other subscribers do not notice.
+/// Publishing never waits for a subscriber. A slow subscriber loses messages, or keeps some of them waiting, depending
+/// on its [`Lag`]. The publisher and the other subscribers are not delayed.
 ///
-/// A subscription does not keep its actor going. It ends with the actor; but not when a supervisor starts that again.
-/// A topic is there as long as it has subscribers.
+/// A subscription does not keep its actor running. It ends when the actor ends for good, but not when a supervisor
+/// restarts the actor. A topic exists as long as it has subscribers.
 ///
 /// # Examples
 ///
@@ -53,9 +53,9 @@ pub struct PubSub<M: Send + 'static> {
     topics: Arc<RwLock<Topics<M>>>,
 }
 
-/// What becomes of a message for a subscriber whose mailbox is full.
+/// What happens to a message for a subscriber whose mailbox is full.
 ///
-/// If the mailbox's own [`Overflow`] is to drop messages, it is never full for a publisher.
+/// If the mailbox's own [`Overflow`] drops messages, the mailbox is never full for a publisher.
 ///
 /// # Examples
 ///
@@ -71,23 +71,24 @@ pub struct PubSub<M: Send + 'static> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lag {
-    /// The subscriber loses it. The default. It is counted as a dead letter, as all that are lost.
+    /// The subscriber loses the message, which is counted as a dead letter. This is the default.
     #[default]
     Lose,
-    /// It waits, with up to so many others, until there is room; beyond that number the subscriber loses it. An actor of
-    /// the subscription's own, in the runtime of who subscribed, waits there with it.
+    /// The message waits until there is room, together with at most this number of messages. The subscriber loses
+    /// further messages, which are counted as dead letters. The messages wait in a helper actor of this subscription.
+    /// The helper runs in the runtime of the caller that subscribed.
     Park(usize),
 }
 
 struct Topics<M> {
     by_name: HashMap<Box<str>, Arc<Topic<M>>>,
-    /// How many there have to be for those without subscribers to be looked for.
+    /// The number of topics at which topics without subscribers are removed.
     sweep_at: usize,
 }
 
 type Topic<M> = Roster<Subscriber<M>>;
 
-/// How a subscriber is told, and what became of it.
+/// Sends a message to a subscriber, and returns the result.
 struct Subscriber<M>(Box<dyn Fn(&M) -> Told + Send + Sync>);
 
 type Told = Result<(), TellError<()>>;
@@ -95,7 +96,7 @@ type Told = Result<(), TellError<()>>;
 const SWEEP_AT_LEAST: usize = 64;
 
 impl<M: Send + 'static> PubSub<M> {
-    /// One without subscribers.
+    /// Returns a `PubSub` without subscribers.
     ///
     /// # Examples
     ///
@@ -107,12 +108,13 @@ impl<M: Send + 'static> PubSub<M> {
         PubSub { topics: Arc::new(RwLock::new(Topics { by_name: HashMap::new(), sweep_at: SWEEP_AT_LEAST })) }
     }
 
-    /// Lets an actor be told what is published under `topic`, from now on. If it has subscribed to it before, `lag` is
-    /// changed. Answers whether the subscription is new; one that has ended gets none.
+    /// Subscribes an actor to the messages that are published under `topic` from now on. If the actor is subscribed to
+    /// the topic already, its `lag` is changed. Returns whether the subscription is new. An actor that has ended is not
+    /// subscribed.
     ///
     /// # Panics
     ///
-    /// If `lag` is `Park` with a number that [`Builder::mailbox`] panics at.
+    /// Panics if `lag` is `Park` with a number that [`Builder::mailbox`] does not accept.
     ///
     /// # Examples
     ///
@@ -134,12 +136,12 @@ impl<M: Send + 'static> PubSub<M> {
         self.subscribe_with(topic, actor, lag, |message| N::from(message.clone()))
     }
 
-    /// As [`subscribe`](Self::subscribe), but the actor is told what `f` makes of the messages. It runs in the
-    /// publisher, and a panic in it is the publisher's.
+    /// Subscribes an actor as [`subscribe`](Self::subscribe) does, but `f` converts each message for it. `f` runs in
+    /// the publisher, and a panic in it is a panic of the publisher.
     ///
     /// # Panics
     ///
-    /// As `subscribe`.
+    /// Panics if `lag` is `Park` with a number that [`Builder::mailbox`] does not accept.
     ///
     /// # Examples
     ///
@@ -170,7 +172,8 @@ impl<M: Send + 'static> PubSub<M> {
         };
         let tell = move |message: &M| {
             let message = f(message);
-            // It is not alive any more if its runtime has ended, which need not be the subscriber's.
+            // The courier may be dead although the subscriber is alive: it ends with its runtime, which may be another
+            // one.
             match courier
                 .as_ref()
                 .filter(|courier| courier.is_alive())
@@ -185,7 +188,8 @@ impl<M: Send + 'static> PubSub<M> {
         topic.join(actor.any(), Subscriber(Box::new(tell)))
     }
 
-    /// Ends a subscription. Answers whether there was one. Messages that wait for room by `Lag::Park` are still told.
+    /// Ends a subscription. Returns whether there was one. Messages that wait for room by `Lag::Park` are still
+    /// delivered.
     ///
     /// # Examples
     ///
@@ -203,7 +207,7 @@ impl<M: Send + 'static> PubSub<M> {
         self.topic(topic).is_some_and(|topic| topic.leave(actor.into().id()))
     }
 
-    /// Tells all the subscribers of `topic`. A message that waits by [`Lag::Park`] counts as told.
+    /// Sends a message to all subscribers of `topic`. A message that waits by [`Lag::Park`] counts as told.
     ///
     /// # Examples
     ///
@@ -226,7 +230,7 @@ impl<M: Send + 'static> PubSub<M> {
         delivered
     }
 
-    /// How many subscribers a topic has.
+    /// Returns the number of subscribers of a topic.
     ///
     /// # Examples
     ///
@@ -243,7 +247,7 @@ impl<M: Send + 'static> PubSub<M> {
         self.topic(topic).map_or(0, |topic| topic.len())
     }
 
-    /// The topics that have subscribers, in no order.
+    /// Returns the topics that have subscribers, in no particular order.
     ///
     /// # Examples
     ///
@@ -266,14 +270,15 @@ impl<M: Send + 'static> PubSub<M> {
         self.topics.read().unwrap_or_else(PoisonError::into_inner).by_name.get(name).cloned()
     }
 
-    /// The topic, made at need.
+    /// Returns the topic, which is created if needed.
     fn topic_to_join(&self, name: &str) -> Arc<Topic<M>> {
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(topic) = topics.by_name.get(name) {
             return Arc::clone(topic);
         }
         if topics.by_name.len() >= topics.sweep_at {
-            // One that somebody else holds may be about to get its first subscriber. An empty one has nothing of a user's.
+            // If another thread holds an empty topic, it may be about to add the first subscriber. Dropping an empty
+            // topic runs no user code.
             topics.by_name.retain(|_, topic| !topic.is_vacant() || Arc::strong_count(topic) > 1);
             topics.sweep_at = SWEEP_AT_LEAST.max(2 * topics.by_name.len());
         }
@@ -283,7 +288,7 @@ impl<M: Send + 'static> PubSub<M> {
     }
 }
 
-/// Tells an actor that does not wait. What it has no room for is a dead letter.
+/// Sends a message to an actor. A message that finds no room is counted as a dead letter.
 fn pass_on<N: Send + 'static>(
     actor: &ActorRef<N>,
     tell: impl FnOnce(&ActorRef<N>) -> Result<(), TellError<N>>,
@@ -297,14 +302,15 @@ fn pass_on<N: Send + 'static>(
     })
 }
 
-/// Waits for room in a subscriber's mailbox, with the messages for which there was none.
+/// The courier: it waits for room in a subscriber's mailbox, with the messages for which there was none.
 struct Courier<N: Send + 'static>(WeakActorRef<N>);
 
 impl<N: Send + 'static> Actor for Courier<N> {
     type Message = N;
 
     fn handle(&mut self, message: N, _: &mut Context<Self>) -> Result<(), ExitReason> {
-        // Where there is nobody to tell, the subscription ends, and this with it; or a supervisor starts the subscriber again.
+        // Without a subscriber to tell, the message is dropped. Either the subscription ends, and the courier with it,
+        // or a supervisor restarts the subscriber.
         if let Some(subscriber) = self.0.upgrade() {
             pass_on(&subscriber, |subscriber| subscriber.tell(message)).ok();
         }

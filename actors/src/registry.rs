@@ -1,7 +1,7 @@
-//! Actors by name, for the whole process; or in a [`Registry`] of their own.
+//! Names of actors, for the whole process or in a separate [`Registry`].
 //!
-//! A registered actor goes on without other references: its name is one. It loses its names when it ends for good, but
-//! not when a supervisor starts it again.
+//! A name is a reference: a registered actor continues to run without other references. An actor loses its names when
+//! it ends for good, but keeps them when a supervisor restarts it.
 //!
 //! # Examples
 //!
@@ -41,16 +41,16 @@ use crate::entry::Entry;
 use crate::exit::{ActorId, Called};
 use crate::links;
 
-/// So many look-ups at once meet in one lock seldom, and they share it.
+/// The number of shards. With this many, concurrent look-ups seldom use the same lock, and those that do share it.
 const SHARDS: usize = 32;
 
 static PROCESS: LazyLock<Registry> = LazyLock::new(Registry::new);
 
-/// Gives an actor a name in the process. See [`Registry::register`].
+/// Registers an actor under a name in the process. See [`Registry::register`].
 ///
 /// # Errors
 ///
-/// As `Registry::register`.
+/// Returns the errors of `Registry::register`.
 ///
 /// # Examples
 ///
@@ -69,7 +69,7 @@ pub fn register<M: Send + 'static>(
     PROCESS.register(name, actor)
 }
 
-/// Takes a name of the process back. See [`Registry::unregister`].
+/// Removes a name from the process. See [`Registry::unregister`].
 ///
 /// # Examples
 ///
@@ -85,11 +85,11 @@ pub fn unregister(name: &str) -> bool {
     PROCESS.unregister(name)
 }
 
-/// The actor that has a name in the process. See [`Registry::whereis`].
+/// Returns the actor with a name in the process. See [`Registry::whereis`].
 ///
 /// # Errors
 ///
-/// As `Registry::whereis`.
+/// Returns the errors of `Registry::whereis`.
 ///
 /// # Examples
 ///
@@ -106,7 +106,7 @@ pub fn whereis<M: Send + 'static>(name: &str) -> Result<ActorRef<M>, WhereisErro
     PROCESS.whereis(name)
 }
 
-/// The names in the process. See [`Registry::names`].
+/// Returns the names in the process. See [`Registry::names`].
 ///
 /// # Examples
 ///
@@ -122,7 +122,7 @@ pub fn names() -> Vec<String> {
     PROCESS.names()
 }
 
-/// Names of actors. Its clones are the same registry; when the last is dropped, the names are.
+/// Names of actors. A clone is the same registry. Dropping the last one drops the names.
 ///
 /// # Examples
 ///
@@ -147,7 +147,7 @@ struct Shards {
 type Shard = RwLock<HashMap<Arc<str>, Arc<Named>>>;
 type Names = HashMap<Arc<str>, Arc<Named>>;
 
-/// A name that an actor has. Only reference counts are touched under a shard's lock; what goes is dropped after it.
+/// A registered name. Under a shard's lock only reference counts change. Removed names are dropped after unlocking.
 struct Named {
     registry: Weak<Shards>,
     name: Arc<str>,
@@ -158,7 +158,7 @@ struct Named {
 }
 
 impl Registry {
-    /// A registry of its own, without names.
+    /// Returns a separate registry, without names.
     ///
     /// # Examples
     ///
@@ -171,11 +171,11 @@ impl Registry {
         Registry(Arc::new(Shards { hasher: RandomState::new(), shards }))
     }
 
-    /// Gives an actor a name. It may have several.
+    /// Registers an actor under a name. An actor may have several names.
     ///
     /// # Errors
     ///
-    /// The name is taken; the actor has ended.
+    /// Returns an error if the name is taken, or if the actor has ended.
     ///
     /// # Examples
     ///
@@ -229,7 +229,7 @@ impl Registry {
         }
     }
 
-    /// Takes a name back, whoever has it. Answers whether anybody had it.
+    /// Removes a name, whichever actor has it. Returns whether a living actor had it.
     ///
     /// # Examples
     ///
@@ -248,11 +248,11 @@ impl Registry {
         gone.is_some_and(|named| named.address.is_alive())
     }
 
-    /// The actor that has a name, and takes messages of type `M`.
+    /// Returns the actor with this name, if its message type is `M`.
     ///
     /// # Errors
     ///
-    /// No actor has the name; the actor takes other messages.
+    /// Returns an error if no actor has the name, or if the actor's messages have another type.
     ///
     /// # Examples
     ///
@@ -274,7 +274,7 @@ impl Registry {
         })
     }
 
-    /// The actor that has a name, whatever its messages.
+    /// Returns the address of the actor with this name, whatever its message type.
     ///
     /// # Examples
     ///
@@ -291,7 +291,7 @@ impl Registry {
         self.0.find(name).map(|named| named.address.clone())
     }
 
-    /// The names, in no order.
+    /// Returns the names, in no particular order.
     ///
     /// # Examples
     ///
@@ -307,7 +307,7 @@ impl Registry {
     pub fn names(&self) -> Vec<String> {
         let mut all = Vec::new();
         for shard in &self.0.shards {
-            // A copy, so that no actor's lock is taken under the shard's.
+            // The shard is copied, so that no actor's lock is taken under the shard's.
             let names: Vec<Arc<Named>> = read(shard).values().cloned().collect();
             all.extend(
                 names.iter().filter(|named| named.address.is_alive()).map(|named| named.name.to_string()),
@@ -318,7 +318,7 @@ impl Registry {
 }
 
 fn read(shard: &Shard) -> RwLockReadGuard<'_, Names> {
-    // Nothing that panics runs under the lock.
+    // Nothing that panics runs under the lock, so poison is ignored.
     shard.read().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -341,7 +341,7 @@ impl Entry for Named {
     fn strike(self: Arc<Self>) {
         let Some(shards) = self.registry.upgrade() else { return };
         let mut names = shards.write(&self.name);
-        // Not one that has taken the name since.
+        // Another actor may have taken the name since. That registration stays.
         let gone = if names.get(&self.name).is_some_and(|named| Arc::ptr_eq(named, &self)) {
             names.remove(&self.name)
         } else {
@@ -352,7 +352,7 @@ impl Entry for Named {
     }
 }
 
-/// Why an actor did not get a name.
+/// The error of registering a name.
 ///
 /// # Examples
 ///
@@ -369,14 +369,14 @@ impl Entry for Named {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RegisterError {
-    /// Another actor has it, or this one already.
+    /// Another actor has the name, or this actor has it already.
     #[non_exhaustive]
     Taken {
         /// The name.
         name: Box<str>,
-        /// Who has it.
+        /// The id of the actor that has it.
         by: ActorId,
-        /// What that actor is called in reports.
+        /// The name of that actor in reports.
         by_name: Option<Box<str>>,
     },
     /// The actor has ended.
@@ -403,7 +403,7 @@ impl fmt::Display for RegisterError {
 
 impl Error for RegisterError {}
 
-/// Why there is no actor of a name.
+/// The error of looking up a name.
 ///
 /// # Examples
 ///
@@ -426,14 +426,14 @@ pub enum WhereisError {
         /// The name.
         name: Box<str>,
     },
-    /// The actor that has it takes other messages.
+    /// The messages of the actor with this name have another type.
     #[non_exhaustive]
     WrongType {
         /// The name.
         name: Box<str>,
-        /// The type of the messages that were asked for.
+        /// The requested message type.
         expected: &'static str,
-        /// The type of the messages that it takes.
+        /// The actor's message type.
         found: &'static str,
     },
 }

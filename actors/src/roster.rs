@@ -1,8 +1,8 @@
-//! Actors that are in something together, each with a value, until they leave or end for good.
+//! A set of actors, each with a value. An actor is a member until it leaves or ends for good.
 //!
-//! The lock guards the list and its copy. No user's code runs under it: members are dropped, and their values used, after
-//! unlocking. Who tells all of them works on the copy, which is made when it is needed and holds until the list changes;
-//! so a list that seldom changes costs those who use it one counter.
+//! The lock guards the list of members and its copy. No user code runs under it: members are dropped, and their values
+//! used, after unlocking. A caller that sends to all members uses the copy. The copy is made on demand, and is valid
+//! until the list changes. If the list seldom changes, a use costs one reference count.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -26,7 +26,7 @@ struct List<T> {
 pub(crate) struct Member<T> {
     roster: Weak<Roster<T>>,
     id: ActorId,
-    /// The actor. Keeps its memory, not it.
+    /// The actor. Keeps its memory allocated, but does not keep the actor running.
     actor: Any,
     pub(crate) value: T,
 }
@@ -37,11 +37,12 @@ impl<T: Send + Sync + 'static> Roster<T> {
     }
 
     fn list(&self) -> MutexGuard<'_, List<T>> {
-        // Nothing that panics runs under the lock.
+        // Nothing that panics runs under the lock, so poison is ignored.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds an actor, or gives it another value. Answers whether it is new; one that has ended is not.
+    /// Adds an actor, or replaces its value. Returns whether the actor is a new member. An actor that has ended is not
+    /// added.
     pub(crate) fn join(self: &Arc<Self>, actor: &Any, value: T) -> bool {
         let id = id_of(actor);
         let member = Arc::new(Member { roster: Arc::downgrade(self), id, actor: actor.clone(), value });
@@ -56,7 +57,7 @@ impl<T: Send + Sync + 'static> Roster<T> {
         old.0.is_none()
     }
 
-    /// Takes an actor out. Answers whether it was there.
+    /// Removes an actor. Returns whether it was a member.
     pub(crate) fn leave(&self, id: ActorId) -> bool {
         self.remove(id, |_| true)
     }
@@ -72,23 +73,24 @@ impl<T: Send + Sync + 'static> Roster<T> {
         true
     }
 
-    /// Whether an actor is in it that has not ended. One that has been closed may come back, and be in it again.
+    /// Returns whether an actor that has not ended is a member. A closed actor counts as ended. If its supervisor
+    /// restarts it, it counts as a member again.
     pub(crate) fn contains(&self, id: ActorId) -> bool {
         let member = self.list().members.get(&id).cloned();
         member.is_some_and(|member| is_alive(&member.actor))
     }
 
-    /// How many of its members have not ended.
+    /// Returns the number of members that have not ended.
     pub(crate) fn len(&self) -> usize {
         self.all().iter().filter(|member| is_alive(&member.actor)).count()
     }
 
-    /// Whether it has no members, not even those that may come back.
+    /// Returns whether there are no members. Closed actors, which may be restarted, count as members.
     pub(crate) fn is_vacant(&self) -> bool {
         self.list().members.is_empty()
     }
 
-    /// The members, in the order in which the actors were started.
+    /// Returns the members, in the order in which the actors were started.
     pub(crate) fn all(&self) -> All<T> {
         let mut list = self.list();
         let List { members, copy } = &mut *list;
@@ -99,7 +101,7 @@ impl<T: Send + Sync + 'static> Roster<T> {
 impl<T: Send + Sync + 'static> Entry for Member<T> {
     fn strike(self: Arc<Self>) {
         if let Some(roster) = self.roster.upgrade() {
-            // Not one that has joined again with another value.
+            // The actor may have joined again with another value. That membership stays.
             roster.remove(self.id, |member| Arc::ptr_eq(member, &self));
         }
     }

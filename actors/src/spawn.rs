@@ -13,7 +13,7 @@ use crate::life::{Incarnation, Life, Pause};
 use crate::links;
 use crate::panics;
 
-/// How many messages a mailbox holds that nobody has said otherwise of.
+/// Default capacity of a mailbox, in messages.
 ///
 /// # Examples
 ///
@@ -21,10 +21,11 @@ use crate::panics;
 /// assert_eq!(kahn::actor::MAILBOX, 128);
 /// ```
 pub const MAILBOX: usize = 128;
-/// Messages that an actor handles in a turn.
+/// The number of messages that an actor handles in one turn.
 const BATCH: u32 = 64;
 
-/// Starts an actor, in the caller's runtime or in the default one, with a mailbox for [`MAILBOX`] messages.
+/// Starts an actor with a mailbox for [`MAILBOX`] messages. It runs in the caller's runtime, or in the default one if
+/// the caller is in none.
 ///
 /// # Examples
 ///
@@ -45,7 +46,7 @@ pub fn spawn<A: Actor>(actor: A) -> ActorRef<A::Message> {
     Builder::new().spawn(actor)
 }
 
-/// An actor's settings.
+/// The settings of an actor to start.
 ///
 /// # Examples
 ///
@@ -74,7 +75,8 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// No name, a mailbox for [`MAILBOX`] messages, senders that wait.
+    /// Returns the default settings: no name, a mailbox for [`MAILBOX`] messages, and senders that wait while the
+    /// mailbox is full.
     ///
     /// # Examples
     ///
@@ -95,7 +97,7 @@ impl Builder {
         Builder::default()
     }
 
-    /// Its name, for reports.
+    /// Sets the actor's name, which reports show.
     ///
     /// # Examples
     ///
@@ -117,11 +119,11 @@ impl Builder {
         self
     }
 
-    /// How many messages its mailbox holds.
+    /// Sets the capacity of the mailbox, in messages.
     ///
     /// # Panics
     ///
-    /// If it is zero, or above 2^31.
+    /// Panics if `capacity` is zero or above 2^31.
     ///
     /// # Examples
     ///
@@ -146,7 +148,7 @@ impl Builder {
         self
     }
 
-    /// What becomes of messages that find the mailbox full.
+    /// Sets what happens to messages that find the mailbox full.
     ///
     /// # Examples
     ///
@@ -169,7 +171,7 @@ impl Builder {
         self
     }
 
-    /// Links it to the actor `to` before it starts.
+    /// Links the new actor to the actor `to` before it starts.
     pub(crate) fn linked(mut self, to: &Any) -> Builder {
         self.link = Some(to.clone());
         self
@@ -196,7 +198,8 @@ impl Builder {
         self.start(Being::once(actor), false)
     }
 
-    /// Starts the actor that `make` makes, on the worker on which the actor begins. If it panics, the actor has ended.
+    /// Starts the actor that `make` makes. `make` runs on the worker on which the actor begins. If it panics, the actor
+    /// ends.
     ///
     /// # Examples
     ///
@@ -210,7 +213,7 @@ impl Builder {
     ///         Ok(drop(reply.send(self.0.len())))
     ///     }
     /// }
-    /// // The megabyte is made where the actor is, and not by its parent.
+    /// // The megabyte is made by the actor's worker, and not by the parent.
     /// let cache = Builder::new().spawn_with(|| Cache(vec![0; 1 << 20]));
     /// assert_eq!(cache.ask(|reply| reply), Ok(1 << 20));
     /// ```
@@ -219,7 +222,7 @@ impl Builder {
         self.spawn_again(move || make.take().expect("it lives once")())
     }
 
-    /// Starts an actor that may be started again, with a new value each time. For its keeper.
+    /// Starts an actor that its supervisor may restart, with a new value each time.
     pub(crate) fn spawn_again<A: Actor>(
         self,
         make: impl FnMut() -> A + Send + 'static,
@@ -235,11 +238,12 @@ impl Builder {
         panics::watch();
         let capacity = self.mailbox.unwrap_or(MAILBOX as u32);
         let head = Head::new(capacity, self.overflow, is_loop);
-        // SAFETY: this crate makes all the processes there are, and their heads are `Head`s, which begin with a `Core`.
+        // SAFETY: this crate creates all processes of the program, and each has a `Head`, which begins in `repr(C)`
+        // with a `Core`. So all heads begin with the same type.
         let process = unsafe { process::new(head, Life::new(incarnation), self.name) };
         let actor = ActorRef::new(process);
         if let Some(keeper) = self.keeper {
-            // Its keeper lets it begin.
+            // The supervisor starts the first incarnation.
             links::hand_over(keeper, actor.any());
         }
         if let Some(link) = &self.link {
@@ -286,7 +290,7 @@ impl<M: Send + 'static> Control<M> {
         self.spawn_linked_by(Builder::new(), actor)
     }
 
-    /// Starts an actor with settings that is linked to this one.
+    /// Starts an actor with the settings of `builder` that is linked to this one.
     ///
     /// # Examples
     ///
@@ -312,13 +316,13 @@ impl<M: Send + 'static> Control<M> {
     }
 }
 
-/// An actor's value, and where the next one comes from.
+/// An actor's value, and the function that makes the next one.
 pub(crate) struct Being<A, F> {
     actor: Option<A>,
     make: F,
 }
 
-/// Makes an actor's value for each of its lives.
+/// Makes an actor's value for each of its incarnations.
 pub(crate) trait Make<A>: Send + 'static {
     fn make(&mut self) -> A;
 }
@@ -329,7 +333,8 @@ impl<A, F: FnMut() -> A + Send + 'static> Make<A> for F {
     }
 }
 
-/// There is one life, and its value is there already. Takes no room, of which a million would be felt.
+/// The function of an actor that is started once, with a value that exists already. It has no size: a function pointer
+/// per actor would matter for a million actors.
 pub(crate) struct Once;
 
 impl<A> Make<A> for Once {
@@ -338,7 +343,7 @@ impl<A> Make<A> for Once {
     }
 }
 
-/// One that lives once.
+/// An actor that is started once.
 pub(crate) type Mortal<A> = Being<A, Once>;
 
 impl<A: Actor> Mortal<A> {
@@ -379,7 +384,7 @@ impl<A: Actor, F: Make<A>> Incarnation<A::Message> for Being<A, F> {
                 return Pause::End(reason);
             }
         }
-        // The control is another in the next turn.
+        // The next turn has another `Control`, which would not know of a stop that the actor has asked for.
         control.own_end().map_or(Pause::Again, Pause::End)
     }
 

@@ -1,4 +1,4 @@
-//! A tree that is a whole program: it ends in order when the program is asked to end, by Ctrl-C or by the system.
+//! A supervision tree that is a whole program. It shuts down in order on Ctrl-C or on a termination signal.
 
 use core::error::Error;
 use core::fmt;
@@ -10,15 +10,19 @@ use crate::ends::{kill, stop};
 use crate::exit::ExitReason;
 use crate::supervisor::{StartError, Supervisor, SupervisorRef};
 
-/// A tree of supervisors that is a whole program.
+/// A supervision tree that is a whole program.
 ///
-/// While there is one, Ctrl-C (and `SIGTERM` and `SIGHUP`, where they exist) does not end the process: the first stops the
-/// tree in order, last child first, each within its [`Shutdown`](crate::Shutdown); the second kills what is left of it;
-/// the third ends the process. Without one, the first does that. On Unix, handlers that the program has set are called,
-/// too, and a signal that the process ignores from its start (as under `nohup`) goes on being ignored.
+/// While a `System` exists, Ctrl-C (and `SIGTERM` and `SIGHUP`, where they exist) does not end the process at once:
 ///
-/// One that is dropped hears no signals any more, and gives up its reference to the root. If that was the last, the tree ends
-/// in order, and is not waited for; if not, it goes on.
+/// - The first signal stops the tree in order, last child first, each within its [`Shutdown`](crate::Shutdown).
+/// - The second signal kills the rest of the tree.
+/// - The third signal ends the process.
+///
+/// When no `System` exists any more, the first signal ends the process. On Unix, handlers that the program has set are
+/// called as well. A signal that the process ignores from its start (as under `nohup`) stays ignored.
+///
+/// Dropping a `System` stops its handling of signals, and drops its reference to the root. If that was the last
+/// reference, the tree shuts down in order, and the drop does not wait for it. Otherwise the tree continues.
 ///
 /// # Examples
 ///
@@ -50,7 +54,7 @@ pub struct System {
     root: SupervisorRef,
 }
 
-/// Why a system did not start.
+/// The error of a system's start.
 ///
 /// # Examples
 ///
@@ -74,9 +78,9 @@ pub struct System {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SystemError {
-    /// A child did not.
+    /// A child did not start.
     Start(StartError),
-    /// The signals cannot be had.
+    /// The signal handler could not be installed.
     Signals(io::Error),
 }
 
@@ -94,20 +98,20 @@ impl fmt::Display for SystemError {
 
 impl Error for SystemError {}
 
-/// The roots of the systems that there are, and how often each was asked to end.
+/// The root of each system, and how many times it was asked to end.
 static ROOTS: Mutex<Vec<(Address, u32)>> = Mutex::new(Vec::new());
 
 impl System {
-    /// Starts a tree, and handles Ctrl-C for it from then on.
+    /// Starts a tree, and handles Ctrl-C for it.
     ///
     /// # Parks
     ///
-    /// Until all children have started, or one has not.
+    /// Parks until all children have started, or one of them has failed to start.
     ///
     /// # Errors
     ///
-    /// A child did not start, or the signals cannot be had: there are no file descriptors or threads left, or (not on Unix)
-    /// the program handles Ctrl-C itself.
+    /// Returns an error if a child does not start, or if the signal handler cannot be installed: there are no file
+    /// descriptors or threads left, or (not on Unix) the program handles Ctrl-C itself.
     ///
     /// # Examples
     ///
@@ -133,7 +137,7 @@ impl System {
         Ok(System { root })
     }
 
-    /// The supervisor of all.
+    /// Returns the root supervisor.
     ///
     /// # Examples
     ///
@@ -149,11 +153,11 @@ impl System {
         &self.root
     }
 
-    /// Waits for the end of the tree, and answers why it ended.
+    /// Waits for the end of the tree, and returns the root's exit reason.
     ///
     /// # Parks
     ///
-    /// Until then.
+    /// Parks until the root has ended.
     ///
     /// # Examples
     ///
@@ -175,7 +179,7 @@ impl System {
     ///
     /// # Parks
     ///
-    /// Until then.
+    /// Parks until the root has ended.
     ///
     /// # Examples
     ///
@@ -205,7 +209,8 @@ fn roots() -> std::sync::MutexGuard<'static, Vec<(Address, u32)>> {
     ROOTS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Somebody wants the program to end. Called on an OS thread of its own. Answers whether that should be at once.
+/// Handles a request to end the program. The caller is an OS thread of its own. Returns whether the process is to end
+/// at once.
 fn interrupt() -> bool {
     let asked: Vec<_> = {
         let mut roots = roots();
@@ -226,7 +231,7 @@ fn interrupt() -> bool {
 
 #[cfg(unix)]
 mod signals {
-    //! By Unix's signals.
+    //! The watcher for Unix signals.
 
     use std::io;
     use std::thread;
@@ -235,7 +240,7 @@ mod signals {
     use signal_hook::iterator::Signals;
     use signal_hook::low_level::emulate_default_handler;
 
-    /// Calls `f` at each signal from now on, and lets it do what it does by default if `f` says so.
+    /// Calls `f` at each signal from now on. If `f` returns true, the signal's default action is performed.
     pub(super) fn watch(f: fn() -> bool) -> io::Result<()> {
         let heeded: Vec<_> =
             [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| !is_ignored(signal)).collect();
@@ -243,7 +248,7 @@ mod signals {
         let watch = move || {
             for signal in signals.forever() {
                 if f() {
-                    // It ends the process; if not, there is nothing else to be done.
+                    // The default action ends the process. If it fails, nothing else can be done.
                     let _ = emulate_default_handler(signal);
                 }
             }
@@ -253,8 +258,8 @@ mod signals {
 
     fn is_ignored(signal: libc::c_int) -> bool {
         let mut action = core::mem::MaybeUninit::<libc::sigaction>::uninit();
-        // SAFETY: asks, and sets nothing; the answer has a place. The signal is one there is, so it does not fail, and if it
-        // did, nothing would be read.
+        // SAFETY: the call passes a null new action, so it only queries, and writes to the place given. `signal` is a
+        // valid signal number, so the call does not fail. If it did fail, the place would not be read.
         unsafe {
             libc::sigaction(signal, core::ptr::null(), action.as_mut_ptr()) == 0
                 && action.assume_init().sa_sigaction == libc::SIG_IGN
@@ -264,11 +269,11 @@ mod signals {
 
 #[cfg(not(unix))]
 mod signals {
-    //! By what else there is.
+    //! The watcher for other systems, which see Ctrl-C only.
 
     use std::io;
 
-    /// Calls `f` at each Ctrl-C from now on, and ends the process if `f` says so.
+    /// Calls `f` at each Ctrl-C from now on. If `f` returns true, the process ends.
     pub(super) fn watch(f: fn() -> bool) -> io::Result<()> {
         let handler = move || {
             if f() {

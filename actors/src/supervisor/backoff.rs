@@ -17,7 +17,7 @@ use core::time::Duration;
 /// use std::time::Duration;
 /// use kahn::actor::Backoff;
 ///
-///  // About 100 ms, 200 ms, 400 ms ... and never more than 10 s. Each delay is up to a quarter shorter.
+/// // About 100 ms, 200 ms, 400 ms ... and never more than 10 s. Each delay is up to a quarter shorter.
 /// let backoff = Backoff::exponential(Duration::from_millis(100), Duration::from_secs(10)).jitter(0.25);
 /// # let _ = backoff;
 /// ```
@@ -78,7 +78,7 @@ impl Backoff {
     /// use std::time::Duration;
     /// use kahn::actor::Backoff;
     ///
-    ///  // From half a second to one second.
+    /// // From half a second to one second.
     /// let backoff = Backoff::constant(Duration::from_secs(1)).jitter(0.5);
     /// # let _ = backoff;
     /// ```
@@ -97,7 +97,7 @@ impl Backoff {
     /// use std::time::Duration;
     /// use kahn::actor::Backoff;
     ///
-    ///  // A child that has run for a minute does not fail again for the same reason.
+    /// // A child that has run for a minute does not fail again for the same reason.
     /// let backoff = Backoff::exponential(Duration::from_millis(50), Duration::from_secs(5)).reset_after(Duration::from_secs(60));
     /// # let _ = backoff;
     /// ```

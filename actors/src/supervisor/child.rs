@@ -147,7 +147,7 @@ impl ChildSpec {
     ///     }
     /// }
     /// let greeting = "hello".to_owned();
-    ///  // The value is made anew for each start.
+    /// // The value is made anew for each start.
     /// let spec = ChildSpec::new("greeter", move || Greeter(greeting.clone()));
     /// # let _ = spec;
     /// ```

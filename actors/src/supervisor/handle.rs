@@ -105,7 +105,7 @@ impl SupervisorRef {
     /// ```
     /// use kahn::actor::{ChildSpec, ExitReason, Supervisor};
     ///
-    ///  // Its child ends again and again.
+    /// // Its child ends again and again.
     /// let supervisor = Supervisor::default().child(ChildSpec::thread("ends", || ())).spawn();
     /// assert!(matches!(supervisor.join(), ExitReason::Shutdown));
     /// ```

@@ -155,7 +155,7 @@ impl Supervisor {
     /// use std::time::Duration;
     /// use kahn::actor::{ChildSpec, ExitReason, Supervisor};
     ///
-    ///  // Three restarts are allowed. The fourth ends the supervisor.
+    /// // Three restarts are allowed. The fourth ends the supervisor.
     /// let supervisor = Supervisor::default()
     ///     .intensity(3, Duration::from_secs(60))
     ///     .child(ChildSpec::thread("ends", || ()))

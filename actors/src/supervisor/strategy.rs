@@ -12,7 +12,7 @@ use crate::exit::ExitReason;
 /// ```
 /// use kahn::actor::{ChildSpec, Strategy, Supervisor};
 ///
-///  // The writer needs the reader, but the reader does not need the writer.
+/// // The writer needs the reader, but the reader does not need the writer.
 /// let supervisor = Supervisor::new(Strategy::RestForOne)
 ///     .child(ChildSpec::thread("reader", || ()))
 ///     .child(ChildSpec::thread("writer", || ()));
@@ -42,7 +42,7 @@ pub enum Strategy {
 ///     .child(half("left"))
 ///     .child(half("right"))
 ///     .spawn();
-///  // It ends when both have ended.
+/// // It ends when both have ended.
 /// assert!(matches!(supervisor.join(), ExitReason::Shutdown));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
