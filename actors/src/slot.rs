@@ -25,7 +25,7 @@ use core::ptr::{self, NonNull};
 use core::task::Waker;
 
 use kahn_core::facade::{AtomicPtr, AtomicUsize, Backoff, Lock, MODEL, Ordering, fence, swap_then_load};
-use kahn_core::wait::{Deadline, Missed, Party, Reason, TimedOut, Wait, Wake};
+use kahn_core::wait::{Deadline, Missed, Party, Reason, TimedOut, Wait, Wake, unfailing};
 
 const OPEN: usize = 0;
 const ANSWERING: usize = 1;
@@ -214,7 +214,8 @@ unsafe fn leave<R>(slot: NonNull<Slot>, answer: Option<R>) -> Option<R> {
         // Release: the asker sees the answer. The slot is the asker's from here on.
         this.state.store(ANSWERED, Ordering::Release);
         if let Some(waker) = waker {
-            waker.wake();
+            // The reply has been sent, so no unwind of the waker may propagate.
+            unfailing(|| waker.wake());
         }
         return None;
     }

@@ -12,7 +12,7 @@ use core::time::Duration;
 use std::time::Instant;
 
 use kahn_core::facade::{Arc, Lock};
-use kahn_core::wait::{Discarded, Kind, Reason, WaitQueue, operation, poll_operation};
+use kahn_core::wait::{Discarded, Kind, Reason, WaitQueue, operation, poll_operation, unfailing};
 
 use crate::clock;
 use crate::crowd::{wait_in, wake_all};
@@ -161,7 +161,8 @@ fn finish<T>(shared: &Shared<T>, msg: Option<T>) -> Result<(), SendError<T>> {
     drop(state);
     drop(wakes);
     if let Some(waker) = waker {
-        waker.wake();
+        // The message is in the channel, so no unwind of the waker may propagate.
+        unfailing(|| waker.wake());
     }
     Ok(())
 }

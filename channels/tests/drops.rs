@@ -107,7 +107,7 @@ fn a_message_whose_clone_and_destructor_panic_does_not_abort() {
     assert_eq!(dropped.load(SeqCst), 3);
 }
 
-/// Wakers that panic, and after them the values that are replaced or left.
+/// The panic of a waker is reported and ends there. The first panic of a message that is dropped propagates.
 #[test]
 fn wakers_and_messages_that_panic_do_not_abort() {
     struct Panics;
@@ -127,7 +127,7 @@ fn wakers_and_messages_that_panic_do_not_abort() {
     for future in &mut waiting {
         assert!(future.as_mut().poll(&mut context).is_pending());
     }
-    assert_eq!(panics(|| drop(tx.send(bomb(1)))), 7);
+    assert_eq!(panics(|| drop(tx.send(bomb(1)))), 0);
     assert_eq!(dropped.load(SeqCst), 1, "the value that was replaced is gone");
     drop(waiting);
     drop(others);
@@ -138,13 +138,13 @@ fn wakers_and_messages_that_panic_do_not_abort() {
     let polled: Vec<_> =
         sending.iter_mut().map(|future| future.as_mut().poll(&mut context).is_ready()).collect();
     assert_eq!(polled, [true, true, false]);
-    assert_eq!(panics(|| drop(rx)), 7, "the sender's waker came first");
+    assert_eq!(panics(|| drop(rx)), 2);
     assert_eq!(dropped.load(SeqCst), 4);
     assert_eq!(panics(|| drop(sending)), 4);
 
     let (tx, mut rx) = oneshot();
     assert!(Pin::new(&mut rx).poll(&mut context).is_pending());
-    assert_eq!(panics(|| drop(tx.send(bomb(5)))), 7);
+    assert!(tx.send(bomb(5)).is_ok());
     while_unwinding(|| drop(rx));
     assert_eq!(dropped.load(SeqCst), 6);
 }

@@ -338,3 +338,65 @@ fn nobody_keeps_the_time_for_nobody() {
     drop(future);
     until("the thread is gone", || !is_kept());
 }
+
+struct Panics;
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        panic!("a waker");
+    }
+}
+
+#[test]
+fn an_operation_that_wakes_a_task_does_not_unwind_if_the_waker_panics() {
+    everywhere(|world| {
+        for (name, make) in wakings() {
+            let (mut task, wakes) = make();
+            let waker = Waker::from(Arc::new(Panics));
+            assert!(task.as_mut().poll(&mut Context::from_waker(&waker)).is_pending(), "{name}");
+            world
+                .spawn(move || {
+                    let woken = std::panic::catch_unwind(std::panic::AssertUnwindSafe(wakes));
+                    assert!(woken.is_ok(), "{name}");
+                })
+                .join();
+            until(name, || task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+        }
+    });
+}
+
+#[test]
+fn an_operation_that_wakes_a_task_does_not_unwind_if_the_waker_parks_after_a_cancel() {
+    struct Parks(AtomicUsize);
+    impl Wake for Parks {
+        fn wake(self: Arc<Self>) {
+            kahn_core::yield_now();
+            kahn_core::sleep(Duration::from_millis(1));
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    for (name, make) in wakings() {
+        let (mut task, wakes) = make();
+        let parks = Arc::new(Parks(AtomicUsize::new(0)));
+        let waker = Waker::from(parks.clone());
+        assert!(task.as_mut().poll(&mut Context::from_waker(&waker)).is_pending(), "{name}");
+        let (returned, returns) = std::sync::mpsc::channel();
+        let (go, waits) = std::sync::mpsc::channel::<()>();
+        let (started, starts) = std::sync::mpsc::channel();
+        let sends = kahn_core::spawn(move || {
+            started.send(()).unwrap();
+            waits.recv().unwrap();
+            // The cancel has come, and takes effect at the first park.
+            wakes();
+            returned.send(()).unwrap();
+            kahn_core::yield_now();
+        });
+        starts.recv().unwrap();
+        sends.cancel();
+        go.send(()).unwrap();
+        assert!(sends.join().unwrap_err().is_cancelled(), "{name}");
+        assert_eq!(returns.recv(), Ok(()), "{name}");
+        assert_eq!(parks.0.load(Ordering::SeqCst), 1, "{name}");
+        drop(task);
+    }
+}

@@ -10,7 +10,7 @@ use core::task::Waker;
 use crate::wait::current;
 use crate::wait::party::{Party, PartyKind};
 use crate::wait::task::TaskParty;
-use crate::wait::unwind::quietly;
+use crate::wait::unfailing;
 use crate::wait::withdrawal::{Ended, Withdrawal};
 
 /// The wake-up of a waiter that the holder has claimed. It wakes the waiter when it is dropped. Drop it after
@@ -90,13 +90,9 @@ fn wake_task(task: Waker) {
     // If this thread had an open wait, a waker that waits would open a second wait of the same waiter, and close the
     // first.
     debug_assert!(!current::has_open_wait(), "a waker is called by a thread whose own wait is open");
-    if std::thread::panicking() {
-        // This thread is already unwinding, for example because one of several wakers has panicked before this one. A
-        // panic of this waker must not abort.
-        quietly(|| task.wake());
-    } else {
-        task.wake();
-    }
+    // The operation that wakes the task has had its effect, so nothing may unwind from here: not a panic of the waker,
+    // and not a cancel or a timeout of the caller, if the waker parks.
+    unfailing(|| task.wake());
 }
 
 /// The wake-up of a waiter whose wait was ended by a cancel or a timer. If the wait has a [`Withdrawal`], the waiter
