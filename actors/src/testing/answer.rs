@@ -1,4 +1,4 @@
-//! Replies whose answer is looked at, and not waited for.
+//! Replies whose answer is polled instead of awaited.
 
 use core::cell::UnsafeCell;
 use core::fmt;
@@ -8,7 +8,7 @@ use core::task::Waker;
 use crate::error::AskError;
 use crate::slot::{Asker, Reply};
 
-/// What becomes of a question.
+/// The answer to a question, for a test to look at.
 ///
 /// # Examples
 ///
@@ -20,12 +20,12 @@ use crate::slot::{Asker, Reply};
 /// assert_eq!(answer.take(), Some(Ok(7)));
 /// ```
 pub struct Answer<R: 'static> {
-    /// Before its place: it is dropped first.
+    /// Declared before `place`, so that it is dropped first.
     asker: Asker<'static, R>,
     place: Box<UnsafeCell<Option<R>>>,
 }
 
-/// A [`Reply`] to put into a message, and where its answer is to be found.
+/// Returns a [`Reply`] to put into a message, and the [`Answer`] that receives its value.
 ///
 /// # Examples
 ///
@@ -39,14 +39,16 @@ pub struct Answer<R: 'static> {
 /// ```
 pub fn reply<R: 'static>() -> (Reply<R>, Answer<R>) {
     let place = Box::new(UnsafeCell::new(None));
-    // SAFETY: the place is on the heap, empty, and lives until the asker, which is dropped before it, has left; `take`
-    // touches it only when the reply has.
+    // SAFETY: the place is a heap allocation that holds `None`. It outlives the asker, because the field `asker` is
+    // dropped before the field `place`. Only `take` touches the place otherwise, and it does so only after the reply
+    // has left the slot.
     let (asker, reply) = unsafe { Asker::new(NonNull::new_unchecked(place.get())) };
     (reply, Answer { asker, place })
 }
 
 impl<R: 'static> Answer<R> {
-    /// The answer, once: `None` as long as there may be one, [`AskError::NoReply`] if there will be none (any more).
+    /// Returns the answer, once. Returns `None` as long as an answer may still come, and [`AskError::NoReply`] if none
+    /// will come or it was taken already.
     ///
     /// # Examples
     ///
@@ -62,7 +64,7 @@ impl<R: 'static> Answer<R> {
         if !self.asker.poll(Waker::noop()) {
             return None;
         }
-        // The reply has left the slot: the place is ours.
+        // The reply has left the slot, so nothing else touches the place.
         Some(self.place.get_mut().take().ok_or(AskError::NoReply))
     }
 }

@@ -1,4 +1,4 @@
-//! Tests in which no panic goes unnoticed.
+//! Tests that fail if an actor's panic goes unobserved.
 
 use core::time::Duration;
 use std::panic::resume_unwind;
@@ -7,17 +7,17 @@ use kahn_core::Runtime;
 
 use crate::unnoticed;
 
-/// How long the actors have to end when the test has.
+/// How long the actors may take to end after the test.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Runs a test in a runtime of its own, and fails it if an actor of that runtime panics and nobody is told: no monitor, no
-/// link, no supervisor, nobody who joins it.
+/// Runs a test in its own runtime. The test fails if an actor of that runtime panics unobserved: no monitor, link,
+/// supervisor or joining caller learns of the panic.
 ///
-/// When `f` has returned, what still runs is cancelled, and has ten seconds to end.
+/// When `f` has returned, the tasks that still run are cancelled, and have ten seconds to end.
 ///
 /// # Panics
 ///
-/// If `f` panics, an actor has panicked unnoticed, or something does not end.
+/// Panics if `f` panics, if an actor has panicked unobserved, or if a task does not end in time.
 ///
 /// # Examples
 ///
@@ -46,7 +46,7 @@ pub fn check<T: Send>(f: impl FnOnce() -> T + Send) -> T {
     let runtime = Runtime::builder().name("check").build().expect("a runtime for the test");
     let mut watch = None;
     let watching = &mut watch;
-    // The panic of the test comes first, but not before its actors have ended.
+    // The test's own panic is reported first, but only after its actors have ended.
     let tested = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         runtime.run(move || {
             *watching = unnoticed::watch_here();

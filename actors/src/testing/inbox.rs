@@ -12,10 +12,11 @@ use crate::exit::ExitReason;
 use crate::life::{Incarnation, Life, Pause};
 use crate::spawn::MAILBOX;
 
-/// The mailbox of an actor that is not there: whatever its reference is told waits to be looked at. It needs no runtime.
+/// A mailbox without an actor: messages that are sent to its reference stay in it until the test takes them. It needs
+/// no runtime.
 ///
-/// It is for what a [`Stepped`](super::Stepped) actor tells others. In a program that runs, a [`Probe`](super::Probe)
-/// waits for messages.
+/// Use it for the messages that a [`Stepped`](super::Stepped) actor sends to others. In a running program, use a
+/// [`Probe`](super::Probe), which waits for messages.
 ///
 /// # Examples
 ///
@@ -31,7 +32,7 @@ pub struct Inbox<M: Send + 'static> {
     actor: ActorRef<M>,
 }
 
-/// Takes no turn: it is never started.
+/// The body of a process that is never started, and takes no turn.
 pub(super) struct Nobody;
 
 impl<M> Body<Head<M>> for Nobody {
@@ -40,25 +41,31 @@ impl<M> Body<Head<M>> for Nobody {
     }
 }
 
-/// A process that is never started, and so never queued, however often it is woken. To be given back by [`release`].
+/// Returns a process that is never started. It is therefore never queued, however often it is woken. The caller must
+/// [`release`] it.
 #[track_caller]
 pub(super) fn unstarted<M: Send + 'static>(name: Option<&str>, capacity: usize) -> ActorRef<M> {
     let capacity = u32::try_from(capacity).ok().filter(|&capacity| capacity <= 1 << 31);
     let capacity = capacity.expect("mailbox: the capacity must be 2^31 at most");
     let head = Head::new(capacity, Overflow::Fail, false);
-    // SAFETY: as in `Builder::start`: it is a `Head`.
+    // SAFETY: this crate creates all processes of the program, and each has a `Head`, which begins in `repr(C)` with a
+    // `Core`. So all heads begin with the same type.
     ActorRef::new(unsafe { process::new(head, Nobody, name.map(Box::from)) })
 }
 
+/// Gives up the runtime's reference to a process that was never started.
+///
 /// # Safety
 ///
-/// Once for an [`unstarted`] one, by who made it.
+/// `actor` was returned by [`unstarted`], and this is the only call for it.
 pub(super) unsafe fn release<M: Send + 'static>(actor: &ActorRef<M>) {
-    // SAFETY: a new process has a reference for the runtime that starts it, and none does. `actor` is another.
+    // SAFETY: a new process holds a reference for the runtime that starts it. No runtime starts this one, and this is
+    // the only call, so the reference is given up once. `actor` is another reference, which keeps the process
+    // allocated.
     unsafe { actor.process().release() };
 }
 
-/// Ends nothing but itself.
+/// An incarnation without a value, for an end that runs no user code.
 struct Empty;
 
 impl<M: Send + 'static> Incarnation<M> for Empty {
@@ -76,7 +83,7 @@ impl<M: Send + 'static> Incarnation<M> for Empty {
 }
 
 impl<M: Send + 'static> Inbox<M> {
-    /// An empty one, for 128 messages. To one that is full a tell is an error, and no wait.
+    /// Returns an empty mailbox with room for 128 messages. If it is full, a tell returns an error and does not wait.
     ///
     /// # Examples
     ///
@@ -92,11 +99,11 @@ impl<M: Send + 'static> Inbox<M> {
         Inbox::with_capacity(MAILBOX)
     }
 
-    /// An empty one, for so many messages.
+    /// Returns an empty mailbox with this capacity, in messages.
     ///
     /// # Panics
     ///
-    /// If the capacity is above 2^31.
+    /// Panics if `capacity` is above 2^31.
     ///
     /// # Examples
     ///
@@ -112,7 +119,7 @@ impl<M: Send + 'static> Inbox<M> {
         Inbox { actor: unstarted(Some("inbox"), capacity) }
     }
 
-    /// The reference by which it is told.
+    /// Returns a reference to the mailbox, to send messages to it.
     ///
     /// # Examples
     ///
@@ -128,7 +135,7 @@ impl<M: Send + 'static> Inbox<M> {
         self.actor.clone()
     }
 
-    /// The oldest message.
+    /// Takes the oldest message.
     ///
     /// # Examples
     ///
@@ -146,7 +153,7 @@ impl<M: Send + 'static> Inbox<M> {
         }
     }
 
-    /// All messages, oldest first.
+    /// Takes all messages, oldest first.
     ///
     /// # Examples
     ///
@@ -162,7 +169,7 @@ impl<M: Send + 'static> Inbox<M> {
         core::iter::from_fn(|| self.take()).collect()
     }
 
-    /// How many messages there are.
+    /// Returns the number of messages.
     ///
     /// # Examples
     ///
@@ -178,7 +185,7 @@ impl<M: Send + 'static> Inbox<M> {
         self.actor.len()
     }
 
-    /// Whether there is no message.
+    /// Returns whether there are no messages.
     ///
     /// # Examples
     ///
@@ -194,7 +201,7 @@ impl<M: Send + 'static> Inbox<M> {
         self.len() == 0
     }
 
-    /// Ends it as an actor ends: those that monitor it are told, and what is told to it later is handed back.
+    /// Ends the mailbox as an actor ends: its monitors are told, and later messages to it are handed back.
     ///
     /// # Examples
     ///
@@ -219,7 +226,8 @@ impl<M: Send + 'static> Inbox<M> {
 impl<M: Send + 'static> Drop for Inbox<M> {
     fn drop(&mut self) {
         self.end(ExitReason::Normal);
-        // SAFETY: made by `unstarted` in `with_capacity`, and this is its one end.
+        // SAFETY: the process was made by `unstarted` in `with_capacity`. It is released only here, and `drop` runs
+        // once.
         unsafe { release(&self.actor) };
     }
 }

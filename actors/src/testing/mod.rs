@@ -1,11 +1,11 @@
-//! A test kit: probes, actors run step by step, and a check that no panic goes unnoticed.
+//! A test kit: probes, actors that are run step by step, and a check for unobserved panics.
 //!
-//! | to test | there is |
+//! | to test | use |
 //! |---|---|
-//! | what others are told by the actors under test, and that they end | [`Probe`], with expectations that wait |
-//! | one actor alone, without a runtime, always in the same way, with its own time | [`Stepped`] |
-//! | what such an actor tells others, or answers | [`Inbox`], [`Answer`] |
-//! | a whole test, in a runtime of its own, that fails if an actor panics unnoticed | [`check`] |
+//! | the messages that the actors under test send to others, and the actors' ends | [`Probe`], whose expectations wait |
+//! | one actor alone, without a runtime, deterministically, with its own time | [`Stepped`] |
+//! | the messages that such an actor sends, and its answers | [`Inbox`], [`Answer`] |
+//! | a whole test, in its own runtime, that fails if an actor panics unobserved | [`check`] |
 
 mod answer;
 #[cfg(fibers)]

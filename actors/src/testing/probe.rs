@@ -1,4 +1,4 @@
-//! An actor that tells its test what it was told.
+//! An actor that passes its messages to a test.
 
 use core::any::type_name;
 use core::fmt;
@@ -15,15 +15,15 @@ use crate::links;
 use crate::signal::{Down, Mail};
 use crate::spawn::Builder;
 
-/// How long a probe waits for what it expects.
+/// How long a probe waits for an expected message, by default.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How much it keeps that has not been looked at.
+/// The capacity of the channel from the probe's actor to the test.
 const ROOM: usize = 1 << 20;
 
 /// An actor whose messages a test expects, in their order.
 ///
-/// An expectation that is not met within three seconds, or another [patience](Self::patience), panics, and says what came
-/// instead. Messages and ends of other actors are looked at apart.
+/// If an expectation is not met within three seconds, or within another [patience](Self::patience), it panics and
+/// reports the messages that came instead. Messages and ends of other actors are kept in separate queues.
 ///
 /// # Examples
 ///
@@ -80,7 +80,7 @@ impl<M: Send + 'static> Actor for Relay<M> {
 }
 
 impl<M: Send + 'static> Probe<M> {
-    /// Starts one.
+    /// Starts a probe.
     ///
     /// # Examples
     ///
@@ -96,7 +96,7 @@ impl<M: Send + 'static> Probe<M> {
         Probe::named("probe")
     }
 
-    /// Starts one with a name.
+    /// Starts a probe with a name.
     ///
     /// # Examples
     ///
@@ -117,7 +117,7 @@ impl<M: Send + 'static> Probe<M> {
         }
     }
 
-    /// How long it waits for what it expects.
+    /// Sets how long the probe waits for an expected message.
     ///
     /// # Examples
     ///
@@ -134,7 +134,7 @@ impl<M: Send + 'static> Probe<M> {
         self
     }
 
-    /// The reference by which it is told.
+    /// Returns a reference to the probe, to send messages to it.
     ///
     /// # Examples
     ///
@@ -167,7 +167,7 @@ impl<M: Send + 'static> Probe<M> {
         links::monitor(self.actor.any(), &other.into().process);
     }
 
-    /// Waits for more mail until the time is over.
+    /// Receives mail until there is `enough`, or until the time is over. Returns whether there is enough.
     fn wait(&mut self, time: Duration, mut enough: impl FnMut(&mut Self) -> bool) -> bool {
         let deadline = now().checked_add(time);
         while !enough(self) {
@@ -186,15 +186,15 @@ impl<M: Send + 'static> Probe<M> {
         format!("{} other messages{ends}", self.messages.len())
     }
 
-    /// The next message.
+    /// Returns the next message.
     ///
     /// # Parks
     ///
-    /// Until it comes.
+    /// Parks until it comes.
     ///
     /// # Panics
     ///
-    /// None comes in time.
+    /// Panics if no message comes in time.
     ///
     /// # Examples
     ///
@@ -213,15 +213,15 @@ impl<M: Send + 'static> Probe<M> {
         self.messages.pop_front().expect("there is one")
     }
 
-    /// The next message, which is this one.
+    /// Expects that the next message equals `expected`.
     ///
     /// # Parks
     ///
-    /// As [`expect`](Self::expect).
+    /// Parks as [`expect`](Self::expect) does.
     ///
     /// # Panics
     ///
-    /// None comes in time, or another.
+    /// Panics if no message comes in time, or if another message comes.
     ///
     /// # Examples
     ///
@@ -241,15 +241,15 @@ impl<M: Send + 'static> Probe<M> {
         assert!(message == expected, "expected {expected:?}, and was told {message:?}");
     }
 
-    /// The next message that is `wanted`. Those before it are dropped.
+    /// Returns the next message that is `wanted`. Drops the messages before it.
     ///
     /// # Parks
     ///
-    /// As [`expect`](Self::expect).
+    /// Parks as [`expect`](Self::expect) does.
     ///
     /// # Panics
     ///
-    /// None comes in time.
+    /// Panics if no such message comes in time.
     ///
     /// # Examples
     ///
@@ -282,15 +282,15 @@ impl<M: Send + 'static> Probe<M> {
         }
     }
 
-    /// No message comes for so long.
+    /// Expects that no message comes within `time`.
     ///
     /// # Parks
     ///
-    /// For so long.
+    /// Parks for `time`, or until a message comes.
     ///
     /// # Panics
     ///
-    /// One comes.
+    /// Panics if a message comes.
     ///
     /// # Examples
     ///
@@ -310,15 +310,15 @@ impl<M: Send + 'static> Probe<M> {
         }
     }
 
-    /// The end of an actor that it [watches](Self::watch), and why it ended.
+    /// Waits for the end of an actor that the probe [watches](Self::watch), and returns its exit reason.
     ///
     /// # Parks
     ///
-    /// Until it ends.
+    /// Parks until the actor ends.
     ///
     /// # Panics
     ///
-    /// It does not in time.
+    /// Panics if the actor does not end in time.
     ///
     /// # Examples
     ///

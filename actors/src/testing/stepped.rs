@@ -1,4 +1,4 @@
-//! An actor that is run by its test.
+//! An actor that is run step by step by its test.
 
 use core::fmt;
 use core::time::Duration;
@@ -19,11 +19,11 @@ use crate::slot::Reply;
 use crate::spawn::{MAILBOX, Mortal};
 use crate::timers::Timers;
 
-/// An actor without a runtime, which does what its test says, when it says so: it is always the same run.
+/// An actor without a runtime, which takes a step only when its test calls for one. Each run is therefore the same.
 ///
-/// Its timers have a time of their own, which only [`advance`](Self::advance) moves on. Its panics end it, as they end any
-/// actor. What it asks of others is waited for, so those have to run; what it tells others may go to an
-/// [`Inbox`](super::Inbox).
+/// Its timers have their own time, which only [`advance`](Self::advance) moves on. A panic ends it, as it ends any
+/// actor. If it asks other actors, it waits for them, so they must be running. The messages that it sends to others may
+/// go to an [`Inbox`](super::Inbox).
 ///
 /// # Examples
 ///
@@ -68,7 +68,7 @@ pub struct Stepped<A: Actor> {
     ended: Option<ExitReason>,
 }
 
-/// What a step was.
+/// The result of a step.
 ///
 /// # Examples
 ///
@@ -87,7 +87,7 @@ pub struct Stepped<A: Actor> {
 /// let mut sum = Stepped::start(Sum(0));
 /// assert_eq!(sum.step(), Step::Idle);
 /// assert_eq!(sum.deliver(1), Step::Handled);
-/// // Zero ends it.
+/// // Zero ends the actor.
 /// assert_eq!(sum.deliver(0), Step::Ended);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,14 +95,14 @@ pub struct Stepped<A: Actor> {
 pub enum Step {
     /// There was nothing to do.
     Idle,
-    /// Something was handled.
+    /// The actor has handled something.
     Handled,
-    /// The actor has ended; [`Stepped::exit`] says why.
+    /// The actor has ended. [`Stepped::exit`] returns the reason.
     Ended,
 }
 
 impl<A: Actor> Stepped<A> {
-    /// Starts it: `started` has been called.
+    /// Starts an actor, and calls its `started`.
     ///
     /// # Examples
     ///
@@ -126,7 +126,7 @@ impl<A: Actor> Stepped<A> {
         Stepped::named("stepped", actor)
     }
 
-    /// As [`start`](Self::start), with a name.
+    /// Starts an actor with a name, as [`start`](Self::start) does.
     ///
     /// # Examples
     ///
@@ -197,7 +197,8 @@ impl<A: Actor> Stepped<A> {
         Step::Ended
     }
 
-    /// Handles what is next: what it is told of other actors, then messages, its own first.
+    /// Handles the next event. A stop and the ends of other actors come first, then messages of timers and stashed
+    /// messages, then the mailbox.
     ///
     /// # Examples
     ///
@@ -226,9 +227,10 @@ impl<A: Actor> Stepped<A> {
         })
     }
 
-    /// Steps until there is nothing to do, or it has ended. Returns the number of steps, the one that ends it included.
+    /// Takes steps until there is nothing to do, or the actor has ended. Returns the number of steps, including the one
+    /// that ended the actor.
     ///
-    /// One that goes on telling itself goes on for ever.
+    /// If the actor sends a message to itself in each step, this never returns.
     ///
     /// # Examples
     ///
@@ -257,7 +259,7 @@ impl<A: Actor> Stepped<A> {
         steps
     }
 
-    /// Handles this message, before all that wait.
+    /// Handles this message at once, before all that wait.
     ///
     /// # Examples
     ///
@@ -283,7 +285,8 @@ impl<A: Actor> Stepped<A> {
         })
     }
 
-    /// Handles the question that `question` makes, before all that wait. It may be answered by then, or later.
+    /// Handles the question that `question` makes at once, before all messages that wait. The answer may come in this
+    /// step or later.
     ///
     /// # Examples
     ///
@@ -307,9 +310,11 @@ impl<A: Actor> Stepped<A> {
         answer
     }
 
-    /// Moves its time on. What its timers send on the way is handled at its moment, with all that comes of it. Answers how
-    /// many steps that took, the one that ends it included. Where the clock cannot express the moment, [`Duration::MAX`] for one, its time stands still
-    /// after the last timer; one that has a beat goes on for ever then.
+    /// Moves the actor's time on by `time`. Each timer on the way fires at its own time, and all steps that follow from
+    /// it are taken then. Returns the number of steps, including the one that ended the actor.
+    ///
+    /// If the clock cannot represent the final time, as with [`Duration::MAX`], the actor's time stops at the last
+    /// timer. With a periodic timer, this then never returns.
     ///
     /// # Examples
     ///
@@ -346,7 +351,7 @@ impl<A: Actor> Stepped<A> {
         }
     }
 
-    /// The actor itself, unless it has ended.
+    /// Returns the actor's value, unless the actor has ended.
     ///
     /// # Examples
     ///
@@ -371,7 +376,7 @@ impl<A: Actor> Stepped<A> {
         self.life.incarnation().actor_if_any()
     }
 
-    /// The reference by which it is told: what it is told waits for [`step`](Self::step).
+    /// Returns a reference to the actor. Messages to it wait for [`step`](Self::step).
     ///
     /// # Examples
     ///
@@ -396,7 +401,7 @@ impl<A: Actor> Stepped<A> {
         self.me.clone()
     }
 
-    /// Lets it monitor another, as `Context::monitor` does.
+    /// Makes the actor monitor another actor, as `Context::monitor` does.
     ///
     /// # Examples
     ///
@@ -422,7 +427,7 @@ impl<A: Actor> Stepped<A> {
         links::monitor(any(self.me.process()), &other.into().process);
     }
 
-    /// Why it has ended, if it has.
+    /// Returns the actor's exit reason, if it has ended.
     ///
     /// # Examples
     ///
@@ -451,7 +456,7 @@ impl<A: Actor> Stepped<A> {
 impl<A: Actor> Drop for Stepped<A> {
     fn drop(&mut self) {
         self.run_step(|_, _| Some(Err(ExitReason::Killed)));
-        // SAFETY: made by `unstarted` in `named`, and this is its one end.
+        // SAFETY: the process was made by `unstarted` in `named`. It is released only here, and `drop` runs once.
         unsafe { release(&self.me) };
     }
 }
