@@ -1,4 +1,4 @@
-//! Messages that nobody will handle: counted, and told to those who watch.
+//! Dead letters: messages that no actor will handle. They are counted, and reported to watchers.
 
 use core::any::type_name;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use kahn_core::wait::unfailing;
 use crate::cell::{Any, id_of};
 use crate::exit::ActorId;
 
-/// A message, or several of one actor's, that nobody will handle.
+/// A message that no actor will handle, or several of them to the same actor.
 ///
 /// # Examples
 ///
@@ -29,19 +29,19 @@ use crate::exit::ActorId;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DeadLetter {
-    /// To whom it was told.
+    /// The number of the actor that the message was sent to.
     pub id: ActorId,
     /// The actor's name, if it has one.
     pub name: Option<Box<str>>,
     /// The type of the actor's messages.
     pub message_type: &'static str,
-    /// What became of it.
+    /// What happened to the message.
     pub fate: Fate,
-    /// How many messages.
+    /// The number of messages.
     pub count: u64,
 }
 
-/// What became of a dead letter.
+/// What happened to a dead letter.
 ///
 /// # Examples
 ///
@@ -59,7 +59,7 @@ pub struct DeadLetter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fate {
-    /// It was told to an actor that had ended; its sender has it back.
+    /// It was sent to an actor that had ended. The sender received it back.
     Dead,
     /// It was in the mailbox when the actor ended, and was dropped.
     Left,
@@ -70,7 +70,7 @@ pub enum Fate {
 static COUNT: AtomicU64 = AtomicU64::new(0);
 static WATCHERS: Mutex<Vec<Sender<DeadLetter>>> = Mutex::new(Vec::new());
 
-/// How many messages were dead letters since the program's start.
+/// Returns the number of dead letters since the start of the program.
 ///
 /// # Examples
 ///
@@ -87,8 +87,8 @@ pub fn count() -> u64 {
     COUNT.load(Ordering::Relaxed)
 }
 
-/// Tells of every dead letter from now on, until the receiver is dropped. While `capacity` of them have not been
-/// received, further ones are only counted.
+/// Returns a channel that reports every dead letter from now on, until the receiver is dropped. The channel holds
+/// `capacity` reports. While it is full, further dead letters are only counted.
 ///
 /// # Examples
 ///
@@ -115,11 +115,12 @@ pub fn watch(capacity: usize) -> Receiver<DeadLetter> {
     rx
 }
 
-/// Counts `count` messages of type `M` to `process`, and tells those who watch. Called with no lock held. Does not unwind.
+/// Counts `count` messages of type `M` that were sent to `process`, and reports them to the watchers. Called with no
+/// lock held. Does not unwind.
 #[cold]
 pub(crate) fn note<M>(process: &Any, fate: Fate, count: u64) {
     COUNT.fetch_add(count, Ordering::Relaxed);
-    // A copy: senders wake.
+    // A copy, because a send wakes the watcher, which must not happen under the lock.
     let watchers = WATCHERS.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let tell = |watcher: &Sender<DeadLetter>| {
         let name = process.name().map(Box::from);
@@ -132,11 +133,12 @@ pub(crate) fn note<M>(process: &Any, fate: Fate, count: u64) {
             drop(gone);
         }
     };
-    // The operation has had its effect. A send may find the budget spent, and wakers are a user's.
+    // The caller's operation has taken effect, so nothing may unwind out of it. A send may find the budget spent and
+    // yield, and it may run a waker, which is user code.
     unfailing(|| watchers.iter().for_each(tell));
 }
 
-/// As [`note`], of a message that a full mailbox has thrown out, and drops it.
+/// Drops a message that a full mailbox has thrown out, and counts and reports it as [`note`] does.
 #[cold]
 pub(crate) fn lose<M>(process: &Any, message: M) {
     unfailing(|| drop(message));

@@ -1,4 +1,4 @@
-//! What can be done with an actor whatever its messages: ending it, and waiting for that.
+//! Operations on an actor of any message type: ending it, and waiting for its end.
 
 use std::time::Instant;
 
@@ -12,23 +12,24 @@ use crate::exit::ExitReason;
 use crate::unnoticed;
 
 pub(crate) fn any<M: Send + 'static>(process: &Process<Head<M>>) -> &Any {
-    // SAFETY: a head is `repr(C)`, with its core first.
+    // SAFETY: `Head<M>` is `repr(C)`, and its first field is a `Core`.
     unsafe { process.by_first::<Core>() }
 }
 
-/// Runs `f` with the actor in whose turn the caller is, if it is one.
+/// Runs `f` with the actor in whose turn the caller is, if there is one.
 pub(crate) fn with_current<R>(f: impl FnOnce(&Any) -> R) -> Option<R> {
-    // SAFETY: this crate makes all the processes there are, and their heads are `Head`s, which begin with a `Core`.
+    // SAFETY: only this crate creates processes. Their heads are `Head`s, which are `repr(C)` and begin with a `Core`.
     unsafe { Process::with_current(f) }
 }
 
-/// Whether the caller is in an actor's turn.
+/// Returns whether the caller is in an actor's turn.
 #[inline]
 pub(crate) fn is_actor() -> bool {
     with_current(|_| ()).is_some()
 }
 
-/// Whether the caller is in a turn of the actor, or of one that is kept by it, directly or not.
+/// Returns whether the caller is in a turn of this actor, or of an actor that this one keeps, directly or through other
+/// keepers.
 pub(crate) fn is_inside(process: &Any) -> bool {
     let mut at = with_current(Any::clone);
     while let Some(inside) = at {
@@ -48,20 +49,21 @@ pub(crate) fn stop(process: &Any, reason: ExitReason) {
     let mut reason = Some(reason);
     let rouse = process.state.lock().stop(&mut reason);
     rouse.wake(process);
-    // A reason that came too late may hold a user's error, whose destructor runs here, without the lock.
+    // A reason that came too late may hold an error of the user, whose destructor runs here, without the lock.
     unfailing(|| drop(reason));
 }
 
-/// Ends the actor at once, or at its next park. The first reason counts.
+/// Kills the actor: ends it at once if it waits for a message, otherwise when its handler next parks or returns. The
+/// first reason counts.
 pub(crate) fn kill(process: &Any, reason: ExitReason) {
     let mut state = process.state.lock();
     match state.phase {
         Phase::New | Phase::Running => {}
-        // It ends already; only a kill cuts short what it still does.
+        // It is ending already. Only a kill cuts short what it still does.
         Phase::Ending if matches!(reason, ExitReason::Killed) => {}
         Phase::Ending | Phase::Between | Phase::Closed | Phase::Gone | Phase::Dead => return,
     }
-    // The reason's drop may run a user's code, if it is not the first.
+    // If another reason was first, this one is dropped after unlocking: its destructor may be user code.
     let late = match &mut state.rare().exit {
         first @ None => {
             *first = Some(reason);
@@ -69,7 +71,7 @@ pub(crate) fn kill(process: &Any, reason: ExitReason) {
         }
         Some(_) => Some(reason),
     };
-    // Under the lock, so that it cannot come after the turn has forgiven those until then.
+    // Under the lock, so that the cancel cannot arrive after the turn has cleared the cancels until then (`forgive`).
     let wake = process.cancel();
     let rouse = state.rouse_urgently();
     drop(state);
@@ -96,7 +98,9 @@ pub(crate) fn wait_while(process: &Any, waits: impl Fn(Phase) -> bool) {
     let _over = wait_while_until(process, None, waits);
 }
 
-/// Waits until the phase is another, and answers whether it is. Whoever changes the phase wakes all.
+/// Waits while `waits` returns true for the phase, and returns whether it has become false before the deadline.
+///
+/// Every change of the phase wakes all joiners, except a change to `Ending` or `Gone`, which another change follows.
 #[track_caller]
 pub(crate) fn wait_while_until(
     process: &Any,
@@ -113,11 +117,12 @@ pub(crate) fn wait_while_until(
             if !waits(state.phase) {
                 break;
             }
-            // SAFETY: the node stays here until the wait is over; it is removed below unless it was claimed.
+            // SAFETY: the node stays in place until the wait is over. If the wait was not claimed, the node is removed
+            // below; a claim removes the node.
             unsafe { state.rare().joiners.push(place) };
         }
         if let Err(missed) = wait.park(reason, deadline) {
-            // SAFETY: the node is in this queue or in none.
+            // SAFETY: the node is in this queue, or a claim has removed it and it is in no queue.
             unsafe { process.state.lock().rare().joiners.remove(place) };
             drop(wait);
             let _ = missed.raise();

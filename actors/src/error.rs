@@ -1,9 +1,9 @@
-//! What can go wrong with a message.
+//! Errors of telling, asking and stashing.
 
 use core::error::Error;
 use core::fmt;
 
-/// A message that was not taken, and why.
+/// The error of a tell: the message that was not delivered, and the reason.
 ///
 /// # Examples
 ///
@@ -18,16 +18,16 @@ use core::fmt;
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TellError<M> {
-    /// The mailbox is full, and the caller is not to wait.
+    /// The mailbox is full, and the caller must not wait.
     Full(M),
-    /// The mailbox was full until the time was over.
+    /// The mailbox was full until the timeout expired.
     Timeout(M),
     /// The actor has ended.
     Dead(M),
 }
 
 impl<M> TellError<M> {
-    /// The message.
+    /// Returns the message.
     ///
     /// # Examples
     ///
@@ -45,7 +45,7 @@ impl<M> TellError<M> {
         }
     }
 
-    /// Whether the mailbox is full.
+    /// Returns whether the error is [`Full`](TellError::Full).
     ///
     /// # Examples
     ///
@@ -61,7 +61,7 @@ impl<M> TellError<M> {
         matches!(self, TellError::Full(_))
     }
 
-    /// Whether the actor has ended.
+    /// Returns whether the error is [`Dead`](TellError::Dead).
     ///
     /// # Examples
     ///
@@ -105,12 +105,12 @@ impl<M> fmt::Debug for TellError<M> {
 
 impl<M> Error for TellError<M> {}
 
-/// The stash is full; see [`Control::try_stash`](crate::Control::try_stash). Holds the message.
+/// The error of [`Control::try_stash`](crate::Control::try_stash): the stash is full. Holds the message.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct StashError<M>(pub M);
 
 impl<M> StashError<M> {
-    /// The message.
+    /// Returns the message.
     pub fn into_inner(self) -> M {
         self.0
     }
@@ -130,7 +130,7 @@ impl<M> fmt::Debug for StashError<M> {
 
 impl<M> Error for StashError<M> {}
 
-/// Why there is no answer.
+/// The error of an ask.
 ///
 /// # Examples
 ///
@@ -148,18 +148,21 @@ impl<M> Error for StashError<M> {}
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AskError {
-    /// The actor had ended before the question came.
+    /// The actor had ended before it received the question.
     Dead,
-    /// Nobody will answer: the [`Reply`](crate::Reply) was dropped, or the actor ended with the question unanswered.
+    /// No answer will come: the [`Reply`](crate::Reply) was dropped, or the actor ended before it handled the question.
     NoReply,
-    /// The time was over.
+    /// The timeout expired.
     Timeout,
     /// The mailbox is full, and its senders do not wait ([`Overflow::Fail`](crate::Overflow::Fail)).
     Full,
-    /// The asker would wait for itself: these actors, in order, each wait for the next, and the last for the first. Most wait
-    /// for an answer; a supervisor waits for a child's start or end, and a child that is down for its supervisor. If the ask
-    /// was already waiting when another wait closed the circle, its message was sent, and may be handled later. An actor that has the question in hand counts as the one who will answer, even if its handler has
-    /// just given the [`Reply`](crate::Reply) to somebody else.
+    /// The ask would close a circle. Each of these actors, in order, waits for the next, and the last waits for the
+    /// first.
+    ///
+    /// Most of them wait for an answer. A supervisor waits for a child's start or end, and a child that is down waits
+    /// for its supervisor. If the ask was already waiting when another wait closed the circle, its message was sent,
+    /// and may be handled later. An actor that is handling the question counts as the one that will answer it, even if
+    /// its handler has just given the [`Reply`](crate::Reply) to another thread.
     Deadlock(Vec<String>),
 }
 

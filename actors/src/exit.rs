@@ -1,10 +1,10 @@
-//! Why an actor ended.
+//! Why an actor ended: [`ExitReason`], and the number of an actor.
 
 use core::error::Error;
 use core::fmt;
 use std::sync::Arc;
 
-/// The number of an actor, unique in the process and never reused.
+/// The number of an actor. It is unique in the process, and never reused.
 ///
 /// # Examples
 ///
@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub struct ActorId(pub(crate) u64);
 
 impl ActorId {
-    /// The number.
+    /// Returns the number.
     ///
     /// # Examples
     ///
@@ -45,9 +45,9 @@ impl fmt::Display for ActorId {
     }
 }
 
-/// Why an actor ended. The first reason counts.
+/// The reason for which an actor ended. If there are several, the first counts.
 ///
-/// Every error converts into one, so `?` works in a handler:
+/// Every error converts into an exit reason, so `?` works in a handler:
 ///
 /// ```
 /// use kahn::actor::ExitReason;
@@ -59,26 +59,26 @@ impl fmt::Display for ActorId {
 /// ```
 #[derive(Clone, Debug)]
 pub enum ExitReason {
-    /// It was stopped, or nobody referred to it any more.
+    /// The actor was stopped, or its last reference was dropped.
     Normal,
-    /// It was asked to end by who is responsible for it, as part of something larger that ends.
+    /// The actor was shut down, for example by its supervisor.
     Shutdown,
-    /// It was killed.
+    /// The actor was killed.
     Killed,
-    /// It panicked.
+    /// The actor panicked.
     Panicked {
-        /// What the panic said.
+        /// The message of the panic.
         message: Arc<str>,
-        /// Where in the program, as `file:line:column`, if the panic hook was told.
+        /// The place of the panic, as `file:line:column`, if the panic hook was called.
         location: Option<Arc<str>>,
     },
-    /// One of its methods answered an error.
+    /// One of the actor's methods returned an error.
     Failed(Arc<dyn Error + Send + Sync>),
-    /// An actor that it was linked to ended, other than normally.
+    /// An actor that it was linked to ended with a reason other than `Normal`.
     LinkDied(Arc<LinkDied>),
 }
 
-/// The end of an actor that took those with it that were linked to it.
+/// The end of an actor that ended the actors linked to it.
 ///
 /// # Examples
 ///
@@ -96,16 +96,16 @@ pub enum ExitReason {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct LinkDied {
-    /// Its number.
+    /// The number of the actor.
     pub id: ActorId,
-    /// Its name, if it had one.
+    /// The name of the actor, if it had one.
     pub name: Option<Box<str>>,
-    /// Why it ended. Along a chain of links this is why the first ended.
+    /// Why it ended. Along a chain of links, this is why the first actor ended.
     pub reason: ExitReason,
 }
 
 impl ExitReason {
-    /// A failure with a message, where there is no error at hand.
+    /// Creates a [`Failed`](ExitReason::Failed) from a message, where there is no error value.
     ///
     /// # Examples
     ///
@@ -116,7 +116,7 @@ impl ExitReason {
         ExitReason::from(Message(message.into()))
     }
 
-    /// Whether it is [`Normal`](ExitReason::Normal): those that are linked to the actor live on.
+    /// Returns whether the reason is [`Normal`](ExitReason::Normal): it does not end the actors that are linked.
     ///
     /// # Examples
     ///
@@ -130,7 +130,8 @@ impl ExitReason {
         matches!(self, ExitReason::Normal)
     }
 
-    /// Whether the actor ended as intended: normally, or shut down.
+    /// Returns whether the actor ended as intended: the reason is [`Normal`](ExitReason::Normal) or
+    /// [`Shutdown`](ExitReason::Shutdown).
     ///
     /// # Examples
     ///
@@ -185,7 +186,7 @@ impl fmt::Display for ExitReason {
     }
 }
 
-/// How an actor is called in reports: by its name, or by its number.
+/// Displays an actor in reports: its name, or its number if it has no name.
 pub(crate) struct Called<'a>(pub(crate) ActorId, pub(crate) Option<&'a str>);
 
 impl fmt::Display for Called<'_> {

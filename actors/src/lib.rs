@@ -5,7 +5,8 @@
 //!
 //! An [`Actor`] has a value, a message type, and a bounded mailbox. [`spawn`] starts it and returns an [`ActorRef`],
 //! with which other threads tell and ask it. Its [`Context`] dereferences to [`Control`]: timers, links, monitors, and
-//! the stash. An actor can also be a loop that chooses which messages it receives: [`Builder::spawn_loop`].
+//! the stash. An actor can also be a loop that chooses which messages it receives ([`Builder::spawn_loop`]); it keeps a
+//! stack.
 //!
 //! # Many actors
 //!
@@ -22,7 +23,8 @@
 //! | test all of this | [`testing`] |
 //!
 //! A name in the registry keeps its actor running. A group, a subscription and a [`WeakActorRef`] do not. All of them
-//! stay valid across restarts, as references do, and are removed before the actor's monitors are told of its end.
+//! stay valid across restarts, as references do. Names, memberships and subscriptions are removed before the actor's
+//! monitors are told of its end.
 //!
 //! # Layout
 //!

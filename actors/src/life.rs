@@ -1,13 +1,14 @@
-//! The turns of an actor: from its start to its end, and, if somebody keeps it, on to its next start.
+//! The turns of an actor: from its start to its end, and on to its next start if a keeper restarts it.
 //!
-//! An *incarnation* is one life, from `begin` to `discard`. What ends it is the first of: an error from one of its
-//! methods, a panic, a kill, the exit of a link, a stop, the last reference. The message in hand is gone by then; those
-//! that wait stay in the mailbox if a keeper may start another incarnation, and are dead letters if not.
+//! An *incarnation* is one life, from `begin` to `discard`. It ends by the first of these: an error from one of its
+//! methods, a panic, a kill, the exit of a link, a stop, the drop of the last reference. By then the message that was
+//! being handled is gone. The messages in the mailbox stay if a keeper may start another incarnation; otherwise they
+//! become dead letters.
 //!
-//! A keeper is a supervisor. An actor that is kept begins each incarnation when its keeper says so, the first one, too. Its
-//! keeper is told of each one's end as of one that it monitors, when the phase is `Between` or `Dead`; what it may do then
-//! is in [`keeping`](crate::keeping). It dismisses all of its children before it ends, in its destructor at the latest: one
-//! between two incarnations would wait for ever.
+//! A keeper is a supervisor. It starts each incarnation of the actors that it keeps, the first one included. It is told
+//! of the end of each incarnation as by a monitor, when the phase is `Between` or `Gone`. [`keeping`](crate::keeping)
+//! has the operations that it then uses. A keeper dismisses all of its children before it ends, in its destructor at
+//! the latest: a child between two incarnations would wait for it for ever.
 
 use core::ops::ControlFlow;
 use std::collections::VecDeque;
@@ -29,23 +30,23 @@ use crate::ring::Ring;
 use crate::signal::MonitorId;
 use crate::unnoticed;
 
-/// One life after the other.
+/// The lives of an actor, one after the other.
 pub(crate) trait Incarnation<M: Send + 'static>: Send + 'static {
-    /// The start of one.
+    /// Starts a life.
     fn begin(&mut self, control: &mut Control<M>) -> Result<(), ExitReason>;
-    /// Handles a batch.
+    /// Handles a batch of messages.
     fn run(&mut self, control: &mut Control<M>) -> Pause;
-    /// It ends.
+    /// Ends the life. Called before `discard`, unless the life did not start or was killed.
     fn stopped(&mut self, reason: &ExitReason, control: &mut Control<M>);
-    /// Drops what is left of it.
+    /// Drops the value of the life.
     fn discard(&mut self);
 }
 
 /// Why a turn is over.
 pub(crate) enum Pause {
-    /// There is nothing to do; whoever has something wakes.
+    /// There is nothing to do. A thread that puts something into the mailbox wakes the actor.
     Idle,
-    /// Others are to have a turn.
+    /// There is more to do, after other threads have had a turn.
     Again,
     End(ExitReason),
 }
@@ -65,7 +66,8 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
         &mut self.incarnation
     }
 
-    /// The phase in which a turn begins, or that there is nothing to be done in it, and whether it was the last.
+    /// Returns `Continue` with the phase in which the turn begins, or `Break` if the turn has nothing to do: with true
+    /// if this was the actor's last turn.
     fn phase(&mut self, process: &Process<Head<M>>) -> ControlFlow<bool, Phase> {
         let mut state = process.core.state.lock();
         let phase = state.phase;
@@ -73,7 +75,7 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
             return ControlFlow::Continue(phase);
         }
         if process.is_cancelled() {
-            // The runtime ends, and nobody will decide.
+            // The runtime is ending, and the keeper will not decide any more.
             let keeper = state.rare().keeper.take();
             drop(state);
             drop(keeper);
@@ -92,7 +94,7 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
 
     fn live(&mut self, is_new: bool, control: &mut Control<M>) -> Pause {
         if is_new {
-            // One that was ended before it has started never does.
+            // An actor that was ended before it started never starts.
             let ended = {
                 let mut state = control.any().state.lock();
                 state.rare_if_any().and_then(|rare| rare.exit.clone())
@@ -114,8 +116,8 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
 
     /// Ends the incarnation. Returns whether it was the last.
     ///
-    /// `stopped` may be cut short by a kill. What follows runs to completion: it is shielded from cancels and time-outs, and
-    /// each call of a user's code in it may panic.
+    /// A kill may cut `stopped` short. The code after it runs to completion: it is shielded from cancels and timeouts,
+    /// and each call of user code in it may panic.
     pub(crate) fn end(
         &mut self,
         process: &Process<Head<M>>,
@@ -128,12 +130,13 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
             state.enter(Phase::Ending);
             process.note(false);
             state.let_go();
-            // Under the lock, so that a kill comes before this, or cuts short what follows.
+            // Under the lock, so that a kill either comes before this line, or cuts short `stopped`.
             process.forgive();
             (state.rare_if_any().and_then(|rare| rare.exit.clone()), ran)
         };
         let reason = match first {
-            // The first reason counts. The other one may hold a user's error, whose destructor runs here, without the lock.
+            // The first reason counts. The other one may hold an error of the user, whose destructor runs here, without
+            // the lock.
             Some(first) => {
                 unfailing(|| drop(reason));
                 first
@@ -149,8 +152,9 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
         self.finish(process, reason, aside, false)
     }
 
-    /// What remains of an end once the incarnation is gone. Nothing in here unwinds.
-    /// `was_told`: the reason is that of a life whose end the actor's keeper has been told of.
+    /// Completes an end after the incarnation is gone. Nothing in here unwinds.
+    ///
+    /// `was_told`: the keeper has already been told of the end of the life to which the reason belongs.
     fn finish(
         &mut self,
         process: &Process<Head<M>>,
@@ -169,7 +173,7 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
         if is_kept {
             let mourners = Mourners::take(&mut locked.state);
             locked.state.enter(Phase::Between);
-            // A kill that cut the end short was this incarnation's.
+            // Clears a kill that cut the end short: it was meant for this incarnation.
             process.forgive();
             let rare = locked.state.rare();
             let old = (rare.exit.take(), rare.last.replace(reason.clone()));
@@ -177,7 +181,7 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
             drop(locked);
             wake_all(this, |rare| rare.joiners.claim_next());
             mourners.tell(this, &reason);
-            // From now on it waits for its keeper, which may wait for an actor that waits for this one.
+            // From now on the actor waits for its keeper, which may be waiting for an actor that waits for this one.
             chain::release(this);
             unfailing(|| drop(old));
             drop_told(told);
@@ -193,12 +197,12 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
     }
 }
 
-/// What is to be dropped after an end, without the lock: the actor's keeper, the reason that was in its state, and a reason that
-/// came too late.
+/// The values that an end drops after unlocking: the actor's keeper, the reason that was in its state, and a reason
+/// that came too late.
 type Discarded = (Option<(Any, MonitorId)>, Option<ExitReason>, Option<ExitReason>);
 
-/// An actor ends for good: moves it to `Gone`, and takes its messages out. Returns them, the reason, the first of which
-/// counts, and what is to be dropped.
+/// Ends an actor for good: moves it to `Gone`, and takes out its messages. Returns the messages, the exit reason (the
+/// first one counts), and the values to drop after unlocking.
 #[must_use]
 fn leave<M>(locked: &mut Locked<'_, M>, reason: ExitReason) -> (Ring<M>, ExitReason, Discarded) {
     let is_first = !locked.state.phase.is_final();
@@ -216,15 +220,15 @@ fn leave<M>(locked: &mut Locked<'_, M>, reason: ExitReason) -> (Ring<M>, ExitRea
     (lane, reason, old)
 }
 
-/// Tells that an actor has ended for good: strikes its names, tells those who monitor it or are linked to it, then those who
-/// join it. What has been told before is not told again.
+/// Announces that an actor has ended for good: removes its registrations, then tells its monitors and links, then wakes
+/// its joiners. Whatever was told before is not told again.
 ///
-/// `is_news`: the end is one that is to be noticed.
+/// `is_news`: the end is reported as unobserved (`unnoticed`) if no other actor or thread was told of it.
 fn announce(this: &Any, reason: &ExitReason, is_news: bool) {
-    // First, so that who learns of its end can give its names to another.
+    // First, so that an actor that learns of the end can give the names to another actor.
     strike(this);
     let mut is_noticed = tell_all(this, reason);
-    // After that: who has joined it may count on it that those who monitor it know.
+    // After that: a thread that has joined the actor may rely on its monitors having been told.
     this.state.lock().enter(Phase::Dead);
     is_noticed |= wake_all(this, |rare| rare.joiners.claim_next());
     if is_news && !is_noticed {
@@ -232,7 +236,7 @@ fn announce(this: &Any, reason: &ExitReason, is_news: bool) {
     }
 }
 
-/// Strikes what is said of the actor elsewhere.
+/// Removes the registrations of the actor: its names, memberships and subscriptions.
 pub(crate) fn strike(actor: &Any) {
     let entries = actor.state.lock().rare_if_any().map(|rare| core::mem::take(&mut rare.entries));
     for entry in entries.into_iter().flat_map(Entries::into_live) {
@@ -251,8 +255,8 @@ impl<M: Send + 'static, I: Incarnation<M>> Body<Head<M>> for Life<M, I> {
         locked.lane().len() == 0 && locked.state.rare_if_any().is_none()
     }
 
-    /// Its turn, if it is in one, may stand on a stack that is never resumed. So all that others wait for happens here, and
-    /// what runs a user's code later: its messages go last.
+    /// The stack of a turn that is under way may never be resumed. So everything that other threads wait for happens
+    /// here. What runs user code comes last, in the returned closure: the drop of its messages.
     fn abandoned(process: &Process<Head<M>>) -> Option<Leftover> {
         let this = any(process);
         let (lane, reason, old) = {
@@ -273,7 +277,8 @@ impl<M: Send + 'static, I: Incarnation<M>> Body<Head<M>> for Life<M, I> {
     }
 
     fn turn(&mut self, process: &Process<Head<M>>) -> bool {
-        // Noted with the phase, which nobody else changes as long as it is that.
+        // The note is set together with the phase `Running`. While it is set, only `abandoned` changes the phase from
+        // outside; then `end` finds a final phase, and leaves it.
         let phase = if process.noted() {
             Phase::Running
         } else {
@@ -284,7 +289,7 @@ impl<M: Send + 'static, I: Incarnation<M>> Body<Head<M>> for Life<M, I> {
         };
         let mut control = Control::new(process, self.own.take());
         if phase.is_final() {
-            // Its runtime has given up on it, and it takes a turn all the same.
+            // The runtime has given up on the actor, and the actor takes a turn nevertheless.
             return self.end(process, &mut control, ExitReason::Killed);
         }
         let lived = catch_unwind(AssertUnwindSafe(|| self.live(phase == Phase::New, &mut control)));
@@ -305,30 +310,31 @@ impl<M: Send + 'static, I: Incarnation<M>> Body<Head<M>> for Life<M, I> {
     }
 }
 
-/// Moves on, and wakes those who wait for that.
+/// Changes the phase, and wakes the joiners.
 fn set_phase(process: &Any, phase: Phase) {
     process.state.lock().enter(phase);
     wake_all(process, |rare| rare.joiners.claim_next());
 }
 
-/// Returns whether there were any. Nothing in here unwinds.
+/// Wakes all waiters of a queue. Returns whether there were any. Nothing in here unwinds.
 pub(crate) fn wake_all(process: &Any, next: impl Fn(&mut crate::cell::Rare) -> Option<Claimed>) -> bool {
     let mut any = false;
     loop {
         let claimed = process.state.lock().rare_if_any().and_then(&next);
         let Some(claimed) = claimed else { return any };
         any = true;
-        // A task's waker is a user's.
+        // A task's waker is user code.
         unfailing(|| claimed.wake.wake());
     }
 }
 
-/// Drops messages that nobody will handle, and hands those back that wait for room. Nothing in here unwinds.
+/// Drops messages that will not be handled, and gives the senders that wait for room their messages back. Nothing in
+/// here unwinds.
 pub(crate) fn abandon<M: Send + 'static>(process: &Process<Head<M>>, lane: Ring<M>, aside: VecDeque<M>) {
     let this = any(process);
     let left = lane.len() + aside.len();
     unfailing(|| {
-        // Both drop one message after the other.
+        // Both drop the messages one by one, and go on after a panic.
         drop(lane);
         drop_each(aside);
     });

@@ -1,4 +1,4 @@
-//! Actors that are kept: what follows an incarnation's end is their keeper's to say.
+//! Tests of kept actors: the keeper decides what follows the end of an incarnation.
 
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use crate::ends::wait_while;
 use crate::keeping::{dismiss, resume};
 use crate::{Actor, AskError, Builder, Context, Down, ExitReason, Mail, Mailbox, Reply, spawn};
 
-/// Says who it is: the number of its incarnation.
+/// Replies with the number of its incarnation.
 struct Child(u32);
 
 enum Order {
@@ -28,7 +28,7 @@ impl Actor for Child {
             Order::Who(reply) => drop(reply.send(self.0)),
             Order::Panic => panic!("as told"),
             Order::Park => kahn_core::sleep(Duration::MAX),
-            // The first puts it aside; a later one answers.
+            // The first incarnation stashes the message; a later one replies.
             Order::Stash(reply) if self.0 == 1 => ctx.stash(Order::Stash(reply)),
             Order::Stash(reply) => drop(reply.send(self.0)),
         }
@@ -36,7 +36,7 @@ impl Actor for Child {
     }
 }
 
-/// A keeper, and in it a child. What the scenario answers is the keeper's end.
+/// Runs `scenario` in a keeper that has one child, on one and on two workers. Waits for the keeper's end.
 fn kept(scenario: impl Fn(&mut Mailbox<()>, &ActorRef<Order>) + Send + Sync + 'static) {
     let scenario = Arc::new(scenario);
     for workers in [1, 2] {
@@ -109,7 +109,7 @@ fn a_kill_ends_one_incarnation_and_not_the_next() {
             }
             child.kill();
             assert!(matches!(down(keeper).reason, ExitReason::Killed));
-            // Between two lives there is nothing to kill.
+            // Between two lives a kill has no effect.
             child.kill();
             resume(child.any());
             wait_while(child.any(), |phase| phase == Phase::New);
@@ -141,7 +141,7 @@ fn one_whose_keeper_has_ended_is_not_kept() {
     kept(move |_, child| tx.send(child.clone()).unwrap());
     while let Ok(child) = rx.try_recv() {
         child.kill();
-        // Its runtime is gone, or is going, and takes it along if the kill does not.
+        // If the kill does not end it, the end of its runtime does.
         assert!(matches!(child.join(), ExitReason::Killed));
     }
     struct Nobody;
@@ -162,7 +162,7 @@ fn one_whose_keeper_has_ended_is_not_kept() {
     assert!(matches!(child.join(), ExitReason::Panicked { .. }));
 }
 
-/// Puts all aside in its first life, and as many as the mailbox holds is too many.
+/// Stashes every message in its first life. The stash holds as many as the mailbox.
 struct Hoards(u32, Arc<Mutex<Vec<(u32, u32)>>>);
 
 impl Actor for Hoards {
@@ -201,6 +201,6 @@ fn a_restart_empties_a_full_stash_to_the_front_of_the_mailbox() {
         keeper.join()
     });
     assert!(reason.is_normal(), "{reason}");
-    // The fourth found it full, and is lost.
+    // The fourth message found the stash full, and is lost.
     assert_eq!(*seen.lock().unwrap(), [(2, 0), (2, 1), (2, 2)]);
 }

@@ -1,8 +1,9 @@
-//! Links and monitors, by OTP's rules.
+//! Links and monitors, by the rules of OTP.
 //!
-//! Both sides of a link have the other in their list, the asker's side first. Whoever ends takes its lists, and tells
-//! all in them; a signal counts only if its receiver still has the sender in its own list. So after an unlink, or a
-//! demonitor, nothing comes from that side, whatever was on its way. No two actors are locked at once.
+//! Each side of a link has the other in its list; the actor that links enters the other into its own list first. An
+//! actor that ends takes its lists, and tells all actors in them. A signal counts only if its receiver still has the
+//! sender in its own list. So after an unlink or a demonitor no signal arrives from the other side, even if it was on
+//! its way. No two actors are locked at the same time.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +20,7 @@ use crate::unnoticed;
 
 static LAST_MONITOR: AtomicU64 = AtomicU64::new(0);
 
-/// Links the caller to `peer`. If that has ended, its exit comes at once.
+/// Links the caller to `peer`. If `peer` has ended, its exit signal arrives at once.
 pub(crate) fn link(me: &Any, peer: &Any) {
     if me.is(peer) {
         return;
@@ -45,7 +46,7 @@ pub(crate) fn link(me: &Any, peer: &Any) {
     }
 }
 
-/// Undoes a link, from either side.
+/// Removes a link. Either side may call this.
 pub(crate) fn unlink(me: &Any, peer: &Any) {
     for (one, other) in [(me, peer), (peer, me)] {
         drop(forget(one, other));
@@ -57,7 +58,7 @@ fn forget(one: &Any, other: &Any) -> Option<Any> {
     state.rare_if_any()?.links.remove(&id_of(other))
 }
 
-/// Tells `to` that `from`, which it may be linked to, has ended.
+/// Sends `to`, which may be linked to `from`, the exit signal of `from`.
 pub(crate) fn exit(from: &Any, to: &Any, reason: &ExitReason) {
     let Some(_known) = forget(to, from) else { return };
     let rouse = {
@@ -93,7 +94,7 @@ fn down(from: &Any, reason: &ExitReason, cause: DownCause) -> Down {
     Down { id: id_of(from), name: from.name().map(Box::from), reason: reason.clone(), cause }
 }
 
-/// Lets `me` be told when `peer` ends; at once, if it has.
+/// Monitors `peer` for `me`. If `peer` has ended, `me` is told at once.
 pub(crate) fn monitor(me: &Any, peer: &Any) -> MonitorId {
     let id = next_monitor();
     me.state.lock().rare().watches.insert(id, peer.clone());
@@ -113,7 +114,7 @@ pub(crate) fn monitor(me: &Any, peer: &Any) -> MonitorId {
     id
 }
 
-/// Takes a monitor back. What was told by it and has not been handled is taken back, too.
+/// Removes a monitor. A notification from it that has not been handled is removed too.
 pub(crate) fn demonitor(me: &Any, id: MonitorId) {
     let (watched, told) = {
         let mut state = me.state.lock();
@@ -126,7 +127,7 @@ pub(crate) fn demonitor(me: &Any, id: MonitorId) {
     }
 }
 
-/// Strikes a monitor from the list of whom it watches.
+/// Removes a monitor from the list of the monitored actor.
 fn unwatch(peer: &Any, id: MonitorId) -> Option<Any> {
     peer.state.lock().rare_if_any()?.monitors.remove(&id)
 }
@@ -146,7 +147,7 @@ fn tell_down(from: &Any, to: &Any, id: MonitorId, reason: &ExitReason) {
     rouse.wake(to);
 }
 
-/// One of those who are to learn of an end, or whom the ended one watched.
+/// An actor that is told of an end, or an actor that the ended one monitored.
 enum Observer {
     Link(Any),
     Monitor(MonitorId, Any),
@@ -154,7 +155,7 @@ enum Observer {
 }
 
 impl Observer {
-    /// Tells it, or takes the monitor back. Returns whether it was told.
+    /// Tells the actor, or removes the monitor of the ended actor. Returns whether it told the actor.
     fn tell(self, from: &Any, reason: &ExitReason) -> bool {
         match self {
             Observer::Link(link) => exit(from, &link, reason),
@@ -168,7 +169,7 @@ impl Observer {
     }
 }
 
-/// Those who are to learn of an end.
+/// The actors to tell of the end of a life, and the monitors to remove.
 #[derive(Default)]
 pub(crate) struct Mourners {
     links: BTreeMap<ActorId, Any>,
@@ -177,7 +178,7 @@ pub(crate) struct Mourners {
 }
 
 impl Mourners {
-    /// Takes the lists of an actor that ends one life and begins another: they belong to the life that ends.
+    /// Takes the lists of an actor that ends one life and may begin another: they belong to the life that ends.
     #[must_use]
     pub(crate) fn take(state: &mut crate::cell::State) -> Mourners {
         state.rare_if_any().map_or_else(Mourners::default, |rare| Mourners {
@@ -195,11 +196,11 @@ impl Mourners {
     }
 }
 
-/// Tells all who are to learn of the end of `from`, which has ended for good, and returns whether there were any. Called with
-/// no lock held.
+/// Tells all observers of the end of `from`, whose end is visible to others, and returns whether there were any. Called
+/// with no lock held.
 ///
-/// Each stays in its list until it is its turn. So should this never come back (a stack that its runtime gives up on), a
-/// second call tells the rest.
+/// Each observer stays in its list until it is told. So if this call never returns (its runtime gives up on its stack),
+/// a second call tells the rest.
 pub(crate) fn tell_all(from: &Any, reason: &ExitReason) -> bool {
     let mut any = false;
     loop {
@@ -227,14 +228,14 @@ fn next_observer(
     watches.pop_first().map(|(id, watched)| Observer::Watch(id, watched))
 }
 
-/// Sees to it that `entry` is struck when `actor` ends for good, before those are told who monitor it; at once,
-/// if it has.
+/// Registers `entry` to be struck when `actor` ends for good, before its monitors are told. If `actor` has ended,
+/// strikes it at once.
 pub(crate) fn enter(actor: &Any, entry: &Arc<impl Entry + 'static>) {
     {
         let mut state = actor.state.lock();
         let has_ended = match state.phase {
             Phase::Gone | Phase::Dead => true,
-            // Its keeper has let go of it.
+            // The keeper has dismissed it.
             Phase::Between | Phase::Closed => state.rare().keeper.is_none(),
             Phase::New | Phase::Running | Phase::Ending => false,
         };
@@ -246,15 +247,15 @@ pub(crate) fn enter(actor: &Any, entry: &Arc<impl Entry + 'static>) {
     Arc::clone(entry).strike();
 }
 
-/// Makes `keeper` the one who decides when `child`, which is new, begins.
+/// Makes `keeper` the keeper of `child`, which is new: `keeper` decides when `child` begins.
 pub(crate) fn hand_over(keeper: Any, child: &Any) {
     let mut state = child.state.lock();
     state.phase = Phase::Closed;
     state.rare().keeper = Some((keeper, MonitorId(0)));
 }
 
-/// Lets `keeper` be told of the next end of `child`. The child is about to begin an incarnation: it is in phase `New` from
-/// here on. One that its runtime has given up on meanwhile has ended: the keeper is told at once.
+/// Monitors `child` for `keeper`, until the end of the incarnation that is about to begin. From here on `child` is in
+/// phase `New`. If its runtime has given up on `child` meanwhile, it has ended, and `keeper` is told at once.
 pub(crate) fn keep(keeper: Any, child: &Any) {
     let id = next_monitor();
     keeper.state.lock().rare().watches.insert(id, child.clone());
@@ -271,6 +272,6 @@ pub(crate) fn keep(keeper: Any, child: &Any) {
 }
 
 fn next_monitor() -> MonitorId {
-    // Relaxed: a number.
+    // Relaxed: the number only needs to be unique.
     MonitorId(LAST_MONITOR.fetch_add(1, Ordering::Relaxed) + 1)
 }

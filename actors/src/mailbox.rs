@@ -1,4 +1,4 @@
-//! Actors that are loops: a green thread that receives when it likes, and what it likes.
+//! Actors that are loops: a green thread that decides when it receives, and which messages.
 
 use core::fmt;
 use core::ops::{Deref, DerefMut};
@@ -16,7 +16,8 @@ use crate::life::{Incarnation, Pause};
 use crate::signal::Mail;
 use crate::spawn::Builder;
 
-/// The mailbox of an actor that is written as a loop. It can do with itself what every actor can: see [`Control`].
+/// The mailbox of an actor that is written as a loop. It dereferences to [`Control`], which has the methods that every
+/// actor has.
 ///
 /// # Examples
 ///
@@ -34,7 +35,7 @@ use crate::spawn::Builder;
 #[repr(transparent)]
 pub struct Mailbox<M: Send + 'static>(Control<M>);
 
-/// Why a loop received nothing.
+/// The error of a receive.
 ///
 /// # Examples
 ///
@@ -45,7 +46,7 @@ pub struct Mailbox<M: Send + 'static>(Control<M>);
 /// let actor = Builder::new().name("me").spawn_loop(|mailbox: &mut Mailbox<u32>| {
 ///     match mailbox.recv_timeout(Duration::from_millis(1)) {
 ///         Ok(number) => println!("{number}"),
-///         Err(RecvError::Timeout) => {} // nobody has told it anything
+///         Err(RecvError::Timeout) => {} // no message has arrived
 ///         Err(end) => return Err(end.into()),
 ///     }
 ///     Ok(())
@@ -55,13 +56,13 @@ pub struct Mailbox<M: Send + 'static>(Control<M>);
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum RecvError {
-    /// The actor is to end, for this reason: it was stopped, or nobody refers to it any more.
+    /// The actor must end, for this reason: it was stopped, or its last reference was dropped.
     Ended(ExitReason),
-    /// The time was over.
+    /// The timeout expired.
     Timeout,
-    /// As many messages were passed over as the mailbox holds, and none of them was wanted.
+    /// As many messages were passed over as the mailbox holds, and none of them matched.
     Full,
-    /// There is no message at the moment, and the receive does not wait.
+    /// The mailbox is empty, and the receive does not wait.
     Empty,
 }
 
@@ -88,7 +89,8 @@ enum Patience {
 }
 
 impl Patience {
-    /// `Duration::MAX`, and what else the clock cannot express, is for ever.
+    /// Returns the deadline of a timeout. `Duration::MAX`, and any other timeout that the clock cannot represent, means
+    /// no limit.
     fn of(timeout: Duration) -> Patience {
         Patience::Until(now().checked_add(timeout))
     }
@@ -98,19 +100,19 @@ const FOR_EVER: Patience = Patience::Until(None);
 
 impl<M: Send + 'static> Mailbox<M> {
     fn of(control: &mut Control<M>) -> &mut Mailbox<M> {
-        // SAFETY: transparent.
+        // SAFETY: `Mailbox` is `repr(transparent)` over `Control<M>`, and the result has the lifetime of the borrow.
         unsafe { &mut *core::ptr::from_mut(control).cast() }
     }
 
-    /// Waits for a message.
+    /// Waits for a message, and returns it.
     ///
     /// # Parks
     ///
-    /// Until there is one. A kill unwinds from here.
+    /// Until there is a message. A kill unwinds from here.
     ///
     /// # Errors
     ///
-    /// The actor is to end.
+    /// Returns [`Ended`](RecvError::Ended) if the actor must end.
     ///
     /// # Examples
     ///
@@ -132,15 +134,16 @@ impl<M: Send + 'static> Mailbox<M> {
         self.message(FOR_EVER, &mut |_| true)
     }
 
-    /// As [`recv`](Self::recv), for at most `timeout`.
+    /// Like [`recv`](Self::recv), but waits for at most `timeout`.
     ///
     /// # Parks
     ///
-    /// As `recv`, or until the time is over.
+    /// Like `recv`, or until the timeout expires.
     ///
     /// # Errors
     ///
-    /// The actor is to end, or the time is over.
+    /// Returns [`Ended`](RecvError::Ended) if the actor must end, [`Timeout`](RecvError::Timeout) if the timeout
+    /// expires.
     ///
     /// # Examples
     ///
@@ -160,15 +163,15 @@ impl<M: Send + 'static> Mailbox<M> {
         self.message(Patience::of(timeout), &mut |_| true)
     }
 
-    /// A message, if there is one. Does not wait.
+    /// Returns a message, if there is one. Does not wait.
     ///
     /// # Errors
     ///
-    /// The actor is to end, or there is no message.
+    /// Returns [`Ended`](RecvError::Ended) if the actor must end, [`Empty`](RecvError::Empty) if there is no message.
     ///
     /// # Examples
     ///
-    /// Work goes on until there is something else to do:
+    /// The loop continues its work while there is no message:
     ///
     /// ```
     /// use kahn::actor::{Builder, Mailbox, RecvError, Reply};
@@ -190,16 +193,17 @@ impl<M: Send + 'static> Mailbox<M> {
         self.message(Patience::None, &mut |_| true)
     }
 
-    /// Waits for the first message that is `wanted`. Those before it are passed over: they stay, in their order, for
-    /// later receives.
+    /// Waits for the first message for which `wanted` returns true. Messages before it are passed over: they stay, in
+    /// their order, for later receives.
     ///
     /// # Parks
     ///
-    /// As [`recv`](Self::recv).
+    /// Like [`recv`](Self::recv).
     ///
     /// # Errors
     ///
-    /// The actor is to end, or as many messages were passed over as the mailbox holds.
+    /// Returns [`Ended`](RecvError::Ended) if the actor must end, [`Full`](RecvError::Full) if as many messages were
+    /// passed over as the mailbox holds.
     ///
     /// # Examples
     ///
@@ -220,15 +224,15 @@ impl<M: Send + 'static> Mailbox<M> {
         self.message(FOR_EVER, &mut wanted)
     }
 
-    /// As [`recv_matching`](Self::recv_matching), for at most `timeout`.
+    /// Like [`recv_matching`](Self::recv_matching), but waits for at most `timeout`.
     ///
     /// # Parks
     ///
-    /// As [`recv`](Self::recv), or until the time is over.
+    /// Like [`recv`](Self::recv), or until the timeout expires.
     ///
     /// # Errors
     ///
-    /// As `recv_matching`, and if the time is over.
+    /// Like `recv_matching`, and [`Timeout`](RecvError::Timeout) if the timeout expires.
     ///
     /// # Examples
     ///
@@ -254,16 +258,17 @@ impl<M: Send + 'static> Mailbox<M> {
         self.message(Patience::of(timeout), &mut wanted)
     }
 
-    /// Waits for a message, or for news of another actor that this one [monitors](Control::monitor), or is linked to.
-    /// Other receives leave such news for this one.
+    /// Waits for a message, or for the end of an actor that this one [monitors](Control::monitor). If this actor traps
+    /// exits, also for the end of an actor that it is linked to. The other receives leave such notifications for this
+    /// one.
     ///
     /// # Parks
     ///
-    /// As [`recv`](Self::recv).
+    /// Like [`recv`](Self::recv).
     ///
     /// # Errors
     ///
-    /// The actor is to end.
+    /// Returns [`Ended`](RecvError::Ended) if the actor must end.
     ///
     /// # Examples
     ///
@@ -286,15 +291,16 @@ impl<M: Send + 'static> Mailbox<M> {
         self.receive(FOR_EVER, true, &mut |_| true)
     }
 
-    /// As [`next_mail`](Self::next_mail), for at most `timeout`.
+    /// Like [`next_mail`](Self::next_mail), but waits for at most `timeout`.
     ///
     /// # Parks
     ///
-    /// As [`recv`](Self::recv), or until the time is over.
+    /// Like [`recv`](Self::recv), or until the timeout expires.
     ///
     /// # Errors
     ///
-    /// The actor is to end, or the time is over.
+    /// Returns [`Ended`](RecvError::Ended) if the actor must end, [`Timeout`](RecvError::Timeout) if the timeout
+    /// expires.
     ///
     /// # Examples
     ///
@@ -333,17 +339,18 @@ impl<M: Send + 'static> Mailbox<M> {
         wanted: &mut dyn FnMut(&M) -> bool,
     ) -> Result<Mail<M>, RecvError> {
         let reason = Reason::new(Kind::Actor, core::ptr::without_provenance::<()>(self.process().address()));
-        // Before anything is taken: it may yield, and be cancelled there. Failures count, or one who goes on after his end
-        // would shut out those who wait for it.
+        // Before anything is taken, because this may yield, and be cancelled there. A receive that fails pays too.
+        // Otherwise a loop that continues after its actor was asked to end would never yield to the threads that wait
+        // for its end.
         spend(1);
-        // 1. What was passed over.
+        // 1. Messages that were passed over.
         if let Some(mail) = self.0.take_passed(news, wanted) {
             self.let_go();
             return Ok(mail);
         }
-        // 2. What comes.
+        // 2. Messages in the mailbox.
         loop {
-            // A kill ends it here, and is no error that it could pass over.
+            // A kill unwinds from here. It is no error, so the loop cannot ignore it.
             check_cancelled();
             if self.0.has_passed_too_many() {
                 self.let_go();
@@ -376,12 +383,12 @@ impl<M: Send + 'static> Mailbox<M> {
         }
     }
 
-    /// The message that was received before is not in hand any more.
+    /// Records that the message that was received last is not being handled any more.
     fn let_go(&self) {
         self.process().core.state.lock().let_go();
     }
 
-    /// Waits until the mailbox, which was found empty, is not.
+    /// Waits until something is put into the mailbox, which was found empty.
     fn wait(&mut self, reason: Reason, deadline: Option<Instant>) -> Result<(), TimedOut> {
         let wait = Wait::new();
         let node = Node::new(wait.party(), 0, core::ptr::null_mut());
@@ -393,13 +400,14 @@ impl<M: Send + 'static> Mailbox<M> {
             if !state.is_asleep() {
                 return Ok(());
             }
-            // SAFETY: the node stays here until the wait is over; it is removed below unless it was claimed.
+            // SAFETY: the node stays in place until the wait is over. If the wait was not claimed, the node is removed
+            // below; a claim removes the node.
             unsafe { state.rare().receiver.push(place) };
         }
         let Err(missed) = wait.park(reason, deadline) else { return Ok(()) };
         {
             let mut state = state.lock();
-            // SAFETY: the node is in this queue or in none.
+            // SAFETY: the node is in this queue, or a claim has removed it and it is in no queue.
             unsafe { state.rare().receiver.remove(place) };
             state.awake();
         }
@@ -429,10 +437,10 @@ impl<M: Send + 'static> fmt::Debug for Mailbox<M> {
 }
 
 impl Builder {
-    /// Starts an actor that is a loop: a green thread that receives from its mailbox. It ends when `f` returns.
+    /// Starts an actor that is a loop: a green thread that receives from its mailbox. The actor ends when `f` returns.
     ///
-    /// It has a stack as long as it lives, which [`spawn`](Self::spawn)'s actors do not. `mailbox.recv()?` ends it as it was
-    /// asked to: normally, if it was stopped.
+    /// A loop has a stack as long as it lives; the actors of [`spawn`](Self::spawn) do not. `mailbox.recv()?` ends the
+    /// actor with the reason that it was asked to end with: `Normal` if it was stopped.
     ///
     /// # Examples
     ///
@@ -456,7 +464,7 @@ impl Builder {
         self.spawn_loop_again(move |mailbox| f.take().expect("it lives once")(mailbox))
     }
 
-    /// Starts a loop that may be started again. For its keeper.
+    /// Starts a loop that its keeper may start again.
     pub(crate) fn spawn_loop_again<M, F>(self, f: F) -> ActorRef<M>
     where
         M: Send + 'static,
@@ -479,7 +487,7 @@ where
 
     fn run(&mut self, control: &mut Control<M>) -> Pause {
         let Err(reason) = self.0(Mailbox::of(control)) else { return Pause::End(ExitReason::Normal) };
-        // `mailbox.recv()?`: it ends for the reason that it was told.
+        // The loop returned the error of `mailbox.recv()?`: the actor ends with the reason inside.
         if let ExitReason::Failed(error) = &reason
             && let Some(RecvError::Ended(told)) = error.downcast_ref()
         {

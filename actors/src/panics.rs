@@ -1,5 +1,5 @@
-//! Where actors panic: a panic hook that writes the place down and calls the hook that was there before. It prints
-//! nothing. Where a program has set another hook since that does not call this one, places are not known.
+//! Where actors panic: a panic hook that records the place, and calls the hook that was installed before. It prints
+//! nothing. If a program has since installed another hook that does not call this one, the places are not known.
 
 use core::any::Any as Payload;
 use core::time::Duration;
@@ -13,18 +13,19 @@ use crate::cell::Any;
 use crate::ends::with_current;
 use crate::exit::ExitReason;
 
-/// How long a panic waits for its actor's lock. It is held for a moment each time; only one that is held by the panicking
-/// thread itself, which would be a defect of ours, is never free.
+/// How long the hook tries to take the lock of its actor. Every holder keeps the lock for a moment only. A lock that
+/// stays taken is held by the panicking thread itself, which would be a defect of kahn.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The actors that their tests run, each with the thread that does: these have no turn to be found by.
+/// The actors that tests run step by step, each with the thread that runs it. These actors have no turn by which
+/// `with_current` could find them.
 static STEPPED: Mutex<Vec<(usize, Any)>> = Mutex::new(Vec::new());
 
-/// Sees to it that places are written down from now on.
+/// Installs the hook, once.
 pub(crate) fn watch() {
     static SET: Once = Once::new();
     SET.call_once(|| {
-        // A panicking thread may not change the hook; the next actor is in time.
+        // A panicking thread must not change the hook. The next actor installs it.
         if std::thread::panicking() {
             return;
         }
@@ -32,7 +33,8 @@ pub(crate) fn watch() {
         set_hook(Box::new(move |info| {
             if let Some(location) = info.location() {
                 let place = location.to_string().into_boxed_str();
-                // The actor's own field, and not the OS thread's: others may panic here before this one is caught.
+                // Recorded in the actor and not in the OS thread: other green threads may panic on this OS thread
+                // before this panic is caught.
                 match stepped_here() {
                     Some(actor) => write_down(&actor, place),
                     None => drop(with_current(|actor| write_down(actor, place))),
@@ -61,7 +63,7 @@ fn write_down(actor: &Any, place: Box<str>) {
     }
 }
 
-/// A number that is the calling thread's alone, green or not, while it lives.
+/// Returns a number that identifies the calling thread, green or not, while it lives.
 fn me() -> usize {
     Me::current().party().addr().get()
 }
@@ -79,7 +81,7 @@ fn stepped_here() -> Option<Any> {
     stepped.iter().rev().find(|(thread, _)| *thread == me).map(|(_, actor)| actor.clone())
 }
 
-/// Runs `f`, a step of `actor`, with its panics written down as the actor's.
+/// Runs `f`, a step of `actor`, and records panics in it as panics of `actor`.
 pub(crate) fn while_stepping<R>(actor: &Any, f: impl FnOnce() -> R) -> R {
     struct Step(usize);
     impl Drop for Step {
@@ -99,7 +101,7 @@ pub(crate) fn while_stepping<R>(actor: &Any, f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// Why an actor has unwound.
+/// Returns the exit reason of an actor that has unwound with this payload.
 pub(crate) fn reason(actor: &Any, payload: Box<dyn Payload + Send>) -> ExitReason {
     if is_quiet_unwind(&*payload) {
         let mut state = actor.state.lock();

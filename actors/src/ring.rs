@@ -1,11 +1,11 @@
-//! The messages of a mailbox, oldest first: a ring that grows as it fills, up to a limit.
+//! The messages of a mailbox, oldest first: a ring buffer that grows as it fills, up to a limit.
 //!
-//! A single small message needs no buffer: it stands in the ring itself. The buffer is given back when the ring is
-//! empty and its owner says so.
+//! A single small message needs no buffer: it is stored in the ring itself. When the ring is empty, its owner may free
+//! the buffer with `shrink`.
 //!
 //! | `capacity` | the messages are |
 //! |---|---|
-//! | 0 | inline: at most [`INLINE`] of them |
+//! | 0 | inline: at most [`Ring::INLINE`] of them |
 //! | a power of two | in the buffer, from `head` on, `len` of them, wrapping around |
 
 use core::alloc::Layout;
@@ -15,9 +15,9 @@ use std::alloc::{alloc, dealloc, handle_alloc_error};
 
 use kahn_core::wait::quietly;
 
-/// Words that a message may have to stand in the ring itself.
+/// The greatest size of a message that is stored inline, in words.
 const INLINE_WORDS: usize = 2;
-/// Messages that the first buffer has room for.
+/// The capacity of the first buffer, in messages.
 const FIRST: u32 = 8;
 
 pub(crate) struct Ring<M> {
@@ -29,11 +29,11 @@ pub(crate) struct Ring<M> {
     limit: u32,
 }
 
-// SAFETY: it owns its messages, as a `VecDeque` does.
+// SAFETY: the ring owns its messages, as a `VecDeque` does.
 unsafe impl<M: Send> Send for Ring<M> {}
 
 impl<M> Ring<M> {
-    /// How many stand inline.
+    /// The number of messages that are stored inline.
     const INLINE: u32 =
         if size_of::<M>() <= size_of::<[usize; INLINE_WORDS]>() && align_of::<M>() <= align_of::<usize>() {
             1
@@ -41,7 +41,7 @@ impl<M> Ring<M> {
             0
         };
 
-    /// An empty ring that takes at most `limit` messages.
+    /// Creates an empty ring that takes at most `limit` messages.
     pub(crate) fn new(limit: u32) -> Ring<M> {
         Ring {
             buffer: NonNull::dangling(),
@@ -66,14 +66,14 @@ impl<M> Ring<M> {
         self.len >= self.limit
     }
 
-    /// Puts a message behind the others. May go over the limit, which is the caller's to keep.
+    /// Puts a message behind the others. The ring may grow beyond its limit; the caller checks the limit.
     #[inline]
     pub(crate) fn push(&mut self, message: M) {
         let room = if self.capacity == 0 { Self::INLINE } else { self.capacity };
         if self.len == room {
             self.grow();
         }
-        // SAFETY: there is room, so the place is in the buffer, or is the inline one, and holds nothing.
+        // SAFETY: there is room, so the place is in the buffer or is the inline one, and holds no message.
         unsafe { self.place(self.len).write(message) };
         self.len += 1;
     }
@@ -89,13 +89,13 @@ impl<M> Ring<M> {
         self.len += 1;
     }
 
-    /// Takes the oldest.
+    /// Takes the oldest message.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<M> {
         if self.len == 0 {
             return None;
         }
-        // SAFETY: the first place holds a message, which is not looked at there again.
+        // SAFETY: the first place holds a message. It leaves the ring here, so the place is not read again.
         let message = unsafe { self.place(0).read() };
         self.len -= 1;
         if self.capacity != 0 {
@@ -104,7 +104,7 @@ impl<M> Ring<M> {
         Some(message)
     }
 
-    /// Gives the buffer back if there is nothing in it.
+    /// Frees the buffer if the ring is empty.
     #[inline]
     pub(crate) fn shrink(&mut self) {
         if self.len == 0 && self.capacity != 0 {
@@ -112,13 +112,13 @@ impl<M> Ring<M> {
         }
     }
 
-    /// The place of the message that has `n` before it.
+    /// Returns the place of the message that has `n` messages before it.
     #[inline]
     fn place(&mut self, n: u32) -> *mut M {
         if self.capacity == 0 {
             return self.inline.as_mut_ptr().cast();
         }
-        // SAFETY: masked by the capacity, so inside the buffer.
+        // SAFETY: the index is masked by the capacity, so it is inside the buffer.
         unsafe { self.buffer.as_ptr().add(((self.head + n) & (self.capacity - 1)) as usize) }
     }
 
@@ -126,7 +126,7 @@ impl<M> Ring<M> {
         Layout::array::<M>(capacity as usize).expect("a mailbox that fits the address space")
     }
 
-    /// Moves to a buffer of twice the room.
+    /// Moves the messages to a buffer of twice the capacity.
     #[cold]
     fn grow(&mut self) {
         let capacity = if self.capacity == 0 { FIRST } else { self.capacity * 2 };
@@ -139,7 +139,8 @@ impl<M> Ring<M> {
             NonNull::new(memory.cast::<M>()).unwrap_or_else(|| handle_alloc_error(layout))
         };
         for n in 0..self.len {
-            // SAFETY: the first `len` places hold messages, each of which is moved once; the new buffer is larger.
+            // SAFETY: the first `len` places hold messages, each of which is moved once. The new buffer is larger than
+            // `len`.
             unsafe { buffer.as_ptr().add(n as usize).write(self.place(n).read()) };
         }
         let len = self.len;
@@ -147,11 +148,11 @@ impl<M> Ring<M> {
         (self.buffer, self.capacity, self.len) = (buffer, capacity, len);
     }
 
-    /// Frees the buffer, in which nothing is left that anybody wants.
+    /// Frees the buffer. The caller has moved all messages out of it.
     fn free(&mut self) {
         let layout = Ring::<M>::layout(self.capacity);
         if layout.size() != 0 {
-            // SAFETY: allocated by `grow` with this layout.
+            // SAFETY: `grow` allocated the buffer with this layout.
             unsafe { dealloc(self.buffer.as_ptr().cast(), layout) };
         }
         (self.buffer, self.capacity, self.head, self.len) = (NonNull::dangling(), 0, 0, 0);
@@ -160,7 +161,7 @@ impl<M> Ring<M> {
 
 impl<M> Drop for Ring<M> {
     fn drop(&mut self) {
-        // One by one: the destructors of two messages may panic.
+        // One by one, each in its own catch: the destructors of two messages may panic.
         while let Some(message) = self.pop() {
             quietly(|| drop(message));
         }
@@ -173,7 +174,7 @@ mod tests {
     use super::*;
     use std::collections::VecDeque;
 
-    /// Against `VecDeque`, over all ways to mix pushes at both ends, pops and shrinks that three bits a step can tell.
+    /// Compares the ring with a `VecDeque`, in random sequences of pushes at both ends, pops and shrinks.
     fn agrees<M: Clone + PartialEq + core::fmt::Debug>(make: impl Fn(u32) -> M) {
         let mut seed = 1_u64;
         for _ in 0..200 {

@@ -1,9 +1,9 @@
-//! What reaches an actor through its system lane, before any message.
+//! The signals that an actor receives through its system lane, before any message.
 
 use crate::exit::{ActorId, Called, ExitReason};
 use core::fmt;
 
-/// One monitor of one actor; see [`Control::monitor`](crate::Control::monitor).
+/// The number of one monitor of one actor; see [`Control::monitor`](crate::Control::monitor).
 ///
 /// # Examples
 ///
@@ -25,7 +25,7 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MonitorId(pub(crate) u64);
 
-/// Another actor has ended.
+/// A notification that another actor has ended.
 ///
 /// # Examples
 ///
@@ -50,17 +50,17 @@ pub struct MonitorId(pub(crate) u64);
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Down {
-    /// Its number.
+    /// The number of the actor that ended.
     pub id: ActorId,
-    /// Its name, if it had one.
+    /// The name of the actor that ended, if it had one.
     pub name: Option<Box<str>>,
     /// Why it ended.
     pub reason: ExitReason,
-    /// Why this actor is told.
+    /// Why this actor receives the notification.
     pub cause: DownCause,
 }
 
-/// Why an actor is told of the end of another.
+/// Why an actor is told of the end of another actor.
 ///
 /// # Examples
 ///
@@ -83,9 +83,9 @@ pub struct Down {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DownCause {
-    /// It monitors it.
+    /// It monitors the other actor.
     Monitor(MonitorId),
-    /// It is linked to it, and traps exits.
+    /// It is linked to the other actor, and traps exits.
     Link,
 }
 
@@ -95,7 +95,7 @@ impl fmt::Display for Down {
     }
 }
 
-/// What a loop finds in its mailbox.
+/// What a loop receives from its mailbox.
 ///
 /// # Examples
 ///
@@ -119,6 +119,6 @@ impl fmt::Display for Down {
 pub enum Mail<M> {
     /// A message.
     Message(M),
-    /// Another actor has ended.
+    /// A notification that another actor has ended.
     Down(Down),
 }
