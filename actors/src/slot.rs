@@ -1,21 +1,25 @@
-//! Where an answer is handed over: a small heap cell that the asker and the [`Reply`] share.
+//! The slot of an ask: a small heap cell that the asker and the [`Reply`] share.
 //!
-//! The answer itself goes straight to the asker, to the place that the slot says. Each side leaves the slot once; who
-//! leaves last gives it back. So an answer that comes too late finds that the asker has left, and touches nothing of it.
+//! The reply writes the answer straight to the asker, to the place that the slot points to. Each side leaves the slot
+//! once; the side that leaves last frees it. So a late answer finds that the asker has left, and touches no memory of
+//! the asker.
 //!
-//! | `state` | who has left | to |
+//! | `state` | left by | next |
 //! |---|---|---|
-//! | `OPEN` | nobody | `GONE`, by the asker; `ANSWERING`, by the reply; `BROKEN`, by who finds a circle |
-//! | `BROKEN` | nobody, but the asker is about to: its wait is over | `GONE`, by the asker; `ANSWERING`, by the reply |
-//! | `ANSWERING` | the reply is about to, and writes to the asker, who waits for that if it is in a hurry | `ANSWERED`, by the reply |
-//! | `ANSWERED` | the reply: the place has an answer, or never will | the asker gives the slot back |
-//! | `GONE` | the asker: the answer is handed back to who sends it | the reply gives the slot back |
+//! | `OPEN` | neither | `GONE`, by the asker; `ANSWERING`, by the reply; `BROKEN`, by the finder of a circle |
+//! | `BROKEN` | neither; the asker's wait is over | `GONE`, by the asker; `ANSWERING`, by the reply |
+//! | `ANSWERING` | neither; the reply writes, and an asker that wants to leave waits | `ANSWERED`, by the reply |
+//! | `ANSWERED` | the reply: the place has an answer, or never will | the asker frees the slot |
+//! | `GONE` | the asker: a late answer is returned to its sender | the reply frees the slot |
 //!
-//! **The asker is woken.** It opens its wait, says in `asker` who waits, fences, and looks at `state`; the reply changes
-//! `state`, and then looks at `asker` (Dekker's way). So one of the two sees the other: the asker does not park, or the
-//! reply claims it. **Nobody else is woken.** The reply claims only between `ANSWERING` and `ANSWERED`; an asker whose
-//! wait has ended otherwise leaves before it opens another, for which it waits until `ANSWERED`. A circle's finder claims
-//! while it holds the lock under which the asker takes its edge back, which the asker does before it leaves.
+//! **The asker is woken.** The asker opens its wait, stores its waiter (`Party`) in `asker`, fences, and reads `state`.
+//! The reply changes `state`, and then reads `asker` (Dekker's protocol). So at least one of the two sees the other:
+//! either the asker does not park, or the reply claims it.
+//!
+//! **No other wait is woken.** The reply claims only between `ANSWERING` and `ANSWERED`. An asker whose wait has ended
+//! in another way leaves the slot before it opens another wait, and to leave it waits until `ANSWERED`. The finder of a
+//! circle claims while it holds the lock under which the asker takes its edge back, and the asker does that before it
+//! leaves.
 
 use core::cell::{Cell, UnsafeCell};
 use core::fmt;
@@ -33,39 +37,40 @@ const ANSWERED: usize = 2;
 const GONE: usize = 3;
 const BROKEN: usize = 4;
 
-/// The token of the asker's claim by the reply.
+/// The token of a claim by the reply.
 const LEFT: usize = 0;
-/// The token of the asker's claim by the finder of a circle.
+/// The token of a claim by the finder of a circle.
 const CIRCLE: usize = 1;
 
 pub(crate) struct Slot {
     state: AtomicUsize,
-    /// The asker, if it is a thread that waits.
+    /// The asker's waiter, if it is a thread that waits. [`task`] if it is a task.
     asker: AtomicPtr<Party>,
-    /// Where an `Option<R>` is that is the asker's.
+    /// The place for the answer: an `Option<R>` of the asker.
     place: UnsafeCell<*mut ()>,
-    /// The asker, if it is a task that waits.
+    /// The asker's waker, if it is a task that waits.
     waker: Lock<Option<Waker>>,
 }
 
-/// In `asker`: a task, whose waker is in `waker`.
+/// The value of `asker` that stands for a task, whose waker is in `waker`.
 fn task() -> *mut Party {
     ptr::without_provenance_mut(1)
 }
 
 thread_local! {
-    /// A slot that nobody uses, for the next ask on this OS thread: mostly there is one at a time.
+    /// An unused slot, kept for the next ask on this OS thread. Mostly an OS thread has one ask at a time.
     static SPARE: Cell<Option<Box<Slot>>> = const { Cell::new(None) };
 }
 
-/// A slot of an asker with this place. Never inlined: see `kahn_core::wait::current`.
+/// Returns a slot for an asker with this place. Never inlined: a caller that parks must not keep the address of a
+/// thread-local; see `kahn_core::wait::current`.
 #[inline(never)]
 fn take(place: *mut ()) -> NonNull<Slot> {
-    // In a model each ask has a slot of its own, which loom knows from its start.
+    // In a model each ask gets a slot of its own, so that loom sees the slot from its creation on.
     let spare = if MODEL { None } else { SPARE.try_with(Cell::take).ok().flatten() };
     NonNull::from(Box::leak(match spare {
         Some(mut spare) => {
-            // Relaxed (both): nobody else has it.
+            // Relaxed (both): no other thread has this slot.
             spare.state.store(OPEN, Ordering::Relaxed);
             spare.asker.store(ptr::null_mut(), Ordering::Relaxed);
             *spare.place.get_mut() = place;
@@ -82,52 +87,53 @@ fn take(place: *mut ()) -> NonNull<Slot> {
 
 /// # Safety
 ///
-/// Both sides have left.
+/// Both sides have left the slot.
 #[inline(never)]
 unsafe fn give_back(slot: NonNull<Slot>) {
-    // SAFETY: made by `take`, and nobody has it any more.
+    // SAFETY: `take` leaked this box. Both sides have left, so no other pointer to it is used any more.
     let mut slot = unsafe { Box::from_raw(slot.as_ptr()) };
     drop(slot.waker.get_mut().take());
     let _ = SPARE.try_with(|spare| spare.replace(if MODEL { None } else { Some(slot) }));
 }
 
-/// Whether the reply is still somewhere: neither used nor dropped.
+/// Returns whether the reply still exists, neither used nor dropped.
 ///
 /// # Safety
 ///
-/// The asker has not left.
+/// The asker has not left the slot.
 pub(crate) unsafe fn is_open(slot: NonNull<Slot>) -> bool {
-    // SAFETY: the slot lives until both have left.
-    // Relaxed: who has used the reply, or knows of it, sees that by its own order or by how it came to know.
+    // SAFETY: the slot lives until both sides have left it, and one side has not.
+    // Relaxed: a thread that has used the reply sees its own store, and a thread that learnt of the use has
+    // synchronised with it.
     unsafe { slot.as_ref() }.state.load(Ordering::Relaxed) == OPEN
 }
 
-/// Ends the asker's wait, which closes a circle, or the next if it does not wait yet. Returns whether the reply was still
-/// somewhere, and the wake-up that is owed.
+/// Ends the asker's wait because it closes a circle. If the asker does not wait yet, its next wait on the slot ends at
+/// once. Returns whether the reply still existed, and the wake-up that is owed.
 ///
 /// # Safety
 ///
-/// The asker is a thread, has not left, and does not until the caller has unlocked something.
+/// The asker is a thread. It has not left the slot, and does not leave it until the caller has released a lock.
 pub(crate) unsafe fn break_off(slot: NonNull<Slot>) -> (bool, Option<Wake>) {
-    // SAFETY: the slot lives until both have left.
+    // SAFETY: the slot lives until both sides have left it, and one side has not.
     let this = unsafe { slot.as_ref() };
-    // Relaxed (both): nothing is handed over by it.
+    // Relaxed (both): this store hands nothing over.
     if this.state.compare_exchange(OPEN, BROKEN, Ordering::Relaxed, Ordering::Relaxed).is_err() {
         return (false, None);
     }
-    // The asker stores its party, fences, and looks at `state`: one of the two sees the other.
+    // The asker stores its waiter, fences, and reads `state`. With this fence, one of the two sees the other.
     fence(Ordering::SeqCst);
-    // Acquire: the party's wait is open.
+    // Acquire: pairs with the Release in `wait`, so the waiter's wait is open.
     let asker = NonNull::new(this.asker.load(Ordering::Acquire));
     let wake = asker.and_then(|asker| {
-        // SAFETY: the asker cannot leave, so its party is there, and in this wait or in none. If it was claimed, that was
-        // just now.
+        // SAFETY: the asker cannot leave yet. So its waiter is alive, and is in this wait or in none. The claim is won
+        // just before `Wake::owed`.
         unsafe { asker.as_ref().claim(CIRCLE).then(|| Wake::owed(asker)) }
     });
     (true, wake)
 }
 
-/// The right, and the duty, to answer a question. Dropped unused, it tells the asker that there will be no answer.
+/// The right to answer a question, once. If it is dropped unused, the asker is told that there will be no answer.
 ///
 /// # Examples
 ///
@@ -149,17 +155,17 @@ pub struct Reply<R> {
     _answer: PhantomData<fn(R)>,
 }
 
-// SAFETY: it moves an `R` to another thread, and a slot is made to be shared by two.
+// SAFETY: a reply moves an `R` to another thread, hence `R: Send`. The slot synchronises the two sides.
 unsafe impl<R: Send> Send for Reply<R> {}
-// SAFETY: through a shared reference nothing can be done with it.
+// SAFETY: a shared reference to a reply gives no access to anything.
 unsafe impl<R: Send> Sync for Reply<R> {}
 
 impl<R> Reply<R> {
-    /// Answers.
+    /// Sends the answer.
     ///
     /// # Errors
     ///
-    /// Nobody waits for the answer any more, which is handed back.
+    /// Returns the answer if the asker does not wait for it any more.
     ///
     /// # Examples
     ///
@@ -172,14 +178,16 @@ impl<R> Reply<R> {
     /// ```
     pub fn send(self, answer: R) -> Result<(), R> {
         let slot = mem::ManuallyDrop::new(self).slot;
-        // SAFETY: this is the reply's one leave.
+        // SAFETY: this is the only time that the reply leaves: its destructor does not run. An `Asker<R>` made the
+        // slot.
         unsafe { leave(slot, Some(answer)) }.map_or(Ok(()), Err)
     }
 }
 
 impl<R> Drop for Reply<R> {
     fn drop(&mut self) {
-        // SAFETY: as above: `send` forgets the reply.
+        // SAFETY: this is the only time that the reply leaves: `send` forgets the reply, so the destructor does not run
+        // after it. An `Asker<R>` made the slot.
         let none = unsafe { leave::<R>(self.slot, None) };
         debug_assert!(none.is_none(), "nothing was sent");
     }
@@ -191,27 +199,28 @@ impl<R> fmt::Debug for Reply<R> {
     }
 }
 
-/// The reply leaves, with an answer or without. Answers what the asker no longer wants.
+/// The reply leaves the slot, with or without an answer. Returns the answer if the asker has left.
 ///
 /// # Safety
 ///
-/// Called once for each slot, which was made by an `Asker<R>`.
+/// Called once for each slot, which an `Asker<R>` has made.
 unsafe fn leave<R>(slot: NonNull<Slot>, answer: Option<R>) -> Option<R> {
-    // SAFETY: the slot lives until both have left.
+    // SAFETY: the slot lives until both sides have left it, and one side has not.
     let this = unsafe { slot.as_ref() };
     let (before, asker) = swap_then_load(&this.state, ANSWERING, &this.asker);
     if before == GONE {
-        // SAFETY: both have left.
+        // SAFETY: `GONE` says that the asker has left, and the reply leaves here.
         unsafe { give_back(slot) };
         return answer;
     }
     if let Some(answer) = answer {
-        // SAFETY: the asker has not left, so its place is there, empty, and nobody else touches it before `ANSWERED`.
+        // SAFETY: the asker has not left, so its place is valid and holds `None`. Nothing else touches the place before
+        // `ANSWERED`.
         unsafe { (*this.place.get()).cast::<Option<R>>().write(Some(answer)) };
     }
     if asker == task() {
         let waker = this.waker.lock().take();
-        // Release: the asker sees the answer. The slot is the asker's from here on.
+        // Release: the asker sees the answer. From here on the slot belongs to the asker.
         this.state.store(ANSWERED, Ordering::Release);
         if let Some(waker) = waker {
             // The reply has been sent, so no unwind of the waker may propagate.
@@ -220,64 +229,66 @@ unsafe fn leave<R>(slot: NonNull<Slot>, answer: Option<R>) -> Option<R> {
         return None;
     }
     let wake = NonNull::new(asker).and_then(|asker| {
-        // SAFETY: the asker does not leave before `ANSWERED`, so its party, a thread's, is there, and in this wait or in
-        // none. If it was claimed, that was just now.
+        // SAFETY: the asker does not leave before `ANSWERED`. So its waiter, that of a thread, is alive, and is in this
+        // wait or in none. The claim is won just before `Wake::owed`.
         unsafe { asker.as_ref().claim(LEFT).then(|| Wake::owed(asker)) }
     });
-    // As above.
+    // Release: the asker sees the answer. From here on the slot belongs to the asker.
     this.state.store(ANSWERED, Ordering::Release);
     drop(wake);
     None
 }
 
-/// The asker's side.
+/// The asker's side of a slot.
 pub(crate) struct Asker<'a, R> {
     slot: NonNull<Slot>,
     stands: Stands,
     _place: PhantomData<&'a mut Option<R>>,
 }
 
-/// Who is in the slot, as far as the asker knows.
+/// Which sides are in the slot, as far as the asker knows.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stands {
     Both,
     /// The reply has left.
     Alone,
-    /// The asker has left: the slot is the reply's.
+    /// The asker has left: the slot belongs to the reply.
     Left,
 }
 
-// SAFETY: an asker that is a task moves between threads with its place; what it receives is `Send`.
+// SAFETY: an asker that is a task moves between threads together with its place. The answer that it receives is `Send`.
 unsafe impl<R: Send> Send for Asker<'_, R> {}
 
 impl<'a, R> Asker<'a, R> {
-    /// A slot, and the reply to it. The answer goes to `place`, which is empty, stays where it is and is used by nobody
-    /// until the asker has left (its destructor).
+    /// Creates a slot and its reply. The reply writes the answer to `place`, which holds `None`.
     ///
     /// # Safety
     ///
-    /// `place` is valid for as long as the asker has not left, holds `None`, and nothing else reads or writes it.
+    /// `place` is valid and holds `None`, and nothing else reads or writes it, until the asker has left the slot. The
+    /// asker's destructor leaves it at the latest.
     pub(crate) unsafe fn new(place: NonNull<Option<R>>) -> (Asker<'a, R>, Reply<R>) {
         let slot = take(place.as_ptr().cast());
         (Asker { slot, stands: Stands::Both, _place: PhantomData }, Reply { slot, _answer: PhantomData })
     }
 
-    /// The slot, which is there until the asker has left.
+    /// Returns the slot, which is valid until the asker has left it.
     pub(crate) fn place(&self) -> NonNull<Slot> {
         self.slot
     }
 
     fn slot(&self) -> &Slot {
-        // SAFETY: the slot lives until both have left; called while `stands` is not `Left`.
+        // SAFETY: the slot lives until both sides have left it. This is called only while `stands` is not `Left`, so
+        // the asker has not left.
         unsafe { self.slot.as_ref() }
     }
 
-    /// Waits until the reply has left, and returns whether it has: if not, the wait was [broken off](break_off). If it has
-    /// not left, calls `leaving` before the asker leaves.
+    /// Waits until the reply has left, and returns true. Returns false if the wait was [broken off](break_off) before
+    /// that. In that case, and on an error, calls `leaving` before the asker leaves the slot.
     ///
     /// # Errors
     ///
-    /// The deadline has passed. The asker has left. There may be an answer that came at the same moment.
+    /// Returns an error if the deadline has passed. The asker has left. An answer that came at the same moment may be
+    /// in the place.
     #[inline]
     pub(crate) fn wait(
         &mut self,
@@ -286,17 +297,17 @@ impl<'a, R> Asker<'a, R> {
         leaving: impl FnOnce(),
     ) -> Result<bool, TimedOut> {
         let wait = Wait::new();
-        // Release: the reply sees the party, and that its wait is open.
+        // Release: the reply sees the waiter, and that its wait is open.
         self.slot().asker.store(wait.party().as_ptr(), Ordering::Release);
-        // Relaxed: `leaves` looks again.
+        // Relaxed: `leave` reads the state again, with Acquire.
         let parked = wait.park_unless(reason, deadline, || self.slot().state.load(Ordering::Relaxed) != OPEN);
         match parked {
-            // The reply wakes after it has left.
+            // The reply wakes the asker after it has stored `ANSWERED`.
             Ok(Some(LEFT)) => {
                 self.stands = Stands::Alone;
                 Ok(true)
             }
-            // Relaxed: `BROKEN` is not taken back but by the reply, which `leave` sees.
+            // Relaxed: only the reply changes `BROKEN` before the asker leaves, and `leave` sees that change.
             Ok(None) if self.slot().state.load(Ordering::Relaxed) != BROKEN => {
                 self.leave();
                 Ok(true)
@@ -306,10 +317,10 @@ impl<'a, R> Asker<'a, R> {
         }
     }
 
-    /// Leaves after the wait was broken off. Returns whether the reply has left all the same.
+    /// Leaves the slot after the wait was broken off. Returns whether the reply has left nevertheless.
     #[cold]
     fn is_broken_off(&mut self, leaving: impl FnOnce()) -> bool {
-        // First: until then the finder of the circle may look at the slot.
+        // First, because until then the finder of the circle may access the slot.
         leaving();
         self.leave();
         self.stands == Stands::Alone
@@ -318,21 +329,22 @@ impl<'a, R> Asker<'a, R> {
     #[cold]
     fn give_up(&mut self, wait: Wait, missed: Missed, leaving: impl FnOnce()) -> TimedOut {
         leaving();
-        // First, so that no claim of the reply's hits a later wait.
+        // Before the wait is closed, so that no claim of the reply reaches a later wait.
         self.leave();
         drop(wait);
         missed.raise()
     }
 
-    /// Whether the reply has left; if not, `waker` is woken when it does.
+    /// Returns whether the reply has left. If it has not, `waker` is woken when it does.
     pub(crate) fn poll(&mut self, waker: &Waker) -> bool {
         let waker = waker.clone();
         let old = self.slot().waker.lock().replace(waker);
         drop(old);
-        // Release, fence: as in `wait`.
+        // Release: the reply sees the waker. The fence pairs with the exchange in the reply's `leave`: one of the two
+        // sees the other.
         self.slot().asker.store(task(), Ordering::Release);
         fence(Ordering::SeqCst);
-        // Acquire: the answer is seen.
+        // Acquire: pairs with the Release of `ANSWERED`, so the answer is visible.
         match self.slot().state.load(Ordering::Acquire) {
             OPEN => false,
             _ => {
@@ -342,10 +354,11 @@ impl<'a, R> Asker<'a, R> {
         }
     }
 
-    /// Leaves, unless the reply has left; waits for it if it is about to.
+    /// Leaves the slot, unless the reply has left. If the reply is about to leave, waits for that.
     fn leave(&mut self) {
         let state = &self.slot().state;
-        // Acquire (all): the answer is seen. AcqRel: the reply gives back a slot that nobody uses.
+        // Acquire (all): the answer is visible.
+        // AcqRel on success: the reply, which frees the slot, sees every use of the slot by the asker.
         let mut left = state.compare_exchange(OPEN, GONE, Ordering::AcqRel, Ordering::Acquire);
         if left == Err(BROKEN) {
             left = state.compare_exchange(BROKEN, GONE, Ordering::AcqRel, Ordering::Acquire);
@@ -367,7 +380,7 @@ impl<R> Drop for Asker<'_, R> {
     #[inline]
     fn drop(&mut self) {
         if self.stands == Stands::Both {
-            // Relaxed: our own store.
+            // Relaxed: this side has stored the value itself.
             if self.slot().asker.load(Ordering::Relaxed) == task() {
                 let waker = self.slot().waker.lock().take();
                 drop(waker);
@@ -375,7 +388,7 @@ impl<R> Drop for Asker<'_, R> {
             self.leave();
         }
         if self.stands == Stands::Alone {
-            // SAFETY: both have left.
+            // SAFETY: the reply has left, and the asker does not use the slot after this.
             unsafe { give_back(self.slot) };
         }
     }
@@ -392,7 +405,7 @@ mod tests {
     use std::task::Wake;
     use std::thread;
 
-    /// Runs `scenario` again and again. (The models are in `tests/loom.rs`.)
+    /// Runs `scenario` many times. (The models are in `tests/loom.rs`.)
     fn often(scenario: impl Fn()) {
         let rounds = match (MODEL, SPINS) {
             (true, _) => 0,
@@ -406,18 +419,18 @@ mod tests {
         Reason::new(Kind::Actor, ptr::null::<()>())
     }
 
-    /// Asks, waits as `wait` does, and answers what has come.
+    /// Asks, waits by `wait`, and returns the answer that came.
     fn ask(
         answer: impl FnOnce(Reply<Box<u32>>) + Send + 'static,
         wait: fn(&mut Asker<'_, Box<u32>>) -> bool,
     ) -> Option<Box<u32>> {
         let place = UnsafeCell::new(None);
-        // SAFETY: the asker is dropped before its place.
+        // SAFETY: the asker is dropped before its place, which holds `None` and which only the reply uses until then.
         let (mut asker, reply) = unsafe { Asker::new(NonNull::new_unchecked(place.get())) };
         let answerer = thread::spawn(move || answer(reply));
         let in_time = wait(&mut asker);
         drop(asker);
-        // After that: a late answer must not be written.
+        // Joined after the asker has left: a late answer must not be written.
         answerer.join().unwrap();
         let came = place.into_inner();
         assert!(in_time || came.is_none(), "it came after the asker had left, or was not waited for");
@@ -436,14 +449,15 @@ mod tests {
         });
     }
 
-    /// The asker leaves at once, and its place is gone: the answer was in time, or is handed back.
+    /// The asker leaves at once, and its place is freed: the answer is either in time, or returned to its sender.
     #[test]
     fn an_asker_that_leaves() {
         often(|| {
             let came = Arc::new(AtomicUsize::new(0));
             let seen = came.clone();
             let place = Box::new(UnsafeCell::new(None));
-            // SAFETY: the asker is dropped before its place.
+            // SAFETY: the asker is dropped before its place, which holds `None` and which only the reply uses until
+            // then.
             let (asker, reply) = unsafe { Asker::new(NonNull::new_unchecked(place.get())) };
             let answerer = thread::spawn(move || match reply.send(Box::new(7)) {
                 Ok(()) => seen.fetch_add(1, SeqCst),
@@ -456,7 +470,7 @@ mod tests {
         });
     }
 
-    /// A task that is woken, or has seen the answer; and one that goes.
+    /// One task is woken or sees the answer; another is dropped.
     #[test]
     fn an_asker_that_polls() {
         struct Woken(AtomicUsize);
@@ -469,7 +483,8 @@ mod tests {
             for goes in [false, true] {
                 let woken = Arc::new(Woken(AtomicUsize::new(0)));
                 let place = Box::new(UnsafeCell::new(None));
-                // SAFETY: the asker is dropped before its place.
+                // SAFETY: the asker is dropped before its place, which holds `None` and which only the reply uses until
+                // then.
                 let (mut asker, reply) = unsafe { Asker::new(NonNull::new_unchecked(place.get())) };
                 let answerer = thread::spawn(move || drop(reply.send(Box::new(7))));
                 let waker = Waker::from(woken.clone());

@@ -1,4 +1,4 @@
-//! Telling: a message into the mailbox, or the wait for room.
+//! Telling an actor: puts a message into its mailbox, or waits for room.
 
 use core::ptr::NonNull;
 use core::time::Duration;
@@ -14,13 +14,13 @@ use crate::dead_letters::{self, Fate};
 use crate::ends::{is_current, with_current};
 use crate::error::TellError;
 
-/// A message that waits for room, on the stack of its sender.
+/// A message that waits for room, on the stack of its sender or in its future.
 pub(crate) struct Parcel<'a, M> {
     pub(crate) message: Option<M>,
     pub(crate) edge: Option<&'a Edge>,
 }
 
-/// Which claim ended a sender's wait.
+/// The token of a claim that has taken the message, or that ends the wait because the actor has ended.
 const TAKEN: usize = 0;
 
 impl<M: Send + 'static> ActorRef<M> {
@@ -28,12 +28,20 @@ impl<M: Send + 'static> ActorRef<M> {
     ///
     /// # Parks
     ///
-    /// While the mailbox is full, if its [`Overflow`] is `Park`. A full actor that tells itself gets an error instead.
+    /// While the mailbox is full, if its [`Overflow`] is `Park`. A tell to the caller's own full mailbox returns an
+    /// error instead.
     ///
     /// # Errors
     ///
-    /// The actor has ended; the mailbox is full, and its overflow is `Fail`, or the actor tells itself, or the caller is an
-    /// actor whose wait for room would close a circle of actors that wait for each other. The message is handed back. A message that the overflow drops is no error: [`dropped`](Self::dropped) counts it.
+    /// Returns the message in an error if
+    ///
+    /// - the actor has ended;
+    /// - the mailbox is full, and its overflow is `Fail`;
+    /// - the mailbox is full, and the actor tells itself;
+    /// - the mailbox is full, and the caller is an actor whose wait for room would close a circle of actors that wait
+    ///   for each other.
+    ///
+    /// A message that the overflow policy drops is no error: [`dropped`](Self::dropped) counts it.
     ///
     /// # Examples
     ///
@@ -59,11 +67,11 @@ impl<M: Send + 'static> ActorRef<M> {
         self.tell_until::<false>(self.reason(), message, &mut Deadline::Never, None)
     }
 
-    /// As [`tell`](Self::tell), but never waits.
+    /// Like [`tell`](Self::tell), but never waits for room.
     ///
     /// # Errors
     ///
-    /// The actor has ended, or the mailbox is full. The message is handed back.
+    /// Returns the message in an error if the actor has ended, or the mailbox is full.
     ///
     /// # Examples
     ///
@@ -80,15 +88,15 @@ impl<M: Send + 'static> ActorRef<M> {
         self.put::<false>(message, None)
     }
 
-    /// As [`tell`](Self::tell), but waits for room for at most `timeout`.
+    /// Like [`tell`](Self::tell), but waits for room for at most `timeout`.
     ///
     /// # Parks
     ///
-    /// As `tell`.
+    /// Like `tell`.
     ///
     /// # Errors
     ///
-    /// As `tell`, and if the time is over.
+    /// Like `tell`, and [`TellError::Timeout`] if the timeout expires.
     ///
     /// # Examples
     ///
@@ -108,7 +116,7 @@ impl<M: Send + 'static> ActorRef<M> {
         self.tell_until::<false>(self.reason(), message, &mut now().checked_add(timeout).into(), None)
     }
 
-    /// Why a caller of one of the public methods waits: for this actor, at the caller's line.
+    /// Returns the reason of a wait in one of the public methods: for this actor, at the location of the caller.
     #[track_caller]
     #[inline]
     pub(crate) fn reason(&self) -> Reason {
@@ -131,7 +139,7 @@ impl<M: Send + 'static> ActorRef<M> {
     }
 
     /// Puts a message into the mailbox, if there is room. The caller has paid for the operation.
-    // By force, as `ask` and `tell` differ in what is known here: whether there is an edge.
+    // Always inlined, because `ask` and `tell` know at compile time whether there is an edge.
     #[inline(always)]
     pub(crate) fn put<const WAITS: bool>(&self, message: M, edge: Option<&Edge>) -> Result<(), TellError<M>> {
         let mut locked = self.process().lock();
@@ -157,7 +165,7 @@ impl<M: Send + 'static> ActorRef<M> {
         let rouse = locked.state.rouse();
         drop(locked);
         rouse.wake_by::<WAITS, _>(self.process());
-        // Nothing that may unwind from here on: the message is in the mailbox.
+        // Nothing may unwind from here on: the message is in the mailbox.
         if let Some(dropped) = dropped {
             dead_letters::lose(self.any(), dropped);
         }
@@ -182,7 +190,7 @@ impl<M: Send + 'static> ActorRef<M> {
                 return self.park_for_room(reason, take(), deadline, Some((me, edge)));
             }
             let edge = chain::numbered(self.any(), Goal::Room);
-            // SAFETY: the caller is this actor; the edge outlives the guard.
+            // SAFETY: `me` is the caller. `edge` is declared before the guard, so it outlives it. It has no slot.
             let _asking = unsafe { Asking::publish(me, &edge) };
             if chain::cycle(me).is_some() {
                 return Err(TellError::Full(take()));
@@ -192,7 +200,7 @@ impl<M: Send + 'static> ActorRef<M> {
         waited.unwrap_or_else(|| self.park_for_room(reason, take(), deadline, None))
     }
 
-    /// Waits for room. An actor says with which edge.
+    /// Waits for room. If the caller is an actor, `actor` has the actor and the edge that it has published.
     fn park_for_room(
         &self,
         reason: Reason,
@@ -217,7 +225,7 @@ impl<M: Send + 'static> ActorRef<M> {
             let dead = locked.state.phase.is_dead();
             if dead || !locked.lane().is_full() {
                 if !dead {
-                    // SAFETY: the parcel is ours: nobody else has its address yet.
+                    // SAFETY: the node is in no queue yet, so no other thread has the address of the parcel.
                     accept_parcel(&mut locked, unsafe { &mut *payload });
                 }
                 let rouse = locked.state.rouse();
@@ -228,14 +236,15 @@ impl<M: Send + 'static> ActorRef<M> {
                 return self.taken(parcel);
             }
             locked.state.set_senders(true);
-            // SAFETY: the node stays here until the wait is over; it is removed below unless it was claimed.
+            // SAFETY: the node stays in place until the wait is over. If the wait was not claimed by a receiver, the
+            // node is removed below; such a claim removes the node.
             unsafe { locked.state.rare().senders.push(place) };
         }
         let parked = wait.park(reason, deadline);
         waits_no_more();
         if parked.is_err() || matches!(parked, Ok(BROKEN)) {
             if let Some(rare) = self.process().lock().state.rare_if_any() {
-                // SAFETY: the node is in this queue or in none.
+                // SAFETY: the node is in this queue, or a claim has removed it and it is in no queue.
                 unsafe { rare.senders.remove(place) };
             }
             drop(wait);
@@ -250,7 +259,8 @@ impl<M: Send + 'static> ActorRef<M> {
         self.taken(parcel)
     }
 
-    /// How a wait for room ended that was claimed: without the message, or with it if the actor has ended.
+    /// Returns the result of a wait for room that was claimed: the message is gone, or is still here if the actor has
+    /// ended.
     fn taken(&self, mut parcel: Parcel<'_, M>) -> Result<(), TellError<M>> {
         match parcel.message.take() {
             None => Ok(()),
@@ -262,12 +272,13 @@ impl<M: Send + 'static> ActorRef<M> {
     }
 }
 
-/// Puts a message into a lane with room.
+/// Puts a message into a lane that has room.
 #[inline(always)]
 fn accept<M>(locked: &mut Locked<'_, M>, message: M, edge: Option<&Edge>) {
     if let Some(edge) = edge {
         let number = locked.next_number();
-        // Relaxed: read under this lock, or by who sees that a later one of the target's turns has come.
+        // Relaxed (both): a reader holds this lock, has seen a later turn of the target, or copes with an older value
+        // (`chain::circle`).
         edge.number.store(number, Ordering::Relaxed);
         edge.sent.store(true, Ordering::Relaxed);
     }
@@ -279,7 +290,7 @@ pub(crate) fn accept_parcel<M>(locked: &mut Locked<'_, M>, parcel: &mut Parcel<'
     accept(locked, message, parcel.edge);
 }
 
-/// There may be room: lets in one of the senders that wait for it, who is to be woken after unlocking.
+/// Lets in one of the senders that wait for room, if there is room. The caller wakes it after unlocking.
 #[must_use]
 pub(crate) fn admit<M>(locked: &mut Locked<'_, M>) -> Option<kahn_core::wait::Claimed> {
     if !locked.state.has_senders() || locked.lane().is_full() {
@@ -290,7 +301,9 @@ pub(crate) fn admit<M>(locked: &mut Locked<'_, M>) -> Option<kahn_core::wait::Cl
         locked.state.set_senders(false);
     }
     let claimed = claimed?;
-    // SAFETY: the payload of a sender's node is its parcel of this lane's type, ours until we wake it.
+    // SAFETY: the payload of a sender's node is its `Parcel`, for the message type of this lane. The sender does not
+    // touch it now: a thread does not run between its claim and its wake-up, and a future touches its parcel only under
+    // this lock.
     accept_parcel(locked, unsafe { &mut *claimed.payload.cast::<Parcel<'_, M>>() });
     Some(claimed)
 }

@@ -1,7 +1,7 @@
-//! Telling from async code: a future that stands in the queue of senders beside the threads.
+//! Telling from async code: a future that waits in the queue of senders together with threads.
 //!
-//! It can be dropped at any time, so what it has in the queue is touched under the actor's lock by both sides
-//! (`kahn_core::wait`'s rule for tasks). It is pinned while it stands there.
+//! The future can be dropped at any time. So both sides touch its node, its parcel and its waker only under the actor's
+//! lock, as `kahn_core::wait` requires of tasks. The future is pinned while its node is in the queue.
 
 use core::cell::OnceCell;
 use core::fmt;
@@ -37,21 +37,23 @@ pub struct TellFuture<M: Send + 'static> {
     actor: ActorRef<M>,
     parcel: Parcel<'static, M>,
     party: TaskParty,
-    /// Made when it first has to wait.
+    /// Made when the future first has to wait.
     node: OnceCell<Node>,
     _pinned: PhantomPinned,
 }
 
-// SAFETY: `node` points to the future itself, and is touched under the actor's lock; the message is `Send`.
+// SAFETY: the future holds pointers to its own fields only. Other threads follow them under the actor's lock, and it is
+// pinned by then. The message is `Send`.
 unsafe impl<M: Send> Send for TellFuture<M> {}
 
 impl<M: Send + 'static> ActorRef<M> {
-    /// As [`tell`](Self::tell), from async code, in any executor. The message is sent when the future is first polled,
-    /// and there is room. If it is dropped before, the message is dropped with it.
+    /// Like [`tell`](Self::tell), from async code, in any executor. The message is sent when the future has been polled
+    /// and the mailbox has room. If the future is dropped before that, the message is dropped with it.
     ///
     /// # Errors
     ///
-    /// As `tell`, in the future's output.
+    /// The future's output is an error if the actor has ended, or if the mailbox is full and its overflow is `Fail`.
+    /// The wait is not checked for circles, nor for an actor that tells itself.
     ///
     /// # Examples
     ///
@@ -78,7 +80,7 @@ impl<M: Send + 'static> Future for TellFuture<M> {
     type Output = Result<(), TellError<M>>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        // SAFETY: nothing is moved out of the future but the message, which is never pinned.
+        // SAFETY: only the message is moved out of the future, and the message is never pinned.
         let this = unsafe { self.get_unchecked_mut() };
         if this.node.get().is_none() {
             ready!(poll_operation(context));
@@ -110,14 +112,15 @@ impl<M: Send + 'static> Future for TellFuture<M> {
             }
             let party = TaskParty::party(NonNull::from(&this.party));
             let node = this.node.get_or_init(|| Node::new(party, 0, (&raw mut this.parcel).cast()));
-            // SAFETY: the party is the future's own, and the node stays here, pinned, until it is removed in `drop`.
+            // SAFETY: the waiter and the node are fields of the future, which is pinned. They stay in place until
+            // `drop` removes the node from the queue. The lock is held.
             unsafe {
                 party.as_ref().prepare(false);
                 locked.state.set_senders(true);
                 locked.state.rare().senders.push(NonNull::from(node));
             }
         } else {
-            // SAFETY: the future's own party.
+            // SAFETY: the waiter is a field of this future, which is alive.
             let claimed =
                 unsafe { TaskParty::party(NonNull::from(&this.party)).as_ref() }.verdict().is_some();
             if claimed {
@@ -131,7 +134,7 @@ impl<M: Send + 'static> Future for TellFuture<M> {
                 });
             }
         }
-        // SAFETY: the lock is held.
+        // SAFETY: the lock of the queue that the waiter is in is held.
         let old = unsafe { this.party.set_waker(Some(waker)) };
         drop(locked);
         drop(old);
@@ -144,7 +147,7 @@ impl<M: Send + 'static> Drop for TellFuture<M> {
         if let Some(node) = self.node.get() {
             let mut locked = self.actor.process().lock();
             if let Some(rare) = locked.state.rare_if_any() {
-                // SAFETY: the node is in this queue or in none.
+                // SAFETY: the node is in this queue, or a claim has removed it and it is in no queue.
                 unsafe { rare.senders.remove(NonNull::from(node)) };
             }
         }

@@ -1,10 +1,12 @@
-//! The timers of one actor, which end with it, and one alarm, set to the first of them.
+//! The timers of one actor life, and one alarm, which is set to the first of them.
 //!
-//! A timer keeps its message until that is handled: what has come is only its number, in the order of coming. So to cancel
-//! one is the same whether it has come or not, and a beat whose last message has not been handled is not sent another.
+//! A timer keeps its message until the message is handled: a timer that fires puts only its number into `ready`, in the
+//! order of firing. So a timer is cancelled in the same way before and after it fires, and a periodic timer whose last
+//! message has not been handled sends no other.
 //!
-//! The **idle time** runs from the end of a handler to the next message. A message of the mailbox makes it `busy`; it begins
-//! when there is nothing more to do, and is looked at only then. So it never comes before a message that waits.
+//! The **idle time** runs from the end of a handler to the next message. A message of the mailbox sets `busy`. The idle
+//! time begins when the actor has nothing more to do, and is checked only then. So it never ends before a message that
+//! is in the mailbox is handled.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -16,11 +18,11 @@ use kahn_core::wait::quietly;
 
 use crate::cell::{Any, Core};
 
-/// What takes no room in the mailbox, and is handled before what is there.
+/// An item that takes no room in the mailbox, and is handled before the messages there.
 pub(crate) enum Ready<M> {
-    /// The message of a timer that has come, unless that was cancelled since.
+    /// The message of a timer that has fired, unless the timer was cancelled since.
     Timer(TimerId),
-    /// A message that was put aside.
+    /// A message that was stashed.
     Message(M),
 }
 
@@ -44,43 +46,43 @@ pub struct TimerId(u64);
 
 pub(crate) struct Timers<M> {
     all: BTreeMap<TimerId, Timer<M>>,
-    /// Those of `all` that have a moment, by that. A `Timer`'s `due` is its place here.
+    /// The timers of `all` that have a due time, ordered by it. A `Timer`'s `due` is its key here.
     order: BTreeSet<(Instant, TimerId)>,
     idle: Option<Idle<M>>,
     clock: Clock,
-    /// What the alarm is set to.
+    /// The time that the alarm is set to.
     set_to: Option<Instant>,
     last: u64,
 }
 
-/// Who says what time it is, and that it has come.
+/// The source of the time.
 enum Clock {
-    /// The runtime's.
+    /// The clock of the runtime.
     Runtime(Alarm<Core>),
-    /// A test says so: it is this time.
+    /// A clock that a test sets to this time.
     Hand(Instant),
 }
 
 struct Timer<M> {
-    /// `None` is beyond what the clock can express, or has come.
+    /// `None` if the time is beyond the clock's range, or if the timer has fired and does not repeat.
     due: Option<Instant>,
-    /// It has come, and its message has not been handled.
+    /// The timer has fired, and its message has not been handled.
     has_come: bool,
     what: What<M>,
 }
 
 enum What<M> {
     Once(M),
-    /// With how the messages are made.
+    /// With the period, and the function that makes each message.
     Every(Duration, Box<dyn FnMut() -> M + Send>),
 }
 
 struct Idle<M> {
     after: Duration,
     since: Instant,
-    /// Something was handled since: it has to begin anew.
+    /// A message was handled since then: the idle time has to begin anew.
     busy: bool,
-    /// The time is over.
+    /// The idle time is over.
     over: bool,
     message: M,
 }
@@ -95,7 +97,7 @@ impl<M> Timers<M> {
         Timers::of(Clock::Runtime(Alarm::new(me.clone(), ring)))
     }
 
-    /// Timers whose time passes by [`advance`](Self::advance) alone.
+    /// Creates timers whose time passes only by [`advance`](Self::advance).
     pub(crate) fn by_hand() -> Timers<M> {
         Timers::of(Clock::Hand(now()))
     }
@@ -117,7 +119,7 @@ impl<M> Timers<M> {
         let next = self.first().map(|first| first.saturating_duration_since(time));
         let passed = next.filter(|next| *next <= most);
         let Some(then) = time.checked_add(passed.unwrap_or(most)) else {
-            // Further than the clock goes: no timer is due there.
+            // That is beyond the range of the clock: no timer is due there.
             return None;
         };
         self.clock = Clock::Hand(then);
@@ -145,17 +147,17 @@ impl<M> Timers<M> {
         id
     }
 
-    /// Ends a timer, and answers whether there was one: its message goes with it, if it was not handled.
+    /// Cancels a timer, and drops its message if it was not handled. Returns whether there was such a timer.
     pub(crate) fn cancel(&mut self, id: TimerId) -> bool {
         let Some(timer) = self.all.remove(&id) else { return false };
-        // The alarm may ring for nothing, once.
+        // The alarm stays set, and may ring once without need.
         if let Some(due) = timer.due {
             self.order.remove(&(due, id));
         }
         true
     }
 
-    /// The message of a timer that has come, to be handled, unless it was cancelled since.
+    /// Returns the message of a timer that has fired, unless the timer was cancelled since.
     pub(crate) fn take(&mut self, id: TimerId) -> Option<M> {
         let timer = self.all.get_mut(&id)?;
         timer.has_come = false;
@@ -178,19 +180,19 @@ impl<M> Timers<M> {
         self.idle = None;
     }
 
-    /// A message has come.
+    /// Records that a message was taken from the mailbox.
     pub(crate) fn busy(&mut self) {
         if let Some(idle) = &mut self.idle {
             idle.busy = true;
         }
     }
 
-    /// Whether [`is_idle`](Self::is_idle) has something to say.
+    /// Returns whether [`is_idle`](Self::is_idle) has something to do.
     pub(crate) fn has_idle_to_look_at(&self) -> bool {
         self.idle.as_ref().is_some_and(|idle| idle.busy || idle.over)
     }
 
-    /// There is nothing to do: idle time begins, or is over, with its message.
+    /// Called when there is nothing to do. Begins the idle time, or returns its message if it is over.
     pub(crate) fn is_idle(&mut self) -> Option<M> {
         let now = self.now();
         let idle = self.idle.as_mut()?;
@@ -202,7 +204,7 @@ impl<M> Timers<M> {
         self.idle.take_if(|idle| idle.over).map(|idle| idle.message)
     }
 
-    /// Puts the timers that have come behind `ready`, in their order. In the actor's turn.
+    /// Puts the timers that are due at the end of `ready`, in the order of their due times. Called in the actor's turn.
     pub(crate) fn fire(&mut self, ready: &mut VecDeque<Ready<M>>) {
         let now = self.now();
         self.set_to = None;
@@ -226,7 +228,7 @@ impl<M> Timers<M> {
         self.set_alarm();
     }
 
-    /// Sets the alarm to the first moment, if it is not set to an earlier one.
+    /// Sets the alarm to the first due time, unless it is set to an earlier time.
     fn set_alarm(&mut self) {
         let (Some(first), Clock::Runtime(alarm)) = (self.first(), &mut self.clock) else { return };
         if self.set_to.is_none_or(|set_to| first < set_to) {
@@ -235,7 +237,7 @@ impl<M> Timers<M> {
         }
     }
 
-    /// The first moment at which something comes.
+    /// Returns the first due time, of a timer or of the idle time.
     fn first(&self) -> Option<Instant> {
         let idle = self.idle.as_ref().filter(|idle| !idle.busy && !idle.over).and_then(Idle::due);
         self.order.first().map(|&(due, _)| due).into_iter().chain(idle).min()
@@ -244,7 +246,7 @@ impl<M> Timers<M> {
 
 impl<M> Drop for Timers<M> {
     fn drop(&mut self) {
-        // One by one: the destructors of two messages may panic.
+        // One by one, each in its own catch: the destructors of two messages may panic.
         while let Some((_, timer)) = self.all.pop_first() {
             quietly(|| drop(timer));
         }
@@ -257,7 +259,7 @@ impl<M> Idle<M> {
     }
 }
 
-/// The next moment of a beat, after `now`.
+/// Returns the next due time of a periodic timer after `now`.
 fn following(due: Instant, period: Duration, now: Instant) -> Option<Instant> {
     let missed = now.saturating_duration_since(due).as_nanos() / period.as_nanos();
     let step = u64::try_from((missed + 1).saturating_mul(period.as_nanos())).ok()?;

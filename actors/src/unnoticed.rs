@@ -1,4 +1,4 @@
-//! Panics of actors that nobody has been told of, for tests that look.
+//! Panics of actors that no other actor or thread was told of, for tests that check for them.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,34 +9,34 @@ use kahn_core::process::runtime_here;
 use crate::cell::{Any, id_of};
 use crate::exit::{ActorId, Called, ExitReason};
 
-/// How many runtimes are watched. Nothing is written down while it is none.
+/// The number of runtimes that are watched. While it is zero, nothing is recorded.
 static WATCHED: AtomicUsize = AtomicUsize::new(0);
-/// By runtime, then by actor: what there was.
+/// The unobserved panics, by runtime, then by actor.
 static PANICS: Mutex<BTreeMap<usize, BTreeMap<ActorId, String>>> = Mutex::new(BTreeMap::new());
 
 fn panics() -> MutexGuard<'static, BTreeMap<usize, BTreeMap<ActorId, String>>> {
     PANICS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Writes down the panics in one runtime, as long as it lives.
+/// Records the unobserved panics in one runtime, as long as this value lives.
 #[cfg(fibers)]
 pub(crate) struct Watch {
     runtime: usize,
 }
 
-/// From now on, in the runtime of the caller.
+/// Starts to record the unobserved panics in the caller's runtime.
 #[cfg(fibers)]
 pub(crate) fn watch_here() -> Option<Watch> {
     let runtime = runtime_here()?;
     panics().insert(runtime, BTreeMap::new());
-    // Relaxed: who is in this runtime comes later, by the scheduler's synchronisation.
+    // Relaxed: later operations in this runtime are ordered after this one by the scheduler's synchronisation.
     WATCHED.fetch_add(1, Ordering::Relaxed);
     Some(Watch { runtime })
 }
 
 #[cfg(fibers)]
 impl Watch {
-    /// What there was.
+    /// Returns the panics that were recorded.
     pub(crate) fn take(self) -> Vec<String> {
         let found = panics().get_mut(&self.runtime).map(core::mem::take);
         found.unwrap_or_default().into_values().collect()
@@ -51,7 +51,7 @@ impl Drop for Watch {
     }
 }
 
-/// An actor has ended, and nobody was told.
+/// Records that an actor has ended, and that no other actor or thread was told.
 pub(crate) fn note(actor: &Any, reason: &ExitReason) {
     if WATCHED.load(Ordering::Relaxed) == 0 || !matches!(reason, ExitReason::Panicked { .. }) {
         return;
@@ -62,7 +62,7 @@ pub(crate) fn note(actor: &Any, reason: &ExitReason) {
     }
 }
 
-/// Somebody is told, late.
+/// Removes the record of an actor: a thread has been told of its end after all.
 pub(crate) fn noticed(actor: &Any) {
     if WATCHED.load(Ordering::Relaxed) == 0 {
         return;

@@ -1,11 +1,13 @@
-//! A queue, first in, first out, from which an item can be taken by its key. Each operation is logarithmic: a supervisor may
-//! be told of a hundred thousand ends at once, and takes back each of their monitors.
+//! A first-in, first-out queue from which an item can be removed by its key.
+//!
+//! Each operation takes logarithmic time. A supervisor may be told of a hundred thousand ends at once, and removes the
+//! monitor of each.
 
 use std::collections::BTreeMap;
 
-/// See the head of this file.
+/// A first-in, first-out queue from which an item can be removed by its key.
 pub(crate) struct KeyedQueue<K, T> {
-    /// By a number that grows with each push.
+    /// The items, by a number that grows with each push.
     items: BTreeMap<u64, (Option<K>, T)>,
     numbers: BTreeMap<K, u64>,
     last: u64,
@@ -16,7 +18,7 @@ impl<K: Ord + Copy, T> KeyedQueue<K, T> {
         KeyedQueue { items: BTreeMap::new(), numbers: BTreeMap::new(), last: 0 }
     }
 
-    /// Puts an item at the end. No other in the queue has the same key.
+    /// Puts an item at the end. No other item in the queue has the same key.
     pub(crate) fn push_back(&mut self, key: Option<K>, item: T) {
         self.last += 1;
         if let Some(key) = key {
@@ -26,7 +28,7 @@ impl<K: Ord + Copy, T> KeyedQueue<K, T> {
         self.items.insert(self.last, (key, item));
     }
 
-    /// Takes the first item.
+    /// Removes and returns the first item.
     pub(crate) fn pop_front(&mut self) -> Option<T> {
         let (_, (key, item)) = self.items.pop_first()?;
         if let Some(key) = key {
@@ -35,13 +37,13 @@ impl<K: Ord + Copy, T> KeyedQueue<K, T> {
         Some(item)
     }
 
-    /// Takes the item with this key.
+    /// Removes and returns the item with this key.
     pub(crate) fn remove(&mut self, key: K) -> Option<T> {
         let number = self.numbers.remove(&key)?;
         self.items.remove(&number).map(|(_, item)| item)
     }
 
-    /// Takes all of them, in their order.
+    /// Returns all items, in their order.
     pub(crate) fn into_items(self) -> impl Iterator<Item = T> {
         self.items.into_values().map(|(_, item)| item)
     }
@@ -63,7 +65,7 @@ mod tests {
         static COMPARISONS: Cell<usize> = const { Cell::new(0) };
     }
 
-    /// A key that counts how often it is looked at.
+    /// A key that counts its comparisons.
     #[derive(Clone, Copy)]
     struct Key(u32);
 
@@ -112,14 +114,15 @@ mod tests {
         for n in 0..MANY {
             queue.push_back(Some(Key(n)), n);
         }
-        // A supervisor is told of an end, takes that out, and takes the monitor back, which is in the queue no more.
+        // A supervisor that is told of an end takes out the notification, and then removes the monitor, which is no
+        // longer in the queue.
         for n in 0..MANY / 2 {
             assert_eq!(queue.pop_front(), Some(n));
             assert_eq!(queue.remove(Key(n)), None);
             assert_eq!(queue.remove(Key(MANY - 1 - n)), Some(MANY - 1 - n));
         }
         let each = COMPARISONS.get() / MANY as usize;
-        // A scan would need thousands.
+        // A linear scan would take thousands.
         assert!(each < 200, "{each} comparisons for each item");
     }
 }

@@ -1,33 +1,33 @@
-//! What others touch of an actor: one heap cell, shared by all references to it.
+//! The shared part of an actor: one heap cell, to which all references point.
 //!
 //! ```text
 //!   Job      the header of its job (kahn-core)
-//!   Head<M> ┐ core ┐ strong   references that keep it going             everyone
-//!           │      └ state    phase, flags, the rare part; behind the lock that guards the lane, too
+//!   Head<M> ┐ core ┐ strong   references that keep it running             any thread
+//!           │      └ state    phase, flags, the rare part                 under its lock, which guards the lane, too
 //!           └ lane            the user lane: messages                   under the core's lock
-//!   Body      the actor itself, and what it keeps for itself            who runs its turn
+//!   Body      the actor itself, and its private state                    the thread that runs its turn
 //! ```
 //!
-//! The lock is held for a few dozen instructions, in which no user's code runs and nothing is woken: what is to be
-//! woken is answered as a [`Rouse`], what is to be dropped is handed out.
+//! The lock is held for a few dozen instructions, in which no user code runs and nothing is woken. Wake-ups are
+//! returned as a [`Rouse`], and values to drop are returned, for the caller to use after unlocking.
 //!
 //! | phase | means | to |
 //! |---|---|---|
-//! | `New` | it has not come to its first turn of this incarnation | `Running`, by its turn |
+//! | `New` | the first turn of this incarnation has not begun | `Running`, or `Ending` without a start; by its turn |
 //! | `Running` | it handles messages, or waits for some | `Ending`, by its turn |
-//! | `Ending` | it is in `stopped`, or what it had is being dropped | `Between` or `Gone`, by its turn |
-//! | `Between` | a keeper decides what comes next; the mailbox takes messages | `New`, `Closed` or `Gone`, by the keeper |
-//! | `Closed` | as `Dead` to all but its keeper, who may start it again | `New` or `Gone`, by the keeper |
-//! | `Gone` | it has ended, and those who monitor it are being told | `Dead`, by its turn |
-//! | `Dead` | nothing is taken any more, `exit` says why | |
+//! | `Ending` | it runs `stopped`, or its value is being dropped | `Between` or `Gone`, by its turn |
+//! | `Between` | the keeper decides what follows; the lane takes messages | `New`, `Closed` or `Gone`, by the keeper |
+//! | `Closed` | ended, or not begun, to all but the keeper, which may start it | `New` or `Gone`, by the keeper |
+//! | `Gone` | it has ended, and its monitors are being told | `Dead`, by its turn |
+//! | `Dead` | it takes no messages, and `exit` has the reason | |
 //!
-//! The end of a runtime that gives up on an actor moves it to `Gone`, whatever its phase, tells those who are to be told, and
-//! moves it to `Dead`. The actor's own turn may go on beside that, so it comes out of `Gone` to nothing but `Dead`
-//! (`State::enter`).
+//! The end of a runtime may give up on an actor, in any phase. It moves the actor to `Gone`, tells the observers, and
+//! moves the actor to `Dead`. The actor's own turn may run at the same time, so the only change from `Gone` is the one
+//! to `Dead` (`State::enter`).
 //!
-//! The argument that no message is left lying: `ASLEEP` is set by the turn that finds the lane empty, or that takes the
-//! last message out, and cleared by whoever puts something in, both under the lock. Who clears it wakes the job, and the
-//! job's own protocol sees to it that a turn follows that begins after that, or that this one looks again.
+//! No message is left behind: the turn that finds the lane empty, or that takes the last message out, sets `ASLEEP`. A
+//! thread that puts something in clears it. Both happen under the lock. The thread that clears it wakes the job, and
+//! the job's own protocol ensures that a turn follows that begins after that, or that the present turn looks again.
 
 use core::cell::UnsafeCell;
 use core::ptr::NonNull;
@@ -48,10 +48,10 @@ mod state;
 use self::keyed_queue::KeyedQueue;
 pub(crate) use self::state::{Rare, State, Urgent};
 
-/// News of ends, each with the number of the monitor that told it.
+/// Notifications of ends, each with the number of the monitor that it comes from.
 pub(crate) type Downs = KeyedQueue<MonitorId, Down>;
 
-/// An actor, whatever its messages. Keeps the memory, not the actor.
+/// A reference to an actor of any message type. It keeps the memory, and does not keep the actor running.
 pub(crate) type Any = Process<Core>;
 
 #[repr(C)]
@@ -60,11 +60,12 @@ pub(crate) struct Head<M> {
     lane: UnsafeCell<Ring<M>>,
 }
 
-// SAFETY: the lane is touched under the core's lock, through `Locked`, and moves messages between threads.
+// SAFETY: the lane is accessed only under the core's lock, through `Locked`. It moves messages between threads, hence
+// `M: Send`.
 unsafe impl<M: Send> Sync for Head<M> {}
 
 pub(crate) struct Core {
-    /// References that keep it going. Together they hold one reference to the memory.
+    /// The number of `ActorRef`s. Together they hold one reference to the memory.
     pub(crate) strong: AtomicUsize,
     pub(crate) state: Lock<State>,
 }
@@ -82,30 +83,30 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
-    /// Whether it has ended, as far as others are concerned.
+    /// Returns whether the actor has ended, as far as others can see.
     #[inline]
     pub(crate) fn is_dead(self) -> bool {
         matches!(self, Phase::Closed | Phase::Gone | Phase::Dead)
     }
 
-    /// Whether it has ended for good.
+    /// Returns whether the actor has ended for good.
     #[inline]
     pub(crate) fn is_final(self) -> bool {
         matches!(self, Phase::Gone | Phase::Dead)
     }
 
-    /// Whether it has ended, and who is told of that has been told.
+    /// Returns whether the actor has ended, and its observers have been told.
     pub(crate) fn is_over(self) -> bool {
         matches!(self, Phase::Closed | Phase::Dead)
     }
 
-    /// Whether its keeper has to say what comes next.
+    /// Returns whether the keeper decides what follows.
     pub(crate) fn is_kept(self) -> bool {
         matches!(self, Phase::Between | Phase::Closed)
     }
 }
 
-/// What becomes of a message that finds the mailbox full.
+/// What happens to a message that finds the mailbox full.
 ///
 /// # Examples
 ///
@@ -123,39 +124,40 @@ impl Phase {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Overflow {
-    /// The sender waits for room. The default.
+    /// The sender waits for room. This is the default.
     #[default]
     Park,
-    /// The sender gets it back, with an error.
+    /// The sender receives the message back, in an error.
     Fail,
-    /// It is dropped, and counted as a dead letter. The sender is told nothing.
+    /// The new message is dropped, and counted as a dead letter. The sender is not told.
     DropNewest,
-    /// The oldest that is waiting is dropped to make room, and counted as a dead letter.
+    /// The oldest message in the mailbox is dropped to make room, and counted as a dead letter.
     DropOldest,
 }
 
-/// A wait of an actor for what one other actor alone can bring about. On the stack of the wait.
+/// A wait of one actor that only one other actor can end. It is on the stack of the wait.
 pub(crate) struct Edge {
-    /// The actor that is waited for. The one that waits keeps it.
+    /// The actor that is waited for. The waiting actor keeps a reference to it.
     pub(crate) target: *const Any,
     pub(crate) goal: Goal,
-    /// The number of the message that is told or asks, once it is in the mailbox. Changes under the target's lock. For
-    /// other waits, the wait's own number.
+    /// The number of the message of the tell or ask, once it is in the mailbox. Written under the target's lock. For
+    /// other waits, the number of the wait.
     pub(crate) number: AtomicU32,
-    /// Whether the message is in the mailbox. Changes under the target's lock.
+    /// Whether the message is in the mailbox. Written under the target's lock.
     pub(crate) sent: AtomicBool,
-    /// The wait has been ended because it closes a circle. Changes under the lock of the actor that waits.
+    /// Whether the wait has been ended because it closes a circle. Written under the lock of the waiting actor.
     pub(crate) broken: AtomicBool,
-    /// The actor's party while it waits for room in the mailbox. Changes under the lock of the actor that waits.
+    /// The waiter (`Party`) of the waiting actor, while it waits for room. Accessed under the lock of the waiting
+    /// actor.
     pub(crate) waiter: AtomicPtr<Party>,
 }
 
 /// What an actor waits for.
 #[derive(Clone, Copy)]
 pub(crate) enum Goal {
-    /// The answer that is handed over there. The asker leaves the slot after the edge is taken back.
+    /// The answer that this slot hands over. The asker leaves the slot after it has taken the edge back.
     Answer(NonNull<Slot>),
-    /// Room in the mailbox, for a message that asks nothing.
+    /// Room in the mailbox, for a message that is no ask.
     Room,
     /// The end of `started`.
     Start,
@@ -176,9 +178,9 @@ impl Edge {
         }
     }
 
-    /// Whether the wait has been ended because it closes a circle.
+    /// Returns whether the wait has been ended because it closes a circle.
     pub(crate) fn is_broken(&self) -> bool {
-        // Relaxed: the actor that waits has seen the wait end, or holds its lock.
+        // Relaxed: the caller is the waiting actor and has seen the wait end, or holds its lock.
         self.broken.load(Ordering::Relaxed)
     }
 }
@@ -190,19 +192,19 @@ impl Core {
 }
 
 impl<M> Head<M> {
-    /// A new actor's, with one reference.
+    /// Creates the head of a new actor, with one reference.
     pub(crate) fn new(capacity: u32, overflow: Overflow, is_loop: bool) -> Head<M> {
         Head { core: Core::new(overflow, is_loop), lane: UnsafeCell::new(Ring::new(capacity)) }
     }
 
-    /// State and lane.
+    /// Locks the state and the lane.
     #[inline]
     pub(crate) fn lock(&self) -> Locked<'_, M> {
         Locked { core: &self.core, state: self.core.state.lock(), lane: &self.lane }
     }
 }
 
-/// The actor, locked.
+/// The locked state and lane of an actor.
 pub(crate) struct Locked<'a, M> {
     core: &'a Core,
     pub(crate) state: LockGuard<'a, State>,
@@ -216,14 +218,14 @@ impl<M> Locked<'_, M> {
         unsafe { &mut *self.lane.get() }
     }
 
-    /// Takes the oldest message out, which nobody will handle, while another may be in hand.
+    /// Takes out the oldest message, which will not be handled. Another message may be being handled.
     pub(crate) fn skip(&mut self) -> Option<M> {
         let message = self.lane().pop()?;
         self.state.count_skipped();
         Some(message)
     }
 
-    /// The number of the message that is put in next.
+    /// Returns the number of the message that is put in next.
     #[inline]
     pub(crate) fn next_number(&mut self) -> u32 {
         let ahead = self.lane().len() as u32;
@@ -249,11 +251,13 @@ impl<M> Locked<'_, M> {
         }
     }
 
-    /// Falls asleep before the message in hand is handled, if there is nothing else to do: most who are asked are asked
-    /// one question at a time. The turn need not lock again then, unless its job has been woken by the end of it.
+    /// Falls asleep before the message just taken is handled, if there is nothing else to do. Most actors that are
+    /// asked receive one question at a time. Then the turn need not lock again, unless its job has been woken by the
+    /// end of the handler.
     #[inline]
     pub(crate) fn doze(&mut self) -> bool {
-        // Acquire: pairs with the last reference's drop. Without references it has to look at what follows.
+        // Acquire: pairs with the drop of the last reference. If there is none, the turn has to look again, and ends
+        // the actor.
         if self.lane().len() != 0 || !self.state.is_quiet() || self.core.strong.load(Ordering::Acquire) == 0 {
             return false;
         }
@@ -263,7 +267,7 @@ impl<M> Locked<'_, M> {
     }
 }
 
-/// The number of a process.
+/// Returns the number of a process's actor.
 pub(crate) fn id_of<H: Send + Sync + 'static>(process: &Process<H>) -> ActorId {
     ActorId(process.id().get())
 }

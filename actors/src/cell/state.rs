@@ -1,4 +1,4 @@
-//! What an actor's lock guards but the lane: its phase, its flags, and what few actors need.
+//! The state that an actor's lock guards, except the lane: phase, flags, and the rarely needed part.
 
 use std::collections::BTreeMap;
 
@@ -10,90 +10,93 @@ use crate::entry::Entries;
 use crate::exit::{ActorId, ExitReason};
 use crate::signal::{Down, MonitorId};
 
-/// The turn has found nothing more to do, and leaves, perhaps after the message in hand.
+/// The turn has found nothing more to do, and ends, perhaps after the message that it has taken.
 const ASLEEP: u16 = 1;
-/// A stop was asked for.
+/// A stop was requested.
 const STOP: u16 = 2;
-/// There is something in the system lane: the turn looks there first.
+/// The system lane is not empty: the turn looks there first.
 const URGENT: u16 = 4;
 /// Senders wait for room.
 const SENDERS: u16 = 8;
-/// It is a loop on a green thread, which waits in `rare.receiver`.
+/// The actor is a loop on a green thread, which waits in `rare.receiver`.
 const LOOP: u16 = 16;
-/// Exits of those it is linked to are told, and do not end it.
+/// The actor traps exits: the exit of a linked actor is a notification, and does not end it.
 const TRAPS: u16 = 32;
-/// A timer of its own has come.
+/// A timer of the actor is due.
 const TIMER: u16 = 64;
 /// This incarnation has started.
 const STARTED: u16 = 128;
-/// No message of the lane is in hand. If not: the last that was taken is, or, with `SKIPPED`, that of `rare.in_hand`. Of
-/// one that asks nobody, which sleeps or looks for its next message, it says nothing.
+/// No message of the lane is being handled. If the bit is clear, the message that was taken last is being handled or,
+/// with `SKIPPED`, the message `rare.in_hand`. The bit means nothing while the actor asks nothing, and sleeps or looks
+/// for its next message.
 const FREE: u16 = 256;
-/// The oldest message was dropped while one was in hand.
+/// The oldest message was dropped while another was being handled.
 const SKIPPED: u16 = 512;
-/// The first messages of the lane, `rare.again` of them, come from an earlier life, and have no number.
+/// The first `rare.again` messages of the lane come from an earlier life, and have no number.
 const AGAIN: u16 = 1024;
 
-/// Sized with care: there may be a million of these.
+/// The size matters: a program may have a million of these.
 pub(crate) struct State {
     pub(crate) phase: Phase,
     pub(crate) overflow: Overflow,
     bits: u16,
-    /// The number of the last message that was taken out, wrapping. Those in the lane have the next ones.
+    /// The number of the last message that was taken out; it wraps around. The messages in the lane have the next
+    /// numbers.
     pub(crate) handled: u32,
-    /// What it waits for, if another actor alone can bring that about; on the stack of the wait.
+    /// The edge of the actor's wait, if only one other actor can end that wait. The edge is on the stack of the wait.
     pub(crate) asking: *const Edge,
     rare: Option<Box<Rare>>,
 }
 
-// SAFETY: `asking` is followed under the lock alone, and taken back under it before what it points to is gone.
+// SAFETY: `asking` is followed only under the lock. Under the lock it is taken back before the edge is gone.
 unsafe impl Send for State {}
 
-/// What most actors do not need.
+/// The state that most actors do not need.
 #[derive(Default)]
 pub(crate) struct Rare {
-    /// Why it is to end, or has. The first reason counts.
+    /// The reason for which the actor must end or has ended. The first reason counts.
     pub(crate) exit: Option<ExitReason>,
-    /// Why it is to end after the message in hand, if not normally.
+    /// The reason for which the actor must end after the message that it is handling, if it is not `Normal`.
     pub(crate) stop: Option<ExitReason>,
-    /// Ends of others that it has been told of. Those that a monitor tells have its number.
+    /// Ends of other actors that this one has been told of and has not handled. Those of a monitor have its number as
+    /// the key.
     pub(crate) downs: Downs,
     /// Senders that wait for room.
     pub(crate) senders: WaitQueue,
     /// The green thread of a loop that waits for a message.
     pub(crate) receiver: WaitQueue,
-    /// Who waits for its end, and who for its start.
+    /// The threads that wait for the actor's end or start.
     pub(crate) joiners: WaitQueue,
-    /// By their numbers.
+    /// The linked actors, by their numbers.
     pub(crate) links: BTreeMap<ActorId, Any>,
-    /// Who is to be told of its end.
+    /// The actors that monitor this one.
     pub(crate) monitors: BTreeMap<MonitorId, Any>,
-    /// Whom it monitors.
+    /// The actors that this one monitors.
     pub(crate) watches: BTreeMap<MonitorId, Any>,
-    /// Where it last panicked.
+    /// The place of its last panic.
     pub(crate) panicked: Option<Box<str>>,
-    /// Who decides what follows an incarnation's end, and its monitor of this one.
+    /// The keeper, which decides what follows the end of an incarnation, and its monitor of this incarnation.
     pub(crate) keeper: Option<(Any, MonitorId)>,
-    /// The present life is the last: its keeper ends it, and wants no other.
+    /// The present life is the last: the keeper is ending it, and will not start another.
     pub(crate) is_last: bool,
-    /// Why the last incarnation ended, if somebody keeps it.
+    /// The exit reason of the last incarnation, if the actor has a keeper.
     pub(crate) last: Option<ExitReason>,
-    /// Messages dropped because the mailbox was full.
+    /// The number of messages that were dropped because the mailbox was full.
     pub(crate) dropped: u64,
-    /// With `SKIPPED`: the number of the message in hand.
+    /// With `SKIPPED`: the number of the message that is being handled.
     in_hand: u32,
-    /// With `AGAIN`: how many messages have no number.
+    /// With `AGAIN`: the number of messages in the lane that have no number.
     again: u32,
-    /// What is said of it elsewhere.
+    /// Its registrations: names, memberships and subscriptions.
     pub(crate) entries: Entries,
-    /// The names along the circle for which its wait was ended.
+    /// The names along the circle because of which its wait was ended.
     pub(crate) circle: Option<Vec<String>>,
 }
 
-/// What is to be woken, after unlocking.
+/// The wake-up that a caller owes after unlocking.
 #[must_use]
 pub(crate) enum Rouse {
-    /// It runs, or is about to, and will see.
+    /// None: the actor runs or is about to run, and will see the change.
     Nobody,
     Job,
     Loop(Claimed),
@@ -105,8 +108,10 @@ impl Rouse {
         self.wake_by::<false, H>(process);
     }
 
-    /// As [`wake`](Self::wake), by who is perhaps about to park, to wait for an answer. Inlined by force: passed on whole, it
-    /// would be written in parts and read as one, for which the processor waits.
+    /// Like [`wake`](Self::wake). With `WAITS`, the caller is perhaps about to park and wait for an answer.
+    ///
+    /// Always inlined: passed to a call as a whole, the value would be written in parts and read back as one word, and
+    /// the processor stalls on that.
     #[inline(always)]
     pub(crate) fn wake_by<const WAITS: bool, H: Send + Sync + 'static>(self, process: &Process<H>) {
         match self {
@@ -140,14 +145,14 @@ impl State {
         self.bits = if on { self.bits | bit } else { self.bits & !bit };
     }
 
-    /// Moves on to another phase, unless it has ended for good and that is none to come.
+    /// Changes the phase, unless the actor has ended for good. Then only the change to `Dead` takes effect.
     pub(crate) fn enter(&mut self, phase: Phase) {
         if !self.phase.is_final() || phase == Phase::Dead {
             self.phase = phase;
         }
     }
 
-    /// The rare part, made at need.
+    /// Returns the rare part, and allocates it if necessary.
     pub(crate) fn rare(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
     }
@@ -161,7 +166,7 @@ impl State {
         self.has(URGENT)
     }
 
-    /// Whether the present incarnation, or the last, came as far as its first message.
+    /// Returns whether the present incarnation, or the last one, has started: its `started` has returned `Ok`.
     pub(crate) fn has_started(&self) -> bool {
         self.has(STARTED)
     }
@@ -191,7 +196,7 @@ impl State {
         self.put(SENDERS, any);
     }
 
-    /// It waits for something to do.
+    /// Records that the actor waits for something to do.
     #[inline]
     pub(crate) fn fall_asleep(&mut self) {
         self.put(ASLEEP, true);
@@ -201,36 +206,36 @@ impl State {
         self.has(ASLEEP)
     }
 
-    /// Whether it may be asleep with a message in hand.
+    /// Returns whether `ASLEEP` may be set while a message is being handled.
     pub(crate) fn may_doze(&self) -> bool {
         !self.has(LOOP)
     }
 
-    /// A loop has come back from its wait without having been roused.
+    /// Records that a loop has returned from its wait without having been woken by a sender.
     pub(crate) fn awake(&mut self) {
         self.put(ASLEEP, false);
     }
 
-    /// Nothing keeps its turn from simply taking the next message, as it has taken the last.
+    /// Returns whether the turn can simply take the next message, in the way it took the last.
     #[inline]
     pub(crate) fn is_calm(&self) -> bool {
         self.bits & (URGENT | SENDERS | FREE | SKIPPED | AGAIN) == 0
     }
 
-    /// There is nothing to do but what there may be in the lane.
+    /// Returns whether there is nothing to do except for messages in the lane.
     #[inline]
     pub(super) fn is_quiet(&self) -> bool {
         self.bits & !(STARTED | TRAPS | FREE) == 0
     }
 
-    /// A message was taken out, to be handled.
+    /// Records that a message was taken out to be handled.
     pub(crate) fn count_in(&mut self) {
         self.let_go();
         let is_numbered = self.count_out();
         self.put(FREE, !is_numbered);
     }
 
-    /// A message was taken out that nobody will handle, while another may be in hand.
+    /// Records that a message was taken out that will not be handled. Another message may be being handled.
     pub(super) fn count_skipped(&mut self) {
         if self.bits & (FREE | SKIPPED) == 0 {
             self.rare().in_hand = self.handled;
@@ -239,7 +244,7 @@ impl State {
         self.count_out();
     }
 
-    /// A message was taken out. Answers whether it had a number.
+    /// Counts a message that was taken out. Returns whether it had a number.
     fn count_out(&mut self) -> bool {
         let again = self.again();
         if again > 0 {
@@ -250,7 +255,7 @@ impl State {
         true
     }
 
-    /// How many of the lane's first messages have no number, coming from an earlier life.
+    /// Returns how many of the lane's first messages have no number, because they come from an earlier life.
     #[inline]
     pub(super) fn again(&self) -> u32 {
         match &self.rare {
@@ -266,12 +271,12 @@ impl State {
         }
     }
 
-    /// Nothing of the lane is in hand any more.
+    /// Records that no message of the lane is being handled any more.
     pub(crate) fn let_go(&mut self) {
         self.bits = self.bits & !SKIPPED | FREE;
     }
 
-    /// Whether the message with this number is in the lane, or in hand.
+    /// Returns whether the message with this number is in the lane or is being handled.
     pub(crate) fn has_to_handle(&self, number: u32) -> bool {
         if number.wrapping_sub(self.handled) as i32 > 0 {
             return true;
@@ -283,7 +288,7 @@ impl State {
         !self.has(FREE) && number == in_hand
     }
 
-    /// Something was put in.
+    /// Records that something was put into the mailbox. Returns the wake-up that is owed.
     #[inline]
     pub(crate) fn rouse(&mut self) -> Rouse {
         if !self.has(ASLEEP) {
@@ -296,19 +301,19 @@ impl State {
         self.rare().receiver.claim_next().map_or(Rouse::Nobody, Rouse::Loop)
     }
 
-    /// Something was put into the system lane.
+    /// Records that something was put into the system lane.
     pub(crate) fn rouse_urgently(&mut self) -> Rouse {
         self.put(URGENT, true);
         self.rouse()
     }
 
-    /// A timer of the actor has come.
+    /// Records that a timer of the actor is due.
     pub(crate) fn ring(&mut self) -> Rouse {
         self.put(TIMER, true);
         self.rouse_urgently()
     }
 
-    /// Asks for a stop after the message in hand.
+    /// Requests a stop after the message that is being handled.
     pub(crate) fn stop(&mut self, reason: &mut Option<ExitReason>) -> Rouse {
         if self.phase.is_dead() || self.has(STOP) {
             return Rouse::Nobody;
@@ -320,7 +325,7 @@ impl State {
         self.rouse_urgently()
     }
 
-    /// What there is in the system lane, in the order in which it counts. Asked when it is urgent.
+    /// Takes the next item of the system lane, in the order of precedence. Called when `URGENT` is set.
     pub(crate) fn take_urgent(&mut self) -> Urgent {
         if let Some(reason) = self.rare.as_deref().and_then(|rare| rare.exit.clone()) {
             return Urgent::End(reason);
@@ -342,7 +347,8 @@ impl State {
         }
     }
 
-    /// An incarnation has ended: what was asked of it, and told to it, goes with it. To be dropped after unlocking.
+    /// Takes out the requests and notifications of an incarnation that has ended. The caller drops them after
+    /// unlocking.
     #[must_use]
     pub(crate) fn clear_urgent(&mut self) -> (Option<ExitReason>, Downs) {
         self.bits = self.bits & (LOOP | SENDERS | STARTED | AGAIN) | FREE;
@@ -351,13 +357,13 @@ impl State {
         (rare.stop.take(), core::mem::take(&mut rare.downs))
     }
 
-    /// Why it ended, once it is dead.
+    /// Returns the reason for which the actor ended. Meaningful once it is dead.
     pub(crate) fn reason(&self) -> ExitReason {
         self.rare.as_deref().and_then(|rare| rare.exit.clone()).unwrap_or(ExitReason::Normal)
     }
 }
 
-/// What a turn finds in the system lane.
+/// An item of the system lane, as a turn finds it.
 pub(crate) enum Urgent {
     Nothing,
     End(ExitReason),

@@ -1,4 +1,4 @@
-//! What is public of it.
+//! Public methods of [`Control`].
 
 use core::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::signal::MonitorId;
 use crate::timers::{Ready, TimerId};
 
 impl<M: Send + 'static> Control<M> {
-    /// Itself.
+    /// Returns a reference to this actor.
     ///
     /// # Examples
     ///
@@ -29,16 +29,17 @@ impl<M: Send + 'static> Control<M> {
     /// assert!(actor.join().is_normal());
     /// ```
     pub fn me(&self) -> ActorRef<M> {
-        // Relaxed: the caller runs, so the process is there.
+        // Relaxed: the caller is the running actor, so the process is alive.
         if self.me.core.strong.fetch_add(1, Ordering::Relaxed) == 0 {
-            // The first again: it needs the reference to the process that all of them share.
+            // The count was zero, so there is no reference to the process that the `ActorRef`s share. This takes one.
             self.me.retain();
         }
-        // SAFETY: the references share one reference to the process.
+        // SAFETY: the `ActorRef`s share one reference to the process: that of those counted before, or the one just
+        // taken. The new `ActorRef` is counted.
         ActorRef::new(unsafe { core::ptr::read((&raw const *self.me).cast()) })
     }
 
-    /// Its number.
+    /// Returns the actor's number.
     ///
     /// # Examples
     ///
@@ -55,7 +56,7 @@ impl<M: Send + 'static> Control<M> {
         crate::cell::id_of(&*self.me)
     }
 
-    /// Its name, if it was given one.
+    /// Returns the actor's name, if it was given one.
     ///
     /// # Examples
     ///
@@ -72,7 +73,7 @@ impl<M: Send + 'static> Control<M> {
         self.me.name()
     }
 
-    /// Ends, normally, when the message in hand has been handled.
+    /// Ends the actor, with [`ExitReason::Normal`], after the message that it is handling.
     ///
     /// # Examples
     ///
@@ -95,8 +96,8 @@ impl<M: Send + 'static> Control<M> {
         self.end.get_or_insert(ExitReason::Normal);
     }
 
-    /// Links this actor and another: if one of them ends other than normally, so does the other, unless it
-    /// [traps exits](Self::trap_exits). If the other has ended, that happens now.
+    /// Links this actor and another. If one of them ends with a reason other than `Normal`, the other ends too, unless
+    /// it [traps exits](Self::trap_exits). If the other has ended already, this happens at once.
     ///
     /// # Examples
     ///
@@ -120,7 +121,7 @@ impl<M: Send + 'static> Control<M> {
         links::link(self.any(), &other.into().process);
     }
 
-    /// Undoes a link. The other's end has no effect from here on, even if it has happened.
+    /// Removes a link. From here on the end of the other actor has no effect, even if it has already happened.
     ///
     /// # Examples
     ///
@@ -141,11 +142,12 @@ impl<M: Send + 'static> Control<M> {
         links::unlink(self.any(), &other.into().process);
     }
 
-    /// Lets this actor be told when another ends, once: by [`Actor::down`](crate::Actor::down), or in a loop by
-    /// [`Mailbox::next_mail`](crate::Mailbox::next_mail). If it has ended, it is told at once.
+    /// Monitors another actor: this actor is told once when the other ends, by [`Actor::down`](crate::Actor::down), or
+    /// in a loop by [`Mailbox::next_mail`](crate::Mailbox::next_mail). If the other has ended already, this actor is
+    /// told at once.
     ///
-    /// It is told of the end of one life. A supervised actor that fails has ended, as far as its monitors, links and timers
-    /// are concerned, even if it is restarted: whoever wants to be told of the next end, too, monitors it again.
+    /// A monitor covers one life. When a supervised actor fails, its monitors, links and timers end, even if the actor
+    /// is restarted. To be told of the next end too, monitor the actor again.
     ///
     /// # Examples
     ///
@@ -167,7 +169,7 @@ impl<M: Send + 'static> Control<M> {
         links::monitor(self.any(), &other.into().process)
     }
 
-    /// Takes a monitor back. It is not told of the other's end from here on, even if that has happened.
+    /// Removes a monitor. From here on this actor is not told of the other's end, even if that has already happened.
     ///
     /// # Examples
     ///
@@ -180,7 +182,7 @@ impl<M: Send + 'static> Control<M> {
     ///     let monitor = mailbox.monitor(&other);
     ///     other.kill();
     ///     other.join();
-    ///     // It has been told, and has not handled that.
+    ///     // The notification has arrived, and has not been handled.
     ///     mailbox.demonitor(monitor);
     ///     assert!(mailbox.next_mail_timeout(Duration::ZERO).is_err());
     ///     Ok(())
@@ -194,8 +196,8 @@ impl<M: Send + 'static> Control<M> {
         }
     }
 
-    /// Whether the ends of those it is linked to are told to it, as those that it monitors, and do not end it. A kill
-    /// still does.
+    /// Sets whether this actor traps exits. An actor that traps exits is told of the end of a linked actor as by a
+    /// monitor, and is not ended by it. A kill still ends it.
     ///
     /// # Examples
     ///
@@ -226,8 +228,8 @@ impl<M: Send + 'static> Control<M> {
         self.me.core.state.lock().set_traps(trap);
     }
 
-    /// Sends itself a message after `delay`, unless it has ended. The message does not take room in the mailbox, and is
-    /// handled before what is there.
+    /// Sends this actor a message after `delay`, unless the actor has ended by then. The message takes no room in the
+    /// mailbox, and is handled before the messages there.
     ///
     /// # Examples
     ///
@@ -247,8 +249,8 @@ impl<M: Send + 'static> Control<M> {
         self.own().timers.once(delay, message)
     }
 
-    /// Sends itself a message every `period`, the first after one period. A moment that is missed is not made up for;
-    /// one that comes while the message before has not been handled is missed.
+    /// Sends this actor a message every `period`, the first after one period. A missed period is not made up for. A
+    /// period is missed if the previous message has not been handled when it ends.
     ///
     /// # Panics
     ///
@@ -279,8 +281,9 @@ impl<M: Send + 'static> Control<M> {
         self.own().timers.every(period, move || message.clone())
     }
 
-    /// As [`send_every`](Self::send_every), with messages that `make` makes, one at a time, when each is about to be handled.
-    /// So a message may hold what cannot be cloned, a [`Reply`](crate::Reply) for one. A panic of `make` is the actor's.
+    /// Like [`send_every`](Self::send_every), but `make` makes each message, when that message is about to be handled.
+    /// So a message may hold a value that cannot be cloned, such as a [`Reply`](crate::Reply). A panic of `make` is a
+    /// panic of the actor.
     ///
     /// # Panics
     ///
@@ -310,7 +313,8 @@ impl<M: Send + 'static> Control<M> {
         self.own().timers.every(period, make)
     }
 
-    /// Ends a timer. What it has sent and is not in hand yet is taken back. Answers whether there was anything to end.
+    /// Cancels a timer. A message of it that is not being handled yet is removed. Returns whether there was such a
+    /// timer.
     ///
     /// # Examples
     ///
@@ -330,9 +334,10 @@ impl<M: Send + 'static> Control<M> {
         self.own.as_mut().is_some_and(|own| own.timers.cancel(timer))
     }
 
-    /// Sends itself `message`, once, as soon as it has had nothing to do for `idle`. That time runs from the end of a handler
-    /// to the next message of the mailbox, and is never over while one waits. Messages of its timers, and those that it had
-    /// put aside, do not put it off.
+    /// Sends this actor `message` once, when the actor has had nothing to do for `idle`.
+    ///
+    /// The idle time runs from the end of a handler to the next message of the mailbox. It does not end while a message
+    /// is in the mailbox. Messages of the actor's timers, and stashed messages, do not restart it.
     ///
     /// # Examples
     ///
@@ -340,7 +345,7 @@ impl<M: Send + 'static> Control<M> {
     /// use std::time::Duration;
     /// use kahn::actor::{Actor, Context, ExitReason, spawn};
     ///
-    /// /// Ends when nobody has wanted anything for a while.
+    /// /// Ends when no request has come for a while.
     /// struct Session;
     /// enum Message { Request, Idle }
     ///
@@ -364,7 +369,7 @@ impl<M: Send + 'static> Control<M> {
         self.own().timers.set_idle(idle, message);
     }
 
-    /// Takes back [`set_idle_timeout`](Self::set_idle_timeout).
+    /// Removes the idle timeout that [`set_idle_timeout`](Self::set_idle_timeout) has set.
     ///
     /// # Examples
     ///
@@ -386,8 +391,8 @@ impl<M: Send + 'static> Control<M> {
         }
     }
 
-    /// Whether it was asked to stop. It will be, after the message in hand; a handler that takes long may look here, and
-    /// come to an end.
+    /// Returns whether this actor was asked to stop. It will stop after the message that it is handling. A long handler
+    /// may check this and return early.
     ///
     /// # Examples
     ///
@@ -407,11 +412,11 @@ impl<M: Send + 'static> Control<M> {
         self.me.core.state.lock().is_stopping()
     }
 
-    /// Puts a message aside, to be handled after [`unstash_all`](Self::unstash_all).
+    /// Stashes a message, to be handled after [`unstash_all`](Self::unstash_all).
     ///
     /// # Examples
     ///
-    /// Nothing is written before the file is open:
+    /// The log stashes writes until it is open:
     ///
     /// ```
     /// use kahn::actor::{Actor, Context, ExitReason, Reply, spawn};
@@ -446,9 +451,10 @@ impl<M: Send + 'static> Control<M> {
     ///
     /// # Panics
     ///
-    /// If the stash is full: as many messages are put aside as the mailbox holds. The message is then a dead letter, and the
-    /// panic ends this life. A restart begins with an empty stash: what was in it is handled first. Where that fills the stash
-    /// again, the next life ends in the same way; [`try_stash`](Self::try_stash) lets the handler decide.
+    /// If the stash is full: it holds as many messages as the mailbox. The message is then a dead letter, and the panic
+    /// ends this life. After a restart the stash is empty, and the messages that were in it are handled first. If these
+    /// fill the stash again, the next life ends in the same way. [`try_stash`](Self::try_stash) lets the handler decide
+    /// instead.
     #[track_caller]
     pub fn stash(&mut self, message: M) {
         if let Err(StashError(message)) = self.try_stash(message) {
@@ -458,18 +464,18 @@ impl<M: Send + 'static> Control<M> {
         }
     }
 
-    /// As [`stash`](Self::stash), but returns the message if the stash is full.
+    /// Like [`stash`](Self::stash), but returns the message if the stash is full.
     ///
     /// # Errors
     ///
-    /// As many messages are put aside as the mailbox holds.
+    /// Returns the message in an error if as many messages are stashed as the mailbox holds.
     ///
     /// # Examples
     ///
     /// ```
     /// use kahn_actors::{Actor, AskError, Builder, Context, ExitReason, Reply};
     ///
-    /// /// Not ready yet; what it cannot keep it refuses.
+    /// /// Is not ready yet, and refuses messages that it cannot stash.
     /// struct Starting;
     /// impl Actor for Starting {
     ///     type Message = Reply<u32>;
@@ -494,7 +500,7 @@ impl<M: Send + 'static> Control<M> {
         Ok(())
     }
 
-    /// Lets the messages that were put aside be handled next, in the order in which they were put there.
+    /// Moves all stashed messages to the front: they are handled next, in the order in which they were stashed.
     ///
     /// # Examples
     ///
@@ -502,7 +508,7 @@ impl<M: Send + 'static> Control<M> {
     /// use kahn::actor::testing::{Inbox, Stepped};
     /// use kahn::actor::{Actor, ActorRef, Context, ExitReason};
     ///
-    /// /// Puts numbers aside until a zero comes.
+    /// /// Stashes numbers until a zero comes.
     /// struct Late(ActorRef<u32>, bool);
     /// impl Actor for Late {
     ///     type Message = u32;

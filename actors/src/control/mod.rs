@@ -1,4 +1,4 @@
-//! What an actor can do with itself, whether it is an [`Actor`](crate::Actor) or a loop.
+//! An actor's access to itself, whether it is an [`Actor`](crate::Actor) or a loop.
 
 mod abilities;
 
@@ -18,11 +18,12 @@ use crate::signal::{Down, DownCause, Mail};
 use crate::tell::admit;
 use crate::timers::{Ready, Timers};
 
-/// What an actor can do with itself. [`Context`](crate::Context) and [`Mailbox`](crate::Mailbox) dereference to it.
+/// An actor's access to itself: timers, links, monitors, the stash. [`Context`](crate::Context) and
+/// [`Mailbox`](crate::Mailbox) dereference to it.
 ///
 /// # Examples
 ///
-/// An actor that gathers lines, and hands them on in one piece, after a while at the latest:
+/// An actor that collects lines, and passes them on in batches, 20 milliseconds after the first line:
 ///
 /// ```
 /// use std::time::Duration;
@@ -55,24 +56,25 @@ use crate::timers::{Ready, Timers};
 /// assert_eq!(batches.recv().unwrap(), ["one"]);
 /// ```
 pub struct Control<M: Send + 'static> {
-    /// Borrowed from the turn.
+    /// A copy of the turn's reference, which is never dropped.
     me: ManuallyDrop<Process<Head<M>>>,
     own: Option<Box<Own<M>>>,
-    /// It has asked for its own end.
+    /// The reason for which the actor has requested its own end.
     end: Option<ExitReason>,
-    /// It has taken a message in this turn.
+    /// The actor has taken a message in this turn.
     has_taken: bool,
-    /// It fell asleep as it took the message in hand, see [`Locked::doze`](crate::cell::Locked::doze).
+    /// The actor fell asleep when it took the message that it is handling; see
+    /// [`Locked::doze`](crate::cell::Locked::doze).
     dozes: bool,
 }
 
-/// What most actors do not need.
+/// Private state that most actors do not need. It is allocated on first use.
 pub(crate) struct Own<M: Send + 'static> {
     timers: Timers<M>,
-    /// Messages that are handled before those in the mailbox.
+    /// Items that are handled before the messages in the mailbox.
     ready: VecDeque<Ready<M>>,
     stash: VecDeque<M>,
-    /// What a loop has passed over.
+    /// Messages that a loop has passed over.
     passed: VecDeque<M>,
     passed_downs: Downs,
 }
@@ -88,8 +90,8 @@ impl<M: Send + 'static> Own<M> {
         })
     }
 
-    /// Moves the time of timers by hand on, to the next that is due within `most`, and lets it send. Answers how much;
-    /// `None` if none was, and `most` is over.
+    /// Advances the clock of a test to the next timer that is due within `most`, and lets that timer fire. Returns the
+    /// time that passed. Returns `None` if no timer was due; then `most` has passed.
     pub(crate) fn advance(&mut self, most: Duration) -> Option<Duration> {
         self.timers.advance(most, &mut self.ready)
     }
@@ -104,29 +106,30 @@ impl<M: Send + 'static> Drop for Own<M> {
     }
 }
 
-/// Drops them one by one: the destructors of two may panic.
+/// Drops the items one by one, each in its own catch: the destructors of two may panic.
 pub(crate) fn drop_each<T>(all: impl IntoIterator<Item = T>) {
     all.into_iter().for_each(|one| _ = quietly(|| drop(one)));
 }
 
-/// What there is to do.
+/// What an actor does next.
 pub(crate) enum Next<M> {
     Message(M),
     Down(Down),
     End(ExitReason),
-    /// Nothing; the mailbox knows that it has to wake.
+    /// Nothing. `ASLEEP` is set, so that the next thread that puts something in wakes the actor.
     Idle,
 }
 
 impl<M: Send + 'static> Control<M> {
-    /// For a turn of `process`.
+    /// Creates the `Control` of a turn of `process`.
     pub(crate) fn new(process: &Process<Head<M>>, own: Option<Box<Own<M>>>) -> Control<M> {
-        // SAFETY: a copy that is never dropped; a `Control` does not outlive the turn.
+        // SAFETY: the copy is in a `ManuallyDrop`, so it is never dropped. A `Control` does not outlive the turn, which
+        // borrows `process`.
         let me = unsafe { core::ptr::read((&raw const *process).cast()) };
         Control { me, own, end: None, has_taken: false, dozes: false }
     }
 
-    /// What is to be kept for the next turn.
+    /// Takes out the private state, which is kept for the next turn.
     #[inline]
     pub(crate) fn take_own(&mut self) -> Option<Box<Own<M>>> {
         self.own.take()
@@ -140,7 +143,7 @@ impl<M: Send + 'static> Control<M> {
         any(&self.me)
     }
 
-    /// Why it is to end, if it has asked for that itself.
+    /// Returns the reason for which the actor has requested its own end, if it has.
     pub(crate) fn own_end(&self) -> Option<ExitReason> {
         self.end.clone()
     }
@@ -149,7 +152,7 @@ impl<M: Send + 'static> Control<M> {
         self.own.get_or_insert_with(|| Own::with(Timers::new(any(&self.me))))
     }
 
-    /// The next thing to do.
+    /// Returns what the actor does next.
     #[inline]
     pub(crate) fn next(&mut self) -> Next<M> {
         if let Some(reason) = &self.end {
@@ -159,7 +162,7 @@ impl<M: Send + 'static> Control<M> {
             return Next::End(self.cancelled());
         }
         if core::mem::take(&mut self.dozes) {
-            // Idle time begins here, if the handler has set any.
+            // Not with private state: idle time begins here, if the handler has set any.
             if self.own.is_none() && !self.me.is_woken() {
                 return Next::Idle;
             }
@@ -188,7 +191,7 @@ impl<M: Send + 'static> Control<M> {
                 && let Some(ready) = own.ready.pop_front()
             {
                 locked.state.let_go();
-                // A timer's message may be copied, by the user's code.
+                // Unlocked first: the message of a timer may be made by user code.
                 drop(locked);
                 match ready {
                     Ready::Message(message) => return Next::Message(message),
@@ -199,7 +202,7 @@ impl<M: Send + 'static> Control<M> {
                 }
             }
             let Some(message) = locked.lane().pop() else {
-                // Acquire: pairs with the last reference's drop.
+                // Acquire: pairs with the drop of the last reference.
                 if self.me.core.strong.load(Ordering::Acquire) == 0 {
                     return Next::End(ExitReason::Normal);
                 }
@@ -208,7 +211,7 @@ impl<M: Send + 'static> Control<M> {
                     drop(locked);
                     match own.timers.is_idle() {
                         Some(message) => return Next::Message(message),
-                        // Something may have come meanwhile.
+                        // Something may have been put in meanwhile.
                         None => continue,
                     }
                 }
@@ -235,20 +238,21 @@ impl<M: Send + 'static> Control<M> {
         }
     }
 
-    /// A message is handled that did not come by [`next`](Self::next).
+    /// Records that a message is handled that did not come from [`next`](Self::next).
     pub(crate) fn busy(&mut self) {
         if let Some(own) = &mut self.own {
             own.timers.busy();
         }
     }
 
-    /// Why it unwinds.
+    /// Returns the reason for which the actor unwinds.
     pub(crate) fn cancelled(&self) -> ExitReason {
         let mut state = self.me.core.state.lock();
         state.rare_if_any().and_then(|rare| rare.exit.clone()).unwrap_or(ExitReason::Killed)
     }
 
-    /// The messages put aside, to be handled by another incarnation, or by nobody. Timers end.
+    /// Ends the timers, and takes out the messages that were stashed or passed over. Another incarnation handles them,
+    /// or none does.
     pub(crate) fn take_aside(&mut self) -> VecDeque<M> {
         self.end = None;
         let Some(mut own) = self.own.take() else { return VecDeque::new() };
@@ -262,7 +266,7 @@ impl<M: Send + 'static> Control<M> {
         aside
     }
 
-    /// The first of what a loop has passed over that is wanted now.
+    /// Returns the first item that a loop has passed over and that it wants now.
     pub(crate) fn take_passed(&mut self, news: bool, wanted: &mut dyn FnMut(&M) -> bool) -> Option<Mail<M>> {
         let own = self.own.as_mut()?;
         if news && let Some(down) = own.passed_downs.pop_front() {
@@ -272,7 +276,7 @@ impl<M: Send + 'static> Control<M> {
         own.passed.remove(place).map(Mail::Message)
     }
 
-    /// Keeps what a loop passes over.
+    /// Keeps an item that a loop passes over.
     pub(crate) fn pass(&mut self, mail: Mail<M>) {
         match mail {
             Mail::Message(message) => self.own().passed.push_back(message),
@@ -286,7 +290,7 @@ impl<M: Send + 'static> Control<M> {
         }
     }
 
-    /// Whether a loop has passed over as many messages as the mailbox holds.
+    /// Returns whether a loop has passed over as many messages as the mailbox holds.
     pub(crate) fn has_passed_too_many(&self) -> bool {
         self.own.as_ref().is_some_and(|own| own.passed.len() >= self.me.lock().lane().limit())
     }
