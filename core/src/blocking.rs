@@ -1,17 +1,18 @@
 //! The blocking pool: OS threads for calls that would hold up a worker.
 //!
-//! An errand stands on the stack of the green thread that waits for it, which is shielded meanwhile, so it may borrow.
-//! Threads are made on demand up to a bound, and leave when they have been idle for a while.
+//! A blocking task (`Errand`) is on the stack of the green thread that waits for it, so it may borrow. The green
+//! thread is shielded from cancels meanwhile. Threads are started on demand up to a bound, and end when they have been
+//! idle for a while.
 //!
-//! | an errand is | then | may be run by |
+//! | a blocking task is | its caller | may be run by |
 //! |---|---|---|
-//! | in `queue` | its caller parks, or is about to | the pool's threads; its caller, who takes it out first |
-//! | out of it, not done | its caller parks | whoever took it out |
-//! | done | its caller takes the output | nobody |
+//! | in `queue` | parks, or is about to | the pool's threads; its caller, after removing it from the queue |
+//! | out of the queue, not done | parks | the thread that took it out |
+//! | done | takes the output | no thread |
 //!
-//! A thread that the OS has given may never come to serve: `std` prepares it first, and where there is no memory for that
-//! it can end up in a wait of its own, or abort the process, which we cannot help. So who has reason to rely on a thread
-//! that has not come yet waits for it with a limit, and then helps himself.
+//! A thread that the OS has started may never call `serve`. `std` prepares the thread first, and if there is no memory
+//! for that, the thread can end up waiting in `std`, or abort the process, which kahn cannot prevent. So a caller that
+//! may depend on a thread that has not come yet waits for it with a limit, and then runs the task itself.
 
 use core::cell::UnsafeCell;
 use std::collections::VecDeque;
@@ -28,9 +29,9 @@ use crate::wait::{Kind, Node, Reason, Wait, WaitQueue, shield};
 
 /// How long an idle thread of the pool waits for work before it ends.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// How long a new thread may take to come: much longer than it ever does.
+/// How long a new thread may take until it calls `serve`. Much longer than it ever takes.
 const COMES_WITHIN: Duration = Duration::from_secs(1);
-/// The stack of a thread of the pool.
+/// The stack size of a thread of the pool, in bytes.
 const STACK_SIZE: usize = 2 << 20;
 
 /// The pool of one runtime.
@@ -38,9 +39,9 @@ pub(crate) struct Pool {
     name: String,
     max: usize,
     state: Mutex<State>,
-    /// Something is in the queue, or it has been closed.
+    /// Notified when the queue gets a task, when threads are dismissed, and when the pool is closed.
     work: Condvar,
-    /// Makes a thread that calls [`serve`](Self::serve).
+    /// Starts a thread that calls [`serve`](Self::serve).
     start: fn(&Arc<Pool>) -> io::Result<JoinHandle<()>>,
     exits: Arc<Exits>,
 }
@@ -50,18 +51,18 @@ struct State {
     queue: VecDeque<Errand>,
     closed: bool,
     threads: Vec<JoinHandle<()>>,
-    /// Threads that have been made and have not left.
+    /// Threads that were started and have not left `serve`.
     live: usize,
-    /// Those of them that have not come to serve yet.
+    /// Those of the live threads that have not called `serve` yet.
     coming: usize,
     idle: usize,
-    /// So many of the idle ones are to leave at once.
+    /// How many of the idle threads are to end at once.
     dismissed: usize,
-    /// Errands handed in and not yet done.
+    /// Blocking tasks submitted and not done.
     active: usize,
 }
 
-/// Something to run, on the stack of somebody who waits for it.
+/// A blocking task, on the stack of the green thread that waits for it.
 struct Errand {
     run: unsafe fn(*const ()),
     task: *const (),
@@ -98,13 +99,13 @@ impl Pool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether an errand is under way.
+    /// Returns whether a blocking task is queued or runs.
     pub(crate) fn is_busy(&self) -> bool {
         self.state().active > 0
     }
 
-    /// Sends the idle threads home before their time, so that what the destructors of their thread-locals do happens now.
-    /// Returns whether there are any.
+    /// Ends the idle threads before their time, so that the destructors of their thread-locals run now. Returns
+    /// whether there are any.
     pub(crate) fn dismiss_idle(&self) -> bool {
         let mut state = self.state();
         state.dismissed = state.idle;
@@ -125,7 +126,7 @@ impl Pool {
         };
         let place: *const () = (&raw const task).cast();
         let mine = match self.submit(Errand { run: run_task::<F, T>, task: place }) {
-            // What `f` borrows must stay until it has ended, so a cancel waits.
+            // The values that `f` borrows must stay until `f` has ended, so a cancel waits.
             Ok(limit) => shield(|| {
                 let done = task.done.wait(reason, limit);
                 let mine = if done { None } else { self.take_back(place) };
@@ -134,12 +135,14 @@ impl Pool {
                 }
                 mine
             }),
-            // No thread can be had, or the pool is closed.
+            // No thread can be started, or the pool is closed.
             Err(errand) => Some(errand),
         };
         if let Some(errand) = mine {
-            // Then the caller blocks its worker.
-            // SAFETY: `task` is right here, and its errand in no queue.
+            // The caller runs it, and blocks its worker.
+            //
+            // SAFETY: `task` is in this frame. Its errand was never queued, or was taken out of the queue, so no other
+            // thread runs it.
             unsafe { errand.run() };
         }
         match task.output.into_inner().expect("done, so there is an output") {
@@ -158,7 +161,7 @@ impl Pool {
         })
     }
 
-    /// Hands an errand in, and answers until when to rely on it, if there is doubt.
+    /// Queues a blocking task. Returns how long to rely on it, if the threads that could run it may never come.
     fn submit(self: &Arc<Self>, errand: Errand) -> Result<Option<Instant>, Errand> {
         let mut state = self.state();
         if state.closed {
@@ -185,7 +188,7 @@ impl Pool {
         Ok(in_doubt.then(now).and_then(|now| now.checked_add(COMES_WITHIN)))
     }
 
-    /// Takes an errand out of the queue if there are threads that should have come for it, and have not.
+    /// Takes a blocking task out of the queue, if there are threads that should have come for it and have not.
     #[cold]
     fn take_back(&self, task: *const ()) -> Option<Errand> {
         let mut state = self.state();
@@ -197,14 +200,15 @@ impl Pool {
         state.queue.remove(place)
     }
 
-    /// The life of a thread of the pool.
+    /// The main loop of a thread of the pool.
     fn serve(&self) {
         let mut state = self.state();
         state.coming -= 1;
         loop {
             if let Some(errand) = state.queue.pop_front() {
                 drop(state);
-                // SAFETY: whoever submitted it waits until it is done; out of the queue, it is ours alone.
+                // SAFETY: the submitter waits until the task is done. It is out of the queue, so only this thread runs
+                // it.
                 unsafe { errand.run() };
                 state = self.state();
                 state.active -= 1;
@@ -233,14 +237,14 @@ impl Pool {
         state.live -= 1;
     }
 
-    /// Ends the pool's threads, and waits for that until `deadline`. Returns the names of those that are left: they are at
-    /// work, or run the destructors of their thread-locals.
+    /// Ends the pool's threads, and waits for that until `deadline`. Returns the names of the threads that are left:
+    /// they run a blocking task, or the destructors of their thread-locals.
     pub(crate) fn close(&self, deadline: Option<Instant>) -> Vec<String> {
         self.state().closed = true;
         self.work.notify_all();
         let left = self.exits.wait(deadline);
         if left.is_empty() {
-            // Nothing of ours or of the program's runs on them any more.
+            // The threads run no more code of kahn or of the program, so a `join` returns at once.
             let threads = std::mem::take(&mut self.state().threads);
             threads.into_iter().for_each(|thread| drop(thread.join()));
         }
@@ -251,18 +255,18 @@ impl Pool {
 impl Errand {
     /// # Safety
     ///
-    /// Its caller waits for it, and nobody else runs it.
+    /// The caller of the task waits for it, and no other thread runs it.
     unsafe fn run(self) {
-        // SAFETY: by the contract, it stays until it is done.
+        // SAFETY: the caller of the task waits, so the task stays in its frame until it is done.
         unsafe { (self.run)(self.task) };
     }
 }
 
-/// Tells the one who waits for a task that it is done.
+/// Notifies the waiter of a blocking task that it is done.
 struct Signal(Lock<Done>);
 
 impl Signal {
-    /// Waits under a shield until the task is done. Answers false if the deadline has passed before.
+    /// Waits under a shield until the task is done. Returns false if the deadline passes before.
     fn wait(&self, reason: Reason, deadline: Option<Instant>) -> bool {
         let wait = Wait::new();
         let node = Node::new(wait.party(), 0, core::ptr::null_mut());
@@ -272,8 +276,8 @@ impl Signal {
                 drop(done);
                 return true;
             }
-            // SAFETY: the node stays until it is claimed, or removed below: a shielded wait ends otherwise by its own
-            // deadline alone.
+            // SAFETY: the node stays in this frame until it is claimed, or removed below. A shielded wait does not
+            // unwind: it ends by a claim or by its own deadline.
             unsafe { done.waiting.push((&node).into()) };
         }
         let missed = wait.park(reason, deadline).err();
@@ -287,9 +291,9 @@ impl Signal {
 
 /// # Safety
 ///
-/// `task` points to a `Task<F, T>` that has not been run, and that stays until it says that it is done.
+/// `task` points to a `Task<F, T>` that has not been run, and that stays until it is marked as done.
 unsafe fn run_task<F: FnOnce() -> T, T>(task: *const ()) {
-    // SAFETY: by the contract; until it is done it is ours alone.
+    // SAFETY: the task stays until it is marked as done, and until then only this call accesses its cells.
     let claimed = unsafe {
         let task = &*task.cast::<Task<F, T>>();
         let work = (*task.work.get()).take().expect("run once");
@@ -298,7 +302,7 @@ unsafe fn run_task<F: FnOnce() -> T, T>(task: *const ()) {
         done.done = true;
         done.waiting.claim_next()
     };
-    // If nobody waits yet, the task may be gone as soon as the lock was released: it is not touched any more.
+    // If no waiter is queued, the task may be gone as soon as the lock is released. So it is not accessed any more.
     if let Some(claimed) = claimed {
         claimed.wake.wake();
     }
@@ -313,7 +317,7 @@ mod tests {
         Arc::new(Pool { start, ..Pool::new("test".to_owned(), 2) })
     }
 
-    /// A thread that never comes to serve: it ends first, as one might for which `std` finds no memory.
+    /// Starts a thread that ends without calling `serve`, as one might for which `std` finds no memory.
     fn stillborn(_: &Arc<Pool>) -> io::Result<JoinHandle<()>> {
         thread::Builder::new().spawn(|| ())
     }

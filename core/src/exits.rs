@@ -1,9 +1,10 @@
-//! Which of a runtime's OS threads have ended, the destructors of their thread-locals included.
+//! Records which of a runtime's OS threads have ended, including the destructors of their thread-locals.
 //!
-//! `JoinHandle::is_finished` of std says that a thread's function has returned; the destructors of its thread-locals run
-//! after that, and a `join` waits for them without a limit. So each thread keeps a [`Ticket`] in a thread-local of its
-//! own, which it sets first. Destructors run in the reverse order of the first uses, so this one comes last. (std does
-//! not promise the order. Should it change, a shutdown may say that a thread has ended whose destructors still run.)
+//! `JoinHandle::is_finished` of std returns true once a thread's function has returned. The destructors of its
+//! thread-locals run after that, and a `join` waits for them without a limit. So each thread keeps a [`Ticket`] in a
+//! thread-local of its own, which it sets first. Destructors run in the reverse order of the first uses, so that of
+//! the ticket runs last. (std does not promise the order. If it changes, a shutdown may report that a thread has ended
+//! while its destructors still run.)
 
 use core::cell::RefCell;
 use std::collections::BTreeMap;
@@ -25,7 +26,7 @@ struct Alive {
     names: BTreeMap<u64, String>,
 }
 
-/// One thread that has not ended. Made by its starter, kept by itself.
+/// A thread that has not ended. The starter makes the ticket, and the thread keeps it.
 pub(crate) struct Ticket {
     exits: Arc<Exits>,
     number: u64,
@@ -40,7 +41,7 @@ impl Exits {
         self.alive.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A ticket for a thread that is about to be started under this name.
+    /// Makes a ticket for a thread that is about to be started under this name.
     pub(crate) fn ticket(self: &Arc<Self>, name: &str) -> Ticket {
         let mut alive = self.alive();
         alive.next += 1;
@@ -49,7 +50,7 @@ impl Exits {
         Ticket { exits: Arc::clone(self), number }
     }
 
-    /// Waits until all threads have ended, or until the deadline. Returns the names of those that have not.
+    /// Waits until all threads have ended, or until the deadline. Returns the names of the threads that have not.
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> Vec<String> {
         let mut alive = self.alive();
         while !alive.names.is_empty() {
@@ -66,7 +67,7 @@ impl Exits {
 }
 
 impl Ticket {
-    /// Keeps the ticket until the calling thread ends. Its first act.
+    /// Keeps the ticket until the calling thread ends. The thread must call this first.
     pub(crate) fn keep(self) {
         TICKET.set(Some(self));
     }

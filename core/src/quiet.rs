@@ -1,9 +1,9 @@
-//! Whether anything in this process can still happen by itself.
+//! Finds out whether any thread of this process may still act by itself.
 //!
-//! A green thread may wait for an OS thread that we know nothing of: a plain `std::thread` can own an endpoint of a
+//! A green thread may wait for an OS thread that kahn does not know: a plain `std::thread` can own an endpoint of a
 //! channel, or get one through a channel of std's. So "all green threads are asleep" is a deadlock only if every OS
-//! thread of the process is asleep, too, in a way that only another of them can end. On Linux the kernel tells, thread
-//! by thread, which system call it is in.
+//! thread of the process is asleep, too, in a way that only another of them can end. On Linux the kernel shows for
+//! each thread which system call it is in.
 //!
 //! | a thread of the process is | then it |
 //! |---|---|
@@ -12,39 +12,40 @@
 //! | in a wait with a time limit, and registered as [`Idle`] | will end, and its thread-locals' destructors may do anything |
 //! | anywhere else: it runs, sleeps with a limit, reads, polls | may act at any time |
 //!
-//! Three kinds of thread are harmless: one that examines for a deadlock (`scheduler::deadlock`, `runtime::default`), in
-//! its naps; the one that watches for stuck workers, as long as there is nothing to warn of; and a test harness's first
-//! thread. Every other thread of kahn that waits with a limit may act: a worker with a timer, a worker that keeps watch
-//! while another runs, a shutdown, the timer thread of async tasks. A worker in a handler of `on_deadlock` is in the
-//! last row of the table, or in the first, as any thread of the program. A worker that an ended runtime has given up on
-//! sleeps without a limit, for ever, or still runs a job.
+//! Three kinds of thread are harmless: a thread that examines for a deadlock (`scheduler::deadlock`,
+//! `runtime::default`), in its naps; the thread that watches for stuck workers, as long as there is nothing to warn
+//! of; and a test harness's first thread. Every other thread of kahn that waits with a limit may act: a worker with a
+//! timer, a worker that keeps watch while another runs, a shutdown, the timer thread of async tasks. A worker in a
+//! handler of `on_deadlock` is in the last row of the table, or in the first, as any thread of the program. A worker
+//! that an ended runtime has given up on sleeps for ever without a limit, or still runs a task.
 //!
-//! If the program handles signals, one may come at any time and wake a thread: then nothing is ever a deadlock.
+//! If the program handles signals, a signal may come at any time and wake a thread. Then nothing is ever reported as a
+//! deadlock.
 //!
 //! # Why the report is never wrong
 //!
-//! One look at many threads is not one moment: a thread seen asleep may be woken by one that is seen asleep later. So
-//! there are two looks, and each thread that is not harmless must have made no context switch in between. Then all of
-//! those were asleep from the end of the first look to the beginning of the second. A thread that stops being harmless
-//! counts this as a *departure* before it does anything, and both looks must have seen the same number of departures.
-//! So between the looks there was a moment at which all threads were asleep and none was about to act by itself, except
-//! that another examiner may find a deadlock, too. One that has a handler comes first, since the handler may wake
-//! anything. Examiners look, and announce what they have found, one at a time
-//! ([`Turn`]): the announcement is the departure, so the next examiner has to look twice again, and sees what the first
-//! does. So when an examiner finds two equal looks, nothing has happened since that moment and nothing will, unless it
-//! acts itself.
+//! One look at many threads is not one moment: a thread seen asleep may be woken by a thread that is seen asleep
+//! later. So there are two looks, and each thread that is not harmless must have made no context switch in between.
+//! Then all of those were asleep from the end of the first look to the beginning of the second. A thread that stops
+//! being harmless counts this as a *departure* before it does anything, and both looks must have seen the same number
+//! of departures. So between the looks there was a moment at which all threads were asleep and none was about to act
+//! by itself, with one exception: another examiner may also find a deadlock. An examiner that has a handler comes
+//! first, because the handler may wake anything. Examiners look, and announce their result, one at a time ([`Turn`]).
+//! The announcement is the departure, so the next examiner has to look twice again, and sees the effects of the first.
+//! So when an examiner finds two equal looks, nothing has happened since that moment and nothing will, unless the
+//! examiner itself acts.
 //!
-//! Elsewhere nothing is known, and the answer is always that something might happen.
+//! On other systems nothing is known, and the result is always that a thread may act.
 
 use std::collections::BTreeMap;
 #[cfg(feature = "tracing")]
 use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
-/// The OS threads of ours whose waits with a time limit are known.
+/// The OS threads of kahn whose waits with a time limit are known.
 struct Known {
     threads: BTreeMap<i32, (usize, Role)>,
-    /// How many have stopped being harmless so far.
+    /// The number of departures: how often a thread has stopped being harmless or idle.
     departures: u64,
 }
 
@@ -65,7 +66,7 @@ fn known() -> MutexGuard<'static, Known> {
     KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A thread's role, as long as this lives.
+/// A thread's role, as long as this value lives.
 struct Registration(i32);
 
 impl Registration {
@@ -88,7 +89,8 @@ impl Drop for Registration {
     }
 }
 
-/// Says, while it lives, that the calling OS thread wakes no other by itself. It must be dropped before the thread acts.
+/// While it lives, registers that the calling OS thread wakes no other by itself. It must be dropped before the thread
+/// acts.
 pub(crate) struct Harmless {
     _registration: Registration,
 }
@@ -98,21 +100,21 @@ impl Harmless {
         Harmless { _registration: Registration::new(thread_id(), Role::Harmless) }
     }
 
-    /// The same, for an examiner that calls a handler of the program's when it finds a deadlock. The handler may wake
-    /// anything. So an examiner that would end its runtime's `run` waits until this one has called its handler; one
-    /// that has a handler itself does not, or neither would ever call it.
+    /// The same, for an examiner that calls a handler of the program when it finds a deadlock. The handler may wake
+    /// anything. So an examiner that would end its runtime's `run` waits until this one has called its handler. An
+    /// examiner that has a handler itself does not wait, or neither would ever call it.
     pub(crate) fn with_handler() -> Harmless {
         Harmless { _registration: Registration::new(thread_id(), Role::HasHandler) }
     }
 
-    /// The same, for times at which `may_act` returns false. It is called with a lock held, by another thread.
+    /// The same, for times at which `may_act` returns false. Another thread calls `may_act`, with a lock held.
     #[cfg(feature = "tracing")]
     pub(crate) fn unless(may_act: Arc<dyn Fn() -> bool + Send + Sync>) -> Harmless {
         Harmless { _registration: Registration::new(thread_id(), Role::HarmlessUnless(may_act)) }
     }
 }
 
-/// Says, while it lives, that the calling OS thread waits for work, and ends if there is none.
+/// While it lives, registers that the calling OS thread waits for work, and ends if there is none.
 pub(crate) struct Idle {
     _registration: Registration,
 }
@@ -123,8 +125,9 @@ impl Idle {
     }
 }
 
-/// Says, while it lives, that the process's first thread is a test harness's: it waits for its tests with a limit, but
-/// only to say that one takes long. If it is the caller itself, it has no limit.
+/// While it lives, registers that the process's first thread belongs to a test harness. That thread waits for its
+/// tests with a limit, but only to report that one takes long. If the caller is the first thread, nothing is
+/// registered.
 pub(crate) struct InTest {
     _first: Option<Registration>,
 }
@@ -137,12 +140,12 @@ impl InTest {
     }
 }
 
-/// The right to look, and to act on what has been seen: one examiner has it at a time.
+/// The right to look, and to act on the result. One examiner has it at a time.
 pub(crate) struct Turn {
     _guard: MutexGuard<'static, ()>,
 }
 
-/// The turn, unless another examiner has it.
+/// Takes the turn, unless another examiner has it.
 pub(crate) fn turn() -> Option<Turn> {
     static TURN: Mutex<()> = Mutex::new(());
     match TURN.try_lock() {
@@ -155,12 +158,12 @@ pub(crate) fn turn() -> Option<Turn> {
 /// All OS threads of the process at about one moment, all asleep.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Stillness {
-    /// Thread and its context switches so far.
+    /// The threads, and the number of context switches of each so far.
     threads: BTreeMap<i32, u64>,
     departures: u64,
 }
 
-/// What a look has seen.
+/// The result of a look.
 #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "there is nothing to see"))]
 pub(crate) enum Look {
     /// A thread may act by itself.
@@ -173,7 +176,7 @@ pub(crate) enum Look {
 
 #[cfg(target_os = "linux")]
 fn thread_id() -> i32 {
-    // SAFETY: no arguments, no failure.
+    // SAFETY: `gettid` takes no arguments and cannot fail.
     unsafe { libc::gettid() }
 }
 
@@ -187,13 +190,13 @@ pub(crate) fn look(_: &Turn, _has_handler: bool) -> Look {
     Look::Moving
 }
 
-/// Looks at every OS thread but the caller, an examiner that calls a handler or does not.
+/// Looks at every OS thread but the caller. `has_handler` is set if the caller is an examiner with a handler.
 #[cfg(target_os = "linux")]
 pub(crate) fn look(_: &Turn, has_handler: bool) -> Look {
     look_at_all(has_handler).unwrap_or(Look::Moving)
 }
 
-/// `None` if a thread may act, and if `/proc` does not tell.
+/// Returns `None` if a thread may act, or if `/proc` does not show enough.
 #[cfg(target_os = "linux")]
 fn look_at_all(has_handler: bool) -> Option<Look> {
     let me = thread_id();
@@ -224,14 +227,14 @@ fn look_at_all(has_handler: bool) -> Option<Look> {
                 Role::HarmlessUnless(_) => continue,
                 Role::Idle => ending = true,
             },
-            // A join is one of these, too, in memory of our own.
+            // A join waits like this, too, in memory of this process.
             Sleep::Shareable(address)
                 if !is_shared(&std::fs::read_to_string("/proc/self/maps").ok()?, address) => {}
             Sleep::Shareable(_) | Sleep::None => return None,
         }
         stillness.threads.insert(thread, switches(&std::fs::read_to_string(path.join("status")).ok()?)?);
     }
-    // A directory that changes while it is read may hide an entry: a thread that has ended meanwhile was no sleeper.
+    // A directory that changes while it is read may hide an entry. A thread that has ended meanwhile was not asleep.
     let count =
         |status: &str| status.lines().find_map(|line| line.strip_prefix("Threads:"))?.trim().parse().ok();
     let after = std::fs::read_to_string("/proc/self/status").ok()?;
@@ -246,15 +249,15 @@ fn look_at_all(has_handler: bool) -> Option<Look> {
 enum Sleep {
     /// Waits on a futex until another thread wakes it.
     Endless,
-    /// The same, and the thread may be another process's, if the memory at this address is shared.
+    /// The same, and the waking thread may be another process's, if the memory at this address is shared.
     Shareable(u64),
-    /// Waits on a futex until another thread wakes it, or until some moment.
+    /// Waits on a futex until another thread wakes it, or until a deadline.
     Limited,
     /// Runs, or waits for something that may come from outside.
     None,
 }
 
-/// Reads a line of `/proc/self/task/N/syscall`: the call's number and arguments in hexadecimal, or `running`.
+/// Parses a line of `/proc/self/task/N/syscall`: the call's number and arguments in hexadecimal, or `running`.
 #[cfg(target_os = "linux")]
 fn sleep_of(syscall: &str) -> Sleep {
     const COMMAND: u64 = 0x7f;
@@ -278,10 +281,10 @@ fn sleep_of(syscall: &str) -> Sleep {
     }
 }
 
-/// Reads `/proc/self/status`: whether there is a handler for a signal that may come from outside.
+/// Parses `/proc/self/status`. Returns whether there is a handler for a signal that may come from outside.
 #[cfg(target_os = "linux")]
 fn handles_signals(status: &str) -> Option<bool> {
-    // Faults of the thread itself, and the two that the C library keeps for its own use.
+    // Signals for faults of the thread itself, and the two that the C library keeps for its own use.
     const INNER: [i32; 9] = [
         libc::SIGSEGV,
         libc::SIGBUS,
@@ -298,7 +301,8 @@ fn handles_signals(status: &str) -> Option<bool> {
     Some(u64::from_str_radix(caught.trim(), 16).ok()? & !inner != 0)
 }
 
-/// Reads `/proc/self/maps`: whether the memory at `address` may be another process's, too. True if it is not there.
+/// Parses `/proc/self/maps`. Returns whether another process may share the memory at `address`. True if it is not
+/// mapped.
 #[cfg(target_os = "linux")]
 fn is_shared(maps: &str, address: u64) -> bool {
     let private = |line: &str| {
@@ -310,7 +314,7 @@ fn is_shared(maps: &str, address: u64) -> bool {
     !maps.lines().find_map(private).unwrap_or(false)
 }
 
-/// Reads how often a thread was switched from `/proc/self/task/N/status`.
+/// Parses `/proc/self/task/N/status`. Returns how many context switches the thread has made.
 #[cfg(target_os = "linux")]
 fn switches(status: &str) -> Option<u64> {
     let counts: Vec<u64> = status

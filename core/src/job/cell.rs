@@ -1,4 +1,4 @@
-//! The typed part of a job: the closure before it runs, its output afterwards.
+//! The typed part of a task (`Job`): the closure before it runs, its output afterwards.
 
 use core::any::Any;
 use core::cell::UnsafeCell;
@@ -14,11 +14,11 @@ use crate::job::corner::Corner;
 use crate::job::{Job, JobKind, Traits};
 use crate::wait::{CancelUnwind, PartyKind, quietly, settled_at_end, unfailing};
 
-/// What a job leaves: its value, or the payload with which it unwound.
+/// The outcome of a task: its value, or the payload with which it unwound.
 pub(crate) type Output<T> = Result<T, Box<dyn Any + Send>>;
 
-/// Which variant is there follows from the job's history: the work until `run` takes it, the output from `run`'s end
-/// until it is taken or dropped, nothing afterwards.
+/// The history of the task determines the variant: `work` until `run` takes it; `output` from the end of `run` until
+/// it is taken or dropped; neither afterwards.
 union Stage<F, T> {
     work: ManuallyDrop<F>,
     output: ManuallyDrop<Output<T>>,
@@ -43,12 +43,12 @@ impl<F: FnOnce() -> T, T> Cell<F, T> {
     };
 }
 
-/// A cell for `work`, with a reference for the runtime and one for the join handle.
+/// Allocates a cell for `work`, with a reference for the runtime and one for the join handle.
 ///
 /// # Safety
 ///
-/// If `F` or `T` is not `Send`, the job is run, joined and dropped by this OS thread alone. If they are not `'static`,
-/// the job has ended and its output is gone before what they borrow is.
+/// If `F` or `T` is not `Send`, the task is run, joined and dropped by this OS thread alone. If they are not
+/// `'static`, the task has ended and its output is gone before the data that they borrow.
 pub(crate) unsafe fn allocate<F: FnOnce() -> T, T>(
     work: F,
     party: &'static PartyKind,
@@ -59,7 +59,7 @@ pub(crate) unsafe fn allocate<F: FnOnce() -> T, T>(
     let stage = UnsafeCell::new(Stage::<F, T> { work: ManuallyDrop::new(work) });
     let corner = Lock::new(Corner::default());
     let cell = Box::into_raw(Box::new(Cell { job, corner, stage }));
-    // SAFETY: made just now; the pointer to the corner is derived from the whole cell.
+    // SAFETY: the cell was allocated just now. The pointer to the corner is derived from the whole cell.
     unsafe {
         (*cell).job.set_corner(&raw mut (*cell).corner);
         NonNull::new_unchecked(cell.cast())
@@ -68,15 +68,15 @@ pub(crate) unsafe fn allocate<F: FnOnce() -> T, T>(
 
 unsafe fn run<F: FnOnce() -> T, T>(job: NonNull<Job>) -> bool {
     let cell = job.cast::<Cell<F, T>>();
-    // SAFETY: the scheduler calls this once for a job from `allocate::<F, T>`, so the work is there, and nobody else
-    // touches the stage before `end`.
+    // SAFETY: the scheduler calls this once for a task from `allocate::<F, T>`. So the work is there, and no other
+    // thread accesses the stage before `end`.
     unsafe {
         let stage = cell.as_ref().stage.get();
         let work = ManuallyDrop::take(&mut (*stage).work);
         let cancelled = cell.as_ref().job.as_party().is_cancelled();
         let output = catch_unwind(AssertUnwindSafe(move || {
             if cancelled {
-                // Cancelled before it started: it never runs; what it owns is dropped here, and may park.
+                // Cancelled before it started: it never runs. Its captures are dropped here, which may park.
                 crate::wait::shield(|| drop(work));
                 resume_unwind(CancelUnwind::payload());
             }
@@ -90,7 +90,7 @@ unsafe fn run<F: FnOnce() -> T, T>(job: NonNull<Job>) -> bool {
 }
 
 unsafe fn drop_output<F: FnOnce() -> T, T>(job: NonNull<Job>) {
-    // SAFETY: the caller is entitled to the output, which is there, and drops it once.
+    // SAFETY: the caller has the right to the output, which is there, and drops it once.
     unsafe {
         let stage = job.cast::<Cell<F, T>>().as_ref().stage.get();
         drop_quietly(ManuallyDrop::take(&mut (*stage).output));
@@ -98,7 +98,8 @@ unsafe fn drop_output<F: FnOnce() -> T, T>(job: NonNull<Job>) {
 }
 
 unsafe fn take_output<F: FnOnce() -> T, T>(job: NonNull<Job>, to: *mut ()) {
-    // SAFETY: as in `drop_output`; `to` is the caller's place for an `Output<T>`.
+    // SAFETY: the caller has the right to the output, which is there, and takes it once. `to` is the caller's place
+    // for an `Output<T>`.
     unsafe {
         let stage = job.cast::<Cell<F, T>>().as_ref().stage.get();
         to.cast::<Output<T>>().write(ManuallyDrop::take(&mut (*stage).output));
@@ -106,17 +107,18 @@ unsafe fn take_output<F: FnOnce() -> T, T>(job: NonNull<Job>, to: *mut ()) {
 }
 
 unsafe fn free<F: FnOnce() -> T, T>(job: NonNull<Job>) {
-    // SAFETY: the last reference is gone, so this is the box's owner. The stage drops nothing by itself.
+    // SAFETY: the last reference is gone, so this call owns the box. The stage is a union, and drops nothing by
+    // itself.
     drop(unsafe { Box::from_raw(job.cast::<Cell<F, T>>().as_ptr()) });
 }
 
-/// Drops an output that nobody asked for. Its destructor may panic: the panic has been reported by the panic hook, and
-/// ends here, as a panic of the green thread itself would.
+/// Drops an output that no handle asked for. If its destructor panics, the panic hook has reported the panic, and it
+/// ends here, as a panic of the green thread itself does.
 fn drop_quietly<T>(output: Output<T>) {
     quietly(|| drop(output));
 }
 
-/// A stackless job: a future that is polled on a runner's stack each time it is woken, and may park while polled.
+/// A stackless task: a future that is polled on a fiber each time it is woken, and that may park while it is polled.
 #[repr(C)]
 struct TaskCell<F: Future> {
     job: Job,
@@ -145,7 +147,7 @@ where
     };
 }
 
-/// A cell for `future`, with a reference for the runtime and one for the join handle.
+/// Allocates a cell for `future`, with a reference for the runtime and one for the join handle.
 pub(crate) fn allocate_task<F>(
     future: F,
     party: &'static PartyKind,
@@ -161,7 +163,7 @@ where
     let stage = UnsafeCell::new(TaskStage::Running(future));
     let corner = Lock::new(Corner::default());
     let cell = Box::into_raw(Box::new(TaskCell { job, corner, stage }));
-    // SAFETY: as in `allocate`.
+    // SAFETY: the cell was allocated just now. The pointer to the corner is derived from the whole cell.
     unsafe {
         (*cell).job.set_corner(&raw mut (*cell).corner);
         NonNull::new_unchecked(cell.cast())
@@ -174,9 +176,9 @@ where
     F::Output: Send + 'static,
 {
     let cell = job.cast::<TaskCell<F>>();
-    // SAFETY: the scheduler runs a job from `allocate_task::<F>` in one place at a time (`State::wake` queues it once),
-    // and until it has ended the stage belongs to that place. The future is never moved: the cell is on the heap, and
-    // it is dropped in place.
+    // SAFETY: the scheduler runs a task from `allocate_task::<F>` on one thread at a time (`State::wake` queues it
+    // once), and until the task has ended, its stage belongs to that thread. The future is never moved: the cell is on
+    // the heap, and the future is dropped in place.
     unsafe {
         let this = cell.as_ref();
         this.job.begin_run();
@@ -196,7 +198,7 @@ where
             Ok(Poll::Ready(value)) => Ok(value),
             Err(payload) => Err(settled_at_end(payload, this.job.as_party().is_cancelled())),
         };
-        // The future goes first, in place; it may park, and it may panic, which then is the outcome.
+        // The future is dropped first, in place. This may park, and it may panic; then the panic is the outcome.
         let dropped = catch_unwind(AssertUnwindSafe(|| crate::wait::shield(|| *stage = TaskStage::Gone)));
         *stage = TaskStage::Ended(match dropped {
             Ok(()) => output,
@@ -224,7 +226,7 @@ fn first_failure<T>(output: Output<T>, payload: Box<dyn Any + Send>) -> Output<T
 }
 
 unsafe fn drop_task_output<F: Future>(job: NonNull<Job>) {
-    // SAFETY: the caller is entitled to the output, which is there.
+    // SAFETY: the caller has the right to the output, which is there.
     let stage = unsafe { &mut *job.cast::<TaskCell<F>>().as_ref().stage.get() };
     if let TaskStage::Ended(output) = core::mem::replace(stage, TaskStage::Gone) {
         drop_quietly(output);
@@ -232,7 +234,7 @@ unsafe fn drop_task_output<F: Future>(job: NonNull<Job>) {
 }
 
 unsafe fn take_task_output<F: Future>(job: NonNull<Job>, to: *mut ()) {
-    // SAFETY: as in `drop_task_output`; `to` is the caller's place for the output.
+    // SAFETY: the caller has the right to the output, which is there. `to` is the caller's place for the output.
     unsafe {
         let stage = &mut *job.cast::<TaskCell<F>>().as_ref().stage.get();
         let TaskStage::Ended(output) = core::mem::replace(stage, TaskStage::Gone) else {
@@ -243,7 +245,7 @@ unsafe fn take_task_output<F: Future>(job: NonNull<Job>, to: *mut ()) {
 }
 
 unsafe fn free_task<F: Future>(job: NonNull<Job>) {
-    // SAFETY: the last reference is gone. A stage that still holds a future belongs to a runtime that was shut down:
-    // it is dropped here, by whoever was last.
+    // SAFETY: the last reference is gone, so this call owns the box. If the stage still holds a future, its runtime
+    // was shut down, and the owner of the last reference drops the future here.
     drop(unsafe { Box::from_raw(job.cast::<TaskCell<F>>().as_ptr()) });
 }

@@ -1,7 +1,8 @@
-//! A job's corner: the rarely used part of it, for those who wait for its end, and for its own `park`.
+//! The join state of a task (`Corner`): the rarely used part, for the waiters for its end, and for its own `park`.
 //!
-//! It is behind a lock, reached through a pointer in the header. What was spawned to be joined, a closure or a future, has
-//! it in its own cell; a process, of which there may be a million that nobody joins, gets it when it is first needed.
+//! It is behind a lock, and reached through a pointer in the header. A closure or a future that is spawned to be
+//! joined has it in its own cell. A process gets it when it is first needed, because there may be a million processes
+//! that are never joined.
 
 use core::panic::Location;
 use core::ptr::NonNull;
@@ -11,7 +12,7 @@ use crate::facade::{Lock, Ordering};
 use crate::job::Job;
 use crate::wait::{Kind, Missed, Node, Reason, Wait, WaitQueue};
 
-/// The rarely used part: who joins, and the token of `park`.
+/// The rarely used part: the queue of the joiners, and the token of `park`.
 #[derive(Default)]
 pub(super) struct Corner {
     joiners: WaitQueue,
@@ -20,9 +21,9 @@ pub(super) struct Corner {
 }
 
 impl Job {
-    /// Says where the corner is. Before anybody else has the job.
+    /// Sets the pointer to the corner. Called before any other thread has the task.
     pub(super) fn set_corner(&self, corner: *mut Lock<Corner>) {
-        // Relaxed: who gets the job afterwards gets it with all that was done before.
+        // Relaxed: other threads get the task only after this, by an operation that publishes everything before it.
         self.corner.store(corner, Ordering::Relaxed);
     }
 
@@ -30,7 +31,7 @@ impl Job {
         // Acquire: pairs with the exchange in `make_corner`.
         let corner = self.corner.load(Ordering::Acquire);
         let corner = if corner.is_null() { self.make_corner() } else { corner };
-        // SAFETY: it lives as long as the job: in the same cell, or in a box that is freed with it.
+        // SAFETY: the corner lives as long as the task: it is in the same cell, or in a box that is freed with it.
         unsafe { &*corner }
     }
 
@@ -38,35 +39,37 @@ impl Job {
     fn make_corner(&self) -> *mut Lock<Corner> {
         let made = Box::into_raw(Box::new(Lock::new(Corner::default())));
         let null = core::ptr::null_mut();
-        // Release: whoever finds it finds it made. Acquire: as in `corner`.
+        // Release: a thread that finds the pointer finds an initialised corner. Acquire: pairs with the exchange of
+        // the other thread that made one.
         match self.corner.compare_exchange(null, made, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => made,
             Err(other) => {
-                // SAFETY: made above, and nobody has seen it.
+                // SAFETY: the box was made above, and no other thread has seen it.
                 drop(unsafe { Box::from_raw(made) });
                 other
             }
         }
     }
 
-    /// Frees a corner that was made at need.
+    /// Frees a corner that was made when it was needed.
     ///
     /// # Safety
     ///
-    /// The caller frees the job, whose corner does not stand in its own cell.
+    /// The caller frees the task, and the corner is not in the task's own cell.
     pub(super) unsafe fn free_corner(&self) {
         let corner = self.corner.load(Ordering::Acquire);
         if !corner.is_null() {
-            // SAFETY: from `make_corner`, by the contract, and nobody has the job any more.
+            // SAFETY: the corner is not in the task's cell, so it is a box from `make_corner`. The caller frees the
+            // task, so no other thread uses it.
             drop(unsafe { Box::from_raw(corner) });
         }
     }
 
-    /// Waits until the job has ended, or has been abandoned.
+    /// Waits until the task has ended, or has been abandoned.
     ///
     /// # Errors
     ///
-    /// As `Wait::park`. Nothing is lost: the job can be joined again.
+    /// As `Wait::park`. Nothing is lost: the task can be joined again.
     pub(crate) fn wait_for_end(&self, reason: Reason, deadline: Option<Instant>) -> Result<(), Missed> {
         if self.state.is_over() {
             return Ok(());
@@ -79,7 +82,7 @@ impl Job {
             if !self.state.wait_for_end() {
                 return Ok(());
             }
-            // SAFETY: the node stays here until the wait is over; it is removed below unless it was claimed.
+            // SAFETY: the node stays in this frame until the wait is over. It is removed below unless it was claimed.
             unsafe { corner.joiners.push(place) };
         }
         wait.park(reason, deadline).map(drop).inspect_err(|_| {
@@ -109,7 +112,7 @@ impl Job {
             drop(corner);
             return Ok(());
         }
-        // SAFETY: the node stays here until the wait is over; it is removed below unless it was claimed.
+        // SAFETY: the node stays in this frame until the wait is over. It is removed below unless it was claimed.
         unsafe { corner.parked.push(place) };
         drop(corner);
         let reason = Reason::at(Kind::Park, self, location);
@@ -119,7 +122,7 @@ impl Job {
         })
     }
 
-    /// Leaves the token that [`park`](Self::park) takes, or wakes who is parked there.
+    /// Wakes the thread that waits in [`park`](Self::park), or leaves the token for its next call.
     pub(crate) fn unpark(&self) {
         let claimed = {
             let mut corner = self.corner().lock();
@@ -132,7 +135,7 @@ impl Job {
         }
     }
 
-    /// Wakes all who wait for the end.
+    /// Wakes all waiters for the end.
     #[cold]
     pub(super) fn wake_joiners(&self) {
         loop {

@@ -1,4 +1,4 @@
-//! Numbers of green threads.
+//! Ids of green threads.
 
 use core::fmt;
 use core::num::NonZeroU64;
@@ -6,18 +6,18 @@ use std::sync::atomic::{AtomicU64 as Counter, Ordering as CounterOrdering};
 
 use crate::facade::{AtomicU64, Ordering};
 
-/// A green thread's number, unique in the process and never reused.
+/// The id of a green thread. It is unique in the process and never reused.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(NonZeroU64);
 
-// A counter of std's in every build: numbers carry no meaning that a model could check.
+// A std counter in every build: the value of an id has no meaning that a model could check.
 static LAST: Counter = Counter::new(0);
 
 impl JobId {
-    /// The number in `cell`, which is given one now if it has none. Most green threads are never asked for theirs, and
-    /// a counter that all workers fight over at each spawn would be felt.
+    /// Returns the id in `cell`, and assigns one first if there is none. Most green threads are never asked for their
+    /// id, and a counter that all workers increment at each spawn would cost time.
     pub(crate) fn of(cell: &AtomicU64) -> JobId {
-        // Relaxed: the number is all there is, nothing is published with it.
+        // Relaxed: nothing is published with the id.
         let known = cell.load(Ordering::Relaxed);
         let id = NonZeroU64::new(known).unwrap_or_else(|| {
             let fresh = JobId::next().0;
@@ -29,13 +29,13 @@ impl JobId {
         JobId(id)
     }
 
-    /// A number that nobody has.
+    /// Returns an unused id.
     pub(crate) fn next() -> JobId {
         let last = LAST.fetch_add(1, CounterOrdering::Relaxed);
         JobId(NonZeroU64::new(last + 1).expect("2^64 green threads"))
     }
 
-    /// The number.
+    /// Returns the id as an integer.
     pub fn get(self) -> u64 {
         self.0.get()
     }

@@ -1,27 +1,28 @@
-//! A job: what is spawned. A small heap cell without a stack, which borrows one only while it runs.
+//! A task (`Job`): a spawned closure, future or process, in a small heap cell. It has no stack, and uses one only
+//! while it runs or is parked.
 //!
 //! ```text
-//!   Job (header) ┐ party      who waits, and why               its wakers, and itself
-//!                │ state      who still needs the cell         everyone, see `state`
-//!                │ link       its place in one run queue       who owns it while it is runnable
-//!                │ home       the worker it has a stack on     set by the worker that runs it, read by its wakers
-//!                │ fiber      the stack it stands on           the worker that runs it
-//!                │ corner     joiners, and the park token      under its lock; it stands behind the header, or is made at need
-//!                │ roster     its place among those that wait  under the roster's lock
-//!   Stage        ┘ the closure, then the output                the worker that runs it, then the handle
-//!                  or, of a process, what others reach of it, and what takes its turns (`resident`)
+//!   Job (header) ┐ party      whether it waits, and why          used by its wakers and by itself
+//!                │ state      references and phase               used by all threads, see `state`
+//!                │ link       its place in one run queue         used by the queue or worker that has the task
+//!                │ home       the worker it has a stack on       set by the worker that runs it, read by its wakers
+//!                │ fiber      the fiber it runs on               used by the worker that runs it
+//!                │ corner     joiners, and the park token        under its lock; behind the header, or made when needed
+//!                │ roster     its place among the parked tasks   under the roster's lock
+//!   Stage        ┘ the closure, then the output                  used by the worker that runs it, then by the handle
+//!                  or, of a process, the head that all references share, and the body that takes its turns (`resident`)
 //! ```
 //!
 //! | it is | queued in | may be run by |
 //! |---|---|---|
-//! | fresh (`fiber` is null) | a worker's fresh queue, the injector, an inbox | any worker; a local job by its worker alone |
-//! | running | nothing | itself |
-//! | parked | the queues of what it waits for | nobody, until a waker claims its party |
-//! | woken | its home's run queue or inbox | its home; a migratory job by anyone |
+//! | fresh (`fiber` is null) | a worker's fresh queue, the injector, an inbox | any worker; a local task by its worker alone |
+//! | running | nothing | its worker, which runs it |
+//! | parked | the queues that its wait has entered | no worker, until a waker claims its party |
+//! | woken | its home's run queue or inbox | its home; a migratory task by any worker |
 //!
-//! Safety by situation: the header lives while `state` counts a reference, and the runtime holds one until the job has
-//! ended, so a queued, running or parked job is alive. Only one queue or worker has it at a time, because a job is
-//! queued exactly once: at its spawn, and by the one waker that has claimed it.
+//! Safety by situation: the header lives while `state` counts a reference, and the runtime holds one until the task
+//! has ended. So a queued, running or parked task is alive. Only one queue or worker has it at a time, because a task
+//! is queued exactly once: at its spawn, and by the one waker that has claimed it.
 
 mod cell;
 mod corner;
@@ -47,62 +48,66 @@ use crate::scheduler;
 use crate::scheduler::remote::Remote;
 use crate::wait::{Party, PartyKind};
 
-/// What is left to do for a job that its runtime has given up on. It runs a user's code.
+/// The remaining work of a task that its runtime has given up on. It runs user code.
 pub type Leftover = Box<dyn FnOnce() + Send>;
 
-/// What differs between jobs of different types.
+/// The vtable of a task: everything that depends on its type.
 pub(crate) struct JobKind {
-    /// Runs the closure, on a runner's stack, and leaves the output. Answers false if a stackless job went idle.
+    /// Runs the closure, on a fiber, and leaves the output. Returns false if a stackless task went idle.
     pub(crate) run: unsafe fn(NonNull<Job>) -> bool,
-    /// Drops the output that nobody wants.
+    /// Drops an output that no handle will take.
     pub(crate) drop_output: unsafe fn(NonNull<Job>),
-    /// Moves the output, a `Result<T, Box<dyn Any + Send>>`, to where the pointer says.
+    /// Moves the output, a `Result<T, Box<dyn Any + Send>>`, to the place that the pointer points to.
     pub(crate) take_output: unsafe fn(NonNull<Job>, *mut ()),
-    /// Frees the cell, whose stage is empty.
+    /// Frees the cell. The stage is empty, or holds a future or body that may be dropped here, or work that never ran.
     pub(crate) free: unsafe fn(NonNull<Job>),
-    /// The end of the runtime gives up on the job: tells those outside who wait for it.
+    /// Tells waiters outside of the runtime that the runtime gives up on the task, at its end.
     pub(crate) abandon: unsafe fn(NonNull<Job>) -> Option<Leftover>,
-    /// Whether it has no stack while it waits: a future, or a process between its turns.
+    /// Whether the task has no stack while it waits: a future, or a process between its turns.
     pub(crate) stackless: bool,
-    /// Whether it is a process.
+    /// Whether the task is a process.
     pub(crate) resident: bool,
 }
 
-/// How a job is to be run. Immutable after the spawn.
+/// How a task is to be run. Immutable after the spawn.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Traits {
-    /// One more than the index of its stack's size class; `None` is the runtime's default.
+    /// One more than the index of its stack's size class. `None` is the runtime's default.
     pub(crate) class: Option<NonZeroU8>,
-    /// Its stack may be resumed by any worker.
+    /// Any worker may resume its stack.
     pub(crate) migratory: bool,
     /// It starts on the worker that spawned it.
     pub(crate) local: bool,
 }
 
-/// The header of every job.
+/// The header of every task.
 #[repr(C)]
 pub struct Job {
     party: Party,
     pub(crate) state: State,
     kind: &'static JobKind,
-    /// The next in a run queue. Atomic because an inbox is pushed to by many.
+    /// The next task in a run queue. Atomic because many threads push to an inbox.
     pub(crate) link: AtomicPtr<Job>,
     home: AtomicPtr<Remote>,
     fiber: Cell<*mut Fiber>,
     id: AtomicU64,
-    /// One word, not two: most have none.
+    /// One word, not two: most tasks have no name.
     name: Option<Box<Box<str>>>,
     pub(crate) traits: Traits,
-    /// Whether it has parked in its present run, and counts as an occupied stack. The running worker's.
+    /// Set when the task has parked or yielded in its present run, and counts as an occupied stack. Used by the
+    /// running worker alone.
     pub(crate) settled: Cell<bool>,
-    /// Whether its stack is at rest, so that another worker may resume it. Written by the worker that runs it, and kept for
-    /// migratory jobs alone: a waker may be faster than the switch away from the stack of the job that it wakes.
+    /// Set when the stack of the task is at rest, so that another worker may resume it. Written by the worker that
+    /// runs the task, for migratory tasks alone: a waker may be faster than the switch away from the stack of the task
+    /// that it wakes.
     at_rest: AtomicBool,
-    /// Whether a stackless job runs, be it parked. For looks alone: written by who runs it.
+    /// Set while a stackless task is in a run, even if it is parked. Written by the worker that runs it. Only a hint
+    /// for other threads.
     running: AtomicBool,
-    /// A process's own, for its turns. Here, where it takes no room.
+    /// A flag that a process keeps for its turns. It is here because it takes no room here.
     note: AtomicBool,
-    /// Whether it was handed over to the worker in whose queue it is, and counts there. Whoever has it queued.
+    /// Set when the task was handed over to the worker in whose queue it is, and counts there. Used by the thread that
+    /// has the task, through its queue.
     pub(crate) promised: Cell<bool>,
     /// The worker in whose roster it is listed, or null. Changes under that roster's lock.
     pub(crate) roster: Cell<*const Remote>,
@@ -111,10 +116,12 @@ pub struct Job {
     corner: AtomicPtr<Lock<Corner>>,
 }
 
-// SAFETY: see the table in the module's head: each field is atomic, immutable, behind a lock, or belongs to whoever
-// runs the job. The stage moves between threads only if its closure is `Send`, or the job is local (`cell`).
+// SAFETY: by the table at the head of this module, each field is atomic, immutable, behind a lock, or used only by the
+// thread that runs the task. The stage moves between threads only if its closure is `Send`, or the task is local
+// (`cell`).
 unsafe impl Send for Job {}
-// SAFETY: as above.
+// SAFETY: by the table at the head of this module, each field is atomic, immutable, behind a lock, or used only by the
+// thread that runs the task.
 unsafe impl Sync for Job {}
 
 impl Job {
@@ -145,7 +152,7 @@ impl Job {
         }
     }
 
-    /// The job whose party this is.
+    /// Returns the task whose waiter this is.
     ///
     /// # Safety
     ///
@@ -156,7 +163,7 @@ impl Job {
         party.cast()
     }
 
-    /// The party as its wakers see it.
+    /// Returns the waiter (`Party`) of a task, as its wakers see it.
     #[inline]
     pub(crate) fn party(job: NonNull<Job>) -> NonNull<Party> {
         job.cast()
@@ -167,10 +174,12 @@ impl Job {
         &self.party
     }
 
-    /// The worker that the job has a stack on; null before it has started.
+    /// Returns the worker that the task has a stack on. Null before it has started.
     #[inline]
     pub(crate) fn home(&self) -> *const Remote {
-        // Relaxed: a waker got the job through a queue, whose lock orders the store before this.
+        // Relaxed: the store happens before the task opens its wait. A waker got the task through a queue, whose lock
+        // orders the store before this load. A canceller is ordered by the Release of `Party::prepare` and the Acquire
+        // of its claim.
         self.home.load(Ordering::Relaxed)
     }
 
@@ -179,28 +188,29 @@ impl Job {
         self.home.store(home.cast_mut(), Ordering::Relaxed);
     }
 
-    /// Whether its stack is at rest.
+    /// Returns whether its stack is at rest.
     #[inline]
     pub(crate) fn is_at_rest(&self) -> bool {
-        // Acquire: what the job and the switch away from it have written to its stack is seen by who resumes it.
+        // Acquire: the thread that resumes the task sees what the task, and the switch away from it, have written to
+        // the stack.
         self.at_rest.load(Ordering::Acquire)
     }
 
-    /// The running worker's call: before it switches to the job, and after it has come back.
+    /// Called by the running worker: before it switches to the task, and after it has switched back.
     #[inline]
     pub(crate) fn set_at_rest(&self, at_rest: bool) {
-        // Release: as above. A waker cannot see the value from before the job was resumed: it has claimed a wait that
-        // was opened since.
+        // Release: pairs with the Acquire of a waker that resumes the task. A waker cannot see the `true` of an
+        // earlier rest, because it has claimed a wait that was opened after the resume.
         self.at_rest.store(at_rest, Ordering::Release);
     }
 
-    /// Whether it is a future, polled without a stack of its own.
+    /// Returns whether it is a future or a process, which has no stack between its runs.
     #[inline]
     pub(crate) fn is_stackless(&self) -> bool {
         self.kind.stackless
     }
 
-    /// The stack that it stands on; null while it has none. The running worker's call.
+    /// Returns the fiber that it runs on, or null. Called by the running worker.
     #[inline]
     pub(crate) fn fiber(&self) -> *mut Fiber {
         self.fiber.get()
@@ -211,22 +221,22 @@ impl Job {
         self.fiber.set(fiber);
     }
 
-    /// Its name, if it was given one.
+    /// Returns its name, if it has one.
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref().map(|name| &**name)
     }
 
-    /// Its number, unique in the process, given when first asked for.
+    /// Returns its id. The id is unique in the process, and assigned at the first call.
     pub fn id(&self) -> JobId {
         JobId::of(&self.id)
     }
 
-    /// As [`id`](Self::id), for a signal handler: zero if nobody has asked before.
+    /// As [`id`](Self::id), for a signal handler. Zero if no id has been assigned.
     pub(crate) fn id_if_known(&self) -> u64 {
         self.id.load(Ordering::Relaxed)
     }
 
-    /// A stackless job begins a run.
+    /// Begins a run of a stackless task.
     #[inline]
     fn begin_run(&self) {
         // Relaxed: nothing depends on it.
@@ -234,7 +244,7 @@ impl Job {
         self.state.begin_run();
     }
 
-    /// It goes idle, as [`State::end_run`] says.
+    /// Makes a stackless task idle. Returns as [`State::end_run`].
     #[inline]
     #[must_use]
     pub(crate) fn end_run(&self) -> bool {
@@ -242,37 +252,38 @@ impl Job {
         self.state.end_run()
     }
 
-    /// Runs it, on a runner's stack. Answers false if a stackless job went idle: it is not to be touched then.
+    /// Runs it, on a fiber. Returns false if a stackless task went idle; then the caller must not touch it.
     ///
     /// # Safety
     ///
-    /// The caller has taken the job from a queue, and stands on a runner's stack.
+    /// The caller has taken the task from a queue, and runs on a fiber.
     #[inline]
     pub(crate) unsafe fn run(job: NonNull<Job>) -> bool {
-        // SAFETY: by the contract the job is alive and ours.
+        // SAFETY: the task comes from a queue, so it is alive and this thread's to run.
         unsafe { (job.as_ref().kind.run)(job) }
     }
 
-    /// Ends a job whose output is in place: drops it if nobody wants it, leaves the stack, wakes the joiners, and lets go
-    /// of the runtime's reference.
+    /// Ends a task whose output is in place: drops the output if no handle will take it, leaves the stack, wakes the
+    /// joiners, and releases the runtime's reference.
     ///
     /// # Safety
     ///
-    /// Called once, by `JobKind::run`, on the stack that ran the job. The last reference runs no user's code when it
-    /// goes.
+    /// Called once, by `JobKind::run`, on the stack that ran the task. Releasing the last reference runs no user code.
     #[inline]
     pub(crate) unsafe fn end(job: NonNull<Job>) {
-        // SAFETY: the runtime's reference, ours, keeps the job until `release`.
+        // SAFETY: this call owns the runtime's reference, which keeps the task alive until `release`.
         unsafe {
             scheduler::clear_locals();
             let this = job.as_ref();
             let Ended { unwanted, waited } = this.state.end();
             if unwanted {
-                // Its destructor is a user's, and may park: so the job still has its stack, and its place in a roster.
+                // The destructor is user code, and may park. So the task still has its stack, and its place in a
+                // roster.
                 (this.kind.drop_output)(job);
                 scheduler::clear_locals();
             }
-            // From here on no user's code runs on this stack: who parked would be run again as if it were new.
+            // From here on no user code may run on this stack: if it parked, the task would be run again as if it were
+            // new.
             scheduler::retire(job);
             if waited {
                 this.wake_joiners();
@@ -281,20 +292,20 @@ impl Job {
         }
     }
 
-    /// Whether it is parked, or a stackless one that nobody polls. A look: the next moment it may be otherwise.
+    /// Returns whether it is parked, or is stackless and not in a run. A hint: it may change at any moment.
     pub(crate) fn is_resting(&self) -> bool {
         self.party.is_waiting() || (self.is_stackless() && !self.running.load(Ordering::Relaxed))
     }
 
-    /// Lets nobody wait for its end any more: it may never come. Nothing on the job's stack is touched, since it may still
-    /// run, and others may be borrowing from its stack. Returns what is left to do where a user's code may run.
+    /// Ends all waits for the task's end, which may never come. Does not touch the task's stack, because the task may
+    /// still run, and other threads may borrow from its stack. Returns the remaining work that runs user code.
     ///
     /// # Safety
     ///
     /// The caller holds a reference.
     #[must_use]
     pub(crate) unsafe fn abandon(job: NonNull<Job>) -> Option<Leftover> {
-        // SAFETY: the reference keeps the job, and the kind is its own.
+        // SAFETY: the reference keeps the task alive, and the vtable is its own.
         unsafe {
             let this = job.as_ref();
             if this.state.abandon() {
@@ -304,15 +315,15 @@ impl Job {
         }
     }
 
-    /// One holder less; the last frees the cell.
+    /// Releases a reference. The last release frees the cell.
     ///
     /// # Safety
     ///
-    /// The caller owns a reference and gives it up. If it may be the last, the stage is empty, or holds what may be
+    /// The caller owns a reference and gives it up. If it may be the last, the stage is empty, or its contents may be
     /// dropped here.
     #[inline]
     pub(crate) unsafe fn release(job: NonNull<Job>) {
-        // SAFETY: by the contract.
+        // SAFETY: the caller owns a reference, so the task is alive. After the last release, no other thread uses it.
         unsafe {
             if job.as_ref().state.release() {
                 (job.as_ref().kind.free)(job);
@@ -320,33 +331,33 @@ impl Job {
         }
     }
 
-    /// Asks the job to unwind.
+    /// Asks the task to unwind.
     ///
     /// # Safety
     ///
     /// The caller holds a reference.
     pub(crate) unsafe fn cancel(job: NonNull<Job>) {
-        // SAFETY: the reference keeps the job until the wake-up has been delivered.
+        // SAFETY: the reference keeps the task alive until the wake-up has been delivered.
         drop(unsafe { Party::cancel(Job::party(job)) });
     }
 
-    /// Moves the output out.
+    /// Moves the output to `to`.
     ///
     /// # Safety
     ///
-    /// The job is done, its handle asks, once, and `to` is the `Result` that the job's kind says.
+    /// The task is done. Its handle calls this, once. `to` points to a place for the `Result` of the task's type.
     pub(crate) unsafe fn take_output(job: NonNull<Job>, to: *mut ()) {
-        // SAFETY: by the contract.
+        // SAFETY: the task is done, and its handle takes the output once, into a place of the right type.
         unsafe { (job.as_ref().kind.take_output)(job, to) }
     }
 
-    /// The handle goes without having joined.
+    /// Gives up the join handle without joining.
     ///
     /// # Safety
     ///
-    /// The handle calls, once, and does not use the job afterwards. It has not taken the output.
+    /// The handle calls this, once, and does not use the task afterwards. It has not taken the output.
     pub(crate) unsafe fn disclaim(job: NonNull<Job>) {
-        // SAFETY: the handle's reference keeps the job.
+        // SAFETY: the handle's reference keeps the task alive.
         unsafe {
             match job.as_ref().state.disclaim() {
                 Some(false) => {}

@@ -1,14 +1,14 @@
-//! A process: a job without a stack between its turns, which others reach through references that count, as an `Arc`'s
-//! content. What an actor stands on.
+//! A process: a task without a stack between its turns, behind counted references, like an `Arc`'s content. Actors are
+//! built on it.
 //!
 //! ```text
 //!   Job  │ the header
-//!   H    │ the head: what all who have a reference may touch. At the same place whatever the body's type
-//!   B    │ the body: takes the turns. Belongs to whoever runs the job
+//!   H    │ the head: the part that all holders of a reference share, at the same place whatever the body's type
+//!   B    │ the body: takes the turns, and belongs to the thread that runs the task
 //! ```
 //!
-//! It is woken by [`Process::wake`], at most once for each turn to come, and its turn sees what the waker did before.
-//! The body is dropped when it has taken its last turn; the head, when the last reference is gone.
+//! [`Process::wake`] wakes it, at most once for each turn to come, and the turn sees what the waker did before. The
+//! body is dropped after its last turn, the head when the last reference is gone.
 
 use core::cell::UnsafeCell;
 use core::fmt;
@@ -25,19 +25,20 @@ use crate::scheduler;
 use crate::scheduler::remote::Remote;
 use crate::wait::{MissedWake, PartyKind, current, quietly};
 
-/// What takes a process's turns.
+/// The code that takes a process's turns.
 pub trait Body<H>: Send + 'static {
-    /// Takes a turn, on a stack on which it may park, and answers whether it was the last. The next comes when the
-    /// process is woken, be it during this turn. Panics end nothing but the process, and are not reported by it.
+    /// Takes a turn, on a stack on which it may park, and returns whether it was the last. The next turn comes when
+    /// the process is woken, which may be during this turn. A panic ends only the process, which does not report it.
     fn turn(&mut self, process: &Process<H>) -> bool;
 
-    /// The end of the runtime gives up on the process: it may never take another turn, nor end the one that it is in. It may
-    /// also do both. Tells those outside who wait for it; what runs a user's code is returned, to be run where that may park.
+    /// Called when the runtime, at its end, gives up on the process. The process may never take another turn, nor end
+    /// its present one. It may also do both. This tells the waiters outside of the runtime, and returns work that runs
+    /// user code, which the caller runs where it may park.
     fn abandoned(_process: &Process<H>) -> Option<Leftover> {
         None
     }
 
-    /// Whether nothing of a user's is left in the head of a process that nobody refers to any more.
+    /// Returns whether the head of a process without references holds no user data any more.
     fn is_bare(_head: &H) -> bool {
         false
     }
@@ -64,8 +65,8 @@ impl<H: Send + Sync + 'static, B: Body<H>> Cell<H, B> {
 
 unsafe fn run<H: Send + Sync + 'static, B: Body<H>>(job: NonNull<Job>) -> bool {
     let process = ManuallyDrop::new(Process::<H> { job, _head: PhantomData });
-    // SAFETY: the scheduler runs a process from `Process::new::<B>` in one place at a time (`State::wake` queues it
-    // once), and the body is that place's.
+    // SAFETY: the scheduler runs a process from `Process::new::<B>` on one thread at a time (`State::wake` queues it
+    // once), and the body belongs to that thread.
     unsafe {
         let cell = job.cast::<Cell<H, B>>().as_ptr();
         (*cell).job.begin_run();
@@ -79,7 +80,7 @@ unsafe fn run<H: Send + Sync + 'static, B: Body<H>>(job: NonNull<Job>) -> bool {
         quietly(|| drop(turn));
         quietly(|| crate::wait::shield(|| *body = None));
         scheduler::clear_locals();
-        // Nobody joins a process as a job: there is no output, and no handle.
+        // A process is not joined as a task: it has no output, and no handle.
         let _ = (*cell).job.state.end();
         scheduler::retire(job);
         Job::release(job);
@@ -89,23 +90,24 @@ unsafe fn run<H: Send + Sync + 'static, B: Body<H>>(job: NonNull<Job>) -> bool {
 
 /// # Safety
 ///
-/// The job is a process from `Process::new::<B>`, and the caller holds a reference.
+/// The task is a process from `Process::new::<B>`, and the caller holds a reference.
 unsafe fn abandon<H: Send + Sync + 'static, B: Body<H>>(job: NonNull<Job>) -> Option<Leftover> {
-    // The caller's reference, borrowed.
+    // Borrows the caller's reference.
     let process = ManuallyDrop::new(Process::<H> { job, _head: PhantomData });
     B::abandoned(&process)
 }
 
-/// The last reference is gone. The head may hold what is a user's, whose destructor may park, or ask who it is that
-/// calls: that is for a green or an OS thread that is alive.
+/// Frees a process whose last reference is gone. The head may hold user data, whose destructor may park, or ask for
+/// the current thread. So it runs on a live green thread, or on an OS thread that is not a worker.
 unsafe fn free<H: Send + Sync + 'static, B: Body<H>>(job: NonNull<Job>) {
     struct Free<H, B: Body<H>>(NonNull<Job>, PhantomData<(H, B)>);
-    // SAFETY: the owner of the cell; head and body are `Send`.
+    // SAFETY: the value owns the cell, and head and body are `Send`.
     unsafe impl<H: Send, B: Body<H>> Send for Free<H, B> {}
     impl<H, B: Body<H>> Drop for Free<H, B> {
         fn drop(&mut self) {
-            // SAFETY: the last reference is gone, and this is done once. A body that is still there belongs to a runtime
-            // that was shut down: it is dropped here. The corner of a process is made at need.
+            // SAFETY: the last reference is gone, and this runs once. If a body is still there, its runtime was shut
+            // down, and the body is dropped here. A process makes its corner when it is needed, so it is not in the
+            // cell.
             unsafe {
                 self.0.as_ref().free_corner();
                 drop(Box::from_raw(self.0.cast::<Cell<H, B>>().as_ptr()));
@@ -113,9 +115,9 @@ unsafe fn free<H: Send + Sync + 'static, B: Body<H>>(job: NonNull<Job>) {
         }
     }
     let owner = Free::<H, B>(job, PhantomData);
-    // SAFETY: the cell is the caller's alone.
+    // SAFETY: the last reference is gone, so only this thread uses the cell.
     let is_bare = B::is_bare(unsafe { &(*job.cast::<Cell<H, B>>().as_ptr()).head });
-    // A process that has retired, or a worker between two jobs.
+    // Set if the caller is a process that has retired, or a worker between two tasks.
     let is_nobody = current::green().is_none_or(|me| me == Job::party(job)) && scheduler::is_on_worker();
     if is_nobody && !is_bare {
         scheduler::finish_by(move || drop(owner));
@@ -130,10 +132,11 @@ pub struct Process<H> {
     _head: PhantomData<H>,
 }
 
-// SAFETY: a reference shares the head, and may be the last, which drops it; the header is made to be shared, and a body
-// is `Send`.
+// SAFETY: a reference shares the head, and the last one drops it, so `H` has to be `Send` and `Sync`. The header is
+// `Sync`, and a body is `Send`.
 unsafe impl<H: Send + Sync> Send for Process<H> {}
-// SAFETY: as above.
+// SAFETY: a reference shares the head, and `H` is `Sync`. The header is `Sync`, and the body is not accessed through a
+// reference.
 unsafe impl<H: Send + Sync> Sync for Process<H> {}
 
 impl<H: Send + Sync + 'static> Process<H> {
@@ -143,7 +146,7 @@ impl<H: Send + Sync + 'static> Process<H> {
         size_of::<Job>()
     };
 
-    /// A process that has not been started: see [`start`](crate::process::start).
+    /// Makes a process that has not been started: see [`start`](crate::process::start).
     pub(crate) fn new<B: Body<H>>(
         head: H,
         body: B,
@@ -162,138 +165,140 @@ impl<H: Send + Sync + 'static> Process<H> {
         self.job
     }
 
-    /// The worker that it last ran on, which is one of its own runtime's; `None` before its first turn.
+    /// Returns the worker that it last ran on, which is one of its own runtime's. `None` before its first turn.
     pub(crate) fn home(&self) -> Option<&'static Remote> {
         // SAFETY: records of workers are never freed.
         unsafe { self.header().home().as_ref() }
     }
 
     fn header(&self) -> &Job {
-        // SAFETY: `self` is a reference that counts.
+        // SAFETY: `self` is a counted reference, which keeps the task alive.
         unsafe { self.job.as_ref() }
     }
 
-    /// Lets it take a turn, if none that begins after this call is on its way.
+    /// Makes it take a turn, unless a turn that begins after this call is due already.
     #[inline]
     pub fn wake(&self) {
-        // SAFETY: as above.
+        // SAFETY: `self` is a counted reference.
         unsafe { scheduler::wake_task(self.job) };
     }
 
-    /// Whether it was woken since its turn began, or [looked again](Self::look_again). In its own turn.
+    /// Returns whether it was woken since its turn began or last [looked again](Self::look_again). Called in its own
+    /// turn.
     #[inline]
     pub fn is_woken(&self) -> bool {
         self.header().state.is_woken()
     }
 
-    /// Its turn looks again at all there is to do, and so does for the next. In its own turn.
+    /// Marks that its turn looks again at all there is to do, so that earlier wake-ups ask for no further turn. Called
+    /// in its own turn.
     #[inline]
     pub fn look_again(&self) {
         self.header().state.begin_run();
     }
 
-    /// What its turns have noted last. In its own turn.
+    /// Returns the flag that its turns have noted last. Called in its own turn.
     #[inline]
     pub fn noted(&self) -> bool {
-        // Relaxed: one turn comes after the other.
+        // Relaxed: the turns of a process are ordered.
         self.header().note.load(Ordering::Relaxed)
     }
 
-    /// Notes something for its next turns. In its own turn.
+    /// Stores a flag for its next turns. Called in its own turn.
     #[inline]
     pub fn note(&self, note: bool) {
         self.header().note.store(note, Ordering::Relaxed);
     }
 
-    /// Whether it takes a turn, or is about to. A look: the next moment it may be otherwise.
+    /// Returns whether it takes a turn, or is about to. A hint: it may change at any moment.
     pub fn is_busy(&self) -> bool {
         self.header().state.is_busy()
     }
 
-    /// As [`wake`](Self::wake), called by who is about to park, to wait for it.
+    /// As [`wake`](Self::wake), for a caller that is about to park, to wait for the process.
     #[inline]
     pub fn wake_next(&self) {
-        // SAFETY: as above.
+        // SAFETY: `self` is a counted reference.
         unsafe { scheduler::wake_task_next(self.job) };
     }
 
-    /// Asks it to unwind from its present park or its next, until it [forgives](Self::forgive). Answers a wake-up that
-    /// may be owed. One that idles is not woken.
+    /// Asks it to unwind from its present park or its next, until [`forgive`](Self::forgive) is called. Returns a
+    /// wake-up if the process was parked. An idle process is not woken.
     pub fn cancel(&self) -> Option<MissedWake> {
-        // SAFETY: as above; a claimed job lives until it has been woken.
+        // SAFETY: `self` is a counted reference. A claimed task is alive until it has been woken.
         unsafe { crate::wait::Party::cancel(Job::party(self.job)) }
     }
 
-    /// Takes back the cancels until now. In its own turn alone.
+    /// Clears the cancels until now. Called only in its own turn.
     pub fn forgive(&self) {
         self.header().as_party().forgive();
         if scheduler::closing_here() {
-            // One of them may have been the runtime's, which asks once.
+            // One of them may have been the runtime's, which cancels each task only once.
             drop(self.cancel());
         }
     }
 
-    /// Whether a cancel was asked for.
+    /// Returns whether it has been cancelled.
     #[inline]
     pub fn is_cancelled(&self) -> bool {
         self.header().as_party().is_cancelled()
     }
 
-    /// Its number.
+    /// Returns its id.
     pub fn id(&self) -> JobId {
         self.header().id()
     }
 
-    /// Its name, if it was given one.
+    /// Returns its name, if it has one.
     pub fn name(&self) -> Option<&str> {
         self.header().name()
     }
 
-    /// Whether the two are one process.
+    /// Returns whether the two refer to one process.
     pub fn is<G>(&self, other: &Process<G>) -> bool {
         self.job == other.job
     }
 
-    /// A number that is this process's alone while it lives.
+    /// Returns a number that only this process has while it is alive.
     pub fn address(&self) -> usize {
         self.job.as_ptr().addr()
     }
 
-    /// Another reference for somebody who has none: the head's own count says that one is held for it.
+    /// Adds a reference without a `Process` value. The head's own count records that it is held.
     pub fn retain(&self) {
         self.header().state.retain();
     }
 
-    /// Gives up what [`retain`](Self::retain) took.
+    /// Releases a reference that [`retain`](Self::retain) added.
     ///
     /// # Safety
     ///
-    /// Balances a `retain`; `self` is another reference.
+    /// Balances a `retain`. `self` is another reference.
     pub unsafe fn release(&self) {
-        // SAFETY: `self` keeps it.
+        // SAFETY: `self` is a counted reference.
         let last = unsafe { self.job.as_ref() }.state.release();
         debug_assert!(!last, "self is a reference, too");
     }
 
-    /// The same reference, seen by the first part of its head alone.
+    /// Returns the same reference with only the first part of the head as its type.
     ///
     /// # Safety
     ///
     /// `H` is `repr(C)`, and its first field is a `G`.
     pub unsafe fn by_first<G>(&self) -> &Process<G> {
-        // SAFETY: both are a pointer to the job; the head is at the same place, and begins with a `G`.
+        // SAFETY: both types are a pointer to the task. The head is at the same place, and begins with a `G`.
         unsafe { &*core::ptr::from_ref(self).cast::<Process<G>>() }
     }
 
-    /// The process in whose turn the caller is.
+    /// Calls `f` with the process in whose turn the caller is, if there is one.
     ///
     /// # Safety
     ///
     /// All processes of this program have heads that begin, in `repr(C)`, with an `H`.
     pub unsafe fn with_current<R>(f: impl FnOnce(&Process<H>) -> R) -> Option<R> {
-        // SAFETY: a green thread's party is a job's, which is alive while it runs.
+        // SAFETY: the waiter of a green thread is in a task.
         let job = current::green().map(|party| unsafe { Job::of_party(party) })?;
-        // SAFETY: as above.
+        // SAFETY: the task runs, so it is alive.
         let resident = unsafe { job.as_ref() }.kind.resident;
         resident.then(|| f(&ManuallyDrop::new(Process { job, _head: PhantomData })))
     }
@@ -304,14 +309,14 @@ impl<H: Send + Sync + 'static> Deref for Process<H> {
 
     #[inline]
     fn deref(&self) -> &H {
-        // SAFETY: `self` is a reference that counts, to a cell with an `H` right behind its header (`HEAD`).
+        // SAFETY: `self` is a counted reference to a cell with an `H` right behind its header (`HEAD`).
         unsafe { self.job.byte_add(Self::HEAD).cast::<H>().as_ref() }
     }
 }
 
 impl<H> Clone for Process<H> {
     fn clone(&self) -> Process<H> {
-        // SAFETY: `self` is a reference that counts.
+        // SAFETY: `self` is a counted reference.
         unsafe { self.job.as_ref() }.state.retain();
         Process { job: self.job, _head: PhantomData }
     }
@@ -319,17 +324,18 @@ impl<H> Clone for Process<H> {
 
 impl<H> Drop for Process<H> {
     fn drop(&mut self) {
-        // SAFETY: the reference is given up, once. A body that is still there may be dropped anywhere, being `Send`.
+        // SAFETY: the reference is given up, once. If the body is still there, any thread may drop it, because it is
+        // `Send`.
         unsafe { Job::release(self.job) };
     }
 }
 
 impl<H> fmt::Debug for Process<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // SAFETY: `self` is a reference that counts.
+        // SAFETY: `self` is a counted reference.
         unsafe { self.job.as_ref() }.fmt(f)
     }
 }
 
-// What a process keeps for itself of the fields that others have in their own cell.
+// A process saves this much: it has only a pointer where other tasks have the corner in their own cell.
 const _: () = assert!(size_of::<Lock<Corner>>() > size_of::<usize>());

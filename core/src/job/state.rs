@@ -1,20 +1,20 @@
-//! The word in every job that says who still needs it, and every way in which it changes.
+//! The state word of a task: its references and its phase, and every transition.
 //!
 //! ```text
 //!   63 … 8       7 … 6    5          4        3        2        1         0
 //!   references   unused   ABANDONED  BUSY     WOKEN    WAITED   INTEREST  DONE
 //! ```
 //!
-//! | bit | set by | means |
+//! | bit | set by | meaning |
 //! |---|---|---|
-//! | `DONE` | the job, once | the output is there, nobody will run it again |
+//! | `DONE` | the task, once | the output is there, and the task never runs again |
 //! | `INTEREST` | `new`; cleared by the join handle | a handle exists, and the output is for it |
-//! | `WAITED` | a joiner, under the corner's lock | somebody waits for `DONE`: take the corner's lock and wake it |
-//! | `BUSY` | the waker of an idle stackless job, who queues it | it is queued, or runs, perhaps parked meanwhile |
-//! | `WOKEN` | wakers of a busy stackless job | another run is to follow, if the present one has begun |
-//! | `ABANDONED` | the end of the runtime | its joiners do not wait for it any more. It may run, and even end, all the same |
+//! | `WAITED` | a joiner, under the corner's lock | a joiner waits for `DONE`: take the corner's lock and wake it |
+//! | `BUSY` | the waker of an idle stackless task, which queues it | it is queued, or runs, perhaps parked meanwhile |
+//! | `WOKEN` | wakers of a busy stackless task | another run is to follow, if the present one has begun |
+//! | `ABANDONED` | the runtime, at its end | its joiners do not wait for it any more. It may still run, and even end |
 //!
-//! References are held by: the runtime until the job is done; the join handle; each `Thread` handle; each waker.
+//! References are held by: the runtime until the task is done; the join handle; each `Thread` handle; each waker.
 
 use core::fmt;
 
@@ -28,38 +28,39 @@ const BUSY: usize = 16;
 const ABANDONED: usize = 32;
 const REFERENCE: usize = 256;
 
-/// The word.
+/// The state word.
 pub(crate) struct State(AtomicUsize);
 
-/// What is left to do for a job that has just ended.
+/// The work that remains for a task that has just ended.
 #[must_use]
 pub(crate) struct Ended {
-    /// Nobody will ask for the output: the job drops it.
+    /// Set if no handle will take the output: the task drops it.
     pub(crate) unwanted: bool,
-    /// Somebody waits for the end.
+    /// Set if a joiner waits for the end.
     pub(crate) waited: bool,
 }
 
 impl State {
-    /// Held by the runtime, and by a join handle.
+    /// The state of a task that is held by the runtime and by a join handle.
     pub(crate) fn new() -> State {
         State(AtomicUsize::new((2 * REFERENCE) | INTEREST))
     }
 
-    /// Held by the runtime and by one other; no join handle. It is to be queued as if woken.
+    /// The state of a process: held by the runtime and by one reference, with no join handle. It is to be queued as if
+    /// woken.
     pub(crate) fn of_process() -> State {
         State(AtomicUsize::new((2 * REFERENCE) | BUSY))
     }
 
-    /// One more holder. The caller is one already.
+    /// Adds a reference. The caller holds one already.
     #[inline]
     pub(crate) fn retain(&self) {
-        // Relaxed: a new reference is made from an old one, which already keeps the job.
+        // Relaxed: a new reference is made from an old one, which already keeps the task alive.
         let seen = self.0.fetch_add(REFERENCE, Ordering::Relaxed);
         assert!(seen < usize::MAX / 2, "too many references to one green thread");
     }
 
-    /// One holder less. Answers true to the last, who frees the job.
+    /// Releases a reference. Returns true if it was the last: then the caller frees the task.
     #[inline]
     #[must_use]
     pub(crate) fn release(&self) -> bool {
@@ -67,11 +68,12 @@ impl State {
     }
 
     fn subtract(&self, amount: usize) -> bool {
-        // Acquire: the only holder left needs no exchange, but must see what the others did before they left.
+        // Acquire: the only holder left needs no exchange, but must see what the others did before they released
+        // theirs.
         if self.0.load(Ordering::Acquire) / REFERENCE == 1 {
             return true;
         }
-        // Release, then Acquire by the last: all uses happen before the job is freed.
+        // Release, then Acquire by the last: all uses happen before the task is freed.
         if self.0.fetch_sub(amount, Ordering::Release) / REFERENCE == 1 {
             acquire_all(&self.0);
             return true;
@@ -79,60 +81,61 @@ impl State {
         false
     }
 
-    /// The job has ended, and its output is in place.
+    /// Marks the task as ended. Its output is in place.
     #[inline]
     pub(crate) fn end(&self) -> Ended {
-        // Acquire: if only the runtime's reference is left, whoever let go has finished with the job.
+        // Acquire: if only the runtime's reference is left, this thread sees all that the other holders did.
         let seen = self.0.load(Ordering::Acquire);
         if seen / REFERENCE == 1 && seen & INTEREST == 0 {
             return Ended { unwanted: true, waited: false };
         }
-        // AcqRel: the output is seen by who finds DONE; what a joiner wrote is seen by us.
+        // AcqRel: a thread that finds DONE sees the output, and this thread sees what a joiner wrote.
         let seen = self.0.fetch_or(DONE, Ordering::AcqRel);
         Ended { unwanted: seen & INTEREST == 0, waited: seen & WAITED != 0 }
     }
 
-    /// Whether the job has ended; then its output may be read by who is entitled to it.
+    /// Returns whether the task has ended. Then the thread that has the right to the output may read it.
     #[inline]
     pub(crate) fn is_done(&self) -> bool {
         self.0.load(Ordering::Acquire) & DONE != 0
     }
 
-    /// Whether a joiner does not wait: the job has ended or been given up on.
+    /// Returns whether a joiner need not wait: the task has ended or been abandoned.
     #[inline]
     pub(crate) fn is_over(&self) -> bool {
-        // Acquire: as in `is_done`.
+        // Acquire: a joiner that finds DONE sees the output.
         self.0.load(Ordering::Acquire) & (DONE | ABANDONED) != 0
     }
 
-    /// Whether a stackless job was woken since its present run began.
+    /// Returns whether a stackless task was woken since its present run began.
     #[inline]
     pub(crate) fn is_woken(&self) -> bool {
-        // Relaxed: who finds it set goes on to `begin_run` or `end_run`.
+        // Relaxed: a caller that finds the bit set goes on to `begin_run` or `end_run`.
         self.0.load(Ordering::Relaxed) & WOKEN != 0
     }
 
-    /// Whether a stackless job is queued, or runs.
+    /// Returns whether a stackless task is queued, or runs.
     pub(crate) fn is_busy(&self) -> bool {
-        // Relaxed: a look that nothing depends on.
+        // Relaxed: a hint.
         self.0.load(Ordering::Relaxed) & BUSY != 0
     }
 
-    /// The joiner is about to wait. Answers false if it need not any more.
+    /// Announces a joiner that is about to wait. Returns false if it need not wait any more.
     #[must_use]
     pub(crate) fn wait_for_end(&self) -> bool {
         self.0.fetch_or(WAITED, Ordering::AcqRel) & (DONE | ABANDONED) == 0
     }
 
-    /// Gives up on the job: nobody is to wait for its end. Answers true if somebody does.
+    /// Marks the task as abandoned, so that no joiner waits for its end. Returns true if a joiner waits now.
     #[must_use]
     pub(crate) fn abandon(&self) -> bool {
-        // AcqRel: what a joiner wrote is seen by us; nothing of the job's is read through it.
+        // AcqRel: this thread sees what a joiner wrote. Nothing of the task's is read through the bit.
         self.0.fetch_or(ABANDONED, Ordering::AcqRel) & (WAITED | DONE) == WAITED
     }
 
-    /// The handle is dropped before the job has ended: the job drops its output itself. Answers false if it has
-    /// ended, and the output is the handle's to drop.
+    /// Releases the join handle. If the task has not ended, the task drops its output itself, and this returns `Some`:
+    /// of true if the handle's reference was the last, and the caller frees the task. If the task has ended, this
+    /// returns `None` and changes nothing: the handle drops the output, and still holds its reference.
     #[inline]
     #[must_use]
     pub(crate) fn disclaim(&self) -> Option<bool> {
@@ -142,7 +145,7 @@ impl State {
                 return None;
             }
             let new = seen - REFERENCE - INTEREST;
-            // AcqRel: our uses happen before the job's end, or its uses before our freeing it.
+            // AcqRel: the caller's uses happen before the task's end, or the task's uses before the caller frees it.
             match self.0.compare_exchange_weak(seen, new, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return Some(seen / REFERENCE == 1),
                 Err(now) => seen = now,
@@ -150,7 +153,7 @@ impl State {
         }
     }
 
-    /// A stackless job is to run again. Answers true if the caller must queue it.
+    /// Wakes a stackless task. Returns true if the caller must queue it.
     #[must_use]
     pub(crate) fn wake(&self) -> bool {
         // Relaxed: the exchange decides.
@@ -160,7 +163,8 @@ impl State {
                 return false;
             }
             let bit = if seen & BUSY == 0 { BUSY } else { WOKEN };
-            // AcqRel, even if it changes nothing: what the waker did is seen by the run that follows, whoever queues it.
+            // AcqRel, even if the exchange changes nothing: the run that follows sees what this waker did, whichever
+            // waker queued it.
             match self.0.compare_exchange_weak(seen, seen | bit, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return bit == BUSY,
                 Err(now) => seen = now,
@@ -168,30 +172,32 @@ impl State {
         }
     }
 
-    /// A stackless job is spawned: queued as if woken.
+    /// Marks a stackless task as queued, at its spawn.
     pub(crate) fn mark_woken(&self) {
-        // Relaxed: nobody else has the job yet.
+        // Relaxed: no other thread has the task yet.
         self.0.fetch_or(BUSY, Ordering::Relaxed);
     }
 
-    /// A stackless job starts a run, or looks again at all there is to do: wakings from now on ask for another.
+    /// Marks that a stackless task starts a run, or looks again at all there is to do. Later wake-ups ask for another
+    /// run.
     #[inline]
     pub(crate) fn begin_run(&self) {
         if self.is_woken() {
-            // Acquire: sees what those did who woke it. One who comes later finds the bit gone, and sets it again.
+            // Acquire: the run sees what its wakers did. A later waker finds the bit clear, and sets it again.
             self.0.fetch_and(!WOKEN, Ordering::Acquire);
         }
     }
 
-    /// A stackless job goes idle. Answers true if it was woken meanwhile, and the caller must queue it again; if not,
-    /// it is another's from now on.
+    /// Makes a stackless task idle. Returns true if it was woken meanwhile, and the caller must queue it again. If
+    /// this returns false, the task belongs to its next waker, and the caller must not touch it.
     #[inline]
     #[must_use]
     pub(crate) fn end_run(&self) -> bool {
-        // Relaxed: the exchange decides. WOKEN is cleared by the run to come.
+        // Relaxed: the exchange decides. The next run clears WOKEN.
         let mut seen = self.0.load(Ordering::Relaxed);
         while seen & WOKEN == 0 {
-            // AcqRel: what the run did is seen by the next; what wakers did before, by who ends the runtime.
+            // AcqRel: the next run sees what this run did. The thread that ends the runtime sees what wakers did
+            // before.
             match self.0.compare_exchange_weak(seen, seen & !BUSY, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return false,
                 Err(now) => seen = now,
@@ -203,7 +209,7 @@ impl State {
 
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Relaxed: a picture for people.
+        // Relaxed: debug output only.
         let seen = self.0.load(Ordering::Relaxed);
         f.debug_struct("State")
             .field("done", &(seen & DONE != 0))

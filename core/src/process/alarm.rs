@@ -1,23 +1,23 @@
-//! An alarm: a deadline of a process, which has no stack to wait on between its turns. When the moment has come, a worker
-//! calls a function.
+//! A timer of a process (`Alarm`). A process has no stack to wait on between its turns, so a worker calls a function
+//! at the deadline.
 //!
-//! An alarm takes part in the waiting protocol as a party that is always waiting, so the wheels need not know of it. The
-//! worker that pops its entry claims it under the wheel's lock, and a claim holds a reference until the function has been
-//! called.
+//! A timer takes part in the waiting protocol as a waiter (`Party`) that is always waiting, so the wheels need no
+//! special case. The worker that pops its entry claims it under the wheel's lock, and a claim holds a reference until
+//! the function has been called.
 //!
 //! # Which wheel
 //!
-//! The entry is linked in the wheel of the worker that the process last ran on (`Job::home`), whichever thread sets the
-//! alarm: an actor that calls `blocking`, and there `run`s another runtime, is on a foreign OS thread or on a foreign worker
-//! meanwhile. So an alarm's wheel belongs to the process's own runtime. That runtime does not end before the process has,
-//! unless it gives up on it, and then its records are leaked.
+//! The entry is linked in the wheel of the worker that the process last ran on (`Job::home`), whichever thread sets
+//! the timer. An actor that calls `blocking`, and there `run`s another runtime, is meanwhile on a foreign OS thread or
+//! on a foreign worker. So a timer's wheel belongs to the process's own runtime. That runtime does not end before the
+//! process has, unless it gives up on the process, and then its records are leaked.
 //!
-//! 1. `set_in` is the record whose wheel the entry is linked in, if it is linked. `set` unlinks the entry before it links it
-//!    in another wheel.
+//! 1. `set_in` is the record whose wheel the entry is linked in, if it is linked. `set` unlinks the entry before it
+//!    links it in another wheel.
 //! 2. Records of workers are never freed, so `set_in` may be followed at any time.
-//! 3. The entry is linked and unlinked under the lock of the wheel of `set_in` alone. A record whose runtime has ended
-//!    unlinks every entry of its wheel, under that lock, before the next runtime gets the record (`Remote::give_back`). So an
-//!    entry that is linked is linked in the wheel that the record has now.
+//! 3. The entry is linked and unlinked only under the lock of the wheel of `set_in`. A record whose runtime has ended
+//!    unlinks every entry of its wheel, under that lock, before the next runtime gets the record
+//!    (`Remote::give_back`). So an entry that is linked is linked in the wheel that the record has now.
 
 use core::cell::Cell;
 use core::fmt;
@@ -32,35 +32,35 @@ use crate::timer;
 use crate::timer::wheel::Entry;
 use crate::wait::{Party, PartyKind};
 
-/// Calls a function with its process when its moment has come. One moment at a time.
+/// Calls a function with its process at a deadline. It holds at most one deadline.
 pub struct Alarm<H: Send + Sync + 'static>(Arc<Shared<H>>);
 
 #[repr(C)]
 struct Shared<H> {
     party: Party,
     entry: Entry,
-    /// Rule 1 above. Touched by the owner alone.
+    /// Rule 1 above. Accessed by the owner alone.
     set_in: Cell<*const Remote>,
     process: Process<H>,
     ring: fn(&Process<H>),
 }
 
-// SAFETY: `party` is made to be shared; `entry` changes under the lock of the wheel that it is in; `set_in` is the
-// owner's, who has `&mut Alarm`; a `Process<H>` is `Send` and `Sync` if `H` is.
+// SAFETY: `party` is `Sync`. `entry` changes only under the lock of the wheel that it is in. `set_in` is accessed only
+// by the owner, through `&mut Alarm`. A `Process<H>` is `Send` and `Sync` if `H` is.
 unsafe impl<H: Send + Sync> Send for Shared<H> {}
-// SAFETY: as above.
+// SAFETY: as for `Send`, each field is `Sync`, changes under a lock, or is accessed only through `&mut Alarm`.
 unsafe impl<H: Send + Sync> Sync for Shared<H> {}
 
 impl<H: Send + Sync + 'static> Shared<H> {
     const KIND: PartyKind = PartyKind {
         retain: Some(|party| {
             // SAFETY: only the `party` of a `Shared<H>` in an `Arc` has this kind, and pointers to it are derived from
-            // the whole (`Alarm::new`). Called under the wheel's lock while the entry was linked, when the owner holds
-            // its reference.
+            // the whole (`Alarm::new`). This is called under the wheel's lock while the entry is linked, so the owner
+            // still holds its reference.
             unsafe { Arc::increment_strong_count(party.as_ptr().cast::<Shared<H>>()) }
         }),
         wake: |party| {
-            // SAFETY: as above; it balances `retain`.
+            // SAFETY: the pointer is one that `retain` has counted, and this takes over that count.
             let this = unsafe { Arc::from_raw(party.as_ptr().cast::<Shared<H>>()) };
             (this.ring)(&this.process);
         },
@@ -70,7 +70,7 @@ impl<H: Send + Sync + 'static> Shared<H> {
 }
 
 impl<H: Send + Sync + 'static> Alarm<H> {
-    /// An alarm of `process`, not set. A worker calls `ring` with no lock held; it must not park.
+    /// Makes a timer of `process` that is not set. A worker calls `ring` with no lock held. `ring` must not park.
     pub fn new(process: Process<H>, ring: fn(&Process<H>)) -> Alarm<H> {
         Alarm(Arc::new_cyclic(|this: &std::sync::Weak<Shared<H>>| Shared {
             party: Party::new(const { &Shared::<H>::KIND }),
@@ -81,36 +81,36 @@ impl<H: Send + Sync + 'static> Alarm<H> {
         }))
     }
 
-    /// Sets it to `deadline`, and to no other moment. It may still ring for an earlier one, if that was just coming. Called
-    /// in the process's turn, by any thread.
+    /// Sets the deadline, and replaces an earlier one. The timer may still fire for the earlier one, if that was about
+    /// to happen. Called in the process's turn, by any thread.
     pub fn set(&mut self, deadline: Instant) {
         self.unset();
-        // A process that has taken no turn has no home, and sets no alarm.
+        // A process that has taken no turn has no home, and sets no timer.
         let Some(remote) = self.0.process.home() else { return };
         self.0.party.prepare(true);
         let is_first = {
             let mut wheel = remote.wheel.lock();
             let Some(wheel) = wheel.as_mut() else { return };
             self.0.set_in.set(remote);
-            // SAFETY: `unset` has unlinked the entry. It stays where it is until `unset`, at the latest in `drop`, or until the
-            // record's runtime has ended and unlinked it.
+            // SAFETY: `unset` has unlinked the entry. It stays at its address until `unset`, which `drop` calls at the
+            // latest, or until the record's runtime has ended and unlinked it.
             unsafe { wheel.insert(NonNull::from(&self.0.entry), timer::to_ns(deadline)) }
         };
-        // A worker looks at its wheel before it sleeps, so it needs no wake-up for what it sets itself. One that is asleep
-        // read its first deadline under the wheel's lock: before this insertion, or it knows of it.
+        // A worker looks at its wheel before it sleeps, so it needs no wake-up for a timer that it sets itself. A
+        // sleeping worker has read its first deadline under the wheel's lock: before this insertion, or with it.
         if is_first && scheduler::remote_here().is_none_or(|here| !ptr::eq(here, remote)) {
             remote.unpark();
         }
     }
 
-    /// Takes it back. It may still ring, if that was just coming.
+    /// Clears the deadline. The timer may still fire, if that was about to happen.
     pub fn unset(&mut self) {
         // SAFETY: records of workers are never freed.
         let Some(remote) = (unsafe { self.0.set_in.get().as_ref() }) else { return };
         if let Some(wheel) = remote.wheel.lock().as_mut()
             && self.0.entry.is_linked()
         {
-            // SAFETY: linked, and hence in the wheel that this record has now (rule 3), whose lock is held.
+            // SAFETY: the entry is linked, and so in the wheel that this record has now (rule 3), whose lock is held.
             unsafe { wheel.remove(NonNull::from(&self.0.entry)) };
         }
         self.0.set_in.set(ptr::null());

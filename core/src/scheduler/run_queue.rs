@@ -11,7 +11,6 @@
 //! stealing", 1999), but with a lock. An uncontended lock costs the owner one compare-and-swap for a push and one for
 //! a pop. A Chase-Lev deque costs one fence for a pop. Behind a lock, "half of it, in order, if the oldest has waited
 //! long enough" is one step.
-
 //!
 //! [`Slot`] holds one task: the migratory task that its worker runs next, unless a thief takes it.
 
