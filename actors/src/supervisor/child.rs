@@ -61,7 +61,8 @@ pub enum Restart {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shutdown {
     /// The child is asked to end after the message that it is handling. If it has not ended when the time is over, it
-    /// is killed, which is [reported](super::Event::StoppedBadly). The default for workers and threads is five seconds.
+    /// is killed, which is [reported](super::Event::StoppedBadly). This is the default for workers and threads, with
+    /// five seconds.
     Timeout(Duration),
     /// The child is killed.
     Kill,

@@ -215,8 +215,8 @@ impl Children {
         child.kept.end_for_good();
     }
 
-    /// Leaves a child stopped that does not run, until it is started by a request, and resets its count of failures.
-    /// Removes it if it is temporary, or if stopped children are not kept.
+    /// Marks a child that does not run as stopped, and resets its count of failures. It is started again only by a
+    /// request. If it is temporary, or if stopped children are not kept, it is removed instead.
     pub(super) fn rest(&mut self, number: u64) {
         let Some(child) = self.list.get_mut(&number) else { return };
         if self.forgets || child.spec.restart == Restart::Temporary {

@@ -9,7 +9,8 @@ use crate::chain::wait_as_actor;
 use crate::ends::{is_alive, is_inside, join, stop};
 use crate::exit::{ActorId, ExitReason};
 
-/// A reference to a running supervisor. The supervisor is stopped when the last reference to it is dropped.
+/// A reference to a running supervisor. When the last reference is dropped, the supervisor ends, unless it is a child
+/// of another supervisor.
 ///
 /// # Examples
 ///

@@ -64,7 +64,7 @@ pub use self::strategy::{AutoShutdown, Strategy};
 /// A supervisor ends together with its children in each of these cases:
 ///
 /// - It is stopped.
-/// - The last [`SupervisorRef`] to it is dropped.
+/// - The last [`SupervisorRef`] to it is dropped, unless it is a child of another supervisor.
 /// - Its children fail more often than its [intensity](Self::intensity) allows.
 /// - Its [auto-shutdown](Self::auto_shutdown) applies.
 ///
@@ -147,7 +147,8 @@ impl Supervisor {
     /// [`ExitReason::Shutdown`](crate::ExitReason::Shutdown).
     ///
     /// One failure counts once, however many children are restarted for it. A restart whose start fails counts as
-    /// another failure. If `max` is above 1000, the period is measured with a precision of a thousandth of `within`.
+    /// another failure. If `max` is above 1000, the period is measured with a precision of a thousandth of `within`: a
+    /// restart that is too many by that margin may be allowed, but none is refused that is within the limit.
     ///
     /// # Examples
     ///
