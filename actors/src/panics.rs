@@ -25,7 +25,8 @@ static STEPPED: Mutex<Vec<(usize, Any)>> = Mutex::new(Vec::new());
 pub(crate) fn watch() {
     static SET: Once = Once::new();
     SET.call_once(|| {
-        // A panicking thread must not change the hook. The next actor installs it.
+        // `set_hook` panics on a panicking thread. If the first call comes from one, the hook is never installed, and
+        // the places stay unknown.
         if std::thread::panicking() {
             return;
         }

@@ -204,7 +204,7 @@ impl<M> Timers<M> {
         self.idle.take_if(|idle| idle.over).map(|idle| idle.message)
     }
 
-    /// Puts the timers that are due at the end of `ready`, in the order of their due times. Called in the actor's turn.
+    /// Appends the timers that are due to `ready`, in the order of their due times. Called in the actor's turn.
     pub(crate) fn fire(&mut self, ready: &mut VecDeque<Ready<M>>) {
         let now = self.now();
         self.set_to = None;

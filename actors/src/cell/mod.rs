@@ -2,10 +2,10 @@
 //!
 //! ```text
 //!   Job      the header of its job (kahn-core)
-//!   Head<M> ┐ core ┐ strong   references that keep it running             any thread
-//!           │      └ state    phase, flags, the rare part                 under its lock, which guards the lane, too
-//!           └ lane            the user lane: messages                   under the core's lock
-//!   Body      the actor itself, and its private state                    the thread that runs its turn
+//!   Head<M> ┐ core ┐ strong   references that keep it running   any thread
+//!           │      └ state    phase, flags, the rare part       under the state's lock, which guards the lane, too
+//!           └ lane            the user lane: messages           under the state's lock
+//!   Body      the actor itself, and its private state            the thread that runs its turn
 //! ```
 //!
 //! The lock is held for a few dozen instructions, in which no user code runs and nothing is woken. Wake-ups are
@@ -252,8 +252,8 @@ impl<M> Locked<'_, M> {
     }
 
     /// Falls asleep before the message just taken is handled, if there is nothing else to do. Most actors that are
-    /// asked receive one question at a time. Then the turn need not lock again, unless its job has been woken by the
-    /// end of the handler.
+    /// asked receive one question at a time. Then the turn need not lock again, unless its job is woken before the
+    /// handler ends.
     #[inline]
     pub(crate) fn doze(&mut self) -> bool {
         // Acquire: pairs with the drop of the last reference. If there is none, the turn has to look again, and ends

@@ -249,8 +249,8 @@ impl<M: Send + 'static> Control<M> {
         self.own().timers.once(delay, message)
     }
 
-    /// Sends this actor a message every `period`, the first after one period. A missed period is not made up for. A
-    /// period is missed if the previous message has not been handled when it ends.
+    /// Sends this actor a message every `period`, the first after one period. If the previous message has not been
+    /// handled at the end of a period, that period sends no message, and it is not made up for.
     ///
     /// # Panics
     ///
