@@ -1,7 +1,7 @@
-//! Fibers: stacks with something to run on them. The only user of corosensei.
+//! Fibers: stacks, and the coroutines that run tasks on them. The only user of corosensei.
 //!
-//! [`stack`] hands out guarded memory, [`overflow`] tells when one was too small, [`runner`] makes a slot into a fiber
-//! that runs one job after another, and [`pool`] keeps each worker's idle ones.
+//! [`stack`] allocates guarded memory, [`overflow`] reports when a stack was too small, [`runner`] makes a slot into a
+//! fiber that runs one task after another, and [`pool`] keeps each worker's idle fibers.
 
 pub(crate) mod overflow;
 mod overflow_alt_stack;

@@ -1,4 +1,4 @@
-//! Overflow: telling the programmer that a green thread needs a larger stack, before the process dies of it.
+//! Stack overflow: reports which green thread needs a larger stack, before the process aborts.
 //!
 //! ```text
 //!   the green thread's slot                          the OS thread's alternate stack
@@ -7,14 +7,14 @@
 //!      └── SIGSEGV (SIGBUS on some systems), si_addr = here ──────────┘
 //! ```
 //!
-//! Rust probes the stack page by page in functions with large frames, so one guard page catches any Rust
-//! function. The handler runs on the alternate stack, as the full one has no room for it. If the address is
-//! in the guard of one of our slots it writes who overflowed, by how much room, and the remedy, and aborts.
-//! Any other fault is none of our business and goes to the handler that was there before, with what that
-//! handler expects: std's, which reports the overflow of an OS thread; an embedder's; or the default.
+//! In functions with large frames, Rust probes the stack page by page, so one guard page catches any Rust function.
+//! The handler runs on the alternate stack, because the full stack has no room for it. If the address is in the guard
+//! of a slot, the handler writes which green thread overflowed, the size of its stack, and the remedy, and aborts. Any
+//! other fault goes to the previous handler, with the arguments that it expects: std's handler, which reports the
+//! overflow of an OS thread; an embedder's; or the default.
 //!
-//! All that a handler runs must be async-signal-safe: no allocation, no lock, no `std` formatting; loads of
-//! atomics, a buffer on the stack, and `write`, `sigaction`, `raise` and `abort`, which POSIX lists.
+//! All code that a handler runs must be async-signal-safe: no allocation, no lock, no `std` formatting. It uses loads
+//! of atomics, a buffer on the stack, and `write`, `sigaction`, `raise` and `abort`, which POSIX lists.
 
 use std::{
     ffi::{c_int, c_void},
@@ -31,55 +31,55 @@ use super::stack::{SizeClass, slot_containing};
 
 pub(crate) use super::overflow_alt_stack::thread_setup;
 
-/// Feeds the words for the running green thread, such as `green thread 'parser' (id 7)`, to what it is given.
+/// Passes a description of the running green thread, such as `green thread 'parser' (id 7)`, to its argument.
 ///
-/// Called in a signal handler, on a thread that stands on a full stack: it must be async-signal-safe.
+/// Called in a signal handler, on a thread whose stack is full. It must be async-signal-safe.
 pub(crate) type Describe = fn(&mut dyn FnMut(&[u8]));
 
 /// The registered [`Describe`], or null.
 static DESCRIBE: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 
-/// A signal that we handle, with the action that it had before: null until `install`, then never changed or
-/// freed.
+/// A handled signal, with the action that it had before. `previous` is null until `install` sets it. It is never
+/// changed or freed after that.
 struct Fault {
     signal: c_int,
     previous: AtomicPtr<libc::sigaction>,
 }
 
-/// Linux says SIGSEGV for a guard; macOS and the BSDs may say SIGBUS.
+/// Linux sends SIGSEGV for a guard. macOS and the BSDs may send SIGBUS.
 static FAULTS: [Fault; 2] = [
     Fault { signal: libc::SIGSEGV, previous: AtomicPtr::new(ptr::null_mut()) },
     Fault { signal: libc::SIGBUS, previous: AtomicPtr::new(ptr::null_mut()) },
 ];
 
-/// Registers who names the running green thread in the message.
+/// Registers the function that describes the running green thread in the message.
 pub(crate) fn set_describe(describe: Describe) {
-    // Release: with the Acquire in `report`, though a function needs nothing published but its address.
+    // Release: pairs with the Acquire in `report`, though a function needs nothing published but its address.
     DESCRIBE.store(describe as *mut (), Ordering::Release);
 }
 
-/// Installs the handlers, the first time that it is called in the process. Best effort: without them an
-/// overflow kills the process all the same, but without saying why.
+/// Installs the handlers, at the first call in the process. Best effort: without them an overflow still kills the
+/// process, but without a message.
 ///
-/// Handlers that others install later must pass on the faults that are not theirs, as this does.
+/// Handlers that are installed later must pass on the faults that are not theirs, as this one does.
 pub(crate) fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| FAULTS.iter().for_each(install_for));
 }
 
 fn install_for(fault: &Fault) {
-    // 1. What was there, stored before our handler can run and ask for it.
+    // 1. The previous action, stored before the new handler can run and load it.
     let mut previous = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: with a null new action it only writes the current one to where the last argument points.
+    // SAFETY: with a null new action the call only writes the current one through the last argument.
     if unsafe { libc::sigaction(fault.signal, ptr::null(), previous.as_mut_ptr()) } != 0 {
         return;
     }
     // SAFETY: the call above succeeded, so the action is written.
     let previous = unsafe { previous.assume_init() };
-    // Release: with the Acquire in `pass_on`, so that the action behind the pointer is seen.
+    // Release: pairs with the Acquire in `pass_on`, so that the action behind the pointer is seen.
     fault.previous.store(Box::into_raw(Box::new(previous)), Ordering::Release);
 
-    // 2. Ours: with the mask and the nesting that the previous handler asked for, since ours calls it.
+    // 2. The new action, with the mask and the nesting of the previous handler, because the new handler calls it.
     let mut action = previous;
     action.sa_sigaction = on_fault as extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) as usize;
     action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | previous.sa_flags & libc::SA_NODEFER;
@@ -87,17 +87,17 @@ fn install_for(fault: &Fault) {
     unsafe { libc::sigaction(fault.signal, &action, ptr::null_mut()) };
 }
 
-/// The handler.
+/// The signal handler.
 extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
-    // SAFETY: with SA_SIGINFO the kernel passes a valid `siginfo_t`; for these two signals it has an address.
+    // SAFETY: with SA_SIGINFO the kernel passes a valid `siginfo_t`. For these two signals it has an address.
     let (code, addr) = unsafe { ((*info).si_code, (*info).si_addr()) };
-    // A signal that some process sent has a code of 0 or below, and no address in that place.
+    // A signal that a process sent has a code of 0 or below, and no address in that field.
     if code > 0
         && let Some(place) = slot_containing(addr.addr())
         && place.in_guard
     {
         report(place.slot.class());
-        // SAFETY: takes nothing, and is allowed in a handler.
+        // SAFETY: `abort` takes no arguments, and is allowed in a handler.
         unsafe { libc::abort() };
     }
     pass_on(signal, info, context);
@@ -107,13 +107,13 @@ extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut 
 fn report(class: SizeClass) {
     let mut message = Message { buffer: [0; 256], len: 0 };
     message.put(b"\n");
-    // Acquire: with the Release in `set_describe`.
+    // Acquire: pairs with the Release in `set_describe`.
     let describe = DESCRIBE.load(Ordering::Acquire);
     if describe.is_null() {
         message.put(b"a green thread");
     } else {
-        // SAFETY: what is not null was stored by `set_describe` from a `Describe`, which has a pointer's
-        // size.
+        // SAFETY: a pointer that is not null was stored by `set_describe` from a `Describe`, which has the size of a
+        // pointer.
         let describe = unsafe { mem::transmute::<*mut (), Describe>(describe) };
         describe(&mut |bytes| message.put(bytes));
     }
@@ -129,24 +129,25 @@ fn report(class: SizeClass) {
     message.flush();
 }
 
-/// Hands a fault that is not ours to whom it would have gone without us.
+/// Passes a fault that is not an overflow to the previous handler.
 fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     let Some(fault) = FAULTS.iter().find(|fault| fault.signal == signal) else { return };
-    // Acquire: with the Release in `install_for`, which stored it before the handler was installed.
+    // Acquire: pairs with the Release in `install_for`, which stored it before it installed the handler.
     let previous = fault.previous.load(Ordering::Acquire);
-    // SAFETY: `install_for` stored a leaked box before it installed the handler that we are running in.
+    // SAFETY: `install_for` stored a leaked box before it installed the handler, which is running now.
     let previous = unsafe { &*previous };
     match previous.sa_sigaction {
         libc::SIG_DFL | libc::SIG_IGN => {
-            // SAFETY: the kernel passed it, valid.
+            // SAFETY: the kernel passed a valid `siginfo_t`.
             let sent = unsafe { (*info).si_code } <= 0;
             if sent && previous.sa_sigaction == libc::SIG_IGN {
                 return;
             }
-            // The default, also for who ignores it: the kernel does not let a fault be ignored either.
-            // Returning runs the faulting instruction again, and this time the process dies of it, as it
-            // would have. A signal that was sent would not come again, so it is raised, to be delivered on
-            // return.
+            // The default action, even if the signal was ignored: the kernel does not let a fault be ignored either.
+            // After the handler returns, the faulting instruction runs again, and the default action kills the
+            // process, as it would have without this handler. A signal that was sent does not come again, so it is
+            // raised here, and delivered after the handler returns.
+            //
             // SAFETY: zeros are a valid `sigaction`: an empty mask, no flags, and SIG_DFL.
             let mut default: libc::sigaction = unsafe { mem::zeroed() };
             default.sa_sigaction = libc::SIG_DFL;
@@ -159,7 +160,7 @@ fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
             }
         }
         handler if previous.sa_flags & libc::SA_SIGINFO != 0 => {
-            // SAFETY: whoever set the flag vouched that the address is that of a function of this type.
+            // SAFETY: the code that set the flag guarantees that the address is that of a function of this type.
             let handler = unsafe {
                 mem::transmute::<usize, extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void)>(handler)
             };
@@ -173,7 +174,7 @@ fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     }
 }
 
-/// What will be written to stderr, collected so that it goes out in few pieces.
+/// Text for stderr, collected so that it is written in few pieces.
 struct Message {
     buffer: [u8; 256],
     len: usize,
@@ -190,7 +191,7 @@ impl Message {
         }
     }
 
-    /// Puts a number below 1024, then its unit.
+    /// Adds a number below 1024, then its unit.
     fn put_number(&mut self, number: usize, unit: &[u8]) {
         let digits = [number / 1000 % 10, number / 100 % 10, number / 10 % 10, number % 10];
         let first = digits.iter().position(|&digit| digit != 0).unwrap_or(digits.len() - 1);
@@ -207,7 +208,7 @@ impl Message {
                 Ok(0) => break,
                 Ok(written) => left = &left[written..],
                 Err(_) if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
-                // Nobody reads it; the process is about to abort anyway.
+                // Stderr cannot be written to. The process is about to abort anyway.
                 Err(_) => break,
             }
         }

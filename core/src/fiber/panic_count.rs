@@ -1,29 +1,29 @@
-//! A green thread that parks while it unwinds takes its panics with it.
+//! Moves the panics of a green thread that parks while it unwinds.
 //!
-//! std counts the panics under way per OS thread: a panic adds one where it starts, and its catch takes one off where it
-//! is caught. A green thread whose destructor parks would leave its count to the others of its worker: all of them would
-//! be [`panicking`] for as long, poison the locks that they hold, and be shielded from cancels and time-outs. So the
-//! count is brought to zero before such a park, and back after it.
+//! std counts the panics under way per OS thread: a panic adds one where it starts, and its catch subtracts one where
+//! it is caught. A green thread whose destructor parks would leave its count to the others of its worker. Meanwhile
+//! all of them would be [`panicking`], poison the locks that they hold, and be shielded from cancels and time-outs. So
+//! the count is brought to zero before such a park, and restored after it.
 //!
-//! std has no call for that, but a catch takes one off for any panic, also for one that started on another OS thread. A
-//! *token* is a coroutine that stands in a panic of its own, between the throw and the catch:
+//! std has no call for that, but a catch subtracts one for any panic, even for a panic that started on another OS
+//! thread. A *token* is a coroutine that is suspended in a panic of its own, between the throw and the catch:
 //!
 //! | a resume of a token that is | on its OS thread | it is then |
 //! |---|---|---|
 //! | spent | starts a panic, which adds one | holding |
-//! | holding | catches its panic, which takes one off | spent |
+//! | holding | catches its panic, which subtracts one | spent |
 //!
-//! So a park in an unwinding resumes holding tokens until the OS thread is no longer panicking, and its end resumes spent
-//! ones, as many as there were panics, wherever it then runs. What a panic hook has set is cleared and not set again: a
-//! hook that parks is no different.
+//! So a park in an unwinding resumes holding tokens until the OS thread is no longer panicking. The end of the park
+//! resumes as many spent tokens as there were panics, on the OS thread where it then runs. The flag that a running
+//! panic hook has set is cleared and not set again: a hook that parks is handled in the same way.
 //!
 //! # How many tokens there are
 //!
-//! It does not matter which token adds a panic and which takes it off. So there are [`TOKENS`] of them in the process,
-//! however many green threads are parked in an unwinding, and an OS thread of its own, the *converter*, makes holding
-//! tokens of spent ones and the reverse, in batches, when there are none of the kind that is needed. The panics that it
-//! adds count for the converter alone, which does nothing else. Its count never falls below zero: each token that is
-//! holding, and each panic that is set aside, stands for one that the converter has added.
+//! It does not matter which token adds a panic and which subtracts it. So the process has [`TOKENS`] of them, however
+//! many green threads are parked in an unwinding. An OS thread of its own, the *converter*, makes holding tokens of
+//! spent ones and the reverse, in batches, when there are none of the kind that is needed. The panics that it adds
+//! count for the converter alone, which does nothing else. Its count never falls below zero: each holding token, and
+//! each panic that is set aside, stands for one panic that the converter has added.
 //!
 //! (Before, each set-aside panic had a token of its own, which was made on an OS thread of its own and never freed:
 //! 50,000 green threads whose destructors park left 220 MB.)
@@ -39,17 +39,18 @@ use corosensei::{Coroutine, CoroutineResult, Yielder};
 use crate::fiber::runner::Bounds;
 use crate::fiber::stack::{self, SizeClass};
 
-/// What unwinding needs, in a debug build too, with room to spare.
+/// The stack size of a token in bytes: enough for unwinding in a debug build, with room to spare.
 const STACK_SIZE: usize = 64 << 10;
-/// Each takes about three pages of memory. The converter is needed once in half as many parks.
+/// The number of tokens. Each takes about three pages of memory. The converter is needed once in half as many parks.
 const TOKENS: usize = 64;
-/// More panics under way in one green thread than this are not believed.
+/// The most panics that are set aside for one green thread. A bound on the loop; more panics under way are not
+/// expected.
 const NESTED_MAX: usize = 64;
 
 struct Token(Coroutine<(), (), (), Bounds>);
 
-// SAFETY: the coroutine's frames are `stand_in_a_panic`'s, std's and the unwinder's for a panic that is between the
-// frames of two landing pads, where neither keeps anything that belongs to an OS thread.
+// SAFETY: the coroutine's frames are those of `stand_in_a_panic`, of std, and of the unwinder, for a panic that is
+// between the frames of two landing pads. At that point neither std nor the unwinder keeps data of an OS thread.
 unsafe impl Send for Token {}
 
 #[derive(Clone, Copy)]
@@ -58,11 +59,11 @@ enum Kind {
     Holding,
 }
 
-/// The tokens that are in no thread's hands.
+/// The tokens that no thread uses now.
 struct Bank {
     spent: Vec<Token>,
     holding: Vec<Token>,
-    /// How many have been made.
+    /// How many tokens have been made.
     made: usize,
     /// Whether the converter has been started.
     has_converter: bool,
@@ -81,12 +82,13 @@ static BANK: Mutex<Bank> = Mutex::new(Bank {
     wants_holding: false,
     batches: 0,
 });
-/// Tokens of some kind are wanted.
+/// Notified when tokens of some kind are wanted.
 static WANTED: Condvar = Condvar::new();
-/// The converter has made a batch.
+/// Notified when the converter has made a batch.
 static CONVERTED: Condvar = Condvar::new();
 
-/// A lock that is given back while panicking counts as poisoned; no code of the program's runs under this one.
+/// Locks the bank. A lock that is released while panicking counts as poisoned, which means nothing here: no user code
+/// runs under it.
 fn bank() -> MutexGuard<'static, Bank> {
     BANK.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -108,7 +110,7 @@ impl Bank {
     }
 }
 
-/// A token of this kind. `None` if there is no memory for any.
+/// Takes a token of this kind. Returns `None` if there is no memory for any.
 fn take(kind: Kind) -> Option<Token> {
     let mut bank = bank();
     loop {
@@ -130,11 +132,11 @@ fn take(kind: Kind) -> Option<Token> {
         if bank.made == 0 {
             return None;
         }
-        // If the batch was empty, all tokens are in the hands of other OS threads, which give them back at once.
+        // If the batch was empty, other OS threads use all tokens, and return them at once.
     }
 }
 
-/// The converter.
+/// The main loop of the converter.
 fn convert() {
     let mut locked = bank();
     loop {
@@ -147,7 +149,7 @@ fn convert() {
             }
         };
         if locked.made < TOKENS {
-            // New ones are spent: they have not begun.
+            // New tokens are spent: they have not begun.
             let more = TOKENS - locked.made;
             let mut made: Vec<Token> = (0..more).map_while(|_| Token::make()).collect();
             locked.made += made.len();
@@ -180,13 +182,13 @@ impl Token {
         }
     }
 
-    /// A new one, which has not begun. `None` if there is no memory for it.
+    /// Makes a token that has not begun. Returns `None` if there is no memory for it.
     fn make() -> Option<Token> {
         let mut slots = Vec::new();
         stack::allocate(SizeClass::for_size(STACK_SIZE).ok()?, 1, &mut slots).ok()?;
         let slot = slots.pop()?;
         let end = |p: *mut u8| NonZeroUsize::new(p.expose_provenance()).expect("a slot is not at zero");
-        // SAFETY: the slot is ours, and is never released.
+        // SAFETY: the slot was allocated here, and is never released.
         let bounds = unsafe { Bounds::new(end(slot.top()), end(slot.limit())) };
         Some(Token(Coroutine::with_stack(bounds, |yielder, ()| stand_in_a_panic(yielder))))
     }
@@ -208,16 +210,17 @@ fn stand_in_a_panic(yielder: &Yielder<(), ()>) {
     }
 }
 
-/// How many panics a thread has under way that are not counted for now.
+/// The number of panics that a thread has under way and that are not counted for now.
 #[must_use = "to be put back when the thread goes on with its unwinding"]
 pub(crate) struct Aside(usize);
 
-/// Takes the panics of the caller, green thread or OS thread, off its OS thread's count.
+/// Removes the panics of the caller, a green thread or an OS thread, from the count of its OS thread.
 #[cold]
 pub(crate) fn set_aside() -> Aside {
     let mut count = 0;
     while panicking() && count < NESTED_MAX {
-        // Without memory for a token the others see us panicking: better than to end the process.
+        // Without memory for a token, the other green threads see this OS thread as panicking. That is better than to
+        // end the process.
         let Some(mut token) = take(Kind::Holding) else { break };
         token.resume();
         bank().spent.push(token);
@@ -227,7 +230,7 @@ pub(crate) fn set_aside() -> Aside {
 }
 
 impl Aside {
-    /// Adds them to the count of the OS thread that it runs on now.
+    /// Adds the panics to the count of the OS thread that the caller runs on now.
     #[cold]
     pub(crate) fn put_back(self) {
         for _ in 0..self.0 {

@@ -1,17 +1,17 @@
 //! An opt-in check: no green thread parks inside the initialiser of a `thread_local!` of std.
 //!
-//! While such an initialiser is parked, another green thread of the OS thread may initialise the same value and borrow it.
-//! When the first goes on, std drops that value and puts its own there, which leaves the borrow dangling. Whether an
-//! initialiser runs is known to std alone, so the check looks for its frames on the stack, at each park and yield:
+//! While such an initialiser is parked, another green thread of the OS thread may initialise the same value and borrow
+//! it. When the first goes on, std drops that value and stores its own, which leaves the borrow dangling. Only std
+//! knows whether an initialiser runs, so the check looks for its frames on the stack, at each park and yield:
 //!
 //! 1. The unwinder of the C library lists the return addresses.
-//! 2. Addresses that have been seen before are known to be of no initialiser: nearly always all of them.
-//! 3. If there is a new one, std names all frames, which takes milliseconds, on another OS thread, as the stack may be
-//!    small. If one of them belongs to std's lazy storage of thread-locals, the process is aborted with a message. (A
-//!    panic would leave the nodes of a wait in their queues.) Else all addresses are noted down.
+//! 2. Addresses that have been seen before are known to belong to no initialiser. This holds for nearly all of them.
+//! 3. If there is a new address, std names all frames, which takes milliseconds, on another OS thread, because the
+//!    stack may be small. If a frame belongs to std's lazy storage of thread-locals, the process is aborted with a
+//!    message. (A panic would leave the nodes of a wait in their queues.) Otherwise all addresses are recorded.
 //!
-//! What it cannot see: in a build without debug information, an initialiser whose frames have all been inlined. In a debug
-//! build nothing is inlined, and with `debug = "line-tables-only"` inlined frames have their names.
+//! The check misses an initialiser whose frames have all been inlined, in a build without debug information. In a
+//! debug build nothing is inlined, and with `debug = "line-tables-only"` inlined frames have their names.
 
 use core::ffi::{c_int, c_void};
 use std::backtrace::Backtrace;
@@ -28,14 +28,14 @@ const NAME: &str = "thread_locals";
 
 static ON: AtomicBool = AtomicBool::new(false);
 
-/// Return addresses of frames that are of no initialiser.
+/// Return addresses of frames that belong to no initialiser.
 static KNOWN: RwLock<Option<HashSet<usize>>> = RwLock::new(None);
 
-/// Turns the check on if the environment says so. Called before the first green thread runs.
+/// Turns the check on if the environment asks for it. Called before the first green thread runs.
 pub(crate) fn install() {
     let asked = std::env::var(VARIABLE).is_ok_and(|list| list.split(',').any(|name| name.trim() == NAME));
     if asked {
-        // Relaxed: green threads start after this by way of a queue.
+        // Relaxed: green threads start after this, by way of a queue.
         ON.store(true, Ordering::Relaxed);
     }
 }
@@ -46,7 +46,7 @@ pub(super) fn is_on() -> bool {
 }
 
 unsafe extern "C" {
-    // Of the unwinder that std links.
+    // From the unwinder that std links.
     fn _Unwind_Backtrace(
         each: extern "C" fn(context: *mut c_void, to: *mut c_void) -> c_int,
         to: *mut c_void,
@@ -54,7 +54,7 @@ unsafe extern "C" {
     fn _Unwind_GetIP(context: *mut c_void) -> usize;
 }
 
-/// Deeper frames are not looked at.
+/// The most frames that are examined.
 const FRAMES_MAX: usize = 256;
 
 struct Frames {
@@ -65,18 +65,18 @@ struct Frames {
 extern "C" fn note(context: *mut c_void, to: *mut c_void) -> c_int {
     const GO_ON: c_int = 0;
     const STOP: c_int = 5;
-    // SAFETY: `check` passes its frames, and waits for the walk.
+    // SAFETY: `check` passes a pointer to its frames, and waits for the walk.
     let frames = unsafe { &mut *to.cast::<Frames>() };
     if frames.count == FRAMES_MAX {
         return STOP;
     }
-    // SAFETY: the unwinder's own context, during its call.
+    // SAFETY: the context is the unwinder's own, and is used during its call.
     frames.addresses[frames.count] = unsafe { _Unwind_GetIP(context) };
     frames.count += 1;
     GO_ON
 }
 
-/// The caller, a green thread, is about to park or to yield; `reason` says why, if it parks.
+/// Checks the stack of the caller, a green thread that is about to park or to yield. `reason` is set if it parks.
 #[cold]
 #[inline(never)]
 pub(super) fn check(reason: Option<Reason>) {
@@ -90,14 +90,14 @@ pub(super) fn check(reason: Option<Reason>) {
             return;
         }
     }
-    // To capture is to list addresses; the names are found when it is printed.
+    // The capture lists addresses. The names are found when it is formatted.
     let backtrace = Backtrace::force_capture();
     let names = std::thread::Builder::new()
         .name("kahn-check".to_owned())
         .spawn(move || backtrace.to_string())
         .ok()
         .and_then(|thread| thread.join().ok());
-    // Without an OS thread, at the next park.
+    // If no OS thread could be started, the check is repeated at the next park.
     let Some(names) = names else { return };
     if names.lines().any(is_of_an_initialiser) {
         report(reason, &names);
@@ -105,9 +105,9 @@ pub(super) fn check(reason: Option<Reason>) {
     KNOWN.write().unwrap_or_else(PoisonError::into_inner).get_or_insert_default().extend(addresses);
 }
 
-/// Whether a line of a backtrace is of a function of std that calls an initialiser. Its path is in the symbol, and where
-/// debug information has the name without the path, in the file. Other functions in these files call no code of a program's,
-/// but for destructors, which run when the OS thread ends.
+/// Returns whether a line of a backtrace names a function of std that calls an initialiser. The path is in the symbol,
+/// or, if the debug information has the name without the path, in the file. Other functions in these files call no
+/// user code, except destructors, which run when the OS thread ends.
 fn is_of_an_initialiser(line: &str) -> bool {
     const PLACES: [&str; 4] = [
         "std::sys::thread_local::native::lazy::Storage",

@@ -5,8 +5,8 @@
 //! | up to `WARM` | fibers, their pages resident | none |
 //! | beyond | slots given back to the process, their pages to the kernel, in batches | a page fault or two |
 //!
-//! What is beyond is given back only at a worker's calm moments (`trim`), and half of the surplus at a time, so that a
-//! wave of green threads that comes and goes does not fault its stacks in anew each time.
+//! The surplus is given back only at a worker's calm moments (`trim`), and half of it at a time, so that a wave of
+//! green threads that comes and goes does not fault its stacks in again each time.
 
 use core::ptr::NonNull;
 use std::io;
@@ -14,19 +14,19 @@ use std::io;
 use crate::fiber::Fiber;
 use crate::fiber::stack::{self, SizeClass, Slot};
 
-/// Idle fibers that a worker keeps per class, whatever happens.
+/// Idle fibers that a worker always keeps per class.
 const WARM: usize = 256;
-/// Slots taken from the process at a time. Doubles with demand up to the last.
+/// Slots taken from the process at a time. Doubles with demand up to `BATCH_MAX`.
 const BATCH: usize = 16;
 const BATCH_MAX: usize = 256;
 
 #[derive(Default)]
 struct Shelf {
     fibers: Vec<NonNull<Fiber>>,
-    /// Taken from the process and not yet made into fibers.
+    /// Slots taken from the process and not yet made into fibers.
     slots: Vec<Slot>,
     batch: usize,
-    /// The fewest idle fibers since the last `trim`: what nobody needed meanwhile.
+    /// The fewest idle fibers since the last `trim`: that many were not needed meanwhile.
     low: usize,
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// A free fiber of `class`.
+    /// Takes a free fiber of `class`, or makes one.
     ///
     /// # Errors
     ///
@@ -57,12 +57,12 @@ impl Pool {
     /// Takes back a free fiber.
     #[inline]
     pub(crate) fn put(&mut self, fiber: NonNull<Fiber>) {
-        // SAFETY: the header of a fiber lives until it is dismantled.
+        // SAFETY: the header of a fiber lives until the fiber is dismantled.
         let class = unsafe { fiber.as_ref() }.slot().class();
         self.shelves[class.index()].fibers.push(fiber);
     }
 
-    /// Gives back half of what nobody has needed since the last call.
+    /// Gives back half of the surplus of fibers that were not needed since the last call.
     pub(crate) fn trim(&mut self) {
         for shelf in &mut self.shelves {
             let surplus = shelf.low.saturating_sub(WARM) / 2;
@@ -83,7 +83,7 @@ impl Shelf {
         }
         let slot = self.slots.pop().ok_or(io::ErrorKind::OutOfMemory)?;
         self.low = 0;
-        // SAFETY: the slot was just allocated to us.
+        // SAFETY: the slot was allocated for this pool, and has not been used since.
         Ok(unsafe { Fiber::build(slot) })
     }
 
@@ -95,7 +95,7 @@ impl Shelf {
             // SAFETY: fibers in a pool are free.
             .map(|fiber| unsafe { Fiber::dismantle(fiber) })
             .collect();
-        // SAFETY: the fibers are gone, so nothing lives on the slots.
+        // SAFETY: the fibers are dismantled, so nothing lives on the slots.
         unsafe {
             stack::discard(&slots);
             stack::release(&mut slots);
@@ -107,7 +107,7 @@ impl Drop for Pool {
     fn drop(&mut self) {
         for shelf in &mut self.shelves {
             shelf.give_back(shelf.fibers.len());
-            // SAFETY: these were never made into fibers.
+            // SAFETY: these slots were never made into fibers.
             unsafe { stack::release(&mut shelf.slots) };
         }
     }

@@ -1,12 +1,12 @@
-//! A runner: a coroutine that is started once and then runs one job after another.
+//! A fiber: a coroutine that is started once and then runs one task (`Job`) after another.
 //!
 //! ```text
-//!   slot   | guard | … unused … | frames of the job │ frame of the runner | Fiber header | top
+//!   slot   | guard | … unused … | frames of the task │ frame of the runner | Fiber header | top
 //!                               ^ stack pointer while parked               ^ the coroutine's base
 //! ```
 //!
-//! The header stands in the slot's first page, which is touched anyway: a parked green thread costs one page, and the
-//! heap cell of its job.
+//! The header is in the slot's first page, which is touched anyway: a parked green thread costs one page, and the heap
+//! cell of its task.
 
 use core::cell::{Cell, UnsafeCell};
 use core::mem::MaybeUninit;
@@ -27,21 +27,21 @@ use crate::job::Job;
 
 type Body = Coroutine<(), Suspend, (), Bounds>;
 
-/// The header at the top of a slot. It is reached through raw pointers alone, because the worker that resumes the
-/// coroutine and the job that runs in it both use it.
+/// The header at the top of a slot. It is reached only through raw pointers, because the worker that resumes the
+/// coroutine and the task that runs in it both use it.
 #[repr(C, align(64))]
 pub(crate) struct Fiber {
     coroutine: UnsafeCell<MaybeUninit<Body>>,
     yielder: Cell<*const Switch>,
     job: Cell<*mut Job>,
-    /// The thread-locals of the job that runs.
+    /// The thread-locals of the task that runs.
     pub(crate) locals: Cell<*mut Locals>,
-    /// When the job parked, on the worker's coarse clock, in nanoseconds.
+    /// When the task parked, on the worker's coarse clock, in nanoseconds.
     pub(crate) since_ns: Cell<u64>,
     slot: Slot,
 }
 
-/// What corosensei may use of a slot.
+/// The part of a slot that corosensei may use.
 pub(super) struct Bounds {
     base: StackPointer,
     limit: StackPointer,
@@ -50,14 +50,14 @@ pub(super) struct Bounds {
 impl Bounds {
     /// # Safety
     ///
-    /// They are the ends of memory that is a slot's, from above its guard to its top or to below its header, aligned to
-    /// 64 or more, and the slot outlives the coroutine.
+    /// The two are the ends of memory in a slot, from above its guard to its top or to below its header, aligned to 64
+    /// or more. The slot outlives the coroutine.
     pub(super) unsafe fn new(base: StackPointer, limit: StackPointer) -> Bounds {
         Bounds { base, limit }
     }
 }
 
-// SAFETY: by the contract of `new`.
+// SAFETY: `new` requires that the memory between the bounds is usable, aligned, and outlives the coroutine.
 unsafe impl Stack for Bounds {
     fn base(&self) -> StackPointer {
         self.base
@@ -88,10 +88,10 @@ impl Fiber {
         let fiber = unsafe { slot.top().sub(size_of::<Fiber>()) }.cast::<Fiber>();
         let stack_pointer =
             |p: *mut u8| NonZeroUsize::new(p.expose_provenance()).expect("a slot is not at zero");
-        // SAFETY: from above the guard to below the header, and 64 divides the page size. The coroutine is torn down in
-        // `dismantle` before the slot is released.
+        // SAFETY: the bounds are above the guard and below the header, and 64 divides the page size. `dismantle` tears
+        // the coroutine down before the slot is released.
         let bounds = unsafe { Bounds::new(stack_pointer(fiber.cast()), stack_pointer(slot.limit())) };
-        // SAFETY: the place is valid for writes, and nobody else has it.
+        // SAFETY: the place is valid for writes, and only the caller uses the slot.
         unsafe {
             fiber.write(Fiber {
                 coroutine: UnsafeCell::new(MaybeUninit::uninit()),
@@ -109,14 +109,14 @@ impl Fiber {
         }
     }
 
-    /// Ends a fiber, and gives its slot back to the caller.
+    /// Ends a fiber, and returns its slot.
     ///
     /// # Safety
     ///
-    /// The fiber is free: it has never been resumed, or it came back with `Free`.
+    /// The fiber is free: it has never been resumed, or it came back with `Free` or `FreeAgain`.
     pub(crate) unsafe fn dismantle(fiber: NonNull<Fiber>) -> Slot {
-        // SAFETY: a free runner stands in its loop with nothing on its stack that has a destructor, so the coroutine
-        // can be forgotten: `force_reset` makes its drop do nothing.
+        // SAFETY: a free fiber is suspended in its loop with nothing on its stack that has a destructor. So the
+        // coroutine can be forgotten: `force_reset` makes its drop do nothing.
         unsafe {
             let body = (*fiber.as_ref().coroutine.get()).assume_init_mut();
             if body.started() {
@@ -127,18 +127,18 @@ impl Fiber {
         }
     }
 
-    /// The slot that it stands on.
+    /// Returns the slot that it is on.
     pub(crate) fn slot(&self) -> Slot {
         self.slot
     }
 
-    /// The job that runs on it; null while it is free.
+    /// Returns the task that runs on it. Null while it is free.
     #[inline]
     pub(crate) fn job(&self) -> *mut Job {
         self.job.get()
     }
 
-    /// Gives a free fiber a job, to be run by the next `resume`.
+    /// Gives a free fiber a task, to be run by the next `resume`.
     #[inline]
     pub(crate) fn load(&self, job: NonNull<Job>) {
         self.job.set(job.as_ptr());
@@ -148,54 +148,57 @@ impl Fiber {
     ///
     /// # Safety
     ///
-    /// The fiber is suspended, has a job, and is the caller's; the caller does not stand on a fiber itself.
+    /// The fiber is suspended, has a task, and is the caller's. The caller does not run on a fiber itself.
     #[inline]
     pub(crate) unsafe fn resume(fiber: NonNull<Fiber>) -> Suspend {
-        // SAFETY: the coroutine is initialised, and only the caller resumes it, so the exclusive reference is unique:
-        // the body reaches the other fields of the header, not this one.
+        // SAFETY: the coroutine is initialised, and only the caller resumes it. So the exclusive reference is unique:
+        // the body uses the other fields of the header, but not this one.
         match unsafe { (*fiber.as_ref().coroutine.get()).assume_init_mut() }.resume(()) {
             CoroutineResult::Yield(why) => why,
             CoroutineResult::Return(()) => unreachable!("a runner never returns"),
         }
     }
 
-    /// Goes back to the worker until the next `resume`.
+    /// Switches to the worker until the next `resume`.
     ///
     /// # Safety
     ///
-    /// Called on this very fiber.
+    /// The caller runs on this fiber.
     #[inline]
     pub(crate) unsafe fn suspend(&self, why: Suspend) {
         if park_check::is_on() {
-            // SAFETY: the caller is the job that runs here, inside its wait if it has a reason for one.
+            // SAFETY: the caller is the task that runs here. If it has a reason, it is inside the wait that the reason
+            // is for.
             park_check::check(unsafe { (*self.job.get()).as_party().reason() });
         }
-        // The count of panics is the OS thread's. Mostly one load of a global.
+        // The count of panics belongs to the OS thread. The check is mostly one load of a global.
         if std::thread::panicking() {
             let aside = panic_count::set_aside();
-            // SAFETY: as below.
+            // SAFETY: the body set the pointer before it ran the task that calls this, and it is valid as long as the
+            // body.
             unsafe { (*self.yielder.get()).suspend(why) };
             return aside.put_back();
         }
-        // SAFETY: set by the body before it ran the job that calls this, and valid as long as the body is.
+        // SAFETY: the body set the pointer before it ran the task that calls this, and it is valid as long as the
+        // body.
         unsafe { (*self.yielder.get()).suspend(why) };
     }
 }
 
-/// The body of every runner.
+/// The body of every fiber's coroutine.
 fn run_jobs(fiber: usize, yielder: &Switch) {
-    // SAFETY: the header outlives the coroutine whose body this is.
+    // SAFETY: the header outlives the coroutine that runs this function.
     let fiber = unsafe { &*core::ptr::with_exposed_provenance::<Fiber>(fiber) };
     fiber.yielder.set(yielder);
     loop {
         let job = NonNull::new(fiber.job.get()).expect("resumed with a job");
-        // SAFETY: the worker has taken the job from a queue and put it here, so it is alive and ours.
+        // SAFETY: the worker has taken the task from a queue and put it here, so it is alive and this fiber's to run.
         let party = unsafe { job.as_ref() }.as_party();
-        // Without this short cut, parks come by `suspend`, which checks them.
+        // With a null switch, parks go through `suspend`, which checks them.
         party.set_switch(if park_check::is_on() { core::ptr::null() } else { yielder });
-        // SAFETY: the worker has taken the job from a queue and put it here.
+        // SAFETY: the worker has taken the task from a queue and put it here, and this is its fiber.
         let ended = unsafe { Job::run(job) };
-        // SAFETY: a stackless job that has not ended is alive until `end_run`, which gives it up.
+        // SAFETY: a stackless task that has not ended is alive until `end_run`, which gives it up.
         let again = !ended && unsafe { crate::scheduler::go_idle(job) };
         if !again {
             fiber.job.set(core::ptr::null_mut());

@@ -1,18 +1,17 @@
-//! Stacks: where they come from, and where they go back to.
+//! Stacks: how they are allocated and released.
 //!
 //! ```text
 //!                     allocate                          release
-//!   slab ──fresh, guarded once──> whoever asked ──────────────────────> free list of the class
+//!   slab ──fresh, guarded once──> the caller ─────────────────────────> free list of the class
 //!                                      ^                                        │
 //!                                      └───────────── last in, first out ───────┘
 //! ```
 //!
-//! For each size class the process has a free list and a slab with fresh slots, under one lock. It is off
-//! every hot path: workers take and return slots in batches and keep their own lists in between. The first
-//! touch of a page costs microseconds, so the slots that were used last are given out first, and nothing is
-//! returned to the kernel unless someone calls [`discard`]. A guard is installed when a slot is handed out
-//! for the first time, and stays for the life of the process; [`discard`] does not cover it, and would keep
-//! it if it did.
+//! For each size class the process has a free list and a slab with fresh slots, under one lock. The lock is off every
+//! hot path: workers take and return slots in batches and keep their own lists in between. The first touch of a page
+//! costs microseconds, so the slots that were used last are given out first, and only [`discard`] returns memory to
+//! the kernel. A guard is installed when a slot is handed out for the first time, and stays for the life of the
+//! process. [`discard`] does not cover the guard, and would keep it if it did.
 
 use std::{
     io,
@@ -33,17 +32,17 @@ pub(crate) use super::{
     stack_slot::{DEFAULT_STACK_SIZE, SizeClass, Slot},
 };
 
-/// The slots of one class that nobody has.
+/// The unused slots of one class.
 struct Pool {
     /// Guarded and used before.
     free: Vec<Slot>,
-    /// The lowest slot of the newest slab that was never handed out, and how many follow.
+    /// The lowest slot of the newest slab that was never handed out, and the number of slots from there on.
     fresh: Slab,
     /// How many slots all slabs of the class have.
     reserved: usize,
 }
 
-// SAFETY: the pointer in `fresh` is an address to cut slots from; it is dereferenced nowhere.
+// SAFETY: the pointer in `fresh` is an address to cut slots from. It is never dereferenced.
 unsafe impl Send for Pool {}
 
 static POOLS: [Mutex<Pool>; SizeClass::COUNT] = [const {
@@ -51,24 +50,24 @@ static POOLS: [Mutex<Pool>; SizeClass::COUNT] = [const {
 }; SizeClass::COUNT];
 
 fn pool(class: SizeClass) -> MutexGuard<'static, Pool> {
-    // Nothing in here panics between two changes that belong together, so a poisoned lock is a good one.
+    // No code under this lock panics between two changes that belong together, so the contents of a poisoned lock are
+    // valid.
     POOLS[class.index()].lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Appends up to `count` slots to `out`: at least one, and fewer than `count` only if memory is short. As in
-/// every list of slots here, the last are those whose memory is likeliest to be resident. Contents are
-/// unspecified.
+/// Appends up to `count` slots to `out`: at least one, and fewer than `count` only if memory is short. As in every
+/// list of slots here, the memory of the last ones is the likeliest to be resident. Contents are unspecified.
 ///
 /// # Errors
 ///
-/// If there is not even one (and one was asked for), with a text that says what to do.
+/// If there is not even one (and one was asked for). The text says what to do.
 pub(crate) fn allocate(class: SizeClass, count: usize, out: &mut Vec<Slot>) -> io::Result<()> {
     let mut pool = pool(class);
     let used = pool.free.len().min(count);
     let wanted_fresh = out.len() + count - used;
     out.reserve(count);
 
-    // 1. What is missing on the free list, fresh: from the slab at hand and then from new ones.
+    // 1. Fresh slots for those that the free list lacks: from the present slab, and then from new ones.
     while out.len() < wanted_fresh {
         if let Err(error) = pool.take_fresh(class, wanted_fresh - out.len(), out) {
             let none = used == 0 && out.len() + count == wanted_fresh;
@@ -78,14 +77,14 @@ pub(crate) fn allocate(class: SizeClass, count: usize, out: &mut Vec<Slot>) -> i
             break;
         }
     }
-    // 2. On top of them, those that were used before.
+    // 2. Behind them, the slots that were used before.
     let kept = pool.free.len() - used;
     out.extend(pool.free.drain(kept..));
     Ok(())
 }
 
 impl Pool {
-    /// Guards the next fresh slots, at most `count`, and appends them to `out`: at least one.
+    /// Guards the next fresh slots, at most `count`, and appends them to `out`: at least one, or an error.
     fn take_fresh(&mut self, class: SizeClass, count: usize, out: &mut Vec<Slot>) -> io::Result<()> {
         if self.fresh.slots == 0 {
             self.fresh = stack_slab::map(class, self.reserved)?;
@@ -95,9 +94,9 @@ impl Pool {
         let size = class.slot_size();
         let taken = count.min(self.fresh.slots).min(BATCH);
         out.extend((0..taken).map(|i| Slot::from_base(self.fresh.base.wrapping_add(i * size), class)));
-        // SAFETY: the slots are in the slab at hand and were never given to anyone, so nobody uses them.
+        // SAFETY: the slots are in the present slab and were never handed out, so no thread uses them.
         let (guarded, result) = unsafe { stack_guard::install(&out[start..]) };
-        // Those without a guard stay fresh, and are tried again the next time.
+        // Slots without a guard stay fresh, and are tried again the next time.
         out.truncate(start + guarded);
         self.fresh.base = self.fresh.base.wrapping_add(guarded * size);
         self.fresh.slots -= guarded;
@@ -105,11 +104,11 @@ impl Pool {
     }
 }
 
-/// Takes slots back, and leaves `slots` empty. Classes may be mixed. What is in them stays resident.
+/// Takes slots back, and leaves `slots` empty. Classes may be mixed. The memory stays resident.
 ///
 /// # Safety
 ///
-/// Each must come from [`allocate`], not be released already, and nothing may live on it or use it any more.
+/// Each slot comes from [`allocate`] and has not been released. Nothing lives on it, and no thread uses it any more.
 pub(crate) unsafe fn release(slots: &mut Vec<Slot>) {
     for slots in slots.chunk_by(|a, b| a.class() == b.class()) {
         pool(slots[0].class()).free.extend_from_slice(slots);
@@ -117,12 +116,12 @@ pub(crate) unsafe fn release(slots: &mut Vec<Slot>) {
     slots.clear();
 }
 
-/// Gives the memory of slots back to the kernel; they read as zeros afterwards. Guards stay. Best effort:
-/// where the kernel refuses (locked memory), the memory stays.
+/// Gives the memory of slots back to the kernel. They read as zeros afterwards. Guards stay. Best effort: where the
+/// kernel refuses (locked memory), the memory stays.
 ///
 /// # Safety
 ///
-/// Each must come from [`allocate`], and nothing may live on it.
+/// Each slot comes from [`allocate`], and nothing lives on it.
 pub(crate) unsafe fn discard(slots: &[Slot]) {
     /// Whether the kernel takes many ranges at once. Relaxed: a hint that nothing else depends on.
     static MANY: AtomicBool = AtomicBool::new(true);
@@ -136,13 +135,13 @@ pub(crate) unsafe fn discard(slots: &[Slot]) {
         let mut left = &ranges[..slots.len()];
         while !left.is_empty() {
             let done = if MANY.load(Ordering::Relaxed) {
-                // SAFETY: the ranges are the usable parts of slots on which, by our contract, nothing lives.
+                // SAFETY: the ranges are the usable parts of slots. The caller guarantees that nothing lives on them.
                 unsafe { advise_many(left, libc::MADV_DONTNEED) }.unwrap_or_else(|_| {
                     MANY.store(false, Ordering::Relaxed);
                     0
                 })
             } else {
-                // SAFETY: as above.
+                // SAFETY: the range is the usable part of a slot. The caller guarantees that nothing lives on it.
                 let _ = unsafe { advise_one(left[0], libc::MADV_DONTNEED) };
                 1
             };

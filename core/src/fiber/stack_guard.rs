@@ -1,14 +1,14 @@
-//! Guards: how the lowest page of a slot is made to fault.
+//! Guards: how accesses to the lowest page of a slot are made to fault.
 //!
 //! ```text
 //!   MADV_GUARD_INSTALL    a marker in the page table; the mapping stays whole    1 mapping for a whole slab
 //!   mprotect(PROT_NONE)   the mapping is split around the page                   2 mappings for each slot
 //! ```
 //!
-//! The marker (Linux 6.13) is what makes a million guarded stacks possible under the default
-//! `vm.max_map_count`. Whether it works is tried, never guessed from a version: distributions backport,
-//! sandboxes and emulators refuse, and some emulators accept any advice and do nothing, so the first guard of
-//! the process is also tested. What is refused is not asked for again:
+//! The marker (Linux 6.13) makes a million guarded stacks possible under the default `vm.max_map_count`. Whether it
+//! works is tried, never guessed from a version: distributions backport, sandboxes and emulators refuse, and some
+//! emulators accept any advice and do nothing. So the first guard of the process is also tested. A refused method is
+//! not tried again:
 //!
 //! ```text
 //!   Untried ──> MadviseMany ──refused──> Madvise ──refused──> Mprotect
@@ -42,11 +42,11 @@ pub(crate) enum GuardMethod {
     Mprotect,
 }
 
-/// The [`GuardMethod`] in use. All accesses are Relaxed: it only says what to try first, every answer of the
-/// kernel is looked at, and no data is published with it.
+/// The [`GuardMethod`] in use. All accesses are Relaxed: the value only determines what to try first, every result of
+/// the kernel is checked, and no data is published with it.
 static METHOD: AtomicU8 = AtomicU8::new(GuardMethod::Untried as u8);
 
-/// The method in use.
+/// Returns the method in use.
 pub(crate) fn method() -> GuardMethod {
     use GuardMethod::*;
     match METHOD.load(Ordering::Relaxed) {
@@ -57,17 +57,17 @@ pub(crate) fn method() -> GuardMethod {
     }
 }
 
-/// Has the next guards installed in this way, whatever was found out.
+/// Makes the next guards use this method, whatever was found before.
 #[cfg(test)]
 pub(crate) fn force_method(method: GuardMethod) {
     METHOD.store(method as u8, Ordering::Relaxed);
 }
 
-/// Guards `slots`, at most [`BATCH`] of them, in order. Answers with how many were, and why not all.
+/// Guards `slots`, at most [`BATCH`] of them, in order. Returns how many were guarded, and the error if not all were.
 ///
 /// # Safety
 ///
-/// The guard pages must be in a slab, and nobody may use them.
+/// The guard pages are in a slab, and no thread uses them.
 pub(super) unsafe fn install(slots: &[Slot]) -> (usize, io::Result<()>) {
     let page = page_size();
     let mut guards = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: page }; BATCH];
@@ -79,8 +79,8 @@ pub(super) unsafe fn install(slots: &[Slot]) -> (usize, io::Result<()>) {
     let mut done = 0;
     while done < guards.len() {
         let method = method();
-        // SAFETY: by the contract of `install` the pages are ours and unused: they have no contents to drop
-        // and nobody to fault by mistake.
+        // SAFETY: the caller guarantees that the pages are in a slab and unused. They have no contents to drop, and no
+        // thread faults on them by mistake.
         let result = unsafe {
             match method {
                 GuardMethod::Untried => advise_one(guards[0], MADV_GUARD_INSTALL).map(|()| 0),
@@ -96,7 +96,7 @@ pub(super) unsafe fn install(slots: &[Slot]) -> (usize, io::Result<()>) {
                 done += more;
                 continue;
             }
-            // The kernel knows how, and has no memory for it now.
+            // The kernel supports the method, but has no memory for it now.
             (_, Err(error)) if error.raw_os_error() == Some(libc::ENOMEM) => return (done, Err(error)),
             (GuardMethod::Mprotect, Err(error)) => return (done, Err(error)),
             (GuardMethod::MadviseMany, Err(_)) => GuardMethod::Madvise,
@@ -107,8 +107,8 @@ pub(super) unsafe fn install(slots: &[Slot]) -> (usize, io::Result<()>) {
     (done, Ok(()))
 }
 
-/// Takes the access rights of a page away, as long as that leaves mappings for the rest of the program: at
-/// the limit itself the next `malloc` fails, and with it whoever would have handled our error.
+/// Removes the access rights of a page, as long as that leaves mappings for the rest of the program. At the limit
+/// itself the next `malloc` would fail, and with it the code that handles the error.
 ///
 /// # Safety
 ///
@@ -116,7 +116,7 @@ pub(super) unsafe fn install(slots: &[Slot]) -> (usize, io::Result<()>) {
 unsafe fn protect(page: libc::iovec) -> io::Result<()> {
     /// How many pages were protected. Relaxed, here and below: a count, compared with a rough bound.
     static PROTECTED: AtomicUsize = AtomicUsize::new(0);
-    /// How many may be, at two mappings each; looked up when it is reached, in case it was raised.
+    /// How many may be protected, at two mappings each. Read again when it is reached, in case the limit was raised.
     static BOUND: AtomicUsize = AtomicUsize::new(0);
 
     let protected = PROTECTED.load(Ordering::Relaxed);
@@ -127,7 +127,7 @@ unsafe fn protect(page: libc::iovec) -> io::Result<()> {
             return Err(io::Error::from_raw_os_error(libc::ENOMEM));
         }
     }
-    // SAFETY: by our contract nobody uses the page.
+    // SAFETY: the caller guarantees that no thread uses the page.
     match unsafe { libc::mprotect(page.iov_base, page.iov_len, libc::PROT_NONE) } {
         0 => {
             PROTECTED.fetch_add(1, Ordering::Relaxed);
@@ -137,20 +137,20 @@ unsafe fn protect(page: libc::iovec) -> io::Result<()> {
     }
 }
 
-/// How many of the mappings that the kernel allows are left to others.
+/// Returns how many of the mappings that the kernel allows are left to other code.
 fn headroom(max_map_count: usize) -> usize {
     max_map_count / 8
 }
 
-/// Whether the page is out of reach, found out without faulting: the kernel is asked to read the name of a
-/// file from it, which on a page that was never written is empty.
+/// Returns whether an access to the page faults, without faulting: the kernel is asked to read the name of a file from
+/// it, which is empty on a page that was never written.
 pub(super) fn faults(page: libc::iovec) -> bool {
-    // SAFETY: the kernel checks what is behind the pointer: it reads a zero and stops, or reports EFAULT.
+    // SAFETY: the kernel checks the pointer: it reads a zero and stops, or reports EFAULT.
     let result = unsafe { libc::access(page.iov_base.cast(), libc::F_OK) };
     result != 0 && io::Error::last_os_error().raw_os_error() == Some(libc::EFAULT)
 }
 
-/// Says in words why there was no memory for a stack: the number of mappings, or another limit.
+/// Returns an error whose text explains why there was no memory for a stack: the number of mappings, or another limit.
 ///
 /// Reads `/proc/self/maps`, which takes milliseconds when it is long.
 pub(super) fn explain(error: io::Error) -> io::Error {
@@ -181,7 +181,7 @@ pub(super) fn explain(error: io::Error) -> io::Error {
     io::Error::new(io::ErrorKind::OutOfMemory, text)
 }
 
-/// How many mappings the process has, where `/proc` tells. Allocates nothing: memory is short.
+/// Returns how many mappings the process has, if `/proc` shows it. Allocates nothing, because memory is short.
 fn count_mappings() -> Option<usize> {
     let mut maps = File::open("/proc/self/maps").ok()?;
     let mut buffer = [0; 4096];
@@ -194,7 +194,7 @@ fn count_mappings() -> Option<usize> {
     }
 }
 
-/// How many it may have.
+/// Returns how many mappings the process may have.
 fn max_map_count() -> Option<usize> {
     std::fs::read_to_string("/proc/sys/vm/max_map_count").ok()?.trim().parse().ok()
 }

@@ -6,14 +6,14 @@
 //!   ^base         ^base + slot_size
 //! ```
 //!
-//! A kernel counts mappings, and allows few (65,530 by default), so a stack must not be one. Slabs are
-//! reserved without being committed. The first of a class is small, and each next one doubles what the class
-//! has, up to 8 GiB: a program with ten green threads reserves 16 MiB, and one with a million has 40 mappings
-//! for them. Where address space is limited (RLIMIT_AS, strict overcommit) a slab is halved until it fits.
-//! Slabs live as long as the process.
+//! A kernel counts mappings, and allows few (65,530 by default), so a stack must not be a mapping of its own. Slabs
+//! are reserved without being committed. The first of a class is small, and each next one doubles the memory of the
+//! class, up to 8 GiB. A program with ten green threads reserves 16 MiB, and a program with a million has 40 mappings
+//! for them. Where address space is limited (RLIMIT_AS, strict overcommit) a slab is halved until it fits. Slabs live
+//! as long as the process.
 //!
-//! The alignment is that of a slot, and at least what one page of page-table entries spans: so a slab shares
-//! such a page with nothing else, and a full slab of 256 KiB slots costs 513 bytes of page tables a slot.
+//! The alignment is that of a slot, and at least the span of one page of page-table entries. So a slab shares such a
+//! page with nothing else, and a full slab of 256 KiB slots costs 513 bytes of page tables a slot.
 
 use std::{
     io, ptr,
@@ -28,7 +28,7 @@ const FIRST_SLAB_BYTES: usize = 16 << 20;
 /// The bytes of its largest slabs: 8 GiB, or 64 MiB where pointers are small.
 const MAX_SLAB_BYTES: usize = FIRST_SLAB_BYTES << if usize::BITS >= 64 { 9 } else { 2 };
 
-/// What one page of page-table entries spans with 4 KiB pages.
+/// The bytes that one page of page-table entries spans with 4 KiB pages.
 const PAGE_TABLE_SPAN: usize = 2 << 20;
 
 /// How many slabs the table holds: 32 TiB of them at full size.
@@ -40,11 +40,11 @@ pub(super) struct Slab {
     pub(super) slots: usize,
 }
 
-/// Where an address lies, if in one of our slots.
+/// The position of an address in a slot.
 pub(crate) struct FaultPlace {
     /// The slot.
     pub(crate) slot: Slot,
-    /// Whether the address is in its guard page, that is, whether touching it is an overflow.
+    /// Whether the address is in its guard page, that is, whether an access to it is an overflow.
     pub(crate) in_guard: bool,
 }
 
@@ -53,7 +53,7 @@ pub(crate) struct FaultPlace {
 /// | field   | written                         | read                                   |
 /// |---------|---------------------------------|----------------------------------------|
 /// | `shape` | once, before `base`             | after a `base` that is not 0           |
-/// | `base`  | once, from 0, when it is mapped | by anyone at any time, signal handlers too |
+/// | `base`  | once, from 0, when it is mapped | by any thread at any time, in signal handlers too |
 struct Entry {
     base: AtomicUsize,
     /// The number of slots, and the class in the low eight bits.
@@ -63,20 +63,20 @@ struct Entry {
 static TABLE: [Entry; MAX_SLABS] =
     [const { Entry { base: AtomicUsize::new(0), shape: AtomicUsize::new(0) } }; MAX_SLABS];
 
-/// How many entries were claimed; past `MAX_SLABS` when some claims were refused.
+/// How many entries were claimed. More than `MAX_SLABS` if some claims were refused.
 static CLAIMED: AtomicUsize = AtomicUsize::new(0);
 
-/// How many slabs there are, of all classes.
+/// Returns how many slabs there are, of all classes.
 pub(super) fn count() -> usize {
-    // Relaxed: a statistic, and a bound whose entries speak for themselves.
+    // Relaxed: a statistic, and a bound for a search that checks each entry.
     CLAIMED.load(Ordering::Relaxed).min(MAX_SLABS)
 }
 
-/// The slot that `addr` is in. Takes no lock and allocates nothing: for signal handlers.
+/// Returns the slot that `addr` is in. Takes no lock and allocates nothing, so a signal handler may call it.
 pub(crate) fn slot_containing(addr: usize) -> Option<FaultPlace> {
     TABLE[..count()].iter().find_map(|entry| {
-        // Acquire: with the Release in `record`, so that the shape is that of this slab. A thread that faults
-        // in a slot was given it after `record`, so it sees the claim and the base without more ordering.
+        // Acquire: pairs with the Release in `record`, so that the shape is that of this slab. A thread that faults in
+        // a slot was given the slot after `record`, so it sees the claim and the base without more ordering.
         let base = entry.base.load(Ordering::Acquire);
         let shape = entry.shape.load(Ordering::Relaxed);
         let class = SizeClass::from_index(shape & 0xff);
@@ -90,8 +90,8 @@ pub(crate) fn slot_containing(addr: usize) -> Option<FaultPlace> {
     })
 }
 
-/// Reserves the next slab of a class that has `existing` slots: as many again, within bounds, and fewer if
-/// that is what there is room for.
+/// Reserves the next slab of a class that has `existing` slots: as many again, within bounds, and fewer if there is no
+/// room for so many.
 ///
 /// # Errors
 ///
@@ -106,11 +106,10 @@ pub(super) fn map(class: SizeClass, existing: usize) -> io::Result<Slab> {
             Err(error) => return Err(error),
         }
     };
-    // Stacks are used sparsely: a huge page would commit 2 MiB for the first byte of one. An error means that
-    // the kernel has no huge pages, which is as good.
+    // Stacks are used sparsely: a huge page would commit 2 MiB for the first byte of a stack. An error means that the
+    // kernel has no huge pages, which is as good.
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    // SAFETY: the range is the mapping just made, which nobody else knows of, and the advice keeps its
-    // contents.
+    // SAFETY: the range is the mapping made above, which no other code knows, and the advice keeps its contents.
     unsafe {
         libc::madvise(base.cast(), slots * size, libc::MADV_NOHUGEPAGE);
     }
@@ -121,9 +120,9 @@ pub(super) fn map(class: SizeClass, existing: usize) -> io::Result<Slab> {
     Ok(Slab { base, slots })
 }
 
-/// Enters a slab in the table, before any of its slots is handed out.
+/// Adds a slab to the table, before any of its slots is handed out.
 fn record(base: *mut u8, slots: usize, class: SizeClass) -> io::Result<()> {
-    // Relaxed: only the uniqueness of the index matters; the entry's contents are published below.
+    // Relaxed: only the uniqueness of the index matters. The entry's contents are published below.
     let index = CLAIMED.fetch_add(1, Ordering::Relaxed);
     let Some(entry) = TABLE.get(index) else {
         return Err(io::Error::new(
@@ -134,7 +133,7 @@ fn record(base: *mut u8, slots: usize, class: SizeClass) -> io::Result<()> {
         ));
     };
     entry.shape.store(slots << 8 | class.index(), Ordering::Relaxed);
-    // Release: whoever reads this base reads the shape stored above.
+    // Release: a thread that reads this base reads the shape stored above.
     entry.base.store(base.expose_provenance(), Ordering::Release);
     Ok(())
 }
@@ -151,15 +150,15 @@ fn map_aligned(len: usize, align: usize) -> io::Result<*mut u8> {
     )))]
     const FLAGS: libc::c_int = libc::MAP_PRIVATE | libc::MAP_ANON;
 
-    // 1. Reserve enough that an aligned range is inside, wherever the kernel puts it.
+    // 1. Reserve enough that an aligned range is inside, wherever the kernel places it.
     let padded = len.checked_add(align).ok_or(io::ErrorKind::OutOfMemory)?;
-    // SAFETY: an anonymous mapping at an address of the kernel's choice touches nothing that exists.
+    // SAFETY: an anonymous mapping at an address of the kernel's choice affects no existing memory.
     let mapped =
         unsafe { libc::mmap(ptr::null_mut(), padded, libc::PROT_READ | libc::PROT_WRITE, FLAGS, -1, 0) };
     if mapped == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }
-    // 2. Give back what is before and behind it.
+    // 2. Give back the parts before and behind the range.
     let mapped: *mut u8 = mapped.cast();
     let head = mapped.addr().next_multiple_of(align) - mapped.addr();
     let base = mapped.wrapping_add(head);
@@ -168,12 +167,11 @@ fn map_aligned(len: usize, align: usize) -> io::Result<*mut u8> {
     Ok(base)
 }
 
-/// Gives back part of a mapping of ours that nobody was told of yet.
+/// Unmaps part of a new mapping that no other code knows yet.
 fn unmap(start: *mut u8, len: usize) {
     if len > 0 {
-        // SAFETY: the callers pass ranges inside a mapping that they have just made and that nothing refers
-        // to. If the kernel refuses (it may run out of mappings in a split), address space is lost, and no
-        // more.
+        // SAFETY: the callers pass ranges inside a mapping that they have just made and that nothing refers to. If the
+        // kernel refuses (it may run out of mappings in a split), only address space is lost.
         unsafe { libc::munmap(start.cast(), len) };
     }
 }

@@ -1,4 +1,4 @@
-//! A slot: the memory of one stack; and the size classes that slots come in.
+//! A slot: the memory of one stack. And the size classes of slots.
 //!
 //! ```text
 //!   low addresses                                                    high addresses
@@ -7,36 +7,36 @@
 //!   top - size   limit()                                                      top()
 //! ```
 //!
-//! A slot is aligned to its own size, so an address inside one, such as a stack pointer, gives the slot's
-//! bounds by masking. Sizes are powers of four: eight classes span 16 KiB to 256 MiB, and since a stack
-//! is committed lazily, what rounding up wastes is address space and page tables, not memory.
+//! A slot is aligned to its own size, so an address inside a slot, such as a stack pointer, gives the slot's bounds by
+//! masking. Sizes are powers of four: eight classes span 16 KiB to 256 MiB. A stack is committed lazily, so rounding
+//! up wastes address space and page tables, not memory.
 
 use std::{
     io,
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-/// What a green thread gets when nobody says otherwise.
+/// The default stack size of a green thread, in bytes.
 pub(crate) const DEFAULT_STACK_SIZE: usize = 256 * 1024;
 
-/// The smallest stack that can be asked for.
+/// The smallest stack that can be asked for, in bytes.
 pub(crate) const MIN_STACK_SIZE: usize = 16 * 1024;
 
-/// The largest stack that can be asked for.
+/// The largest stack that can be asked for, in bytes.
 pub(crate) const MAX_STACK_SIZE: usize = MIN_STACK_SIZE << (2 * (SizeClass::COUNT - 1));
 
-/// A slot must hold its guard and leave room to run: this many pages at least, whatever the size of a page.
+/// The fewest pages of a slot, whatever the size of a page: it must hold its guard and leave room to run.
 const MIN_PAGES: usize = 4;
 
-/// One of the sizes that slots come in: class `n` is `16 KiB * 4^n`, guard included.
+/// One of the sizes of slots: class `n` is `16 KiB * 4^n`, guard included.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct SizeClass(u8);
 
 impl SizeClass {
-    /// How many classes there are; `index` is below it.
+    /// How many classes there are. An index is below it.
     pub(crate) const COUNT: usize = 8;
 
-    /// The smallest class whose slots, guard page included, have at least `bytes`.
+    /// Returns the smallest class whose slots, guard page included, have at least `bytes`.
     ///
     /// # Errors
     ///
@@ -52,13 +52,13 @@ impl SizeClass {
                 ),
             ));
         }
-        // With 16 KiB or 64 KiB pages the smallest classes could hold little but their guard: skip those.
+        // With 16 KiB or 64 KiB pages the smallest classes could hold little but their guard. Those are skipped.
         let bytes = bytes.max(MIN_PAGES * page_size());
         let index = (0..Self::COUNT).find(|&index| Self::from_index(index).slot_size() >= bytes);
         Ok(Self::from_index(index.unwrap_or(Self::COUNT - 1)))
     }
 
-    /// The class whose `index` this is.
+    /// Returns the class with this `index`.
     ///
     /// # Panics
     ///
@@ -68,61 +68,61 @@ impl SizeClass {
         SizeClass(index as u8)
     }
 
-    /// From 0, the smallest, to `COUNT - 1`.
+    /// Returns the index, from 0, the smallest class, to `COUNT - 1`.
     pub(crate) const fn index(self) -> usize {
         self.0 as usize
     }
 
-    /// The bytes of one slot, guard page included; also its alignment.
+    /// Returns the bytes of one slot, guard page included. This is also its alignment.
     pub(crate) const fn slot_size(self) -> usize {
         MIN_STACK_SIZE << (2 * self.0)
     }
 }
 
-/// A token for one slot: like a raw pointer, it may be copied and says nothing about who owns the memory.
+/// A token for one slot. Like a raw pointer, it may be copied, and does not own the memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Slot {
     top: *mut u8,
     class: SizeClass,
 }
 
-// SAFETY: a `Slot` is an address and a number. It dereferences nothing itself, and whoever writes to the
-// memory has to argue for it there, so that moving or sharing the token between OS threads is harmless.
+// SAFETY: a `Slot` is an address and a number. It dereferences nothing itself, and code that writes to the memory
+// argues for it there. So moving the token between OS threads is harmless.
 unsafe impl Send for Slot {}
-// SAFETY: as above; there is nothing to mutate in it.
+// SAFETY: a `Slot` is an address and a number, and has nothing to mutate.
 unsafe impl Sync for Slot {}
 
 impl Slot {
-    /// The slot whose lowest byte is at `base`, for the files that cut slabs into slots.
+    /// Returns the slot whose lowest byte is at `base`, for the files that cut slabs into slots.
     pub(super) fn from_base(base: *mut u8, class: SizeClass) -> Slot {
         Slot { top: base.wrapping_add(class.slot_size()), class }
     }
 
-    /// One past the highest byte: where a stack starts. Aligned to a page.
+    /// Returns the address one past the highest byte, where a stack starts. Aligned to a page.
     pub(crate) const fn top(self) -> *mut u8 {
         self.top
     }
 
-    /// The lowest byte that may be used, just above the guard page.
+    /// Returns the lowest byte that may be used, just above the guard page.
     pub(crate) fn limit(self) -> *mut u8 {
         self.guard().wrapping_add(page_size())
     }
 
-    /// The class that the slot is of, hence its size.
+    /// Returns the class of the slot, which determines its size.
     pub(crate) const fn class(self) -> SizeClass {
         self.class
     }
 
-    /// The lowest byte of the guard page, and of the slot.
+    /// Returns the lowest byte of the guard page, and of the slot.
     pub(super) fn guard(self) -> *mut u8 {
         self.top.wrapping_sub(self.class.slot_size())
     }
 }
 
-/// The bytes of a page. Safe to call in a signal handler once it has been called outside of one.
+/// Returns the bytes of a page. Safe to call in a signal handler once it has been called outside of one.
 pub(super) fn page_size() -> usize {
     static PAGE_SIZE: AtomicUsize = AtomicUsize::new(0);
-    // Relaxed: the value is the same whoever writes it, and nothing else is published with it.
+    // Relaxed: every thread writes the same value, and nothing else is published with it.
     match PAGE_SIZE.load(Ordering::Relaxed) {
         0 => {
             // SAFETY: sysconf takes no pointers and has no preconditions.
