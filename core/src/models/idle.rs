@@ -1,5 +1,5 @@
-//! Work for anybody against going to sleep: either who pushes sees the sleeper, or the sleeper, in its last look, the
-//! work. And stealing: each job comes to one worker.
+//! Models of idle workers: work for any worker against going to sleep. Either the pusher sees the sleeper, or the
+//! sleeper sees the work in its last look. Also stealing: each task comes to one worker.
 
 use super::{ALL, Checked, Spawned, letter};
 use crate::facade::explore::{Arc, orders, thread};
@@ -7,7 +7,7 @@ use crate::facade::{AtomicBool, AtomicUsize, Ordering, Parker, Unparker};
 use crate::scheduler::idle::Idle;
 use crate::scheduler::run_queue::{End, LocalQueue, SharedQueue};
 
-/// As `Shared` holds them.
+/// The fields that `Shared` of the scheduler has.
 struct Shared {
     idle: Idle,
     injector: SharedQueue,
@@ -29,7 +29,7 @@ impl Shared {
         (Arc::new(shared), parkers)
     }
 
-    /// `Shared::inject`.
+    /// As `Shared::inject`.
     fn inject(&self, job: Spawned) {
         self.injector.push(job.0);
         self.wake_one();
@@ -43,7 +43,7 @@ impl Shared {
         }
     }
 
-    /// `Worker::search` and `Worker::sleep`, until all jobs have been run.
+    /// As `Worker::search` and `Worker::sleep`, until all tasks have been run.
     fn work(&self, i: usize, parker: &Parker) {
         // Acquire: as in `Shared::is_terminated`.
         while !self.terminated.load(Ordering::Acquire) {
@@ -61,12 +61,12 @@ impl Shared {
             self.idle.announce(i);
             let stay = !self.injector.is_empty_for_sure() || self.terminated.load(Ordering::Acquire);
             if stay {
-                // Another searches, and will find it: its turn.
+                // Another worker searches, and will find the work. Let it run.
                 thread::yield_now();
             } else {
                 parker.park();
             }
-            // It has no hint to follow: it looks everywhere in any case.
+            // The worker ignores whether it was picked, because it looks everywhere in any case.
             let _picked = self.idle.retract(i);
         }
     }
@@ -111,7 +111,7 @@ fn a_push_against_two_workers() {
     });
 }
 
-/// The pusher relies on a searcher, who has looked already and is about to give up.
+/// The pusher relies on a searcher that has looked already and is about to give up.
 #[test]
 fn a_push_against_the_end_of_a_search() {
     orders(ALL, || {
@@ -127,7 +127,7 @@ fn a_push_against_the_end_of_a_search() {
     });
 }
 
-/// Each announcement is taken by one picker, or taken back.
+/// Each announcement is taken by one picker, or retracted.
 #[test]
 fn picked_once() {
     orders(3, || {
@@ -170,7 +170,7 @@ fn picked_against_retracted() {
     });
 }
 
-/// All sleep only if all have announced it, and what they did before is seen.
+/// All sleep only if all have announced it, and the reader sees what they did before.
 #[test]
 fn all_asleep() {
     orders(ALL, || {
@@ -191,7 +191,7 @@ fn all_asleep() {
     });
 }
 
-/// The owner pushes and pops while a thief takes the older half and another takes what it can.
+/// The owner pushes and pops while a thief takes the older half and another thief takes one task.
 #[test]
 fn stealing() {
     orders(3, || {
@@ -233,7 +233,7 @@ fn stealing() {
     });
 }
 
-/// No threads: that the worker's own queue keeps its order and its ends.
+/// No threads: the worker's own queue keeps its order and its ends.
 #[test]
 fn local_queue() {
     orders(1, || {

@@ -1,4 +1,5 @@
-//! Mail against going to sleep: nothing is lost, the order of each sender is kept, and the worker does not sleep over it.
+//! Models of the inbox: mail against going to sleep. No mail is lost, the order of each sender is kept, and the worker
+//! does not sleep while there is mail.
 
 use core::ptr::NonNull;
 
@@ -7,7 +8,7 @@ use crate::facade::explore::{Arc, orders, thread};
 use crate::facade::{AtomicBool, Ordering, Parker, Unparker};
 use crate::scheduler::inbox::Inbox;
 
-/// As `Remote` holds them.
+/// The fields that `Remote` of the scheduler has.
 struct Worker {
     inbox: Inbox,
     unparker: Unparker,
@@ -20,21 +21,22 @@ impl Worker {
         (Arc::new(Worker { inbox: Inbox::new(), unparker }), parker)
     }
 
-    /// `Remote::deliver`, of a chain.
+    /// As `Remote::deliver`, for a chain.
     fn deliver(&self, newest: Spawned, oldest: Spawned) {
-        // SAFETY: alive and in no queue.
+        // SAFETY: the tasks are alive and in no queue.
         if unsafe { self.inbox.push(newest.0, oldest.0) } {
             self.unparker.unpark();
         }
     }
 
-    /// Takes and runs mail until there were `count` jobs, and sleeps whenever there is none.
+    /// Takes and runs mail until `count` tasks came, and sleeps whenever there is none.
     fn work(&self, parker: &Parker, count: usize) -> Vec<Spawned> {
         let mut got = Vec::new();
         loop {
             let mut next = self.inbox.take().oldest;
             while let Some(job) = NonNull::new(next) {
-                // SAFETY: mail is alive and ours. Relaxed: the chain is ours alone.
+                // SAFETY: senders give tasks that are alive, and `take` gave this thread the whole chain. Relaxed: no
+                // other thread uses the links now.
                 next = unsafe { job.as_ref() }.link.load(Ordering::Relaxed);
                 Spawned(job).run();
                 got.push(Spawned(job));
@@ -96,7 +98,7 @@ fn two_senders_against_sleep() {
     });
 }
 
-/// The worker sleeps and wakes for other reasons meanwhile; one wake-up is owed for each time it was found asleep.
+/// The worker sleeps and wakes for other reasons meanwhile. Each time that a sender finds it asleep, a wake-up is due.
 #[test]
 fn waking_by_itself_against_a_sender() {
     orders(ALL, || {
@@ -117,8 +119,8 @@ fn waking_by_itself_against_a_sender() {
     });
 }
 
-/// One sender, and a thread that has something to look at: the worker runs the job, and looks after the thread has asked,
-/// because it finds the mark or because it was asleep and is woken.
+/// One sender, and a thread that asks the worker to look: the worker runs the task, and looks after the thread has
+/// asked, because it finds the mark, or because it was asleep and is woken.
 #[test]
 fn a_mark_and_a_sender_against_sleep() {
     orders(3, || {
@@ -143,7 +145,7 @@ fn a_mark_and_a_sender_against_sleep() {
         while got == 0 || !looked {
             let mail = worker.inbox.take();
             if mail.look {
-                // Relaxed: as above.
+                // Relaxed: published by the mark.
                 assert!(there.load(Ordering::Relaxed), "a mark comes after what it is for");
                 looked = true;
             }
@@ -154,7 +156,7 @@ fn a_mark_and_a_sender_against_sleep() {
             }
             if mail.oldest.is_null() && !mail.look && worker.inbox.sleep() {
                 parker.park();
-                // Relaxed: as above.
+                // Relaxed: published by the unpark.
                 looked |= there.load(Ordering::Relaxed);
             }
             worker.inbox.awake();

@@ -1,4 +1,5 @@
-//! The end of a job against those who wait for it, let go of it, or wake it; `park` and `unpark`.
+//! Models of a task (`Job`): its end against joiners, against a handle that is dropped, and against wakers; `park` and
+//! `unpark`.
 
 use core::mem::MaybeUninit;
 use core::panic::Location;
@@ -10,7 +11,7 @@ use crate::facade::{AtomicBool, AtomicUsize, Lock, Ordering, Parker, now};
 use crate::job::{Job, Output, State, Traits, allocate_task};
 use crate::wait::{Kind, Reason};
 
-/// A job's output: the model fails if it is dropped twice or never, and if who drops it does not see its making.
+/// A task's output. The model fails if it is dropped twice or never, and if its dropper does not see how it was made.
 struct Made(Arc<Checked>);
 
 impl Drop for Made {
@@ -38,7 +39,7 @@ fn reason() -> Reason {
 fn join(job: Spawned) -> Made {
     job.job().wait_for_end(reason(), None).unwrap();
     let mut output = MaybeUninit::<Output<Made>>::uninit();
-    // SAFETY: the job is done, and its one handle asks.
+    // SAFETY: the task is done, and its one handle takes the output.
     unsafe {
         Job::take_output(job.0, output.as_mut_ptr().cast());
         Job::release(job.0);
@@ -59,7 +60,7 @@ fn the_end_against_a_join() {
     });
 }
 
-/// As `JoinHandle::join`, of a job that may be abandoned.
+/// As `JoinHandle::join`, for a task that may be abandoned.
 fn join_or_not(job: Spawned) -> Option<Made> {
     job.job().wait_for_end(reason(), None).unwrap();
     assert!(job.job().state.is_over());
@@ -70,7 +71,7 @@ fn join_or_not(job: Spawned) -> Option<Made> {
     None
 }
 
-/// Whoever waits is told, by the one or the other; and the output is dropped once, by whoever has it.
+/// The joiner is woken by the end or by the abandonment, and the output is dropped once, by its owner.
 #[test]
 fn the_end_against_being_abandoned_and_a_join() {
     orders(2, || {
@@ -91,7 +92,7 @@ fn the_end_against_being_abandoned_and_a_join() {
     });
 }
 
-/// One that never ends; its cell stays.
+/// A task that never ends. Its cell stays.
 #[test]
 fn being_abandoned_against_a_join() {
     orders(ALL, || {
@@ -101,7 +102,7 @@ fn being_abandoned_against_a_join() {
         // SAFETY: `job` is a reference.
         assert!(unsafe { Job::abandon(job.0) }.is_none());
         assert!(joiner.join().unwrap());
-        // What is left of it, for the model's books: the runtime's reference and the model's.
+        // Ends the task, so that the model leaks nothing: the runtime's reference and the model's are left.
         job.run();
         assert_eq!(place.get(), 0, "the output was not dropped");
         job.release();
@@ -119,7 +120,7 @@ fn the_end_against_a_handle_that_goes() {
     });
 }
 
-/// As `JoinHandle::is_finished`: who is told so sees what the job did.
+/// As `JoinHandle::is_finished`: a thread that sees the end sees what the task did.
 #[test]
 fn the_end_is_seen() {
     orders(ALL, || {
@@ -129,7 +130,7 @@ fn the_end_is_seen() {
             if job.job().state.is_done() {
                 assert_eq!(place.get(), 7);
             }
-            // Loom's pruning passes over orders in which a lone load comes late; this makes one.
+            // Loom's pruning passes over orders in which a lone load comes late. The yield makes such an order.
             thread::yield_now();
         }
         job.disclaim();
@@ -138,7 +139,7 @@ fn the_end_is_seen() {
     });
 }
 
-/// As `JoinHandle::join_timeout`, and then the handle goes.
+/// As `JoinHandle::join_timeout`; then the handle is dropped.
 #[test]
 fn the_end_against_a_join_that_times_out() {
     orders(3, || {
@@ -153,7 +154,7 @@ fn the_end_against_a_join_that_times_out() {
     });
 }
 
-/// A `Thread` handle waits beside the join handle: both are woken.
+/// A `Thread` handle waits beside the join handle. Both are woken.
 #[test]
 fn the_end_against_two_that_wait() {
     orders(2, || {
@@ -172,7 +173,7 @@ fn the_end_against_two_that_wait() {
     });
 }
 
-/// Three holders go at once: one frees the job, and all have finished with it by then.
+/// Three holders release at once. One frees the task, and all have finished with it by then.
 #[test]
 fn the_last_holder_frees() {
     orders(ALL, || {
@@ -190,7 +191,7 @@ fn the_last_holder_frees() {
             assert_eq!(header.freed.fetch_add(1, Ordering::Relaxed), 0, "freed twice");
             header.used.each_ref().map(|used| used.set(2))
         };
-        // A third reference, the runtime's being the first and the handle's the second.
+        // A third reference. The runtime has the first, and the handle the second.
         header.state.retain();
         let runtime = thread::spawn({
             let header = header.clone();
@@ -224,14 +225,14 @@ fn the_last_holder_frees() {
     });
 }
 
-/// A stackless job, two wakers, and a worker that runs it: each waking is followed by a run that sees what came before
-/// it, and the job is in one queue at a time.
+/// A stackless task, two wakers, and a worker that runs it. Each wake-up is followed by a run that sees what came
+/// before the wake-up, and the task is in one queue at a time.
 #[test]
 fn a_stackless_job_is_woken() {
     struct Task {
         state: State,
         queued: AtomicBool,
-        /// Stands for the queue that the job is in.
+        /// Stands for the queue that the task is in.
         queue: Lock<()>,
         events: [AtomicBool; 2],
         running: Checked,
@@ -253,7 +254,7 @@ fn a_stackless_job_is_woken() {
         let wakers = [0, 1].map(|i| {
             let (task, unparker) = (task.clone(), parker.unparker());
             thread::spawn(move || {
-                // Relaxed: the waking publishes it.
+                // Relaxed: the wake-up publishes it.
                 task.events[i].store(true, Ordering::Relaxed);
                 if task.state.wake() {
                     enqueue(&task);
@@ -282,7 +283,7 @@ fn a_stackless_job_is_woken() {
     });
 }
 
-/// A stackless job that is ready at once, whose output goes the way of any other's.
+/// A stackless task that is ready at once. Its output is handled like any other's.
 #[test]
 fn a_stackless_job_ends() {
     fn future(made: Arc<Checked>) -> Spawned {
@@ -335,7 +336,7 @@ fn park_against_unpark() {
     });
 }
 
-/// Two wake-ups are one or two tokens, never none; a park that times out does not lose one.
+/// Two wake-ups are one or two tokens, never none. A park that times out does not lose a token.
 #[test]
 fn timed_park_against_two_unparks() {
     orders(2, || {

@@ -1,14 +1,14 @@
-//! The protocols of scheduler, jobs and parties, in every order of the steps of two or three threads.
+//! Models of the protocols of scheduler, tasks and waiters, in every order of the steps of two or three threads.
 //!
 //! Built where there are no fibers: under loom, which runs all orders (`ci/loom.sh`), and under Miri and
-//! ThreadSanitizer, which look closely at those that happen (`ci/miri.sh`, `ci/sanitize.sh`).
+//! ThreadSanitizer, which check the orders that happen (`ci/miri.sh`, `ci/sanitize.sh`).
 //!
 //! | file | models |
 //! |---|---|
 //! | `inbox` | mail against going to sleep |
-//! | `idle` | work for anybody against going to sleep; stealing |
-//! | `job` | the end of a job against those who wait for it, let go of it, or wake it |
-//! | `party` | who ends a wait |
+//! | `idle` | work for any worker against going to sleep; stealing |
+//! | `job` | the end of a task against joiners, a handle that is dropped, and wakers |
+//! | `party` | which thread ends a wait |
 //!
 //! A lost wake-up is a thread that waits for ever, which loom reports as a deadlock.
 
@@ -23,17 +23,17 @@ use crate::facade::explore::{Arc, Place};
 use crate::job::{Job, Traits, allocate};
 use crate::stand_ins::NEVER_PARKS;
 
-/// So many preemptions that all orders are run: for two threads. With a bound, loom's own pruning may pass over an order
-/// that is within it.
+/// A number of preemptions so high that all orders are run, for two threads. With a lower bound, loom's own pruning
+/// may pass over an order that is within the bound.
 const ALL: usize = u8::MAX as usize;
 
-/// A number whose every use must be ordered after the last.
+/// A number. Each of its uses must be ordered after the previous one.
 #[derive(Debug)]
 struct Checked(Place<usize>);
 
-// SAFETY: a model fails when two threads use it at once.
+// SAFETY: the model fails if two threads use the value at once.
 unsafe impl Sync for Checked {}
-// SAFETY: as above.
+// SAFETY: the model fails if two threads use the value at once.
 unsafe impl Send for Checked {}
 
 impl Checked {
@@ -42,31 +42,31 @@ impl Checked {
     }
 
     fn set(&self, value: usize) {
-        // SAFETY: see `Checked`.
+        // SAFETY: the model fails if two threads use the value at once.
         self.0.with_mut(|place| unsafe { *place = value });
     }
 
     fn get(&self) -> usize {
-        // SAFETY: see `Checked`.
+        // SAFETY: the model fails if two threads use the value at once.
         self.0.with(|place| unsafe { *place })
     }
 }
 
-/// A job with its two references, the runtime's and the handle's.
+/// A task with its two references, the runtime's and the handle's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Spawned(NonNull<Job>);
 
-// SAFETY: `spawn` takes only what may be sent.
+// SAFETY: `spawn` takes only closures and outputs that are `Send`.
 unsafe impl Send for Spawned {}
-// SAFETY: as above.
+// SAFETY: `spawn` takes only closures and outputs that are `Send`, and the header is `Sync`.
 unsafe impl Sync for Spawned {}
 
 fn spawn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Spawned {
-    // SAFETY: all is `Send` and lives as long as it likes.
+    // SAFETY: closure and output are `Send` and `'static`.
     Spawned(unsafe { allocate(work, &NEVER_PARKS, None, Traits::default()) })
 }
 
-/// A job that sees what its sender wrote before it sent it.
+/// A task that checks that it sees what its sender wrote before it sent it.
 fn letter(n: usize) -> Spawned {
     let written = Arc::new(Checked::new(0));
     let job = spawn({
@@ -78,32 +78,32 @@ fn letter(n: usize) -> Spawned {
 }
 
 impl Spawned {
-    /// The worker runs it. Once.
+    /// Runs the task, as a worker does. Called once.
     fn run(self) {
-        // SAFETY: the runtime's reference keeps it, and each model runs it once.
+        // SAFETY: the runtime's reference keeps the task alive, and each model runs it once.
         assert!(unsafe { Job::run(self.0) });
     }
 
-    /// The handle goes. Once, and nobody uses the handle afterwards.
+    /// Drops the handle. Called once, and the handle is not used afterwards.
     fn disclaim(self) {
-        // SAFETY: the handle's reference keeps it.
+        // SAFETY: the handle's reference keeps the task alive.
         unsafe { Job::disclaim(self.0) };
     }
 
-    /// Somebody holds a third reference.
+    /// Takes a third reference.
     fn retain(self) {
         self.job().state.retain();
     }
 
-    /// The third reference goes. Once for each `retain`.
+    /// Releases the third reference. Called once for each `retain`.
     fn release(self) {
-        // SAFETY: balances `retain`.
+        // SAFETY: gives up the reference of a `retain`.
         unsafe { Job::release(self.0) };
     }
 
-    /// The job, while the model holds a reference.
+    /// Returns the task, while the model holds a reference.
     fn job(&self) -> &Job {
-        // SAFETY: kept by the model.
+        // SAFETY: the model holds a reference.
         unsafe { self.0.as_ref() }
     }
 }

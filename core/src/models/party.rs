@@ -1,4 +1,5 @@
-//! Who ends a wait: a waker, a canceller, a deadline or the owner. One of them does, and a cancel is never missed.
+//! Models of the end of a wait: by a waker, a canceller, a deadline or the owner. Exactly one of them ends it, and a
+//! cancel is never missed.
 
 use core::ptr::NonNull;
 use std::time::Instant;
@@ -8,7 +9,7 @@ use crate::facade::explore::{Arc, orders, thread};
 use crate::facade::{Arc as PartyArc, Lock, now};
 use crate::wait::{Deadline, Me, Node, Party, ThreadParty, Verdict, WaitQueue};
 
-/// One who waits, and may be cancelled: a green thread, played by a thread.
+/// A waiter that may be cancelled: a green thread, played by an OS thread.
 #[derive(Clone)]
 struct Waiter(PartyArc<ThreadParty>);
 
@@ -22,38 +23,38 @@ impl Waiter {
     }
 
     fn as_party(&self) -> &Party {
-        // SAFETY: kept by the Arc, for as long as it is borrowed.
+        // SAFETY: the `Arc` keeps the party as long as it is borrowed.
         unsafe { self.party().as_ref() }
     }
 
-    /// What `Wait::park` does, of a green thread, with its node in `queue`.
+    /// As `Wait::park` of a green thread, with its node in `queue`.
     fn wait(&self, queue: &Queue, shielded: bool, deadline: Option<Instant>) -> Verdict {
         let party = self.as_party();
         party.prepare(shielded);
         let node = Node::new(self.party(), 1, core::ptr::null_mut());
         let place = NonNull::from(&node);
-        // SAFETY: the node stays here until it is removed.
+        // SAFETY: the node stays in this frame until it is removed.
         unsafe { queue.0.lock().push(place) };
         if shielded || party.may_suspend() {
-            // SAFETY: the owner calls.
+            // SAFETY: the owner of the party calls.
             unsafe { (party.kind().suspend)(self.party(), deadline.into()) };
         }
         let verdict = party.verdict().expect("resumed without a claim");
-        // SAFETY: in this queue or in none.
+        // SAFETY: the node is in this queue or in none.
         unsafe { queue.0.lock().remove(place) };
         party.finish();
         verdict
     }
 
     fn cancel(&self) -> bool {
-        // SAFETY: kept by the Arc. `Wake::owed` retains it, too.
+        // SAFETY: the `Arc` keeps the party, and `Wake::owed` retains it, too.
         let wake = unsafe { Party::cancel(self.party()) };
         let won = wake.is_some();
         drop(wake);
         won
     }
 
-    /// A thread that cancels it, and answers whether that has ended a wait.
+    /// Starts a thread that cancels the waiter, and returns whether that has ended a wait.
     fn canceller(&self) -> thread::JoinHandle<bool> {
         let waiter = self.clone();
         thread::spawn(move || waiter.cancel())
@@ -73,13 +74,13 @@ impl Queue {
         claimed.map(|claimed| claimed.wake.wake()).is_some()
     }
 
-    /// A thread that looks once, and answers whether it has woken somebody.
+    /// Starts a thread that looks once, and returns whether it has woken a waiter.
     fn waker(&self) -> thread::JoinHandle<bool> {
         let queue = self.clone();
         thread::spawn(move || queue.wake_one())
     }
 
-    /// A thread that looks until it has woken somebody.
+    /// Starts a thread that looks until it has woken a waiter.
     fn patient_waker(&self) -> thread::JoinHandle<()> {
         let queue = self.clone();
         thread::spawn(move || {
@@ -132,7 +133,7 @@ fn a_cancel_against_two_waits() {
         let canceller = waiter.canceller();
         let first = {
             let waker = queue.waker();
-            // With a deadline, as the waker may come too early.
+            // With a deadline, because the waker may come too early.
             let verdict = waiter.wait(&queue, false, Some(now()));
             assert_eq!(waker.join().unwrap(), verdict == Verdict::Token(1));
             verdict
@@ -168,8 +169,8 @@ fn a_deadline_against_a_waker() {
     });
 }
 
-/// As `Wait`'s drop: a wait that was opened and not parked takes delivery of the wake-up of a cancel that came meanwhile,
-/// so that the next wait is not woken by it.
+/// As the drop of `Wait`: a wait that was opened and not parked takes the wake-up of a cancel that came meanwhile, so
+/// that it does not wake the next wait.
 #[test]
 fn a_wait_closed_against_a_cancel() {
     orders(3, || {
@@ -178,11 +179,11 @@ fn a_wait_closed_against_a_cancel() {
         let party = waiter.as_party();
         party.prepare(false);
         if !party.close() {
-            // SAFETY: the owner calls, and was claimed.
+            // SAFETY: the owner calls, and the party was claimed.
             unsafe { (party.kind().suspend)(waiter.party(), Deadline::Never) };
         }
         party.finish();
-        // Shielded: nothing but its waker ends it, no wake-up that was left over.
+        // Shielded: only its waker ends it, and no wake-up that was left over.
         let waker = queue.patient_waker();
         assert_eq!(waiter.wait(&queue, true, None), Verdict::Token(1));
         waker.join().unwrap();
@@ -191,7 +192,7 @@ fn a_wait_closed_against_a_cancel() {
     });
 }
 
-/// Two queues, two wakers, one wait: a select. One of them wins, and the owner leaves both.
+/// Two queues, two wakers, one wait: a select. One waker wins, and the owner leaves both queues.
 #[test]
 fn a_wait_in_two_queues() {
     orders(3, || {
@@ -200,15 +201,15 @@ fn a_wait_in_two_queues() {
         party.prepare(false);
         let nodes = [0, 1].map(|token| Node::new(waiter.party(), token, core::ptr::null_mut()));
         for (node, queue) in nodes.iter().zip(&queues) {
-            // SAFETY: the nodes stay here until they are removed.
+            // SAFETY: the nodes stay in this frame until they are removed.
             unsafe { queue.0.lock().push(NonNull::from(node)) };
         }
         let wakers = queues.each_ref().map(Queue::waker);
-        // SAFETY: the owner calls.
+        // SAFETY: the owner of the party calls.
         unsafe { (party.kind().suspend)(waiter.party(), Deadline::Never) };
         let verdict = party.verdict();
         for (node, queue) in nodes.iter().zip(&queues) {
-            // SAFETY: in this queue or in none.
+            // SAFETY: the node is in this queue or in none.
             unsafe { queue.0.lock().remove(NonNull::from(node)) };
         }
         party.finish();
@@ -218,12 +219,12 @@ fn a_wait_in_two_queues() {
     });
 }
 
-/// Not a model: that the caller's own party is found again.
+/// Not a model: the caller's own waiter is found again.
 #[test]
 fn the_callers_party() {
     orders(1, || {
         let me = Me::current();
-        // SAFETY: the caller's own.
+        // SAFETY: the party is the caller's own, and `me` keeps it.
         assert!(unsafe { me.party().as_ref() }.verdict().is_none());
     });
 }

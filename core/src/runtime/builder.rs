@@ -13,7 +13,7 @@ use crate::scheduler::shared::Settings;
 
 /// The environment variable that overrides the number of workers.
 const WORKERS_VARIABLE: &str = "KAHN_WORKERS";
-/// More workers than this are taken for a mistake.
+/// The most workers that are accepted. A larger number is treated as a mistake.
 const WORKERS_MAX: usize = 4096;
 const BLOCKING_THREADS: usize = 512;
 
@@ -35,7 +35,8 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// The defaults: a worker for each CPU, stacks of 256 KiB, up to 512 threads for blocking calls.
+    /// Makes a builder with the default settings: a worker for each CPU, stacks of 256 KiB, and up to 512 threads for
+    /// blocking calls.
     ///
     /// # Examples
     ///
@@ -59,8 +60,8 @@ impl Builder {
         }
     }
 
-    /// How many worker threads run green threads. By default as many as the process has CPUs. The environment variable
-    /// `KAHN_WORKERS` overrides both, unless it is empty.
+    /// Sets how many worker threads run green threads. The default is the number of CPUs that the process may use. The
+    /// environment variable `KAHN_WORKERS` overrides both, unless it is empty.
     ///
     /// # Examples
     ///
@@ -74,8 +75,8 @@ impl Builder {
         self
     }
 
-    /// The size of a green thread's stack, in bytes, rounded up to a size class (16, 64, 256 KiB, 1, 4, 16, 64,
-    /// 256 MiB, the guard page included). Only the pages that are touched take memory.
+    /// Sets the size of a green thread's stack, in bytes. It is rounded up to a size class (16, 64, 256 KiB, 1, 4, 16,
+    /// 64, 256 MiB, the guard page included). Only the pages that are touched take memory.
     ///
     /// # Examples
     ///
@@ -92,13 +93,13 @@ impl Builder {
         self
     }
 
-    /// The most OS threads that run [`blocking`](crate::thread::blocking) calls at a time.
+    /// Sets the most OS threads that run [`blocking`](crate::thread::blocking) calls at a time.
     ///
     /// # Examples
     ///
     /// ```
     /// let runtime = kahn::Runtime::builder().blocking_threads(2).build()?;
-    /// // However many ask: the disk is asked for two files at a time.
+    /// // However many green threads ask, the disk is asked for two files at a time.
     /// let sizes = runtime.run(|| {
     ///     let read = |name| kahn::spawn(move || kahn::blocking(|| std::fs::read(name).map(|file| file.len())));
     ///     ["Cargo.toml", "no-such-file", "Cargo.toml"].map(read).map(|size| size.join().unwrap().ok())
@@ -111,7 +112,7 @@ impl Builder {
         self
     }
 
-    /// The runtime's name: its OS threads are called `NAME-worker-0` and so on.
+    /// Sets the runtime's name. Its OS threads are called `NAME-worker-0` and so on.
     ///
     /// # Examples
     ///
@@ -126,15 +127,16 @@ impl Builder {
         self
     }
 
-    /// What to do when all green threads are asleep and nothing can wake any of them, instead of ending
-    /// [`run`](Runtime::run) with a panic. The green threads stay asleep.
+    /// Sets a handler for deadlocks. It is called when all green threads are asleep and nothing can wake any of them,
+    /// instead of ending [`run`](Runtime::run) with a panic. The green threads stay asleep.
     ///
-    /// It is called on a worker, outside of any green thread, and that worker runs nobody until it returns. So whatever it
-    /// waits for blocks the worker; so does the `run` of another runtime in it, and one of this runtime may wait for ever.
-    /// What it is for is to tell somebody, or to bring one of those who wait what it waits for.
+    /// The handler runs on a worker, outside of any green thread, and that worker runs no green thread until it
+    /// returns. So a wait in the handler blocks the worker. The `run` of another runtime in it blocks the worker, too,
+    /// and a `run` of this runtime may wait for ever. The handler is meant to report the deadlock, or to send a
+    /// waiting green thread what it waits for.
     ///
-    /// If it panics, the green thread of each [`run`](Runtime::run) that is under way is cancelled, and the panic goes on
-    /// in the caller.
+    /// If the handler panics, the green thread of each [`run`](Runtime::run) that is under way is cancelled, and the
+    /// panic continues in the caller of `run`.
     ///
     /// # Examples
     ///
@@ -153,8 +155,8 @@ impl Builder {
         self
     }
 
-    /// Warns, through the `tracing` crate, when a worker has been in one job for so long without parking. Needs the
-    /// feature `tracing`; off by default.
+    /// Warns, through the `tracing` crate, when a worker has been in one green thread for this long without a park.
+    /// Needs the feature `tracing`. Off by default.
     ///
     /// # Examples
     ///
@@ -171,25 +173,25 @@ impl Builder {
         self
     }
 
-    /// Lets every green thread of this runtime change its OS thread when it parks, so that parked ones are balanced
-    /// over the workers, too, as in Go.
+    /// Lets every green thread of this runtime change its OS thread when it parks, so that parked green threads are
+    /// balanced over the workers, too, as in Go.
     ///
     /// # Safety
     ///
-    /// Every value that is on the stack of a green thread of this runtime while it parks must be fit to be used on
-    /// another OS thread afterwards, and no code may carry over a park what belongs to an OS thread:
+    /// Every value that is on the stack of a green thread of this runtime while it parks must be valid on another OS
+    /// thread afterwards, and no code may keep data of an OS thread over a park:
     ///
     /// - no value that is not `Send`, such as an `Rc`, and no guard of a lock that its OS thread must release;
-    /// - no reference to a thread-local, and none that the compiler may have computed: a function that uses the same
-    ///   `thread_local!` before and after a park may be given the old thread's the second time, unless the uses are in
-    ///   functions that are not inlined.
+    /// - no reference to a thread-local, not even one that the compiler computes: a function that uses the same
+    ///   `thread_local!` before and after a park may get that of the old OS thread the second time, unless the uses
+    ///   are in functions that are not inlined.
     ///
-    /// This holds for the libraries that it calls as well.
+    /// This includes the libraries that it calls.
     ///
     /// # Examples
     ///
     /// ```
-    /// // SAFETY: what its green threads have on their stacks while they park is numbers.
+    /// // SAFETY: the only values on the stacks of its green threads while they park are numbers.
     /// let builder = unsafe { kahn::Runtime::builder().migratory() };
     /// let sum = builder.build()?.run(|| {
     ///     let add = |n: u64| {
@@ -210,9 +212,9 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if there are to be no workers or absurdly many, no threads for blocking calls, a stack smaller or
-    /// larger than the size classes, a name with a zero byte, or if `KAHN_WORKERS` is not a number from 1 to 4096; any
-    /// other error if the OS refuses to start the worker threads.
+    /// Returns `InvalidInput` if the number of workers is 0 or above 4096, if there are no threads for blocking calls,
+    /// if the stack size is below or above the size classes, if the name has a zero byte, or if `KAHN_WORKERS` is not
+    /// a number from 1 to 4096. Returns another error if the OS refuses to start the worker threads.
     ///
     /// # Examples
     ///
@@ -233,7 +235,7 @@ impl Builder {
     }
 
     pub(super) fn worker_count(&self) -> io::Result<usize> {
-        // Set to nothing is not set, as Go has it.
+        // An empty variable counts as not set, as in Go.
         let variable = std::env::var_os(WORKERS_VARIABLE).filter(|text| !text.is_empty());
         let (count, whence) = match variable {
             Some(text) => {

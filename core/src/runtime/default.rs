@@ -1,12 +1,12 @@
 //! The process's default runtime, and its report of deadlocks.
 //!
-//! No `run` waits for the default runtime, so there is no caller to hand a report to. In its place stand the OS threads
-//! that wait for something of kahn without a limit: if they and all green threads wait for ever, the program would hang.
-//! So each of them examines, in naps, whether anything can still happen (`crate::quiet`); if nothing can, it prints the
-//! report and ends the process, as `#[kahn::main]` does.
+//! No `run` waits for the default runtime, so there is no caller that could get a report. The OS threads that wait for
+//! something of kahn without a limit take the place of a caller: if they and all green threads wait for ever, the
+//! program hangs. So each of them examines, in naps, whether anything can still happen (`crate::quiet`). If nothing
+//! can, it prints the report and ends the process, as `#[kahn::main]` does.
 //!
-//! An OS thread that waits for a `run` does not count, and while there is one there is no report from here: that
-//! runtime has its own.
+//! An OS thread that waits for a `run` does not examine. While a `run` is under way, this module reports nothing,
+//! because that runtime has its own report.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -24,7 +24,8 @@ use crate::wait::{self, Reason};
 
 static DEFAULT: OnceLock<Runtime> = OnceLock::new();
 
-/// The default runtime, started by the first use of kahn that needs one on an OS thread that is in no runtime.
+/// Returns the default runtime. The first use of kahn that needs a runtime, on an OS thread that is in none, starts
+/// it.
 fn default_runtime() -> &'static Runtime {
     DEFAULT.get_or_init(|| {
         let runtime = Builder::new()
@@ -35,26 +36,26 @@ fn default_runtime() -> &'static Runtime {
     })
 }
 
-/// How many workers the default runtime has, or would have.
+/// Returns how many workers the default runtime has, or would have.
 pub(crate) fn default_workers() -> io::Result<usize> {
     DEFAULT.get().map_or_else(|| Builder::new().worker_count(), |runtime| Ok(runtime.workers()))
 }
 
-/// The runtime that a caller outside any belongs to.
+/// Returns the runtime of a caller that is in no other runtime.
 pub(crate) fn default_shared() -> &'static Arc<Shared> {
     &default_runtime().shared
 }
 
-/// Calls of `run` that are under way, of all runtimes.
+/// The number of calls of `run` that are under way, of all runtimes.
 static RUNS: AtomicUsize = AtomicUsize::new(0);
 
-/// Says, while it lives, that a `run` is under way.
+/// Counts a `run` as under way while it lives.
 pub(super) struct UnderWay(());
 
 impl UnderWay {
     pub(super) fn new() -> UnderWay {
-        // SeqCst: an examiner on the same OS thread sees it in any case; one on another sees it as that thread would be
-        // seen awake, or has slept since.
+        // SeqCst: an examiner on the same OS thread sees the count in any case. For an examiner on another OS thread,
+        // this thread is either awake, which the examiner sees, or has slept since.
         RUNS.fetch_add(1, Ordering::SeqCst);
         UnderWay(())
     }
@@ -66,7 +67,7 @@ impl Drop for UnderWay {
     }
 }
 
-/// The OS threads that have waited for longer than the first nap, by the numbers of their waits.
+/// The OS threads that have waited for longer than the first nap, by the numbers of the threads.
 static WAITING: Mutex<BTreeMap<u64, Sleeper>> = Mutex::new(BTreeMap::new());
 
 struct Sleeper {
@@ -75,7 +76,7 @@ struct Sleeper {
     since: Instant,
 }
 
-/// Lists the caller as long as it lives.
+/// Lists the caller as waiting while it lives.
 struct Listed(u64);
 
 impl Listed {
@@ -94,12 +95,12 @@ impl Drop for Listed {
     }
 }
 
-/// An OS thread's wait without a limit. `sleep` sleeps until a deadline at most, and returns whether the thread has been
-/// woken.
+/// Performs an OS thread's wait without a limit. `sleep` sleeps until the deadline at most, and returns whether the
+/// thread has been woken.
 fn wait_and_examine(reason: Option<Reason>, sleep: &mut dyn FnMut(Option<Instant>) -> bool) {
     let mut examination = Examination::new();
     let since = now();
-    // Most waits end within the first nap, and pay for no more than a time limit.
+    // Most waits end within the first nap, and cost only a time limit more.
     if sleep(since.checked_add(examination.nap())) {
         return;
     }
@@ -118,7 +119,7 @@ fn wait_and_examine(reason: Option<Reason>, sleep: &mut dyn FnMut(Option<Instant
             && RUNS.load(Ordering::SeqCst) == 0
             && nothing_is_due(shared)
         {
-            // The turn is kept: no other examiner finds the same deadlock while the process ends.
+            // The turn is kept, so that no other examiner finds the same deadlock while the process ends.
             eprint!("{}", report(shared));
             std::process::exit(i32::from(DEADLOCKED));
         }

@@ -1,7 +1,7 @@
-//! What `#[kahn::main]` and `#[kahn::test]` call.
+//! The functions that `#[kahn::main]` and `#[kahn::test]` call.
 //!
-//! What a `main` or a test returns need not be `Send` (`Box<dyn Error>` is not), so it is reported, and becomes an exit
-//! code, in its own green thread.
+//! The value that a `main` or a test returns need not be `Send` (`Box<dyn Error>` is not). So it is reported, and
+//! becomes an exit code, in its own green thread.
 
 use std::panic::resume_unwind;
 use std::process::{ExitCode, Termination};
@@ -9,7 +9,7 @@ use std::process::{ExitCode, Termination};
 use crate::quiet::InTest;
 use crate::runtime::Builder;
 
-/// The exit code of a program whose green threads are all asleep.
+/// The exit code of a program that ends by a deadlock.
 pub(super) const DEADLOCKED: u8 = 2;
 
 /// Runs a program.

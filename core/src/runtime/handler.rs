@@ -1,5 +1,5 @@
-//! A program's own handler of deadlocks, which a worker calls, where nothing could catch a panic but the process's end. So
-//! it is caught here, and goes on in those who wait for a `run`.
+//! The program's own handler of deadlocks. A worker calls it, and a panic of a worker aborts the process. So the panic
+//! is caught here, and continues in the callers of `run`.
 
 use core::any::Any;
 use core::ptr::NonNull;
@@ -14,17 +14,17 @@ use crate::scheduler::{self, deadlock::OnDeadlock};
 pub(super) struct Runs(Mutex<Vec<Run>>);
 
 struct Run {
-    /// Whoever put it here has a reference, and takes it out before giving that up.
+    /// The thread that adds the entry holds a reference, and removes the entry before it gives the reference up.
     job: NonNull<Job>,
-    /// With what the handler has panicked.
+    /// The payload of the handler's panic.
     failed: Option<Box<dyn Any + Send>>,
 }
 
-// SAFETY: a job's header is made to be shared.
+// SAFETY: the header of a task (`Job`) is `Sync`.
 unsafe impl Send for Run {}
 
 impl Runs {
-    /// As `handler`, but for its panics.
+    /// Returns a handler that calls `handler`, and passes its panics to the callers of `run`.
     pub(super) fn guard(self: &Arc<Self>, handler: OnDeadlock) -> OnDeadlock {
         let runs = Arc::clone(self);
         Arc::new(move |report| {
@@ -38,42 +38,43 @@ impl Runs {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says that there is a `run` for `job`.
+    /// Records a `run` that waits for `job`.
     ///
     /// # Safety
     ///
-    /// The caller's reference to the job lasts until [`ended`](Self::ended).
+    /// The caller's reference to the task lasts until [`ended`](Self::ended).
     pub(super) unsafe fn began(&self, job: NonNull<Job>) {
         self.runs().push(Run { job, failed: None });
     }
 
-    /// Says that there no longer is. Answers with what the handler has panicked meanwhile.
+    /// Removes the record of a `run`. Returns the payload if the handler has panicked meanwhile.
     pub(super) fn ended(&self, job: NonNull<Job>) -> Option<Box<dyn Any + Send>> {
         let mut runs = self.runs();
         let place = runs.iter().position(|run| run.job == job)?;
         runs.swap_remove(place).failed
     }
 
-    /// Ends all of them: one with the payload, the others, if there are any, with a message.
+    /// Ends all recorded runs: one with the payload, the others with a message.
     fn fail(&self, payload: Box<dyn Any + Send>) {
         let mut payload = Some(payload);
         let mut jobs = Vec::new();
         for run in self.runs().iter_mut().filter(|run| run.failed.is_none()) {
             let message = || Box::new("the handler of `on_deadlock` has panicked") as Box<dyn Any + Send>;
             run.failed = Some(payload.take().unwrap_or_else(message));
-            // SAFETY: as long as it is listed there is a reference. This one is for after that.
+            // SAFETY: while the task is listed, the lister holds a reference. The reference taken here is for the time
+            // after that.
             unsafe { run.job.as_ref() }.state.retain();
             jobs.push(run.job);
         }
         for job in jobs {
-            // SAFETY: by the reference above, given up here.
+            // SAFETY: the reference taken above keeps the task alive, and is given up here.
             unsafe {
                 scheduler::cancel(job);
                 Job::release(job);
             }
         }
-        // If all have ended by themselves, the panic hook's report is all there is. A destructor that panics is no better
-        // off than the handler was.
+        // If all runs have ended meanwhile, the panic is reported only by the panic hook. If the payload's destructor
+        // panics, that panic is caught, too.
         crate::wait::quietly(|| drop(payload));
     }
 }

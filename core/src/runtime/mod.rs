@@ -1,4 +1,4 @@
-//! Runtimes: a set of workers, and what is spawned on them.
+//! Runtimes: sets of workers, and the green threads that are spawned on them.
 
 mod builder;
 mod default;
@@ -35,12 +35,13 @@ use crate::scheduler::{
 };
 use crate::wait::{self, Kind, Reason};
 
-/// How long dropping a runtime, or the end of [`run`], waits for its green threads to unwind.
+/// How long the drop of a runtime, or the end of [`run`], waits for its green threads to unwind.
 const DROP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A runtime: worker threads that run green threads. There can be many in one process.
+/// A runtime: worker threads that run green threads. A process can have many.
 ///
-/// Dropping it shuts it down, waiting up to two seconds; [`shutdown`](Self::shutdown) says what was left.
+/// Dropping it shuts it down, and waits for up to two seconds. [`shutdown`](Self::shutdown) also reports what was
+/// left.
 ///
 /// # Examples
 ///
@@ -53,23 +54,23 @@ const DROP_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Runtime {
     shared: Arc<Shared>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
-    /// Kept where there is a handler of deadlocks, which may panic.
+    /// Present if there is a handler of deadlocks, which may panic.
     runs: Option<Arc<Runs>>,
 }
 
-/// Runs `f` as the main green thread of a new runtime with the default settings, and answers its value. When `f` has
+/// Runs `f` as the main green thread of a new runtime with the default settings, and returns its value. When `f` has
 /// returned, green threads that still run are cancelled, as the threads of a process end with `main`.
 ///
 /// # Parks
 ///
-/// Blocks the calling OS thread until `f` has ended, and then until the others have unwound, for two seconds at most. A
-/// [`timeout`](crate::time::timeout) around it does not end that.
+/// Blocks the calling OS thread until `f` has ended, and then until the others have unwound, for two seconds at most.
+/// A [`timeout`](crate::time::timeout) around it does not end that.
 ///
 /// # Panics
 ///
-/// If `f` panics, the panic goes on in the caller. If all green threads are asleep and nothing can wake any of them, the
-/// panic's message is the [report](DeadlockReport) of who waits for what. Panics in a green thread (a runtime inside a
-/// runtime), and if the OS gives no threads.
+/// If `f` panics, the panic continues in the caller. If all green threads are asleep and nothing can wake any of them,
+/// panics with the [report](DeadlockReport) of the waiting threads as its message. Panics in a green thread (a runtime
+/// inside a runtime), and if the OS cannot start the threads.
 ///
 /// # Examples
 ///
@@ -99,12 +100,12 @@ fn refuse_nesting() {
 
 impl core::error::Error for DeadlockReport {}
 
-// No user's code runs while what workers share is changed, so an unwind never leaves it half changed.
+// No user code runs while the state that workers share is changed, so an unwind never leaves it half changed.
 impl UnwindSafe for Runtime {}
 impl RefUnwindSafe for Runtime {}
 
 impl Runtime {
-    /// The settings for a new runtime.
+    /// Returns a builder with the settings of a new runtime.
     ///
     /// # Examples
     ///
@@ -117,7 +118,7 @@ impl Runtime {
         Builder::new()
     }
 
-    /// Runs `f` as a green thread, blocks the calling OS thread until it has ended, and answers its value. `f` may
+    /// Runs `f` as a green thread, blocks the calling OS thread until it has ended, and returns its value. `f` may
     /// borrow from the caller. Green threads that it has spawned go on running.
     ///
     /// # Parks
@@ -126,7 +127,7 @@ impl Runtime {
     ///
     /// # Panics
     ///
-    /// As [`run`]; and if the runtime has been shut down.
+    /// As [`run`], and if the runtime has been shut down.
     ///
     /// # Examples
     ///
@@ -150,7 +151,7 @@ impl Runtime {
         }
     }
 
-    /// As [`run`](Self::run), telling a deadlock from a panic.
+    /// As [`run`](Self::run), but returns a deadlock and a panic as different errors.
     #[doc(hidden)]
     #[track_caller]
     pub fn run_or_deadlock<F, T>(&self, f: F) -> Result<Result<T, Box<dyn Any + Send>>, DeadlockReport>
@@ -161,11 +162,11 @@ impl Runtime {
         refuse_nesting();
         self.shared.deadlock.reset();
         let traits = Traits { migratory: self.shared.migratory, ..Traits::default() };
-        // SAFETY: `F` and `T` are `Send`. What they borrow outlives this call, which ends after the job has.
+        // SAFETY: `F` and `T` are `Send`. The data that they borrow outlives this call, which ends after the task has.
         let job = unsafe { allocate(f, &GREEN, Some("main".into()), traits) };
         let handle = JoinHandle::<T>::new(job);
         if let Some(runs) = &self.runs {
-            // SAFETY: the handle holds a reference, until after `ended`.
+            // SAFETY: the handle holds a reference until after `ended`.
             unsafe { runs.began(job) };
         }
         let ended = || self.runs.as_ref().and_then(|runs| runs.ended(job));
@@ -174,16 +175,17 @@ impl Runtime {
         if self.shared.inject(job).is_err() {
             self.shared.runs.fetch_sub(1, Ordering::AcqRel);
             drop(ended());
-            // SAFETY: the job is in no queue.
+            // SAFETY: `inject` returned the task, so it has not started and is in no queue.
             unsafe { reject(job) };
             panic!("this runtime has been shut down");
         }
         let reason = Reason::new(Kind::Join, job.as_ptr());
-        // `f` may borrow from our caller, so not even a `timeout` around us may end the wait.
+        // `f` may borrow from the caller, so not even a `timeout` around this call may end the wait.
         wait::shield(|| {
-            // SAFETY: the handle's reference keeps the job.
+            // SAFETY: the handle's reference keeps the task alive.
             let job = unsafe { job.as_ref() };
-            // Whoever ends a runtime owns it, and we borrow it: so nobody gives up on the job before it is done.
+            // A runtime is ended by its owner, and this call borrows it. So the task is not abandoned before it is
+            // done.
             while !job.state.is_done() {
                 let _ = job.wait_for_end(reason, None);
             }
@@ -203,7 +205,7 @@ impl Runtime {
         }
     }
 
-    /// How many workers it has: OS threads that run green threads.
+    /// Returns the number of workers: OS threads that run green threads.
     ///
     /// # Examples
     ///
@@ -232,24 +234,25 @@ impl Runtime {
         T: Send + 'static,
     {
         let traits = Traits { migratory: self.shared.migratory, ..Traits::default() };
-        // SAFETY: `Send` and `'static`.
+        // SAFETY: the closure and its output are `Send` and `'static`.
         let job = unsafe { allocate(f, &GREEN, None, traits) };
         inject(&self.shared, job);
         JoinHandle::new(job)
     }
 
-    /// Shuts the runtime down: every green thread that is parked, or parks from now on, is cancelled and unwinds; what
-    /// has not started never does; then the workers and the threads of the blocking pool end.
+    /// Shuts the runtime down. Every green thread that is parked, or parks from now on, is cancelled and unwinds.
+    /// Green threads that have not started never do. Then the workers and the threads of the blocking pool end.
     ///
     /// # Parks
     ///
-    /// Never: it blocks the OS thread until all have ended, for `timeout` at most. On one of the runtime's own workers it
-    /// returns at once, and goes on in the background.
+    /// Never: it blocks the OS thread until all have ended, for `timeout` at most. On one of the runtime's own workers
+    /// it returns at once, and the shutdown continues in the background.
     ///
     /// # Errors
     ///
-    /// If green threads have not ended within `timeout`: how many, and their names. Their stacks are leaked, because
-    /// what stands on them may still be in use; who joins them is told that they were cancelled.
+    /// If green threads, or OS threads of the runtime, have not ended within `timeout`. The error has their number and
+    /// names. The stacks of the green threads are leaked, because the values on them may still be in use. A join of
+    /// such a green thread returns that it was cancelled.
     ///
     /// # Examples
     ///
@@ -274,7 +277,7 @@ impl Runtime {
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        // What is left is leaked, see `shutdown`.
+        // Whatever has not ended is leaked, see `shutdown`.
         let _ = self.end(DROP_TIMEOUT);
     }
 }
@@ -327,21 +330,22 @@ fn start(settings: &Settings, class: SizeClass, workers: usize) -> io::Result<Ru
     Ok(runtime)
 }
 
-/// Queues a job from outside; if the runtime has ended, the job ends as cancelled, here.
+/// Queues a task from outside. If the runtime has ended, the task ends as cancelled, in this call.
 pub(crate) fn inject(shared: &Shared, job: NonNull<Job>) {
     if let Err(job) = shared.inject(job) {
-        // SAFETY: given back, so in no queue.
+        // SAFETY: `inject` returned the task, so it has not started and is in no queue.
         unsafe { reject(job) };
     }
 }
 
-/// Ends a job that will never be run, dropping what it owns on the calling thread.
+/// Ends a task that will never be run, and drops its captures on the calling thread.
 ///
 /// # Safety
 ///
-/// The job has not started, and is in no queue.
+/// The task has not started, and is in no queue.
 unsafe fn reject(job: NonNull<Job>) {
-    // SAFETY: alive by the runtime's reference; cancelled, so `run` only drops the work.
+    // SAFETY: the runtime's reference keeps the task alive, and no worker has it. It is cancelled, so `run` only drops
+    // the work.
     unsafe {
         Job::cancel(job);
         let _ended = Job::run(job);

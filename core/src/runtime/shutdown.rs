@@ -1,13 +1,14 @@
 //! The end of a runtime.
 //!
-//! 1. `close`: what parks is cancelled, what has not started never will.
-//! 2. Wait until no job is left (`Shared::is_drained`), or the time is over.
-//! 3. `terminate`: the workers leave their loops, which takes no code of the program's. If no job is left, their records
-//!    serve the next runtime. Then they and the threads of the blocking pool drop their thread-locals, which may take any
-//!    time: wait for this, too, but not longer than allowed.
-//! 4. If jobs are left, the workers' records are leaked: someone may still wake a green thread that is parked there. Who joins such a one is told that it was cancelled. So is who joins one that parks for
-//!    good after this: each worker gives up on those when it leaves its loop. A worker on which stacks are left keeps its
-//!    OS thread, asleep: they may have lent out its thread-locals.
+//! 1. `close`: tasks that park are cancelled, and tasks that have not started never will.
+//! 2. Wait until no task is left (`Shared::is_drained`), or until the timeout.
+//! 3. `terminate`: the workers leave their loops, which runs no user code. If no task is left, the next runtime uses
+//!    their records. Then they and the threads of the blocking pool drop their thread-locals, which may take any time.
+//!    The shutdown waits for this, too, until the timeout.
+//! 4. If tasks are left, the workers' records are leaked, because a waker may still wake a green thread that is parked
+//!    there. A join of such a green thread returns that it was cancelled. So does a join of a green thread that parks
+//!    for good after this: each worker gives up on those when it leaves its loop. A worker on which stacks are left
+//!    keeps its OS thread, asleep, because other code may borrow its thread-locals from these stacks.
 
 use core::fmt;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use crate::scheduler::{self, shared::Shared};
 /// How long a shutdown waits for OS threads that have nothing left to do, if its time is already over.
 const GRACE: Duration = Duration::from_millis(50);
 
-/// What had not ended when the time given to a shutdown was over: green threads, or OS threads of the runtime.
+/// The green threads and OS threads of a runtime that had not ended at the timeout of a shutdown.
 #[derive(Clone, Debug)]
 pub struct ShutdownError {
     count: usize,
@@ -29,19 +30,19 @@ pub struct ShutdownError {
 }
 
 impl ShutdownError {
-    /// How many green threads were still alive.
+    /// Returns how many green threads were still alive. A worker that is stuck may hide some.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// The names of the green threads that had one.
+    /// Returns the names of the green threads that had one.
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// The names of the OS threads that were still alive although they had no green thread left to run: workers and
-    /// threads of the blocking pool that ran destructors of their thread-locals, and threads of the blocking pool that
-    /// ran a closure of [`blocking`](crate::blocking).
+    /// Returns the names of the OS threads that were still alive although they had no green thread left to run:
+    /// workers and threads of the blocking pool that ran destructors of their thread-locals, and threads of the
+    /// blocking pool that ran a closure of [`blocking`](crate::blocking).
     pub fn threads(&self) -> &[String] {
         &self.threads
     }
@@ -77,7 +78,7 @@ pub(super) fn shut_down(
     let deadline = now().checked_add(timeout);
     shared.close();
     if scheduler::is_worker_of(shared) {
-        // A green thread cannot wait for its own end. The workers stop by themselves when all is done.
+        // A green thread cannot wait for its own end. The shutdown continues on an OS thread of its own.
         let shared = Arc::clone(shared);
         std::thread::spawn(move || {
             let _ = finish(&shared, threads, deadline);
@@ -98,7 +99,7 @@ pub(super) fn undo_start(shared: &Shared, workers: Vec<std::thread::JoinHandle<(
     shared.close();
     shared.terminate(true);
     leave_records(shared, workers.len());
-    // No code of the program's has run on them.
+    // No user code has run on them, so a `join` returns soon.
     workers.into_iter().for_each(|worker| drop(worker.join()));
 }
 
@@ -112,11 +113,12 @@ fn finish(
     if drained {
         leave_records(shared, shared.workers());
         let deadline = deadline.map(|deadline| deadline.max(now() + GRACE));
-        // At once, not one after the other.
+        // This only closes the pool, so that its threads and the workers end at the same time, not one after the
+        // other.
         shared.blocking.close(Some(now()));
         let mut left = shared.exits.wait(deadline);
         if left.is_empty() {
-            // A panic in a thread-local's destructor aborts, so this is no error of a worker's.
+            // A panic in a thread-local's destructor aborts, so the result holds no error that matters.
             threads.into_iter().for_each(|thread| drop(thread.join()));
         }
         left.extend(shared.blocking.close(deadline));
@@ -132,17 +134,18 @@ fn finish(
     for remote in &shared.remotes {
         remote.roster.lock().each(|job| {
             error.count += 1;
-            // SAFETY: listed jobs are alive, and the name is immutable.
+            // SAFETY: a task is removed from its roster before it is freed, and the lock is held. The name is
+            // immutable.
             error.names.extend(unsafe { job.as_ref() }.name().map(str::to_owned));
         });
     }
-    // A worker that is not asleep is stuck in a job, which is not listed if it has never parked.
+    // A worker that is not asleep is stuck in a task, which is not listed if it has never parked.
     error.count = error.count.max(1);
     Err(error)
 }
 
-/// Nobody is to wait for what is parked, nor for what waits to start at workers that are all stuck. The latter stays where
-/// it is: should its worker go on, what it has captured is dropped there.
+/// Ends all waits for the tasks that are parked, and for those that wait to start at workers that are all stuck. The
+/// latter stay in their queues: if their worker goes on, their captures are dropped there.
 fn give_up(shared: &Shared) {
     shared.abandon_parked(None);
     let mut leftovers = Vec::new();
@@ -150,7 +153,7 @@ fn give_up(shared: &Shared) {
         let mut jobs = Vec::new();
         queue.take_oldest(usize::MAX, |job| jobs.push(job));
         for job in &jobs {
-            // SAFETY: out of the queue, so alive and ours.
+            // SAFETY: the task was taken out of the queue, so it is alive, and no worker has it.
             leftovers.extend(unsafe { Job::abandon(*job) });
         }
         queue.push_all(jobs.into_iter());

@@ -1,7 +1,8 @@
-//! Warnings about workers that are stuck in one job: an OS thread of its own, only where it was asked for.
+//! Warnings about workers that are stuck in one task, from an OS thread of its own. It exists only if the settings ask
+//! for it.
 //!
-//! While it watches, each worker notes down the job that it runs, and since when, at the price of a lock and an
-//! allocation a turn.
+//! While it watches, each worker records the task that it runs, and since when. This costs a lock and an allocation a
+//! turn.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +11,9 @@ use crate::facade::now;
 use crate::quiet::Harmless;
 use crate::scheduler::shared::Shared;
 
-/// Starts the thread that watches, if the runtime's settings ask for it. It ends with the runtime.
+/// Starts the watching thread, if the runtime's settings ask for it. It ends with the runtime.
 pub(super) fn watch(shared: &Arc<Shared>) -> std::io::Result<Option<std::thread::JoinHandle<()>>> {
-    /// The longest nap between two looks, which is how long a shutdown may have to wait for it.
+    /// The longest nap between two looks. A shutdown may have to wait this long for the thread.
     const NAP: Duration = Duration::from_millis(20);
     const LEAST: Duration = Duration::from_millis(1);
     let Some(after) = shared.warn_after else { return Ok(None) };
@@ -31,9 +32,10 @@ pub(super) fn watch(shared: &Arc<Shared>) -> std::io::Result<Option<std::thread:
             };
             while !shared.is_terminated() {
                 {
-                    // A warning runs the program's code, which may do anything.
+                    // A warning runs user code, which may do anything, so the thread is not harmless while there is
+                    // one to give.
                     let _harmless = Harmless::unless(has_to_warn.clone());
-                    // A wait on a futex, which the guard against deadlocks knows how to read.
+                    // This waits on a futex, which the detection of deadlocks recognises.
                     std::thread::park_timeout(NAP.min(after / 2).max(LEAST));
                 }
                 look(&shared, after);
