@@ -127,7 +127,7 @@ impl Idle {
 
 /// While it lives, registers that the process's first thread belongs to a test harness. That thread waits for its
 /// tests with a limit, but only to report that one takes long. If the caller is the first thread, nothing is
-/// registered.
+/// registered, because its own waits have no such limit.
 pub(crate) struct InTest {
     _first: Option<Registration>,
 }

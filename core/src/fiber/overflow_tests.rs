@@ -1,8 +1,8 @@
-//! That overflows are reported, and that faults which are not ours reach whom they should.
+//! Tests that stack overflows are reported, and that other faults reach the previous handler.
 //!
-//! Method: every scenario brings a process down, so each happens in a child of the test (see `in_child`), and
-//! the test looks at how it died and at what it wrote. Guards are touched directly: the handler sees no
-//! difference to a frame that reached them.
+//! Method: every scenario ends a process, so each runs in a child of the test (see `in_child`). The test checks how
+//! the child died and what it wrote. Guards are touched directly: for the handler this does not differ from a frame
+//! that reached them.
 
 use std::{hint, os::unix::process::ExitStatusExt, process::Output, thread};
 
@@ -31,17 +31,16 @@ fn one_slot(bytes: usize) -> Slot {
 
 /// Touches the highest byte of the guard, as a stack that grew too far does.
 fn touch_guard(slot: Slot) {
-    // SAFETY: none as an access: the byte is made to fault, which is what is being tested. The byte above is
-    // ours.
+    // SAFETY: this is no valid access: the byte faults, which the test is for. The byte above belongs to the slot.
     unsafe {
         slot.limit().write_volatile(1);
         slot.limit().wrapping_sub(1).write_volatile(1);
     }
 }
 
-/// A fault at an address that nothing of ours is at.
+/// Faults at an address that is in no slot.
 fn touch_page_zero() {
-    // SAFETY: none as an access: it is made to fault.
+    // SAFETY: this is no valid access: it faults, which the test is for.
     unsafe { hint::black_box(std::ptr::without_provenance_mut::<u8>(8)).write_volatile(1) };
 }
 
@@ -55,15 +54,15 @@ fn set_handler(signal: c_int, handler: usize, flags: c_int) {
 }
 
 extern "C" fn exit_7_with_info(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
-    // SAFETY: passed on from the kernel.
+    // SAFETY: the kernel passed a valid `siginfo_t`.
     let addr = unsafe { (*info).si_addr() };
     let as_expected = signal == libc::SIGSEGV && addr.addr() == 8 && !context.is_null();
-    // SAFETY: takes no pointer; allowed in a handler.
+    // SAFETY: `_exit` takes no pointer, and is allowed in a handler.
     unsafe { libc::_exit(if as_expected { 7 } else { 1 }) };
 }
 
 extern "C" fn exit_8(signal: c_int) {
-    // SAFETY: as above.
+    // SAFETY: `_exit` takes no pointer, and is allowed in a handler.
     unsafe { libc::_exit(if signal == libc::SIGSEGV { 8 } else { 1 }) };
 }
 
@@ -203,7 +202,7 @@ fn another_fault_that_was_ignored_is_deadly_and_a_sent_signal_is_not() {
         in_child(module_path!(), "another_fault_that_was_ignored_is_deadly_and_a_sent_signal_is_not", || {
             set_handler(libc::SIGSEGV, libc::SIG_IGN, 0);
             install();
-            // SAFETY: takes no pointer.
+            // SAFETY: `raise` takes no pointer.
             unsafe { libc::raise(libc::SIGSEGV) };
             eprintln!("still here");
             touch_page_zero();
@@ -216,7 +215,7 @@ fn a_sent_signal_without_a_previous_handler_is_deadly() {
     let output = in_child(module_path!(), "a_sent_signal_without_a_previous_handler_is_deadly", || {
         set_handler(libc::SIGBUS, libc::SIG_DFL, 0);
         install();
-        // SAFETY: takes no pointer.
+        // SAFETY: `raise` takes no pointer.
         unsafe { libc::raise(libc::SIGBUS) };
         thread::sleep(std::time::Duration::from_secs(5));
     });

@@ -1,8 +1,8 @@
-//! The pools of slots, and what the kernel makes of guards and discards.
+//! Tests of the pools of slots, and of the kernel's behaviour with guards and discards.
 //!
-//! Method: the pools belong to the process, so tests that count on what is in them take turns, and those that
-//! exhaust something do it in a child. Whether a page faults is asked of a system call that reads it: a guard
-//! answers EFAULT, not a signal.
+//! Method: the pools belong to the process. So tests that rely on their contents take turns, and tests that exhaust a
+//! resource do it in a child. Whether a page faults is found with a system call that reads it: for a guard the call
+//! returns EFAULT, and no signal is sent.
 
 use std::{
     collections::HashSet,
@@ -14,7 +14,7 @@ use super::*;
 use crate::fiber::stack_guard::GuardMethod;
 use crate::fiber::stack_slot::page_size;
 
-/// What the process has of slots.
+/// The number of slots that the process has.
 #[derive(Debug)]
 struct Stats {
     /// Allocated and not released.
@@ -23,7 +23,7 @@ struct Stats {
     free: usize,
 }
 
-/// Counts, over all classes; not one instant's if others allocate meanwhile.
+/// Counts, over all classes. The counts are not of one instant if other threads allocate meanwhile.
 fn stats() -> Stats {
     let mut stats = Stats { handed_out: 0, free: 0 };
     for index in 0..SizeClass::COUNT {
@@ -36,19 +36,19 @@ fn stats() -> Stats {
 
 const CHILD: &str = "KAHN_TEST_CHILD";
 
-/// One test at a time has the pools.
+/// Held by the test that uses the pools.
 static TURN: Mutex<()> = Mutex::new(());
 
 fn turn() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// In the test itself: runs the test binary again, with only the test of this module and name, and answers
-/// with how that ended. In that child: runs `deed`, and answers with nothing if the process has survived it.
+/// In the test itself: runs the test binary again, with only the test of this module and name, and returns its
+/// outcome. In that child: runs `deed`, and returns `None` if the process has survived it.
 pub(crate) fn in_child(module: &str, test: &str, deed: fn()) -> Option<Output> {
     if env::var_os(CHILD).is_some() {
         let no_core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        // SAFETY: the argument is valid; a core of the child is of no use.
+        // SAFETY: the argument is valid. A core dump of the child is not needed.
         unsafe { libc::setrlimit(libc::RLIMIT_CORE, &no_core) };
         deed();
         return None;
@@ -63,7 +63,7 @@ fn class(bytes: usize) -> SizeClass {
     SizeClass::for_size(bytes).unwrap()
 }
 
-/// Whether the lowest page of the slot is out of reach.
+/// Returns whether an access to the lowest page of the slot faults.
 fn is_guarded(slot: Slot) -> bool {
     stack_guard::faults(libc::iovec { iov_base: slot.guard().cast(), iov_len: page_size() })
 }
@@ -88,7 +88,7 @@ fn every_slot_is_usable_from_limit_to_top_and_guarded_below() {
         let place = slot_containing(slot.limit().addr() - 1).unwrap();
         assert!(place.in_guard && place.slot == *slot);
     }
-    // SAFETY: nothing is on them.
+    // SAFETY: nothing lives on the slots.
     unsafe { release(&mut slots) };
 }
 
@@ -100,12 +100,12 @@ fn slots_are_distinct_and_the_last_released_is_the_first_given_out() {
     allocate(class, 200, &mut slots).unwrap();
     assert_eq!(slots.iter().map(|slot| slot.top().addr()).collect::<HashSet<_>>().len(), 200);
     let released = slots.clone();
-    // SAFETY: nothing is on them.
+    // SAFETY: nothing lives on the slots.
     unsafe { release(&mut slots) };
     assert!(slots.is_empty());
     allocate(class, 3, &mut slots).unwrap();
     assert_eq!(slots, released[197..]);
-    // SAFETY: nothing is on them.
+    // SAFETY: nothing lives on the slots.
     unsafe { release(&mut slots) };
 }
 
@@ -115,24 +115,24 @@ fn a_discard_gives_the_memory_back_and_keeps_the_guards() {
     let mut slots = Vec::new();
     allocate(class(4 << 20), 2 * BATCH + 3, &mut slots).unwrap();
     for slot in &slots {
-        // SAFETY: in the usable part of a slot that was just allocated.
+        // SAFETY: the bytes are in the usable part of a slot that was just allocated.
         unsafe { slot.top().sub(8).write_volatile(7) };
     }
-    // SAFETY: nothing is on them that is needed.
+    // SAFETY: nothing lives on the slots, and the bytes written above are not needed.
     unsafe { discard(&slots) };
     for slot in &slots {
         #[cfg(target_os = "linux")]
-        // SAFETY: as above.
+        // SAFETY: the bytes are in the usable part of a slot that is still allocated.
         assert_eq!(unsafe { slot.top().sub(8).read_volatile() }, 0);
         assert!(is_guarded(*slot));
     }
     // Even an advice that covers the guard leaves it there.
     let slot = slots[0];
     let whole = libc::iovec { iov_base: slot.guard().cast(), iov_len: slot.class().slot_size() };
-    // SAFETY: nothing is on the slot.
+    // SAFETY: nothing lives on the slot.
     unsafe { advise_one(whole, libc::MADV_DONTNEED) }.unwrap();
     assert!(is_guarded(slot));
-    // SAFETY: nothing is on them.
+    // SAFETY: nothing lives on the slots.
     unsafe { release(&mut slots) };
 }
 
@@ -144,7 +144,7 @@ fn stats_count_what_is_out_and_what_is_free() {
     allocate(class, 5, &mut slots).unwrap();
     assert!(stack_slab::count() > 0 && stats().handed_out >= 5);
     assert_ne!(stack_guard::method(), GuardMethod::Untried);
-    // SAFETY: nothing is on them.
+    // SAFETY: nothing lives on the slots.
     unsafe { release(&mut slots) };
     assert!(stats().free >= 5);
 }
@@ -157,16 +157,16 @@ fn mixed_classes_go_back_to_their_own_lists() {
     allocate(class(1 << 20), 2, &mut slots).unwrap();
     allocate(class(16 << 20), 1, &mut slots).unwrap();
     let released = slots.clone();
-    // SAFETY: nothing is on them.
+    // SAFETY: nothing lives on the slots.
     unsafe { release(&mut slots) };
     allocate(class(16 << 20), 2, &mut slots).unwrap();
     assert!(slots.iter().all(|slot| slot.class() == class(16 << 20)));
     assert!(slots.contains(&released[0]) && slots.contains(&released[3]));
-    // SAFETY: nothing is on them.
+    // SAFETY: nothing lives on the slots.
     unsafe { release(&mut slots) };
 }
 
-/// Allocates by the hundred until there is no more; answers with how many there were, and the error.
+/// Allocates by the hundred until there is no more. Returns how many slots there were, and the error.
 #[cfg(target_os = "linux")]
 fn exhaust(class: SizeClass) -> (usize, io::Error) {
     let mut slots = Vec::with_capacity(1 << 17);
@@ -191,7 +191,7 @@ fn past_the_limit_of_mappings_the_error_names_the_sysctl() {
         assert!((max * 4 / 10..max / 2).contains(&count), "{count} slots");
         assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
         assert!(error.to_string().contains("Raise it, as in `sysctl -w vm.max_map_count="), "{error}");
-        // There is room for others.
+        // There is room for other allocations.
         std::thread::spawn(|| drop(vec![0u8; 64 << 20])).join().unwrap();
     });
     if let Some(output) = output {

@@ -198,7 +198,7 @@ where
             Ok(Poll::Ready(value)) => Ok(value),
             Err(payload) => Err(settled_at_end(payload, this.job.as_party().is_cancelled())),
         };
-        // The future is dropped first, in place. This may park, and it may panic; then the panic is the outcome.
+        // The future is dropped first, in place. This may park, and it may panic (`first_failure`).
         let dropped = catch_unwind(AssertUnwindSafe(|| crate::wait::shield(|| *stage = TaskStage::Gone)));
         *stage = TaskStage::Ended(match dropped {
             Ok(()) => output,
@@ -209,8 +209,8 @@ where
     true
 }
 
-/// The outcome of a future that has ended with `output`, and whose drop has failed with `payload`. The first failure counts.
-/// What is left over is dropped here: its destructor may park and may panic.
+/// Returns the outcome of a future that has ended with `output` and whose drop has failed with `payload`: the first
+/// failure. Drops the other value here, where its destructor may park and may panic.
 #[cold]
 fn first_failure<T>(output: Output<T>, payload: Box<dyn Any + Send>) -> Output<T> {
     match output {

@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn what_is_not_wanted_keeps_its_place() {
-        // Never looked into: the queue only compares and moves them.
+        // The pointers are never dereferenced: the queue only compares and moves them.
         let job = |n: usize| NonNull::new(ptr::without_provenance_mut(n * 64)).unwrap();
         let number = |job: NonNull<Job>| job.addr().get() / 64;
         let queue = SharedQueue::new();
@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn jobs_behind_keep_their_order_and_come_after_the_others() {
-        // Never looked into, as above.
+        // The pointers are never dereferenced: the queue only compares and moves them.
         let job = |n: usize| NonNull::new(ptr::without_provenance_mut(n * 64)).unwrap();
         let number = |job: NonNull<Job>| job.addr().get() / 64;
         let queue = SharedQueue::new();

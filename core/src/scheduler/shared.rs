@@ -50,7 +50,7 @@ pub(crate) struct Shared {
     /// The number of worker threads that have left their loops. `progress` notifies the threads that wait for it.
     ended: Mutex<usize>,
     progress: Condvar,
-    /// The OS threads of the runtime that have ended, with their thread-locals.
+    /// Records which worker threads of the runtime have ended, with the destructors of their thread-locals.
     pub(crate) exits: Arc<Exits>,
     /// The number of calls of `run` that wait for their green thread.
     pub(crate) runs: AtomicUsize,
