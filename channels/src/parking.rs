@@ -220,6 +220,7 @@ impl<T> Chan<T> {
             let (msg, wake) = state.meet(claimed);
             let Some(msg) = msg else {
                 // The sender is a select or a `reserve`. It has to be woken before it can send its message.
+                state.count();
                 drop(state);
                 wake.wake();
                 return match self.fetch() {

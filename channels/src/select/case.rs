@@ -104,8 +104,7 @@ pub(crate) trait Operation {
     unsafe fn unwatch(&self, node: NonNull<Node>);
 
     /// Returns `None` while the operation may be ready. Otherwise returns a number that changes whenever the operation
-    /// becomes ready or ceases to be. A timer always returns 0, although a periodic timer may become due and be received
-    /// between two calls.
+    /// becomes ready or ceases to be.
     fn idle_since(&self) -> Option<u64>;
 
     /// Returns when the operation becomes ready by the passing of time alone.
@@ -258,7 +257,7 @@ impl<T> Operation for Receiver<T> {
     fn idle_since(&self) -> Option<u64> {
         match &self.source {
             Source::Chan(chan) => chan.idle_since(true),
-            Source::Timer(timer) => (!timer.is_ready()).then_some(0),
+            Source::Timer(timer) => timer.idle_since(),
             Source::Never => Some(0),
         }
     }

@@ -135,8 +135,8 @@ fn were_idle_at_once(cases: &[Case<'_>]) -> bool {
     if cases.len() <= 1 {
         return true;
     }
-    // A channel whose number is the same in both rounds was idle at every moment between its two looks. So all were
-    // idle at the moment between the rounds. (A timer was idle at both looks.)
+    // An operation whose number is the same in both rounds was idle at every moment between its two looks. So all were
+    // idle at the moment between the rounds.
     let mut first: SmallVec<[u64; FEW]> = SmallVec::new();
     for case in cases {
         let Some(since) = case.operation.idle_since() else { return false };
