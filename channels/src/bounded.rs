@@ -210,8 +210,8 @@ impl<T> Chan<T> {
         {
             state.count();
             // SEND is set although there may still be no place: with capacity 0, or if the channel held more than `cap`
-            // messages. The hint allows that, and the next `Locked` corrects it. A closed channel is always ready.
-            let recv = state.ring.len() > state.rights || state.closed;
+            // messages. The hint allows that, and the next `Locked` corrects it. An ended channel is always ready.
+            let recv = state.ring.len() > state.rights || state.ended;
             publish(&self.hot.hint, SEND + u64::from(recv) * RECV);
             return Ok(msg);
         }
@@ -250,7 +250,7 @@ impl<T> Chan<T> {
         if state.ring.len() > state.rights && state.senders.is_empty() && !state.watched {
             state.rights += 1;
             state.set_aside += usize::from(state.cap == 0);
-            let recv = state.ring.len() > state.rights || state.closed;
+            let recv = state.ring.len() > state.rights || state.ended;
             publish(&self.hot.hint, SEND + u64::from(recv) * RECV);
             return Offer::Granted;
         }

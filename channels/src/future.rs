@@ -106,6 +106,7 @@ impl<T> TaskSeat<T> {
                 }
                 Status::Done => {
                     self.close();
+                    state.settle_hand(&mut wakes);
                     // SAFETY: the status `Done` means that a message was put into the packet under the lock. It is
                     // taken once: `close` has set the phase to `Idle`.
                     return Poll::Ready(Ok(unsafe { self.packet.take() }));

@@ -127,7 +127,7 @@ impl<T> State<T> {
                 };
             }
         }
-        if self.closed { Offer::Closed } else { Offer::Nothing }
+        if self.ended { Offer::Closed } else { Offer::Nothing }
     }
 
     /// Takes the message of a right that is not a promise.
@@ -147,7 +147,7 @@ impl<T> State<T> {
             return Promise::Open;
         }
         self.rights -= 1;
-        if self.closed { Promise::Closed } else { Promise::Broken }
+        if self.ended { Promise::Closed } else { Promise::Broken }
     }
 
     /// Gives up a right that is not a promise.

@@ -27,7 +27,10 @@
 //!    only while `M == S`. A right that is given up leaves a permit or a message without a receiver; the next receiver
 //!    takes it. `S <= M`: a message that is set aside for one select is not taken by the holder of a promise. (With a
 //!    capacity above 0 the code does not count `S`, because all rights refer to messages in the ring.)
-//! 3. `closed` never returns to false. No waiter is in any queue once it is true.
+//! 3. A message that was handed to a task, and that the task has neither taken nor put back, is *in hand*. It counts as
+//!    present, because the future that holds it can be dropped, which puts it back. `closed` and `ended` never return to
+//!    false. `ended` is true if and only if the channel is closed and no message has been in hand at one moment since. No
+//!    sender is in a queue once `closed` is true, and no receiver once `ended` is true.
 //!
 //! The channel can hold more than `cap` messages: one more for each right that was given up, and for each async receive
 //! that was dropped after it had been handed a message. An accepted message is never thrown away.
@@ -83,6 +86,11 @@ pub(crate) struct State<T> {
     pub(crate) cap: usize,
     pub(crate) prepaid: Prepaid,
     pub(crate) closed: bool,
+    /// No message will be put into the channel any more, not even one that is in hand. Receivers are told so once the
+    /// available messages are gone.
+    pub(crate) ended: bool,
+    /// Messages that are in hand.
+    in_hand: usize,
     /// Set if a watcher is in one of the watchers' queues. The fast paths then leave the operation to the slow paths.
     pub(crate) watched: bool,
     pub(crate) promised: WaitQueue,
@@ -112,6 +120,8 @@ impl<T> State<T> {
             cap,
             prepaid: Prepaid::new(),
             closed: false,
+            ended: false,
+            in_hand: 0,
             watched: false,
             promised: WaitQueue::new(),
             recv_watchers: WaitQueue::new(),
@@ -150,7 +160,7 @@ impl<T> State<T> {
     #[inline]
     pub(crate) fn recv_hint(&self) -> bool {
         self.available() > 0
-            || self.closed
+            || self.ended
             || (self.cap == 0 && (!self.senders.is_empty() || self.has_surplus()))
     }
 
@@ -163,7 +173,7 @@ impl<T> State<T> {
     /// Whether a receive by `me` would not wait. A waiting sender that is `me` itself does not count.
     pub(crate) fn recv_ready(&self, me: Option<NonNull<Party>>) -> bool {
         self.available() > 0
-            || self.closed
+            || self.ended
             || self.has_surplus()
             || (self.cap == 0 && self.senders.has_other(me))
     }
@@ -204,7 +214,10 @@ impl<T> State<T> {
         unsafe {
             let guest = Guest::new(claimed.payload);
             match guest.packet::<T>() {
-                Some(packet) => packet.put(msg),
+                Some(packet) => {
+                    packet.put(msg);
+                    self.in_hand += usize::from(claimed.wake.is_for_task());
+                }
                 None => {
                     self.ring.push_back(msg);
                     self.rights += 1;
@@ -224,7 +237,10 @@ impl<T> State<T> {
         unsafe {
             let guest = Guest::new(claimed.payload);
             match guest.packet::<T>() {
-                Some(packet) => packet.put(self.ring.pop_front().expect("the caller has seen one")),
+                Some(packet) => {
+                    packet.put(self.ring.pop_front().expect("the caller has seen one"));
+                    self.in_hand += usize::from(claimed.wake.is_for_task());
+                }
                 None => {
                     self.rights += 1;
                     self.set_aside += usize::from(self.cap == 0);
@@ -249,10 +265,20 @@ impl<T> State<T> {
         }
     }
 
-    /// Takes back a message that was handed to a receiver which did not use it. It becomes the first message again.
+    /// Takes back a message that was in the hand of a task which did not use it. It becomes the first message again.
     pub(crate) fn put_back(&mut self, msg: T, wakes: &mut Wakes) {
         self.ring.push_front(msg);
         self.hand_out(wakes);
+        self.settle_hand(wakes);
+    }
+
+    /// Records that a task has taken, or has put back, the message that was in its hand. If the channel is closed and
+    /// this was the last such message, tells the waiting receivers that the channel has ended.
+    pub(crate) fn settle_hand(&mut self, wakes: &mut Wakes) {
+        self.in_hand -= 1;
+        if self.closed && self.in_hand == 0 {
+            self.end(wakes);
+        }
     }
 
     // Receiving.
@@ -284,7 +310,7 @@ impl<T> State<T> {
                 return msg.map_or(Taken::Promised, Taken::Message);
             }
         }
-        Taken::Nothing(if self.closed { TryRecvError::Disconnected } else { TryRecvError::Empty })
+        Taken::Nothing(if self.ended { TryRecvError::Disconnected } else { TryRecvError::Empty })
     }
 
     /// With capacity 0: meets a waiting sender that the caller has claimed. Returns the sender's message. A sender that
@@ -343,23 +369,38 @@ impl<T> State<T> {
 
     // Closing, and the watchers.
 
-    /// Closes the channel. All waiters are told. The messages in the ring stay.
+    /// Closes the channel. Waiting senders are told, and so are waiting receivers unless a message is in hand. The
+    /// messages in the ring stay.
     pub(crate) fn close(&mut self, wakes: &mut Wakes) {
         if self.closed {
             return;
         }
         self.closed = true;
-        for queue in [&mut self.senders, &mut self.receivers] {
-            while let Some(claimed) = queue.claim_next() {
-                // SAFETY: the waiter was claimed under the lock behind `&mut self`, and is not woken before the lock is
-                // released. Its payload is a seat or a packet of this channel.
-                unsafe { Guest::new(claimed.payload) }.seat().set_status(Status::Closed);
-                wakes.add(claimed.wake);
-            }
+        Self::tell_closed(&mut self.senders, wakes);
+        if self.in_hand == 0 {
+            self.end(wakes);
+        } else {
+            // These receivers start again, and wait for what becomes of the messages that are in hand.
+            while self.break_promise(Status::Retry, wakes) {}
         }
+        self.tell_send_watchers(wakes);
+    }
+
+    /// Ends the receives of a closed channel of which no message is in hand. All waiting receivers are told.
+    fn end(&mut self, wakes: &mut Wakes) {
+        self.ended = true;
+        Self::tell_closed(&mut self.receivers, wakes);
         while self.break_promise(Status::Closed, wakes) {}
         self.tell_recv_watchers(wakes);
-        self.tell_send_watchers(wakes);
+    }
+
+    fn tell_closed(queue: &mut WaitQueue, wakes: &mut Wakes) {
+        while let Some(claimed) = queue.claim_next() {
+            // SAFETY: the waiter was claimed under the lock of its channel, which the caller holds, and is not woken
+            // before the lock is released. Its payload is a seat or a packet of this channel.
+            unsafe { Guest::new(claimed.payload) }.seat().set_status(Status::Closed);
+            wakes.add(claimed.wake);
+        }
     }
 
     fn tell(queue: &mut WaitQueue, wakes: &mut Wakes) {

@@ -472,3 +472,19 @@ fn promises_of_two_are_not_mixed_up() {
         giver.join().unwrap();
     });
 }
+
+/// A future is handed a message and dropped, while the sender is dropped: the other receiver gets the message.
+#[test]
+fn a_message_in_the_hand_of_a_dropped_future_goes_to_the_other_receiver() {
+    model(|| {
+        let (tx, rx) = bounded(1);
+        let mut future = Box::pin(rx.recv_async());
+        assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let other_rx = rx.clone();
+        let other = thread::spawn(move || other_rx.recv());
+        let sender = thread::spawn(move || tx.send(1).unwrap());
+        drop(future);
+        assert_eq!(other.join().unwrap(), Ok(1));
+        sender.join().unwrap();
+    });
+}

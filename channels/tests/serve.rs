@@ -488,3 +488,24 @@ fn idle_ones_are_small() {
         assert_eq!(woken.load(Ordering::SeqCst), SERVERS);
     });
 }
+
+#[test]
+fn a_cancelled_server_handles_the_message_that_it_was_given() {
+    on_any_number_of_workers(|| {
+        for victim in [0, 1].repeat(50) {
+            let (tx, rx) = bounded(4);
+            let handled = Arc::new(AtomicUsize::new(0));
+            let servers = [(); 2].map(|()| {
+                let handled = handled.clone();
+                serve(rx.clone(), move |_| _ = handled.fetch_add(1, Ordering::SeqCst))
+            });
+            drop(rx);
+            sleep(Duration::from_millis(1));
+            let sent = [1, 2].into_iter().filter(|&n| tx.send(n).is_ok()).count();
+            servers[victim].cancel();
+            drop(tx);
+            servers.into_iter().for_each(|server| _ = server.join());
+            assert_eq!(handled.load(Ordering::SeqCst), sent);
+        }
+    });
+}

@@ -10,7 +10,9 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use kahn_channels::{Receiver, after, bounded, broadcast, oneshot, tick, watch};
+use kahn_channels::{
+    Receiver, RecvTimeoutError, TryRecvError, after, bounded, broadcast, oneshot, tick, watch,
+};
 use support::{everywhere, times, until};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -399,4 +401,52 @@ fn an_operation_that_wakes_a_task_does_not_unwind_if_the_waker_parks_after_a_can
         assert_eq!(parks.0.load(Ordering::SeqCst), 1, "{name}");
         drop(task);
     }
+}
+
+/// A message that a future was handed counts as present, because the future can be dropped.
+#[test]
+fn receivers_are_told_of_the_end_after_a_future_has_taken_or_put_back_its_message() {
+    fn receive(rx: &Receiver<u32>) -> Pin<Box<dyn Future<Output = Option<u32>> + '_>> {
+        Box::pin(async { rx.recv_async().await.ok() })
+    }
+    let mut context = Context::from_waker(Waker::noop());
+    for cap in [0, 1] {
+        let (tx, rx) = bounded(cap);
+        let mut first = receive(&rx);
+        assert!(first.as_mut().poll(&mut context).is_pending());
+        tx.try_send(7).unwrap();
+        let mut early = receive(&rx);
+        assert!(early.as_mut().poll(&mut context).is_pending());
+        drop(tx);
+        let mut late = receive(&rx);
+        assert!(early.as_mut().poll(&mut context).is_pending());
+        assert!(late.as_mut().poll(&mut context).is_pending());
+        assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
+        assert_eq!(rx.recv_timeout(Duration::from_millis(1)), Err(RecvTimeoutError::Timeout));
+        let ready = kahn_channels::select! { recv(rx) -> _ => true, default => false };
+        assert!(!ready);
+        drop(first);
+        assert_eq!(early.as_mut().poll(&mut context), Poll::Ready(Some(7)));
+        assert_eq!(late.as_mut().poll(&mut context), Poll::Ready(None));
+        assert_eq!(rx.try_recv(), Err(TryRecvError::Disconnected));
+        let ready = kahn_channels::select! { recv(rx) -> msg => msg.is_err(), default => false };
+        assert!(ready);
+    }
+    // Threads, and a select, that wait for the end.
+    everywhere(|world| {
+        let (tx, rx) = bounded(1);
+        let mut first = receive(&rx);
+        assert!(first.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        tx.send(7).unwrap();
+        let (other, selects) = (rx.clone(), rx.clone());
+        drop(tx);
+        let other = world.spawn(move || other.recv().is_err());
+        let selects = world.spawn(move || {
+            kahn_channels::select! { recv(selects) -> msg => msg.is_err(), recv(kahn_channels::never::<()>()) -> _ => false }
+        });
+        kahn_core::sleep(Duration::from_millis(2));
+        assert!(!other.is_finished() && !selects.is_finished());
+        assert_eq!(first.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Some(7)));
+        assert!(other.join() && selects.join());
+    });
 }

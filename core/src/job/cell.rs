@@ -127,7 +127,11 @@ struct TaskCell<F: Future> {
 }
 
 enum TaskStage<F: Future> {
-    Running(F),
+    Running {
+        future: F,
+        /// Whether it has been polled.
+        begun: bool,
+    },
     Ended(Output<F::Output>),
     Gone,
 }
@@ -160,7 +164,7 @@ where
 {
     let job = Job::header(party, const { &TaskCell::<F>::KIND }, name, traits);
     job.state.mark_woken();
-    let stage = UnsafeCell::new(TaskStage::Running(future));
+    let stage = UnsafeCell::new(TaskStage::Running { future, begun: false });
     let corner = Lock::new(Corner::default());
     let cell = Box::into_raw(Box::new(TaskCell { job, corner, stage }));
     // SAFETY: the cell was allocated just now. The pointer to the corner is derived from the whole cell.
@@ -184,8 +188,14 @@ where
         this.job.begin_run();
         let stage = this.stage.get();
         let polled = catch_unwind(AssertUnwindSafe(|| {
-            crate::wait::check_cancelled();
-            let TaskStage::Running(future) = &mut *stage else { unreachable!("polled after its end") };
+            let TaskStage::Running { future, begun } = &mut *stage else {
+                unreachable!("polled after its end")
+            };
+            // A future that has not begun is not begun after a cancel. A later poll may find what the future waited for,
+            // for example a message that it was handed. So the cancel takes effect after that poll.
+            if !core::mem::replace(begun, true) {
+                crate::wait::check_cancelled();
+            }
             let waker = crate::scheduler::task_waker(job);
             let polled = Pin::new_unchecked(future).poll(&mut Context::from_waker(&waker));
             if polled.is_pending() {

@@ -65,6 +65,12 @@ impl Wake {
         Wake { party: party.as_ptr(), task: None }
     }
 
+    /// Returns whether the waiter is a task's, and not a thread's.
+    #[inline(always)]
+    pub fn is_for_task(&self) -> bool {
+        self.party.is_null()
+    }
+
     /// Wakes the waiter.
     #[inline(always)]
     pub fn wake(self) {
