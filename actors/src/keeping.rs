@@ -65,8 +65,9 @@ pub(crate) fn close<M: Send + 'static>(process: &Process<Head<M>>) {
     unfailing(|| drop(old));
     abandon(process, lane, VecDeque::new());
     let this = any(process);
-    wake_all(this, |rare| rare.joiners.claim_next());
+    // The monitors first: a caller that has joined the actor may rely on them having been told.
     tell_all(this, &reason);
+    wake_all(this, |rare| rare.joiners.claim_next());
 }
 
 /// Makes the present incarnation the last, if there is one.

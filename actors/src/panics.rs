@@ -24,12 +24,11 @@ static STEPPED: Mutex<Vec<(usize, Any)>> = Mutex::new(Vec::new());
 /// Installs the hook, once.
 pub(crate) fn watch() {
     static SET: Once = Once::new();
+    // `set_hook` panics on a panicking thread. The next actor that is spawned elsewhere installs the hook.
+    if !SET.is_completed() && std::thread::panicking() {
+        return;
+    }
     SET.call_once(|| {
-        // `set_hook` panics on a panicking thread. If the first call comes from one, the hook is never installed, and
-        // the places stay unknown.
-        if std::thread::panicking() {
-            return;
-        }
         let before = take_hook();
         set_hook(Box::new(move |info| {
             if let Some(location) = info.location() {

@@ -7,13 +7,11 @@ use crate::scheduler::placement;
 use crate::scheduler::run_queue::End;
 use crate::scheduler::worker::Worker;
 
-/// One start in this many takes the oldest task: alternately the oldest of all, and the oldest of those that have had
-/// more than their share. All other starts take the newest. Newest first is depth first, which keeps few tasks alive
-/// at once.
-const OLDEST_EVERY: u32 = 64;
-/// Each time the queue is longer by this many, the oldest tasks come twice as often, until the order is that of
-/// arrival. Otherwise a program that adds tasks faster than it removes them, newest first, would delay the old ones
-/// for ever.
+/// Of the turns that take from the stack of new tasks, one in this many takes the oldest. All others take the newest. Newest
+/// first is depth first, which keeps few tasks alive at once.
+const OLDEST_EVERY: u32 = 32;
+/// Each time the queue is longer by this many, the oldest tasks come twice as often. Otherwise a program that adds tasks
+/// faster than it removes them, newest first, would delay the old ones for ever.
 const CROWD: usize = 1024;
 /// How many woken stackless tasks are passed over in the search for tasks to hand over.
 const PASS_OVER: usize = 16;
@@ -32,14 +30,12 @@ impl Worker {
         }
         let turn = self.turn.get().wrapping_add(1);
         self.turn.set(turn);
+        // Every second turn belongs to the woken tasks, which are first in, first out.
+        if !turn.is_multiple_of(2) {
+            return self.remote.fresh.pop(End::Behind);
+        }
         let every = (OLDEST_EVERY >> (self.remote.fresh.len() / CROWD).min(31)).max(1);
-        self.remote.fresh.pop(if !turn.is_multiple_of(every) {
-            End::Newest
-        } else if turn.is_multiple_of(2 * every) {
-            End::Behind
-        } else {
-            End::Oldest
-        })
+        self.remote.fresh.pop(if (turn / 2).is_multiple_of(every) { End::Oldest } else { End::Newest })
     }
 
     /// Hands waiting tasks over to a worker with fewer residents, if the placement policy says so.
@@ -94,7 +90,7 @@ impl Worker {
         }
     }
 
-    /// Queues a task without a stack.
+    /// Queues a new task without a stack. It is the next to start.
     #[inline]
     pub(super) fn push_fresh(&self, job: NonNull<Job>) {
         // SAFETY: the caller hands over a task that is alive and in no queue.
@@ -108,8 +104,8 @@ impl Worker {
         }
     }
 
-    /// Queues a stackless task that has just had a turn. It goes behind the others: as the newest it would get the
-    /// next turn, too.
+    /// Queues a stackless task that was woken, or that has just had a turn. It goes behind the others. If it were the
+    /// newest, tasks that are woken again and again would keep older ones waiting.
     pub(super) fn push_again(&self, job: NonNull<Job>) {
         self.remote.fresh.push_behind(job);
         if !self.shared.idle.is_watched() {

@@ -379,7 +379,7 @@ pub(crate) unsafe fn wake_task(job: NonNull<Job>) {
         match unsafe { here().as_ref() } {
             // SAFETY: the task has run before, so it has a home, whose record is never freed.
             Some(worker) if worker.remote.is_colleague_of(unsafe { &*this.home() }) => {
-                worker.push_fresh(job);
+                worker.push_again(job);
             }
             // The task goes to a queue that its home worker and thieves see. Any worker may run it if the home worker
             // is stuck.
@@ -387,7 +387,7 @@ pub(crate) unsafe fn wake_task(job: NonNull<Job>) {
             // SAFETY: the task has run before, so it has a home, whose record is never freed. `state.wake` gave this
             // thread alone the right to queue it.
             _ => unsafe {
-                (*this.home()).fresh.push(job);
+                (*this.home()).fresh.push_behind(job);
                 (*this.home()).unpark();
             },
         }

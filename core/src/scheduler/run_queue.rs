@@ -151,7 +151,7 @@ pub(crate) enum End {
     Newest,
     /// The oldest, but one of those behind only if there are no others.
     Oldest,
-    /// The oldest of those behind. The oldest of the others, if there are none behind.
+    /// The oldest of those behind. The newest of the others, if there are none behind.
     Behind,
 }
 
@@ -203,7 +203,7 @@ impl SharedQueue {
         let job = match end {
             End::Newest => stack.pop_back().or_else(|| behind.pop_front()),
             End::Oldest => stack.pop_front().or_else(|| behind.pop_front()),
-            End::Behind => behind.pop_front().or_else(|| stack.pop_front()),
+            End::Behind => behind.pop_front().or_else(|| stack.pop_back()),
         };
         self.len.store(jobs.len(), Ordering::Relaxed);
         if jobs.len() == 0 && jobs.capacity() > KEEP {
@@ -315,7 +315,7 @@ mod tests {
         for (end, order) in [
             (End::Newest, [3, 2, 1, 11, 12, 13]),
             (End::Oldest, [1, 2, 3, 11, 12, 13]),
-            (End::Behind, [11, 12, 13, 1, 2, 3]),
+            (End::Behind, [11, 12, 13, 3, 2, 1]),
         ] {
             fill();
             let popped: Vec<_> = std::iter::from_fn(|| queue.pop(end)).map(number).collect();

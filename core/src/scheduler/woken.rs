@@ -41,22 +41,11 @@ impl Worker {
         if this.traits.local {
             self.local.push(job);
         } else if this.fiber().is_null() {
-            self.push_fresh(job);
+            self.push_again(job);
         } else if this.traits.migratory {
             self.remote.ready.push(job);
         } else {
             self.local.push(job);
-        }
-    }
-
-    /// Adds a woken task behind all others of its queue, because it has had more than its share.
-    pub(super) fn queue_behind(&self, job: NonNull<Job>) {
-        // SAFETY: the caller hands over a task that is alive and in no queue.
-        let this = unsafe { job.as_ref() };
-        if this.fiber().is_null() && !this.traits.local {
-            self.push_again(job);
-        } else {
-            self.queue_woken(job);
         }
     }
 
@@ -78,7 +67,7 @@ impl Worker {
             let this = unsafe { job.as_ref() };
             next = this.link.load(Ordering::Relaxed);
             if this.fiber().is_null() && !this.traits.local {
-                self.remote.fresh.push(job);
+                self.remote.fresh.push_behind(job);
                 fresh = true;
             } else {
                 self.queue_woken(job);

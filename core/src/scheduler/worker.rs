@@ -7,7 +7,7 @@
 //! | `next` | the task woken last on this worker, if it has a stack here, or its waker waits for it; a migratory one is in `remote.next`, and may be stolen | that of the turn before | it runs beside its waker, in one cache |
 //! | `local` | tasks with a stack here that were woken or have yielded; local tasks | stacked | first in, first out |
 //! | `remote.ready` | the same, if they are migratory | stacked | first in, first out; stolen from |
-//! | `remote.fresh` | tasks without a stack | fresh | newest first, every 64th time the oldest, and more often the more there are; stolen from |
+//! | `remote.fresh` | tasks without a stack | fresh | new ones: newest first, every 64th time the oldest, and more often the more there are; woken ones: first in, first out; both in turn; stolen from |
 //!
 //! A *chain* is a turn that was taken from a queue, and the turns taken from `next` that follow it. These are the
 //! rules of fairness, whose bounds the README beside this file proves:
@@ -18,7 +18,7 @@
 //!    shrinks by what chains of the fresh class have used. While both classes have tasks, the next chain is fresh if
 //!    `balance` is positive, and stacked if not. `balance` is never farther from zero than [`BALANCE_MAX`].
 //! 3. In the stacked class, `local` and `ready` alternate while both have tasks.
-//! 4. In the fresh class, at least one turn in 64 takes the oldest task.
+//! 4. In the fresh class, new and woken tasks take turns while both wait. At least one turn in 64 takes the oldest new task.
 //!
 //! About every 20 µs a worker looks around: at timers, at the injector, and whether work waits that another could
 //! take. `search` describes a worker that finds nothing to run.
@@ -163,10 +163,10 @@ impl Worker {
                 self.streak.set(streak);
                 return Some(job);
             }
-            self.queue_behind(job);
+            self.queue_woken(job);
             // The migratory task has been kept waiting by `next`.
             if let Some(job) = self.remote.next.take() {
-                self.queue_behind(job);
+                self.queue_woken(job);
             }
         }
         self.streak.set(0);
@@ -330,7 +330,7 @@ impl Worker {
         /// The number of refusals in a row after which the worker naps, however many tasks wait.
         const REFUSALS: usize = 64;
         self.shared.set_short_of(class, true);
-        self.queue_behind(job);
+        self.queue_woken(job);
         self.balance.set(-BALANCE_MAX);
         let refusals = self.refusals.get() + 1;
         self.refusals.set(refusals);
