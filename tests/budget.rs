@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use kahn::actor::{Actor, Builder, Context, ExitReason, Overflow};
 use kahn::channel::{after, bounded, broadcast, oneshot, tick, watch};
-use kahn::sync::{Barrier, Condvar, Mutex, RwLock, Semaphore, WaitGroup};
+use kahn::sync::{Barrier, Condvar, LazyLock, Mutex, Once, OnceLock, RwLock, Semaphore, WaitGroup};
 use kahn::thread::Scope;
 use kahn::time::timeout;
 use support::{runtime, until, within};
@@ -666,6 +666,26 @@ fn lock_operations() -> Vec<Operation> {
             let lock = Mutex::new(0);
             act(move || *lock.try_lock().unwrap() += 1)
         }),
+        ("lock a new mutex", || act(|| drop(Mutex::new(0).lock()))),
+        ("try to lock a new mutex", || act(|| drop(Mutex::new(0).try_lock()))),
+        ("call a new Once", || act(|| Once::new().call_once(|| ()))),
+        ("force a call of a new Once", || act(|| Once::new().call_once_force(|_| ()))),
+        ("wait for a Once that is done", || {
+            let once = Once::new();
+            once.call_once(|| ());
+            act(move || once.wait())
+        }),
+        ("initialize a new OnceLock", || act(|| assert_eq!(*OnceLock::new().get_or_init(|| 1), 1))),
+        ("set a new OnceLock", || act(|| assert!(OnceLock::new().set(1).is_ok()))),
+        ("set a OnceLock that has a value", || {
+            let cell = OnceLock::from(1);
+            act(move || assert!(cell.set(2).is_err()))
+        }),
+        ("wait for a OnceLock that has a value", || {
+            let cell = OnceLock::from(1);
+            act(move || assert_eq!(*cell.wait(), 1))
+        }),
+        ("force a new LazyLock", || act(|| assert_eq!(*LazyLock::force(&LazyLock::new(|| 1)), 1))),
         ("try to lock what is locked", || {
             let lock = Arc::new(Mutex::new(0));
             let held = lock.clone();
@@ -894,6 +914,53 @@ fn lets_others_run(name: &'static str, make: fn() -> Act) {
 fn a_loop_of_any_operation_lets_others_run() {
     for (name, make) in operations() {
         lets_others_run(name, make);
+    }
+}
+
+#[test]
+fn a_loop_of_any_lock_operation_in_a_destructor_during_an_unwind_lets_others_run() {
+    struct Loop {
+        name: &'static str,
+        act: Act,
+        flag: Arc<AtomicBool>,
+    }
+    impl Drop for Loop {
+        fn drop(&mut self) {
+            // A panic here would abort, so the test looks at the flag afterwards.
+            let done = (0..FAIR).take_while(|_| !self.flag.load(SeqCst)).inspect(|_| (self.act)()).count();
+            if done == FAIR {
+                eprintln!("{}: no other has run", self.name);
+            }
+        }
+    }
+    for (name, make) in lock_operations() {
+        within(name, || {
+            runtime(1).run(|| {
+                let act = make();
+                let flag = Arc::new(AtomicBool::new(false));
+                let seen = Arc::new(AtomicBool::new(false));
+                let (sets, sees, stays) = (flag.clone(), seen.clone(), flag.clone());
+                let unwinds = kahn::spawn_local(move || {
+                    let _sees = Sees(stays, sees);
+                    let _loop = Loop { name, act, flag };
+                    std::panic::resume_unwind(Box::new(()));
+                });
+                let other = kahn::spawn_local(move || {
+                    kahn::yield_now();
+                    sets.store(true, SeqCst);
+                });
+                assert!(unwinds.join().is_err());
+                assert!(seen.load(SeqCst), "{name}: no other has run");
+                other.join().unwrap();
+            });
+        });
+    }
+    /// Stores whether the flag was set when the loop was over.
+    struct Sees(Arc<AtomicBool>, Arc<AtomicBool>);
+    impl Drop for Sees {
+        fn drop(&mut self) {
+            self.1.store(self.0.load(SeqCst), SeqCst);
+        }
     }
 }
 

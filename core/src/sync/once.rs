@@ -6,7 +6,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use crate::facade::{AtomicU32, Ordering, maybe_const};
 use crate::sync::gate::{Gate, Look};
-use crate::wait::{Kind, Reason};
+use crate::wait::{Kind, Reason, operation};
 
 /// No initializer has started.
 const INCOMPLETE: u32 = 0;
@@ -99,6 +99,11 @@ impl Once {
         pub const fn new() -> Once {
             Once { state: AtomicU32::new(INCOMPLETE), gate: Gate::new(()) }
         }
+    }
+
+    /// Creates a `Once` that is complete.
+    pub(super) fn completed() -> Once {
+        Once { state: AtomicU32::new(COMPLETE), gate: Gate::new(()) }
     }
 
     /// Calls `f`, unless an initializer has been called before. When this returns, an initializer has completed.
@@ -234,6 +239,7 @@ impl Once {
         location: &'static Location<'static>,
         f: &mut dyn FnMut(&OnceState),
     ) {
+        operation();
         loop {
             // Acquire: pairs with the Release at the end of an attempt.
             let seen = self.state.load(Ordering::Acquire);
@@ -261,6 +267,7 @@ impl Once {
     }
 
     fn wait_done(&self, ignore_poison: bool, location: &'static Location<'static>) {
+        operation();
         loop {
             // Acquire: pairs with the Release at the end of an attempt.
             match self.state.load(Ordering::Acquire) {

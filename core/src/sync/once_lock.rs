@@ -1,7 +1,6 @@
 //! A cell that is written once.
 
 use core::cell::UnsafeCell;
-use core::convert::Infallible;
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
@@ -10,6 +9,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use crate::facade::maybe_const;
 use crate::sync::once::{Once, Unwound};
+use crate::wait::operation;
 
 /// A cell that is written once and can then be read by all threads. Works like [`std::sync::OnceLock`].
 ///
@@ -135,6 +135,11 @@ impl<T> OnceLock<T> {
     #[track_caller]
     #[inline]
     pub fn set(&self, value: T) -> Result<(), T> {
+        if self.get().is_some() {
+            // A failed `set` pays for itself. An initialization pays in `Once::call`.
+            operation();
+            return Err(value);
+        }
         let mut value = Some(value);
         self.get_or_init(|| value.take().expect("called once"));
         value.map_or(Ok(()), Err)
@@ -226,9 +231,12 @@ impl<T> Default for OnceLock<T> {
 
 impl<T> From<T> for OnceLock<T> {
     fn from(value: T) -> OnceLock<T> {
-        let cell = OnceLock::new();
-        let Ok(()) = cell.set(value).map_err(|_| -> Infallible { unreachable!("the cell is new") });
-        cell
+        // Without `set`, which may yield.
+        OnceLock {
+            once: Once::completed(),
+            value: UnsafeCell::new(MaybeUninit::new(value)),
+            _owns: PhantomData,
+        }
     }
 }
 

@@ -44,6 +44,10 @@ const ONE: u32 = 8;
 /// it.
 const TICK: u32 = BATCH * ONE;
 
+/// The state of a new mutex. Its first lock pays, so a loop that uses a new mutex each time pays as well. A model starts
+/// without `TICK`, so that it has fewer steps.
+const NEW: u32 = if MODEL { 0 } else { TICK };
+
 /// How many times a waiter is woken in vain before it is handed the lock.
 const PATIENCE: u32 = if MODEL { 1 } else { 4 };
 
@@ -78,7 +82,7 @@ impl RawMutex {
         /// Creates a free lock.
         pub(in crate::sync) const fn new() -> RawMutex {
             RawMutex {
-                state: AtomicU32::new(0),
+                state: AtomicU32::new(NEW),
                 waiters: Lock::new(Waiters { queue: WaitQueue::new(), on_its_way: false }),
             }
         }
@@ -99,10 +103,16 @@ impl RawMutex {
     /// Takes the lock if it is free and not about to be handed over. Returns whether it took the lock.
     #[inline]
     pub(in crate::sync) fn try_lock(&self) -> bool {
-        let mut seen = self.state.load(Ordering::Relaxed);
-        if seen & TICK != 0 {
-            seen = self.pay();
+        if self.state.load(Ordering::Relaxed) & TICK != 0 {
+            self.pay();
         }
+        self.take()
+    }
+
+    /// Takes the lock like [`try_lock`](Self::try_lock), but does not pay, so it neither yields nor unwinds.
+    #[inline]
+    fn take(&self) -> bool {
+        let mut seen = self.state.load(Ordering::Relaxed);
         while seen & (LOCKED | HANDOFF) == 0 {
             // Acquire: pairs with the Release in `unlock`.
             match self.state.compare_exchange_weak(seen, seen | LOCKED, Ordering::Acquire, Ordering::Relaxed)
@@ -114,16 +124,13 @@ impl RawMutex {
         false
     }
 
-    /// Yields to other green threads before the caller tries to take the lock. Returns the state afterwards.
+    /// Pays before the caller tries to take the lock.
     #[cold]
     #[inline(never)]
-    fn pay(&self) -> u32 {
+    fn pay(&self) {
         // Relaxed: this is only a count.
         self.state.fetch_and(!TICK, Ordering::Relaxed);
-        if !std::thread::panicking() {
-            operation();
-        }
-        self.state.load(Ordering::Relaxed)
+        operation();
     }
 
     /// Releases the lock. Only the holder calls this.
@@ -146,10 +153,10 @@ impl RawMutex {
             self.state.fetch_and(LOCKED | WAKE | HANDOFF, Ordering::Relaxed);
         }
         self.unlock();
-        if seen & TICK != 0 && !std::thread::panicking() {
+        if seen & TICK != 0 {
             operation();
         }
-        if !self.try_lock() {
+        if !self.take() {
             self.lock_contended(location);
         }
     }
@@ -157,6 +164,10 @@ impl RawMutex {
     #[cold]
     #[inline(never)]
     fn lock_contended(&self, location: &'static Location<'static>) {
+        // Relaxed: this is only a count.
+        if self.state.load(Ordering::Relaxed) & TICK != 0 {
+            self.pay();
+        }
         let reason = Reason::at(Kind::Lock, self, location);
         if self.spin(WAKE) {
             return;
@@ -173,12 +184,13 @@ impl RawMutex {
         }
     }
 
-    /// Spins for a moment and takes the lock if it becomes free. Returns whether it took the lock. Gives up when it
+    /// Spins for a moment and takes the lock if it becomes free. Returns whether it took the lock. Does not pay: a
+    /// waiter on its way must not yield, because an unwind from there would leave the queue uncovered. Gives up when it
     /// sees a bit of `discouraged`: the present waiters have already found that spinning does not pay.
     fn spin(&self, discouraged: u32) -> bool {
         spin(|| {
             let seen = self.state.load(Ordering::Relaxed);
-            if seen & (LOCKED | HANDOFF) == 0 && self.try_lock() {
+            if seen & (LOCKED | HANDOFF) == 0 && self.take() {
                 Some(true)
             } else {
                 (seen & discouraged != 0).then_some(false)
