@@ -257,3 +257,33 @@ fn blocking_borrows_and_gives_back() {
         assert_eq!(sum, (0..50).map(|i| i * i).sum());
     });
 }
+
+/// The OS thread's own waiter, which is a thread-local too, is destroyed before the destructor runs.
+#[test]
+fn timeout_bounds_a_wait_in_the_destructor_of_a_thread_local_of_an_os_thread() {
+    use std::sync::mpsc;
+
+    struct Waits(mpsc::Sender<bool>);
+    impl Drop for Waits {
+        fn drop(&mut self) {
+            let timeout = |f: fn()| kahn_core::time::timeout(Duration::from_millis(1), f).is_err();
+            let hour = || kahn_core::sleep(Duration::from_secs(3600));
+            let nested = kahn_core::time::timeout(Duration::from_millis(2), || {
+                assert!(kahn_core::time::timeout(Duration::from_millis(1), hour).is_err());
+                hour();
+            });
+            self.0.send(timeout(hour) && timeout(hour) && nested.is_err()).unwrap();
+        }
+    }
+    thread_local!(static WAITS: std::cell::RefCell<Option<Waits>> = const { std::cell::RefCell::new(None) });
+
+    for _ in 0..20 {
+        let (ended, ends) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            WAITS.set(Some(Waits(ended)));
+            kahn_core::sleep(Duration::from_micros(1));
+        });
+        assert_eq!(ends.recv_timeout(Duration::from_secs(60)), Ok(true));
+        thread.join().unwrap();
+    }
+}

@@ -22,6 +22,10 @@ pub struct Current {
     pub(super) refusals: Cell<u32>,
     /// Yields the CPU to other green threads.
     pub(super) yield_now: Cell<Option<fn()>>,
+    /// The waiter of this OS thread while its `THREAD` is destroyed, if it is in use. Valid while `late_users > 0`.
+    late: Cell<Option<NonNull<ThreadParty>>>,
+    /// The number of `Late` values of this OS thread.
+    late_users: Cell<usize>,
 }
 
 thread_local! {
@@ -32,6 +36,8 @@ thread_local! {
                 budget: Cell::new(BUDGET),
                 refusals: Cell::new(0),
                 yield_now: Cell::new(None),
+                late: Cell::new(None),
+                late_users: Cell::new(0),
             }
         };
 }
@@ -96,6 +102,51 @@ pub enum Me {
     Green(NonNull<Party>),
     /// An OS thread's waiter.
     Thread(Arc<ThreadParty>),
+    /// The waiter of an OS thread whose locals are being destroyed.
+    Late(Late),
+}
+
+/// A use of the waiter that an OS thread has while its locals are being destroyed. All uses at one time share one
+/// waiter, so that a `timeout` frame and a shield are seen by the waits inside them. The waiter is dropped with its last
+/// use, because no destructor of the OS thread comes later.
+pub struct Late(Arc<ThreadParty>);
+
+impl Late {
+    #[inline(never)]
+    fn enter() -> Late {
+        CURRENT.with(|current| {
+            let party = match current.late.get() {
+                Some(party) => {
+                    // SAFETY: the pointer is from an `Arc`. It is set only while a `Late` of this OS thread exists, which
+                    // holds a reference.
+                    unsafe {
+                        Arc::increment_strong_count(party.as_ptr().cast_const());
+                        Arc::from_raw(party.as_ptr().cast_const())
+                    }
+                }
+                None => {
+                    let party = ThreadParty::new();
+                    current.late.set(NonNull::new(Arc::as_ptr(&party).cast_mut()));
+                    party
+                }
+            };
+            current.late_users.set(current.late_users.get() + 1);
+            Late(party)
+        })
+    }
+}
+
+impl Drop for Late {
+    #[inline(never)]
+    fn drop(&mut self) {
+        CURRENT.with(|current| {
+            let users = current.late_users.get() - 1;
+            current.late_users.set(users);
+            if users == 0 {
+                current.late.set(None);
+            }
+        });
+    }
 }
 
 impl Me {
@@ -110,10 +161,11 @@ impl Me {
 
     #[cold]
     fn thread() -> Me {
-        // In a model, each wait has a waiter of its own: less state means fewer interleavings. A thread whose locals
-        // are being destroyed also gets a new waiter for each wait.
-        let known = if MODEL { None } else { THREAD.try_with(Arc::clone).ok() };
-        Me::Thread(known.unwrap_or_else(ThreadParty::new))
+        // In a model, each wait has a waiter of its own: less state means fewer interleavings.
+        if MODEL {
+            return Me::Thread(ThreadParty::new());
+        }
+        THREAD.try_with(Arc::clone).map_or_else(|_| Me::Late(Late::enter()), Me::Thread)
     }
 
     /// Returns the waiter as its wakers see it.
@@ -121,7 +173,7 @@ impl Me {
     pub fn party(&self) -> NonNull<Party> {
         match self {
             Me::Green(party) => *party,
-            Me::Thread(thread) => ThreadParty::party(thread),
+            Me::Thread(thread) | Me::Late(Late(thread)) => ThreadParty::party(thread),
         }
     }
 }
