@@ -111,8 +111,20 @@ pub fn count() -> u64 {
 /// ```
 pub fn watch(capacity: usize) -> Receiver<DeadLetter> {
     let (tx, rx) = bounded(capacity.max(1));
-    WATCHERS.lock().unwrap_or_else(PoisonError::into_inner).push(tx);
+    let gone = {
+        let mut all = WATCHERS.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(tx);
+        // Now and then, so that each call does a constant share of the work.
+        if all.len().is_power_of_two() { take_gone(&mut all) } else { Vec::new() }
+    };
+    drop(gone);
     rx
+}
+
+/// Takes out the watchers whose receiver was dropped. The caller drops them without the lock.
+#[must_use]
+fn take_gone(all: &mut Vec<Sender<DeadLetter>>) -> Vec<Sender<DeadLetter>> {
+    all.extract_if(.., |watcher| watcher.is_closed()).collect()
 }
 
 /// Counts `count` messages of type `M` that were sent to `process`, and reports them to the watchers. Called with no
@@ -122,20 +134,21 @@ pub(crate) fn note<M>(process: &Any, fate: Fate, count: u64) {
     COUNT.fetch_add(count, Ordering::Relaxed);
     // A copy, because a send wakes the watcher, which must not happen under the lock.
     let watchers = WATCHERS.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let mut is_any_gone = false;
     let tell = |watcher: &Sender<DeadLetter>| {
         let name = process.name().map(Box::from);
         let letter = DeadLetter { id: id_of(process), name, message_type: type_name::<M>(), fate, count };
         if let Err(TrySendError::Disconnected(_)) = watcher.try_send(letter) {
-            let mut all = WATCHERS.lock().unwrap_or_else(PoisonError::into_inner);
-            let gone =
-                all.iter().position(|other| other.same_channel(watcher)).map(|place| all.remove(place));
-            drop(all);
-            drop(gone);
+            is_any_gone = true;
         }
     };
     // The caller's operation has taken effect, so nothing may unwind out of it. A send may find the budget spent and
     // yield, and it may run a waker, which is user code.
     unfailing(|| watchers.iter().for_each(tell));
+    if is_any_gone {
+        let gone = take_gone(&mut WATCHERS.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(gone);
+    }
 }
 
 /// Drops a message that a full mailbox has thrown out, and counts and reports it as [`note`] does.

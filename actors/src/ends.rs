@@ -7,7 +7,7 @@ use core::ptr::NonNull;
 use kahn_core::process::Process;
 use kahn_core::wait::{Kind, Node, Reason, Wait, unfailing};
 
-use crate::cell::{Any, Core, Head, Phase};
+use crate::cell::{Any, Core, Head, Phase, State};
 use crate::exit::ExitReason;
 use crate::unnoticed;
 
@@ -88,33 +88,50 @@ pub(crate) fn is_alive(process: &Any) -> bool {
 
 #[track_caller]
 pub(crate) fn join(process: &Any) -> ExitReason {
-    wait_while(process, |phase| !phase.is_over());
+    wait_while(process, |state| !state.phase.is_over());
     unnoticed::noticed(process);
     process.state.lock().reason()
 }
 
+/// Returns the number of incarnations of `process` that have ended, apart from the last one.
+pub(crate) fn lives(process: &Any) -> u64 {
+    process.state.lock().lives()
+}
+
+/// Waits until the incarnation that began after `lives` others has ended. Its keeper may start the actor again.
 #[track_caller]
-pub(crate) fn wait_while(process: &Any, waits: impl Fn(Phase) -> bool) {
+pub(crate) fn join_life(process: &Any, lives: u64) {
+    wait_while(process, |state| {
+        !state.phase.is_over() && state.phase != Phase::Between && state.lives() == lives
+    });
+    if process.state.lock().phase.is_over() {
+        unnoticed::noticed(process);
+    }
+}
+
+#[track_caller]
+pub(crate) fn wait_while(process: &Any, waits: impl Fn(&State) -> bool) {
     let _over = wait_while_until(process, None, waits);
 }
 
-/// Waits while `waits` returns true for the phase, and returns whether it has become false before the deadline.
+/// Waits while `waits` returns true for the state, and returns whether it has become false before the deadline. `waits`
+/// depends on the phase and on what changes with it. It runs with the actor locked.
 ///
 /// Every change of the phase wakes all joiners, except a change to `Ending` or `Gone`, which another change follows.
 #[track_caller]
 pub(crate) fn wait_while_until(
     process: &Any,
     deadline: Option<Instant>,
-    waits: impl Fn(Phase) -> bool,
+    waits: impl Fn(&State) -> bool,
 ) -> bool {
     let reason = Reason::new(Kind::Actor, core::ptr::without_provenance::<()>(process.address()));
-    while waits(process.state.lock().phase) {
+    while waits(&process.state.lock()) {
         let wait = Wait::new();
         let node = Node::new(wait.party(), 0, core::ptr::null_mut());
         let place = NonNull::from(&node);
         {
             let mut state = process.state.lock();
-            if !waits(state.phase) {
+            if !waits(&state) {
                 break;
             }
             // SAFETY: the node stays in place until the wait is over. If the wait was not claimed, the node is removed
@@ -126,7 +143,7 @@ pub(crate) fn wait_while_until(
             unsafe { process.state.lock().rare().joiners.remove(place) };
             drop(wait);
             let _ = missed.raise();
-            return !waits(process.state.lock().phase);
+            return !waits(&process.state.lock());
         }
     }
     true

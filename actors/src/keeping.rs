@@ -127,7 +127,7 @@ pub(crate) fn ask_to_end(child: &Any) {
 /// first.
 #[track_caller]
 pub(crate) fn end_of(child: &Any, deadline: Option<Instant>) -> Option<ExitReason> {
-    wait_while_until(child, deadline, |phase| !(phase.is_kept() || phase.is_over())).then(|| {
+    wait_while_until(child, deadline, |state| !(state.phase.is_kept() || state.phase.is_over())).then(|| {
         let mut state = child.state.lock();
         match state.phase {
             Phase::Between => state.rare().last.clone().unwrap_or(ExitReason::Shutdown),
@@ -143,7 +143,7 @@ pub(crate) fn end_of(child: &Any, deadline: Option<Instant>) -> Option<ExitReaso
 /// Returns the exit reason if the incarnation ended before it had started.
 #[track_caller]
 pub(crate) fn start_of(child: &Any) -> Result<(), ExitReason> {
-    wait_while_until(child, None, |phase| phase == Phase::New);
+    wait_while_until(child, None, |state| state.phase == Phase::New);
     if child.state.lock().has_started() {
         return Ok(());
     }

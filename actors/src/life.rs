@@ -176,6 +176,7 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
             // Clears a kill that cut the end short: it was meant for this incarnation.
             process.forgive();
             let rare = locked.state.rare();
+            rare.lives += 1;
             let old = (rare.exit.take(), rare.last.replace(reason.clone()));
             locked.put_back(aside);
             drop(locked);

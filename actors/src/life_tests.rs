@@ -112,7 +112,7 @@ fn a_kill_ends_one_incarnation_and_not_the_next() {
             // Between two lives a kill has no effect.
             child.kill();
             resume(child.any());
-            wait_while(child.any(), |phase| phase == Phase::New);
+            wait_while(child.any(), |state| state.phase == Phase::New);
         }
         dismiss(child.any(), ExitReason::Killed, true);
         assert!(matches!(child.join(), ExitReason::Killed));

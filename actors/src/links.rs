@@ -25,12 +25,10 @@ pub(crate) fn link(me: &Any, peer: &Any) {
     if me.is(peer) {
         return;
     }
-    {
-        let mut state = me.state.lock();
-        if state.rare().links.insert(id_of(peer), peer.clone()).is_some() {
-            return;
-        }
-    }
+    // A peer that is in the list already is linked once more: an `unlink` by the peer, in two steps, may have removed one side
+    // of the link only, if it came between the two steps of an earlier `link`.
+    let known = me.state.lock().rare().links.insert(id_of(peer), peer.clone());
+    drop(known);
     let dead = {
         let mut state = peer.state.lock();
         if state.phase.is_dead() {

@@ -9,7 +9,7 @@ use kahn_actors::{
     Actor, ActorRef, Address, AskError, Builder, ChildSpec, Context, Down, DownCause, ExitReason, Mail,
     Mailbox, MonitorId, Reply, Supervisor, spawn,
 };
-use support::everywhere;
+use support::{everywhere, within};
 
 /// Does as it is told, and reports what it is told of others.
 struct Puppet {
@@ -354,5 +354,51 @@ fn a_link_to_a_child_ends_with_its_life() {
         child.ask_timeout(Duration::MAX, Order::Sync).unwrap();
         assert_eq!(told.iter().collect::<Vec<_>>(), ["stopped: failed: so"]);
         supervisor.stop();
+    });
+}
+
+/// A link and an unlink of the two sides at the same moment may leave either outcome. A link after both holds.
+#[test]
+fn a_link_after_a_race_of_link_and_unlink_holds() {
+    type Step = Box<dyn FnOnce(&mut Context<Runs>) + Send>;
+    /// Runs what it is told.
+    struct Runs;
+    impl Actor for Runs {
+        type Message = (Option<Step>, Reply<()>);
+        fn handle(&mut self, (step, done): Self::Message, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+            if let Some(step) = step {
+                step(ctx);
+            }
+            let _ = done.send(());
+            Ok(())
+        }
+    }
+    within(|| {
+        kahn_core::Runtime::builder().workers(2).build().unwrap().run(|| {
+            for round in 0..300 {
+                let (a, b) = (spawn(Runs), spawn(Runs));
+                let (to_b, to_a) = (b.clone(), a.clone());
+                kahn_core::scope(|s| {
+                    let a = &a;
+                    s.spawn(move || {
+                        let link: Step = Box::new(move |ctx| {
+                            (0..round % 7).for_each(|_| std::hint::spin_loop());
+                            ctx.link(&to_b);
+                        });
+                        a.ask(|done| (Some(link), done)).unwrap();
+                    });
+                    let b = &b;
+                    s.spawn(move || {
+                        let unlink: Step = Box::new(move |ctx| ctx.unlink(&to_a));
+                        b.ask(|done| (Some(unlink), done)).unwrap();
+                    });
+                });
+                let to_a = a.clone();
+                let link: Step = Box::new(move |ctx| ctx.link(&to_a));
+                b.ask(|done| (Some(link), done)).unwrap();
+                a.kill();
+                assert!(matches!(b.join(), ExitReason::LinkDied(_)), "round {round}");
+            }
+        });
     });
 }

@@ -601,3 +601,50 @@ fn s30_ten_thousand_children_start_and_stop_in_time_linear_in_their_number() {
         });
     });
 }
+
+/// Its own supervisor starts it again: the caller waits for the incarnation that it has stopped, and for no later one.
+#[test]
+fn a_stop_returns_although_the_supervisor_is_a_permanent_child_and_comes_back() {
+    everywhere(|| {
+        let (started, starts) = kahn_channels::bounded(64);
+        let outer = Supervisor::default()
+            .intensity(1_000, Duration::from_secs(1))
+            .child(ChildSpec::supervisor("inner", move || {
+                let _ = started.send(());
+                Supervisor::default()
+            }))
+            .spawn();
+        let inner = outer.supervisor("inner").unwrap();
+        for _ in 0..20 {
+            starts.recv().unwrap();
+            inner.stop();
+        }
+        starts.recv().unwrap();
+        outer.stop();
+    });
+}
+
+/// What a refused specification owns is dropped by the supervisor, which goes on if that panics.
+#[test]
+fn a_refused_start_whose_destructor_panics_ends_no_one_else() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            if !std::thread::panicking() {
+                std::panic::resume_unwind(Box::new("a specification that panics when it is dropped"));
+            }
+        }
+    }
+    everywhere(|| {
+        let supervisor =
+            Supervisor::default().child(ChildSpec::thread("a", || kahn_core::sleep(Duration::MAX))).spawn();
+        let bomb = Bomb;
+        let spec = ChildSpec::thread("a", move || {
+            let _bomb = &bomb;
+        });
+        assert!(matches!(supervisor.start_child(spec), Err(ChildError::AlreadyStarted)));
+        assert_eq!(supervisor.children().len(), 1);
+        assert!(supervisor.is_alive());
+        supervisor.stop();
+    });
+}

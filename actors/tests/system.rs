@@ -2,7 +2,7 @@
 #![cfg(unix)]
 
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
@@ -88,7 +88,18 @@ impl Program {
     /// Started, and ready.
     fn start(scenario: &str, trap: &str) -> Program {
         let test = std::env::current_exe().unwrap();
-        let mut process = Command::new("sh")
+        let mut command = Command::new("sh");
+        // A shell cannot reset what is ignored from the start, as SIGHUP is below `nohup`.
+        // SAFETY: between fork and exec, `signal` is async-signal-safe and touches nothing of the parent.
+        unsafe {
+            command.pre_exec(|| {
+                for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+                    libc::signal(signal, libc::SIG_DFL);
+                }
+                Ok(())
+            });
+        }
+        let mut process = command
             .args(["-c", &format!("{trap} exec \"$0\" --exact program --nocapture"), test.to_str().unwrap()])
             .env(SCENARIO, scenario)
             .stdout(Stdio::piped())

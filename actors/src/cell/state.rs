@@ -79,6 +79,8 @@ pub(crate) struct Rare {
     pub(crate) keeper: Option<(Any, MonitorId)>,
     /// The present life is the last: the keeper is ending it, and will not start another.
     pub(crate) is_last: bool,
+    /// The number of incarnations that have ended and were followed by another, or may be.
+    pub(crate) lives: u64,
     /// The exit reason of the last incarnation, if the actor has a keeper.
     pub(crate) last: Option<ExitReason>,
     /// The number of messages that were dropped because the mailbox was full.
@@ -155,6 +157,10 @@ impl State {
     /// Returns the rare part, and allocates it if necessary.
     pub(crate) fn rare(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
+    }
+
+    pub(crate) fn lives(&self) -> u64 {
+        self.rare.as_deref().map_or(0, |rare| rare.lives)
     }
 
     pub(crate) fn rare_if_any(&mut self) -> Option<&mut Rare> {

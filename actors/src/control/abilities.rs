@@ -121,7 +121,8 @@ impl<M: Send + 'static> Control<M> {
         links::link(self.any(), &other.into().process);
     }
 
-    /// Removes a link. From here on the end of the other actor has no effect, even if it has already happened.
+    /// Removes a link. The end of the other actor has no effect if it comes after this. If it has happened already, an actor
+    /// that traps exits may still be told of it, and another ends with `LinkDied`.
     ///
     /// # Examples
     ///

@@ -9,6 +9,8 @@ use core::marker::PhantomData;
 use core::time::Duration;
 use std::sync::Arc;
 
+use kahn_core::wait::unfailing;
+
 use super::Supervisor;
 use super::backoff::Backoff;
 use super::child::{ChildSpec, Restart, Shutdown};
@@ -252,6 +254,8 @@ impl<Args: Send + 'static, M: Send + 'static> DynamicSupervisor<Args, M> {
 
     fn start(&mut self, me: &Any, args: Args) -> Result<ActorRef<M>, ChildError> {
         if self.inner.children.len() >= self.max {
+            // The arguments are the user's. Their destructor must not end the supervisor.
+            unfailing(|| drop(args));
             return Err(ChildError::MaxChildren(self.max));
         }
         self.last += 1;

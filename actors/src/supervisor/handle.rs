@@ -6,7 +6,7 @@ use super::order::Order;
 use crate::address::{ActorRef, Address};
 use crate::cell::{Any, Goal};
 use crate::chain::wait_as_actor;
-use crate::ends::{is_alive, is_inside, join, stop};
+use crate::ends::{is_alive, is_inside, join_life, lives, stop};
 use crate::exit::{ActorId, ExitReason};
 
 /// A reference to a running supervisor. When the last reference is dropped, the supervisor ends, unless it is a child
@@ -52,7 +52,8 @@ impl SupervisorRef {
     ///
     /// # Parks
     ///
-    /// Parks until all have ended. An actor of the tree itself does not wait, because the tree could not end then.
+    /// Parks until all have ended. An actor of the tree itself does not wait, because the tree could not end then. A
+    /// supervisor that is a child of another may be started again by it; `stop` does not wait for that.
     ///
     /// # Examples
     ///
@@ -179,12 +180,13 @@ impl SupervisorRef {
 /// assert_eq!(tasks.children().len(), 1);
 /// tasks.stop();
 /// ```
-/// Stops a supervisor, and waits for its end, unless the caller is inside its tree.
+/// Stops a supervisor, and waits for the end of its present incarnation, unless the caller is inside its tree.
 #[track_caller]
 pub(super) fn stop_and_join(supervisor: &Any) {
+    let lives = lives(supervisor);
     stop(supervisor, ExitReason::Shutdown);
     if !is_inside(supervisor) {
-        wait_as_actor(supervisor, Goal::End, || join(supervisor));
+        wait_as_actor(supervisor, Goal::End, || join_life(supervisor, lives));
     }
 }
 

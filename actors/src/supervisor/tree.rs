@@ -4,6 +4,7 @@
 //! A supervisor does one thing at a time. While it starts or stops a child, it waits in that handler.
 
 use kahn_core::facade::now;
+use kahn_core::wait::unfailing;
 
 use super::Supervisor;
 use super::child::{ChildSpec, Restart};
@@ -97,17 +98,25 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Adds a child and starts it.
-    pub(super) fn add(&mut self, me: &Any, mut spec: ChildSpec, is_dynamic: bool) -> Result<(), ChildError> {
+    /// Returns why a child must not be added, if it must not.
+    fn refusal(&mut self, spec: &ChildSpec) -> Option<ChildError> {
         if let Some(number) = self.children.find(&spec.id) {
             let is_active = self.children.get(number).is_some_and(|child| child.is_active());
-            return Err(if is_active { ChildError::AlreadyStarted } else { ChildError::AlreadyPresent });
+            return Some(if is_active { ChildError::AlreadyStarted } else { ChildError::AlreadyPresent });
         }
         match (spec.significant, self.auto, spec.restart) {
-            (false, ..) => {}
-            (true, AutoShutdown::Never, _) => return Err(ChildError::SignificantInVain),
-            (true, _, Restart::Permanent) => return Err(ChildError::SignificantPermanent),
-            (true, ..) => {}
+            (true, AutoShutdown::Never, _) => Some(ChildError::SignificantInVain),
+            (true, _, Restart::Permanent) => Some(ChildError::SignificantPermanent),
+            _ => None,
+        }
+    }
+
+    /// Adds a child and starts it.
+    pub(super) fn add(&mut self, me: &Any, mut spec: ChildSpec, is_dynamic: bool) -> Result<(), ChildError> {
+        if let Some(error) = self.refusal(&spec) {
+            // What the specification owns is the user's. Its destructor must not end the supervisor.
+            unfailing(|| drop(spec));
+            return Err(error);
         }
         let kept = spec.spawn(me);
         let number = self.children.add(spec, kept, is_dynamic, now());

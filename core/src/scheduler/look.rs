@@ -212,7 +212,8 @@ impl Worker {
         let share = waiting.div_ceil(self.shared.remotes.len());
         let mut any = false;
         self.shared.injector.take_oldest(share, |job| {
-            self.remote.fresh.push(job);
+            // Not on the stack of new tasks, where a loop that spawns would keep them from starting.
+            self.remote.fresh.push_behind(job);
             any = true;
         });
         any
