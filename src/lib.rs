@@ -49,8 +49,10 @@
 //!
 //! # What is safe
 //!
-//! A green thread that has parked stays on its OS thread, so that thread-locals, `Rc`s and lock guards on its stack are
-//! as safe as in an OS thread; only what has not started, or has no stack, moves to another.
+//! A green thread that has parked stays on its OS thread. Thread-locals, `Rc`s and lock guards on its stack are then as safe as
+//! in an OS thread. Only what has not started, or has no stack, moves to another OS thread. SEMANTICS.md lists the exceptions
+//! under "Known limits of soundness": a green thread must not park inside the initializer of a `thread_local!`, nor inside code
+//! that relies on last-in-first-out use of a thread-local.
 
 #[doc(inline)]
 pub use kahn_channels::{select, select_biased, serve};
