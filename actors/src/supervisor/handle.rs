@@ -167,6 +167,16 @@ impl SupervisorRef {
     }
 }
 
+/// Stops a supervisor, and waits for the end of its present incarnation, unless the caller is inside its tree.
+#[track_caller]
+pub(super) fn stop_and_join(supervisor: &Any) {
+    let lives = lives(supervisor);
+    stop(supervisor, ExitReason::Shutdown);
+    if !is_inside(supervisor) {
+        wait_as_actor(supervisor, Goal::End, || join_life(supervisor, lives));
+    }
+}
+
 /// Converts the reference to a supervisor that was spawned as an ordinary actor.
 ///
 /// # Examples
@@ -180,16 +190,6 @@ impl SupervisorRef {
 /// assert_eq!(tasks.children().len(), 1);
 /// tasks.stop();
 /// ```
-/// Stops a supervisor, and waits for the end of its present incarnation, unless the caller is inside its tree.
-#[track_caller]
-pub(super) fn stop_and_join(supervisor: &Any) {
-    let lives = lives(supervisor);
-    stop(supervisor, ExitReason::Shutdown);
-    if !is_inside(supervisor) {
-        wait_as_actor(supervisor, Goal::End, || join_life(supervisor, lives));
-    }
-}
-
 impl From<ActorRef<Order>> for SupervisorRef {
     fn from(actor: ActorRef<Order>) -> SupervisorRef {
         SupervisorRef { actor }

@@ -87,8 +87,8 @@ impl Worker {
         remote.fresh.push_all(given.into_iter());
         if self.shared.idle.pick_this(to) {
             remote.unpark();
-        } else if !self.shared.idle.is_watched() {
-            self.shared.wake_one();
+        } else {
+            self.call_for_help();
         }
     }
 
@@ -101,15 +101,19 @@ impl Worker {
             return;
         }
         self.remote.fresh.push(job);
-        if !self.shared.idle.is_watched() {
-            self.shared.wake_one();
-        }
+        self.call_for_help();
     }
 
     /// Queues a stackless task that was woken, or that has just had a turn. It goes behind the others. If it were the
     /// newest, tasks that are woken again and again would keep older ones waiting.
     pub(super) fn push_again(&self, job: NonNull<Job>) {
         self.remote.fresh.push_behind(job);
+        self.call_for_help();
+    }
+
+    /// Wakes an idle worker for a task that it may take, unless one is on watch, which finds the task by itself.
+    #[inline]
+    pub(super) fn call_for_help(&self) {
         if !self.shared.idle.is_watched() {
             self.shared.wake_one();
         }

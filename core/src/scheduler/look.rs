@@ -3,7 +3,7 @@
 
 use core::cell::Cell;
 
-use crate::facade::{Ordering, ticks};
+use crate::facade::ticks;
 use crate::scheduler::placement;
 use crate::scheduler::worker::Worker;
 use crate::timer;
@@ -120,8 +120,6 @@ impl Worker {
         let now_ns = timer::now_ns();
         // 1. Measure the interval since the last look.
         self.look.looked(ticks, now_ns.saturating_sub(self.looked_ns.replace(now_ns)));
-        // Relaxed: a sign of life for the thread that watches for stuck workers.
-        self.remote.turns.store(self.remote.turns.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         let talks = self.ops.replace(0) >= placement::TALK;
         self.remote.set_talking(talks);
         // 2. Wake the tasks whose deadline has passed.

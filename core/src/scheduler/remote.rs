@@ -43,8 +43,6 @@ pub(crate) struct Remote {
     promised: AtomicUsize,
     /// Set when the tasks that wait to be started here wait beside residents that communicate.
     talking: AtomicBool,
-    /// Counts the worker's looks around. Stands still while the worker is stuck in one task.
-    pub(crate) turns: AtomicU64,
     /// Counts how often the worker went to sleep, so that "asleep all the while" can be told from "asleep again".
     pub(crate) naps: AtomicU64,
     /// The task that the worker runs now, if the runtime warns of stuck workers.
@@ -81,7 +79,6 @@ impl Remote {
                 residents: AtomicUsize::new(0),
                 promised: AtomicUsize::new(0),
                 talking: AtomicBool::new(false),
-                turns: AtomicU64::new(0),
                 naps: AtomicU64::new(0),
                 #[cfg(feature = "tracing")]
                 running: Lock::new(None),

@@ -73,8 +73,8 @@ impl Worker {
                 self.queue_woken(job);
             }
         }
-        if fresh && !self.shared.idle.is_watched() {
-            self.shared.wake_one();
+        if fresh {
+            self.call_for_help();
         }
     }
 }
