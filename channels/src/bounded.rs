@@ -211,7 +211,7 @@ impl<T> Chan<T> {
             state.count();
             // SEND is set although there may still be no place: with capacity 0, or if the channel held more than `cap`
             // messages. The hint allows that, and the next `Locked` corrects it. An ended channel is always ready.
-            let recv = state.ring.len() > state.rights || state.ended;
+            let recv = state.ring.len() > state.rights || state.has_ended();
             publish(&self.hot.hint, SEND + u64::from(recv) * RECV);
             return Ok(msg);
         }
@@ -250,7 +250,7 @@ impl<T> Chan<T> {
         if state.ring.len() > state.rights && state.senders.is_empty() && !state.watched {
             state.rights += 1;
             state.set_aside += usize::from(state.cap == 0);
-            let recv = state.ring.len() > state.rights || state.ended;
+            let recv = state.ring.len() > state.rights || state.has_ended();
             publish(&self.hot.hint, SEND + u64::from(recv) * RECV);
             return Offer::Granted;
         }
@@ -269,8 +269,24 @@ impl<T> Chan<T> {
     /// Takes the message of a right that is not a promise.
     #[inline]
     pub(crate) fn redeem(&self) -> T {
+        let mut state = self.hot.state.lock();
+        if state.closed {
+            return self.redeem_last(self.relock(state));
+        }
         // The number of messages and the number of rights both fall by one, so the hint stays correct without `Locked`.
-        self.hot.state.lock().redeem()
+        state.redeem()
+    }
+
+    /// [`redeem`](Self::redeem) on a closed channel. The message may be the last that was pending.
+    #[cold]
+    #[inline(never)]
+    fn redeem_last(&self, mut state: Locked<'_, T>) -> T {
+        let mut wakes = Wakes::new();
+        let msg = state.redeem();
+        state.settle(&mut wakes);
+        drop(state);
+        drop(wakes);
+        msg
     }
 
     /// Receives if no wait is needed, except a wait for a promised message.

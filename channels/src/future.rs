@@ -123,7 +123,11 @@ impl<T> TaskSeat<T> {
         loop {
             if promised {
                 match state.collect() {
-                    Promise::Kept => return Poll::Ready(Ok(state.redeem())),
+                    Promise::Kept => {
+                        let msg = state.redeem();
+                        state.settle(&mut wakes);
+                        return Poll::Ready(Ok(msg));
+                    }
                     Promise::Closed => return Poll::Ready(Err(RecvError)),
                     Promise::Broken => {}
                     Promise::Open => {

@@ -127,10 +127,12 @@ impl<T> State<T> {
                 };
             }
         }
-        if self.ended { Offer::Closed } else { Offer::Nothing }
+        if self.has_ended() { Offer::Closed } else { Offer::Nothing }
     }
 
-    /// Takes the message of a right that is not a promise.
+    /// Takes the message of a right that is not a promise. The caller then [settles](Self::settle) the channel, unless
+    /// it is open.
+    #[inline]
     pub(crate) fn redeem(&mut self) -> T {
         self.rights -= 1;
         self.set_aside -= usize::from(self.cap == 0);
@@ -146,8 +148,10 @@ impl<T> State<T> {
         if !self.closed && self.rights - self.set_aside <= self.permits {
             return Promise::Open;
         }
+        // Every message in the ring is set aside for another right, so this one was without a message, and as many
+        // messages are pending as before.
         self.rights -= 1;
-        if self.ended { Promise::Closed } else { Promise::Broken }
+        if self.has_ended() { Promise::Closed } else { Promise::Broken }
     }
 
     /// Gives up a right that is not a promise.
@@ -160,6 +164,7 @@ impl<T> State<T> {
     pub(crate) fn drop_promise(&mut self, wakes: &mut Wakes) {
         self.rights -= 1;
         self.hand_out(wakes);
+        self.settle(wakes);
     }
 
     /// Hands out messages that no receiver has set aside. The first choice is a receiver that waits for a promised

@@ -27,10 +27,12 @@
 //!    only while `M == S`. A right that is given up leaves a permit or a message without a receiver; the next receiver
 //!    takes it. `S <= M`: a message that is set aside for one select is not taken by the holder of a promise. (With a
 //!    capacity above 0 the code does not count `S`, because all rights refer to messages in the ring.)
-//! 3. A message that was handed to a task, and that the task has neither taken nor put back, is *in hand*. It counts as
-//!    present, because the future that holds it can be dropped, which puts it back. `closed` and `ended` never return to
-//!    false. `ended` is true if and only if the channel is closed and no message has been in hand at one moment since. No
-//!    sender is in a queue once `closed` is true, and no receiver once `ended` is true.
+//! 3. A message that has a receiver and that the receiver has not taken yet can come back. It is *pending*: a message
+//!    that was handed to a task is *in hand* until the task takes it, or is dropped and puts it back; a message in the
+//!    ring that is covered by a right is pending until the right is redeemed or given up. `closed` never returns
+//!    to false. The channel has *ended* if it is closed and no message is pending. It ceases to have ended if a right to
+//!    one of its last messages is given out. No sender is in a queue while the channel is closed, and no receiver while
+//!    it has ended.
 //!
 //! The channel can hold more than `cap` messages: one more for each right that was given up, and for each async receive
 //! that was dropped after it had been handed a message. An accepted message is never thrown away.
@@ -86,9 +88,6 @@ pub(crate) struct State<T> {
     pub(crate) cap: usize,
     pub(crate) prepaid: Prepaid,
     pub(crate) closed: bool,
-    /// No message will be put into the channel any more, not even one that is in hand. Receivers are told so once the
-    /// available messages are gone.
-    pub(crate) ended: bool,
     /// Messages that are in hand.
     in_hand: usize,
     /// Set if a watcher is in one of the watchers' queues. The fast paths then leave the operation to the slow paths.
@@ -120,7 +119,6 @@ impl<T> State<T> {
             cap,
             prepaid: Prepaid::new(),
             closed: false,
-            ended: false,
             in_hand: 0,
             watched: false,
             promised: WaitQueue::new(),
@@ -148,10 +146,25 @@ impl<T> State<T> {
         self.available().saturating_add(self.permits) < self.cap
     }
 
-    /// Whether, with capacity 0, there is a permit or a message without a receiver.
+    /// Whether, with capacity 0, there is a permit or a message without a receiver. No message follows a permit of a
+    /// closed channel.
     #[inline]
     fn has_surplus(&self) -> bool {
-        self.cap == 0 && self.ring.len() + self.permits > self.rights
+        self.cap == 0 && !self.closed && self.ring.len() + self.permits > self.rights
+    }
+
+    /// Whether a message has a receiver that has not taken it yet.
+    #[inline]
+    fn has_pending(&self) -> bool {
+        // With capacity 0 there can be rights without a message (promises), and messages without a right. The latter
+        // are available.
+        self.in_hand > 0 || (self.rights > 0 && self.ring.len() > 0)
+    }
+
+    /// Whether no message will become available any more. Receivers are told so once the available messages are gone.
+    #[inline]
+    pub(crate) fn has_ended(&self) -> bool {
+        self.closed && !self.has_pending()
     }
 
     /// Whether a receive may be possible now. False is exact. With a capacity above 0, true is exact too. With capacity
@@ -160,7 +173,7 @@ impl<T> State<T> {
     #[inline]
     pub(crate) fn recv_hint(&self) -> bool {
         self.available() > 0
-            || self.ended
+            || self.has_ended()
             || (self.cap == 0 && (!self.senders.is_empty() || self.has_surplus()))
     }
 
@@ -173,7 +186,7 @@ impl<T> State<T> {
     /// Whether a receive by `me` would not wait. A waiting sender that is `me` itself does not count.
     pub(crate) fn recv_ready(&self, me: Option<NonNull<Party>>) -> bool {
         self.available() > 0
-            || self.ended
+            || self.has_ended()
             || self.has_surplus()
             || (self.cap == 0 && self.senders.has_other(me))
     }
@@ -272,11 +285,17 @@ impl<T> State<T> {
         self.settle_hand(wakes);
     }
 
-    /// Records that a task has taken, or has put back, the message that was in its hand. If the channel is closed and
-    /// this was the last such message, tells the waiting receivers that the channel has ended.
+    /// Records that a task has taken, or has put back, the message that was in its hand.
     pub(crate) fn settle_hand(&mut self, wakes: &mut Wakes) {
         self.in_hand -= 1;
-        if self.closed && self.in_hand == 0 {
+        self.settle(wakes);
+    }
+
+    /// Follows every step after which fewer messages are pending. If the channel is closed and none is left, tells the
+    /// waiting receivers that the channel has ended.
+    #[inline]
+    pub(crate) fn settle(&mut self, wakes: &mut Wakes) {
+        if self.has_ended() {
             self.end(wakes);
         }
     }
@@ -310,7 +329,7 @@ impl<T> State<T> {
                 return msg.map_or(Taken::Promised, Taken::Message);
             }
         }
-        Taken::Nothing(if self.ended { TryRecvError::Disconnected } else { TryRecvError::Empty })
+        Taken::Nothing(if self.has_ended() { TryRecvError::Disconnected } else { TryRecvError::Empty })
     }
 
     /// With capacity 0: meets a waiting sender that the caller has claimed. Returns the sender's message. A sender that
@@ -330,7 +349,7 @@ impl<T> State<T> {
     /// did.
     #[inline]
     pub(crate) fn take_surplus(&mut self) -> bool {
-        let taken = self.has_surplus() && !self.closed;
+        let taken = self.has_surplus();
         self.rights += usize::from(taken);
         taken
     }
@@ -369,7 +388,7 @@ impl<T> State<T> {
 
     // Closing, and the watchers.
 
-    /// Closes the channel. Waiting senders are told, and so are waiting receivers unless a message is in hand. The
+    /// Closes the channel. Waiting senders are told, and so are waiting receivers unless a message is pending. The
     /// messages in the ring stay.
     pub(crate) fn close(&mut self, wakes: &mut Wakes) {
         if self.closed {
@@ -377,18 +396,17 @@ impl<T> State<T> {
         }
         self.closed = true;
         Self::tell_closed(&mut self.senders, wakes);
-        if self.in_hand == 0 {
-            self.end(wakes);
-        } else {
-            // These receivers start again, and wait for what becomes of the messages that are in hand.
+        if self.has_pending() {
+            // These receivers start again, and wait for what becomes of the pending messages.
             while self.break_promise(Status::Retry, wakes) {}
+        } else {
+            self.end(wakes);
         }
         self.tell_send_watchers(wakes);
     }
 
-    /// Ends the receives of a closed channel of which no message is in hand. All waiting receivers are told.
+    /// Ends the receives of a closed channel of which no message is pending. All waiting receivers are told.
     fn end(&mut self, wakes: &mut Wakes) {
-        self.ended = true;
         Self::tell_closed(&mut self.receivers, wakes);
         while self.break_promise(Status::Closed, wakes) {}
         self.tell_recv_watchers(wakes);

@@ -4,12 +4,13 @@
 #![cfg(kahn_loom)]
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc as StdArc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use kahn_channels::{Receiver, RecvError, Select, Sender, TryRecvError, bounded};
+use kahn_channels::{Receiver, RecvError, Select, SelectedOperation, Sender, TryRecvError, bounded};
 use loom::sync::Arc;
 use loom::thread;
 
@@ -486,5 +487,50 @@ fn a_message_in_the_hand_of_a_dropped_future_goes_to_the_other_receiver() {
         drop(future);
         assert_eq!(other.join().unwrap(), Ok(1));
         sender.join().unwrap();
+    });
+}
+
+/// Drops a chosen operation during an unwind that the panic hook does not see.
+fn give_up(chosen: SelectedOperation<'_>) {
+    let unwound = catch_unwind(AssertUnwindSafe(|| {
+        let _chosen = chosen;
+        resume_unwind(Box::new(()))
+    }));
+    unwound.unwrap_err();
+}
+
+/// A chosen receive is given up, while the sender is dropped: the other receiver gets the message.
+#[test]
+fn a_message_of_a_right_that_is_given_up_goes_to_the_other_receiver() {
+    model(|| {
+        let (tx, rx) = bounded(1);
+        tx.send(1).unwrap();
+        let mut select = Select::new();
+        select.recv(&rx);
+        let chosen = select.select();
+        let other_rx = rx.clone();
+        let other = thread::spawn(move || other_rx.recv());
+        let closer = thread::spawn(move || drop(tx));
+        give_up(chosen);
+        assert_eq!(other.join().unwrap(), Ok(1));
+        closer.join().unwrap();
+    });
+}
+
+/// A chosen receive is completed, while the sender is dropped: the other receiver is told that the channel has ended.
+#[test]
+fn a_right_that_is_used_after_the_close_ends_the_channel() {
+    model(|| {
+        let (tx, rx) = bounded(1);
+        tx.send(1).unwrap();
+        let mut select = Select::new();
+        select.recv(&rx);
+        let chosen = select.select();
+        let other_rx = rx.clone();
+        let other = thread::spawn(move || other_rx.recv());
+        let closer = thread::spawn(move || drop(tx));
+        assert_eq!(chosen.recv(&rx), Ok(1));
+        assert_eq!(other.join().unwrap(), Err(RecvError));
+        closer.join().unwrap();
     });
 }

@@ -4,6 +4,7 @@
 mod support;
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -11,7 +12,7 @@ use std::task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use kahn_channels::{
-    Receiver, RecvTimeoutError, TryRecvError, after, bounded, broadcast, oneshot, tick, watch,
+    Receiver, RecvTimeoutError, Select, Sender, TryRecvError, after, bounded, broadcast, oneshot, tick, watch,
 };
 use support::{everywhere, times, until};
 
@@ -448,5 +449,109 @@ fn receivers_are_told_of_the_end_after_a_future_has_taken_or_put_back_its_messag
         assert!(!other.is_finished() && !selects.is_finished());
         assert_eq!(first.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Some(7)));
         assert!(other.join() && selects.join());
+    });
+}
+
+/// A message that a select has chosen, or that a future was promised, counts as present, because it can be given up.
+#[test]
+fn receivers_are_told_of_the_end_after_a_right_was_used_or_given_up() {
+    fn receive(rx: &Receiver<u32>) -> Pin<Box<dyn Future<Output = Option<u32>> + '_>> {
+        Box::pin(async { rx.recv_async().await.ok() })
+    }
+    /// Closes the channel, whose only message has a receiver, and lets that receiver `end`: it `uses` the message or not.
+    fn check(tx: &Sender<u32>, rx: &Receiver<u32>, uses: bool, end: impl FnOnce()) {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut early = receive(rx);
+        assert!(early.as_mut().poll(&mut context).is_pending());
+        tx.close();
+        let mut late = receive(rx);
+        assert!(early.as_mut().poll(&mut context).is_pending());
+        assert!(late.as_mut().poll(&mut context).is_pending());
+        assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
+        assert_eq!(rx.recv_timeout(Duration::from_millis(1)), Err(RecvTimeoutError::Timeout));
+        assert!(!kahn_channels::select! { recv(rx) -> _ => true, default => false });
+        end();
+        assert_eq!(early.as_mut().poll(&mut context), Poll::Ready((!uses).then_some(7)));
+        assert_eq!(late.as_mut().poll(&mut context), Poll::Ready(None));
+        assert_eq!(rx.try_recv(), Err(TryRecvError::Disconnected));
+        assert!(kahn_channels::select! { recv(rx) -> msg => msg.is_err(), default => false });
+    }
+    let mut context = Context::from_waker(Waker::noop());
+    for uses in [true, false] {
+        for (cap, closes_first) in [(0, false), (1, false), (1, true)] {
+            let (tx, rx) = bounded(cap);
+            let mut send = Box::pin(tx.send_async(7));
+            assert_eq!(send.as_mut().poll(&mut context).is_pending(), cap == 0);
+            if closes_first {
+                tx.close();
+            }
+            let mut select = Select::new();
+            select.recv(&rx);
+            let chosen = select.select();
+            check(&tx, &rx, uses, || {
+                if uses {
+                    assert_eq!(chosen.recv(&rx), Ok(7));
+                } else {
+                    let unwound = catch_unwind(AssertUnwindSafe(|| {
+                        let _chosen = chosen;
+                        resume_unwind(Box::new(()))
+                    }));
+                    unwound.unwrap_err();
+                }
+            });
+        }
+        let (tx, rx) = bounded(0);
+        let mut promised = receive(&rx);
+        assert!(promised.as_mut().poll(&mut context).is_pending());
+        tx.try_reserve().unwrap().send(7).unwrap();
+        check(&tx, &rx, uses, || {
+            if uses {
+                assert_eq!(promised.as_mut().poll(&mut context), Poll::Ready(Some(7)));
+            } else {
+                drop(promised);
+            }
+        });
+    }
+    // Threads, and a select, that wait for the end.
+    everywhere(|world| {
+        let (tx, rx) = bounded(1);
+        tx.send(7).unwrap();
+        let mut select = Select::new();
+        select.recv(&rx);
+        let chosen = select.select();
+        let (other, selects) = (rx.clone(), rx.clone());
+        drop(tx);
+        let other = world.spawn(move || other.recv().is_err());
+        let selects = world.spawn(move || {
+            kahn_channels::select! { recv(selects) -> msg => msg.is_err(), recv(kahn_channels::never::<()>()) -> _ => false }
+        });
+        kahn_core::sleep(Duration::from_millis(2));
+        assert!(!other.is_finished() && !selects.is_finished());
+        assert_eq!(chosen.recv(&rx), Ok(7));
+        assert!(other.join() && selects.join());
+    });
+}
+
+/// A permit without a receiver is not a message to come, once the channel is closed.
+#[test]
+fn a_select_on_a_closed_rendezvous_waits_for_a_message_in_hand_beside_a_permit() {
+    everywhere(|_| {
+        let mut context = Context::from_waker(Waker::noop());
+        let (tx, rx) = bounded(0);
+        let mut promised = Box::pin(rx.recv_async());
+        assert!(promised.as_mut().poll(&mut context).is_pending());
+        let mut holds = Box::pin(rx.recv_async());
+        assert!(holds.as_mut().poll(&mut context).is_pending());
+        let permit = tx.try_reserve().unwrap();
+        tx.try_send(7).unwrap();
+        drop(promised);
+        tx.close();
+        let received = kahn_channels::select! {
+            recv(rx) -> msg => Some(msg),
+            default(Duration::from_millis(1)) => None,
+        };
+        assert_eq!(received, None);
+        assert_eq!(holds.as_mut().poll(&mut context), Poll::Ready(Ok(7)));
+        drop(permit);
     });
 }
