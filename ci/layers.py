@@ -25,16 +25,16 @@ CRATES = {
 }
 # A pattern for a crate or cfg, and the folders that may name it.
 CONFINED = {
-    # The facade re-exports the type that switches stacks. fiber/ uses the rest of the crate.
-    r"\bcorosensei\b": ["core/src/facade/", "core/src/fiber/"],
-    r"\bloom::": ["core/src/facade/"],
+    # The primitives re-exports the type that switches stacks. fiber/ uses the rest of the crate.
+    r"\bcorosensei\b": ["core/src/primitives/", "core/src/fiber/"],
+    r"\bloom::": ["core/src/primitives/"],
     r"\bpolling::": ["core/src/reactor/"],
-    r"\b(?:kahn_loom|kahn_threads|miri)\b": ["core/src/facade/"],
+    r"\b(?:kahn_loom|kahn_threads|miri)\b": ["core/src/primitives/"],
 }
 
-# Modules that may import each other. A worker resumes a fiber, a fiber runs a job, and a job that ends or parks calls
+# Modules that may import each other. A worker resumes a fiber, a fiber runs a task, and a task that ends or parks calls
 # its worker. None of them may import a module that is listed after them.
-TOGETHER = [{"fiber", "job", "scheduler"}]
+TOGETHER = [{"fiber", "task", "scheduler"}]
 
 TOKEN = re.compile(
     r"""//[^\n]*|(?P<block>/\*)|b?r(?P<hashes>\#*)"|b?c?"(?:\\.|[^"\\])*"|b?'(?:\\[^\n]+?|[^\\'\n])'""",
@@ -203,7 +203,7 @@ def main():
         if (folder / "src/lib.rs").exists():
             check_crate(folder, allowed, offences)
             checked += 1
-    print("\n".join(offences) or f"layers: {checked} crates, every import goes one way (fiber, job and scheduler count as one)")
+    print("\n".join(offences) or f"layers: {checked} crates, every import goes one way (fiber, task and scheduler count as one)")
     sys.exit(1 if offences else 0)
 
 

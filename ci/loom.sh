@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The models: every interleaving of a few threads on the scheduler, jobs and parties (core/src/models), the locks, the
+# The models: every interleaving of a few threads on the scheduler, tasks and parties (core/src/models), the locks, the
 # channels and actors (tests/*loom*.rs).
 #   ci/loom.sh [NAME…]          with at most LOOM_MAX_PREEMPTIONS (default 2) preemptions, which finds most that there is
 #   ci/loom.sh --full [NAME…]   without a bound; can take hours

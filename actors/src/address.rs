@@ -4,12 +4,12 @@ use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::mem::ManuallyDrop;
 
-use kahn_core::facade::{Ordering, acquire_all};
+use kahn_core::primitives::{Ordering, acquire_all};
 use kahn_core::process::Process;
 
-use crate::cell::{Any, Head, id_of};
-use crate::ends::{any, is_alive, join, kill, stop};
+use crate::cell::{AnyActor, Head, id_of};
 use crate::exit::{ActorId, Called, ExitReason};
+use crate::lifecycle::{any, is_alive, join, kill, stop};
 
 /// A reference to an actor that takes messages of type `M`. It keeps the actor running: when the last `ActorRef` is
 /// dropped, the actor handles the messages in its mailbox and ends.
@@ -63,7 +63,7 @@ pub struct WeakActorRef<M: Send + 'static> {
 /// ```
 #[derive(Clone)]
 pub struct Address {
-    pub(crate) process: Any,
+    pub(crate) process: AnyActor,
 }
 
 impl<M: Send + 'static> ActorRef<M> {
@@ -79,7 +79,7 @@ impl<M: Send + 'static> ActorRef<M> {
     }
 
     #[inline]
-    pub(crate) fn any(&self) -> &Any {
+    pub(crate) fn any(&self) -> &AnyActor {
         any(&self.process)
     }
 
@@ -240,7 +240,9 @@ impl<M: Send + 'static> ActorRef<M> {
     pub(crate) fn load(&self) -> usize {
         let mut locked = self.process.lock();
         locked.lane().len()
-            + usize::from(!locked.state.is_asleep() || locked.state.may_doze() && self.process.is_busy())
+            + usize::from(
+                !locked.state.is_asleep() || locked.state.may_sleep_early() && self.process.is_busy(),
+            )
     }
 
     /// Returns how many messages were dropped because the mailbox was full.
@@ -259,7 +261,7 @@ impl<M: Send + 'static> ActorRef<M> {
     /// # busy.kill();
     /// ```
     pub fn dropped(&self) -> u64 {
-        self.process.lock().state.rare_if_any().map_or(0, |rare| rare.dropped)
+        self.process.lock().state.cold_if_any().map_or(0, |cold| cold.dropped)
     }
 
     /// A reference that does not keep the actor running.
@@ -313,8 +315,8 @@ impl<M: Send + 'static> Drop for ActorRef<M> {
             acquire_all(&self.process.core.strong);
             // The actor reads the count under the lock before it falls asleep. So it either sees zero there, or is
             // asleep and is woken here.
-            let rouse = self.process.core.state.lock().rouse();
-            rouse.wake(&self.process);
+            let wake_action = self.process.core.state.lock().wake_action();
+            wake_action.wake(&self.process);
             // SAFETY: the count was one, so this is the last `ActorRef`. Its reference to the process is not used
             // afterwards.
             unsafe { ManuallyDrop::drop(&mut self.process) };
@@ -572,7 +574,7 @@ impl<M: Send + 'static> Hash for WeakActorRef<M> {
     }
 }
 
-fn picture(f: &mut fmt::Formatter<'_>, kind: &str, process: &Any) -> fmt::Result {
+fn picture(f: &mut fmt::Formatter<'_>, kind: &str, process: &AnyActor) -> fmt::Result {
     write!(f, "{kind}({})", Called(id_of(process), process.name()))
 }
 

@@ -8,14 +8,14 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 
 use kahn_channels::after;
-use kahn_core::facade::now;
+use kahn_core::primitives::now;
 use kahn_core::wait::{Deadline, Reason};
 
 use crate::address::ActorRef;
+use crate::ask_cycle::{self, Asking};
 use crate::cell::{Edge, Goal};
-use crate::chain::{self, Asking};
-use crate::ends::{is_actor, with_current};
 use crate::error::{AskError, TellError};
+use crate::lifecycle::{is_actor, with_current};
 use crate::slot::{Asker, Reply};
 
 /// Default deadline of `ask`. The wait may last longer where the caller's worker is busy: a green thread's time runs
@@ -147,7 +147,7 @@ impl<M: Send + 'static> ActorRef<M> {
             // SAFETY: `me` is the caller. `edge` is declared before the guard, so it outlives it. `tell_and_wait` drops
             // the guard in `leaving`, before the asker leaves the slot.
             let asking = unsafe { Asking::publish(me, &edge) };
-            if let Some(cycle) = chain::cycle(me) {
+            if let Some(cycle) = ask_cycle::cycle(me) {
                 return Err(AskError::Deadlock(cycle));
             }
             let message = message.take().expect("taken once");
@@ -184,7 +184,7 @@ impl<M: Send + 'static> ActorRef<M> {
     /// Returns the error of a caller, an actor, whose wait was ended because it closed a circle.
     #[cold]
     fn circle(&self) -> AskError {
-        let names = with_current(|me| chain::told(me, self.any()));
+        let names = with_current(|me| ask_cycle::told(me, self.any()));
         AskError::Deadlock(names.unwrap_or_default())
     }
 

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use kahn_channels::{Receiver, Sender, TrySendError, bounded};
-use kahn_core::wait::unfailing;
+use kahn_core::wait::run_shielded_catching;
 
-use crate::cell::{Any, id_of};
+use crate::cell::{AnyActor, id_of};
 use crate::exit::ActorId;
 
 /// A message that no actor will handle, or several of them to the same actor.
@@ -130,7 +130,7 @@ fn take_gone(all: &mut Vec<Sender<DeadLetter>>) -> Vec<Sender<DeadLetter>> {
 /// Counts `count` messages of type `M` that were sent to `process`, and reports them to the watchers. Called with no
 /// lock held. Does not unwind.
 #[cold]
-pub(crate) fn note<M>(process: &Any, fate: Fate, count: u64) {
+pub(crate) fn note<M>(process: &AnyActor, fate: Fate, count: u64) {
     COUNT.fetch_add(count, Ordering::Relaxed);
     // A copy, because a send wakes the watcher, which must not happen under the lock.
     let watchers = WATCHERS.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -144,7 +144,7 @@ pub(crate) fn note<M>(process: &Any, fate: Fate, count: u64) {
     };
     // The caller's operation has taken effect, so nothing may unwind out of it. A send may find the budget spent and
     // yield, and it may run a waker, which is user code.
-    unfailing(|| watchers.iter().for_each(tell));
+    run_shielded_catching(|| watchers.iter().for_each(tell));
     if is_any_gone {
         let gone = take_gone(&mut WATCHERS.lock().unwrap_or_else(PoisonError::into_inner));
         drop(gone);
@@ -153,7 +153,7 @@ pub(crate) fn note<M>(process: &Any, fate: Fate, count: u64) {
 
 /// Drops a message that a full mailbox has thrown out, and counts and reports it as [`note`] does.
 #[cold]
-pub(crate) fn lose<M>(process: &Any, message: M) {
-    unfailing(|| drop(message));
+pub(crate) fn lose<M>(process: &AnyActor, message: M) {
+    run_shielded_catching(|| drop(message));
     note::<M>(process, Fate::Overflow, 1);
 }

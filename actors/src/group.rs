@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::address::{ActorRef, Address, WeakActorRef};
 use crate::error::TellError;
-use crate::roster::Roster;
+use crate::members::Members;
 
 /// A set of actors with the same message type. A clone is the same group.
 ///
@@ -37,7 +37,7 @@ use crate::roster::Roster;
 /// assert_eq!(group.members(), [listeners[1].clone()]);
 /// ```
 pub struct Group<M: Send + 'static> {
-    roster: Arc<Roster<WeakActorRef<M>>>,
+    members: Arc<Members<WeakActorRef<M>>>,
 }
 
 /// The result of sending a message to several actors. Actors that have ended are not counted.
@@ -73,7 +73,7 @@ impl<M: Send + 'static> Group<M> {
     /// assert!(group.is_empty());
     /// ```
     pub fn new() -> Group<M> {
-        Group { roster: Arc::new(Roster::new()) }
+        Group { members: Arc::new(Members::new()) }
     }
 
     /// Adds an actor. Returns whether it is a new member. An actor that has ended is not added.
@@ -90,7 +90,7 @@ impl<M: Send + 'static> Group<M> {
     /// # group.try_broadcast(1);
     /// ```
     pub fn join(&self, actor: &ActorRef<M>) -> bool {
-        self.roster.join(actor.any(), actor.downgrade())
+        self.members.join(actor.any(), actor.downgrade())
     }
 
     /// Removes an actor. Returns whether it was a member.
@@ -107,7 +107,7 @@ impl<M: Send + 'static> Group<M> {
     /// assert_eq!(group.broadcast(1).told, 0);
     /// ```
     pub fn leave(&self, actor: impl Into<Address>) -> bool {
-        self.roster.leave(actor.into().id())
+        self.members.leave(actor.into().id())
     }
 
     /// Returns whether an actor is a member.
@@ -124,7 +124,7 @@ impl<M: Send + 'static> Group<M> {
     /// # group.try_broadcast(1);
     /// ```
     pub fn contains(&self, actor: impl Into<Address>) -> bool {
-        self.roster.contains(actor.into().id())
+        self.members.contains(actor.into().id())
     }
 
     /// Returns the members, in the order in which they were started.
@@ -141,7 +141,7 @@ impl<M: Send + 'static> Group<M> {
     /// assert_eq!(inbox.len(), 1);
     /// ```
     pub fn members(&self) -> Vec<ActorRef<M>> {
-        self.roster
+        self.members
             .all()
             .iter()
             .filter_map(|member| member.value.upgrade())
@@ -163,7 +163,7 @@ impl<M: Send + 'static> Group<M> {
     /// # group.try_broadcast(1);
     /// ```
     pub fn len(&self) -> usize {
-        self.roster.len()
+        self.members.len()
     }
 
     /// Returns whether there are no members.
@@ -264,7 +264,7 @@ impl Delivered {
 
 impl<M: Send + 'static> Clone for Group<M> {
     fn clone(&self) -> Group<M> {
-        Group { roster: Arc::clone(&self.roster) }
+        Group { members: Arc::clone(&self.members) }
     }
 }
 

@@ -28,8 +28,8 @@
 //!
 //! # Layout
 //!
-//! The modules are listed lowest first. `keeping` has the operations that a supervisor needs and that are not public;
-//! `Builder::spawn_again` with a `keeper` starts a supervisor's children. An `entry` is a record of an actor held
+//! The modules are listed lowest first. `supervision` has the operations that a supervisor needs and that are not public;
+//! `Builder::spawn_again` with a `supervisor` starts a supervisor's children. An `entry` is a record of an actor held
 //! elsewhere (a name, a membership). It is removed when the actor ends for good.
 
 #![warn(clippy::disallowed_methods)]
@@ -38,13 +38,13 @@ mod exit;
 mod error;
 mod ring;
 mod signal;
-mod entry;
+mod registration;
 mod slot;
 mod cell;
 pub mod dead_letters;
-mod unnoticed;
-mod ends;
-mod chain;
+mod unobserved_panics;
+mod lifecycle;
+mod ask_cycle;
 mod address;
 mod tell;
 mod tell_async;
@@ -55,12 +55,12 @@ mod control;
 mod actor;
 mod panics;
 mod life;
-mod keeping;
+mod supervision;
 mod spawn;
 mod mailbox;
 mod supervisor;
 mod system;
-mod roster;
+mod members;
 mod group;
 #[cfg(fibers)]
 mod limiter;

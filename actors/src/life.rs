@@ -1,13 +1,13 @@
-//! The turns of an actor: from its start to its end, and on to its next start if a keeper restarts it.
+//! The turns of an actor: from its start to its end, and on to its next start if a supervisor restarts it.
 //!
 //! An *incarnation* is one life, from `begin` to `discard`. It ends by the first of these: an error from one of its
 //! methods, a panic, a kill, the exit of a link, a stop, the drop of the last reference. By then the message that was
-//! being handled is gone. The messages in the mailbox stay if a keeper may start another incarnation; otherwise they
+//! being handled is gone. The messages in the mailbox stay if a supervisor may start another incarnation; otherwise they
 //! become dead letters.
 //!
-//! A keeper is a supervisor. It starts each incarnation of the actors that it keeps, the first one included. It is told
-//! of the end of each incarnation as by a monitor, when the phase is `Between` or `Gone`. [`keeping`](crate::keeping)
-//! has the operations that it then uses. A keeper dismisses all of its children before it ends, in its destructor at
+//! A supervisor is a supervisor. It starts each incarnation of the actors that it keeps, the first one included. It is told
+//! of the end of each incarnation as by a monitor, when the phase is `Between` or `Gone`. [`supervision`](crate::supervision)
+//! has the operations that it then uses. A supervisor dismisses all of its children before it ends, in its destructor at
 //! the latest: a child between two incarnations would wait for it for ever.
 
 use core::ops::ControlFlow;
@@ -15,20 +15,22 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use kahn_core::process::{Body, Leftover, Process};
-use kahn_core::wait::{Claimed, is_cancelled, quietly, settled_at_end, unfailing};
+use kahn_core::wait::{
+    Claimed, is_cancelled, reject_stray_unwind_at_end, run_catching, run_shielded_catching,
+};
 
-use crate::cell::{Any, Downs, Head, Locked, Phase};
-use crate::chain;
-use crate::control::{Control, Own, drop_each};
+use crate::ask_cycle;
+use crate::cell::{AnyActor, Downs, Head, Locked, Phase};
+use crate::control::{Control, LocalState, drop_each};
 use crate::dead_letters::{self, Fate};
-use crate::ends::any;
-use crate::entry::Entries;
 use crate::exit::ExitReason;
-use crate::links::{Mourners, tell_all};
+use crate::lifecycle::any;
+use crate::links::{ExitObservers, tell_all};
 use crate::panics;
+use crate::registration::Registrations;
 use crate::ring::Ring;
 use crate::signal::MonitorId;
-use crate::unnoticed;
+use crate::unobserved_panics;
 
 /// The lives of an actor, one after the other.
 pub(crate) trait Incarnation<M: Send + 'static>: Send + 'static {
@@ -54,7 +56,7 @@ pub(crate) enum Pause {
 /// The body of an actor's process.
 pub(crate) struct Life<M: Send + 'static, I> {
     incarnation: I,
-    own: Option<Box<Own<M>>>,
+    own: Option<Box<LocalState<M>>>,
 }
 
 impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
@@ -71,22 +73,22 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
     fn phase(&mut self, process: &Process<Head<M>>) -> ControlFlow<bool, Phase> {
         let mut state = process.core.state.lock();
         let phase = state.phase;
-        if !phase.is_kept() {
+        if !phase.is_supervised() {
             return ControlFlow::Continue(phase);
         }
         if process.is_cancelled() {
-            // The runtime is ending, and the keeper will not decide any more.
-            let keeper = state.rare().keeper.take();
+            // The runtime is ending, and the supervisor will not decide any more.
+            let supervisor = state.cold().supervisor.take();
             drop(state);
-            drop(keeper);
+            drop(supervisor);
             return ControlFlow::Break(self.finish(process, ExitReason::Killed, VecDeque::new(), true));
         }
-        if state.rare().keeper.is_some() {
+        if state.cold().supervisor.is_some() {
             return ControlFlow::Break(false);
         }
         let reason = match phase {
             Phase::Closed => state.reason(),
-            _ => state.rare().last.clone().unwrap_or(ExitReason::Shutdown),
+            _ => state.cold().last.clone().unwrap_or(ExitReason::Shutdown),
         };
         drop(state);
         ControlFlow::Break(self.finish(process, reason, VecDeque::new(), true))
@@ -97,7 +99,7 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
             // An actor that was ended before it started never starts.
             let ended = {
                 let mut state = control.any().state.lock();
-                state.rare_if_any().and_then(|rare| rare.exit.clone())
+                state.cold_if_any().and_then(|cold| cold.exit.clone())
             };
             if let Some(reason) =
                 ended.or_else(|| control.process().is_cancelled().then_some(ExitReason::Killed))
@@ -131,30 +133,30 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
             process.note(false);
             state.let_go();
             // Under the lock, so that a kill either comes before this line, or cuts short `stopped`.
-            process.forgive();
-            (state.rare_if_any().and_then(|rare| rare.exit.clone()), ran)
+            process.clear_cancel();
+            (state.cold_if_any().and_then(|cold| cold.exit.clone()), ran)
         };
         let reason = match first {
             // The first reason counts. The other one may hold an error of the user, whose destructor runs here, without
             // the lock.
             Some(first) => {
-                unfailing(|| drop(reason));
+                run_shielded_catching(|| drop(reason));
                 first
             }
             None => reason,
         };
         if ran && !matches!(reason, ExitReason::Killed) {
-            quietly(|| self.incarnation.stopped(&reason, control));
+            run_catching(|| self.incarnation.stopped(&reason, control));
         }
-        unfailing(|| self.incarnation.discard());
+        run_shielded_catching(|| self.incarnation.discard());
         let mut aside = VecDeque::new();
-        unfailing(|| aside = control.take_aside());
+        run_shielded_catching(|| aside = control.take_aside());
         self.finish(process, reason, aside, false)
     }
 
     /// Completes an end after the incarnation is gone. Nothing in here unwinds.
     ///
-    /// `was_told`: the keeper has already been told of the end of the life to which the reason belongs.
+    /// `was_told`: the supervisor has already been told of the end of the life to which the reason belongs.
     fn finish(
         &mut self,
         process: &Process<Head<M>>,
@@ -162,35 +164,35 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
         aside: VecDeque<M>,
         was_told: bool,
     ) -> bool {
-        let keeper = process.core.state.lock().rare_if_any().and_then(|rare| rare.keeper.clone());
-        let is_kept = keeper.is_some_and(|(keeper, _)| crate::ends::is_alive(&keeper));
+        let supervisor = process.core.state.lock().cold_if_any().and_then(|cold| cold.supervisor.clone());
+        let is_supervised = supervisor.is_some_and(|(supervisor, _)| crate::lifecycle::is_alive(&supervisor));
         let this = any(process);
         let mut locked = process.lock();
-        let is_kept = is_kept
+        let is_supervised = is_supervised
             && !locked.state.phase.is_final()
-            && locked.state.rare_if_any().is_some_and(|rare| rare.keeper.is_some() && !rare.is_last);
+            && locked.state.cold_if_any().is_some_and(|cold| cold.supervisor.is_some() && !cold.is_last);
         let told = locked.state.clear_urgent();
-        if is_kept {
-            let mourners = Mourners::take(&mut locked.state);
+        if is_supervised {
+            let exit_observers = ExitObservers::take(&mut locked.state);
             locked.state.enter(Phase::Between);
             // Clears a kill that cut the end short: it was meant for this incarnation.
-            process.forgive();
-            let rare = locked.state.rare();
-            rare.lives += 1;
-            let old = (rare.exit.take(), rare.last.replace(reason.clone()));
+            process.clear_cancel();
+            let cold = locked.state.cold();
+            cold.lives += 1;
+            let old = (cold.exit.take(), cold.last.replace(reason.clone()));
             locked.put_back(aside);
             drop(locked);
-            wake_all(this, |rare| rare.joiners.claim_next());
-            mourners.tell(this, &reason);
-            // From now on the actor waits for its keeper, which may be waiting for an actor that waits for this one.
-            chain::release(this);
-            unfailing(|| drop(old));
+            wake_all(this, |cold| cold.joiners.claim_next());
+            exit_observers.tell(this, &reason);
+            // From now on the actor waits for its supervisor, which may be waiting for an actor that waits for this one.
+            ask_cycle::release(this);
+            run_shielded_catching(|| drop(old));
             drop_told(told);
             return false;
         }
         let (lane, reason, old) = leave(&mut locked, reason);
         drop(locked);
-        unfailing(|| drop(old));
+        run_shielded_catching(|| drop(old));
         drop_told(told);
         abandon(process, lane, aside);
         announce(this, &reason, !was_told);
@@ -198,9 +200,9 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
     }
 }
 
-/// The values that an end drops after unlocking: the actor's keeper, the reason that was in its state, and a reason
+/// The values that an end drops after unlocking: the actor's supervisor, the reason that was in its state, and a reason
 /// that came too late.
-type Discarded = (Option<(Any, MonitorId)>, Option<ExitReason>, Option<ExitReason>);
+type Discarded = (Option<(AnyActor, MonitorId)>, Option<ExitReason>, Option<ExitReason>);
 
 /// Ends an actor for good: moves it to `Gone`, and takes out its messages. Returns the messages, the exit reason (the
 /// first one counts), and the values to drop after unlocking.
@@ -209,39 +211,39 @@ fn leave<M>(locked: &mut Locked<'_, M>, reason: ExitReason) -> (Ring<M>, ExitRea
     let is_first = !locked.state.phase.is_final();
     locked.state.enter(Phase::Gone);
     let lane = locked.empty(0);
-    if reason.is_normal() && locked.state.rare_if_any().is_none() {
+    if reason.is_normal() && locked.state.cold_if_any().is_none() {
         return (lane, reason, (None, None, None));
     }
-    let rare = locked.state.rare();
-    let (reason, late) = match rare.exit.clone() {
+    let cold = locked.state.cold();
+    let (reason, late) = match cold.exit.clone() {
         Some(first) if !is_first => (first, Some(reason)),
         _ => (reason, None),
     };
-    let old = (rare.keeper.take(), rare.exit.replace(reason.clone()), late);
+    let old = (cold.supervisor.take(), cold.exit.replace(reason.clone()), late);
     (lane, reason, old)
 }
 
 /// Announces that an actor has ended for good: removes its registrations, then tells its monitors and links, then wakes
 /// its joiners. Whatever was told before is not told again.
 ///
-/// `is_news`: the end is reported as unobserved (`unnoticed`) if no other actor or thread was told of it.
-fn announce(this: &Any, reason: &ExitReason, is_news: bool) {
+/// `is_news`: the end is reported as unobserved (`unobserved_panics`) if no other actor or thread was told of it.
+fn announce(this: &AnyActor, reason: &ExitReason, is_news: bool) {
     // First, so that an actor that learns of the end can give the names to another actor.
-    strike(this);
+    deregister(this);
     let mut is_noticed = tell_all(this, reason);
     // After that: a thread that has joined the actor may rely on its monitors having been told.
     this.state.lock().enter(Phase::Dead);
-    is_noticed |= wake_all(this, |rare| rare.joiners.claim_next());
+    is_noticed |= wake_all(this, |cold| cold.joiners.claim_next());
     if is_news && !is_noticed {
-        unnoticed::note(this, reason);
+        unobserved_panics::note(this, reason);
     }
 }
 
 /// Removes the registrations of the actor: its names, memberships and subscriptions.
-pub(crate) fn strike(actor: &Any) {
-    let entries = actor.state.lock().rare_if_any().map(|rare| core::mem::take(&mut rare.entries));
-    for entry in entries.into_iter().flat_map(Entries::into_live) {
-        unfailing(|| entry.strike());
+pub(crate) fn deregister(actor: &AnyActor) {
+    let entries = actor.state.lock().cold_if_any().map(|cold| core::mem::take(&mut cold.entries));
+    for entry in entries.into_iter().flat_map(Registrations::into_live) {
+        run_shielded_catching(|| entry.deregister());
     }
 }
 
@@ -253,7 +255,7 @@ fn drop_told((stop, downs): (Option<ExitReason>, Downs)) {
 impl<M: Send + 'static, I: Incarnation<M>> Body<Head<M>> for Life<M, I> {
     fn is_bare(head: &Head<M>) -> bool {
         let mut locked = head.lock();
-        locked.lane().len() == 0 && locked.state.rare_if_any().is_none()
+        locked.lane().len() == 0 && locked.state.cold_if_any().is_none()
     }
 
     /// The stack of a turn that is under way may never be resumed. So everything that other threads wait for happens
@@ -265,14 +267,14 @@ impl<M: Send + 'static, I: Incarnation<M>> Body<Head<M>> for Life<M, I> {
             if locked.state.phase == Phase::Dead {
                 return None;
             }
-            let first = locked.state.rare_if_any().and_then(|rare| rare.exit.clone());
+            let first = locked.state.cold_if_any().and_then(|cold| cold.exit.clone());
             leave(&mut locked, first.unwrap_or(ExitReason::Killed))
         };
         announce(this, &reason, false);
-        wake_all(this, |rare| rare.senders.claim_next());
+        wake_all(this, |cold| cold.senders.claim_next());
         let process = process.clone();
         Some(Box::new(move || {
-            unfailing(|| drop(old));
+            run_shielded_catching(|| drop(old));
             abandon(&process, lane, VecDeque::new());
         }))
     }
@@ -305,27 +307,30 @@ impl<M: Send + 'static, I: Incarnation<M>> Body<Head<M>> for Life<M, I> {
                 return false;
             }
             Ok(Pause::End(reason)) => reason,
-            Err(payload) => panics::reason(any(process), settled_at_end(payload, is_cancelled())),
+            Err(payload) => panics::reason(any(process), reject_stray_unwind_at_end(payload, is_cancelled())),
         };
         self.end(process, &mut control, reason)
     }
 }
 
 /// Changes the phase, and wakes the joiners.
-fn set_phase(process: &Any, phase: Phase) {
+fn set_phase(process: &AnyActor, phase: Phase) {
     process.state.lock().enter(phase);
-    wake_all(process, |rare| rare.joiners.claim_next());
+    wake_all(process, |cold| cold.joiners.claim_next());
 }
 
 /// Wakes all waiters of a queue. Returns whether there were any. Nothing in here unwinds.
-pub(crate) fn wake_all(process: &Any, next: impl Fn(&mut crate::cell::Rare) -> Option<Claimed>) -> bool {
+pub(crate) fn wake_all(
+    process: &AnyActor,
+    next: impl Fn(&mut crate::cell::ColdState) -> Option<Claimed>,
+) -> bool {
     let mut any = false;
     loop {
-        let claimed = process.state.lock().rare_if_any().and_then(&next);
+        let claimed = process.state.lock().cold_if_any().and_then(&next);
         let Some(claimed) = claimed else { return any };
         any = true;
         // A task's waker is user code.
-        unfailing(|| claimed.wake.wake());
+        run_shielded_catching(|| claimed.wake.wake());
     }
 }
 
@@ -334,7 +339,7 @@ pub(crate) fn wake_all(process: &Any, next: impl Fn(&mut crate::cell::Rare) -> O
 pub(crate) fn abandon<M: Send + 'static>(process: &Process<Head<M>>, lane: Ring<M>, aside: VecDeque<M>) {
     let this = any(process);
     let left = lane.len() + aside.len();
-    unfailing(|| {
+    run_shielded_catching(|| {
         // Both drop the messages one by one, and go on after a panic.
         drop(lane);
         drop_each(aside);
@@ -342,7 +347,7 @@ pub(crate) fn abandon<M: Send + 'static>(process: &Process<Head<M>>, lane: Ring<
     if left > 0 {
         dead_letters::note::<M>(this, Fate::Left, left as u64);
     }
-    wake_all(this, |rare| rare.senders.claim_next());
+    wake_all(this, |cold| cold.senders.claim_next());
 }
 
 #[cfg(fibers)]

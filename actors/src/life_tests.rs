@@ -1,4 +1,4 @@
-//! Tests of kept actors: the keeper decides what follows the end of an incarnation.
+//! Tests of kept actors: the supervisor decides what follows the end of an incarnation.
 
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::address::ActorRef;
 use crate::cell::Phase;
-use crate::ends::wait_while;
-use crate::keeping::{dismiss, resume};
+use crate::lifecycle::wait_while;
+use crate::supervision::{dismiss, resume};
 use crate::{Actor, AskError, Builder, Context, Down, ExitReason, Mail, Mailbox, Reply, spawn};
 
 /// Replies with the number of its incarnation.
@@ -36,22 +36,22 @@ impl Actor for Child {
     }
 }
 
-/// Runs `scenario` in a keeper that has one child, on one and on two workers. Waits for the keeper's end.
+/// Runs `scenario` in a supervisor that has one child, on one and on two workers. Waits for the supervisor's end.
 fn kept(scenario: impl Fn(&mut Mailbox<()>, &ActorRef<Order>) + Send + Sync + 'static) {
     let scenario = Arc::new(scenario);
     for workers in [1, 2] {
         let scenario = scenario.clone();
         kahn_core::Runtime::builder().workers(workers).build().unwrap().run(move || {
-            let keeper = Builder::new().spawn_loop(move |mailbox: &mut Mailbox<()>| {
+            let supervisor = Builder::new().spawn_loop(move |mailbox: &mut Mailbox<()>| {
                 let lives = AtomicU32::new(0);
                 let mut builder = Builder::new();
-                builder.keeper = Some(mailbox.any().clone());
+                builder.supervisor = Some(mailbox.any().clone());
                 let child = builder.spawn_again(move || Child(lives.fetch_add(1, SeqCst) + 1));
                 resume(child.any());
                 scenario(mailbox, &child);
                 Ok(())
             });
-            let reason = keeper.join();
+            let reason = supervisor.join();
             assert!(reason.is_normal(), "{reason}");
         });
     }
@@ -63,8 +63,8 @@ fn until(condition: impl Fn() -> bool) {
     }
 }
 
-fn down(keeper: &mut Mailbox<()>) -> Down {
-    match keeper.next_mail().unwrap() {
+fn down(supervisor: &mut Mailbox<()>) -> Down {
+    match supervisor.next_mail().unwrap() {
         Mail::Down(down) => down,
         Mail::Message(()) => unreachable!("nobody tells"),
     }
@@ -72,7 +72,7 @@ fn down(keeper: &mut Mailbox<()>) -> Down {
 
 #[test]
 fn mailbox_and_references_outlive_an_incarnation_and_the_message_that_ended_it_does_not() {
-    kept(|keeper, child| {
+    kept(|supervisor, child| {
         assert_eq!(child.ask(Order::Who), Ok(1));
         let stashed = {
             let child = child.clone();
@@ -81,7 +81,7 @@ fn mailbox_and_references_outlive_an_incarnation_and_the_message_that_ended_it_d
         until(|| child.any().state.lock().handled == 2);
         assert_eq!(child.ask(Order::Who), Ok(1));
         assert!(child.tell(Order::Panic).is_ok());
-        let reason = down(keeper).reason;
+        let reason = down(supervisor).reason;
         assert!(
             matches!(&reason, ExitReason::Panicked { message, .. } if &**message == "as told"),
             "{reason}"
@@ -90,7 +90,7 @@ fn mailbox_and_references_outlive_an_incarnation_and_the_message_that_ended_it_d
         assert!(child.tell(Order::Panic).is_ok(), "told while it is between two");
         resume(child.any());
         assert_eq!(stashed.join().unwrap(), Ok(2), "what was put aside was not handled, and comes again");
-        assert!(matches!(down(keeper).reason, ExitReason::Panicked { .. }));
+        assert!(matches!(down(supervisor).reason, ExitReason::Panicked { .. }));
         resume(child.any());
         assert_eq!(child.ask(Order::Who), Ok(3));
         dismiss(child.any(), ExitReason::Shutdown, false);
@@ -100,7 +100,7 @@ fn mailbox_and_references_outlive_an_incarnation_and_the_message_that_ended_it_d
 
 #[test]
 fn a_kill_ends_one_incarnation_and_not_the_next() {
-    kept(|keeper, child| {
+    kept(|supervisor, child| {
         for life in 1..5 {
             assert_eq!(child.ask(Order::Who), Ok(life));
             if life % 2 == 0 {
@@ -108,7 +108,7 @@ fn a_kill_ends_one_incarnation_and_not_the_next() {
                 until(|| child.is_empty());
             }
             child.kill();
-            assert!(matches!(down(keeper).reason, ExitReason::Killed));
+            assert!(matches!(down(supervisor).reason, ExitReason::Killed));
             // Between two lives a kill has no effect.
             child.kill();
             resume(child.any());
@@ -121,9 +121,9 @@ fn a_kill_ends_one_incarnation_and_not_the_next() {
 
 #[test]
 fn one_that_is_dismissed_between_two_lives_is_dead() {
-    kept(|keeper, child| {
+    kept(|supervisor, child| {
         child.kill();
-        down(keeper);
+        down(supervisor);
         let asks = {
             let child = child.clone();
             kahn_core::spawn(move || child.ask_timeout(Duration::MAX, Order::Who))
@@ -151,13 +151,13 @@ fn one_whose_keeper_has_ended_is_not_kept() {
             Ok(())
         }
     }
-    let keeper = spawn(Nobody);
+    let supervisor = spawn(Nobody);
     let mut builder = Builder::new();
-    builder.keeper = Some(keeper.any().clone());
+    builder.supervisor = Some(supervisor.any().clone());
     let child = builder.spawn_again(|| Child(1));
     resume(child.any());
-    keeper.kill();
-    keeper.join();
+    supervisor.kill();
+    supervisor.join();
     assert!(child.tell(Order::Panic).is_ok());
     assert!(matches!(child.join(), ExitReason::Panicked { .. }));
 }
@@ -183,10 +183,10 @@ fn a_restart_empties_a_full_stash_to_the_front_of_the_mailbox() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let all = seen.clone();
     let reason = kahn_core::Runtime::builder().workers(1).build().unwrap().run(move || {
-        let keeper = Builder::new().spawn_loop(move |mailbox: &mut Mailbox<()>| {
+        let supervisor = Builder::new().spawn_loop(move |mailbox: &mut Mailbox<()>| {
             let lives = AtomicU32::new(0);
             let mut builder = Builder::new().mailbox(3);
-            builder.keeper = Some(mailbox.any().clone());
+            builder.supervisor = Some(mailbox.any().clone());
             let all = all.clone();
             let child = builder.spawn_again(move || Hoards(lives.fetch_add(1, SeqCst) + 1, all.clone()));
             resume(child.any());
@@ -198,7 +198,7 @@ fn a_restart_empties_a_full_stash_to_the_front_of_the_mailbox() {
             child.join();
             Ok(())
         });
-        keeper.join()
+        supervisor.join()
     });
     assert!(reason.is_normal(), "{reason}");
     // The fourth message found the stash full, and is lost.

@@ -9,7 +9,7 @@ use core::fmt;
 use core::time::Duration;
 use std::sync::Arc;
 
-use kahn_core::facade::Lock;
+use kahn_core::primitives::Lock;
 use kahn_core::time::{Instant, now, sleep};
 
 /// A rate limiter: a bucket that receives tokens at a steady rate, up to a burst, and from which each request takes

@@ -6,8 +6,8 @@ use core::ptr::NonNull;
 use core::time::Duration;
 use std::time::Instant;
 
-use kahn_core::facade::now;
-use kahn_core::wait::{Kind, Node, Reason, TimedOut, Wait, check_cancelled, spend};
+use kahn_core::primitives::now;
+use kahn_core::wait::{Kind, Node, Reason, TimedOut, Wait, check_cancelled, consume};
 
 use crate::address::ActorRef;
 use crate::control::{Control, Next};
@@ -342,7 +342,7 @@ impl<M: Send + 'static> Mailbox<M> {
         // Before anything is taken, because this may yield, and be cancelled there. A receive that fails pays too.
         // Otherwise a loop that continues after its actor was asked to end would never yield to the threads that wait
         // for its end.
-        spend(1);
+        consume(1);
         // 1. Messages that were passed over.
         if let Some(mail) = self.0.take_passed(news, wanted) {
             self.let_go();
@@ -360,7 +360,7 @@ impl<M: Send + 'static> Mailbox<M> {
                 Next::Message(message) if wanted(&message) => return Ok(Mail::Message(message)),
                 Next::Message(message) => {
                     self.0.pass(Mail::Message(message));
-                    spend(1);
+                    consume(1);
                 }
                 Next::Down(down) if news => return Ok(Mail::Down(down)),
                 Next::Down(down) => self.0.pass(Mail::Down(down)),
@@ -391,7 +391,7 @@ impl<M: Send + 'static> Mailbox<M> {
     /// Waits until something is put into the mailbox, which was found empty.
     fn wait(&mut self, reason: Reason, deadline: Option<Instant>) -> Result<(), TimedOut> {
         let wait = Wait::new();
-        let node = Node::new(wait.party(), 0, core::ptr::null_mut());
+        let node = Node::new(wait.waiter(), 0, core::ptr::null_mut());
         let place = NonNull::from(&node);
         let state = &self.process().core.state;
         {
@@ -402,17 +402,17 @@ impl<M: Send + 'static> Mailbox<M> {
             }
             // SAFETY: the node stays in place until the wait is over. If the wait was not claimed, the node is removed
             // below; a claim removes the node.
-            unsafe { state.rare().receiver.push(place) };
+            unsafe { state.cold().receiver.push(place) };
         }
-        let Err(missed) = wait.park(reason, deadline) else { return Ok(()) };
+        let Err(error) = wait.park(reason, deadline) else { return Ok(()) };
         {
             let mut state = state.lock();
             // SAFETY: the node is in this queue, or a claim has removed it and it is in no queue.
-            unsafe { state.rare().receiver.remove(place) };
+            unsafe { state.cold().receiver.remove(place) };
             state.awake();
         }
         drop(wait);
-        Err(missed.raise())
+        Err(error.raise())
     }
 }
 
@@ -464,7 +464,7 @@ impl Builder {
         self.spawn_loop_again(move |mailbox| f.take().expect("it lives once")(mailbox))
     }
 
-    /// Starts a loop that its keeper may start again.
+    /// Starts a loop that its supervisor may start again.
     pub(crate) fn spawn_loop_again<M, F>(self, f: F) -> ActorRef<M>
     where
         M: Send + 'static,

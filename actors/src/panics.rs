@@ -6,12 +6,12 @@ use core::time::Duration;
 use std::panic::{set_hook, take_hook};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
-use kahn_core::facade::{Backoff, now};
-use kahn_core::wait::{Me, is_quiet_unwind, quietly, settled};
+use kahn_core::primitives::{Backoff, now};
+use kahn_core::wait::{Me, is_internal_unwind, reject_stray_unwind, run_catching};
 
-use crate::cell::Any;
-use crate::ends::with_current;
+use crate::cell::AnyActor;
 use crate::exit::ExitReason;
+use crate::lifecycle::with_current;
 
 /// How long the hook tries to take the lock of its actor. Every holder keeps the lock for a moment only. A lock that
 /// stays taken is held by the panicking thread itself, which would be a defect of kahn.
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The actors that tests run step by step, each with the thread that runs it. These actors have no turn by which
 /// `with_current` could find them.
-static STEPPED: Mutex<Vec<(usize, Any)>> = Mutex::new(Vec::new());
+static STEPPED: Mutex<Vec<(usize, AnyActor)>> = Mutex::new(Vec::new());
 
 /// Installs the hook, once.
 pub(crate) fn watch() {
@@ -45,13 +45,13 @@ pub(crate) fn watch() {
     });
 }
 
-fn write_down(actor: &Any, place: Box<str>) {
+fn write_down(actor: &AnyActor, place: Box<str>) {
     let start = now();
     let mut backoff = Backoff::new();
     let mut place = Some(place);
     loop {
         if let Some(mut state) = actor.state.try_lock() {
-            let old = core::mem::replace(&mut state.rare().panicked, place.take());
+            let old = core::mem::replace(&mut state.cold().panicked, place.take());
             drop(state);
             drop(old);
             return;
@@ -65,14 +65,14 @@ fn write_down(actor: &Any, place: Box<str>) {
 
 /// Returns a number that identifies the calling thread, green or not, while it lives.
 fn me() -> usize {
-    Me::current().party().addr().get()
+    Me::current().waiter().addr().get()
 }
 
-fn stepped() -> std::sync::MutexGuard<'static, Vec<(usize, Any)>> {
+fn stepped() -> std::sync::MutexGuard<'static, Vec<(usize, AnyActor)>> {
     STEPPED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn stepped_here() -> Option<Any> {
+fn stepped_here() -> Option<AnyActor> {
     let stepped = stepped();
     if stepped.is_empty() {
         return None;
@@ -82,7 +82,7 @@ fn stepped_here() -> Option<Any> {
 }
 
 /// Runs `f`, a step of `actor`, and records panics in it as panics of `actor`.
-pub(crate) fn while_stepping<R>(actor: &Any, f: impl FnOnce() -> R) -> R {
+pub(crate) fn while_stepping<R>(actor: &AnyActor, f: impl FnOnce() -> R) -> R {
     struct Step(usize);
     impl Drop for Step {
         fn drop(&mut self) {
@@ -102,18 +102,18 @@ pub(crate) fn while_stepping<R>(actor: &Any, f: impl FnOnce() -> R) -> R {
 }
 
 /// Returns the exit reason of an actor that has unwound with this payload.
-pub(crate) fn reason(actor: &Any, payload: Box<dyn Payload + Send>) -> ExitReason {
-    if is_quiet_unwind(&*payload) {
+pub(crate) fn reason(actor: &AnyActor, payload: Box<dyn Payload + Send>) -> ExitReason {
+    if is_internal_unwind(&*payload) {
         let mut state = actor.state.lock();
-        return state.rare_if_any().and_then(|rare| rare.exit.clone()).unwrap_or(ExitReason::Killed);
+        return state.cold_if_any().and_then(|cold| cold.exit.clone()).unwrap_or(ExitReason::Killed);
     }
-    let payload = settled(payload);
+    let payload = reject_stray_unwind(payload);
     let message = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
         (Some(text), _) => Arc::from(*text),
         (_, Some(text)) => Arc::from(text.as_str()),
         _ => Arc::from("a value that is no text"),
     };
-    quietly(|| drop(payload));
-    let location = actor.state.lock().rare_if_any().and_then(|rare| rare.panicked.take());
+    run_catching(|| drop(payload));
+    let location = actor.state.lock().cold_if_any().and_then(|cold| cold.panicked.take());
     ExitReason::Panicked { message, location: location.map(Arc::from) }
 }

@@ -11,7 +11,7 @@ use crate::dead_letters::{self, Fate};
 use crate::error::TellError;
 use crate::exit::ExitReason;
 use crate::group::Delivered;
-use crate::roster::Roster;
+use crate::members::Members;
 use crate::spawn::Builder;
 
 /// Messages of type `M` by topic: a message that is published under a topic is sent to all actors that have subscribed
@@ -86,7 +86,7 @@ struct Topics<M> {
     sweep_at: usize,
 }
 
-type Topic<M> = Roster<Subscriber<M>>;
+type Topic<M> = Members<Subscriber<M>>;
 
 /// Sends a message to a subscriber, and returns the result.
 struct Subscriber<M>(Box<dyn Fn(&M) -> Told + Send + Sync>);

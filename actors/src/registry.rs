@@ -37,16 +37,16 @@ use std::hash::BuildHasher;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use crate::address::{ActorRef, Address};
-use crate::entry::Entry;
 use crate::exit::{ActorId, Called};
 use crate::links;
+use crate::registration::Registration;
 
 /// The number of shards. With this many, concurrent look-ups seldom use the same lock, and those that do share it.
 const SHARDS: usize = 32;
 
 static PROCESS: LazyLock<Registry> = LazyLock::new(Registry::new);
 
-/// Registers an actor under a name in the process. See [`Registry::register`].
+/// Registers an actor under a name in the process. Inspect [`Registry::register`].
 ///
 /// # Errors
 ///
@@ -69,7 +69,7 @@ pub fn register<M: Send + 'static>(
     PROCESS.register(name, actor)
 }
 
-/// Removes a name from the process. See [`Registry::unregister`].
+/// Removes a name from the process. Inspect [`Registry::unregister`].
 ///
 /// # Examples
 ///
@@ -85,7 +85,7 @@ pub fn unregister(name: &str) -> bool {
     PROCESS.unregister(name)
 }
 
-/// Returns the actor with a name in the process. See [`Registry::whereis`].
+/// Returns the actor with a name in the process. Inspect [`Registry::whereis`].
 ///
 /// # Errors
 ///
@@ -106,7 +106,7 @@ pub fn whereis<M: Send + 'static>(name: &str) -> Result<ActorRef<M>, WhereisErro
     PROCESS.whereis(name)
 }
 
-/// Returns the names in the process. See [`Registry::names`].
+/// Returns the names in the process. Inspect [`Registry::names`].
 ///
 /// # Examples
 ///
@@ -337,8 +337,8 @@ impl Shards {
     }
 }
 
-impl Entry for Named {
-    fn strike(self: Arc<Self>) {
+impl Registration for Named {
+    fn deregister(self: Arc<Self>) {
         let Some(shards) = self.registry.upgrade() else { return };
         let mut names = shards.write(&self.name);
         // Another actor may have taken the name since. That registration stays.

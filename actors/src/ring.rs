@@ -13,7 +13,7 @@ use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use std::alloc::{alloc, dealloc, handle_alloc_error};
 
-use kahn_core::wait::quietly;
+use kahn_core::wait::run_catching;
 
 /// The greatest size of a message that is stored inline, in words.
 const INLINE_WORDS: usize = 2;
@@ -163,7 +163,7 @@ impl<M> Drop for Ring<M> {
     fn drop(&mut self) {
         // One by one, each in its own catch: the destructors of two messages may panic.
         while let Some(message) = self.pop() {
-            quietly(|| drop(message));
+            run_catching(|| drop(message));
         }
         self.free();
     }

@@ -12,7 +12,7 @@
 //! | `ANSWERED` | the reply: the place has an answer, or never will | the asker frees the slot |
 //! | `GONE` | the asker: a late answer is returned to its sender | the reply frees the slot |
 //!
-//! **The asker is woken.** The asker opens its wait, stores its waiter (`Party`) in `asker`, fences, and reads `state`.
+//! **The asker is woken.** The asker opens its wait, stores its waiter in `asker`, fences, and reads `state`.
 //! The reply changes `state`, and then reads `asker` (Dekker's protocol). So at least one of the two sees the other:
 //! either the asker does not park, or the reply claims it.
 //!
@@ -28,8 +28,8 @@ use core::mem;
 use core::ptr::{self, NonNull};
 use core::task::Waker;
 
-use kahn_core::facade::{AtomicPtr, AtomicUsize, Backoff, Lock, MODEL, Ordering, fence, swap_then_load};
-use kahn_core::wait::{Deadline, Missed, Party, Reason, TimedOut, Wait, Wake, unfailing};
+use kahn_core::primitives::{AtomicPtr, AtomicUsize, Backoff, Lock, MODEL, Ordering, fence, swap_then_load};
+use kahn_core::wait::{Deadline, Reason, TimedOut, Wait, WaitError, Waiter, Wake, run_shielded_catching};
 
 const OPEN: usize = 0;
 const ANSWERING: usize = 1;
@@ -45,7 +45,7 @@ const CIRCLE: usize = 1;
 pub(crate) struct Slot {
     state: AtomicUsize,
     /// The asker's waiter, if it is a thread that waits. [`task`] if it is a task.
-    asker: AtomicPtr<Party>,
+    asker: AtomicPtr<Waiter>,
     /// The place for the answer: an `Option<R>` of the asker.
     place: UnsafeCell<*mut ()>,
     /// The asker's waker, if it is a task that waits.
@@ -53,7 +53,7 @@ pub(crate) struct Slot {
 }
 
 /// The value of `asker` that stands for a task, whose waker is in `waker`.
-fn task() -> *mut Party {
+fn task() -> *mut Waiter {
     ptr::without_provenance_mut(1)
 }
 
@@ -224,7 +224,7 @@ unsafe fn leave<R>(slot: NonNull<Slot>, answer: Option<R>) -> Option<R> {
         this.state.store(ANSWERED, Ordering::Release);
         if let Some(waker) = waker {
             // The reply has been sent, so no unwind of the waker may propagate.
-            unfailing(|| waker.wake());
+            run_shielded_catching(|| waker.wake());
         }
         return None;
     }
@@ -298,7 +298,7 @@ impl<'a, R> Asker<'a, R> {
     ) -> Result<bool, TimedOut> {
         let wait = Wait::new();
         // Release: the reply sees the waiter, and that its wait is open.
-        self.slot().asker.store(wait.party().as_ptr(), Ordering::Release);
+        self.slot().asker.store(wait.waiter().as_ptr(), Ordering::Release);
         // Relaxed: `leave` reads the state again, with Acquire.
         let parked = wait.park_unless(reason, deadline, || self.slot().state.load(Ordering::Relaxed) != OPEN);
         match parked {
@@ -313,7 +313,7 @@ impl<'a, R> Asker<'a, R> {
                 Ok(true)
             }
             Ok(_) => Ok(self.is_broken_off(leaving)),
-            Err(missed) => Err(self.give_up(wait, missed, leaving)),
+            Err(error) => Err(self.give_up(wait, error, leaving)),
         }
     }
 
@@ -327,12 +327,12 @@ impl<'a, R> Asker<'a, R> {
     }
 
     #[cold]
-    fn give_up(&mut self, wait: Wait, missed: Missed, leaving: impl FnOnce()) -> TimedOut {
+    fn give_up(&mut self, wait: Wait, error: WaitError, leaving: impl FnOnce()) -> TimedOut {
         leaving();
         // Before the wait is closed, so that no claim of the reply reaches a later wait.
         self.leave();
         drop(wait);
-        missed.raise()
+        error.raise()
     }
 
     /// Returns whether the reply has left. If it has not, `waker` is woken when it does.
@@ -398,7 +398,7 @@ impl<R> Drop for Asker<'_, R> {
 mod tests {
     use super::*;
     use core::task::Context;
-    use kahn_core::facade::SPINS;
+    use kahn_core::primitives::SPINS;
     use kahn_core::wait::Kind;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};

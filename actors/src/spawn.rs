@@ -6,7 +6,7 @@ use kahn_core::process;
 
 use crate::actor::{Actor, Context};
 use crate::address::ActorRef;
-use crate::cell::{Any, Head, Overflow};
+use crate::cell::{AnyActor, Head, Overflow};
 use crate::control::{Control, Next};
 use crate::exit::ExitReason;
 use crate::life::{Incarnation, Life, Pause};
@@ -70,8 +70,8 @@ pub struct Builder {
     name: Option<Box<str>>,
     mailbox: Option<u32>,
     overflow: Overflow,
-    pub(crate) keeper: Option<Any>,
-    link: Option<Any>,
+    pub(crate) supervisor: Option<AnyActor>,
+    link: Option<AnyActor>,
 }
 
 impl Builder {
@@ -172,7 +172,7 @@ impl Builder {
     }
 
     /// Links the new actor to the actor `to` before it starts.
-    pub(crate) fn linked(mut self, to: &Any) -> Builder {
+    pub(crate) fn linked(mut self, to: &AnyActor) -> Builder {
         self.link = Some(to.clone());
         self
     }
@@ -195,7 +195,7 @@ impl Builder {
     /// assert_eq!(Builder::new().spawn(Echo).ask(|reply| (7, reply)), Ok(7));
     /// ```
     pub fn spawn<A: Actor>(self, actor: A) -> ActorRef<A::Message> {
-        self.start(Being::once(actor), false)
+        self.start(ActorFactory::once(actor), false)
     }
 
     /// Starts the actor that `make` makes. `make` runs on the worker on which the actor begins. If it panics, the actor
@@ -227,7 +227,7 @@ impl Builder {
         self,
         make: impl FnMut() -> A + Send + 'static,
     ) -> ActorRef<A::Message> {
-        self.start(Being { actor: None, make }, false)
+        self.start(ActorFactory { actor: None, make }, false)
     }
 
     pub(crate) fn start<M: Send + 'static>(
@@ -242,9 +242,9 @@ impl Builder {
         // with a `Core`. So all heads begin with the same type.
         let process = unsafe { process::new(head, Life::new(incarnation), self.name) };
         let actor = ActorRef::new(process);
-        if let Some(keeper) = self.keeper {
+        if let Some(supervisor) = self.supervisor {
             // The supervisor starts the first incarnation.
-            links::hand_over(keeper, actor.any());
+            links::hand_over(supervisor, actor.any());
         }
         if let Some(link) = &self.link {
             links::link(link, actor.any());
@@ -317,17 +317,17 @@ impl<M: Send + 'static> Control<M> {
 }
 
 /// An actor's value, and the function that makes the next one.
-pub(crate) struct Being<A, F> {
+pub(crate) struct ActorFactory<A, F> {
     actor: Option<A>,
     make: F,
 }
 
 /// Makes an actor's value for each of its incarnations.
-pub(crate) trait Make<A>: Send + 'static {
+pub(crate) trait MakeActor<A>: Send + 'static {
     fn make(&mut self) -> A;
 }
 
-impl<A, F: FnMut() -> A + Send + 'static> Make<A> for F {
+impl<A, F: FnMut() -> A + Send + 'static> MakeActor<A> for F {
     fn make(&mut self) -> A {
         self()
     }
@@ -337,18 +337,18 @@ impl<A, F: FnMut() -> A + Send + 'static> Make<A> for F {
 /// per actor would matter for a million actors.
 pub(crate) struct Once;
 
-impl<A> Make<A> for Once {
+impl<A> MakeActor<A> for Once {
     fn make(&mut self) -> A {
         unreachable!("it lives once")
     }
 }
 
 /// An actor that is started once.
-pub(crate) type Mortal<A> = Being<A, Once>;
+pub(crate) type SingleActor<A> = ActorFactory<A, Once>;
 
-impl<A: Actor> Mortal<A> {
-    pub(crate) fn once(actor: A) -> Mortal<A> {
-        Being { actor: Some(actor), make: Once }
+impl<A: Actor> SingleActor<A> {
+    pub(crate) fn once(actor: A) -> SingleActor<A> {
+        ActorFactory { actor: Some(actor), make: Once }
     }
 
     pub(crate) fn actor_if_any(&mut self) -> Option<&mut A> {
@@ -356,13 +356,13 @@ impl<A: Actor> Mortal<A> {
     }
 }
 
-impl<A: Actor, F: Make<A>> Being<A, F> {
+impl<A: Actor, F: MakeActor<A>> ActorFactory<A, F> {
     pub(crate) fn actor(&mut self) -> &mut A {
         self.actor.as_mut().expect("it is there from `begin` to `discard`")
     }
 }
 
-impl<A: Actor, F: Make<A>> Incarnation<A::Message> for Being<A, F> {
+impl<A: Actor, F: MakeActor<A>> Incarnation<A::Message> for ActorFactory<A, F> {
     fn begin(&mut self, control: &mut Control<A::Message>) -> Result<(), ExitReason> {
         if self.actor.is_none() {
             self.actor = Some(self.make.make());

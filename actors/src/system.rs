@@ -6,8 +6,8 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 
 use crate::address::Address;
-use crate::ends::{kill, stop};
 use crate::exit::ExitReason;
+use crate::lifecycle::{kill, stop};
 use crate::supervisor::{StartError, Supervisor, SupervisorRef};
 
 /// A supervision tree that is a whole program.

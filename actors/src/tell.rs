@@ -4,18 +4,18 @@ use core::ptr::NonNull;
 use core::time::Duration;
 use std::time::Instant;
 
-use kahn_core::facade::{Ordering, now};
-use kahn_core::wait::{Deadline, Kind, Missed, Node, Reason, Wait, spend};
+use kahn_core::primitives::{Ordering, now};
+use kahn_core::wait::{Deadline, Kind, Node, Reason, Wait, WaitError, consume};
 
 use crate::address::ActorRef;
-use crate::cell::{Any, Edge, Goal, Locked, Overflow};
-use crate::chain::{self, Asking, BROKEN};
+use crate::ask_cycle::{self, Asking, BROKEN};
+use crate::cell::{AnyActor, Edge, Goal, Locked, Overflow};
 use crate::dead_letters::{self, Fate};
-use crate::ends::{is_current, with_current};
 use crate::error::TellError;
+use crate::lifecycle::{is_current, with_current};
 
 /// A message that waits for room, on the stack of its sender or in its future.
-pub(crate) struct Parcel<'a, M> {
+pub(crate) struct PendingSend<'a, M> {
     pub(crate) message: Option<M>,
     pub(crate) edge: Option<&'a Edge>,
 }
@@ -84,7 +84,7 @@ impl<M: Send + 'static> ActorRef<M> {
     /// assert!(actor.try_tell("two").unwrap_err().is_full());
     /// ```
     pub fn try_tell(&self, message: M) -> Result<(), TellError<M>> {
-        spend(1);
+        consume(1);
         self.put::<false>(message, None)
     }
 
@@ -131,7 +131,7 @@ impl<M: Send + 'static> ActorRef<M> {
         deadline: &mut Deadline,
         edge: Option<&Edge>,
     ) -> Result<(), TellError<M>> {
-        spend(1);
+        consume(1);
         match self.put::<WAITS>(message, edge) {
             Err(TellError::Full(message)) => self.wait_for_room(reason, message, deadline.fix(), edge),
             done => done,
@@ -158,13 +158,13 @@ impl<M: Send + 'static> ActorRef<M> {
                     accept(&mut locked, message, edge);
                 }
             }
-            locked.state.rare().dropped += 1;
+            locked.state.cold().dropped += 1;
         } else {
             accept(&mut locked, message, edge);
         }
-        let rouse = locked.state.rouse();
+        let wake_action = locked.state.wake_action();
         drop(locked);
-        rouse.wake_by::<WAITS, _>(self.process());
+        wake_action.wake_by::<WAITS, _>(self.process());
         // Nothing may unwind from here on: the message is in the mailbox.
         if let Some(dropped) = dropped {
             dead_letters::lose(self.any(), dropped);
@@ -189,10 +189,10 @@ impl<M: Send + 'static> ActorRef<M> {
             if let Some(edge) = edge {
                 return self.park_for_room(reason, take(), deadline, Some((me, edge)));
             }
-            let edge = chain::numbered(self.any(), Goal::Room);
+            let edge = ask_cycle::numbered(self.any(), Goal::Room);
             // SAFETY: `me` is the caller. `edge` is declared before the guard, so it outlives it. It has no slot.
             let _asking = unsafe { Asking::publish(me, &edge) };
-            if chain::cycle(me).is_some() {
+            if ask_cycle::cycle(me).is_some() {
                 return Err(TellError::Full(take()));
             }
             self.park_for_room(reason, take(), deadline, Some((me, &edge)))
@@ -206,63 +206,63 @@ impl<M: Send + 'static> ActorRef<M> {
         reason: Reason,
         message: M,
         deadline: Option<Instant>,
-        actor: Option<(&Any, &Edge)>,
+        actor: Option<(&AnyActor, &Edge)>,
     ) -> Result<(), TellError<M>> {
-        let waits_no_more = || actor.into_iter().for_each(|(me, edge)| chain::waits_no_more(me, edge));
+        let waits_no_more = || actor.into_iter().for_each(|(me, edge)| ask_cycle::waits_no_more(me, edge));
         let edge = actor.map(|(_, edge)| edge);
-        let mut parcel = Parcel { message: Some(message), edge };
-        let payload = &raw mut parcel;
+        let mut pending = PendingSend { message: Some(message), edge };
+        let payload = &raw mut pending;
         let wait = Wait::new();
-        let node = Node::new(wait.party(), TAKEN, payload.cast());
+        let node = Node::new(wait.waiter(), TAKEN, payload.cast());
         let place = NonNull::from(&node);
-        if actor.is_some_and(|(me, edge)| !chain::waits_for_room(me, edge, wait.party())) {
+        if actor.is_some_and(|(me, edge)| !ask_cycle::waits_for_room(me, edge, wait.waiter())) {
             waits_no_more();
             drop(wait);
-            return Err(TellError::Full(parcel.message.take().expect("it was not sent")));
+            return Err(TellError::Full(pending.message.take().expect("it was not sent")));
         }
         {
             let mut locked = self.process().lock();
             let dead = locked.state.phase.is_dead();
             if dead || !locked.lane().is_full() {
                 if !dead {
-                    // SAFETY: the node is in no queue yet, so no other thread has the address of the parcel.
-                    accept_parcel(&mut locked, unsafe { &mut *payload });
+                    // SAFETY: the node is in no queue yet, so no other thread has the address of the pending.
+                    accept_pending(&mut locked, unsafe { &mut *payload });
                 }
-                let rouse = locked.state.rouse();
+                let wake_action = locked.state.wake_action();
                 drop(locked);
                 waits_no_more();
                 drop(wait);
-                rouse.wake(self.process());
-                return self.taken(parcel);
+                wake_action.wake(self.process());
+                return self.taken(pending);
             }
             locked.state.set_senders(true);
             // SAFETY: the node stays in place until the wait is over. If the wait was not claimed by a receiver, the
             // node is removed below; such a claim removes the node.
-            unsafe { locked.state.rare().senders.push(place) };
+            unsafe { locked.state.cold().senders.push(place) };
         }
         let parked = wait.park(reason, deadline);
         waits_no_more();
         if parked.is_err() || matches!(parked, Ok(BROKEN)) {
-            if let Some(rare) = self.process().lock().state.rare_if_any() {
+            if let Some(cold) = self.process().lock().state.cold_if_any() {
                 // SAFETY: the node is in this queue, or a claim has removed it and it is in no queue.
-                unsafe { rare.senders.remove(place) };
+                unsafe { cold.senders.remove(place) };
             }
             drop(wait);
-            let raised = parked.map_err(Missed::raise);
-            let message = parcel.message.take().expect("the message was not taken");
+            let raised = parked.map_err(WaitError::raise);
+            let message = pending.message.take().expect("the message was not taken");
             return Err(match raised {
                 Ok(_) => TellError::Full(message),
                 Err(_) => TellError::Timeout(message),
             });
         }
         drop(wait);
-        self.taken(parcel)
+        self.taken(pending)
     }
 
     /// Returns the result of a wait for room that was claimed: the message is gone, or is still here if the actor has
     /// ended.
-    fn taken(&self, mut parcel: Parcel<'_, M>) -> Result<(), TellError<M>> {
-        match parcel.message.take() {
+    fn taken(&self, mut pending: PendingSend<'_, M>) -> Result<(), TellError<M>> {
+        match pending.message.take() {
             None => Ok(()),
             Some(message) => {
                 dead_letters::note::<M>(self.any(), Fate::Dead, 1);
@@ -278,16 +278,16 @@ fn accept<M>(locked: &mut Locked<'_, M>, message: M, edge: Option<&Edge>) {
     if let Some(edge) = edge {
         let number = locked.next_number();
         // Relaxed (both): a reader holds this lock, has seen a later turn of the target, or copes with an older value
-        // (`chain::circle`).
+        // (`ask_cycle::circle`).
         edge.number.store(number, Ordering::Relaxed);
         edge.sent.store(true, Ordering::Relaxed);
     }
     locked.lane().push(message);
 }
 
-pub(crate) fn accept_parcel<M>(locked: &mut Locked<'_, M>, parcel: &mut Parcel<'_, M>) {
-    let message = parcel.message.take().expect("a parcel is delivered once");
-    accept(locked, message, parcel.edge);
+pub(crate) fn accept_pending<M>(locked: &mut Locked<'_, M>, pending: &mut PendingSend<'_, M>) {
+    let message = pending.message.take().expect("a pending send is delivered once");
+    accept(locked, message, pending.edge);
 }
 
 /// Lets in one of the senders that wait for room, if there is room. The caller wakes it after unlocking.
@@ -296,14 +296,14 @@ pub(crate) fn admit<M>(locked: &mut Locked<'_, M>) -> Option<kahn_core::wait::Cl
     if !locked.state.has_senders() || locked.lane().is_full() {
         return None;
     }
-    let claimed = locked.state.rare().senders.claim_next();
-    if locked.state.rare().senders.is_empty() {
+    let claimed = locked.state.cold().senders.claim_next();
+    if locked.state.cold().senders.is_empty() {
         locked.state.set_senders(false);
     }
     let claimed = claimed?;
-    // SAFETY: the payload of a sender's node is its `Parcel`, for the message type of this lane. The sender does not
-    // touch it now: a thread does not run between its claim and its wake-up, and a future touches its parcel only under
+    // SAFETY: the payload of a sender's node is its `PendingSend`, for the message type of this lane. The sender does not
+    // touch it now: a thread does not run between its claim and its wake-up, and a future touches its pending only under
     // this lock.
-    accept_parcel(locked, unsafe { &mut *claimed.payload.cast::<Parcel<'_, M>>() });
+    accept_pending(locked, unsafe { &mut *claimed.payload.cast::<PendingSend<'_, M>>() });
     Some(claimed)
 }

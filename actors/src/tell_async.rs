@@ -1,6 +1,6 @@
 //! Telling from async code: a future that waits in the queue of senders together with threads.
 //!
-//! The future can be dropped at any time. So both sides touch its node, its parcel and its waker only under the actor's
+//! The future can be dropped at any time. So both sides touch its node, its pending and its waker only under the actor's
 //! lock, as `kahn_core::wait` requires of tasks. The future is pinned while its node is in the queue.
 
 use core::cell::OnceCell;
@@ -11,13 +11,13 @@ use core::pin::Pin;
 use core::ptr::NonNull;
 use core::task::{Context, Poll, ready};
 
-use kahn_core::wait::{Node, TaskParty, poll_operation};
+use kahn_core::wait::{Node, TaskWaiter, poll_operation};
 
 use crate::address::ActorRef;
 use crate::cell::Overflow;
 use crate::dead_letters::{self, Fate};
 use crate::error::TellError;
-use crate::tell::{Parcel, accept_parcel};
+use crate::tell::{PendingSend, accept_pending};
 
 /// The future of [`ActorRef::tell_async`].
 ///
@@ -35,8 +35,8 @@ use crate::tell::{Parcel, accept_parcel};
 #[must_use = "a future does nothing unless it is polled"]
 pub struct TellFuture<M: Send + 'static> {
     actor: ActorRef<M>,
-    parcel: Parcel<'static, M>,
-    party: TaskParty,
+    pending: PendingSend<'static, M>,
+    waiter: TaskWaiter,
     /// Made when the future first has to wait.
     node: OnceCell<Node>,
     _pinned: PhantomPinned,
@@ -68,8 +68,8 @@ impl<M: Send + 'static> ActorRef<M> {
     pub fn tell_async(&self, message: M) -> TellFuture<M> {
         TellFuture {
             actor: self.clone(),
-            parcel: Parcel { message: Some(message), edge: None },
-            party: TaskParty::new(),
+            pending: PendingSend { message: Some(message), edge: None },
+            waiter: TaskWaiter::new(),
             node: OnceCell::new(),
             _pinned: PhantomPinned,
         }
@@ -84,16 +84,16 @@ impl<M: Send + 'static> Future for TellFuture<M> {
         let this = unsafe { self.get_unchecked_mut() };
         if this.node.get().is_none() {
             ready!(poll_operation(context));
-            let message = this.parcel.message.take().expect("polled after it was done");
+            let message = this.pending.message.take().expect("polled after it was done");
             match this.actor.put::<false>(message, None) {
-                Err(TellError::Full(message)) => this.parcel.message = Some(message),
+                Err(TellError::Full(message)) => this.pending.message = Some(message),
                 done => return Poll::Ready(done),
             }
         }
         let waker = context.waker().clone();
         let mut locked = this.actor.process().lock();
         if this.node.get().is_none() {
-            let message = &mut this.parcel.message;
+            let message = &mut this.pending.message;
             if locked.state.overflow == Overflow::Fail {
                 drop(locked);
                 return Poll::Ready(Err(TellError::Full(message.take().expect("put there above"))));
@@ -104,28 +104,28 @@ impl<M: Send + 'static> Future for TellFuture<M> {
                 return Poll::Ready(Err(TellError::Dead(message.take().expect("put there above"))));
             }
             if !locked.lane().is_full() {
-                accept_parcel(&mut locked, &mut this.parcel);
-                let rouse = locked.state.rouse();
+                accept_pending(&mut locked, &mut this.pending);
+                let wake_action = locked.state.wake_action();
                 drop(locked);
-                rouse.wake(this.actor.process());
+                wake_action.wake(this.actor.process());
                 return Poll::Ready(Ok(()));
             }
-            let party = TaskParty::party(NonNull::from(&this.party));
-            let node = this.node.get_or_init(|| Node::new(party, 0, (&raw mut this.parcel).cast()));
+            let waiter = TaskWaiter::waiter(NonNull::from(&this.waiter));
+            let node = this.node.get_or_init(|| Node::new(waiter, 0, (&raw mut this.pending).cast()));
             // SAFETY: the waiter and the node are fields of the future, which is pinned. They stay in place until
             // `drop` removes the node from the queue. The lock is held.
             unsafe {
-                party.as_ref().prepare(false);
+                waiter.as_ref().prepare(false);
                 locked.state.set_senders(true);
-                locked.state.rare().senders.push(NonNull::from(node));
+                locked.state.cold().senders.push(NonNull::from(node));
             }
         } else {
             // SAFETY: the waiter is a field of this future, which is alive.
             let claimed =
-                unsafe { TaskParty::party(NonNull::from(&this.party)).as_ref() }.verdict().is_some();
+                unsafe { TaskWaiter::waiter(NonNull::from(&this.waiter)).as_ref() }.outcome().is_some();
             if claimed {
                 drop(locked);
-                return Poll::Ready(match this.parcel.message.take() {
+                return Poll::Ready(match this.pending.message.take() {
                     None => Ok(()),
                     Some(message) => {
                         dead_letters::note::<M>(this.actor.any(), Fate::Dead, 1);
@@ -135,7 +135,7 @@ impl<M: Send + 'static> Future for TellFuture<M> {
             }
         }
         // SAFETY: the lock of the queue that the waiter is in is held.
-        let old = unsafe { this.party.set_waker(Some(waker)) };
+        let old = unsafe { this.waiter.set_waker(Some(waker)) };
         drop(locked);
         drop(old);
         Poll::Pending
@@ -146,9 +146,9 @@ impl<M: Send + 'static> Drop for TellFuture<M> {
     fn drop(&mut self) {
         if let Some(node) = self.node.get() {
             let mut locked = self.actor.process().lock();
-            if let Some(rare) = locked.state.rare_if_any() {
+            if let Some(cold) = locked.state.cold_if_any() {
                 // SAFETY: the node is in this queue, or a claim has removed it and it is in no queue.
-                unsafe { rare.senders.remove(NonNull::from(node)) };
+                unsafe { cold.senders.remove(NonNull::from(node)) };
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The timers of one actor life, and one alarm, which is set to the first of them.
+//! The timers of one actor life, and one timer, which is set to the first of them.
 //!
 //! A timer keeps its message until the message is handled: a timer that fires puts only its number into `ready`, in the
 //! order of firing. So a timer is cancelled in the same way before and after it fires, and a periodic timer whose last
@@ -12,11 +12,11 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
-use kahn_core::facade::now;
-use kahn_core::process::Alarm;
-use kahn_core::wait::quietly;
+use kahn_core::primitives::now;
+use kahn_core::process::ProcessTimer;
+use kahn_core::wait::run_catching;
 
-use crate::cell::{Any, Core};
+use crate::cell::{AnyActor, Core};
 
 /// An item that takes no room in the mailbox, and is handled before the messages there.
 pub(crate) enum Ready<M> {
@@ -50,7 +50,7 @@ pub(crate) struct Timers<M> {
     order: BTreeSet<(Instant, TimerId)>,
     idle: Option<Idle<M>>,
     clock: Clock,
-    /// The time that the alarm is set to.
+    /// The time that the timer is set to.
     set_to: Option<Instant>,
     last: u64,
 }
@@ -58,7 +58,7 @@ pub(crate) struct Timers<M> {
 /// The source of the time.
 enum Clock {
     /// The clock of the runtime.
-    Runtime(Alarm<Core>),
+    Runtime(ProcessTimer<Core>),
     /// A clock that a test sets to this time.
     Hand(Instant),
 }
@@ -87,14 +87,14 @@ struct Idle<M> {
     message: M,
 }
 
-fn ring(me: &Any) {
-    let rouse = me.state.lock().ring();
-    rouse.wake(me);
+fn ring(me: &AnyActor) {
+    let wake_action = me.state.lock().ring();
+    wake_action.wake(me);
 }
 
 impl<M> Timers<M> {
-    pub(crate) fn new(me: &Any) -> Timers<M> {
-        Timers::of(Clock::Runtime(Alarm::new(me.clone(), ring)))
+    pub(crate) fn new(me: &AnyActor) -> Timers<M> {
+        Timers::of(Clock::Runtime(ProcessTimer::new(me.clone(), ring)))
     }
 
     /// Creates timers whose time passes only by [`advance`](Self::advance).
@@ -113,7 +113,7 @@ impl<M> Timers<M> {
         }
     }
 
-    /// See [`Own::advance`](crate::control::Own::advance).
+    /// Inspect [`LocalState::advance`](crate::control::LocalState::advance).
     pub(crate) fn advance(&mut self, most: Duration, ready: &mut VecDeque<Ready<M>>) -> Option<Duration> {
         let Clock::Hand(time) = self.clock else { unreachable!("time passes by itself") };
         let next = self.first().map(|first| first.saturating_duration_since(time));
@@ -143,14 +143,14 @@ impl<M> Timers<M> {
         let due = self.now().checked_add(delay);
         self.all.insert(id, Timer { due, has_come: false, what });
         self.order.extend(due.map(|due| (due, id)));
-        self.set_alarm();
+        self.set_timer();
         id
     }
 
     /// Cancels a timer, and drops its message if it was not handled. Returns whether there was such a timer.
     pub(crate) fn cancel(&mut self, id: TimerId) -> bool {
         let Some(timer) = self.all.remove(&id) else { return false };
-        // The alarm stays set, and may ring once without need.
+        // The timer stays set, and may ring once without need.
         if let Some(due) = timer.due {
             self.order.remove(&(due, id));
         }
@@ -198,7 +198,7 @@ impl<M> Timers<M> {
         let idle = self.idle.as_mut()?;
         if idle.busy {
             (idle.busy, idle.over, idle.since) = (false, false, now);
-            self.set_alarm();
+            self.set_timer();
             return None;
         }
         self.idle.take_if(|idle| idle.over).map(|idle| idle.message)
@@ -225,14 +225,14 @@ impl<M> Timers<M> {
         if let Some(idle) = &mut self.idle {
             idle.over = !idle.busy && idle.due().is_some_and(|due| due <= now);
         }
-        self.set_alarm();
+        self.set_timer();
     }
 
-    /// Sets the alarm to the first due time, unless it is set to an earlier time.
-    fn set_alarm(&mut self) {
-        let (Some(first), Clock::Runtime(alarm)) = (self.first(), &mut self.clock) else { return };
+    /// Sets the timer to the first due time, unless it is set to an earlier time.
+    fn set_timer(&mut self) {
+        let (Some(first), Clock::Runtime(timer)) = (self.first(), &mut self.clock) else { return };
         if self.set_to.is_none_or(|set_to| first < set_to) {
-            alarm.set(first);
+            timer.set(first);
             self.set_to = Some(first);
         }
     }
@@ -248,7 +248,7 @@ impl<M> Drop for Timers<M> {
     fn drop(&mut self) {
         // One by one, each in its own catch: the destructors of two messages may panic.
         while let Some((_, timer)) = self.all.pop_first() {
-            quietly(|| drop(timer));
+            run_catching(|| drop(timer));
         }
     }
 }

@@ -22,7 +22,7 @@ enum Message {
     Count(Reply<Answer>),
     /// Is kept, for whoever asks for it.
     Keep(Reply<Answer>),
-    Kept(Reply<Option<Reply<Answer>>>),
+    ErasedChild(Reply<Option<Reply<Answer>>>),
 }
 
 impl Actor for Link {
@@ -39,7 +39,7 @@ impl Actor for Link {
                 let _ = reply.send(answer.map(|n| n + 1));
             }
             Message::Keep(reply) => self.kept = Some(reply),
-            Message::Kept(reply) => drop(reply.send(self.kept.take())),
+            Message::ErasedChild(reply) => drop(reply.send(self.kept.take())),
         }
         Ok(())
     }
@@ -114,15 +114,15 @@ fn a_circle_that_two_close_at_once_is_found_by_one_of_them() {
     });
 }
 
-/// A question that was kept is no longer in the way of its keeper: somebody else may answer it.
+/// A question that was kept is no longer in the way of its supervisor: somebody else may answer it.
 #[test]
 fn a_kept_question_closes_no_circle() {
     everywhere(|| {
-        let keeper = spawn(Link { next: None, kept: None });
+        let supervisor = spawn(Link { next: None, kept: None });
         let asker = Builder::new().spawn_loop({
-            let keeper = keeper.clone();
+            let supervisor = supervisor.clone();
             move |mailbox: &mut Mailbox<Message>| {
-                assert_eq!(keeper.ask(Message::Keep)?, Ok(7));
+                assert_eq!(supervisor.ask(Message::Keep)?, Ok(7));
                 while let Ok(Message::Count(reply)) = mailbox.recv() {
                     let _ = reply.send(Ok(1));
                 }
@@ -131,19 +131,19 @@ fn a_kept_question_closes_no_circle() {
         });
         let mut kept = None;
         until(|| {
-            kept = keeper.ask(Message::Kept).unwrap();
+            kept = supervisor.ask(Message::ErasedChild).unwrap();
             kept.is_some()
         });
-        // Now the keeper asks the asker, which waits for an answer that is not the keeper's to give any more.
-        assert!(keeper.tell(Message::Next(asker.clone())).is_ok());
+        // Now the supervisor asks the asker, which waits for an answer that is not the supervisor's to give any more.
+        assert!(supervisor.tell(Message::Next(asker.clone())).is_ok());
         let count = {
-            let keeper = keeper.clone();
-            kahn_core::spawn(move || keeper.ask(Message::Count))
+            let supervisor = supervisor.clone();
+            kahn_core::spawn(move || supervisor.ask(Message::Count))
         };
         until(|| asker.len() == 1);
         kept.unwrap().send(Ok(7)).unwrap();
         assert_eq!(count.join().unwrap().unwrap(), Ok(2));
-        end(vec![keeper, asker]);
+        end(vec![supervisor, asker]);
     });
 }
 
@@ -202,11 +202,11 @@ fn replies_race_with_deadlines_and_kills() {
 fn a_cancelled_asker_leaves_nothing_behind() {
     everywhere(|| {
         let (tx, rx) = kahn_channels::bounded(1);
-        let keeper = Builder::new().spawn_loop(move |mailbox: &mut Mailbox<Reply<u32>>| {
+        let supervisor = Builder::new().spawn_loop(move |mailbox: &mut Mailbox<Reply<u32>>| {
             tx.send(mailbox.recv()?)?;
             Ok(())
         });
-        let asker = kahn_core::spawn(move || keeper.ask(|reply| reply));
+        let asker = kahn_core::spawn(move || supervisor.ask(|reply| reply));
         let reply = rx.recv().unwrap();
         asker.cancel();
         assert!(asker.join().unwrap_err().is_cancelled());

@@ -49,7 +49,7 @@ fn watch(watched: Vec<Address>) -> (ActorRef<()>, Arc<AtomicUsize>) {
 }
 
 /// Spends `count` operations of a new budget.
-fn spend(count: u32) {
+fn consume(count: u32) {
     let (_tx, rx) = bounded::<()>(1);
     kahn_core::yield_now();
     (0..count).for_each(|_| _ = rx.try_recv());
@@ -68,7 +68,7 @@ impl Actor for Spender {
 
     fn stopped(&mut self, _: &ExitReason, ctx: &mut Context<Self>) {
         let me = ctx.me();
-        spend(self.0);
+        consume(self.0);
         me.kill();
     }
 }

@@ -218,7 +218,7 @@ fn a_reply_against_a_deadline() {
         let seen = Seen::default();
         let actor = spawn(&seen, None, 1);
         let (tx, rx) = kahn_channels::bounded(1);
-        let keeper = thread::spawn(move || {
+        let supervisor = thread::spawn(move || {
             let reply: Reply<Token> = rx.recv().unwrap();
             let token = actor.ask(|reply| Message::Answer(seen.token(), reply)).unwrap();
             drop(reply.send(token));
@@ -238,6 +238,6 @@ fn a_reply_against_a_deadline() {
             Err(other) => panic!("{other}"),
         }
         drop(hand);
-        assert_eq!(keeper.join().unwrap().get()[2], 0);
+        assert_eq!(supervisor.join().unwrap().get()[2], 0);
     });
 }

@@ -372,7 +372,7 @@ fn as_much_is_put_aside_as_the_mailbox_holds() {
     });
 }
 
-/// The timer's alarm must stand in the actor's own runtime: the other one ends first, and the next runtime gets its workers'
+/// The timer's timer must stand in the actor's own runtime: the other one ends first, and the next runtime gets its workers'
 /// records.
 #[test]
 fn timers_set_inside_another_runtime_fire_after_that_runtime_has_ended() {
@@ -408,7 +408,7 @@ fn timers_set_inside_another_runtime_fire_after_that_runtime_has_ended() {
     }
 }
 
-/// The OS thread that sets the alarm has to wake the worker that is to ring it, which may be asleep.
+/// The OS thread that sets the timer has to wake the worker that is to ring it, which may be asleep.
 #[test]
 fn timers_set_inside_blocking_fire_while_the_actor_waits_there() {
     everywhere(|| {

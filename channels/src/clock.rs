@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::time::Instant;
 
-pub(crate) use kahn_core::facade::now;
+pub(crate) use kahn_core::primitives::now;
 
 /// Returns the instant `timeout` from now. `None` means never: the clock cannot express the instant.
 #[inline]

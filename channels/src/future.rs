@@ -1,7 +1,7 @@
 //! Channels in async code: futures that wait in the same queues as threads.
 //!
 //! A future can be dropped at any moment, also after it has been claimed and before it is polled. Therefore both sides
-//! touch its seat and slot only with the channel's lock held. Dropping the future takes the lock, leaves the queue, and
+//! touch its wait_slot and slot only with the channel's lock held. Dropping the future takes the lock, leaves the queue, and
 //! returns to the channel what the future was handed and has not passed on. A future is pinned before it enters a
 //! queue, so it does not move afterwards.
 
@@ -13,17 +13,17 @@ use core::ptr::NonNull;
 use core::task::{Context, Poll, Waker, ready};
 
 use futures_core::Stream;
-use kahn_core::facade::Arc;
-use kahn_core::wait::{Node, Party, TaskParty, poll_operation};
+use kahn_core::primitives::Arc;
+use kahn_core::wait::{Node, TaskWaiter, Waiter, poll_operation};
 
-use crate::alarm::Alarm;
-use crate::bounded::Chan;
+use crate::chan::Chan;
 use crate::error::{RecvError, SendError, TryRecvError, TrySendError};
 use crate::grants::Promise;
 use crate::receiver::{Receiver, Source};
-use crate::seat::{Packet, Status};
 use crate::sender::Sender;
 use crate::state::{Taken, Wakes};
+use crate::timer_thread::TaskTimer;
+use crate::wait_slot::{Packet, Status};
 
 /// Where a future waits.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,22 +36,22 @@ enum Phase {
     Promised,
 }
 
-/// A task's waiter: its party, its packet, and its node in one queue.
-struct TaskSeat<T> {
-    party: TaskParty,
+/// A task's waiter: its waiter, its packet, and its node in one queue.
+struct TaskSlot<T> {
+    waiter: TaskWaiter,
     packet: Packet<T>,
     /// Made at the first wait. The future is pinned then, so the address is final.
     node: OnceCell<Node>,
     phase: Cell<Phase>,
 }
 
-impl<T> TaskSeat<T> {
-    fn new(packet: Packet<T>) -> TaskSeat<T> {
-        TaskSeat { party: TaskParty::new(), packet, node: OnceCell::new(), phase: Cell::new(Phase::Idle) }
+impl<T> TaskSlot<T> {
+    fn new(packet: Packet<T>) -> TaskSlot<T> {
+        TaskSlot { waiter: TaskWaiter::new(), packet, node: OnceCell::new(), phase: Cell::new(Phase::Idle) }
     }
 
-    fn party(&self) -> NonNull<Party> {
-        TaskParty::party(NonNull::from(&self.party))
+    fn waiter(&self) -> NonNull<Waiter> {
+        TaskWaiter::waiter(NonNull::from(&self.waiter))
     }
 
     /// Opens a wait, and returns the node, which the caller puts into a queue. Exchanges the waker for the previous
@@ -59,14 +59,14 @@ impl<T> TaskSeat<T> {
     ///
     /// # Safety
     ///
-    /// The seat is pinned and in no queue. The caller holds the channel's lock.
+    /// The wait_slot is pinned and in no queue. The caller holds the channel's lock.
     unsafe fn open(&self, waker: &mut Option<Waker>, phase: Phase) -> NonNull<Node> {
-        // SAFETY: the seat is in no queue, so no other thread touches the waker.
-        *waker = unsafe { self.party.set_waker(waker.take()) };
-        let node = self.node.get_or_init(|| Node::new(self.party(), 0, self.packet.payload()));
-        self.packet.seat().set_status(Status::Waiting);
-        // SAFETY: the party lives as long as `self`.
-        unsafe { self.party().as_ref() }.prepare(false);
+        // SAFETY: the wait_slot is in no queue, so no other thread touches the waker.
+        *waker = unsafe { self.waiter.set_waker(waker.take()) };
+        let node = self.node.get_or_init(|| Node::new(self.waiter(), 0, self.packet.payload()));
+        self.packet.wait_slot().set_status(Status::Waiting);
+        // SAFETY: the waiter lives as long as `self`.
+        unsafe { self.waiter().as_ref() }.prepare(false);
         self.phase.set(phase);
         NonNull::from(node)
     }
@@ -74,8 +74,8 @@ impl<T> TaskSeat<T> {
     /// Closes the wait. The caller holds the channel's lock. The node is in no queue afterwards: the caller removes it
     /// under the same lock if it is still in one.
     fn close(&self) {
-        // SAFETY: the party lives as long as `self`.
-        unsafe { self.party().as_ref() }.finish();
+        // SAFETY: the waiter lives as long as `self`.
+        unsafe { self.waiter().as_ref() }.finish();
         self.phase.set(Phase::Idle);
     }
 
@@ -87,7 +87,7 @@ impl<T> TaskSeat<T> {
     ///
     /// # Safety
     ///
-    /// The seat is pinned. All polls name the same channel.
+    /// The wait_slot is pinned. All polls name the same channel.
     unsafe fn poll_recv(&self, chan: &Chan<T>, context: &Context<'_>) -> Poll<Result<T, RecvError>> {
         // The waker is cloned before and dropped after the lock is held, because both run user code. Locals are dropped
         // in reverse order, so it is declared before the lock guard.
@@ -96,10 +96,10 @@ impl<T> TaskSeat<T> {
         let mut state = chan.lock();
         let mut promised = false;
         if self.phase.get() != Phase::Idle {
-            match self.packet.seat().status() {
+            match self.packet.wait_slot().status() {
                 Status::Waiting => {
-                    // SAFETY: the lock of the queue that the seat is in is held.
-                    waker = unsafe { self.party.set_waker(waker) };
+                    // SAFETY: the lock of the queue that the wait_slot is in is held.
+                    waker = unsafe { self.waiter.set_waker(waker) };
                     drop(state);
                     drop(waker);
                     return Poll::Pending;
@@ -131,7 +131,7 @@ impl<T> TaskSeat<T> {
                     Promise::Closed => return Poll::Ready(Err(RecvError)),
                     Promise::Broken => {}
                     Promise::Open => {
-                        // SAFETY: the caller guarantees that the seat is pinned. In phase `Idle` it is in no queue.
+                        // SAFETY: the caller guarantees that the wait_slot is pinned. In phase `Idle` it is in no queue.
                         // Dropping the future removes it from the queue before its memory is freed.
                         unsafe {
                             let node = self.open(&mut waker, Phase::Promised);
@@ -145,7 +145,7 @@ impl<T> TaskSeat<T> {
                 Taken::Message(msg) => return Poll::Ready(Ok(msg)),
                 Taken::Nothing(TryRecvError::Disconnected) => return Poll::Ready(Err(RecvError)),
                 Taken::Nothing(TryRecvError::Empty) => {
-                    // SAFETY: the caller guarantees that the seat is pinned. In phase `Idle` it is in no queue.
+                    // SAFETY: the caller guarantees that the wait_slot is pinned. In phase `Idle` it is in no queue.
                     // Dropping the future removes it from the queue before its memory is freed.
                     unsafe {
                         let node = self.open(&mut waker, Phase::Queued);
@@ -167,7 +167,7 @@ impl<T> TaskSeat<T> {
         let mut wakes = Wakes::new();
         let mut state = chan.lock();
         self.close();
-        match (phase, self.packet.seat().status()) {
+        match (phase, self.packet.wait_slot().status()) {
             (_, Status::Done) => {
                 // SAFETY: the status `Done` means that a message was put into the packet under the lock. It is taken
                 // once: `close` has set the phase to `Idle`.
@@ -198,30 +198,30 @@ impl<T> TaskSeat<T> {
 #[must_use = "futures do nothing unless polled"]
 pub struct SendFuture<'a, T> {
     chan: &'a Arc<Chan<T>>,
-    seat: TaskSeat<T>,
+    wait_slot: TaskSlot<T>,
     /// Whether the message is in the packet. In phase `Queued` this field may be stale, and the status decides.
     has_message: Cell<bool>,
 }
 
-// SAFETY: other threads touch only the seat, the slot and the waker, and only under the channel's lock. The message may
+// SAFETY: other threads touch only the wait_slot, the slot and the waker, and only under the channel's lock. The message may
 // move to another thread, which `T: Send` allows.
 unsafe impl<T: Send> Send for SendFuture<'_, T> {}
 
 impl<'a, T> SendFuture<'a, T> {
     pub(crate) fn new(chan: &'a Arc<Chan<T>>, msg: T) -> SendFuture<'a, T> {
-        SendFuture { chan, seat: TaskSeat::new(Packet::full(msg)), has_message: Cell::new(true) }
+        SendFuture { chan, wait_slot: TaskSlot::new(Packet::full(msg)), has_message: Cell::new(true) }
     }
 
     /// Takes the message out of the packet.
     ///
     /// # Safety
     ///
-    /// The message is in the packet. The seat is in no queue.
+    /// The message is in the packet. The wait_slot is in no queue.
     unsafe fn take(&self) -> T {
         self.has_message.set(false);
         // SAFETY: the caller guarantees that the message is there and that no other thread touches it. `has_message` is
         // now false, so it is not taken again.
-        unsafe { self.seat.packet.take() }
+        unsafe { self.wait_slot.packet.take() }
     }
 }
 
@@ -234,28 +234,28 @@ impl<T> Future for SendFuture<'_, T> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         ready!(poll_operation(context));
         let this = self.into_ref().get_ref();
-        let seat = &this.seat;
+        let wait_slot = &this.wait_slot;
         // The waker is cloned before and dropped after the lock is held, because both run user code. Locals are dropped
         // in reverse order, so it is declared before the lock guard.
         let mut waker = Some(context.waker().clone());
         let mut wakes = Wakes::new();
         let mut state = this.chan.lock();
-        if seat.phase.get() == Phase::Queued {
-            match seat.packet.seat().status() {
+        if wait_slot.phase.get() == Phase::Queued {
+            match wait_slot.packet.wait_slot().status() {
                 Status::Waiting => {
-                    // SAFETY: the lock of the queue that the seat is in is held.
-                    waker = unsafe { seat.party.set_waker(waker) };
+                    // SAFETY: the lock of the queue that the wait_slot is in is held.
+                    waker = unsafe { wait_slot.waiter.set_waker(waker) };
                     drop(state);
                     drop(waker);
                     return Poll::Pending;
                 }
                 Status::Done => {
-                    seat.close();
+                    wait_slot.close();
                     this.has_message.set(false);
                     return Poll::Ready(Ok(()));
                 }
                 _ => {
-                    seat.close();
+                    wait_slot.close();
                     // SAFETY: the channel was closed, so no receiver has taken the message. The waiter was claimed, so
                     // it is in no queue.
                     return Poll::Ready(Err(SendError(unsafe { this.take() })));
@@ -266,7 +266,7 @@ impl<T> Future for SendFuture<'_, T> {
             drop(state);
             panic!("`SendFuture` polled after it was ready");
         }
-        // SAFETY: `has_message` is set. The phase is `Idle`, so the seat is in no queue.
+        // SAFETY: `has_message` is set. The phase is `Idle`, so the wait_slot is in no queue.
         match state.send(unsafe { this.take() }, &mut wakes) {
             Ok(()) => Poll::Ready(Ok(())),
             Err(TrySendError::Disconnected(msg)) => Poll::Ready(Err(SendError(msg))),
@@ -274,9 +274,9 @@ impl<T> Future for SendFuture<'_, T> {
                 // SAFETY: the slot is empty, because the message was taken above. The future is pinned. In phase `Idle`
                 // it is in no queue. Dropping the future removes it from the queue before its memory is freed.
                 unsafe {
-                    seat.packet.put(msg);
+                    wait_slot.packet.put(msg);
                     this.has_message.set(true);
-                    let node = seat.open(&mut waker, Phase::Queued);
+                    let node = wait_slot.open(&mut waker, Phase::Queued);
                     state.push_sender(node, &mut wakes);
                 }
                 Poll::Pending
@@ -287,16 +287,16 @@ impl<T> Future for SendFuture<'_, T> {
 
 impl<T> Drop for SendFuture<'_, T> {
     fn drop(&mut self) {
-        if self.seat.phase.get() == Phase::Queued {
+        if self.wait_slot.phase.get() == Phase::Queued {
             let mut state = self.chan.lock();
-            self.seat.close();
+            self.wait_slot.close();
             // SAFETY: the node was put into this queue, and is valid. If it was claimed, it is in no queue.
-            unsafe { state.senders.remove(self.seat.node()) };
+            unsafe { state.senders.remove(self.wait_slot.node()) };
             drop(state);
-            self.has_message.set(self.seat.packet.seat().status() != Status::Done);
+            self.has_message.set(self.wait_slot.packet.wait_slot().status() != Status::Done);
         }
         if self.has_message.get() {
-            // SAFETY: the message is in the packet, and the seat is in no queue.
+            // SAFETY: the message is in the packet, and the wait_slot is in no queue.
             drop(unsafe { self.take() });
         }
     }
@@ -312,26 +312,26 @@ impl<T> fmt::Debug for SendFuture<'_, T> {
 ///
 /// # Safety
 ///
-/// The seat is pinned. All polls name the same receiver.
+/// The wait_slot is pinned. All polls name the same receiver.
 unsafe fn poll_source<T>(
-    seat: &TaskSeat<T>,
-    alarm: &Alarm,
+    wait_slot: &TaskSlot<T>,
+    task_timer: &TaskTimer,
     source: &Source<T>,
     context: &Context<'_>,
 ) -> Poll<Result<T, RecvError>> {
     ready!(poll_operation(context));
     match source {
-        // SAFETY: the caller guarantees that the seat is pinned and that all polls name the same channel.
-        Source::Chan(chan) => unsafe { seat.poll_recv(chan, context) },
+        // SAFETY: the caller guarantees that the wait_slot is pinned and that all polls name the same channel.
+        Source::Chan(chan) => unsafe { wait_slot.poll_recv(chan, context) },
         Source::Timer(timer) => match timer.fire() {
             Some(when) => {
-                alarm.unset();
+                task_timer.unset();
                 Poll::Ready(Ok(timer.message(when)))
             }
             None => {
                 match timer.next() {
-                    Some(when) => alarm.set(when, context.waker()),
-                    None => alarm.unset(),
+                    Some(when) => task_timer.set(when, context.waker()),
+                    None => task_timer.unset(),
                 }
                 Poll::Pending
             }
@@ -348,17 +348,17 @@ unsafe fn poll_source<T>(
 #[must_use = "futures do nothing unless polled"]
 pub struct RecvFuture<'a, T> {
     receiver: &'a Receiver<T>,
-    seat: TaskSeat<T>,
-    alarm: Alarm,
+    wait_slot: TaskSlot<T>,
+    task_timer: TaskTimer,
 }
 
-// SAFETY: other threads touch only the seat, the slot and the waker, and only under the channel's lock. The message may
-// move to another thread, which `T: Send` allows. Only the future itself touches the alarm.
+// SAFETY: other threads touch only the wait_slot, the slot and the waker, and only under the channel's lock. The message may
+// move to another thread, which `T: Send` allows. Only the future itself touches the task_timer.
 unsafe impl<T: Send> Send for RecvFuture<'_, T> {}
 
 impl<'a, T> RecvFuture<'a, T> {
     pub(crate) fn new(receiver: &'a Receiver<T>) -> RecvFuture<'a, T> {
-        RecvFuture { receiver, seat: TaskSeat::new(Packet::empty()), alarm: Alarm::new() }
+        RecvFuture { receiver, wait_slot: TaskSlot::new(Packet::empty()), task_timer: TaskTimer::new() }
     }
 }
 
@@ -369,14 +369,14 @@ impl<T> Future for RecvFuture<'_, T> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.into_ref().get_ref();
         // SAFETY: the future is pinned, and its receiver is always the same.
-        unsafe { poll_source(&this.seat, &this.alarm, &this.receiver.source, context) }
+        unsafe { poll_source(&this.wait_slot, &this.task_timer, &this.receiver.source, context) }
     }
 }
 
 impl<T> Drop for RecvFuture<'_, T> {
     fn drop(&mut self) {
         if let Source::Chan(chan) = &self.receiver.source {
-            self.seat.leave_as_receiver(chan);
+            self.wait_slot.leave_as_receiver(chan);
         }
     }
 }
@@ -395,17 +395,17 @@ impl<T> fmt::Debug for RecvFuture<'_, T> {
 #[must_use = "streams do nothing unless polled"]
 pub struct RecvStream<T> {
     receiver: Receiver<T>,
-    seat: TaskSeat<T>,
-    alarm: Alarm,
+    wait_slot: TaskSlot<T>,
+    task_timer: TaskTimer,
 }
 
-// SAFETY: other threads touch only the seat, the slot and the waker, and only under the channel's lock. The message may
-// move to another thread, which `T: Send` allows. Only the stream itself touches the alarm.
+// SAFETY: other threads touch only the wait_slot, the slot and the waker, and only under the channel's lock. The message may
+// move to another thread, which `T: Send` allows. Only the stream itself touches the task_timer.
 unsafe impl<T: Send> Send for RecvStream<T> {}
 
 impl<T> RecvStream<T> {
     pub(crate) fn new(receiver: Receiver<T>) -> RecvStream<T> {
-        RecvStream { receiver, seat: TaskSeat::new(Packet::empty()), alarm: Alarm::new() }
+        RecvStream { receiver, wait_slot: TaskSlot::new(Packet::empty()), task_timer: TaskTimer::new() }
     }
 }
 
@@ -415,14 +415,15 @@ impl<T> Stream for RecvStream<T> {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
         let this = self.into_ref().get_ref();
         // SAFETY: the stream is pinned, and its receiver is always the same.
-        unsafe { poll_source(&this.seat, &this.alarm, &this.receiver.source, context) }.map(Result::ok)
+        unsafe { poll_source(&this.wait_slot, &this.task_timer, &this.receiver.source, context) }
+            .map(Result::ok)
     }
 }
 
 impl<T> Drop for RecvStream<T> {
     fn drop(&mut self) {
         if let Source::Chan(chan) = &self.receiver.source {
-            self.seat.leave_as_receiver(chan);
+            self.wait_slot.leave_as_receiver(chan);
         }
     }
 }

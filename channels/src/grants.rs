@@ -2,10 +2,10 @@
 
 use core::ptr::NonNull;
 
-use kahn_core::wait::Party;
+use kahn_core::wait::Waiter;
 
-use crate::seat::{Guest, Status};
 use crate::state::{State, Wakes, claim};
+use crate::wait_slot::{Status, WaitSlotRef};
 
 /// The outcome of a request for a permit or a right.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,7 +35,7 @@ pub(crate) enum Promise {
 
 impl<T> State<T> {
     /// Requests a permit. With capacity 0, claims a waiting receiver other than `me`, and makes it a promise.
-    pub(crate) fn want_permit(&mut self, me: Option<NonNull<Party>>, wakes: &mut Wakes) -> Offer {
+    pub(crate) fn want_permit(&mut self, me: Option<NonNull<Waiter>>, wakes: &mut Wakes) -> Offer {
         if self.closed {
             return Offer::Closed;
         }
@@ -48,8 +48,8 @@ impl<T> State<T> {
         }
         let Some(claimed) = claim(&mut self.receivers, me) else { return Offer::Nothing };
         // SAFETY: the receiver was claimed under the lock behind `&mut self`, and is not woken before the lock is
-        // released. Its payload is a seat or a packet of this channel.
-        unsafe { Guest::new(claimed.payload) }.seat().set_status(Status::Promised);
+        // released. Its payload is a wait_slot or a packet of this channel.
+        unsafe { WaitSlotRef::new(claimed.payload) }.wait_slot().set_status(Status::Promised);
         self.rights += 1;
         self.permits += 1;
         wakes.add(claimed.wake);
@@ -92,17 +92,17 @@ impl<T> State<T> {
         let Some(claimed) = self.promised.claim_next() else { return false };
         self.rights -= 1;
         // SAFETY: the receiver was claimed under the lock behind `&mut self`, and is not woken before the lock is
-        // released. Its payload is a seat or a packet of this channel.
-        unsafe { Guest::new(claimed.payload) }.seat().set_status(status);
+        // released. Its payload is a wait_slot or a packet of this channel.
+        unsafe { WaitSlotRef::new(claimed.payload) }.wait_slot().set_status(status);
         wakes.add(claimed.wake);
         true
     }
 
     /// Requests a right. With capacity 0, claims a waiting sender other than `me` if no message is available.
-    pub(crate) fn want_right(&mut self, me: Option<NonNull<Party>>, wakes: &mut Wakes) -> Offer {
+    pub(crate) fn want_right(&mut self, me: Option<NonNull<Waiter>>, wakes: &mut Wakes) -> Offer {
         if self.available() > 0 {
             self.rights += 1;
-            self.set_aside += usize::from(self.cap == 0);
+            self.suspend_panics += usize::from(self.cap == 0);
             self.refill(wakes);
             return Offer::Granted;
         }
@@ -117,7 +117,7 @@ impl<T> State<T> {
                 return match msg {
                     Some(msg) => {
                         self.ring.push_back(msg);
-                        self.set_aside += 1;
+                        self.suspend_panics += 1;
                         Offer::Granted
                     }
                     None => {
@@ -135,17 +135,17 @@ impl<T> State<T> {
     #[inline]
     pub(crate) fn redeem(&mut self) -> T {
         self.rights -= 1;
-        self.set_aside -= usize::from(self.cap == 0);
+        self.suspend_panics -= usize::from(self.cap == 0);
         self.ring.pop_front().expect("a message was set aside")
     }
 
     /// Checks on a promise. If a message has arrived, sets it aside for the caller.
     pub(crate) fn collect(&mut self) -> Promise {
-        if self.ring.len() > self.set_aside {
-            self.set_aside += 1;
+        if self.ring.len() > self.suspend_panics {
+            self.suspend_panics += 1;
             return Promise::Kept;
         }
-        if !self.closed && self.rights - self.set_aside <= self.permits {
+        if !self.closed && self.rights - self.suspend_panics <= self.permits {
             return Promise::Open;
         }
         // Every message in the ring is set aside for another right, so this one was without a message, and as many
@@ -156,7 +156,7 @@ impl<T> State<T> {
 
     /// Gives up a right that is not a promise.
     pub(crate) fn drop_right(&mut self, wakes: &mut Wakes) {
-        self.set_aside -= usize::from(self.cap == 0);
+        self.suspend_panics -= usize::from(self.cap == 0);
         self.drop_promise(wakes);
     }
 
@@ -171,7 +171,7 @@ impl<T> State<T> {
     /// message: its promise is kept, and the permit behind it is left without a receiver. The second choice is the next
     /// waiting receiver.
     pub(crate) fn hand_out(&mut self, wakes: &mut Wakes) {
-        while self.ring.len() > self.set_aside {
+        while self.ring.len() > self.suspend_panics {
             let claimed = if let Some(claimed) = self.promised.claim_next() {
                 self.rights -= 1;
                 claimed

@@ -3,9 +3,9 @@
 use core::time::Duration;
 
 use crate::receiver::Receiver;
-use crate::select::chosen::Chosen;
-use crate::select::passes::{Aim, Case, Manner, Patience, wait_for};
+use crate::select::engine::{Case, Goal, Patience, SelectMode, wait_for};
 use crate::select::patience;
+use crate::select::selected::Selected;
 use crate::sender::Sender;
 
 /// Makes the case of a receive.
@@ -22,19 +22,19 @@ pub fn send<T>(sender: &Sender<T>) -> Case<'_> {
 
 #[inline]
 #[track_caller]
-fn run<'a>(cases: &mut [Case<'a>], biased: bool, patience: Patience) -> Option<Chosen<'a>> {
+fn run<'a>(cases: &mut [Case<'a>], biased: bool, patience: Patience) -> Option<Selected<'a>> {
     for (index, case) in cases.iter_mut().enumerate() {
         case.index = index;
     }
-    let (place, grant) = wait_for(cases, Manner { aim: Aim::Choose, biased }, patience)?;
-    Some(Chosen::new(cases[place], grant))
+    let (place, grant) = wait_for(cases, SelectMode { goal: Goal::Choose, biased }, patience)?;
+    Some(Selected::new(cases[place], grant))
 }
 
 /// Waits until one of the cases can be done, and chooses it.
 #[inline]
 #[track_caller]
-pub fn select<'a>(cases: &mut [Case<'a>], biased: bool) -> Chosen<'a> {
-    run(cases, biased, Patience::Endless).expect("waits until one is chosen")
+pub fn select<'a>(cases: &mut [Case<'a>], biased: bool) -> Selected<'a> {
+    run(cases, biased, Patience::Endless).expect("waits until one is selected")
 }
 
 /// Waits for at most `timeout` until one of the cases can be done, and chooses it. Without a `timeout`, does not wait.
@@ -44,6 +44,6 @@ pub fn select_or_default<'a>(
     cases: &mut [Case<'a>],
     biased: bool,
     timeout: Option<Duration>,
-) -> Option<Chosen<'a>> {
+) -> Option<Selected<'a>> {
     run(cases, biased, timeout.map_or(Patience::None, patience))
 }

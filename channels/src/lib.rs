@@ -5,20 +5,20 @@
 
 #![warn(clippy::disallowed_methods)]
 
-mod alarm;
+mod timer_thread;
 mod error;
 mod ring;
-mod seat;
+mod wait_slot;
 mod state;
 mod grants;
-mod bounded;
-mod patience;
+mod chan;
+mod spin_policy;
 mod promise;
 mod parking;
 mod clock;
-mod crowd;
+mod notify;
 pub mod broadcast;
-mod ends;
+mod endpoints;
 mod timers;
 mod receiver;
 mod sender;
@@ -47,6 +47,6 @@ pub use oneshot::oneshot;
 pub use open::{after, at, bounded, never, tick};
 pub use receiver::Receiver;
 pub use select::Select;
-pub use select::chosen::SelectedOperation;
+pub use select::selected::SelectedOperation;
 pub use sender::{Permit, Sender};
 pub use watch::watch;

@@ -11,12 +11,12 @@ use core::task::{Context, Poll, Waker, ready};
 use core::time::Duration;
 use std::time::Instant;
 
-use kahn_core::facade::{Arc, Lock};
-use kahn_core::wait::{Discarded, Kind, Reason, WaitQueue, operation, poll_operation, unfailing};
+use kahn_core::primitives::{Arc, Lock};
+use kahn_core::wait::{Discarded, Kind, Reason, WaitQueue, operation, poll_operation, run_shielded_catching};
 
 use crate::clock;
-use crate::crowd::{wait_in, wake_all};
 use crate::error::{RecvError, RecvTimeoutError, SendError, TryRecvError};
+use crate::notify::{wait_in, wake_all};
 
 struct State<T> {
     message: Option<T>,
@@ -162,7 +162,7 @@ fn finish<T>(shared: &Shared<T>, msg: Option<T>) -> Result<(), SendError<T>> {
     drop(wakes);
     if let Some(waker) = waker {
         // The message is in the channel, so no unwind of the waker may propagate.
-        unfailing(|| waker.wake());
+        run_shielded_catching(|| waker.wake());
     }
     Ok(())
 }

@@ -3,9 +3,9 @@
 use core::time::Duration;
 use std::time::Instant;
 
-use kahn_core::facade::Arc;
+use kahn_core::primitives::Arc;
 
-use crate::bounded::Chan;
+use crate::chan::Chan;
 use crate::clock;
 use crate::receiver::Receiver;
 use crate::sender::Sender;

@@ -6,14 +6,14 @@ use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use std::time::Instant;
 
-use kahn_core::facade::LockGuard;
-use kahn_core::wait::{Kind, Missed, Node, Reason, Wait, current, operation};
+use kahn_core::primitives::LockGuard;
+use kahn_core::wait::{Kind, Node, Reason, Wait, WaitError, current, operation};
 
-use crate::bounded::{Chan, Locked, RECV, SEND};
+use crate::chan::{Chan, Locked, RECV, SEND};
 use crate::error::{RecvTimeoutError, SendTimeoutError, TryRecvError, TrySendError};
-use crate::patience::Patience;
-use crate::seat::{Packet, Status};
+use crate::spin_policy::SpinPolicy;
 use crate::state::{State, Taken, Wakes};
+use crate::wait_slot::{Packet, Status};
 
 /// A waiter's data: its open wait, its node, and the packet that the node points to.
 struct Place<T> {
@@ -37,7 +37,7 @@ impl<T> Place<T> {
     /// Writes the caller's `wait` into `place`, with a node for `packet`.
     #[inline(always)]
     fn write(place: &mut MaybeUninit<Place<T>>, wait: Wait, packet: Packet<T>) -> &Place<T> {
-        let party = wait.party();
+        let waiter = wait.waiter();
         let at = place.as_mut_ptr();
         // SAFETY: the writes go to the uninitialised place that the caller lends exclusively. They go field by field,
         // because the node points to the packet at its final address. All fields are written before the reference is
@@ -45,7 +45,7 @@ impl<T> Place<T> {
         unsafe {
             (&raw mut (*at).wait).write(UnsafeCell::new(wait));
             (&raw mut (*at).packet).write(packet);
-            (&raw mut (*at).node).write(Node::new(party, 0, (*at).packet.payload()));
+            (&raw mut (*at).node).write(Node::new(waiter, 0, (*at).packet.payload()));
             &*at
         }
     }
@@ -106,7 +106,7 @@ impl<T> Chan<T> {
         deadline: Option<Instant>,
     ) -> Result<(), SendTimeoutError<T>> {
         let woken = place.wait().park(Reason::new(Kind::Send, self.address()), deadline);
-        if woken.is_ok() && place.packet.seat().status() == Status::Done {
+        if woken.is_ok() && place.packet.wait_slot().status() == Status::Done {
             // SAFETY: the status `Done` means that a receiver has claimed the node, which removed it from the queue,
             // and has taken the message. The place is not used afterwards.
             unsafe { place.finish() };
@@ -151,7 +151,7 @@ impl<T> Chan<T> {
         deadline: Option<Instant>,
     ) -> Option<Result<T, RecvTimeoutError>> {
         let woken = place.wait().park(Reason::new(Kind::Recv, self.address()), deadline);
-        if woken.is_ok() && place.packet.seat().status() == Status::Done {
+        if woken.is_ok() && place.packet.wait_slot().status() == Status::Done {
             // SAFETY: the status `Done` means that a sender has claimed the node, which removed it from the queue, and
             // has put a message into the packet. No other thread has a pointer to the packet any more. The place is not
             // used afterwards.
@@ -253,10 +253,10 @@ impl<T> Chan<T> {
     unsafe fn send_leave(
         &self,
         place: &Place<T>,
-        woken: Result<usize, Missed>,
+        woken: Result<usize, WaitError>,
     ) -> Result<(), SendTimeoutError<T>> {
-        let missed = woken.err();
-        if missed.is_some() {
+        let error = woken.err();
+        if error.is_some() {
             // SAFETY: the node was put into this queue, and is valid.
             unsafe { self.lock().senders.remove(NonNull::from(&place.node)) };
         }
@@ -267,9 +267,9 @@ impl<T> Chan<T> {
             place.finish();
             msg
         };
-        match missed {
-            Some(missed) => {
-                missed.raise();
+        match error {
+            Some(error) => {
+                error.raise();
                 Err(SendTimeoutError::Timeout(msg))
             }
             None => Err(SendTimeoutError::Disconnected(msg)),
@@ -287,9 +287,9 @@ impl<T> Chan<T> {
     unsafe fn recv_leave(
         &self,
         place: &Place<T>,
-        woken: Result<usize, Missed>,
+        woken: Result<usize, WaitError>,
     ) -> Option<Result<T, RecvTimeoutError>> {
-        let status = place.packet.seat().status();
+        let status = place.packet.wait_slot().status();
         if woken.is_err() {
             // SAFETY: the node was put into this queue, and is valid.
             unsafe { self.lock().receivers.remove(NonNull::from(&place.node)) };
@@ -298,8 +298,8 @@ impl<T> Chan<T> {
         // is not `Done`. The place is not used afterwards.
         unsafe { place.finish() };
         match woken {
-            Err(missed) => {
-                missed.raise();
+            Err(error) => {
+                error.raise();
                 Some(Err(RecvTimeoutError::Timeout))
             }
             Ok(_) if status == Status::Closed => Some(Err(RecvTimeoutError::Disconnected)),
@@ -330,10 +330,10 @@ impl<T> Chan<T> {
         msg: T,
         deadline: Option<Instant>,
     ) -> Result<(), SendTimeoutError<T>> {
-        let mut state = self.pay(state);
+        let mut state = self.refill(state);
         let mut wakes = Wakes::new();
         let mut msg = msg;
-        let mut patience = Patience::new(deadline);
+        let mut spin_policy = SpinPolicy::new(deadline);
         loop {
             msg = match state.send(msg, &mut wakes) {
                 Err(TrySendError::Full(msg)) => msg,
@@ -344,11 +344,11 @@ impl<T> Chan<T> {
                     return sent.map_err(|err| SendTimeoutError::Disconnected(err.into_inner()));
                 }
             };
-            if !patience.is_left() {
+            if !spin_policy.is_left() {
                 break;
             }
             drop(state);
-            patience.watch(self.hint(), SEND);
+            spin_policy.watch(self.hint(), SEND);
             state = self.lock();
         }
         let mut place = MaybeUninit::uninit();
@@ -369,8 +369,8 @@ impl<T> Chan<T> {
         locked: Option<Locked<'_, T>>,
         deadline: Option<Instant>,
     ) -> Result<T, RecvTimeoutError> {
-        let mut locked = Some(self.pay(locked.unwrap_or_else(|| self.lock())));
-        let mut patience = Patience::new(deadline);
+        let mut locked = Some(self.refill(locked.unwrap_or_else(|| self.lock())));
+        let mut spin_policy = SpinPolicy::new(deadline);
         loop {
             let mut wakes = Wakes::new();
             let mut state = locked.take().unwrap_or_else(|| self.lock());
@@ -385,9 +385,9 @@ impl<T> Chan<T> {
                     state.count();
                     return Err(RecvTimeoutError::Disconnected);
                 }
-                Taken::Nothing(TryRecvError::Empty) if patience.is_left() => {
+                Taken::Nothing(TryRecvError::Empty) if spin_policy.is_left() => {
                     drop(state);
-                    patience.watch(self.hint(), RECV);
+                    spin_policy.watch(self.hint(), RECV);
                     continue;
                 }
                 Taken::Nothing(TryRecvError::Empty) => {

@@ -5,11 +5,11 @@ use core::ptr::NonNull;
 
 use kahn_core::wait::{Kind, Node, Reason, Wait, operation, shield};
 
-use crate::bounded::Chan;
+use crate::chan::Chan;
 use crate::error::TryRecvError;
 use crate::grants::{Offer, Promise};
-use crate::seat::{Seat, Status, Want};
 use crate::state::Wakes;
+use crate::wait_slot::{Status, WaitSlot, WaitSlotKind};
 
 impl<T> Chan<T> {
     /// Waits for a promised message, and takes it. Returns `None` if the promise was broken.
@@ -38,21 +38,21 @@ impl<T> Chan<T> {
     #[inline(never)]
     fn await_promise_parking(&self, reason: Reason) -> Promise {
         let wait = Wait::new();
-        let seat = Seat::new(Want::Right);
-        let node = Node::new(wait.party(), 0, seat.payload());
+        let wait_slot = WaitSlot::new(WaitSlotKind::Right);
+        let node = Node::new(wait.waiter(), 0, wait_slot.payload());
         let mut state = self.lock();
         let promise = state.collect();
         if promise != Promise::Open {
             drop(state);
             return promise;
         }
-        // SAFETY: the wait is open. Node and seat stay at their address until the node has been claimed and the wait is
+        // SAFETY: the wait is open. Node and wait_slot stay at their address until the node has been claimed and the wait is
         // over.
         unsafe { state.promised.push(NonNull::from(&node)) };
         drop(state);
         let woken = wait.park(reason, None);
         assert!(woken.is_ok(), "a shielded wait without a deadline ends by being claimed alone");
-        match seat.status() {
+        match wait_slot.status() {
             Status::Done => Promise::Kept,
             Status::Closed => Promise::Closed,
             _ => Promise::Broken,
@@ -90,22 +90,22 @@ impl<T> Chan<T> {
             }
         }
         let wait = Wait::new();
-        let seat = Seat::new(Want::Right);
-        let node = Node::new(wait.party(), 0, seat.payload());
-        // SAFETY: the wait is open. Node and seat stay at their address until the wait is over and the node is out of
+        let wait_slot = WaitSlot::new(WaitSlotKind::Right);
+        let node = Node::new(wait.waiter(), 0, wait_slot.payload());
+        // SAFETY: the wait is open. Node and wait_slot stay at their address until the wait is over and the node is out of
         // the queue, claimed or removed below.
         unsafe { state.push_sender(NonNull::from(&node), &mut wakes) };
         drop(state);
         // These are wake-ups of watchers only. Watchers are threads, so no user code runs.
         drop(wakes);
         match wait.park(Reason::new(Kind::Send, self.address()), None) {
-            Ok(_) => seat.status() == Status::Done,
-            Err(missed) => {
+            Ok(_) => wait_slot.status() == Status::Done,
+            Err(error) => {
                 let mut state = self.lock();
                 // SAFETY: the node was put into this queue, and is valid.
                 unsafe { state.senders.remove(NonNull::from(&node)) };
                 drop(state);
-                missed.raise();
+                error.raise();
                 unreachable!("there was no deadline")
             }
         }

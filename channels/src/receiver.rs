@@ -5,12 +5,12 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::time::Duration;
 use std::time::Instant;
 
-use kahn_core::facade::Arc;
+use kahn_core::primitives::Arc;
 use kahn_core::wait::{charge, operation};
 
-use crate::bounded::Chan;
+use crate::chan::Chan;
 use crate::clock;
-use crate::ends;
+use crate::endpoints;
 use crate::error::{RecvError, RecvTimeoutError, TryRecvError};
 use crate::state::{Taken, Wakes};
 use crate::timers::{Timer, sleep};
@@ -367,7 +367,7 @@ impl<T> Clone for Receiver<T> {
         Receiver {
             source: match &self.source {
                 Source::Chan(chan) => {
-                    ends::add(&chan.receivers);
+                    endpoints::add(&chan.receivers);
                     Source::Chan(chan.clone())
                 }
                 Source::Timer(timer) => Source::Timer(timer.clone()),

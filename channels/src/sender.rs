@@ -6,12 +6,12 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::time::Duration;
 use std::time::Instant;
 
-use kahn_core::facade::Arc;
+use kahn_core::primitives::Arc;
 use kahn_core::wait::operation;
 
-use crate::bounded::Chan;
+use crate::chan::Chan;
 use crate::clock;
-use crate::ends;
+use crate::endpoints;
 use crate::error::{SendError, SendTimeoutError, TrySendError};
 use crate::grants::Offer;
 
@@ -273,7 +273,7 @@ impl<T> Sender<T> {
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Sender<T> {
-        ends::add(&self.chan.senders);
+        endpoints::add(&self.chan.senders);
         Sender { chan: self.chan.clone() }
     }
 }

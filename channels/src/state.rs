@@ -5,12 +5,12 @@
 //!
 //! Terms:
 //! - A *permit* is a send reservation: a place in the channel that belongs to a sender which has no message yet
-//!   (`reserve`, or a send that a select has chosen).
+//!   (`reserve`, or a send that a select has selected).
 //! - A *right* is a receive reservation: a message that belongs to a receiver which has not taken it yet (a receive
-//!   that a select has chosen). It is not bound to a particular message. The receiver takes the first message in the
+//!   that a select has selected). It is not bound to a particular message. The receiver takes the first message in the
 //!   buffer.
 //! - A *promise* is a right without a message. It exists only with capacity 0, where a permit stands behind it. The
-//!   holder of the permit can drop the permit, which breaks the promise. A select reports a receive as chosen only
+//!   holder of the permit can drop the permit, which breaks the promise. A select reports a receive as selected only
 //!   after its promise has been kept.
 //!
 //! The following holds between two operations, with `M` messages in the ring, `P` permits, and `R` rights, of which `S`
@@ -39,11 +39,11 @@
 
 use core::ptr::NonNull;
 
-use kahn_core::wait::{Claimed, Node, Party, Prepaid, WaitQueue, Wake};
+use kahn_core::wait::{BudgetBatch, Claimed, Node, WaitQueue, Waiter, Wake};
 
 use crate::error::{TryRecvError, TrySendError};
 use crate::ring::Ring;
-use crate::seat::{Guest, Status};
+use crate::wait_slot::{Status, WaitSlotRef};
 
 /// Wake-ups to be performed. They are performed when this is dropped, which happens after unlocking.
 pub(crate) struct Wakes {
@@ -84,9 +84,9 @@ pub(crate) struct State<T> {
     /// Rights (`R` above).
     pub(crate) rights: usize,
     /// Rights whose message is set aside (`S` above). Counted only with capacity 0.
-    pub(crate) set_aside: usize,
+    pub(crate) suspend_panics: usize,
     pub(crate) cap: usize,
-    pub(crate) prepaid: Prepaid,
+    pub(crate) prepaid: BudgetBatch,
     pub(crate) closed: bool,
     /// Messages that are in hand.
     in_hand: usize,
@@ -100,7 +100,7 @@ pub(crate) struct State<T> {
 
 /// Claims the first waiter in `queue` that is not `me`.
 #[inline]
-pub(crate) fn claim(queue: &mut WaitQueue, me: Option<NonNull<Party>>) -> Option<Claimed> {
+pub(crate) fn claim(queue: &mut WaitQueue, me: Option<NonNull<Waiter>>) -> Option<Claimed> {
     match me {
         None => queue.claim_next(),
         Some(me) => queue.claim_next_but(me),
@@ -115,9 +115,9 @@ impl<T> State<T> {
             senders: WaitQueue::new(),
             permits: 0,
             rights: 0,
-            set_aside: 0,
+            suspend_panics: 0,
             cap,
-            prepaid: Prepaid::new(),
+            prepaid: BudgetBatch::new(),
             closed: false,
             in_hand: 0,
             watched: false,
@@ -184,7 +184,7 @@ impl<T> State<T> {
     }
 
     /// Whether a receive by `me` would not wait. A waiting sender that is `me` itself does not count.
-    pub(crate) fn recv_ready(&self, me: Option<NonNull<Party>>) -> bool {
+    pub(crate) fn recv_ready(&self, me: Option<NonNull<Waiter>>) -> bool {
         self.available() > 0
             || self.has_ended()
             || self.has_surplus()
@@ -192,7 +192,7 @@ impl<T> State<T> {
     }
 
     /// Whether a send by `me` would not wait. A waiting receiver that is `me` itself does not count.
-    pub(crate) fn send_ready(&self, me: Option<NonNull<Party>>) -> bool {
+    pub(crate) fn send_ready(&self, me: Option<NonNull<Waiter>>) -> bool {
         self.closed || self.has_room() || (self.cap == 0 && self.receivers.has_other(me))
     }
 
@@ -222,11 +222,11 @@ impl<T> State<T> {
     #[inline]
     pub(crate) fn hand(&mut self, claimed: Claimed, msg: T) -> Wake {
         // SAFETY: the receiver was claimed under the lock behind `&mut self`, and is not woken before this returns, so
-        // its payload is valid. A node in a channel's queue has a seat or a packet of the channel's message type as its
+        // its payload is valid. A node in a channel's queue has a wait_slot or a packet of the channel's message type as its
         // payload. The slot of a waiting receiver's packet is empty, and only the claimer may touch it.
         unsafe {
-            let guest = Guest::new(claimed.payload);
-            match guest.packet::<T>() {
+            let slot_ref = WaitSlotRef::new(claimed.payload);
+            match slot_ref.packet::<T>() {
                 Some(packet) => {
                     packet.put(msg);
                     self.in_hand += usize::from(claimed.wake.is_for_task());
@@ -234,10 +234,10 @@ impl<T> State<T> {
                 None => {
                     self.ring.push_back(msg);
                     self.rights += 1;
-                    self.set_aside += usize::from(self.cap == 0);
+                    self.suspend_panics += usize::from(self.cap == 0);
                 }
             }
-            guest.seat().set_status(Status::Done);
+            slot_ref.wait_slot().set_status(Status::Done);
         }
         claimed.wake
     }
@@ -245,21 +245,21 @@ impl<T> State<T> {
     /// Gives the first message in the ring to a waiting receiver that the caller has claimed.
     pub(crate) fn hand_first(&mut self, claimed: Claimed) -> Wake {
         // SAFETY: the receiver was claimed under the lock behind `&mut self`, and is not woken before this returns. Its
-        // payload is a seat or a packet of this channel's message type. The slot of its packet is empty, and only the
+        // payload is a wait_slot or a packet of this channel's message type. The slot of its packet is empty, and only the
         // claimer may touch it.
         unsafe {
-            let guest = Guest::new(claimed.payload);
-            match guest.packet::<T>() {
+            let slot_ref = WaitSlotRef::new(claimed.payload);
+            match slot_ref.packet::<T>() {
                 Some(packet) => {
                     packet.put(self.ring.pop_front().expect("the caller has seen one"));
                     self.in_hand += usize::from(claimed.wake.is_for_task());
                 }
                 None => {
                     self.rights += 1;
-                    self.set_aside += usize::from(self.cap == 0);
+                    self.suspend_panics += usize::from(self.cap == 0);
                 }
             }
-            guest.seat().set_status(Status::Done);
+            slot_ref.wait_slot().set_status(Status::Done);
         }
         claimed.wake
     }
@@ -359,12 +359,12 @@ impl<T> State<T> {
     #[inline]
     pub(crate) fn admit(claimed: Claimed) -> (Option<T>, Wake) {
         // SAFETY: the sender was claimed under the lock of its channel, which the caller holds, and is not woken before
-        // this returns. Its payload is a seat or a packet of this channel's message type. The packet of a waiting
+        // this returns. Its payload is a wait_slot or a packet of this channel's message type. The packet of a waiting
         // sender holds its message. The status `Done` tells the sender that the message was taken, so it is taken once.
         let msg = unsafe {
-            let guest = Guest::new(claimed.payload);
-            guest.seat().set_status(Status::Done);
-            guest.packet::<T>().map(|packet| packet.take())
+            let slot_ref = WaitSlotRef::new(claimed.payload);
+            slot_ref.wait_slot().set_status(Status::Done);
+            slot_ref.packet::<T>().map(|packet| packet.take())
         };
         (msg, claimed.wake)
     }
@@ -415,8 +415,8 @@ impl<T> State<T> {
     fn tell_closed(queue: &mut WaitQueue, wakes: &mut Wakes) {
         while let Some(claimed) = queue.claim_next() {
             // SAFETY: the waiter was claimed under the lock of its channel, which the caller holds, and is not woken
-            // before the lock is released. Its payload is a seat or a packet of this channel.
-            unsafe { Guest::new(claimed.payload) }.seat().set_status(Status::Closed);
+            // before the lock is released. Its payload is a wait_slot or a packet of this channel.
+            unsafe { WaitSlotRef::new(claimed.payload) }.wait_slot().set_status(Status::Closed);
             wakes.add(claimed.wake);
         }
     }
@@ -424,8 +424,8 @@ impl<T> State<T> {
     fn tell(queue: &mut WaitQueue, wakes: &mut Wakes) {
         while let Some(claimed) = queue.claim_next() {
             // SAFETY: the watcher was claimed under the lock of its channel, which the caller holds, and is not woken
-            // before the lock is released. Its payload is a seat.
-            unsafe { Guest::new(claimed.payload) }.seat().set_status(Status::Done);
+            // before the lock is released. Its payload is a wait_slot.
+            unsafe { WaitSlotRef::new(claimed.payload) }.wait_slot().set_status(Status::Done);
             wakes.add(claimed.wake);
         }
     }
@@ -450,7 +450,7 @@ impl<T> State<T> {
     ///
     /// # Safety
     ///
-    /// The requirements of [`WaitQueue::push`] hold, and the node's payload is a seat or a packet of this channel.
+    /// The requirements of [`WaitQueue::push`] hold, and the node's payload is a wait_slot or a packet of this channel.
     pub(crate) unsafe fn push_sender(&mut self, node: NonNull<Node>, wakes: &mut Wakes) {
         // SAFETY: the caller guarantees what `WaitQueue::push` requires.
         unsafe { self.senders.push(node) };

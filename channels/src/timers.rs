@@ -1,12 +1,12 @@
 //! Timers with the interface of a channel.
 //!
 //! A timer has neither a queue nor a thread. Its message is made by the receiver that finds that the message is due. (A
-//! receiver in async code is woken by the `alarm` thread.)
+//! receiver in async code is woken by the `task_timer` thread.)
 
 use core::time::Duration;
 use std::time::Instant;
 
-use kahn_core::facade::Lock;
+use kahn_core::primitives::Lock;
 use kahn_core::wait::{Kind, Reason, Wait, operation};
 
 use crate::clock;

@@ -9,12 +9,12 @@ use core::ops::Deref;
 use core::time::Duration;
 use std::time::Instant;
 
-use kahn_core::facade::{Arc, AtomicU64, Lock, Ordering};
+use kahn_core::primitives::{Arc, AtomicU64, Lock, Ordering};
 use kahn_core::wait::{Discarded, Kind, Reason, WaitQueue, operation};
 
 use crate::clock;
-use crate::crowd::{wait_for, wait_in, wake_all};
 use crate::error::{RecvError, RecvTimeoutError, SendError};
+use crate::notify::{wait_for, wait_in, wake_all};
 
 struct State<T> {
     value: Arc<T>,

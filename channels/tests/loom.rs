@@ -490,16 +490,16 @@ fn a_message_in_the_hand_of_a_dropped_future_goes_to_the_other_receiver() {
     });
 }
 
-/// Drops a chosen operation during an unwind that the panic hook does not see.
-fn give_up(chosen: SelectedOperation<'_>) {
+/// Drops a selected operation during an unwind that the panic hook does not see.
+fn give_up(selected: SelectedOperation<'_>) {
     let unwound = catch_unwind(AssertUnwindSafe(|| {
-        let _chosen = chosen;
+        let _chosen = selected;
         resume_unwind(Box::new(()))
     }));
     unwound.unwrap_err();
 }
 
-/// A chosen receive is given up, while the sender is dropped: the other receiver gets the message.
+/// A selected receive is given up, while the sender is dropped: the other receiver gets the message.
 #[test]
 fn a_message_of_a_right_that_is_given_up_goes_to_the_other_receiver() {
     model(|| {
@@ -507,17 +507,17 @@ fn a_message_of_a_right_that_is_given_up_goes_to_the_other_receiver() {
         tx.send(1).unwrap();
         let mut select = Select::new();
         select.recv(&rx);
-        let chosen = select.select();
+        let selected = select.select();
         let other_rx = rx.clone();
         let other = thread::spawn(move || other_rx.recv());
         let closer = thread::spawn(move || drop(tx));
-        give_up(chosen);
+        give_up(selected);
         assert_eq!(other.join().unwrap(), Ok(1));
         closer.join().unwrap();
     });
 }
 
-/// A chosen receive is completed, while the sender is dropped: the other receiver is told that the channel has ended.
+/// A selected receive is completed, while the sender is dropped: the other receiver is told that the channel has ended.
 #[test]
 fn a_right_that_is_used_after_the_close_ends_the_channel() {
     model(|| {
@@ -525,11 +525,11 @@ fn a_right_that_is_used_after_the_close_ends_the_channel() {
         tx.send(1).unwrap();
         let mut select = Select::new();
         select.recv(&rx);
-        let chosen = select.select();
+        let selected = select.select();
         let other_rx = rx.clone();
         let other = thread::spawn(move || other_rx.recv());
         let closer = thread::spawn(move || drop(tx));
-        assert_eq!(chosen.recv(&rx), Ok(1));
+        assert_eq!(selected.recv(&rx), Ok(1));
         assert_eq!(other.join().unwrap(), Err(RecvError));
         closer.join().unwrap();
     });

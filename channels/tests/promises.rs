@@ -1,5 +1,5 @@
 //! A rendezvous of which one half has no message yet, because it holds a permit, or is a select whose message is still
-//! being made. It may give up: a select that it has met must not have been chosen for it, and goes on waiting for whatever
+//! being made. It may give up: a select that it has met must not have been selected for it, and goes on waiting for whatever
 //! else it waits for. A message that comes is never lost, whoever gives up.
 
 mod support;
@@ -45,8 +45,8 @@ fn dynamically(rx: &Receiver<i32>, other: &Receiver<i32>, time: Duration) -> Opt
     let mut select = Select::new();
     let first = select.recv(rx);
     select.recv(other);
-    let chosen = select.select_timeout(time).ok()?;
-    Some(if chosen.index() == first { chosen.recv(rx) } else { chosen.recv(other) })
+    let selected = select.select_timeout(time).ok()?;
+    Some(if selected.index() == first { selected.recv(rx) } else { selected.recv(other) })
 }
 
 fn when_ready(rx: &Receiver<i32>, other: &Receiver<i32>, time: Duration) -> Option<Result<i32, RecvError>> {
@@ -136,7 +136,7 @@ fn a_select_that_does_not_wait_is_not_held_by_a_dropped_permit() {
                 if dynamic {
                     let mut select = Select::new();
                     select.recv(&rx);
-                    return select.try_select().map(|chosen| chosen.recv(&rx)).ok();
+                    return select.try_select().map(|selected| selected.recv(&rx)).ok();
                 }
                 select! {
                     recv(rx) -> msg => Some(msg),

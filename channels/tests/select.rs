@@ -83,7 +83,7 @@ fn what_is_ready() {
     }
 }
 
-/// select4 and 5: operands once and in order; a message only for the arm that is chosen.
+/// select4 and 5: operands once and in order; a message only for the arm that is selected.
 #[test]
 fn operands() {
     let order = std::cell::RefCell::new(Vec::new());
@@ -97,7 +97,7 @@ fn operands() {
     }
     assert_eq!(*order.borrow(), [1, 2, 3, 4, 5]);
     assert_eq!(rx.recv(), Ok(7));
-    // What is not chosen is not moved.
+    // What is not selected is not moved.
     let text = String::from("still here");
     let (full, _keep) = bounded::<String>(0);
     tx2.send(1).unwrap();
@@ -265,7 +265,7 @@ fn stress() {
     });
 }
 
-/// SelectFairness: two of four arms are ready; each is chosen half of the time, within ten standard deviations.
+/// SelectFairness: two of four arms are ready; each is selected half of the time, within ten standard deviations.
 #[test]
 fn fair() {
     let trials = times(10_000);
@@ -444,7 +444,7 @@ fn two_selects_meet() {
     });
 }
 
-/// A chosen operation that is not completed panics, and neither hangs its partner nor loses its message.
+/// A selected operation that is not completed panics, and neither hangs its partner nor loses its message.
 #[test]
 fn an_operation_that_is_dropped() {
     everywhere(|world| {

@@ -332,7 +332,7 @@ fn a_waker_may_use_what_is_waited_for() {
 fn nobody_keeps_the_time_for_nobody() {
     let is_kept = || {
         std::fs::read_dir("/proc/self/task").unwrap().flatten().any(|task| {
-            std::fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.trim() == "kahn-alarm")
+            std::fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.trim() == "kahn-timer")
         })
     };
     let mut future: Waiting = moment(after(HOUR));
@@ -452,7 +452,7 @@ fn receivers_are_told_of_the_end_after_a_future_has_taken_or_put_back_its_messag
     });
 }
 
-/// A message that a select has chosen, or that a future was promised, counts as present, because it can be given up.
+/// A message that a select has selected, or that a future was promised, counts as present, because it can be given up.
 #[test]
 fn receivers_are_told_of_the_end_after_a_right_was_used_or_given_up() {
     fn receive(rx: &Receiver<u32>) -> Pin<Box<dyn Future<Output = Option<u32>> + '_>> {
@@ -487,13 +487,13 @@ fn receivers_are_told_of_the_end_after_a_right_was_used_or_given_up() {
             }
             let mut select = Select::new();
             select.recv(&rx);
-            let chosen = select.select();
+            let selected = select.select();
             check(&tx, &rx, uses, || {
                 if uses {
-                    assert_eq!(chosen.recv(&rx), Ok(7));
+                    assert_eq!(selected.recv(&rx), Ok(7));
                 } else {
                     let unwound = catch_unwind(AssertUnwindSafe(|| {
-                        let _chosen = chosen;
+                        let _chosen = selected;
                         resume_unwind(Box::new(()))
                     }));
                     unwound.unwrap_err();
@@ -518,7 +518,7 @@ fn receivers_are_told_of_the_end_after_a_right_was_used_or_given_up() {
         tx.send(7).unwrap();
         let mut select = Select::new();
         select.recv(&rx);
-        let chosen = select.select();
+        let selected = select.select();
         let (other, selects) = (rx.clone(), rx.clone());
         drop(tx);
         let other = world.spawn(move || other.recv().is_err());
@@ -527,7 +527,7 @@ fn receivers_are_told_of_the_end_after_a_right_was_used_or_given_up() {
         });
         kahn_core::sleep(Duration::from_millis(2));
         assert!(!other.is_finished() && !selects.is_finished());
-        assert_eq!(chosen.recv(&rx), Ok(7));
+        assert_eq!(selected.recv(&rx), Ok(7));
         assert!(other.join() && selects.join());
     });
 }

@@ -1,6 +1,6 @@
 //! The blocking pool: OS threads for calls that would hold up a worker.
 //!
-//! A blocking task (`Errand`) is on the stack of the green thread that waits for it, so it may borrow. The green
+//! A blocking task (`BlockingTask`) is on the stack of the green thread that waits for it, so it may borrow. The green
 //! thread is shielded from cancels meanwhile. Threads are started on demand up to a bound, and end when they have been
 //! idle for a while.
 //!
@@ -23,8 +23,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::exits::Exits;
-use crate::facade::{Lock, now};
-use crate::quiet;
+use crate::os_threads;
+use crate::primitives::{Lock, now};
 use crate::wait::{Kind, Node, Reason, Wait, WaitQueue, shield};
 
 /// How long an idle thread of the pool waits for work before it ends.
@@ -48,7 +48,7 @@ pub(crate) struct Pool {
 
 #[derive(Default)]
 struct State {
-    queue: VecDeque<Errand>,
+    queue: VecDeque<BlockingTask>,
     closed: bool,
     threads: Vec<JoinHandle<()>>,
     /// Threads that were started and have not left `serve`.
@@ -63,13 +63,13 @@ struct State {
 }
 
 /// A blocking task, on the stack of the green thread that waits for it.
-struct Errand {
+struct BlockingTask {
     run: unsafe fn(*const ()),
     task: *const (),
 }
 
 // SAFETY: `task` points to a `Task<F, T>` with `F: Send` and `T: Send`, see `call`.
-unsafe impl Send for Errand {}
+unsafe impl Send for BlockingTask {}
 
 struct Task<F, T> {
     work: UnsafeCell<Option<F>>,
@@ -125,7 +125,7 @@ impl Pool {
             done: Signal(Lock::new(Done::default())),
         };
         let place: *const () = (&raw const task).cast();
-        let mine = match self.submit(Errand { run: run_task::<F, T>, task: place }) {
+        let mine = match self.submit(BlockingTask { run: run_task::<F, T>, task: place }) {
             // The values that `f` borrows must stay until `f` has ended, so a cancel waits.
             Ok(limit) => shield(|| {
                 let done = task.done.wait(reason, limit);
@@ -136,14 +136,14 @@ impl Pool {
                 mine
             }),
             // No thread can be started, or the pool is closed.
-            Err(errand) => Some(errand),
+            Err(task) => Some(task),
         };
-        if let Some(errand) = mine {
+        if let Some(task) = mine {
             // The caller runs it, and blocks its worker.
             //
-            // SAFETY: `task` is in this frame. Its errand was never queued, or was taken out of the queue, so no other
+            // SAFETY: `task` is in this frame. Its task was never queued, or was taken out of the queue, so no other
             // thread runs it.
-            unsafe { errand.run() };
+            unsafe { task.run() };
         }
         match task.output.into_inner().expect("done, so there is an output") {
             Ok(value) => value,
@@ -162,10 +162,10 @@ impl Pool {
     }
 
     /// Queues a blocking task. Returns how long to rely on it, if the threads that could run it may never come.
-    fn submit(self: &Arc<Self>, errand: Errand) -> Result<Option<Instant>, Errand> {
+    fn submit(self: &Arc<Self>, task: BlockingTask) -> Result<Option<Instant>, BlockingTask> {
         let mut state = self.state();
         if state.closed {
-            return Err(errand);
+            return Err(task);
         }
         if state.idle <= state.queue.len() && state.live < self.max {
             match (self.start)(self) {
@@ -176,12 +176,12 @@ impl Pool {
                     state.coming += 1;
                 }
                 Err(_) if state.live > 0 => {}
-                Err(_) => return Err(errand),
+                Err(_) => return Err(task),
             }
         }
         state.active += 1;
         state.dismissed = 0;
-        state.queue.push_back(errand);
+        state.queue.push_back(task);
         let in_doubt = state.coming > 0;
         drop(state);
         self.work.notify_one();
@@ -190,12 +190,12 @@ impl Pool {
 
     /// Takes a blocking task out of the queue, if there are threads that should have come for it and have not.
     #[cold]
-    fn take_back(&self, task: *const ()) -> Option<Errand> {
+    fn take_back(&self, task: *const ()) -> Option<BlockingTask> {
         let mut state = self.state();
         if state.coming == 0 {
             return None;
         }
-        let place = state.queue.iter().position(|errand| errand.task == task)?;
+        let place = state.queue.iter().position(|queued| queued.task == task)?;
         state.active -= 1;
         state.queue.remove(place)
     }
@@ -205,11 +205,11 @@ impl Pool {
         let mut state = self.state();
         state.coming -= 1;
         loop {
-            if let Some(errand) = state.queue.pop_front() {
+            if let Some(task) = state.queue.pop_front() {
                 drop(state);
                 // SAFETY: the submitter waits until the task is done. It is out of the queue, so only this thread runs
                 // it.
-                unsafe { errand.run() };
+                unsafe { task.run() };
                 state = self.state();
                 state.active -= 1;
                 continue;
@@ -218,7 +218,7 @@ impl Pool {
                 break;
             }
             state.idle += 1;
-            let idle = quiet::Idle::new();
+            let idle = os_threads::Idle::new();
             let waited = self.work.wait_timeout(state, KEEP_ALIVE);
             drop(idle);
             let (awake, time) = waited.unwrap_or_else(PoisonError::into_inner);
@@ -252,7 +252,7 @@ impl Pool {
     }
 }
 
-impl Errand {
+impl BlockingTask {
     /// # Safety
     ///
     /// The caller of the task waits for it, and no other thread runs it.
@@ -269,7 +269,7 @@ impl Signal {
     /// Waits under a shield until the task is done. Returns false if the deadline passes before.
     fn wait(&self, reason: Reason, deadline: Option<Instant>) -> bool {
         let wait = Wait::new();
-        let node = Node::new(wait.party(), 0, core::ptr::null_mut());
+        let node = Node::new(wait.waiter(), 0, core::ptr::null_mut());
         {
             let mut done = self.0.lock();
             if done.done {
@@ -280,12 +280,12 @@ impl Signal {
             // unwind: it ends by a claim or by its own deadline.
             unsafe { done.waiting.push((&node).into()) };
         }
-        let missed = wait.park(reason, deadline).err();
-        if missed.is_some() {
+        let error = wait.park(reason, deadline).err();
+        if error.is_some() {
             // SAFETY: the node is in this queue or in none.
             unsafe { self.0.lock().waiting.remove((&node).into()) };
         }
-        missed.is_none()
+        error.is_none()
     }
 }
 
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn an_errand_does_not_rely_on_a_thread_that_never_comes() {
+    fn a_blocking_task_does_not_rely_on_a_thread_that_never_comes() {
         let runtime = Runtime::builder().workers(1).build().unwrap();
         let pool = pool(stillborn);
         for _ in 0..2 {

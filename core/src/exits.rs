@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::facade::now;
+use crate::primitives::now;
 
 /// The OS threads that have been started and have not ended.
 #[derive(Default)]

@@ -5,14 +5,14 @@
 #![warn(clippy::disallowed_methods)]
 
 #[doc(hidden)]
-pub mod facade;
+pub mod primitives;
 #[doc(hidden)]
 pub mod wait;
 
 #[cfg_attr(not(fibers), allow(dead_code, reason = "models take a part"))]
 mod timer;
 #[cfg(fibers)]
-mod quiet;
+mod os_threads;
 #[cfg(fibers)]
 mod exits;
 #[cfg(fibers)]
@@ -20,7 +20,7 @@ mod blocking;
 #[cfg(fibers)]
 mod fiber;
 #[cfg_attr(not(fibers), allow(dead_code, reason = "models take a part"))]
-mod job;
+mod task;
 #[cfg(fibers)]
 mod scheduler;
 #[cfg(fibers)]
@@ -67,8 +67,8 @@ mod scheduler {
 #[cfg(not(fibers))]
 #[doc(hidden)]
 pub mod process {
-    pub use crate::job::{Body, JobId, Leftover, Process};
-    pub use crate::stand_ins::{Alarm, new_process as new, runtime_here, start_process as start};
+    pub use crate::stand_ins::{ProcessTimer, new_process as new, runtime_here, start_process as start};
+    pub use crate::task::{Body, Leftover, Process, TaskId};
 }
 #[cfg(not(fibers))]
 #[cfg(test)]

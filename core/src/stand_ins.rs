@@ -1,4 +1,4 @@
-//! Stand-ins for the functions of fiber-based modules that tasks (`Job`) name. A task in a model has no stack, no
+//! Stand-ins for the functions of fiber-based modules that tasks name. A task in a model has no stack, no
 //! worker and no locals.
 
 use core::ptr::NonNull;
@@ -6,22 +6,22 @@ use core::task::Waker;
 
 use std::time::Instant;
 
-use crate::job::{Body, Job, Process};
-use crate::wait::PartyKind;
+use crate::task::{Body, Process, Task};
+use crate::wait::WaiterVtable;
 
 /// The waiter functions of tasks in a model. Such tasks never park themselves; the threads that call their methods
 /// do.
-pub(crate) static NEVER_PARKS: PartyKind =
-    PartyKind { wake: |_| unreachable!(), suspend: |_, _| unreachable!(), retain: None, is_task: false };
+pub(crate) static NEVER_PARKS: WaiterVtable =
+    WaiterVtable { wake: |_| unreachable!(), suspend: |_, _| unreachable!(), retain: None, is_task: false };
 
 /// The target of fiber pointers, which are always null in a model.
 #[derive(Debug)]
 pub(crate) struct Fiber(());
 
-pub(crate) fn retire(job: NonNull<Job>) {
+pub(crate) fn retire(task: NonNull<Task>) {
     // SAFETY: the caller runs the task, so it is alive.
-    let this = unsafe { job.as_ref() };
-    assert!(this.roster.get().is_null() && this.fiber().is_null());
+    let this = unsafe { task.as_ref() };
+    assert!(this.owned.get().is_null() && this.fiber().is_null());
 }
 
 /// Returns a waker that does nothing.
@@ -29,7 +29,7 @@ pub(crate) fn retire(job: NonNull<Job>) {
 /// # Safety
 ///
 /// There is nothing to ensure: futures that models poll never wait.
-pub(crate) unsafe fn task_waker(_job: NonNull<Job>) -> Waker {
+pub(crate) unsafe fn task_waker(_task: NonNull<Task>) -> Waker {
     Waker::noop().clone()
 }
 
@@ -54,12 +54,12 @@ pub(crate) fn closing_here() -> bool {
 /// # Safety
 ///
 /// The caller holds a reference.
-pub(crate) unsafe fn wake_task(job: NonNull<Job>) {
+pub(crate) unsafe fn wake_task(task: NonNull<Task>) {
     // SAFETY: the caller holds a reference. `wake` and `end_run` return whether this thread may run the task. The
     // runtime's reference keeps the task alive until it has ended.
     unsafe {
-        if job.as_ref().state.wake() {
-            while !Job::run(job) && job.as_ref().end_run() {}
+        if task.as_ref().state.wake() {
+            while !Task::run(task) && task.as_ref().end_run() {}
         }
     }
 }
@@ -69,9 +69,9 @@ pub(crate) unsafe fn wake_task(job: NonNull<Job>) {
 /// # Safety
 ///
 /// The caller holds a reference.
-pub(crate) unsafe fn wake_task_next(job: NonNull<Job>) {
+pub(crate) unsafe fn wake_task_next(task: NonNull<Task>) {
     // SAFETY: the caller holds a reference, which is all that `wake_task` requires.
-    unsafe { wake_task(job) };
+    unsafe { wake_task(task) };
 }
 
 /// Creates a process, as `process::new` of a production build does.
@@ -95,19 +95,19 @@ pub fn runtime_here() -> Option<usize> {
 
 /// Runs the first turn in the caller.
 pub fn start_process<H: Send + Sync + 'static>(process: &Process<H>) {
-    let job = process.job();
+    let task = process.task();
     // SAFETY: a new process is queued as if it was woken, and no thread has taken it yet.
-    while unsafe { !Job::run(job) && job.as_ref().end_run() } {}
+    while unsafe { !Task::run(task) && task.as_ref().end_run() } {}
 }
 
-/// An alarm that never fires, because time does not pass in a model.
+/// A timer that never fires, because time does not pass in a model.
 #[derive(Debug)]
-pub struct Alarm<H>(core::marker::PhantomData<H>);
+pub struct ProcessTimer<H>(core::marker::PhantomData<H>);
 
 #[expect(missing_docs, reason = "as in production")]
-impl<H: Send + Sync + 'static> Alarm<H> {
-    pub fn new(_process: Process<H>, _ring: fn(&Process<H>)) -> Alarm<H> {
-        Alarm(core::marker::PhantomData)
+impl<H: Send + Sync + 'static> ProcessTimer<H> {
+    pub fn new(_process: Process<H>, _ring: fn(&Process<H>)) -> ProcessTimer<H> {
+        ProcessTimer(core::marker::PhantomData)
     }
 
     pub fn set(&mut self, _deadline: Instant) {}

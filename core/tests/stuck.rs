@@ -1,4 +1,4 @@
-//! A worker that is stuck in one job is named in a warning, once, with the job.
+//! A worker that is stuck in one task is named in a warning, once, with the task.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -50,7 +50,7 @@ fn a_worker_that_is_stuck_is_named_once() {
         let seen = collect.clone();
         let hog = hog.spawn(move || while seen.0.lock().unwrap().is_empty() {}).unwrap();
         hog.join().unwrap();
-        // A job that parks is not stuck, however long it lasts.
+        // A task that parks is not stuck, however long it lasts.
         kahn_core::sleep(Duration::from_millis(30));
     });
     runtime.shutdown(Duration::from_secs(10)).unwrap();

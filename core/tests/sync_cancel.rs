@@ -10,12 +10,12 @@ use std::time::Duration;
 use kahn_core::Runtime;
 use kahn_core::sync::{Arc, Barrier, Condvar, Mutex, Once, OnceLock, RwLock, Semaphore, WaitGroup};
 use kahn_core::time::timeout;
-use kahn_core::wait::{Me, Party, is_quiet_unwind, shield};
+use kahn_core::wait::{Me, Waiter, is_internal_unwind, shield};
 use sync_support::{Mode, Random, each_mode, eventually, settle, size, yield_now};
 
-/// Threads that another may cancel. They stand still at the end until nobody refers to their party any more.
+/// Threads that another may cancel. They stand still at the end until nobody refers to their waiter any more.
 struct Victim {
-    party: Arc<AtomicUsize>,
+    waiter: Arc<AtomicUsize>,
     let_go: Arc<AtomicBool>,
     thread: sync_support::Handle<bool>,
 }
@@ -23,12 +23,12 @@ struct Victim {
 impl Victim {
     /// Runs `f`, which answers by returning, or is cancelled.
     fn run(mode: Mode, f: impl FnOnce() + Send + 'static) -> Victim {
-        let party = Arc::new(AtomicUsize::new(0));
+        let waiter = Arc::new(AtomicUsize::new(0));
         let let_go = Arc::new(AtomicBool::new(false));
-        let (address, go) = (party.clone(), let_go.clone());
+        let (address, go) = (waiter.clone(), let_go.clone());
         let thread = mode.spawn(move || {
             let me = Me::current();
-            address.store(me.party().as_ptr().expose_provenance(), SeqCst);
+            address.store(me.waiter().as_ptr().expose_provenance(), SeqCst);
             let outcome = catch_unwind(AssertUnwindSafe(f));
             // Shielded: cancelled already, it would not come to the end.
             shield(|| {
@@ -39,21 +39,21 @@ impl Victim {
             match outcome {
                 Ok(()) => false,
                 Err(payload) => {
-                    assert!(is_quiet_unwind(&*payload), "panicked instead of being cancelled");
+                    assert!(is_internal_unwind(&*payload), "panicked instead of being cancelled");
                     true
                 }
             }
         });
-        eventually(|| party.load(SeqCst) != 0);
-        Victim { party, let_go, thread }
+        eventually(|| waiter.load(SeqCst) != 0);
+        Victim { waiter, let_go, thread }
     }
 
     /// Cancels it, and answers whether that ended it.
     fn cancel(self) -> bool {
-        let party = std::ptr::with_exposed_provenance_mut::<Party>(self.party.load(SeqCst));
-        let party = std::ptr::NonNull::new(party).unwrap();
-        // SAFETY: the thread stays alive, and with it its party, until it is let go below.
-        drop(unsafe { Party::cancel(party) });
+        let waiter = std::ptr::with_exposed_provenance_mut::<Waiter>(self.waiter.load(SeqCst));
+        let waiter = std::ptr::NonNull::new(waiter).unwrap();
+        // SAFETY: the thread stays alive, and with it its waiter, until it is let go below.
+        drop(unsafe { Waiter::cancel(waiter) });
         self.let_go.store(true, SeqCst);
         self.thread.join().unwrap()
     }

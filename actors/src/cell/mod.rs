@@ -1,23 +1,23 @@
 //! The shared part of an actor: one heap cell, to which all references point.
 //!
 //! ```text
-//!   Job      the header of its job (kahn-core)
+//!   Task      the header of its task (kahn-core)
 //!   Head<M> ┐ core ┐ strong   references that keep it running   any thread
-//!           │      └ state    phase, flags, the rare part       under the state's lock, which guards the lane, too
+//!           │      └ state    phase, flags, the cold part       under the state's lock, which guards the lane, too
 //!           └ lane            the user lane: messages           under the state's lock
 //!   Body      the actor itself, and its private state            the thread that runs its turn
 //! ```
 //!
 //! The lock is held for a few dozen instructions, in which no user code runs and nothing is woken. Wake-ups are
-//! returned as a [`Rouse`], and values to drop are returned, for the caller to use after unlocking.
+//! returned as a [`WakeAction`], and values to drop are returned, for the caller to use after unlocking.
 //!
 //! | phase | means | to |
 //! |---|---|---|
 //! | `New` | the first turn of this incarnation has not begun | `Running`, or `Ending` without a start; by its turn |
 //! | `Running` | it handles messages, or waits for some | `Ending`, by its turn |
 //! | `Ending` | it runs `stopped`, or its value is being dropped | `Between` or `Gone`, by its turn |
-//! | `Between` | the keeper decides what follows; the lane takes messages | `New`, `Closed` or `Gone`, by the keeper |
-//! | `Closed` | ended, or not begun, to all but the keeper, which may start it | `New` or `Gone`, by the keeper |
+//! | `Between` | the supervisor decides what follows; the lane takes messages | `New`, `Closed` or `Gone`, by the supervisor |
+//! | `Closed` | ended, or not begun, to all but the supervisor, which may start it | `New` or `Gone`, by the supervisor |
 //! | `Gone` | it has ended, and its monitors are being told | `Dead`, by its turn |
 //! | `Dead` | it takes no messages, and `exit` has the reason | |
 //!
@@ -26,16 +26,16 @@
 //! to `Dead` (`State::enter`).
 //!
 //! No message is left behind: the turn that finds the lane empty, or that takes the last message out, sets `ASLEEP`. A
-//! thread that puts something in clears it. Both happen under the lock. The thread that clears it wakes the job, and
-//! the job's own protocol ensures that a turn follows that begins after that, or that the present turn looks again.
+//! thread that puts something in clears it. Both happen under the lock. The thread that clears it wakes the task, and
+//! the task's own protocol ensures that a turn follows that begins after that, or that the present turn looks again.
 
 use core::cell::UnsafeCell;
 use core::ptr::NonNull;
 use std::collections::VecDeque;
 
-use kahn_core::facade::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Lock, LockGuard, Ordering};
+use kahn_core::primitives::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Lock, LockGuard, Ordering};
 use kahn_core::process::Process;
-use kahn_core::wait::Party;
+use kahn_core::wait::Waiter;
 
 use crate::exit::ActorId;
 use crate::ring::Ring;
@@ -46,13 +46,13 @@ mod keyed_queue;
 mod state;
 
 use self::keyed_queue::KeyedQueue;
-pub(crate) use self::state::{Rare, State, Urgent};
+pub(crate) use self::state::{ColdState, State, Urgent};
 
 /// Notifications of ends, each with the number of the monitor that it comes from.
 pub(crate) type Downs = KeyedQueue<MonitorId, Down>;
 
 /// A reference to an actor of any message type. It keeps the memory, and does not keep the actor running.
-pub(crate) type Any = Process<Core>;
+pub(crate) type AnyActor = Process<Core>;
 
 #[repr(C)]
 pub(crate) struct Head<M> {
@@ -100,8 +100,8 @@ impl Phase {
         matches!(self, Phase::Closed | Phase::Dead)
     }
 
-    /// Returns whether the keeper decides what follows.
-    pub(crate) fn is_kept(self) -> bool {
+    /// Returns whether the supervisor decides what follows.
+    pub(crate) fn is_supervised(self) -> bool {
         matches!(self, Phase::Between | Phase::Closed)
     }
 }
@@ -138,7 +138,7 @@ pub enum Overflow {
 /// A wait of one actor that only one other actor can end. It is on the stack of the wait.
 pub(crate) struct Edge {
     /// The actor that is waited for. The waiting actor keeps a reference to it.
-    pub(crate) target: *const Any,
+    pub(crate) target: *const AnyActor,
     pub(crate) goal: Goal,
     /// The number of the message of the tell or ask, once it is in the mailbox. Written under the target's lock. For
     /// other waits, the number of the wait.
@@ -147,9 +147,9 @@ pub(crate) struct Edge {
     pub(crate) sent: AtomicBool,
     /// Whether the wait has been ended because it closes a circle. Written under the lock of the waiting actor.
     pub(crate) broken: AtomicBool,
-    /// The waiter (`Party`) of the waiting actor, while it waits for room. Accessed under the lock of the waiting
+    /// The waiter of the waiting actor, while it waits for room. Accessed under the lock of the waiting
     /// actor.
-    pub(crate) waiter: AtomicPtr<Party>,
+    pub(crate) waiter: AtomicPtr<Waiter>,
 }
 
 /// What an actor waits for.
@@ -167,7 +167,7 @@ pub(crate) enum Goal {
 
 impl Edge {
     #[inline]
-    pub(crate) fn new(target: &Any, goal: Goal, number: u32) -> Edge {
+    pub(crate) fn new(target: &AnyActor, goal: Goal, number: u32) -> Edge {
         Edge {
             target,
             goal,
@@ -252,10 +252,10 @@ impl<M> Locked<'_, M> {
     }
 
     /// Falls asleep before the message just taken is handled, if there is nothing else to do. Most actors that are
-    /// asked receive one question at a time. Then the turn need not lock again, unless its job is woken before the
+    /// asked receive one question at a time. Then the turn need not lock again, unless its task is woken before the
     /// handler ends.
     #[inline]
-    pub(crate) fn doze(&mut self) -> bool {
+    pub(crate) fn sleep_early(&mut self) -> bool {
         // Acquire: pairs with the drop of the last reference. If there is none, the turn has to look again, and ends
         // the actor.
         if self.lane().len() != 0 || !self.state.is_quiet() || self.core.strong.load(Ordering::Acquire) == 0 {

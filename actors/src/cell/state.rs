@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use kahn_core::process::Process;
 use kahn_core::wait::{Claimed, WaitQueue};
 
-use super::{Any, Downs, Edge, Overflow, Phase};
-use crate::entry::Entries;
+use super::{AnyActor, Downs, Edge, Overflow, Phase};
 use crate::exit::{ActorId, ExitReason};
+use crate::registration::Registrations;
 use crate::signal::{Down, MonitorId};
 
 /// The turn has found nothing more to do, and ends, perhaps after the message that it has taken.
@@ -18,7 +18,7 @@ const STOP: u16 = 2;
 const URGENT: u16 = 4;
 /// Senders wait for room.
 const SENDERS: u16 = 8;
-/// The actor is a loop on a green thread, which waits in `rare.receiver`.
+/// The actor is a loop on a green thread, which waits in `cold.receiver`.
 const LOOP: u16 = 16;
 /// The actor traps exits: the exit of a linked actor is a notification, and does not end it.
 const TRAPS: u16 = 32;
@@ -27,12 +27,12 @@ const TIMER: u16 = 64;
 /// This incarnation has started.
 const STARTED: u16 = 128;
 /// No message of the lane is being handled. If the bit is clear, the message that was taken last is being handled or,
-/// with `SKIPPED`, the message `rare.in_hand`. The bit means nothing while the actor asks nothing, and sleeps or looks
+/// with `SKIPPED`, the message `cold.in_hand`. The bit means nothing while the actor asks nothing, and sleeps or looks
 /// for its next message.
 const FREE: u16 = 256;
 /// The oldest message was dropped while another was being handled.
 const SKIPPED: u16 = 512;
-/// The first `rare.again` messages of the lane come from an earlier life, and have no number.
+/// The first `cold.again` messages of the lane come from an earlier life, and have no number.
 const AGAIN: u16 = 1024;
 
 /// The size matters: a program may have a million of these.
@@ -45,7 +45,7 @@ pub(crate) struct State {
     pub(crate) handled: u32,
     /// The edge of the actor's wait, if only one other actor can end that wait. The edge is on the stack of the wait.
     pub(crate) asking: *const Edge,
-    rare: Option<Box<Rare>>,
+    cold: Option<Box<ColdState>>,
 }
 
 // SAFETY: `asking` is followed only under the lock. Under the lock it is taken back before the edge is gone.
@@ -53,7 +53,7 @@ unsafe impl Send for State {}
 
 /// The state that most actors do not need.
 #[derive(Default)]
-pub(crate) struct Rare {
+pub(crate) struct ColdState {
     /// The reason for which the actor must end or has ended. The first reason counts.
     pub(crate) exit: Option<ExitReason>,
     /// The reason for which the actor must end after the message that it is handling, if it is not `Normal`.
@@ -68,20 +68,20 @@ pub(crate) struct Rare {
     /// The threads that wait for the actor's end or start.
     pub(crate) joiners: WaitQueue,
     /// The linked actors, by their numbers.
-    pub(crate) links: BTreeMap<ActorId, Any>,
+    pub(crate) links: BTreeMap<ActorId, AnyActor>,
     /// The actors that monitor this one.
-    pub(crate) monitors: BTreeMap<MonitorId, Any>,
+    pub(crate) monitors: BTreeMap<MonitorId, AnyActor>,
     /// The actors that this one monitors.
-    pub(crate) watches: BTreeMap<MonitorId, Any>,
+    pub(crate) watches: BTreeMap<MonitorId, AnyActor>,
     /// The place of its last panic.
     pub(crate) panicked: Option<Box<str>>,
-    /// The keeper, which decides what follows the end of an incarnation, and its monitor of this incarnation.
-    pub(crate) keeper: Option<(Any, MonitorId)>,
-    /// The present life is the last: the keeper is ending it, and will not start another.
+    /// The supervisor, which decides what follows the end of an incarnation, and its monitor of this incarnation.
+    pub(crate) supervisor: Option<(AnyActor, MonitorId)>,
+    /// The present life is the last: the supervisor is ending it, and will not start another.
     pub(crate) is_last: bool,
     /// The number of incarnations that have ended and were followed by another, or may be.
     pub(crate) lives: u64,
-    /// The exit reason of the last incarnation, if the actor has a keeper.
+    /// The exit reason of the last incarnation, if the actor has a supervisor.
     pub(crate) last: Option<ExitReason>,
     /// The number of messages that were dropped because the mailbox was full.
     pub(crate) dropped: u64,
@@ -90,21 +90,21 @@ pub(crate) struct Rare {
     /// With `AGAIN`: the number of messages in the lane that have no number.
     again: u32,
     /// Its registrations: names, memberships and subscriptions.
-    pub(crate) entries: Entries,
+    pub(crate) entries: Registrations,
     /// The names along the circle because of which its wait was ended.
     pub(crate) circle: Option<Vec<String>>,
 }
 
 /// The wake-up that a caller owes after unlocking.
 #[must_use]
-pub(crate) enum Rouse {
+pub(crate) enum WakeAction {
     /// None: the actor runs or is about to run, and will see the change.
     Nobody,
-    Job,
+    Task,
     Loop(Claimed),
 }
 
-impl Rouse {
+impl WakeAction {
     #[inline]
     pub(crate) fn wake<H: Send + Sync + 'static>(self, process: &Process<H>) {
         self.wake_by::<false, H>(process);
@@ -117,10 +117,10 @@ impl Rouse {
     #[inline(always)]
     pub(crate) fn wake_by<const WAITS: bool, H: Send + Sync + 'static>(self, process: &Process<H>) {
         match self {
-            Rouse::Nobody => {}
-            Rouse::Job if WAITS => process.wake_next(),
-            Rouse::Job => process.wake(),
-            Rouse::Loop(claimed) => claimed.wake.wake(),
+            WakeAction::Nobody => {}
+            WakeAction::Task if WAITS => process.wake_next(),
+            WakeAction::Task => process.wake(),
+            WakeAction::Loop(claimed) => claimed.wake.wake(),
         }
     }
 }
@@ -133,7 +133,7 @@ impl State {
             bits: if is_loop { LOOP | FREE } else { FREE },
             handled: 0,
             asking: core::ptr::null(),
-            rare: None,
+            cold: None,
         }
     }
 
@@ -154,17 +154,17 @@ impl State {
         }
     }
 
-    /// Returns the rare part, and allocates it if necessary.
-    pub(crate) fn rare(&mut self) -> &mut Rare {
-        self.rare.get_or_insert_default()
+    /// Returns the cold part, and allocates it if necessary.
+    pub(crate) fn cold(&mut self) -> &mut ColdState {
+        self.cold.get_or_insert_default()
     }
 
     pub(crate) fn lives(&self) -> u64 {
-        self.rare.as_deref().map_or(0, |rare| rare.lives)
+        self.cold.as_deref().map_or(0, |cold| cold.lives)
     }
 
-    pub(crate) fn rare_if_any(&mut self) -> Option<&mut Rare> {
-        self.rare.as_deref_mut()
+    pub(crate) fn cold_if_any(&mut self) -> Option<&mut ColdState> {
+        self.cold.as_deref_mut()
     }
 
     #[inline]
@@ -213,7 +213,7 @@ impl State {
     }
 
     /// Returns whether `ASLEEP` may be set while a message is being handled.
-    pub(crate) fn may_doze(&self) -> bool {
+    pub(crate) fn may_sleep_early(&self) -> bool {
         !self.has(LOOP)
     }
 
@@ -224,7 +224,7 @@ impl State {
 
     /// Returns whether the turn can simply take the next message, in the way it took the last.
     #[inline]
-    pub(crate) fn is_calm(&self) -> bool {
+    pub(crate) fn is_fast_path(&self) -> bool {
         self.bits & (URGENT | SENDERS | FREE | SKIPPED | AGAIN) == 0
     }
 
@@ -244,7 +244,7 @@ impl State {
     /// Records that a message was taken out that will not be handled. Another message may be being handled.
     pub(super) fn count_skipped(&mut self) {
         if self.bits & (FREE | SKIPPED) == 0 {
-            self.rare().in_hand = self.handled;
+            self.cold().in_hand = self.handled;
             self.put(SKIPPED, true);
         }
         self.count_out();
@@ -264,15 +264,15 @@ impl State {
     /// Returns how many of the lane's first messages have no number, because they come from an earlier life.
     #[inline]
     pub(super) fn again(&self) -> u32 {
-        match &self.rare {
-            Some(rare) if self.has(AGAIN) => rare.again,
+        match &self.cold {
+            Some(cold) if self.has(AGAIN) => cold.again,
             _ => 0,
         }
     }
 
     pub(super) fn set_again(&mut self, again: u32) {
         if again > 0 || self.has(AGAIN) {
-            self.rare().again = again;
+            self.cold().again = again;
             self.put(AGAIN, again > 0);
         }
     }
@@ -287,8 +287,8 @@ impl State {
         if number.wrapping_sub(self.handled) as i32 > 0 {
             return true;
         }
-        let in_hand = match &self.rare {
-            Some(rare) if self.has(SKIPPED) => rare.in_hand,
+        let in_hand = match &self.cold {
+            Some(cold) if self.has(SKIPPED) => cold.in_hand,
             _ => self.handled,
         };
         !self.has(FREE) && number == in_hand
@@ -296,55 +296,55 @@ impl State {
 
     /// Records that something was put into the mailbox. Returns the wake-up that is owed.
     #[inline]
-    pub(crate) fn rouse(&mut self) -> Rouse {
+    pub(crate) fn wake_action(&mut self) -> WakeAction {
         if !self.has(ASLEEP) {
-            return Rouse::Nobody;
+            return WakeAction::Nobody;
         }
         self.put(ASLEEP, false);
         if !self.has(LOOP) {
-            return Rouse::Job;
+            return WakeAction::Task;
         }
-        self.rare().receiver.claim_next().map_or(Rouse::Nobody, Rouse::Loop)
+        self.cold().receiver.claim_next().map_or(WakeAction::Nobody, WakeAction::Loop)
     }
 
     /// Records that something was put into the system lane.
-    pub(crate) fn rouse_urgently(&mut self) -> Rouse {
+    pub(crate) fn wake_action_urgent(&mut self) -> WakeAction {
         self.put(URGENT, true);
-        self.rouse()
+        self.wake_action()
     }
 
     /// Records that a timer of the actor is due.
-    pub(crate) fn ring(&mut self) -> Rouse {
+    pub(crate) fn ring(&mut self) -> WakeAction {
         self.put(TIMER, true);
-        self.rouse_urgently()
+        self.wake_action_urgent()
     }
 
     /// Requests a stop after the message that is being handled.
-    pub(crate) fn stop(&mut self, reason: &mut Option<ExitReason>) -> Rouse {
+    pub(crate) fn stop(&mut self, reason: &mut Option<ExitReason>) -> WakeAction {
         if self.phase.is_dead() || self.has(STOP) {
-            return Rouse::Nobody;
+            return WakeAction::Nobody;
         }
         self.put(STOP, true);
         if reason.as_ref().is_some_and(|reason| !reason.is_normal()) {
-            self.rare().stop = reason.take();
+            self.cold().stop = reason.take();
         }
-        self.rouse_urgently()
+        self.wake_action_urgent()
     }
 
     /// Takes the next item of the system lane, in the order of precedence. Called when `URGENT` is set.
     pub(crate) fn take_urgent(&mut self) -> Urgent {
-        if let Some(reason) = self.rare.as_deref().and_then(|rare| rare.exit.clone()) {
+        if let Some(reason) = self.cold.as_deref().and_then(|cold| cold.exit.clone()) {
             return Urgent::End(reason);
         }
         if self.has(STOP) {
-            let reason = self.rare.as_deref().and_then(|rare| rare.stop.clone());
+            let reason = self.cold.as_deref().and_then(|cold| cold.stop.clone());
             return Urgent::End(reason.unwrap_or(ExitReason::Normal));
         }
         if self.has(TIMER) {
             self.put(TIMER, false);
             return Urgent::Timer;
         }
-        match self.rare.as_deref_mut().and_then(|rare| rare.downs.pop_front()) {
+        match self.cold.as_deref_mut().and_then(|cold| cold.downs.pop_front()) {
             Some(down) => Urgent::Down(down),
             None => {
                 self.put(URGENT, false);
@@ -358,14 +358,14 @@ impl State {
     #[must_use]
     pub(crate) fn clear_urgent(&mut self) -> (Option<ExitReason>, Downs) {
         self.bits = self.bits & (LOOP | SENDERS | STARTED | AGAIN) | FREE;
-        let Some(rare) = self.rare.as_deref_mut() else { return (None, Downs::new()) };
-        rare.panicked = None;
-        (rare.stop.take(), core::mem::take(&mut rare.downs))
+        let Some(cold) = self.cold.as_deref_mut() else { return (None, Downs::new()) };
+        cold.panicked = None;
+        (cold.stop.take(), core::mem::take(&mut cold.downs))
     }
 
     /// Returns the reason for which the actor ended. Meaningful once it is dead.
     pub(crate) fn reason(&self) -> ExitReason {
-        self.rare.as_deref().and_then(|rare| rare.exit.clone()).unwrap_or(ExitReason::Normal)
+        self.cold.as_deref().and_then(|cold| cold.exit.clone()).unwrap_or(ExitReason::Normal)
     }
 }
 

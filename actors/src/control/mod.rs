@@ -1,19 +1,19 @@
 //! An actor's access to itself, whether it is an [`Actor`](crate::Actor) or a loop.
 
-mod abilities;
+mod context_api;
 
 use core::fmt;
 use core::mem::ManuallyDrop;
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use kahn_core::facade::Ordering;
+use kahn_core::primitives::Ordering;
 use kahn_core::process::Process;
-use kahn_core::wait::quietly;
+use kahn_core::wait::run_catching;
 
-use crate::cell::{Any, Downs, Head, Urgent};
-use crate::ends::any;
+use crate::cell::{AnyActor, Downs, Head, Urgent};
 use crate::exit::ExitReason;
+use crate::lifecycle::any;
 use crate::signal::{Down, DownCause, Mail};
 use crate::tell::admit;
 use crate::timers::{Ready, Timers};
@@ -58,18 +58,18 @@ use crate::timers::{Ready, Timers};
 pub struct Control<M: Send + 'static> {
     /// A copy of the turn's reference, which is never dropped.
     me: ManuallyDrop<Process<Head<M>>>,
-    own: Option<Box<Own<M>>>,
+    own: Option<Box<LocalState<M>>>,
     /// The reason for which the actor has requested its own end.
     end: Option<ExitReason>,
     /// The actor has taken a message in this turn.
     has_taken: bool,
     /// The actor fell asleep when it took the message that it is handling; see
-    /// [`Locked::doze`](crate::cell::Locked::doze).
+    /// [`Locked::sleep_early`](crate::cell::Locked::sleep_early).
     dozes: bool,
 }
 
 /// Private state that most actors do not need. It is allocated on first use.
-pub(crate) struct Own<M: Send + 'static> {
+pub(crate) struct LocalState<M: Send + 'static> {
     timers: Timers<M>,
     /// Items that are handled before the messages in the mailbox.
     ready: VecDeque<Ready<M>>,
@@ -79,9 +79,9 @@ pub(crate) struct Own<M: Send + 'static> {
     passed_downs: Downs,
 }
 
-impl<M: Send + 'static> Own<M> {
-    pub(crate) fn with(timers: Timers<M>) -> Box<Own<M>> {
-        Box::new(Own {
+impl<M: Send + 'static> LocalState<M> {
+    pub(crate) fn with(timers: Timers<M>) -> Box<LocalState<M>> {
+        Box::new(LocalState {
             timers,
             ready: VecDeque::new(),
             stash: VecDeque::new(),
@@ -97,7 +97,7 @@ impl<M: Send + 'static> Own<M> {
     }
 }
 
-impl<M: Send + 'static> Drop for Own<M> {
+impl<M: Send + 'static> Drop for LocalState<M> {
     fn drop(&mut self) {
         drop_each(self.ready.drain(..));
         drop_each(self.stash.drain(..));
@@ -108,7 +108,7 @@ impl<M: Send + 'static> Drop for Own<M> {
 
 /// Drops the items one by one, each in its own catch: the destructors of two may panic.
 pub(crate) fn drop_each<T>(all: impl IntoIterator<Item = T>) {
-    all.into_iter().for_each(|one| _ = quietly(|| drop(one)));
+    all.into_iter().for_each(|one| _ = run_catching(|| drop(one)));
 }
 
 /// What an actor does next.
@@ -122,7 +122,7 @@ pub(crate) enum Next<M> {
 
 impl<M: Send + 'static> Control<M> {
     /// Creates the `Control` of a turn of `process`.
-    pub(crate) fn new(process: &Process<Head<M>>, own: Option<Box<Own<M>>>) -> Control<M> {
+    pub(crate) fn new(process: &Process<Head<M>>, own: Option<Box<LocalState<M>>>) -> Control<M> {
         // SAFETY: the copy is in a `ManuallyDrop`, so it is never dropped. A `Control` does not outlive the turn, which
         // borrows `process`.
         let me = unsafe { core::ptr::read((&raw const *process).cast()) };
@@ -131,7 +131,7 @@ impl<M: Send + 'static> Control<M> {
 
     /// Takes out the private state, which is kept for the next turn.
     #[inline]
-    pub(crate) fn take_own(&mut self) -> Option<Box<Own<M>>> {
+    pub(crate) fn take_own(&mut self) -> Option<Box<LocalState<M>>> {
         self.own.take()
     }
 
@@ -139,7 +139,7 @@ impl<M: Send + 'static> Control<M> {
         &self.me
     }
 
-    pub(crate) fn any(&self) -> &Any {
+    pub(crate) fn any(&self) -> &AnyActor {
         any(&self.me)
     }
 
@@ -148,8 +148,8 @@ impl<M: Send + 'static> Control<M> {
         self.end.clone()
     }
 
-    fn own(&mut self) -> &mut Own<M> {
-        self.own.get_or_insert_with(|| Own::with(Timers::new(any(&self.me))))
+    fn own(&mut self) -> &mut LocalState<M> {
+        self.own.get_or_insert_with(|| LocalState::with(Timers::new(any(&self.me))))
     }
 
     /// Returns what the actor does next.
@@ -170,8 +170,8 @@ impl<M: Send + 'static> Control<M> {
         }
         loop {
             let mut locked = self.me.lock();
-            let is_calm = self.own.is_none() && locked.state.is_calm();
-            if !is_calm && locked.state.is_urgent() {
+            let is_fast_path = self.own.is_none() && locked.state.is_fast_path();
+            if !is_fast_path && locked.state.is_urgent() {
                 locked.state.let_go();
                 match locked.state.take_urgent() {
                     Urgent::End(reason) => return Next::End(reason),
@@ -186,7 +186,7 @@ impl<M: Send + 'static> Control<M> {
                     Urgent::Nothing => {}
                 }
             }
-            if !is_calm
+            if !is_fast_path
                 && let Some(own) = &mut self.own
                 && let Some(ready) = own.ready.pop_front()
             {
@@ -220,14 +220,14 @@ impl<M: Send + 'static> Control<M> {
                 return Next::Idle;
             };
             let mut admitted = None;
-            if is_calm {
+            if is_fast_path {
                 locked.state.handled = locked.state.handled.wrapping_add(1);
             } else {
                 locked.state.count_in();
                 admitted = admit(&mut locked);
             }
             if self.own.is_none() && !core::mem::replace(&mut self.has_taken, true) {
-                self.dozes = locked.doze();
+                self.dozes = locked.sleep_early();
             }
             drop(locked);
             drop(admitted);
@@ -248,7 +248,7 @@ impl<M: Send + 'static> Control<M> {
     /// Returns the reason for which the actor unwinds.
     pub(crate) fn cancelled(&self) -> ExitReason {
         let mut state = self.me.core.state.lock();
-        state.rare_if_any().and_then(|rare| rare.exit.clone()).unwrap_or(ExitReason::Killed)
+        state.cold_if_any().and_then(|cold| cold.exit.clone()).unwrap_or(ExitReason::Killed)
     }
 
     /// Ends the timers, and takes out the messages that were stashed or passed over. Another incarnation handles them,
@@ -262,7 +262,7 @@ impl<M: Send + 'static> Control<M> {
             Ready::Message(message) => Some(message),
             Ready::Timer(_) => None,
         }));
-        quietly(|| drop(own));
+        run_catching(|| drop(own));
         aside
     }
 

@@ -7,7 +7,7 @@ use super::children::ChildInfo;
 use super::dynamic::DynamicSupervisorRef;
 use super::error::ChildError;
 use super::handle::SupervisorRef;
-use super::order::{Command, Order, See};
+use super::order::{Command, Inspect, Order};
 use crate::address::ActorRef;
 use crate::error::AskError;
 use crate::slot::Reply;
@@ -55,7 +55,7 @@ impl SupervisorRef {
     #[track_caller]
     pub fn actor_ref<M: Send + 'static>(&self, id: &str) -> Result<ActorRef<M>, ChildError> {
         self.command(|reply: Reply<Result<ActorRef<M>, ChildError>>| {
-            let see: See = Box::new(move |child| {
+            let see: Inspect = Box::new(move |child| {
                 let found = child.ok_or(ChildError::NotFound).and_then(|child| {
                     child.typed().downcast_ref::<ActorRef<M>>().cloned().ok_or(ChildError::WrongType {
                         expected: core::any::type_name::<M>(),
@@ -64,7 +64,7 @@ impl SupervisorRef {
                 });
                 drop(reply.send(found));
             });
-            Command::See(id.into(), see)
+            Command::Inspect(id.into(), see)
         })?
     }
 
@@ -106,7 +106,7 @@ impl SupervisorRef {
     ///
     /// # Examples
     ///
-    /// See [`ChildSpec::dynamic_supervisor`].
+    /// Inspect [`ChildSpec::dynamic_supervisor`].
     #[track_caller]
     pub fn dynamic_supervisor<Args, M>(&self, id: &str) -> Result<DynamicSupervisorRef<Args, M>, ChildError>
     where

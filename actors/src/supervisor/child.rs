@@ -9,10 +9,10 @@ use std::sync::Arc;
 use super::Supervisor;
 use super::backoff::Backoff;
 use super::dynamic::DynamicSupervisor;
-use super::kept::Kept;
+use super::erased_child::ErasedChild;
 use super::outcome::Outcome;
 use crate::actor::Actor;
-use crate::cell::{Any, Overflow};
+use crate::cell::{AnyActor, Overflow};
 use crate::exit::ExitReason;
 use crate::mailbox::Mailbox;
 use crate::spawn::Builder;
@@ -127,10 +127,10 @@ pub struct ChildSpec {
     pub(super) backoff: Option<Backoff>,
     pub(super) significant: bool,
     builder: Builder,
-    make: Option<Make>,
+    make: Option<MakeActor>,
 }
 
-type Make = Box<dyn FnOnce(Builder) -> Box<dyn Kept> + Send>;
+type MakeActor = Box<dyn FnOnce(Builder) -> Box<dyn ErasedChild> + Send>;
 
 impl ChildSpec {
     /// Returns the specification of an actor. `make` makes a new value for each start. It runs in the child. If it
@@ -262,7 +262,7 @@ impl ChildSpec {
     fn of(
         id: String,
         kind: ChildKind,
-        make: impl FnOnce(Builder) -> Box<dyn Kept> + Send + 'static,
+        make: impl FnOnce(Builder) -> Box<dyn ErasedChild> + Send + 'static,
     ) -> ChildSpec {
         ChildSpec {
             kind,
@@ -339,7 +339,7 @@ impl ChildSpec {
         self
     }
 
-    /// Sets whether the child is significant: whether its end by itself can end its supervisor. See
+    /// Sets whether the child is significant: whether its end by itself can end its supervisor. Inspect
     /// [`AutoShutdown`](super::AutoShutdown).
     ///
     /// # Examples
@@ -397,11 +397,11 @@ impl ChildSpec {
         self
     }
 
-    /// Makes the actor of this child, supervised by `keeper`. It is called once.
-    pub(super) fn spawn(&mut self, keeper: &Any) -> Box<dyn Kept> {
+    /// Makes the actor of this child, supervised by `supervisor`. It is called once.
+    pub(super) fn spawn(&mut self, supervisor: &AnyActor) -> Box<dyn ErasedChild> {
         let make = self.make.take().expect("made once, and started again from then on");
         let mut builder = core::mem::take(&mut self.builder);
-        builder.keeper = Some(keeper.clone());
+        builder.supervisor = Some(supervisor.clone());
         make(builder)
     }
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::child::{ChildKind, ChildSpec, Restart};
-use super::kept::Kept;
+use super::erased_child::ErasedChild;
 use super::strategy::Group;
-use crate::cell::{Any, id_of};
+use crate::cell::{AnyActor, id_of};
 use crate::exit::{ActorId, ExitReason};
-use crate::keeping::dismiss;
 use crate::signal::MonitorId;
+use crate::supervision::dismiss;
 use crate::timers::TimerId;
 
 /// The state of a child, as far as its supervisor knows.
@@ -75,7 +75,7 @@ pub struct ChildInfo {
 
 pub(super) struct Child {
     pub(super) spec: ChildSpec,
-    pub(super) kept: Box<dyn Kept>,
+    pub(super) kept: Box<dyn ErasedChild>,
     /// Set when the child was added while the supervisor ran.
     pub(super) is_dynamic: bool,
     pub(super) state: ChildState,
@@ -89,7 +89,7 @@ pub(super) struct Child {
 }
 
 impl Child {
-    pub(super) fn any(&self) -> &Any {
+    pub(super) fn any(&self) -> &AnyActor {
         self.kept.any()
     }
 
@@ -127,7 +127,7 @@ impl Children {
     pub(super) fn add(
         &mut self,
         spec: ChildSpec,
-        kept: Box<dyn Kept>,
+        kept: Box<dyn ErasedChild>,
         is_dynamic: bool,
         now: Instant,
     ) -> u64 {

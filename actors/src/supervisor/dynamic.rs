@@ -9,7 +9,7 @@ use core::marker::PhantomData;
 use core::time::Duration;
 use std::sync::Arc;
 
-use kahn_core::wait::unfailing;
+use kahn_core::wait::run_shielded_catching;
 
 use super::Supervisor;
 use super::backoff::Backoff;
@@ -22,7 +22,7 @@ use super::restarts::Keeper;
 use super::strategy::Strategy;
 use crate::actor::{Actor, Context};
 use crate::address::{ActorRef, Address};
-use crate::cell::{Any, Overflow, id_of};
+use crate::cell::{AnyActor, Overflow, id_of};
 use crate::error::AskError;
 use crate::exit::{ActorId, ExitReason};
 use crate::signal::Down;
@@ -124,7 +124,7 @@ impl<Args: Clone + Send + 'static, M: Send + 'static> DynamicSupervisor<Args, M>
     ///
     /// # Examples
     ///
-    /// See [`DynamicSupervisor`].
+    /// Inspect [`DynamicSupervisor`].
     pub fn new<A: Actor<Message = M>>(
         make: impl Fn(Args) -> A + Send + Sync + 'static,
     ) -> DynamicSupervisor<Args, M> {
@@ -252,10 +252,10 @@ impl<Args: Send + 'static, M: Send + 'static> DynamicSupervisor<Args, M> {
         DynamicSupervisorRef::from(builder.spawn(self))
     }
 
-    fn start(&mut self, me: &Any, args: Args) -> Result<ActorRef<M>, ChildError> {
+    fn start(&mut self, me: &AnyActor, args: Args) -> Result<ActorRef<M>, ChildError> {
         if self.inner.children.len() >= self.max {
             // The arguments are the user's. Their destructor must not end the supervisor.
-            unfailing(|| drop(args));
+            run_shielded_catching(|| drop(args));
             return Err(ChildError::MaxChildren(self.max));
         }
         self.last += 1;
@@ -332,7 +332,7 @@ impl<Args: Send + 'static, M: Send + 'static> Actor for DynamicSupervisor<Args, 
 }
 
 impl<Args: Send + 'static, M: Send + 'static> Keeper for Context<DynamicSupervisor<Args, M>> {
-    fn me(&self) -> &Any {
+    fn me(&self) -> &AnyActor {
         self.any()
     }
 
@@ -415,7 +415,7 @@ impl<Args: Send + 'static, M: Send + 'static> DynamicSupervisorRef<Args, M> {
     ///
     /// # Examples
     ///
-    /// See [`DynamicSupervisor`].
+    /// Inspect [`DynamicSupervisor`].
     #[track_caller]
     pub fn start(&self, args: Args) -> Result<ActorRef<M>, ChildError> {
         self.command(|reply| Command::Start(args, reply))?
@@ -434,7 +434,7 @@ impl<Args: Send + 'static, M: Send + 'static> DynamicSupervisorRef<Args, M> {
     ///
     /// # Examples
     ///
-    /// See [`DynamicSupervisor::max_children`].
+    /// Inspect [`DynamicSupervisor::max_children`].
     #[track_caller]
     pub fn terminate(&self, child: impl Into<Address>) -> Result<(), ChildError> {
         let child = child.into();

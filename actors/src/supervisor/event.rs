@@ -4,9 +4,9 @@ use core::fmt;
 use core::time::Duration;
 use std::sync::Arc;
 
-use kahn_core::wait::quietly;
+use kahn_core::wait::run_catching;
 
-use crate::cell::Any;
+use crate::cell::AnyActor;
 #[cfg(feature = "tracing")]
 use crate::cell::id_of;
 #[cfg(feature = "tracing")]
@@ -125,7 +125,7 @@ impl Reporter {
     }
 
     /// Sets the supervisor whose events these are.
-    pub(super) fn name(&mut self, supervisor: &Any) {
+    pub(super) fn name(&mut self, supervisor: &AnyActor) {
         #[cfg(feature = "tracing")]
         {
             self.supervisor = Called(id_of(supervisor), supervisor.name()).to_string();
@@ -136,9 +136,9 @@ impl Reporter {
     /// Reports an event. A panic of the user's function must not end the supervisor, so it is caught.
     pub(super) fn report(&self, event: &Event) {
         #[cfg(feature = "tracing")]
-        quietly(|| self.log(event));
+        run_catching(|| self.log(event));
         if let Some(f) = &self.on_event {
-            quietly(|| f(event));
+            run_catching(|| f(event));
         }
     }
 

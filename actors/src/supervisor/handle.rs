@@ -4,10 +4,10 @@ use core::fmt;
 
 use super::order::Order;
 use crate::address::{ActorRef, Address};
-use crate::cell::{Any, Goal};
-use crate::chain::wait_as_actor;
-use crate::ends::{is_alive, is_inside, join_life, lives, stop};
+use crate::ask_cycle::wait_as_actor;
+use crate::cell::{AnyActor, Goal};
 use crate::exit::{ActorId, ExitReason};
+use crate::lifecycle::{is_alive, is_inside, join_life, lives, stop};
 
 /// A reference to a running supervisor. When the last reference is dropped, the supervisor ends, unless it is a child
 /// of another supervisor.
@@ -169,7 +169,7 @@ impl SupervisorRef {
 
 /// Stops a supervisor, and waits for the end of its present incarnation, unless the caller is inside its tree.
 #[track_caller]
-pub(super) fn stop_and_join(supervisor: &Any) {
+pub(super) fn stop_and_join(supervisor: &AnyActor) {
     let lives = lives(supervisor);
     stop(supervisor, ExitReason::Shutdown);
     if !is_inside(supervisor) {

@@ -70,7 +70,7 @@ impl fmt::Debug for Intensity {
 mod tests {
     use proptest::prelude::*;
 
-    use kahn_core::facade::now;
+    use kahn_core::primitives::now;
 
     use super::*;
 

@@ -1,7 +1,7 @@
 //! Supervisors: actors that start children, and restart them when they fail.
 //!
 //! The rules are those of Erlang/OTP's [`supervisor`](https://www.erlang.org/doc/apps/stdlib/supervisor.html). A
-//! supervisor is an ordinary actor. [`keeping`](crate::keeping) holds the operations on a child that only its
+//! supervisor is an ordinary actor. [`supervision`](crate::supervision) holds the operations on a child that only its
 //! supervisor may perform.
 //!
 //! | file | |
@@ -26,7 +26,7 @@ mod error;
 mod event;
 mod handle;
 mod intensity;
-mod kept;
+mod erased_child;
 mod order;
 mod outcome;
 mod restarts;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::child::ChildSpec;
 use super::children::ChildInfo;
+use super::erased_child::ErasedChild;
 use super::error::ChildError;
-use super::kept::Kept;
 use crate::slot::Reply;
 
 /// The message type of a [`Supervisor`](super::Supervisor). Only [`SupervisorRef`](super::SupervisorRef) creates its
@@ -33,12 +33,12 @@ pub(super) enum Command {
     Delete(Arc<str>, Done),
     Children(Reply<Vec<ChildInfo>>),
     /// Calls the function with the child of this id, if there is one.
-    See(Arc<str>, See),
+    Inspect(Arc<str>, Inspect),
     /// The backoff of this child is over: restart it, and the children that wait with it.
     Again(u64),
 }
 
-pub(super) type See = Box<dyn FnOnce(Option<&dyn Kept>) + Send>;
+pub(super) type Inspect = Box<dyn FnOnce(Option<&dyn ErasedChild>) + Send>;
 
 impl fmt::Debug for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -48,7 +48,7 @@ impl fmt::Debug for Order {
             Command::Terminate(id, _) => write!(f, "Order(terminate {id})"),
             Command::Delete(id, _) => write!(f, "Order(delete {id})"),
             Command::Children(_) => f.write_str("Order(children)"),
-            Command::See(id, _) => write!(f, "Order(see {id})"),
+            Command::Inspect(id, _) => write!(f, "Order(see {id})"),
             Command::Again(_) => f.write_str("Order(again)"),
         }
     }

@@ -21,7 +21,7 @@ use core::hash::{BuildHasher, Hasher};
 use core::time::Duration;
 use std::hash::RandomState;
 
-use kahn_core::facade::now;
+use kahn_core::primitives::now;
 
 use super::Supervisor;
 use super::backoff::Backoff;
@@ -31,20 +31,20 @@ use super::event::Event;
 use super::order::{Command, Order};
 use super::strategy::Group;
 use crate::actor::Context;
-use crate::cell::Any;
+use crate::cell::AnyActor;
 use crate::exit::ExitReason;
 use crate::timers::TimerId;
 
 /// The supervisor's context, as far as restarts need it.
 pub(super) trait Keeper {
-    fn me(&self) -> &Any;
+    fn me(&self) -> &AnyActor;
     /// Sends `Command::Again` to itself after `delay`.
     fn again_after(&mut self, delay: Duration, number: u64) -> TimerId;
     fn cancel(&mut self, timer: TimerId);
 }
 
 impl Keeper for Context<Supervisor> {
-    fn me(&self) -> &Any {
+    fn me(&self) -> &AnyActor {
         self.any()
     }
 
@@ -123,7 +123,7 @@ impl Supervisor {
 
     /// Stops those children of a group that `is_meant` selects, last first, and marks them as waiting. Temporary
     /// children are removed.
-    fn hold(&mut self, me: &Any, group: Group, is_meant: impl Fn(&Child) -> bool) {
+    fn hold(&mut self, me: &AnyActor, group: Group, is_meant: impl Fn(&Child) -> bool) {
         for number in self.children.of(group).into_iter().rev() {
             if !self.children.get(number).is_some_and(|child| is_meant(child)) {
                 continue;

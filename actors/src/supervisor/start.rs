@@ -3,11 +3,11 @@
 use super::Supervisor;
 use super::error::{ChildError, StartError};
 use super::handle::SupervisorRef;
+use crate::ask_cycle::wait_as_actor;
 use crate::cell::Goal;
-use crate::chain::wait_as_actor;
 use crate::exit::ExitReason;
-use crate::keeping::start_of;
 use crate::spawn::Builder;
+use crate::supervision::start_of;
 
 impl Supervisor {
     /// Starts the supervisor, then its children in order.

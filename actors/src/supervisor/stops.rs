@@ -12,22 +12,22 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use kahn_core::facade::now;
+use kahn_core::primitives::now;
 
 use super::Supervisor;
 use super::child::{ChildKind, Shutdown};
 use super::event::Event;
 use super::strategy::Strategy;
-use crate::cell::{Any, Goal};
-use crate::chain::{release, while_waiting};
-use crate::ends::kill;
+use crate::ask_cycle::{release, while_waiting};
+use crate::cell::{AnyActor, Goal};
 use crate::exit::ExitReason;
-use crate::keeping::{ask_to_end, end_of, let_last};
+use crate::lifecycle::kill;
 use crate::links::demonitor;
+use crate::supervision::{ask_to_end, end_of, let_last};
 
 impl Supervisor {
     /// Stops a running child, and waits for its end. The child is then between two incarnations.
-    pub(super) fn stop(&mut self, me: &Any, number: u64) {
+    pub(super) fn stop(&mut self, me: &AnyActor, number: u64) {
         let Some(child) = self.children.get(number) else { return };
         let Some(monitor) = child.monitor else { return };
         let (any, id, kind) = (child.any().clone(), child.spec.id.clone(), child.spec.kind);
@@ -46,7 +46,7 @@ impl Supervisor {
     }
 
     /// Ends all children for good. The supervisor ends as well, and handles no further messages.
-    pub(super) fn stop_all(&mut self, me: &Any) {
+    pub(super) fn stop_all(&mut self, me: &AnyActor) {
         let all: Vec<_> =
             self.children.iter().rev().map(|(number, child)| (number, child.is_dynamic)).collect();
         let in_order = self.strategy != Strategy::OneForOne;
@@ -63,7 +63,7 @@ impl Supervisor {
     }
 
     /// Ends these children for good, in parallel.
-    fn stop_together(&mut self, me: &Any, numbers: Vec<u64>) {
+    fn stop_together(&mut self, me: &AnyActor, numbers: Vec<u64>) {
         let mut waits = Vec::with_capacity(numbers.len());
         let now = now();
         for &number in &numbers {
@@ -109,7 +109,7 @@ impl Supervisor {
 }
 
 /// Asks a child to end, or kills it, depending on its [`Shutdown`].
-fn ask(child: &Any, kind: ChildKind, shutdown: Shutdown) {
+fn ask(child: &AnyActor, kind: ChildKind, shutdown: Shutdown) {
     match (shutdown, kind) {
         (Shutdown::Kill, _) => kill(child, ExitReason::Killed),
         (_, ChildKind::Thread) => kill(child, ExitReason::Shutdown),
@@ -148,7 +148,7 @@ fn deadline(shutdown: Shutdown, now: Instant) -> Option<Instant> {
 }
 
 /// Stops a child, and returns how it ended.
-fn stop_and_wait(me: &Any, child: &Any, kind: ChildKind, shutdown: Shutdown) -> End {
+fn stop_and_wait(me: &AnyActor, child: &AnyActor, kind: ChildKind, shutdown: Shutdown) -> End {
     let deadline = deadline(shutdown, now());
     while_waiting(me, child, Goal::End, || {
         ask(child, kind, shutdown);

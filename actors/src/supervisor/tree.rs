@@ -3,8 +3,8 @@
 //!
 //! A supervisor does one thing at a time. While it starts or stops a child, it waits in that handler.
 
-use kahn_core::facade::now;
-use kahn_core::wait::unfailing;
+use kahn_core::primitives::now;
+use kahn_core::wait::run_shielded_catching;
 
 use super::Supervisor;
 use super::child::{ChildSpec, Restart};
@@ -15,12 +15,12 @@ use super::order::{Command, Order};
 use super::restarts::Keeper;
 use super::strategy::{AutoShutdown, Next, next};
 use crate::actor::{Actor, Context};
-use crate::cell::{Any, Goal};
-use crate::chain::while_waiting;
+use crate::ask_cycle::while_waiting;
+use crate::cell::{AnyActor, Goal};
 use crate::exit::ExitReason;
-use crate::keeping::{monitor_of, resume, start_of};
 use crate::links::demonitor;
 use crate::signal::{Down, DownCause};
+use crate::supervision::{monitor_of, resume, start_of};
 
 impl Actor for Supervisor {
     type Message = Order;
@@ -53,7 +53,7 @@ impl Actor for Supervisor {
             Command::Children(reply) => {
                 let _ = reply.send(self.children.iter().map(|(_, child)| child.info()).collect());
             }
-            Command::See(id, see) => {
+            Command::Inspect(id, see) => {
                 let number = self.children.find(&id);
                 see(number.and_then(|number| self.children.get(number)).map(|child| &*child.kept));
             }
@@ -112,10 +112,15 @@ impl Supervisor {
     }
 
     /// Adds a child and starts it.
-    pub(super) fn add(&mut self, me: &Any, mut spec: ChildSpec, is_dynamic: bool) -> Result<(), ChildError> {
+    pub(super) fn add(
+        &mut self,
+        me: &AnyActor,
+        mut spec: ChildSpec,
+        is_dynamic: bool,
+    ) -> Result<(), ChildError> {
         if let Some(error) = self.refusal(&spec) {
             // What the specification owns is the user's. Its destructor must not end the supervisor.
-            unfailing(|| drop(spec));
+            run_shielded_catching(|| drop(spec));
             return Err(error);
         }
         let kept = spec.spawn(me);
@@ -127,7 +132,7 @@ impl Supervisor {
     }
 
     /// Starts a child that is new or between two incarnations.
-    fn begin(&mut self, me: &Any, number: u64) -> Result<(), ExitReason> {
+    fn begin(&mut self, me: &AnyActor, number: u64) -> Result<(), ExitReason> {
         let Some(child) = self.children.get(number) else { return Ok(()) };
         let (any, id) = (child.any().clone(), child.spec.id.clone());
         let started = while_waiting(me, &any, Goal::Start, || {
@@ -148,13 +153,13 @@ impl Supervisor {
         started
     }
 
-    pub(super) fn start_again(&mut self, me: &Any, number: u64) -> Result<(), ExitReason> {
+    pub(super) fn start_again(&mut self, me: &AnyActor, number: u64) -> Result<(), ExitReason> {
         let Some(child) = self.children.get(number) else { return Ok(()) };
         child.restarts += 1;
         self.begin(me, number)
     }
 
-    fn restart(&mut self, me: &Any, id: &str) -> Result<(), ChildError> {
+    fn restart(&mut self, me: &AnyActor, id: &str) -> Result<(), ChildError> {
         let number = self.resting(id)?;
         self.start_again(me, number).map_err(|reason| {
             self.children.rest(number);
@@ -162,7 +167,7 @@ impl Supervisor {
         })
     }
 
-    pub(super) fn terminate(&mut self, me: &Any, id: &str) -> Result<(), ChildError> {
+    pub(super) fn terminate(&mut self, me: &AnyActor, id: &str) -> Result<(), ChildError> {
         let number = self.children.find(id).ok_or(ChildError::NotFound)?;
         self.stop(me, number);
         self.children.rest(number);

@@ -5,7 +5,7 @@ use std::panic::resume_unwind;
 
 use kahn_core::Runtime;
 
-use crate::unnoticed;
+use crate::unobserved_panics;
 
 /// How long the actors may take to end after the test.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -49,12 +49,12 @@ pub fn check<T: Send>(f: impl FnOnce() -> T + Send) -> T {
     // The test's own panic is reported first, but only after its actors have ended.
     let tested = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         runtime.run(move || {
-            *watching = unnoticed::watch_here();
+            *watching = unobserved_panics::watch_here();
             f()
         })
     }));
     let ended = runtime.shutdown(PATIENCE);
-    let panics = watch.map(unnoticed::Watch::take).unwrap_or_default();
+    let panics = watch.map(unobserved_panics::Watch::take).unwrap_or_default();
     let value = tested.unwrap_or_else(|payload| resume_unwind(payload));
     if let Err(left) = ended {
         panic!("the test is over, and not all of it ends: {left}");

@@ -7,9 +7,9 @@ use kahn_core::process::{self, Body, Process};
 use crate::address::ActorRef;
 use crate::cell::{Head, Overflow};
 use crate::control::{Control, Next};
-use crate::ends::any;
 use crate::exit::ExitReason;
 use crate::life::{Incarnation, Life, Pause};
+use crate::lifecycle::any;
 use crate::spawn::MAILBOX;
 
 /// A mailbox without an actor: messages that are sent to its reference stay in it until the test takes them. It needs

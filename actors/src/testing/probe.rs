@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 use kahn_channels::{Receiver, Sender, bounded};
-use kahn_core::facade::now;
+use kahn_core::primitives::now;
 
 use crate::actor::{Actor, Context};
 use crate::address::{ActorRef, Address};

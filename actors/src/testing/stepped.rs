@@ -9,14 +9,14 @@ use super::inbox::{release, unstarted};
 use crate::actor::{Actor, Context};
 use crate::address::{ActorRef, Address};
 use crate::cell::Phase;
-use crate::control::{Control, Next, Own};
-use crate::ends::any;
+use crate::control::{Control, LocalState, Next};
 use crate::exit::ExitReason;
 use crate::life::{Incarnation, Life};
+use crate::lifecycle::any;
 use crate::links;
 use crate::panics;
 use crate::slot::Reply;
-use crate::spawn::{MAILBOX, Mortal};
+use crate::spawn::{MAILBOX, SingleActor};
 use crate::timers::Timers;
 
 /// An actor without a runtime, which takes a step only when its test calls for one. Each run is therefore the same.
@@ -63,8 +63,8 @@ use crate::timers::Timers;
 /// ```
 pub struct Stepped<A: Actor> {
     me: ActorRef<A::Message>,
-    life: Life<A::Message, Mortal<A>>,
-    own: Option<Box<Own<A::Message>>>,
+    life: Life<A::Message, SingleActor<A>>,
+    own: Option<Box<LocalState<A::Message>>>,
     ended: Option<ExitReason>,
 }
 
@@ -148,8 +148,8 @@ impl<A: Actor> Stepped<A> {
     pub fn named(name: &str, actor: A) -> Stepped<A> {
         let me = unstarted(Some(name), MAILBOX);
         let timers = Timers::by_hand();
-        let life = Life::new(Mortal::once(actor));
-        let mut stepped = Stepped { me, life, own: Some(Own::with(timers)), ended: None };
+        let life = Life::new(SingleActor::once(actor));
+        let mut stepped = Stepped { me, life, own: Some(LocalState::with(timers)), ended: None };
         stepped.run_step(|being, control| {
             let begun = being.begin(control);
             if begun.is_ok() {
@@ -164,7 +164,7 @@ impl<A: Actor> Stepped<A> {
 
     fn run_step(
         &mut self,
-        f: impl FnOnce(&mut Mortal<A>, &mut Control<A::Message>) -> Option<Result<(), ExitReason>>,
+        f: impl FnOnce(&mut SingleActor<A>, &mut Control<A::Message>) -> Option<Result<(), ExitReason>>,
     ) -> Step {
         if self.ended.is_some() {
             return Step::Ended;

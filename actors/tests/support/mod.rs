@@ -52,7 +52,7 @@ pub fn until(mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// `full` rounds, times `KAHN_TEST_ROUNDS` (1 if it is not set), which a hunt for rare races sets high.
+/// `full` rounds, times `KAHN_TEST_ROUNDS` (1 if it is not set), which a hunt for cold races sets high.
 pub fn rounds(full: usize) -> usize {
     let factor = std::env::var("KAHN_TEST_ROUNDS").map_or(1.0, |text| text.parse::<f64>().expect("a number"));
     ((full as f64 * factor) as usize).max(1)

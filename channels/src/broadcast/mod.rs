@@ -16,13 +16,13 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Instant;
 
-use kahn_core::facade::{Arc, AtomicU64, Lock, LockGuard, Ordering};
-use kahn_core::wait::{Kind, Node, Reason, Wait, WaitQueue, Wake, drop_all, operation, quietly};
+use kahn_core::primitives::{Arc, AtomicU64, Lock, LockGuard, Ordering};
+use kahn_core::wait::{Kind, Node, Reason, Wait, WaitQueue, Wake, drop_all, operation, run_catching};
 
 use crate::clock;
-use crate::crowd::{wait_for, wait_in, wake_all};
 use crate::error::{RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError};
-use crate::seat::{Guest, Packet, Status};
+use crate::notify::{wait_for, wait_in, wake_all};
+use crate::wait_slot::{Packet, Status, WaitSlotRef};
 
 pub use iter::{IntoIter, Iter, TryIter};
 
@@ -102,9 +102,9 @@ impl<T> State<T> {
         // released. The payload of a waiting sender is a packet of this channel's message type, with the message in its
         // slot. Only the claimer may touch the slot. The status `Done` tells the sender that the message was taken.
         let msg = unsafe {
-            let guest = Guest::new(claimed.payload);
-            guest.seat().set_status(status);
-            guest.packet::<T>().filter(|_| status == Status::Done).map(|packet| packet.take())
+            let slot_ref = WaitSlotRef::new(claimed.payload);
+            slot_ref.wait_slot().set_status(status);
+            slot_ref.packet::<T>().filter(|_| status == Status::Done).map(|packet| packet.take())
         };
         wakes.push(claimed.wake);
         Some(msg)
@@ -210,26 +210,26 @@ impl<T> Sender<T> {
         };
         let wait = Wait::new();
         let packet = Packet::full(msg);
-        let node = Node::new(wait.party(), 0, packet.payload());
+        let node = Node::new(wait.waiter(), 0, packet.payload());
         // SAFETY: the wait is open. Packet and node stay at their addresses until the wait is over and the node is out
         // of the queue, claimed or removed below.
         unsafe { state.waiting_senders.push((&node).into()) };
         drop(state);
-        let missed = wait.park(Reason::new(Kind::Send, Arc::as_ptr(&self.shared)), deadline).err();
-        if missed.is_some() {
+        let error = wait.park(Reason::new(Kind::Send, Arc::as_ptr(&self.shared)), deadline).err();
+        if error.is_some() {
             // SAFETY: the node was put into this queue, and is valid.
             unsafe { self.shared.state.lock().waiting_senders.remove((&node).into()) };
         }
         drop(wait);
-        if packet.seat().status() == Status::Done {
+        if packet.wait_slot().status() == Status::Done {
             return Ok(());
         }
         // SAFETY: the node is in no queue, and the status is not `Done`, so the message was not taken. If `raise`
         // unwinds, it drops `msg`.
         let msg = unsafe { packet.take() };
-        match missed {
-            Some(missed) => {
-                missed.raise();
+        match error {
+            Some(error) => {
+                error.raise();
                 Err(SendTimeoutError::Timeout(msg))
             }
             None => Err(SendTimeoutError::Disconnected(msg)),
@@ -440,7 +440,7 @@ impl<T: Clone> Receiver<T> {
         let message = freed.received.insert(message);
         let value = T::clone(message);
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(freed))) {
-            quietly(|| drop(value));
+            run_catching(|| drop(value));
             resume_unwind(payload);
         }
         value

@@ -1,6 +1,6 @@
 //! What a select does with one channel, for any message type: it looks, enters the queue, and leaves it.
 //!
-//! A chosen case gets a [`Grant`]: a reservation that is counted in the channel's state. The message moves later, in a
+//! A selected case gets a [`Grant`]: a reservation that is counted in the channel's state. The message moves later, in a
 //! function that knows its type. A grant is either used or given up. With capacity 0 a receive may first get a promise:
 //! the sender that it has met has yet to send its message, and may give up.
 
@@ -8,17 +8,17 @@ use core::panic::Location;
 use core::ptr::NonNull;
 use std::time::Instant;
 
-use kahn_core::facade::Arc;
+use kahn_core::primitives::Arc;
 use kahn_core::wait::{Node, Wait};
 
-use crate::bounded::Chan;
+use crate::chan::Chan;
 use crate::grants::{Offer, Promise};
 use crate::receiver::{Receiver, Source};
 use crate::sender::Sender;
 use crate::state::Wakes;
 use crate::timers::Timer;
 
-/// What a chosen case holds.
+/// What a selected case holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Grant {
     /// A permit to send, or a right to receive.
@@ -75,7 +75,7 @@ pub(crate) trait Operation {
     ///
     /// # Safety
     ///
-    /// The node belongs to `wait`, and its payload is a seat with `Want::Right`. Both stay at their addresses until the
+    /// The node belongs to `wait`, and its payload is a wait_slot with `WaitSlotKind::Right`. Both stay at their addresses until the
     /// node has been claimed and the wait is over, or [`leave`](Self::leave) has been called.
     unsafe fn enter(&self, node: NonNull<Node>, wait: &Wait, wakes: &mut Wakes) -> Entered;
 
@@ -138,11 +138,11 @@ impl<T> Operation for Sender<T> {
 
     unsafe fn enter(&self, node: NonNull<Node>, wait: &Wait, wakes: &mut Wakes) -> Entered {
         let mut state = self.chan.lock();
-        let me = Some(wait.party());
+        let me = Some(wait.waiter());
         if state.send_ready(me) {
             return settle(wait, || Grant::of(state.want_permit(me, wakes)));
         }
-        // SAFETY: the caller guarantees that the node's payload is a seat, and that node and seat stay at their
+        // SAFETY: the caller guarantees that the node's payload is a wait_slot, and that node and wait_slot stay at their
         // addresses until the node is out of the queue. The wait is open.
         unsafe { state.push_sender(node, wakes) };
         Entered::Waiting
@@ -159,9 +159,9 @@ impl<T> Operation for Sender<T> {
 
     unsafe fn watch(&self, node: NonNull<Node>, wait: &Wait) -> bool {
         let mut state = self.chan.lock();
-        let ready = state.send_ready(Some(wait.party()));
+        let ready = state.send_ready(Some(wait.waiter()));
         if !ready {
-            // SAFETY: the caller guarantees that the node's payload is a seat, and that node and seat stay at their
+            // SAFETY: the caller guarantees that the node's payload is a wait_slot, and that node and wait_slot stay at their
             // addresses until the node is out of the queue. The wait is open.
             unsafe { state.push_watcher(node, false) };
         }
@@ -238,9 +238,9 @@ impl<T> Operation for Receiver<T> {
     unsafe fn watch(&self, node: NonNull<Node>, wait: &Wait) -> bool {
         let Source::Chan(chan) = &self.source else { return self.is_ready() };
         let mut state = chan.lock();
-        let ready = state.recv_ready(Some(wait.party()));
+        let ready = state.recv_ready(Some(wait.waiter()));
         if !ready {
-            // SAFETY: the caller guarantees that the node's payload is a seat, and that node and seat stay at their
+            // SAFETY: the caller guarantees that the node's payload is a wait_slot, and that node and wait_slot stay at their
             // addresses until the node is out of the queue. The wait is open.
             unsafe { state.push_watcher(node, true) };
         }
@@ -294,11 +294,11 @@ impl<T> Operation for Receiver<T> {
 /// The requirements of [`Operation::enter`] hold.
 unsafe fn enter_channel<T>(chan: &Chan<T>, node: NonNull<Node>, wait: &Wait, wakes: &mut Wakes) -> Entered {
     let mut state = chan.lock();
-    let me = Some(wait.party());
+    let me = Some(wait.waiter());
     if state.recv_ready(me) {
         return settle(wait, || Grant::of(state.want_right(me, wakes)));
     }
-    // SAFETY: the caller guarantees that the node's payload is a seat, and that node and seat stay at their addresses
+    // SAFETY: the caller guarantees that the node's payload is a wait_slot, and that node and wait_slot stay at their addresses
     // until the node is out of the queue. The wait is open.
     unsafe { state.push_receiver(node, wakes) };
     Entered::Waiting

@@ -1,7 +1,7 @@
 //! The operations of a dynamic select: up to [`FEW`] in place, more in a `Vec`.
 
 use crate::receiver::{Receiver, Source};
-use crate::select::passes::{Case, FEW};
+use crate::select::engine::{Case, FEW};
 
 /// The placeholder in unused elements of [`Cases::few`].
 static NOTHING: Receiver<()> = Receiver { source: Source::Never };

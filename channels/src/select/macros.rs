@@ -1,7 +1,7 @@
 //! The macros `select!` and `select_biased!`: a thin syntax over the functions in `internal`.
 //!
 //! First the arms are read one by one into a list. Then each operand is bound, in source order, by a `match` around the
-//! remaining expansion, so that temporaries live as long as the whole. Last, the chosen arm is found by its number. The
+//! remaining expansion, so that temporaries live as long as the whole. Last, the selected arm is found by its number. The
 //! bodies are expanded in the caller's function, so `break`, `return` and `?` work in them.
 
 /// Waits until one of several channel operations can be done, does it, and runs the body of its arm.
@@ -15,11 +15,11 @@
 /// }
 /// ```
 ///
-/// If several operations can be done, one of them is chosen at random, with equal probability.
+/// If several operations can be done, one of them is selected at random, with equal probability.
 /// [`select_biased!`](crate::select_biased!) prefers the first. An operation can be done if it would not wait. This
 /// includes an operation that would fail.
 ///
-/// Receivers and senders are evaluated once, in source order. A message is evaluated only if its arm has been chosen.
+/// Receivers and senders are evaluated once, in source order. A message is evaluated only if its arm has been selected.
 /// To switch off an arm, use [`never`](crate::never).
 ///
 /// # Parks
@@ -180,8 +180,8 @@ macro_rules! __kahn_select {
 
     // Choosing an operation.
     (@bind $biased:tt ($(($case:ident $operand:ident $msg:tt $res:tt $body:tt))*) () ()) => {{
-        let chosen = $crate::internal::select(&mut [$($crate::internal::$case($operand)),*], $biased);
-        $crate::__kahn_select!(@complete chosen (0) $(($case $operand $msg $res $body))*)
+        let selected = $crate::internal::select(&mut [$($crate::internal::$case($operand)),*], $biased);
+        $crate::__kahn_select!(@complete selected (0) $(($case $operand $msg $res $body))*)
     }};
     (@bind $biased:tt ($(($case:ident $operand:ident $msg:tt $res:tt $body:tt))*) ()
         (($($timeout:expr)?) $default:tt)
@@ -192,40 +192,40 @@ macro_rules! __kahn_select {
             $crate::__kahn_select!(@timeout $($timeout)?),
         ) {
             ::core::option::Option::None => $default,
-            ::core::option::Option::Some(chosen) => {
-                $crate::__kahn_select!(@complete chosen (0) $(($case $operand $msg $res $body))*)
+            ::core::option::Option::Some(selected) => {
+                $crate::__kahn_select!(@complete selected (0) $(($case $operand $msg $res $body))*)
             }
         }
     };
     (@timeout) => { ::core::option::Option::None };
     (@timeout $timeout:expr) => { ::core::option::Option::Some($timeout) };
 
-    // Completing the arm with the chosen number.
-    (@complete $chosen:ident ($at:expr)) => {
-        ::core::unreachable!("an arm that is not there was chosen")
+    // Completing the arm with the selected number.
+    (@complete $selected:ident ($at:expr)) => {
+        ::core::unreachable!("an arm that is not there was selected")
     };
-    (@complete $chosen:ident ($at:expr)
+    (@complete $selected:ident ($at:expr)
         (recv $rx:ident () ($res:pat) $body:tt) $($more:tt)*
     ) => {
-        if $chosen.index() == $at {
-            let result = $chosen.recv($rx);
+        if $selected.index() == $at {
+            let result = $selected.recv($rx);
             let $res = result;
             $body
         } else {
-            $crate::__kahn_select!(@complete $chosen ($at + 1) $($more)*)
+            $crate::__kahn_select!(@complete $selected ($at + 1) $($more)*)
         }
     };
-    (@complete $chosen:ident ($at:expr)
+    (@complete $selected:ident ($at:expr)
         (send $tx:ident ($msg:expr) ($res:pat) $body:tt) $($more:tt)*
     ) => {
-        if $chosen.index() == $at {
-            let held = $chosen.hold();
+        if $selected.index() == $at {
+            let held = $selected.hold();
             let msg = $msg;
             let result = held.send($tx, msg);
             let $res = result;
             $body
         } else {
-            $crate::__kahn_select!(@complete $chosen ($at + 1) $($more)*)
+            $crate::__kahn_select!(@complete $selected ($at + 1) $($more)*)
         }
     };
 }

@@ -2,10 +2,10 @@
 
 pub(crate) mod case;
 mod cases;
-pub(crate) mod chosen;
+pub(crate) mod selected;
 mod macros;
-pub(crate) mod passes;
-pub(crate) mod random;
+pub(crate) mod engine;
+pub(crate) mod shuffle;
 
 use core::fmt;
 use core::time::Duration;
@@ -16,8 +16,8 @@ use crate::error::{ReadyTimeoutError, SelectTimeoutError, TryReadyError, TrySele
 use crate::receiver::Receiver;
 use crate::select::case::{Grant, Operation};
 use crate::select::cases::Cases;
-use crate::select::chosen::{Chosen, SelectedOperation};
-use crate::select::passes::{Aim, Case, Manner, Patience, wait_for};
+use crate::select::engine::{Case, Goal, Patience, SelectMode, wait_for};
+use crate::select::selected::{Selected, SelectedOperation};
 use crate::sender::Sender;
 
 /// A set of channel operations. One of them is done: the first that can be.
@@ -25,9 +25,9 @@ use crate::sender::Sender;
 /// The set is built at run time. If the operations are known at compile time, [`select!`](crate::select!) is shorter.
 ///
 /// An operation is ready if it would not wait. This includes an operation that would fail. If several are ready, one of
-/// them is chosen at random, with equal probability. A set made by [`new_biased`](Self::new_biased) prefers the first.
+/// them is selected at random, with equal probability. A set made by [`new_biased`](Self::new_biased) prefers the first.
 ///
-/// A chosen operation must be completed with [`SelectedOperation::send`] or [`SelectedOperation::recv`], with the same
+/// A selected operation must be completed with [`SelectedOperation::send`] or [`SelectedOperation::recv`], with the same
 /// endpoint.
 ///
 /// # Examples
@@ -175,15 +175,15 @@ impl<'a> Select<'a> {
 
     #[track_caller]
     fn choose(&mut self, patience: Patience) -> Option<SelectedOperation<'a>> {
-        let manner = Manner { aim: Aim::Choose, biased: self.biased };
-        let (place, grant) = wait_for(self.cases.as_mut(), manner, patience)?;
-        Some(SelectedOperation::new(Chosen::new(self.cases.as_ref()[place], grant)))
+        let mode = SelectMode { goal: Goal::Choose, biased: self.biased };
+        let (place, grant) = wait_for(self.cases.as_mut(), mode, patience)?;
+        Some(SelectedOperation::new(Selected::new(self.cases.as_ref()[place], grant)))
     }
 
     #[track_caller]
     fn watch(&mut self, patience: Patience) -> Option<usize> {
-        let manner = Manner { aim: Aim::Watch, biased: self.biased };
-        let (place, _): (usize, Grant) = wait_for(self.cases.as_mut(), manner, patience)?;
+        let mode = SelectMode { goal: Goal::Watch, biased: self.biased };
+        let (place, _): (usize, Grant) = wait_for(self.cases.as_mut(), mode, patience)?;
         Some(self.cases.as_ref()[place].index)
     }
 
@@ -240,7 +240,7 @@ impl<'a> Select<'a> {
     #[track_caller]
     pub fn select(&mut self) -> SelectedOperation<'a> {
         self.assert_not_empty();
-        self.choose(Patience::Endless).expect("waits until one is chosen")
+        self.choose(Patience::Endless).expect("waits until one is selected")
     }
 
     /// Waits for at most `timeout` until an operation is ready, and chooses it.

@@ -65,7 +65,7 @@ pub(crate) unsafe fn clear_place(place: &Cell<*mut Locals>) {
         // SAFETY: the pointer was made from a box by `in_place`, and is out of its place now.
         let values = unsafe { Box::from_raw(locals) }.values.into_inner();
         for (_, value) in values.into_iter().rev() {
-            crate::wait::quietly(|| crate::wait::shield(|| drop(value)));
+            crate::wait::run_catching(|| crate::wait::shield(|| drop(value)));
         }
     }
     // The values that are still there are leaked: their destructors would only make more.

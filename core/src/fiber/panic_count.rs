@@ -36,7 +36,7 @@ use std::thread::panicking;
 
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
-use crate::fiber::runner::Bounds;
+use crate::fiber::coroutine::Bounds;
 use crate::fiber::stack::{self, SizeClass};
 
 /// The stack size of a token in bytes: enough for unwinding in a debug build, with room to spare.
@@ -212,11 +212,11 @@ fn stand_in_a_panic(yielder: &Yielder<(), ()>) {
 
 /// The number of panics that a thread has under way and that are not counted for now.
 #[must_use = "to be put back when the thread goes on with its unwinding"]
-pub(crate) struct Aside(usize);
+pub(crate) struct SuspendedPanics(usize);
 
 /// Removes the panics of the caller, a green thread or an OS thread, from the count of its OS thread.
 #[cold]
-pub(crate) fn set_aside() -> Aside {
+pub(crate) fn suspend_panics() -> SuspendedPanics {
     let mut count = 0;
     while panicking() && count < NESTED_MAX {
         // Without memory for a token, the other green threads see this OS thread as panicking. That is better than to
@@ -226,10 +226,10 @@ pub(crate) fn set_aside() -> Aside {
         bank().spent.push(token);
         count += 1;
     }
-    Aside(count)
+    SuspendedPanics(count)
 }
 
-impl Aside {
+impl SuspendedPanics {
     /// Adds the panics to the count of the OS thread that the caller runs on now.
     #[cold]
     pub(crate) fn put_back(self) {

@@ -19,7 +19,7 @@ use std::collections::HashSet;
 use std::io::Write;
 use std::sync::{PoisonError, RwLock};
 
-use crate::facade::{AtomicBool, Ordering};
+use crate::primitives::{AtomicBool, Ordering};
 use crate::wait::Reason;
 
 /// The environment variable that turns checks on, and this check's name in it.

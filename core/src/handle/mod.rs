@@ -9,11 +9,11 @@ use core::mem::{self, MaybeUninit};
 use core::ptr::NonNull;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
-use crate::job::{Job, Output};
 use crate::scheduler;
+use crate::task::{Output, Task};
 pub(crate) use thread::Thread;
 
-use crate::wait::{CancelUnwind, Kind, Reason, is_quiet_unwind, operation, settled};
+use crate::wait::{CancelUnwind, Kind, Reason, is_internal_unwind, operation, reject_stray_unwind};
 
 /// Waits for a green thread and receives its value. Dropping the handle detaches the green thread.
 ///
@@ -27,7 +27,7 @@ use crate::wait::{CancelUnwind, Kind, Reason, is_quiet_unwind, operation, settle
 /// assert_eq!(squares, [0, 1, 4, 9]);
 /// ```
 pub struct JoinHandle<T> {
-    job: NonNull<Job>,
+    task: NonNull<Task>,
     _output: PhantomData<T>,
 }
 
@@ -43,17 +43,17 @@ impl<T> RefUnwindSafe for JoinHandle<T> {}
 
 impl<T> JoinHandle<T> {
     /// Creates the handle of a task that was allocated with one, for an output of type `T`.
-    pub(crate) fn new(job: NonNull<Job>) -> JoinHandle<T> {
-        JoinHandle { job, _output: PhantomData }
+    pub(crate) fn new(task: NonNull<Task>) -> JoinHandle<T> {
+        JoinHandle { task, _output: PhantomData }
     }
 
-    pub(crate) fn job_pointer(&self) -> NonNull<Job> {
-        self.job
+    pub(crate) fn task_pointer(&self) -> NonNull<Task> {
+        self.task
     }
 
-    fn job(&self) -> &Job {
+    fn task(&self) -> &Task {
         // SAFETY: the handle holds a reference.
-        unsafe { self.job.as_ref() }
+        unsafe { self.task.as_ref() }
     }
 
     /// Waits for the green thread to end, and returns its value.
@@ -78,12 +78,12 @@ impl<T> JoinHandle<T> {
     #[track_caller]
     pub fn join(self) -> Result<T, JoinError> {
         operation();
-        let reason = Reason::new(Kind::Join, self.job.as_ptr());
-        if let Err(missed) = self.job().wait_for_end(reason, None) {
+        let reason = Reason::new(Kind::Join, self.task.as_ptr());
+        if let Err(missed) = self.task().wait_for_end(reason, None) {
             let _ = missed.raise();
             unreachable!("a join has no deadline of its own");
         }
-        let output = if self.job().state.is_done() {
+        let output = if self.task().state.is_done() {
             self.into_output()
         } else {
             // A shutdown has given up on the task. Its cell stays as it is, for the thread that runs it and for
@@ -95,14 +95,14 @@ impl<T> JoinHandle<T> {
 
     /// Returns the output of a task that has ended.
     pub(crate) fn into_output(self) -> Output<T> {
-        debug_assert!(self.job().state.is_done());
+        debug_assert!(self.task().state.is_done());
         let mut output = MaybeUninit::<Output<T>>::uninit();
         let this = mem::ManuallyDrop::new(self);
         // SAFETY: the task is done. Only its handle takes the output, and only once, because the handle is forgotten.
         // The handle's reference is released last.
         unsafe {
-            Job::take_output(this.job, output.as_mut_ptr().cast());
-            Job::release(this.job);
+            Task::take_output(this.task, output.as_mut_ptr().cast());
+            Task::release(this.task);
             output.assume_init()
         }
     }
@@ -122,7 +122,7 @@ impl<T> JoinHandle<T> {
     /// });
     /// ```
     pub fn is_finished(&self) -> bool {
-        self.job().state.is_over()
+        self.task().state.is_over()
     }
 
     /// Requests that the green thread end. It unwinds from its current park or its next one, running its destructors,
@@ -140,7 +140,7 @@ impl<T> JoinHandle<T> {
     /// ```
     pub fn cancel(&self) {
         // SAFETY: the handle holds a reference.
-        unsafe { scheduler::cancel(self.job) };
+        unsafe { scheduler::cancel(self.task) };
     }
 
     /// Returns the green thread.
@@ -157,20 +157,20 @@ impl<T> JoinHandle<T> {
     pub fn thread(&self) -> &Thread {
         // SAFETY: the handle holds a reference for as long as the returned borrow lasts. `Thread` is a transparent
         // pointer to the task.
-        unsafe { Thread::borrowed(&self.job) }
+        unsafe { Thread::borrowed(&self.task) }
     }
 }
 
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
         // SAFETY: this is called once, and the output has not been taken (`into_output` forgets the handle).
-        unsafe { Job::disclaim(self.job) };
+        unsafe { Task::drop_handle(self.task) };
     }
 }
 
 impl<T> fmt::Debug for JoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JoinHandle").field("job", self.job()).finish()
+        f.debug_struct("JoinHandle").field("task", self.task()).finish()
     }
 }
 
@@ -199,7 +199,7 @@ unsafe impl Sync for JoinError {}
 
 impl JoinError {
     pub(crate) fn new(payload: Box<dyn Any + Send>) -> JoinError {
-        JoinError { payload: settled(payload) }
+        JoinError { payload: reject_stray_unwind(payload) }
     }
 
     /// Returns whether the green thread panicked.
@@ -211,7 +211,7 @@ impl JoinError {
     /// assert!(error.is_panic());
     /// ```
     pub fn is_panic(&self) -> bool {
-        !is_quiet_unwind(&*self.payload)
+        !is_internal_unwind(&*self.payload)
     }
 
     /// Returns whether the green thread was cancelled.

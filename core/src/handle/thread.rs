@@ -5,10 +5,10 @@ use core::num::NonZeroU64;
 use core::ptr::NonNull;
 use std::time::{Duration, Instant};
 
-use crate::facade::now;
-use crate::job::{Job, JobId};
+use crate::primitives::now;
 use crate::scheduler;
-use crate::wait::{enclosing_limit, operation};
+use crate::task::{Task, TaskId};
+use crate::wait::{enclosing_timeout, operation};
 
 /// A handle to a green thread or an OS thread, like std's.
 ///
@@ -26,7 +26,7 @@ use crate::wait::{enclosing_limit, operation};
 #[repr(transparent)]
 pub struct Thread(Repr);
 
-/// The handle of a green thread is a reference to its task (`Job`). The handle of an OS thread is std's, in a box.
+/// The handle of a green thread is a reference to its task. The handle of an OS thread is std's, in a box.
 /// The low bit distinguishes them.
 #[repr(transparent)]
 struct Repr(NonNull<()>);
@@ -34,7 +34,7 @@ struct Repr(NonNull<()>);
 const OS_BIT: usize = 1;
 
 enum View<'a> {
-    Green(&'a Job),
+    Green(&'a Task),
     Os(&'a OsThread),
 }
 
@@ -77,26 +77,26 @@ impl fmt::Debug for ThreadId {
 
 impl Thread {
     /// Creates the handle of a task. It takes over one reference.
-    fn green(job: NonNull<Job>) -> Thread {
-        Thread(Repr(job.cast()))
+    fn green(task: NonNull<Task>) -> Thread {
+        Thread(Repr(task.cast()))
     }
 
     /// Returns a handle that uses the reference of another holder.
     ///
     /// # Safety
     ///
-    /// The reference behind `job` lasts as long as the returned borrow.
-    pub(crate) unsafe fn borrowed(job: &NonNull<Job>) -> &Thread {
+    /// The reference behind `task` lasts as long as the returned borrow.
+    pub(crate) unsafe fn borrowed(task: &NonNull<Task>) -> &Thread {
         // SAFETY: `Thread` is transparent around a pointer, and the pointer of a green thread is the address of its
         // task. The result is a reference, so it is never dropped.
-        unsafe { &*core::ptr::from_ref(job).cast::<Thread>() }
+        unsafe { &*core::ptr::from_ref(task).cast::<Thread>() }
     }
 
     fn view(&self) -> View<'_> {
         let pointer = self.0.0.as_ptr();
         if pointer.addr() & OS_BIT == 0 {
             // SAFETY: the handle of a green thread holds a reference to its task (`green`, `borrowed`).
-            View::Green(unsafe { &*pointer.cast::<Job>() })
+            View::Green(unsafe { &*pointer.cast::<Task>() })
         } else {
             // SAFETY: `os` made the pointer from a box, and only `drop` frees it.
             View::Os(unsafe { &*pointer.map_addr(|addr| addr & !OS_BIT).cast::<OsThread>() })
@@ -120,7 +120,7 @@ impl Thread {
     /// ```
     pub fn id(&self) -> ThreadId {
         ThreadId(match self.view() {
-            View::Green(job) => NonZeroU64::new(job.id().get()).expect("numbers start at one"),
+            View::Green(task) => NonZeroU64::new(task.id().get()).expect("numbers start at one"),
             View::Os(os) => os.id,
         })
     }
@@ -136,7 +136,7 @@ impl Thread {
     /// ```
     pub fn name(&self) -> Option<&str> {
         match self.view() {
-            View::Green(job) => job.name(),
+            View::Green(task) => task.name(),
             View::Os(os) => os.thread.name(),
         }
     }
@@ -154,7 +154,7 @@ impl Thread {
     /// ```
     pub fn unpark(&self) {
         match self.view() {
-            View::Green(job) => job.unpark(),
+            View::Green(task) => task.unpark(),
             View::Os(os) => os.thread.unpark(),
         }
     }
@@ -163,9 +163,9 @@ impl Thread {
 impl Clone for Thread {
     fn clone(&self) -> Thread {
         match self.view() {
-            View::Green(job) => {
-                job.state.retain();
-                Thread::green(NonNull::from(job))
+            View::Green(task) => {
+                task.state.retain();
+                Thread::green(NonNull::from(task))
             }
             View::Os(os) => Thread::os(os.thread.clone(), os.id),
         }
@@ -177,7 +177,7 @@ impl Drop for Thread {
         let pointer = self.0.0.as_ptr();
         if pointer.addr() & OS_BIT == 0 {
             // SAFETY: an owned handle holds a reference, which is released here.
-            unsafe { Job::release(self.0.0.cast()) };
+            unsafe { Task::release(self.0.0.cast()) };
         } else {
             // SAFETY: `os` made the pointer from a box, which is freed only here.
             drop(unsafe { Box::from_raw(pointer.map_addr(|addr| addr & !OS_BIT).cast::<OsThread>()) });
@@ -200,18 +200,18 @@ impl fmt::Debug for Thread {
 /// ```
 pub fn current() -> Thread {
     thread_local! {
-        static OS_ID: NonZeroU64 = NonZeroU64::new(JobId::next().get()).expect("numbers start at one");
+        static OS_ID: NonZeroU64 = NonZeroU64::new(TaskId::next().get()).expect("numbers start at one");
     }
-    match scheduler::running_job() {
-        Some(job) => {
+    match scheduler::running_task() {
+        Some(task) => {
             // SAFETY: the running task is alive.
-            unsafe { job.as_ref() }.state.retain();
-            Thread::green(job)
+            unsafe { task.as_ref() }.state.retain();
+            Thread::green(task)
         }
         None => {
             let id = OS_ID
                 .try_with(|id| *id)
-                .unwrap_or_else(|_| NonZeroU64::new(JobId::next().get()).expect("numbers start at one"));
+                .unwrap_or_else(|_| NonZeroU64::new(TaskId::next().get()).expect("numbers start at one"));
             Thread::os(std::thread::current(), id)
         }
     }
@@ -260,11 +260,11 @@ pub fn park_timeout(duration: Duration) {
 #[track_caller]
 fn park_until(deadline: Option<Option<Instant>>) {
     operation();
-    match (scheduler::running_job(), deadline) {
-        (Some(job), deadline) => {
+    match (scheduler::running_task(), deadline) {
+        (Some(task), deadline) => {
             // SAFETY: the running task is alive.
-            let job = unsafe { job.as_ref() };
-            if let Err(missed) = job.park(core::panic::Location::caller(), deadline.flatten()) {
+            let task = unsafe { task.as_ref() };
+            if let Err(missed) = task.park(core::panic::Location::caller(), deadline.flatten()) {
                 let _ = missed.raise();
             }
         }
@@ -274,7 +274,7 @@ fn park_until(deadline: Option<Option<Instant>>) {
 
 /// Parks an OS thread with std's `park`. An enclosing `time::timeout` bounds it, as it bounds other parks.
 fn park_os_thread(deadline: Option<Instant>) {
-    let limit = enclosing_limit().filter(|(end, _)| deadline.is_none_or(|deadline| *end < deadline));
+    let limit = enclosing_timeout().filter(|(end, _)| deadline.is_none_or(|deadline| *end < deadline));
     let until = limit.as_ref().map(|(end, _)| *end).or(deadline);
     match until {
         None => std::thread::park(),

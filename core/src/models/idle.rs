@@ -2,8 +2,8 @@
 //! sleeper sees the work in its last look. Also stealing: each task comes to one worker.
 
 use super::{ALL, Checked, Spawned, letter};
-use crate::facade::explore::{Arc, orders, thread};
-use crate::facade::{AtomicBool, AtomicUsize, Ordering, Parker, Unparker};
+use crate::primitives::explore::{Arc, orders, thread};
+use crate::primitives::{AtomicBool, AtomicUsize, Ordering, Parker, Unparker};
 use crate::scheduler::idle::Idle;
 use crate::scheduler::run_queue::{End, LocalQueue, SharedQueue};
 
@@ -17,21 +17,21 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(workers: usize, jobs: usize) -> (Arc<Shared>, Vec<Parker>) {
+    fn new(workers: usize, tasks: usize) -> (Arc<Shared>, Vec<Parker>) {
         let parkers: Vec<_> = (0..workers).map(|_| Parker::new()).collect();
         let shared = Shared {
             idle: Idle::new(workers),
             injector: SharedQueue::new(),
             unparkers: parkers.iter().map(Parker::unparker).collect(),
-            left: AtomicUsize::new(jobs),
+            left: AtomicUsize::new(tasks),
             terminated: AtomicBool::new(false),
         };
         (Arc::new(shared), parkers)
     }
 
     /// As `Shared::inject`.
-    fn inject(&self, job: Spawned) {
-        self.injector.push(job.0);
+    fn inject(&self, task: Spawned) {
+        self.injector.push(task.0);
         self.wake_one();
     }
 
@@ -50,11 +50,11 @@ impl Shared {
             if self.idle.start_search() {
                 let found = self.injector.pop(End::Oldest);
                 let last = self.idle.stop_search();
-                if let Some(job) = found {
+                if let Some(task) = found {
                     if last && self.injector.len() > 1 {
                         self.wake_one();
                     }
-                    self.run(Spawned(job));
+                    self.run(Spawned(task));
                     continue;
                 }
             }
@@ -71,9 +71,9 @@ impl Shared {
         }
     }
 
-    fn run(&self, job: Spawned) {
-        job.run();
-        job.disclaim();
+    fn run(&self, task: Spawned) {
+        task.run();
+        task.drop_handle();
         if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.terminated.store(true, Ordering::Release);
             self.unparkers.iter().for_each(Unparker::unpark);
@@ -202,33 +202,33 @@ fn stealing() {
             let queue = queue.clone();
             thread::spawn(move || {
                 let mut taken = Vec::new();
-                queue.take_oldest(queue.len().div_ceil(2), |job| taken.push(Spawned(job)));
-                taken.iter().for_each(|job| job.run());
+                queue.take_oldest(queue.len().div_ceil(2), |task| taken.push(Spawned(task)));
+                taken.iter().for_each(|task| task.run());
                 taken
             })
         };
         let other = {
             let queue = queue.clone();
             thread::spawn(move || {
-                let job = queue.oldest().and_then(|_| queue.pop(End::Oldest)).map(Spawned);
-                job.inspect(|job| job.run())
+                let task = queue.oldest().and_then(|_| queue.pop(End::Oldest)).map(Spawned);
+                task.inspect(|task| task.run())
             })
         };
         let mut mine = vec![letter(2), letter(3)];
-        mine.iter().for_each(|job| queue.push(job.0));
+        mine.iter().for_each(|task| queue.push(task.0));
         let expected = [first, mine[0], mine[1]];
         mine.clear();
-        while let Some(job) = queue.pop(if mine.is_empty() { End::Newest } else { End::Oldest }) {
-            Spawned(job).run();
-            mine.push(Spawned(job));
+        while let Some(task) = queue.pop(if mine.is_empty() { End::Newest } else { End::Oldest }) {
+            Spawned(task).run();
+            mine.push(Spawned(task));
         }
         mine.extend(thief.join().unwrap());
         mine.extend(other.join().unwrap());
         assert!(queue.is_empty_for_sure() && queue.len() == 0);
-        assert_eq!(mine.len(), expected.len(), "a job was run twice, or never");
-        for job in expected {
-            assert!(mine.contains(&job));
-            job.disclaim();
+        assert_eq!(mine.len(), expected.len(), "a task was run twice, or never");
+        for task in expected {
+            assert!(mine.contains(&task));
+            task.drop_handle();
         }
     });
 }
@@ -238,18 +238,18 @@ fn stealing() {
 fn local_queue() {
     orders(1, || {
         let queue = LocalQueue::new();
-        let jobs = [letter(1), letter(2), letter(3)];
+        let tasks = [letter(1), letter(2), letter(3)];
         for _ in 0..2 {
             assert!(queue.is_empty() && queue.pop().is_none());
-            jobs.iter().for_each(|job| queue.push(job.0));
-            for job in jobs {
+            tasks.iter().for_each(|task| queue.push(task.0));
+            for task in tasks {
                 assert!(!queue.is_empty());
-                assert_eq!(queue.pop().map(Spawned), Some(job));
+                assert_eq!(queue.pop().map(Spawned), Some(task));
             }
         }
-        for job in jobs {
-            job.run();
-            job.disclaim();
+        for task in tasks {
+            task.run();
+            task.drop_handle();
         }
     });
 }

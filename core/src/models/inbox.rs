@@ -4,8 +4,8 @@
 use core::ptr::NonNull;
 
 use super::{ALL, Spawned, letter};
-use crate::facade::explore::{Arc, orders, thread};
-use crate::facade::{AtomicBool, Ordering, Parker, Unparker};
+use crate::primitives::explore::{Arc, orders, thread};
+use crate::primitives::{AtomicBool, Ordering, Parker, Unparker};
 use crate::scheduler::inbox::Inbox;
 
 /// The fields that `Remote` of the scheduler has.
@@ -34,12 +34,12 @@ impl Worker {
         let mut got = Vec::new();
         loop {
             let mut next = self.inbox.take().oldest;
-            while let Some(job) = NonNull::new(next) {
+            while let Some(task) = NonNull::new(next) {
                 // SAFETY: senders give tasks that are alive, and `take` gave this thread the whole chain. Relaxed: no
                 // other thread uses the links now.
-                next = unsafe { job.as_ref() }.link.load(Ordering::Relaxed);
-                Spawned(job).run();
-                got.push(Spawned(job));
+                next = unsafe { task.as_ref() }.link.load(Ordering::Relaxed);
+                Spawned(task).run();
+                got.push(Spawned(task));
             }
             if got.len() >= count {
                 return got;
@@ -56,14 +56,14 @@ impl Worker {
 fn a_sender_against_sleep() {
     orders(ALL, || {
         let (worker, parker) = Worker::new();
-        let jobs = [letter(1), letter(2)];
+        let tasks = [letter(1), letter(2)];
         let sender = {
             let worker = worker.clone();
-            thread::spawn(move || jobs.into_iter().for_each(|job| worker.deliver(job, job)))
+            thread::spawn(move || tasks.into_iter().for_each(|task| worker.deliver(task, task)))
         };
-        assert_eq!(worker.work(&parker, 2), jobs);
+        assert_eq!(worker.work(&parker, 2), tasks);
         sender.join().unwrap();
-        jobs.into_iter().for_each(Spawned::disclaim);
+        tasks.into_iter().for_each(Spawned::drop_handle);
     });
 }
 
@@ -79,7 +79,7 @@ fn two_senders_against_sleep() {
                 move || {
                     let [oldest, newest] = chain;
                     // Relaxed: published by the push.
-                    newest.job().link.store(oldest.0.as_ptr(), Ordering::Relaxed);
+                    newest.task().link.store(oldest.0.as_ptr(), Ordering::Relaxed);
                     worker.deliver(newest, oldest);
                 }
             }),
@@ -89,12 +89,12 @@ fn two_senders_against_sleep() {
             }),
         ];
         let got = worker.work(&parker, 3);
-        let place = |job| got.iter().position(|&other: &Spawned| other == job).unwrap();
+        let place = |task| got.iter().position(|&other: &Spawned| other == task).unwrap();
         assert_eq!(got.len(), 3);
         assert_eq!(place(chain[1]), place(chain[0]) + 1, "a chain stays together, in its order");
         let _ = place(single);
         senders.into_iter().for_each(|sender| sender.join().unwrap());
-        got.into_iter().for_each(Spawned::disclaim);
+        got.into_iter().for_each(Spawned::drop_handle);
     });
 }
 
@@ -103,19 +103,19 @@ fn two_senders_against_sleep() {
 fn waking_by_itself_against_a_sender() {
     orders(ALL, || {
         let (worker, parker) = Worker::new();
-        let job = letter(1);
+        let task = letter(1);
         let sender = {
             let worker = worker.clone();
-            thread::spawn(move || worker.deliver(job, job))
+            thread::spawn(move || worker.deliver(task, task))
         };
         for _ in 0..2 {
             let _ = worker.inbox.sleep();
             worker.inbox.awake();
         }
-        assert_eq!(worker.work(&parker, 1), [job]);
+        assert_eq!(worker.work(&parker, 1), [task]);
         sender.join().unwrap();
         assert!(!worker.inbox.has_mail());
-        job.disclaim();
+        task.drop_handle();
     });
 }
 
@@ -126,7 +126,7 @@ fn a_mark_and_a_sender_against_sleep() {
     orders(3, || {
         let (worker, parker) = Worker::new();
         let there = Arc::new(AtomicBool::new(false));
-        let job = letter(1);
+        let task = letter(1);
         let asker = {
             let (worker, there) = (worker.clone(), there.clone());
             thread::spawn(move || {
@@ -139,7 +139,7 @@ fn a_mark_and_a_sender_against_sleep() {
         };
         let sender = {
             let worker = worker.clone();
-            thread::spawn(move || worker.deliver(job, job))
+            thread::spawn(move || worker.deliver(task, task))
         };
         let (mut got, mut looked) = (0, false);
         while got == 0 || !looked {
@@ -150,8 +150,8 @@ fn a_mark_and_a_sender_against_sleep() {
                 looked = true;
             }
             if let Some(oldest) = NonNull::new(mail.oldest) {
-                assert_eq!(Spawned(oldest), job);
-                job.run();
+                assert_eq!(Spawned(oldest), task);
+                task.run();
                 got += 1;
             }
             if mail.oldest.is_null() && !mail.look && worker.inbox.sleep() {
@@ -163,6 +163,6 @@ fn a_mark_and_a_sender_against_sleep() {
         }
         assert_eq!(got, 1);
         [asker, sender].into_iter().for_each(|thread| thread.join().unwrap());
-        job.disclaim();
+        task.drop_handle();
     });
 }

@@ -7,21 +7,21 @@
 //! |---|---|
 //! | `inbox` | mail against going to sleep |
 //! | `idle` | work for any worker against going to sleep; stealing |
-//! | `job` | the end of a task against joiners, a handle that is dropped, and wakers |
-//! | `party` | which thread ends a wait |
+//! | `task` | the end of a task against joiners, a handle that is dropped, and wakers |
+//! | `waiter` | which thread ends a wait |
 //!
 //! A lost wake-up is a thread that waits for ever, which loom reports as a deadlock.
 
 mod idle;
 mod inbox;
-mod job;
-mod party;
+mod task;
+mod waiter;
 
 use core::ptr::NonNull;
 
-use crate::facade::explore::{Arc, Place};
-use crate::job::{Job, Traits, allocate};
+use crate::primitives::explore::{Arc, Place};
 use crate::stand_ins::NEVER_PARKS;
+use crate::task::{SpawnOptions, Task, allocate};
 
 /// A number of preemptions so high that all orders are run, for two threads. With a lower bound, loom's own pruning
 /// may pass over an order that is within the bound.
@@ -54,7 +54,7 @@ impl Checked {
 
 /// A task with its two references, the runtime's and the handle's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Spawned(NonNull<Job>);
+struct Spawned(NonNull<Task>);
 
 // SAFETY: `spawn` takes only closures and outputs that are `Send`.
 unsafe impl Send for Spawned {}
@@ -63,46 +63,46 @@ unsafe impl Sync for Spawned {}
 
 fn spawn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Spawned {
     // SAFETY: closure and output are `Send` and `'static`.
-    Spawned(unsafe { allocate(work, &NEVER_PARKS, None, Traits::default()) })
+    Spawned(unsafe { allocate(work, &NEVER_PARKS, None, SpawnOptions::default()) })
 }
 
 /// A task that checks that it sees what its sender wrote before it sent it.
 fn letter(n: usize) -> Spawned {
     let written = Arc::new(Checked::new(0));
-    let job = spawn({
+    let task = spawn({
         let written = written.clone();
         move || assert_eq!(written.get(), n)
     });
     written.set(n);
-    job
+    task
 }
 
 impl Spawned {
     /// Runs the task, as a worker does. Called once.
     fn run(self) {
         // SAFETY: the runtime's reference keeps the task alive, and each model runs it once.
-        assert!(unsafe { Job::run(self.0) });
+        assert!(unsafe { Task::run(self.0) });
     }
 
     /// Drops the handle. Called once, and the handle is not used afterwards.
-    fn disclaim(self) {
+    fn drop_handle(self) {
         // SAFETY: the handle's reference keeps the task alive.
-        unsafe { Job::disclaim(self.0) };
+        unsafe { Task::drop_handle(self.0) };
     }
 
     /// Takes a third reference.
     fn retain(self) {
-        self.job().state.retain();
+        self.task().state.retain();
     }
 
     /// Releases the third reference. Called once for each `retain`.
     fn release(self) {
         // SAFETY: gives up the reference of a `retain`.
-        unsafe { Job::release(self.0) };
+        unsafe { Task::release(self.0) };
     }
 
     /// Returns the task, while the model holds a reference.
-    fn job(&self) -> &Job {
+    fn task(&self) -> &Task {
         // SAFETY: the model holds a reference.
         unsafe { self.0.as_ref() }
     }

@@ -1,13 +1,13 @@
 //! Processes: tasks without a stack between their turns, behind counted references. For the actors' crate.
 
-mod alarm;
+mod timer;
 
-pub use crate::job::{Body, JobId, Leftover, Process};
+pub use crate::task::{Body, Leftover, Process, TaskId};
 use std::sync::Arc;
 
 use crate::scheduler::{self, GREEN, migratory_here};
 use crate::thread::{begin, queue};
-pub use alarm::Alarm;
+pub use timer::ProcessTimer;
 
 /// Makes a process that has not been [started](start).
 ///
@@ -36,5 +36,5 @@ pub fn runtime_here() -> Option<usize> {
 
 /// Makes a new process take its first turn, in the caller's runtime or in the default one. Called once.
 pub fn start<H: Send + Sync + 'static>(process: &Process<H>) {
-    queue(process.job());
+    queue(process.task());
 }

@@ -2,7 +2,7 @@
 //!
 //! No `run` waits for the default runtime, so there is no caller that could get a report. The OS threads that wait for
 //! something of kahn without a limit take the place of a caller: if they and all green threads wait for ever, the
-//! program hangs. So each of them examines, in naps, whether anything can still happen (`crate::quiet`). If nothing
+//! program hangs. So each of them examines, in naps, whether anything can still happen (`crate::os_threads`). If nothing
 //! can, it prints the report and ends the process, as `#[kahn::main]` does.
 //!
 //! An OS thread that waits for a `run` does not examine. While a `run` is under way, this module reports nothing,
@@ -13,9 +13,9 @@ use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
-use crate::facade::{AtomicUsize, Ordering, now};
 use crate::handle::thread;
-use crate::quiet::Harmless;
+use crate::os_threads::IgnoredThread;
+use crate::primitives::{AtomicUsize, Ordering, now};
 use crate::runtime::entry::DEADLOCKED;
 use crate::runtime::{Builder, DeadlockReport, Runtime, Waiting};
 use crate::scheduler::deadlock::{Examination, nothing_is_due, report_of};
@@ -110,7 +110,7 @@ fn wait_and_examine(reason: Option<Reason>, sleep: &mut dyn FnMut(Option<Instant
     };
     let shared = &*runtime.shared;
     let _listed = Listed::new(reason, since);
-    let _harmless = Harmless::new();
+    let _harmless = IgnoredThread::new();
     while !sleep(now().checked_add(examination.nap())) {
         if RUNS.load(Ordering::SeqCst) > 0 || !nothing_is_due(shared) {
             continue;

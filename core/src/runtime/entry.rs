@@ -6,7 +6,7 @@
 use std::panic::resume_unwind;
 use std::process::{ExitCode, Termination};
 
-use crate::quiet::InTest;
+use crate::os_threads::InTest;
 use crate::runtime::Builder;
 
 /// The exit code of a program that ends by a deadlock.

@@ -23,16 +23,16 @@ pub use builder::Builder;
 pub(crate) use default::{default_shared, default_workers};
 pub use shutdown::ShutdownError;
 
-use crate::facade::Ordering;
 use crate::fiber::park_check;
 use crate::fiber::stack::SizeClass;
 use crate::handle::JoinHandle;
-use crate::job::{Job, Traits, allocate};
+use crate::primitives::Ordering;
 use crate::runtime::handler::Runs;
 use crate::scheduler::{
     self, GREEN,
     shared::{Settings, Shared},
 };
+use crate::task::{SpawnOptions, Task, allocate};
 use crate::wait::{self, Kind, Reason};
 
 /// How long the drop of a runtime, or the end of [`run`], waits for its green threads to unwind.
@@ -161,33 +161,33 @@ impl Runtime {
     {
         refuse_nesting();
         self.shared.deadlock.reset();
-        let traits = Traits { migratory: self.shared.migratory, ..Traits::default() };
+        let options = SpawnOptions { migratory: self.shared.migratory, ..SpawnOptions::default() };
         // SAFETY: `F` and `T` are `Send`. The data that they borrow outlives this call, which ends after the task has.
-        let job = unsafe { allocate(f, &GREEN, Some("main".into()), traits) };
-        let handle = JoinHandle::<T>::new(job);
+        let task = unsafe { allocate(f, &GREEN, Some("main".into()), options) };
+        let handle = JoinHandle::<T>::new(task);
         if let Some(runs) = &self.runs {
             // SAFETY: the handle holds a reference until after `ended`.
-            unsafe { runs.began(job) };
+            unsafe { runs.began(task) };
         }
-        let ended = || self.runs.as_ref().and_then(|runs| runs.ended(job));
+        let ended = || self.runs.as_ref().and_then(|runs| runs.ended(task));
         let under_way = default::UnderWay::new();
         self.shared.runs.fetch_add(1, Ordering::AcqRel);
-        if self.shared.inject(job).is_err() {
+        if self.shared.inject(task).is_err() {
             self.shared.runs.fetch_sub(1, Ordering::AcqRel);
             drop(ended());
             // SAFETY: `inject` returned the task, so it has not started and is in no queue.
-            unsafe { reject(job) };
+            unsafe { reject(task) };
             panic!("this runtime has been shut down");
         }
-        let reason = Reason::new(Kind::Join, job.as_ptr());
+        let reason = Reason::new(Kind::Join, task.as_ptr());
         // `f` may borrow from the caller, so not even a `timeout` around this call may end the wait.
         wait::shield(|| {
             // SAFETY: the handle's reference keeps the task alive.
-            let job = unsafe { job.as_ref() };
+            let task = unsafe { task.as_ref() };
             // A runtime is ended by its owner, and this call borrows it. So the task is not abandoned before it is
             // done.
-            while !job.state.is_done() {
-                let _ = job.wait_for_end(reason, None);
+            while !task.state.is_done() {
+                let _ = task.wait_for_end(reason, None);
             }
         });
         self.shared.runs.fetch_sub(1, Ordering::AcqRel);
@@ -195,13 +195,14 @@ impl Runtime {
         let failed = ended();
         let output = handle.into_output();
         match output {
-            Err(payload) if wait::is_quiet_unwind(&*payload) => match (failed, self.shared.deadlock.report())
-            {
-                (Some(failed), _) => Ok(Err(failed)),
-                (None, Some(report)) => Err(report),
-                (None, None) => Ok(Err(Box::new("the main green thread was cancelled"))),
-            },
-            output => Ok(output.map_err(wait::settled)),
+            Err(payload) if wait::is_internal_unwind(&*payload) => {
+                match (failed, self.shared.deadlock.report()) {
+                    (Some(failed), _) => Ok(Err(failed)),
+                    (None, Some(report)) => Err(report),
+                    (None, None) => Ok(Err(Box::new("the main green thread was cancelled"))),
+                }
+            }
+            output => Ok(output.map_err(wait::reject_stray_unwind)),
         }
     }
 
@@ -233,11 +234,11 @@ impl Runtime {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let traits = Traits { migratory: self.shared.migratory, ..Traits::default() };
+        let options = SpawnOptions { migratory: self.shared.migratory, ..SpawnOptions::default() };
         // SAFETY: the closure and its output are `Send` and `'static`.
-        let job = unsafe { allocate(f, &GREEN, None, traits) };
-        inject(&self.shared, job);
-        JoinHandle::new(job)
+        let task = unsafe { allocate(f, &GREEN, None, options) };
+        inject(&self.shared, task);
+        JoinHandle::new(task)
     }
 
     /// Shuts the runtime down. Every green thread that is parked, or parks from now on, is cancelled and unwinds.
@@ -331,10 +332,10 @@ fn start(settings: &Settings, class: SizeClass, workers: usize) -> io::Result<Ru
 }
 
 /// Queues a task from outside. If the runtime has ended, the task ends as cancelled, in this call.
-pub(crate) fn inject(shared: &Shared, job: NonNull<Job>) {
-    if let Err(job) = shared.inject(job) {
+pub(crate) fn inject(shared: &Shared, task: NonNull<Task>) {
+    if let Err(task) = shared.inject(task) {
         // SAFETY: `inject` returned the task, so it has not started and is in no queue.
-        unsafe { reject(job) };
+        unsafe { reject(task) };
     }
 }
 
@@ -343,11 +344,11 @@ pub(crate) fn inject(shared: &Shared, job: NonNull<Job>) {
 /// # Safety
 ///
 /// The task has not started, and is in no queue.
-unsafe fn reject(job: NonNull<Job>) {
+unsafe fn reject(task: NonNull<Task>) {
     // SAFETY: the runtime's reference keeps the task alive, and no worker has it. It is cancelled, so `run` only drops
     // the work.
     unsafe {
-        Job::cancel(job);
-        let _ended = Job::run(job);
+        Task::cancel(task);
+        let _ended = Task::run(task);
     }
 }

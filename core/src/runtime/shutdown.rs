@@ -14,9 +14,9 @@ use core::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::facade::now;
-use crate::job::Job;
+use crate::primitives::now;
 use crate::scheduler::{self, shared::Shared};
+use crate::task::Task;
 
 /// How long a shutdown waits for OS threads that have nothing left to do, if its time is already over.
 const GRACE: Duration = Duration::from_millis(50);
@@ -132,11 +132,11 @@ fn finish(
     give_up(shared);
     let mut error = ShutdownError { count: 0, names: Vec::new(), threads };
     for remote in &shared.remotes {
-        remote.roster.lock().each(|job| {
+        remote.owned.lock().each(|task| {
             error.count += 1;
-            // SAFETY: a task is removed from its roster before it is freed, and the lock is held. The name is
+            // SAFETY: a task is removed from its owned before it is freed, and the lock is held. The name is
             // immutable.
-            error.names.extend(unsafe { job.as_ref() }.name().map(str::to_owned));
+            error.names.extend(unsafe { task.as_ref() }.name().map(str::to_owned));
         });
     }
     // A worker that is not asleep is stuck in a task, which is not listed if it has never parked.
@@ -149,14 +149,14 @@ fn finish(
 fn give_up(shared: &Shared) {
     shared.abandon_parked(None);
     let mut leftovers = Vec::new();
-    for queue in shared.remotes.iter().map(|remote| &remote.fresh).chain([&shared.injector]) {
-        let mut jobs = Vec::new();
-        queue.take_oldest(usize::MAX, |job| jobs.push(job));
-        for job in &jobs {
+    for queue in shared.remotes.iter().map(|remote| &remote.stackless).chain([&shared.injector]) {
+        let mut tasks = Vec::new();
+        queue.take_oldest(usize::MAX, |task| tasks.push(task));
+        for task in &tasks {
             // SAFETY: the task was taken out of the queue, so it is alive, and no worker has it.
-            leftovers.extend(unsafe { Job::abandon(*job) });
+            leftovers.extend(unsafe { Task::abandon(*task) });
         }
-        queue.push_all(jobs.into_iter());
+        queue.push_all(tasks.into_iter());
     }
     shared.finish_elsewhere(leftovers);
 }

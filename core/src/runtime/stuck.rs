@@ -7,8 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::facade::now;
-use crate::quiet::Harmless;
+use crate::os_threads::IgnoredThread;
+use crate::primitives::now;
 use crate::scheduler::shared::Shared;
 
 /// Starts the watching thread, if the runtime's settings ask for it. It ends with the runtime.
@@ -34,7 +34,7 @@ pub(super) fn watch(shared: &Arc<Shared>) -> std::io::Result<Option<std::thread:
                 {
                     // A warning runs user code, which may do anything, so the thread is not harmless while there is
                     // one to give.
-                    let _harmless = Harmless::unless(has_to_warn.clone());
+                    let _harmless = IgnoredThread::unless(has_to_warn.clone());
                     // This waits on a futex, which the detection of deadlocks recognises.
                     std::thread::park_timeout(NAP.min(after / 2).max(LEAST));
                 }
@@ -51,16 +51,16 @@ fn look(shared: &Shared, after: Duration) {
             running.as_mut().filter(|running| !running.warned && now() - running.since >= after).map(
                 |running| {
                     running.warned = true;
-                    (running.job.clone(), now() - running.since)
+                    (running.task.clone(), now() - running.since)
                 },
             )
         };
-        if let Some((job, time)) = warning {
+        if let Some((task, time)) = warning {
             tracing::warn!(
                 worker,
-                job,
+                task,
                 ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
-                "a worker of runtime {} is stuck in one job without parking: use kahn::blocking for calls that block, \
+                "a worker of runtime {} is stuck in one task without parking: use kahn::blocking for calls that block, \
                  kahn::yield_now in long loops",
                 shared.name,
             );

@@ -5,13 +5,13 @@ use core::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::facade::{AtomicBool, Ordering, now};
-use crate::job::Job;
-use crate::quiet;
+use crate::os_threads;
+use crate::primitives::{AtomicBool, Ordering, now};
 use crate::scheduler::remote::Remote;
 use crate::scheduler::shared::Shared;
+use crate::task::Task;
 use crate::timer;
-use crate::wait::{Kind, Party};
+use crate::wait::{Kind, Waiter};
 
 /// The handler that is called instead of ending `run`.
 pub(crate) type OnDeadlock = Arc<dyn Fn(&DeadlockReport) + Send + Sync>;
@@ -113,7 +113,7 @@ impl Watch {
 /// The state of one examiner between its looks: the length of its next nap, and the result of its last look.
 pub(crate) struct Examination {
     nap: Duration,
-    before: Option<quiet::Stillness>,
+    before: Option<os_threads::ThreadSnapshot>,
 }
 
 impl Examination {
@@ -134,23 +134,23 @@ impl Examination {
 
     /// Looks once. If this look and the previous one both show that no thread can act, returns the examiner's turn.
     /// The caller keeps the turn until it has published its result.
-    pub(crate) fn look(&mut self, shared: &Shared) -> Option<quiet::Turn> {
+    pub(crate) fn look(&mut self, shared: &Shared) -> Option<os_threads::Turn> {
         if shared.blocking.is_busy() {
             self.before = None;
             return None;
         }
         // If another examiner is looking now, this examiner looks again after its next nap.
-        let turn = quiet::turn()?;
-        match quiet::look(&turn, shared.deadlock.handler.is_some()) {
-            quiet::Look::Moving => self.before = None,
-            quiet::Look::Ending => {
+        let turn = os_threads::turn()?;
+        match os_threads::look(&turn, shared.deadlock.handler.is_some()) {
+            os_threads::Look::Moving => self.before = None,
+            os_threads::Look::Ending => {
                 self.before = None;
                 if shared.blocking.dismiss_idle() {
                     self.nap = Examination::FIRST;
                 }
             }
-            quiet::Look::Still(still) if self.before.as_ref() == Some(&still) => return Some(turn),
-            quiet::Look::Still(still) => {
+            os_threads::Look::Still(still) if self.before.as_ref() == Some(&still) => return Some(turn),
+            os_threads::Look::Still(still) => {
                 self.before = Some(still);
                 self.nap = Examination::FIRST;
             }
@@ -163,8 +163,8 @@ impl Examination {
 /// whether anything can still happen. Returns when there may be work, or when a deadlock has been handled.
 pub(crate) fn examine(shared: &Shared, me: &Remote, has_work: impl Fn() -> bool) {
     let harmless = match shared.deadlock.handler {
-        Some(_) => quiet::Harmless::with_handler(),
-        None => quiet::Harmless::new(),
+        Some(_) => os_threads::IgnoredThread::with_handler(),
+        None => os_threads::IgnoredThread::new(),
     };
     let mut examination = Examination::new();
     loop {
@@ -192,7 +192,7 @@ pub(crate) fn nothing_is_due(shared: &Shared) -> bool {
 }
 
 /// Reports the deadlock. Without a handler, cancels every green thread that waits.
-fn declare(shared: &Shared, harmless: quiet::Harmless, turn: quiet::Turn) {
+fn declare(shared: &Shared, harmless: os_threads::IgnoredThread, turn: os_threads::Turn) {
     let report = report_of(shared);
     shared.deadlock.found.store(true, Ordering::Release);
     // The order matters: from here on this thread may act, and the next examiner has to see that it may.
@@ -203,18 +203,18 @@ fn declare(shared: &Shared, harmless: quiet::Harmless, turn: quiet::Turn) {
         return;
     }
     *shared.deadlock.report.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
-    let jobs: Vec<_> = shared.remotes.iter().flat_map(|remote| remote.listed()).collect();
+    let tasks: Vec<_> = shared.remotes.iter().flat_map(|remote| remote.listed()).collect();
     // Claim all waits before the first green thread unwinds. Otherwise a destructor of one could deliver what another
     // waits for, and the other would continue as if there had been no deadlock.
-    let mut wakes = Vec::with_capacity(jobs.len());
-    for job in &jobs {
-        // SAFETY: `jobs` holds a reference to the task, which keeps it alive until its wake-up has been delivered.
-        wakes.push(unsafe { Party::cancel(Job::party(job.pointer())) });
+    let mut wakes = Vec::with_capacity(tasks.len());
+    for task in &tasks {
+        // SAFETY: `tasks` holds a reference to the task, which keeps it alive until its wake-up has been delivered.
+        wakes.push(unsafe { Waiter::cancel(Task::waiter(task.pointer())) });
     }
     drop(wakes);
-    for job in &jobs {
-        // SAFETY: `jobs` holds a reference to the task.
-        unsafe { crate::scheduler::cancel(job.pointer()) };
+    for task in &tasks {
+        // SAFETY: `tasks` holds a reference to the task.
+        unsafe { crate::scheduler::cancel(task.pointer()) };
     }
 }
 
@@ -223,16 +223,16 @@ pub(crate) fn report_of(shared: &Shared) -> DeadlockReport {
     let now_ns = timer::now_ns();
     let mut waiting = Vec::new();
     for remote in &shared.remotes {
-        remote.roster.lock().each(|job| {
-            // SAFETY: a task is removed from its roster before it is freed, and the roster's lock is held.
-            let job = unsafe { job.as_ref() };
-            // SAFETY: no thread of the process can run the task (`quiet` has shown it), so it stays in its wait.
-            let Some(reason) = (unsafe { job.as_party().reason() }) else { return };
+        remote.owned.lock().each(|task| {
+            // SAFETY: a task is removed from its owned before it is freed, and the owned's lock is held.
+            let task = unsafe { task.as_ref() };
+            // SAFETY: no thread of the process can run the task (`os_threads` has shown it), so it stays in its wait.
+            let Some(reason) = (unsafe { task.as_waiter().reason() }) else { return };
             // SAFETY: a task that has a reason is parked on a fiber.
-            let since_ns = unsafe { job.fiber().as_ref() }.map_or(now_ns, |fiber| fiber.since_ns.get());
+            let since_ns = unsafe { task.fiber().as_ref() }.map_or(now_ns, |fiber| fiber.since_ns.get());
             waiting.push(Waiting {
-                id: job.id().get(),
-                name: job.name().map(str::to_owned),
+                id: task.id().get(),
+                name: task.name().map(str::to_owned),
                 kind: reason.kind,
                 resource: reason.resource,
                 location: reason.location,

@@ -2,7 +2,7 @@
 
 use crossbeam_utils::CachePadded;
 
-use crate::facade::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::primitives::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// The runtime's record of idle workers.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! A worker's inbox: the tasks that other threads send to it, and how they wake it.
 //!
-//! The inbox is one word, the head of a stack of tasks linked through `Job::link`:
+//! The inbox is one word, the head of a stack of tasks linked through `Task::link`:
 //!
 //! | head | meaning | a sender changes it to | the worker changes it to |
 //! |---|---|---|---|
@@ -17,17 +17,17 @@
 
 use core::ptr::{self, NonNull};
 
-use crate::facade::{AtomicPtr, Ordering};
-use crate::job::Job;
+use crate::primitives::{AtomicPtr, Ordering};
+use crate::task::Task;
 
-const ASLEEP: *mut Job = ptr::without_provenance_mut(1);
+const ASLEEP: *mut Task = ptr::without_provenance_mut(1);
 /// A bit that no task's address has set.
 const LOOK: usize = 2;
-const _: () = assert!(align_of::<Job>() > LOOK);
+const _: () = assert!(align_of::<Task>() > LOOK);
 
 /// Returns the task in a head that is not `ASLEEP`, or null.
 #[inline]
-fn job(head: *mut Job) -> *mut Job {
+fn task(head: *mut Task) -> *mut Task {
     head.map_addr(|addr| addr & !LOOK)
 }
 
@@ -35,7 +35,7 @@ fn job(head: *mut Job) -> *mut Job {
 #[derive(Debug)]
 pub(crate) struct Mail {
     /// The oldest task. The others are linked behind it. Null if there is none.
-    pub(crate) oldest: *mut Job,
+    pub(crate) oldest: *mut Task,
     /// Set when the worker is to look around.
     pub(crate) look: bool,
 }
@@ -43,7 +43,7 @@ pub(crate) struct Mail {
 /// A queue with many senders and one receiver, the worker.
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    head: AtomicPtr<Job>,
+    head: AtomicPtr<Task>,
 }
 
 impl Inbox {
@@ -59,12 +59,12 @@ impl Inbox {
     /// The tasks are alive, in no queue, and the caller has the right to queue them.
     #[inline]
     #[must_use]
-    pub(crate) unsafe fn push(&self, newest: NonNull<Job>, oldest: NonNull<Job>) -> bool {
+    pub(crate) unsafe fn push(&self, newest: NonNull<Task>, oldest: NonNull<Task>) -> bool {
         // Relaxed: the exchange below checks the value.
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
             let asleep = head == ASLEEP;
-            let next = if asleep { ptr::null_mut() } else { job(head) };
+            let next = if asleep { ptr::null_mut() } else { task(head) };
             // SAFETY: the task is alive, and this thread's until the exchange succeeds. Relaxed: the exchange
             // publishes the link.
             unsafe { oldest.as_ref() }.link.store(next, Ordering::Relaxed);
@@ -113,15 +113,15 @@ impl Inbox {
             return Mail { oldest: ptr::null_mut(), look: false };
         }
         let look = head.addr() & LOOK != 0;
-        let mut newer = job(head);
+        let mut newer = task(head);
         let mut oldest = ptr::null_mut();
-        while let Some(job) = NonNull::new(newer) {
+        while let Some(task) = NonNull::new(newer) {
             // SAFETY: `push` requires tasks that are alive, and the swap gave this thread the whole chain. Relaxed: no
             // other thread uses the links now.
-            let link = unsafe { &job.as_ref().link };
+            let link = unsafe { &task.as_ref().link };
             newer = link.load(Ordering::Relaxed);
             link.store(oldest, Ordering::Relaxed);
-            oldest = job.as_ptr();
+            oldest = task.as_ptr();
         }
         Mail { oldest, look }
     }

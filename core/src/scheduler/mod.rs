@@ -1,4 +1,4 @@
-//! The scheduler: workers that run tasks (`Job`), and how tasks reach them. `README.md` beside this file proves that
+//! The scheduler: workers that run tasks, and how tasks reach them. `README.md` beside this file proves that
 //! no wake-up is lost.
 //!
 //! | file | holds |
@@ -10,8 +10,8 @@
 //! | `shared` | what the workers of a runtime share |
 //! | `turn` | counts of turns, by which other workers see whether a worker is still in the same turn |
 //! | `worker` | the main loop |
-//! | `fresh`, `woken` | how tasks without and with a stack come to a worker |
-//! | `look`, `search` | a worker's periodic work, and its behaviour when it has no work |
+//! | `stackless`, `woken` | how tasks without and with a stack come to a worker |
+//! | `maintenance`, `search` | a worker's periodic work, and its behaviour when it has no work |
 //! | `deadlock` | the examination of a process in which all workers sleep |
 
 pub(crate) mod deadlock;
@@ -23,10 +23,10 @@ mod run_queue;
 pub(crate) mod shared;
 mod turn;
 mod worker;
-mod fresh;
-mod look;
+mod stackless;
+mod maintenance;
 mod search;
-mod woken;
+mod wake;
 
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
@@ -34,13 +34,13 @@ use core::task::{RawWaker, RawWakerVTable, Waker};
 use core::time::Duration;
 use std::sync::Arc;
 
-use crate::facade::deadline_about;
 use crate::fiber::{Fiber, Suspend, locals, overflow};
-use crate::job::{Job, Traits, allocate};
+use crate::primitives::deadline_about;
 use crate::scheduler::shared::Shared;
 use crate::scheduler::worker::Worker;
-use crate::timer::{self, recent::Due, wheel::Entry};
-use crate::wait::{self, Deadline, Party, PartyKind, current};
+use crate::task::{SpawnOptions, Task, allocate};
+use crate::timer::{self, pending::Due, wheel::Entry};
+use crate::wait::{self, Deadline, Waiter, WaiterVtable, current};
 
 thread_local! {
     /// The worker that runs on this OS thread. Non-null only while it is alive, in the frame of `run_worker`.
@@ -53,8 +53,8 @@ fn here() -> *const Worker {
     HERE.get()
 }
 
-/// The waiter kind (`PartyKind`) of green threads.
-pub(crate) static GREEN: PartyKind = PartyKind { wake, suspend, retain: None, is_task: false };
+/// The waiter kind (`WaiterVtable`) of green threads.
+pub(crate) static GREEN: WaiterVtable = WaiterVtable { wake, suspend, retain: None, is_task: false };
 
 /// Runs a worker on the calling OS thread until its runtime ends.
 pub(crate) fn run_worker(index: usize, shared: &Arc<Shared>) {
@@ -77,9 +77,9 @@ pub(crate) fn run_worker(index: usize, shared: &Arc<Shared>) {
     shared.abandon_parked(Some(shared.remotes[index]));
     HERE.set(ptr::null());
     drop(worker);
-    // After the report another runtime may use the record. Only this worker changes the number of residents, so it is
+    // After the report another runtime may use the record. Only this worker changes the number of parked_count, so it is
     // final.
-    let stacks_are_left = shared.remotes[index].residents() > 0;
+    let stacks_are_left = shared.remotes[index].parked_count() > 0;
     shared.report_progress(true);
     if stacks_are_left {
         // Code elsewhere may hold a borrow from one of these stacks to data of this OS thread, above all a
@@ -121,24 +121,24 @@ pub(crate) fn remote_here() -> Option<&'static remote::Remote> {
     unsafe { here().as_ref() }.map(|worker| worker.remote)
 }
 
-/// Returns whether the runtime here last failed to get a stack of the size class that a task with these traits needs.
+/// Returns whether the runtime here last failed to get a stack of the size class that a task with these options needs.
 #[inline]
-pub(crate) fn is_short_of_memory_for(traits: Traits) -> bool {
+pub(crate) fn is_short_of_memory_for(options: SpawnOptions) -> bool {
     // SAFETY: `HERE` is non-null only while this OS thread's worker is alive.
     let Some(worker) = (unsafe { here().as_ref() }) else { return false };
-    worker.shared.is_short_of_memory() && worker.shared.is_short_of(worker.shared.class_of(traits))
+    worker.shared.is_short_of_memory() && worker.shared.is_short_of(worker.shared.class_of(options))
 }
 
 /// Queues a new task on the worker here. Returns the task to a caller that is not on a worker.
 #[inline]
-pub(crate) fn spawn(job: NonNull<Job>) -> Result<(), NonNull<Job>> {
+pub(crate) fn spawn(task: NonNull<Task>) -> Result<(), NonNull<Task>> {
     // SAFETY: `HERE` is non-null only while this OS thread's worker is alive.
     match unsafe { here().as_ref() } {
         Some(worker) => {
-            worker.push_fresh(job);
+            worker.push_unstarted(task);
             Ok(())
         }
-        None => Err(job),
+        None => Err(task),
     }
 }
 
@@ -149,7 +149,7 @@ pub(crate) fn give_way() {
     // SAFETY: the caller runs on this fiber.
     unsafe { fiber.as_ref().suspend(Suspend::Yielded) };
     wait::check_cancelled();
-    wait::check_limit();
+    wait::check_timeout();
 }
 
 /// Lets other green threads run. Calls `otherwise` if the caller is not a green thread. Inlined: see `Wait::park`.
@@ -159,12 +159,12 @@ pub(crate) fn yield_or(otherwise: fn()) {
     // SAFETY: the caller runs on this fiber, and is its task.
     unsafe {
         let fiber = fiber.as_ref();
-        let party = (*fiber.job()).as_party();
-        if party.is_cancelled() {
+        let waiter = (*fiber.task()).as_waiter();
+        if waiter.is_cancelled() {
             wait::check_cancelled();
         }
-        if !party.limit().is_null() {
-            wait::check_limit();
+        if !waiter.timeout_frame().is_null() {
+            wait::check_timeout();
         }
         fiber.suspend(Suspend::Yielded);
     }
@@ -193,89 +193,89 @@ pub(crate) fn is_on_worker() -> bool {
 /// Spawns a green thread that does the remaining work of a task that has retired here.
 pub(crate) fn finish_by(work: impl FnOnce() + Send + 'static) {
     // SAFETY: the closure is `Send` and `'static`.
-    let job = unsafe { allocate(work, &GREEN, None, Traits::default()) };
-    if let Err(job) = spawn(job) {
-        unreachable!("{job:?} is left by one that ran on no worker");
+    let task = unsafe { allocate(work, &GREEN, None, SpawnOptions::default()) };
+    if let Err(task) = spawn(task) {
+        unreachable!("{task:?} is left by one that ran on no worker");
     }
     // SAFETY: gives up the reference that `allocate` made for a handle.
-    unsafe { Job::disclaim(job) };
+    unsafe { Task::drop_handle(task) };
 }
 
 /// Returns the task that the caller is.
-pub(crate) fn running_job() -> Option<NonNull<Job>> {
-    // SAFETY: the waiter (`Party`) of a green thread is in a task.
-    current::green().map(|party| unsafe { Job::of_party(party) })
+pub(crate) fn running_task() -> Option<NonNull<Task>> {
+    // SAFETY: the waiter of a green thread is in a task.
+    current::green().map(|waiter| unsafe { Task::of_waiter(waiter) })
 }
 
 /// Queues a claimed green thread on its home worker, or, if it may move, on the waker's worker.
-unsafe fn wake(party: NonNull<Party>) {
+unsafe fn wake(waiter: NonNull<Waiter>) {
     // SAFETY: only waiters in tasks have the kind `GREEN`. A claimed task is alive until it runs again.
-    let (job, home) = unsafe {
-        let job = Job::of_party(party);
-        (job, job.as_ref().home())
+    let (task, home) = unsafe {
+        let task = Task::of_waiter(waiter);
+        (task, task.as_ref().home())
     };
     // SAFETY: `HERE` is non-null only while this OS thread's worker is alive.
     match unsafe { here().as_ref() } {
-        Some(worker) if ptr::eq(worker.remote, home) => worker.wake_here(job),
+        Some(worker) if ptr::eq(worker.remote, home) => worker.wake_here(task),
         // A migratory task runs beside its waker, which has just written the data that the task is woken for.
         //
         // SAFETY: the claimed task is alive, and records of workers are never freed.
-        Some(worker) if unsafe { may_move(job.as_ref()) && worker.remote.is_colleague_of(&*home) } => {
-            worker.wake_here(job);
+        Some(worker) if unsafe { may_move(task.as_ref()) && worker.remote.is_in_runtime_of(&*home) } => {
+            worker.wake_here(task);
         }
         // SAFETY: records of workers are never freed. The caller has claimed the task, so it is alive and the caller's
         // to queue.
-        Some(worker) => unsafe { (*home).deliver(job, Some(&worker.remote.turn)) },
+        Some(worker) => unsafe { (*home).deliver(task, Some(&worker.remote.turn)) },
         // SAFETY: records of workers are never freed. The caller has claimed the task, so it is alive and the caller's
         // to queue.
-        None => unsafe { (*home).deliver(job, None) },
+        None => unsafe { (*home).deliver(task, None) },
     }
 }
 
 /// Returns whether a parked task may be resumed by another worker than the one on which it parked.
 #[inline]
-fn may_move(job: &Job) -> bool {
-    job.traits.migratory && job.is_at_rest()
+fn may_move(task: &Task) -> bool {
+    task.options.migratory && task.is_at_rest()
 }
 
 /// Parks the running green thread until it has been claimed and woken.
-unsafe fn suspend(party: NonNull<Party>, deadline: Deadline) {
-    // SAFETY: the owner of the party calls this, so its task is the one that runs here.
-    let job = unsafe { Job::of_party(party).as_ref() };
+unsafe fn suspend(waiter: NonNull<Waiter>, deadline: Deadline) {
+    // SAFETY: the owner of the waiter calls this, so its task is the one that runs here.
+    let task = unsafe { Task::of_waiter(waiter).as_ref() };
     // SAFETY: a running task has a fiber.
-    let fiber = unsafe { &*job.fiber() };
+    let fiber = unsafe { &*task.fiber() };
     match deadline {
         // SAFETY: the caller runs on this fiber.
         Deadline::Never => unsafe { fiber.suspend(Suspend::Parked) },
-        Deadline::At(moment) => suspend_until(party, job, fiber, Due::At(moment)),
-        Deadline::After(time) => suspend_until(party, job, fiber, Due::AfterNs(time.0)),
+        Deadline::At(moment) => suspend_until(waiter, task, fiber, Due::At(moment)),
+        Deadline::After(time) => suspend_until(waiter, task, fiber, Due::AfterNs(time.0)),
     }
 }
 
 #[inline(never)]
-fn suspend_until(party: NonNull<Party>, job: &Job, fiber: &Fiber, due: Due) {
-    let entry = Entry::new(party.as_ptr().cast_const().cast());
+fn suspend_until(waiter: NonNull<Waiter>, task: &Task, fiber: &Fiber, due: Due) {
+    let entry = Entry::new(waiter.as_ptr().cast_const().cast());
     let place = NonNull::from(&entry);
-    if job.traits.migratory {
-        return suspend_in_wheel(place, job, fiber, due);
+    if task.options.migratory {
+        return suspend_in_wheel(place, task, fiber, due);
     }
     // SAFETY: a task runs on a worker, and a task that is not migratory comes back to the same one.
     let worker = unsafe { &*here() };
     // SAFETY: the entry stays in this frame until the same OS thread removes it below.
-    unsafe { worker.recent.push(place, due) };
+    unsafe { worker.pending_timers.push(place, due) };
     // SAFETY: the caller runs on this fiber.
     unsafe { fiber.suspend(Suspend::Parked) };
     // SAFETY: the entry was pushed to this list, by this OS thread.
-    if unsafe { worker.recent.remove(place) } {
+    if unsafe { worker.pending_timers.remove(place) } {
         forget(place, worker.remote);
     }
 }
 
 /// As `suspend_until`, for a task that may resume on another worker.
 #[inline(never)]
-fn suspend_in_wheel(place: NonNull<Entry>, job: &Job, fiber: &Fiber, due: Due) {
+fn suspend_in_wheel(place: NonNull<Entry>, task: &Task, fiber: &Fiber, due: Due) {
     // SAFETY: the home of a running task is a worker's record, which is never freed.
-    let remote = unsafe { &*job.home() };
+    let remote = unsafe { &*task.home() };
     let deadline_ns = match due {
         Due::At(moment) => timer::to_ns(moment),
         Due::AfterNs(ns) => deadline_about(Duration::from_nanos(ns)).map_or(u64::MAX, timer::to_ns),
@@ -309,26 +309,26 @@ fn forget(entry: NonNull<Entry>, remote: &remote::Remote) {
 /// # Safety
 ///
 /// The entry was made by `suspend_until`, is linked or was popped just now, and the lock of its wheel is held.
-unsafe fn party_of(entry: NonNull<Entry>) -> NonNull<Party> {
+unsafe fn waiter_of(entry: NonNull<Entry>) -> NonNull<Waiter> {
     // SAFETY: the sleeper takes the wheel's lock before it drops its entry, or runs on the worker that is calling. So
     // the entry is alive.
     let data = unsafe { entry.as_ref() }.data();
-    NonNull::new(data.cast_mut().cast()).expect("an entry holds a party")
+    NonNull::new(data.cast_mut().cast()).expect("an entry holds a waiter")
 }
 
-/// Removes an ended task from its roster and from its worker's residents. Called on the stack that ran it.
-pub(crate) fn retire(job: NonNull<Job>) {
+/// Removes an ended task from its owned and from its worker's parked_count. Called on the stack that ran it.
+pub(crate) fn retire(task: NonNull<Task>) {
     // SAFETY: the caller runs the task, which is alive until it has ended.
-    let this = unsafe { job.as_ref() };
-    let roster = this.roster.get();
-    if !roster.is_null() {
-        // SAFETY: the task is in the roster of this record, and records are never freed.
-        unsafe { (*roster).roster.lock().remove(job) };
-        this.roster.set(ptr::null());
+    let this = unsafe { task.as_ref() };
+    let owned = this.owned.get();
+    if !owned.is_null() {
+        // SAFETY: the task is in the owned of this record, and records are never freed.
+        unsafe { (*owned).owned.lock().remove(task) };
+        this.owned.set(ptr::null());
     }
     // SAFETY: `HERE` is non-null only while this OS thread's worker is alive.
     if let Some(worker) = unsafe { here().as_ref() } {
-        worker.leave_stack(job);
+        worker.leave_stack(task);
     }
 }
 
@@ -338,17 +338,17 @@ pub(crate) fn retire(job: NonNull<Job>) {
 /// # Safety
 ///
 /// The caller has just run the task, here.
-pub(crate) unsafe fn go_idle(job: NonNull<Job>) -> bool {
+pub(crate) unsafe fn go_idle(task: NonNull<Task>) -> bool {
     // Thread-local values belong to one turn: the next turn may be on another stack, and this stack may get another
     // task. Dropping the values may park.
     clear_locals();
     // SAFETY: `HERE` is non-null only while this OS thread's worker is alive.
     if let Some(worker) = unsafe { here().as_ref() } {
-        worker.leave_stack(job);
-        worker.enlist_idle(job);
+        worker.leave_stack(task);
+        worker.enlist_idle(task);
     }
     // SAFETY: the caller owns the run of the task, which keeps it alive until `end_run` gives the run up.
-    unsafe { job.as_ref() }.end_run()
+    unsafe { task.as_ref() }.end_run()
 }
 
 /// Asks a task to unwind, or, if it is stackless and idle, to drop its future or body.
@@ -356,12 +356,12 @@ pub(crate) unsafe fn go_idle(job: NonNull<Job>) -> bool {
 /// # Safety
 ///
 /// The caller holds a reference.
-pub(crate) unsafe fn cancel(job: NonNull<Job>) {
+pub(crate) unsafe fn cancel(task: NonNull<Task>) {
     // SAFETY: the caller holds a reference.
     unsafe {
-        Job::cancel(job);
-        if job.as_ref().is_stackless() {
-            wake_task(job);
+        Task::cancel(task);
+        if task.as_ref().is_stackless() {
+            wake_task(task);
         }
     }
 }
@@ -371,15 +371,15 @@ pub(crate) unsafe fn cancel(job: NonNull<Job>) {
 /// # Safety
 ///
 /// The caller holds a reference.
-pub(crate) unsafe fn wake_task(job: NonNull<Job>) {
+pub(crate) unsafe fn wake_task(task: NonNull<Task>) {
     // SAFETY: the caller holds a reference.
-    let this = unsafe { job.as_ref() };
+    let this = unsafe { task.as_ref() };
     if this.state.wake() {
         // SAFETY: `HERE` is non-null only while this OS thread's worker is alive.
         match unsafe { here().as_ref() } {
             // SAFETY: the task has run before, so it has a home, whose record is never freed.
-            Some(worker) if worker.remote.is_colleague_of(unsafe { &*this.home() }) => {
-                worker.push_again(job);
+            Some(worker) if worker.remote.is_in_runtime_of(unsafe { &*this.home() }) => {
+                worker.push_again(task);
             }
             // The task goes to a queue that its home worker and thieves see. Any worker may run it if the home worker
             // is stuck.
@@ -387,7 +387,7 @@ pub(crate) unsafe fn wake_task(job: NonNull<Job>) {
             // SAFETY: the task has run before, so it has a home, whose record is never freed. `state.wake` gave this
             // thread alone the right to queue it.
             _ => unsafe {
-                (*this.home()).fresh.push_behind(job);
+                (*this.home()).stackless.push_behind(task);
                 (*this.home()).unpark();
             },
         }
@@ -401,22 +401,22 @@ pub(crate) unsafe fn wake_task(job: NonNull<Job>) {
 ///
 /// The caller holds a reference.
 #[inline]
-pub(crate) unsafe fn wake_task_next(job: NonNull<Job>) {
+pub(crate) unsafe fn wake_task_next(task: NonNull<Task>) {
     // SAFETY: `HERE` is non-null only while this OS thread's worker is alive.
     let Some(worker) = (unsafe { here().as_ref() }) else {
         // SAFETY: the caller holds a reference.
-        return unsafe { wake_task(job) };
+        return unsafe { wake_task(task) };
     };
-    // SAFETY: the caller holds a reference. A running task has a party. The woken task has run before, so it has a
+    // SAFETY: the caller holds a reference. A running task has a waiter. The woken task has run before, so it has a
     // home, whose record is never freed.
     unsafe {
-        if !worker.remote.is_colleague_of(&*job.as_ref().home())
+        if !worker.remote.is_in_runtime_of(&*task.as_ref().home())
             || current::green().is_none_or(|me| me.as_ref().is_cancelled())
         {
             // The caller may unwind instead of parking.
-            wake_task(job);
-        } else if job.as_ref().state.wake() {
-            worker.wake_here_next(job);
+            wake_task(task);
+        } else if task.as_ref().state.wake() {
+            worker.wake_here_next(task);
         }
     }
 }
@@ -424,29 +424,29 @@ pub(crate) unsafe fn wake_task_next(job: NonNull<Job>) {
 static TASK_WAKER: RawWakerVTable = RawWakerVTable::new(
     // SAFETY (all four): the pointer is a task's, and each waker holds one reference to it.
     |data| {
-        let job = data.cast::<Job>();
+        let task = data.cast::<Task>();
         // SAFETY: the waker's reference keeps the task alive.
-        unsafe { (*job).state.retain() };
+        unsafe { (*task).state.retain() };
         RawWaker::new(data, &TASK_WAKER)
     },
     |data| {
-        let job = NonNull::new(data.cast::<Job>().cast_mut()).expect("a waker holds a job");
+        let task = NonNull::new(data.cast::<Task>().cast_mut()).expect("a waker holds a task");
         // SAFETY: the waker's reference keeps the task alive, and is given up here, because the call consumes the
         // waker.
         unsafe {
-            wake_task(job);
-            Job::release(job);
+            wake_task(task);
+            Task::release(task);
         }
     },
     |data| {
-        let job = NonNull::new(data.cast::<Job>().cast_mut()).expect("a waker holds a job");
+        let task = NonNull::new(data.cast::<Task>().cast_mut()).expect("a waker holds a task");
         // SAFETY: the waker's reference keeps the task alive.
-        unsafe { wake_task(job) };
+        unsafe { wake_task(task) };
     },
     |data| {
-        let job = NonNull::new(data.cast::<Job>().cast_mut()).expect("a waker holds a job");
+        let task = NonNull::new(data.cast::<Task>().cast_mut()).expect("a waker holds a task");
         // SAFETY: the waker's reference is given up, because the waker is dropped.
-        unsafe { Job::release(job) };
+        unsafe { Task::release(task) };
     },
 );
 
@@ -455,28 +455,28 @@ static TASK_WAKER: RawWakerVTable = RawWakerVTable::new(
 /// # Safety
 ///
 /// The task is stackless, and alive.
-pub(crate) unsafe fn task_waker(job: NonNull<Job>) -> Waker {
+pub(crate) unsafe fn task_waker(task: NonNull<Task>) -> Waker {
     // SAFETY: the task is alive. The reference made here belongs to the waker.
     unsafe {
-        job.as_ref().state.retain();
-        Waker::from_raw(RawWaker::new(job.as_ptr().cast_const().cast(), &TASK_WAKER))
+        task.as_ref().state.retain();
+        Waker::from_raw(RawWaker::new(task.as_ptr().cast_const().cast(), &TASK_WAKER))
     }
 }
 
 /// Passes the name of the running green thread to `say`. Async-signal-safe: it only loads, and does not allocate.
 fn describe_running(say: &mut dyn FnMut(&[u8])) {
     // SAFETY: `HERE` is non-null only while this OS thread's worker is alive. The running fiber is alive.
-    let job = unsafe { here().as_ref() }
+    let task = unsafe { here().as_ref() }
         .and_then(|worker| NonNull::new(worker.running()))
-        .and_then(|fiber| NonNull::new(unsafe { fiber.as_ref() }.job()));
-    let Some(job) = job else {
+        .and_then(|fiber| NonNull::new(unsafe { fiber.as_ref() }.task()));
+    let Some(task) = task else {
         say(b"a green thread");
         return;
     };
     // SAFETY: the task of the running fiber is alive.
-    let job = unsafe { job.as_ref() };
+    let task = unsafe { task.as_ref() };
     say(b"green thread");
-    match job.name() {
+    match task.name() {
         Some(name) => {
             say(b" '");
             say(name.as_bytes());
@@ -484,7 +484,7 @@ fn describe_running(say: &mut dyn FnMut(&[u8])) {
         }
         None => say(b" <unnamed>"),
     }
-    let mut id = job.id_if_known();
+    let mut id = task.id_if_known();
     if id != 0 {
         let mut digits = [0_u8; 20];
         let mut at = digits.len();

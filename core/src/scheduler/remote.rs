@@ -1,6 +1,6 @@
 //! The part of a worker that other threads access.
 //!
-//! A waker finds the worker of a parked task through `Job::home`, pushes the task to that worker's inbox, and may then
+//! A waker finds the worker of a parked task through `Task::home`, pushes the task to that worker's inbox, and may then
 //! have to unpark the worker. By that time the task may have run, ended, and been the last of its runtime. So these
 //! records are never freed: they go back to a list, and the next runtime uses them again. A late unpark then wakes a
 //! worker for nothing.
@@ -11,11 +11,11 @@ use std::sync::{Mutex, PoisonError};
 
 use crossbeam_utils::CachePadded;
 
-use crate::facade::{AtomicBool, AtomicU64, AtomicUsize, Lock, Ordering, Parker, Unparker};
-use crate::job::{Job, Leftover};
+use crate::primitives::{AtomicBool, AtomicU64, AtomicUsize, Lock, Ordering, Parker, Unparker};
 use crate::scheduler::inbox::Inbox;
 use crate::scheduler::run_queue::{SharedQueue, Slot};
-use crate::scheduler::turn::{Sender, Turn};
+use crate::scheduler::turn::{LastNotifier, Turn};
+use crate::task::{Leftover, Task};
 use crate::timer::wheel::Wheel;
 
 /// A worker as other threads see it. Aligned to two cache lines, apart from its neighbours.
@@ -23,12 +23,12 @@ use crate::timer::wheel::Wheel;
 pub(crate) struct Remote {
     pub(crate) inbox: CachePadded<Inbox>,
     /// Records the worker that put mail into the inbox last.
-    pub(crate) sender: Sender,
+    pub(crate) sender: LastNotifier,
     pub(crate) turn: Turn,
     /// The number of the runtime whose worker this is, or was last.
     runtime: AtomicU64,
     /// Tasks without a stack.
-    pub(crate) fresh: SharedQueue,
+    pub(crate) stackless: SharedQueue,
     /// Woken migratory tasks.
     pub(crate) ready: SharedQueue,
     /// The migratory task woken last.
@@ -36,13 +36,13 @@ pub(crate) struct Remote {
     /// Deadlines of the green threads that have parked here.
     pub(crate) wheel: Lock<Option<Wheel>>,
     /// The tasks that have parked here, for reports and for the shutdown.
-    pub(crate) roster: Lock<Roster>,
+    pub(crate) owned: Lock<OwnedTasks>,
     /// The number of occupied stacks here. Written by the worker alone.
-    residents: AtomicUsize,
+    parked_count: AtomicUsize,
     /// The number of tasks that were handed over to this worker and have not started.
-    promised: AtomicUsize,
-    /// Set when the tasks that wait to be started here wait beside residents that communicate.
-    talking: AtomicBool,
+    handed_over: AtomicUsize,
+    /// Set when the tasks that wait to be started here wait beside parked_count that communicate.
+    communicating: AtomicBool,
     /// Counts how often the worker went to sleep, so that "asleep all the while" can be told from "asleep again".
     pub(crate) naps: AtomicU64,
     /// The task that the worker runs now, if the runtime warns of stuck workers.
@@ -68,17 +68,17 @@ impl Remote {
             let unparker = parker.unparker();
             Box::leak(Box::new(Remote {
                 inbox: CachePadded::new(Inbox::new()),
-                sender: Sender::new(),
+                sender: LastNotifier::new(),
                 turn: Turn::new(),
                 runtime: AtomicU64::new(runtime),
-                fresh: SharedQueue::new(),
+                stackless: SharedQueue::new(),
                 ready: SharedQueue::new(),
                 next: CachePadded::new(Slot::new()),
                 wheel: Lock::new(None),
-                roster: Lock::new(Roster::new()),
-                residents: AtomicUsize::new(0),
-                promised: AtomicUsize::new(0),
-                talking: AtomicBool::new(false),
+                owned: Lock::new(OwnedTasks::new()),
+                parked_count: AtomicUsize::new(0),
+                handed_over: AtomicUsize::new(0),
+                communicating: AtomicBool::new(false),
                 naps: AtomicU64::new(0),
                 #[cfg(feature = "tracing")]
                 running: Lock::new(None),
@@ -100,13 +100,17 @@ impl Remote {
             // record next.
             wheel.unlink_all();
         }
-        debug_assert_eq!((self.residents(), self.promised()), (0, 0), "a worker ended with residents");
+        debug_assert_eq!(
+            (self.parked_count(), self.handed_over()),
+            (0, 0),
+            "a worker ended with parked_count"
+        );
         UNUSED.lock().unwrap_or_else(PoisonError::into_inner).push(self);
     }
 
     /// Returns whether the two are workers of one runtime.
     #[inline]
-    pub(crate) fn is_colleague_of(&self, other: &Remote) -> bool {
+    pub(crate) fn is_in_runtime_of(&self, other: &Remote) -> bool {
         self.runtime.load(Ordering::Relaxed) == other.runtime.load(Ordering::Relaxed)
     }
 
@@ -121,10 +125,10 @@ impl Remote {
     /// # Safety
     ///
     /// The task is alive, in no queue, and the caller has the right to queue it.
-    pub(crate) unsafe fn deliver(&self, job: NonNull<Job>, from: Option<&'static Turn>) {
+    pub(crate) unsafe fn deliver(&self, task: NonNull<Task>, from: Option<&'static Turn>) {
         self.sender.note(from);
         // SAFETY: the task is alive, in no queue, and the caller's to queue, as `push` requires.
-        if unsafe { self.inbox.push(job, job) } {
+        if unsafe { self.inbox.push(task, task) } {
             self.unpark();
         }
     }
@@ -137,110 +141,110 @@ impl Remote {
     }
 
     /// Returns references to the tasks that are listed here now.
-    pub(crate) fn listed(&self) -> Vec<Kept> {
-        let mut jobs = Vec::new();
-        // SAFETY: a task is removed from its roster before it is freed, and the lock is held.
-        self.roster.lock().each(|job| jobs.push(unsafe { Kept::new(job) }));
-        jobs
+    pub(crate) fn listed(&self) -> Vec<TaskRef> {
+        let mut tasks = Vec::new();
+        // SAFETY: a task is removed from its owned before it is freed, and the lock is held.
+        self.owned.lock().each(|task| tasks.push(unsafe { TaskRef::new(task) }));
+        tasks
     }
 
     /// Gives up, at the end of the runtime, on the tasks that are parked and listed here, and on all listed tasks
     /// whose home is `left`, a worker that has left its loop.
     pub(crate) fn abandon_parked(&self, left: Option<&Remote>) -> Vec<Leftover> {
-        let is_left = |job: &Job| left.is_some_and(|left| ptr::eq(left, job.home()));
-        let jobs = self.listed();
-        let given_up = jobs.iter().filter(|job| job.is_resting() || is_left(job));
-        // SAFETY: each of `jobs` holds a reference.
-        given_up.filter_map(|job| unsafe { Job::abandon(job.pointer()) }).collect()
+        let is_left = |task: &Task| left.is_some_and(|left| ptr::eq(left, task.home()));
+        let tasks = self.listed();
+        let given_up = tasks.iter().filter(|task| task.is_resting() || is_left(task));
+        // SAFETY: each of `tasks` holds a reference.
+        given_up.filter_map(|task| unsafe { Task::abandon(task.pointer()) }).collect()
     }
 
-    /// Returns how many residents the worker has.
+    /// Returns how many parked_count the worker has.
     #[inline]
-    pub(crate) fn residents(&self) -> usize {
+    pub(crate) fn parked_count(&self) -> usize {
         // Relaxed (here, and in the six functions that follow): the numbers are only compared, and nothing depends on
         // their order.
-        self.residents.load(Ordering::Relaxed)
+        self.parked_count.load(Ordering::Relaxed)
     }
 
-    /// Adds a resident. Called by the worker alone.
+    /// Adds a process. Called by the worker alone.
     #[inline]
-    pub(crate) fn add_resident(&self) {
-        self.residents.store(self.residents() + 1, Ordering::Relaxed);
+    pub(crate) fn add_parked(&self) {
+        self.parked_count.store(self.parked_count() + 1, Ordering::Relaxed);
     }
 
-    /// Removes a resident. Called by the worker alone.
+    /// Removes a process. Called by the worker alone.
     #[inline]
-    pub(crate) fn remove_resident(&self) {
-        self.residents.store(self.residents() - 1, Ordering::Relaxed);
+    pub(crate) fn remove_parked(&self) {
+        self.parked_count.store(self.parked_count() - 1, Ordering::Relaxed);
     }
 
-    /// Returns whether the tasks that wait to be started here wait beside residents that communicate.
+    /// Returns whether the tasks that wait to be started here wait beside parked_count that communicate.
     #[inline]
-    pub(crate) fn is_talking(&self) -> bool {
-        self.talking.load(Ordering::Relaxed)
+    pub(crate) fn is_communicating(&self) -> bool {
+        self.communicating.load(Ordering::Relaxed)
     }
 
     /// Called by the worker alone.
-    pub(crate) fn set_talking(&self, talking: bool) {
-        if self.is_talking() != talking {
-            self.talking.store(talking, Ordering::Relaxed);
+    pub(crate) fn set_communicating(&self, communicating: bool) {
+        if self.is_communicating() != communicating {
+            self.communicating.store(communicating, Ordering::Relaxed);
         }
     }
 
     /// Returns how many tasks have been handed over to the worker and have not started.
-    pub(crate) fn promised(&self) -> usize {
-        self.promised.load(Ordering::Relaxed)
+    pub(crate) fn handed_over(&self) -> usize {
+        self.handed_over.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn promise(&self, count: usize) {
-        self.promised.fetch_add(count, Ordering::Relaxed);
+    pub(crate) fn add_handed_over(&self, count: usize) {
+        self.handed_over.fetch_add(count, Ordering::Relaxed);
     }
 
-    pub(crate) fn keep_promise(&self) {
-        self.promised.fetch_sub(1, Ordering::Relaxed);
+    pub(crate) fn start_handed_over(&self) {
+        self.handed_over.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// An owned reference to a task.
 #[derive(Debug)]
-pub(crate) struct Kept(NonNull<Job>);
+pub(crate) struct TaskRef(NonNull<Task>);
 
-impl Kept {
+impl TaskRef {
     /// # Safety
     ///
     /// The task is alive.
-    unsafe fn new(job: NonNull<Job>) -> Kept {
+    unsafe fn new(task: NonNull<Task>) -> TaskRef {
         // SAFETY: the caller guarantees that the task is alive.
-        unsafe { job.as_ref() }.state.retain();
-        Kept(job)
+        unsafe { task.as_ref() }.state.retain();
+        TaskRef(task)
     }
 
     /// Returns the task. The caller does not get the reference.
-    pub(crate) fn pointer(&self) -> NonNull<Job> {
+    pub(crate) fn pointer(&self) -> NonNull<Task> {
         self.0
     }
 }
 
-impl core::ops::Deref for Kept {
-    type Target = Job;
+impl core::ops::Deref for TaskRef {
+    type Target = Task;
 
-    fn deref(&self) -> &Job {
+    fn deref(&self) -> &Task {
         // SAFETY: the reference keeps the task alive.
         unsafe { self.0.as_ref() }
     }
 }
 
-impl Drop for Kept {
+impl Drop for TaskRef {
     fn drop(&mut self) {
         // SAFETY: this value owns the reference, and gives it up once.
-        unsafe { Job::release(self.0) };
+        unsafe { Task::release(self.0) };
     }
 }
 
 #[cfg(feature = "tracing")]
 /// The task that a worker runs now.
 pub(crate) struct Running {
-    pub(crate) job: String,
+    pub(crate) task: String,
     pub(crate) since: std::time::Instant,
     /// Set when a warning has been given.
     pub(crate) warned: bool,
@@ -248,20 +252,20 @@ pub(crate) struct Running {
 
 /// The tasks that have parked, yielded or gone idle on a worker and have not ended, in no order.
 #[derive(Debug)]
-pub(crate) struct Roster {
-    first: Cell<*const Job>,
+pub(crate) struct OwnedTasks {
+    first: Cell<*const Task>,
     len: usize,
 }
 
-// SAFETY: the links are accessed only with the roster's lock held.
-unsafe impl Send for Roster {}
+// SAFETY: the links are accessed only with the owned's lock held.
+unsafe impl Send for OwnedTasks {}
 
 const PREVIOUS: usize = 0;
 const NEXT: usize = 1;
 
-impl Roster {
-    fn new() -> Roster {
-        Roster { first: Cell::new(ptr::null()), len: 0 }
+impl OwnedTasks {
+    fn new() -> OwnedTasks {
+        OwnedTasks { first: Cell::new(ptr::null()), len: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -272,16 +276,16 @@ impl Roster {
     ///
     /// # Safety
     ///
-    /// The task is in no roster, and is removed from this one before it is freed.
-    pub(crate) unsafe fn insert(&mut self, job: NonNull<Job>) {
+    /// The task is in no owned, and is removed from this one before it is freed.
+    pub(crate) unsafe fn insert(&mut self, task: NonNull<Task>) {
         let first = self.first.get();
-        // SAFETY: listed tasks are alive, and only the holder of the roster's lock, which `&mut self` stands for,
+        // SAFETY: listed tasks are alive, and only the holder of the owned's lock, which `&mut self` stands for,
         // accesses their links.
         unsafe {
-            job.as_ref().neighbours.set([ptr::null(), first]);
-            set_neighbour(first, PREVIOUS, job.as_ptr());
+            task.as_ref().neighbours.set([ptr::null(), first]);
+            set_neighbour(first, PREVIOUS, task.as_ptr());
         }
-        self.first.set(job.as_ptr());
+        self.first.set(task.as_ptr());
         self.len += 1;
     }
 
@@ -289,12 +293,12 @@ impl Roster {
     ///
     /// # Safety
     ///
-    /// The task is in this roster.
-    pub(crate) unsafe fn remove(&mut self, job: NonNull<Job>) {
-        // SAFETY: listed tasks are alive, and only the holder of the roster's lock, which `&mut self` stands for,
+    /// The task is in this owned.
+    pub(crate) unsafe fn remove(&mut self, task: NonNull<Task>) {
+        // SAFETY: listed tasks are alive, and only the holder of the owned's lock, which `&mut self` stands for,
         // accesses their links.
         unsafe {
-            let [previous, next] = job.as_ref().neighbours.get();
+            let [previous, next] = task.as_ref().neighbours.get();
             if previous.is_null() {
                 self.first.set(next);
             }
@@ -305,25 +309,25 @@ impl Roster {
     }
 
     /// Calls `f` with every listed task.
-    pub(crate) fn each(&self, mut f: impl FnMut(NonNull<Job>)) {
+    pub(crate) fn each(&self, mut f: impl FnMut(NonNull<Task>)) {
         let mut next = self.first.get();
-        while let Some(job) = NonNull::new(next.cast_mut()) {
-            // SAFETY: listed tasks are alive, and only the holder of the roster's lock, which `&self` stands for,
+        while let Some(task) = NonNull::new(next.cast_mut()) {
+            // SAFETY: listed tasks are alive, and only the holder of the owned's lock, which `&self` stands for,
             // accesses their links.
-            next = unsafe { job.as_ref() }.neighbours.get()[NEXT];
-            f(job);
+            next = unsafe { task.as_ref() }.neighbours.get()[NEXT];
+            f(task);
         }
     }
 }
 
 /// # Safety
 ///
-/// `job` is null, or listed in a roster whose lock is held.
-unsafe fn set_neighbour(job: *const Job, side: usize, to: *const Job) {
-    // SAFETY: `job` is null or listed, so alive, and the lock protects its links.
-    if let Some(job) = unsafe { job.as_ref() } {
-        let mut neighbours = job.neighbours.get();
+/// `task` is null, or listed in an owned whose lock is held.
+unsafe fn set_neighbour(task: *const Task, side: usize, to: *const Task) {
+    // SAFETY: `task` is null or listed, so alive, and the lock protects its links.
+    if let Some(task) = unsafe { task.as_ref() } {
+        let mut neighbours = task.neighbours.get();
         neighbours[side] = to;
-        job.neighbours.set(neighbours);
+        task.neighbours.set(neighbours);
     }
 }

@@ -18,14 +18,14 @@ use core::cell::Cell;
 use core::ptr::{self, NonNull};
 use std::collections::VecDeque;
 
-use crate::facade::{AtomicPtr, AtomicUsize, Lock, Ordering};
-use crate::job::Job;
+use crate::primitives::{AtomicPtr, AtomicUsize, Lock, Ordering};
+use crate::task::Task;
 
-/// A worker's own queue, linked through `Job::link`.
+/// A worker's own queue, linked through `Task::link`.
 #[derive(Debug)]
 pub(crate) struct LocalQueue {
-    head: Cell<*mut Job>,
-    tail: Cell<*mut Job>,
+    head: Cell<*mut Task>,
+    tail: Cell<*mut Task>,
 }
 
 impl LocalQueue {
@@ -40,34 +40,34 @@ impl LocalQueue {
 
     /// Adds a task at the end.
     #[inline]
-    pub(crate) fn push(&self, job: NonNull<Job>) {
+    pub(crate) fn push(&self, task: NonNull<Task>) {
         // SAFETY: the caller hands over a task that is alive and in no queue. Relaxed: only this worker uses the
         // queue.
-        unsafe { job.as_ref() }.link.store(ptr::null_mut(), Ordering::Relaxed);
-        match NonNull::new(self.tail.replace(job.as_ptr())) {
+        unsafe { task.as_ref() }.link.store(ptr::null_mut(), Ordering::Relaxed);
+        match NonNull::new(self.tail.replace(task.as_ptr())) {
             // SAFETY: a task in a run queue is alive.
-            Some(tail) => unsafe { tail.as_ref() }.link.store(job.as_ptr(), Ordering::Relaxed),
-            None => self.head.set(job.as_ptr()),
+            Some(tail) => unsafe { tail.as_ref() }.link.store(task.as_ptr(), Ordering::Relaxed),
+            None => self.head.set(task.as_ptr()),
         }
     }
 
     /// Takes the task at the front.
     #[inline]
-    pub(crate) fn pop(&self) -> Option<NonNull<Job>> {
-        let job = NonNull::new(self.head.get())?;
+    pub(crate) fn pop(&self) -> Option<NonNull<Task>> {
+        let task = NonNull::new(self.head.get())?;
         // SAFETY: a task in a run queue is alive. Relaxed: only this worker uses the queue.
-        let next = unsafe { job.as_ref() }.link.load(Ordering::Relaxed);
+        let next = unsafe { task.as_ref() }.link.load(Ordering::Relaxed);
         self.head.set(next);
         if next.is_null() {
             self.tail.set(ptr::null_mut());
         }
-        Some(job)
+        Some(task)
     }
 }
 
 /// Room for one task, which a thief may take.
 #[derive(Debug)]
-pub(crate) struct Slot(AtomicPtr<Job>);
+pub(crate) struct Slot(AtomicPtr<Task>);
 
 impl Slot {
     pub(crate) fn new() -> Slot {
@@ -76,15 +76,15 @@ impl Slot {
 
     /// Puts a task in, and returns the one that was there.
     #[inline]
-    pub(crate) fn replace(&self, job: NonNull<Job>) -> Option<NonNull<Job>> {
+    pub(crate) fn replace(&self, task: NonNull<Task>) -> Option<NonNull<Task>> {
         // Release: the thread that takes the task sees what its waker did. Acquire: pairs with the put of the task
         // that is returned.
-        NonNull::new(self.0.swap(job.as_ptr(), Ordering::AcqRel))
+        NonNull::new(self.0.swap(task.as_ptr(), Ordering::AcqRel))
     }
 
     /// Takes the task out.
     #[inline]
-    pub(crate) fn take(&self) -> Option<NonNull<Job>> {
+    pub(crate) fn take(&self) -> Option<NonNull<Task>> {
         // The Relaxed load suffices: only the owner puts tasks in, so it cannot miss one.
         if self.0.load(Ordering::Relaxed).is_null() {
             return None;
@@ -96,37 +96,37 @@ impl Slot {
     /// Returns the address of the task in it, to compare with later.
     pub(crate) fn seen(&self) -> Option<usize> {
         // Relaxed: the address is only compared. `steal` synchronises.
-        NonNull::new(self.0.load(Ordering::Relaxed)).map(|job| job.as_ptr().addr())
+        NonNull::new(self.0.load(Ordering::Relaxed)).map(|task| task.as_ptr().addr())
     }
 
     /// Takes the task out for a thief that has `seen` it. The task may have run since, and been put in again. Then the
     /// thief may take it as well.
-    pub(crate) fn steal(&self, seen: usize) -> Option<NonNull<Job>> {
-        let job = self.0.load(Ordering::Relaxed);
+    pub(crate) fn steal(&self, seen: usize) -> Option<NonNull<Task>> {
+        let task = self.0.load(Ordering::Relaxed);
         // Acquire: pairs with the put of the task (`replace`).
-        (job.addr() == seen
-            && self.0.compare_exchange(job, ptr::null_mut(), Ordering::Acquire, Ordering::Relaxed).is_ok())
-        .then_some(NonNull::new(job))?
+        (task.addr() == seen
+            && self.0.compare_exchange(task, ptr::null_mut(), Ordering::Acquire, Ordering::Relaxed).is_ok())
+        .then_some(NonNull::new(task))?
     }
 }
 
 /// A pointer to a task that this queue has the right to give out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Queued(NonNull<Job>);
+struct Queued(NonNull<Task>);
 
 // SAFETY: any worker may run a task in a shared queue.
 unsafe impl Send for Queued {}
 
 /// The contents of a shared queue.
 #[derive(Debug, Default)]
-struct Jobs {
+struct Tasks {
     /// The oldest at the front, the newest at the back.
     stack: VecDeque<Queued>,
     /// Tasks that have had more than their share, the oldest at the front.
     behind: VecDeque<Queued>,
 }
 
-impl Jobs {
+impl Tasks {
     fn len(&self) -> usize {
         self.stack.len() + self.behind.len()
     }
@@ -139,7 +139,7 @@ impl Jobs {
 /// A queue that thieves may take from.
 #[derive(Debug)]
 pub(crate) struct SharedQueue {
-    jobs: Lock<Jobs>,
+    tasks: Lock<Tasks>,
     /// The length, for reads without the lock. Written with the lock held.
     len: AtomicUsize,
 }
@@ -160,7 +160,7 @@ const KEEP: usize = 4096;
 
 impl SharedQueue {
     pub(crate) fn new() -> SharedQueue {
-        SharedQueue { jobs: Lock::new(Jobs::default()), len: AtomicUsize::new(0) }
+        SharedQueue { tasks: Lock::new(Tasks::default()), len: AtomicUsize::new(0) }
     }
 
     /// Returns how many tasks there are, or were a moment ago.
@@ -172,62 +172,62 @@ impl SharedQueue {
 
     /// Adds a task as the newest.
     #[inline]
-    pub(crate) fn push(&self, job: NonNull<Job>) {
-        let mut jobs = self.jobs.lock();
-        jobs.stack.push_back(Queued(job));
-        self.len.store(jobs.len(), Ordering::Relaxed);
+    pub(crate) fn push(&self, task: NonNull<Task>) {
+        let mut tasks = self.tasks.lock();
+        tasks.stack.push_back(Queued(task));
+        self.len.store(tasks.len(), Ordering::Relaxed);
     }
 
     /// Adds tasks, the last of them as the newest.
-    pub(crate) fn push_all(&self, more: impl Iterator<Item = NonNull<Job>>) {
-        let mut jobs = self.jobs.lock();
-        jobs.stack.extend(more.map(Queued));
-        self.len.store(jobs.len(), Ordering::Relaxed);
+    pub(crate) fn push_all(&self, more: impl Iterator<Item = NonNull<Task>>) {
+        let mut tasks = self.tasks.lock();
+        tasks.stack.extend(more.map(Queued));
+        self.len.store(tasks.len(), Ordering::Relaxed);
     }
 
     /// Adds a task behind all others.
-    pub(crate) fn push_behind(&self, job: NonNull<Job>) {
-        let mut jobs = self.jobs.lock();
-        jobs.behind.push_back(Queued(job));
-        self.len.store(jobs.len(), Ordering::Relaxed);
+    pub(crate) fn push_behind(&self, task: NonNull<Task>) {
+        let mut tasks = self.tasks.lock();
+        tasks.behind.push_back(Queued(task));
+        self.len.store(tasks.len(), Ordering::Relaxed);
     }
 
     /// Takes a task from the given end.
     #[inline]
-    pub(crate) fn pop(&self, end: End) -> Option<NonNull<Job>> {
+    pub(crate) fn pop(&self, end: End) -> Option<NonNull<Task>> {
         if self.len() == 0 {
             return None;
         }
-        let mut jobs = self.jobs.lock();
-        let Jobs { stack, behind } = &mut *jobs;
-        let job = match end {
+        let mut tasks = self.tasks.lock();
+        let Tasks { stack, behind } = &mut *tasks;
+        let task = match end {
             End::Newest => stack.pop_back().or_else(|| behind.pop_front()),
             End::Oldest => stack.pop_front().or_else(|| behind.pop_front()),
             End::Behind => behind.pop_front().or_else(|| stack.pop_back()),
         };
-        self.len.store(jobs.len(), Ordering::Relaxed);
-        if jobs.len() == 0 && jobs.capacity() > KEEP {
-            let buffer = std::mem::take(&mut *jobs);
-            drop(jobs);
+        self.len.store(tasks.len(), Ordering::Relaxed);
+        if tasks.len() == 0 && tasks.capacity() > KEEP {
+            let buffer = std::mem::take(&mut *tasks);
+            drop(tasks);
             drop(buffer);
         }
-        job.map(|job| job.0)
+        task.map(|task| task.0)
     }
 
     /// Takes `count` tasks: first those behind, then the oldest of the others.
-    pub(crate) fn take_oldest(&self, count: usize, mut each: impl FnMut(NonNull<Job>)) {
-        let split = |jobs: &mut VecDeque<Queued>, count: usize| {
-            let rest = jobs.split_off(count.min(jobs.len()));
-            std::mem::replace(jobs, rest)
+    pub(crate) fn take_oldest(&self, count: usize, mut each: impl FnMut(NonNull<Task>)) {
+        let split = |tasks: &mut VecDeque<Queued>, count: usize| {
+            let rest = tasks.split_off(count.min(tasks.len()));
+            std::mem::replace(tasks, rest)
         };
         let (behind, stack) = {
-            let mut jobs = self.jobs.lock();
-            let behind = split(&mut jobs.behind, count);
-            let stack = split(&mut jobs.stack, count - behind.len());
-            self.len.store(jobs.len(), Ordering::Relaxed);
+            let mut tasks = self.tasks.lock();
+            let behind = split(&mut tasks.behind, count);
+            let stack = split(&mut tasks.stack, count - behind.len());
+            self.len.store(tasks.len(), Ordering::Relaxed);
             (behind, stack)
         };
-        behind.into_iter().chain(stack).for_each(|job| each(job.0));
+        behind.into_iter().chain(stack).for_each(|task| each(task.0));
     }
 
     /// Takes at most `count` of the oldest tasks that are `wanted`, oldest first, and none of those behind. Stops when
@@ -236,22 +236,22 @@ impl SharedQueue {
         &self,
         count: usize,
         patience: usize,
-        wanted: impl Fn(NonNull<Job>) -> bool,
-        mut each: impl FnMut(NonNull<Job>),
+        wanted: impl Fn(NonNull<Task>) -> bool,
+        mut each: impl FnMut(NonNull<Task>),
     ) {
         let (mut taken, mut passed) = (Vec::new(), Vec::new());
         {
-            let mut jobs = self.jobs.lock();
+            let mut tasks = self.tasks.lock();
             while taken.len() < count
                 && passed.len() < patience
-                && let Some(job) = jobs.stack.pop_front()
+                && let Some(task) = tasks.stack.pop_front()
             {
-                if wanted(job.0) { &mut taken } else { &mut passed }.push(job);
+                if wanted(task.0) { &mut taken } else { &mut passed }.push(task);
             }
-            passed.into_iter().rev().for_each(|job| jobs.stack.push_front(job));
-            self.len.store(jobs.len(), Ordering::Relaxed);
+            passed.into_iter().rev().for_each(|task| tasks.stack.push_front(task));
+            self.len.store(tasks.len(), Ordering::Relaxed);
         }
-        taken.into_iter().for_each(|job| each(job.0));
+        taken.into_iter().for_each(|task| each(task.0));
     }
 
     /// Returns the address of the task that a thief would take first, to compare with later. `None` if the queue is
@@ -260,14 +260,14 @@ impl SharedQueue {
         if self.len() == 0 {
             return None;
         }
-        let jobs = self.jobs.try_lock()?;
-        jobs.behind.front().or_else(|| jobs.stack.front()).map(|job| job.0.as_ptr().addr())
+        let tasks = self.tasks.try_lock()?;
+        tasks.behind.front().or_else(|| tasks.stack.front()).map(|task| task.0.as_ptr().addr())
     }
 
     /// Returns whether the queue is empty. The lock orders this call against every push: a thread whose push this call
     /// does not see, sees after its push what the caller did before this call.
     pub(crate) fn is_empty_for_sure(&self) -> bool {
-        self.jobs.lock().len() == 0
+        self.tasks.lock().len() == 0
     }
 }
 
@@ -278,17 +278,17 @@ mod tests {
     #[test]
     fn what_is_not_wanted_keeps_its_place() {
         // The pointers are never dereferenced: the queue only compares and moves them.
-        let job = |n: usize| NonNull::new(ptr::without_provenance_mut(n * 64)).unwrap();
-        let number = |job: NonNull<Job>| job.addr().get() / 64;
+        let task = |n: usize| NonNull::new(ptr::without_provenance_mut(n * 64)).unwrap();
+        let number = |task: NonNull<Task>| task.addr().get() / 64;
         let queue = SharedQueue::new();
-        queue.push_all((1..=9).map(job));
+        queue.push_all((1..=9).map(task));
         let take = |count, patience| {
             let mut taken = Vec::new();
             queue.take_oldest_that(
                 count,
                 patience,
-                |job| number(job).is_multiple_of(3),
-                |job| taken.push(number(job)),
+                |task| number(task).is_multiple_of(3),
+                |task| taken.push(number(task)),
             );
             (taken, queue.len())
         };
@@ -297,20 +297,20 @@ mod tests {
         assert_eq!(take(5, 5), (vec![6], 7));
         assert_eq!(take(0, 5), (vec![], 7));
         let mut rest = Vec::new();
-        queue.take_oldest(9, |job| rest.push(number(job)));
+        queue.take_oldest(9, |task| rest.push(number(task)));
         assert_eq!(rest, [1, 2, 4, 5, 7, 8, 9]);
     }
 
     #[test]
-    fn jobs_behind_keep_their_order_and_come_after_the_others() {
+    fn tasks_behind_keep_their_order_and_come_after_the_others() {
         // The pointers are never dereferenced: the queue only compares and moves them.
-        let job = |n: usize| NonNull::new(ptr::without_provenance_mut(n * 64)).unwrap();
-        let number = |job: NonNull<Job>| job.addr().get() / 64;
+        let task = |n: usize| NonNull::new(ptr::without_provenance_mut(n * 64)).unwrap();
+        let number = |task: NonNull<Task>| task.addr().get() / 64;
         let queue = SharedQueue::new();
         let fill = || {
-            (11..=13).for_each(|n| queue.push_behind(job(n)));
-            (1..=3).for_each(|n| queue.push(job(n)));
-            assert_eq!(queue.oldest(), Some(job(11).as_ptr().addr()));
+            (11..=13).for_each(|n| queue.push_behind(task(n)));
+            (1..=3).for_each(|n| queue.push(task(n)));
+            assert_eq!(queue.oldest(), Some(task(11).as_ptr().addr()));
         };
         for (end, order) in [
             (End::Newest, [3, 2, 1, 11, 12, 13]),
@@ -325,7 +325,7 @@ mod tests {
         fill();
         for expected in [vec![11, 12], vec![13, 1], vec![2, 3], vec![]] {
             let mut taken = Vec::new();
-            queue.take_oldest(2, |job| taken.push(number(job)));
+            queue.take_oldest(2, |task| taken.push(number(task)));
             assert_eq!(taken, expected);
         }
         assert!(queue.is_empty_for_sure());

@@ -3,12 +3,12 @@
 use core::ptr::NonNull;
 use std::time::Duration;
 
-use crate::facade::{Ordering, now};
-use crate::job::Job;
+use crate::primitives::{Ordering, now};
 use crate::scheduler::remote::Remote;
 use crate::scheduler::run_queue::SharedQueue;
 use crate::scheduler::turn::GATHER_NS;
 use crate::scheduler::worker::Worker;
+use crate::task::Task;
 use crate::timer;
 
 /// The longest search before a sleep: as long as a sleep and a wake-up cost together. So the wrong choice costs at
@@ -20,7 +20,7 @@ const SEARCH_LEAST_NS: u64 = 5_000;
 /// How long the oldest task of another worker must have waited before it is stolen. Its worker usually starts it
 /// sooner, beside its parent.
 const AGE_NS: u64 = 15_000;
-/// The same if the worker's residents communicate: the task is probably going to communicate with them.
+/// The same if the worker's parked_count communicate: the task is probably going to communicate with them.
 const TALKING_AGE_NS: u64 = 100_000;
 /// The same if tasks have been handed over to the worker: it may have to wake up first, and meanwhile the worker that
 /// has handed them over must not take them back.
@@ -40,7 +40,7 @@ const WATCH_LONGEST: Duration = Duration::from_millis(1);
 #[derive(Clone, Copy)]
 enum Place {
     Ready,
-    Fresh,
+    Stackless,
     Next,
 }
 
@@ -48,7 +48,7 @@ enum Place {
 struct Waiting {
     place: Place,
     /// Its address, to compare with later.
-    job: usize,
+    task: usize,
     age_ns: u64,
     /// How long it must have waited if the worker is in one turn all the time.
     turn_ns: u64,
@@ -56,23 +56,23 @@ struct Waiting {
 
 impl Waiting {
     fn at(remote: &Remote) -> Option<Waiting> {
-        if let Some(job) = remote.ready.oldest() {
-            return Some(Waiting { place: Place::Ready, job, age_ns: READY_AGE_NS, turn_ns: TURN_NS });
+        if let Some(task) = remote.ready.oldest() {
+            return Some(Waiting { place: Place::Ready, task, age_ns: READY_AGE_NS, turn_ns: TURN_NS });
         }
-        if let Some(job) = remote.fresh.oldest() {
-            let age_ns = if remote.promised() > 0 {
+        if let Some(task) = remote.stackless.oldest() {
+            let age_ns = if remote.handed_over() > 0 {
                 HANDED_OVER_AGE_NS
-            } else if remote.is_talking() {
+            } else if remote.is_communicating() {
                 TALKING_AGE_NS
             } else {
                 AGE_NS
             };
             // No limit for a long turn: it may be the turn that spawns these tasks.
-            return Some(Waiting { place: Place::Fresh, job, age_ns, turn_ns: u64::MAX });
+            return Some(Waiting { place: Place::Stackless, task, age_ns, turn_ns: u64::MAX });
         }
         // A task that runs next is often put there again soon after, so its age shows nothing.
-        let job = remote.next.seen()?;
-        Some(Waiting { place: Place::Next, job, age_ns: u64::MAX, turn_ns: TURN_NS })
+        let task = remote.next.seen()?;
+        Some(Waiting { place: Place::Next, task, age_ns: u64::MAX, turn_ns: TURN_NS })
     }
 }
 
@@ -80,18 +80,18 @@ impl Waiting {
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Sighting {
     victim: usize,
-    job: usize,
+    task: usize,
 }
 
 /// The task that a thief has seen, since when, and since when its victim has been in one turn.
 #[derive(Default)]
-struct Patience {
+struct SearchLimit {
     seen: Option<(Sighting, u64)>,
     turn: u32,
     turn_ns: u64,
 }
 
-impl Patience {
+impl SearchLimit {
     /// Records a sighting. Returns whether the task has waited long enough.
     fn is_over(&mut self, sighting: Sighting, turn: u32, now_ns: u64, waiting: &Waiting) -> bool {
         let since_ns = match self.seen {
@@ -114,13 +114,13 @@ impl Worker {
     /// Finds work elsewhere, or sleeps until there may be some. `None` means that the caller has to look at its own
     /// queues again.
     #[cold]
-    pub(super) fn search(&self) -> Option<NonNull<Job>> {
-        let mut patience = Patience::default();
+    pub(super) fn search(&self) -> Option<NonNull<Task>> {
+        let mut limit = SearchLimit::default();
         let idle_ns = timer::now_ns();
         // Nothing runs here until this function returns, so no further deadline is set.
         self.gather_deadlines(idle_ns);
         if self.shared.idle.start_search() {
-            let found = self.search_for(&mut patience, idle_ns);
+            let found = self.search_for(&mut limit, idle_ns);
             let last = self.shared.idle.stop_search();
             if found {
                 self.search_ns.set(SEARCH_NS);
@@ -130,7 +130,7 @@ impl Worker {
                 return None;
             }
         }
-        self.sleep(&mut patience);
+        self.sleep(&mut limit);
         let paid = timer::now_ns().saturating_sub(idle_ns) < 2 * SEARCH_NS;
         self.search_ns.set(if paid { SEARCH_NS } else { self.search_ns.get() / 2 });
         None
@@ -138,7 +138,7 @@ impl Worker {
 
     /// Searches until there is something in this worker's own queues. Returns false if the search found nothing in its
     /// time.
-    fn search_for(&self, patience: &mut Patience, start_ns: u64) -> bool {
+    fn search_for(&self, limit: &mut SearchLimit, start_ns: u64) -> bool {
         loop {
             if self.remote.inbox.has_mail() {
                 self.gather_mail();
@@ -154,7 +154,7 @@ impl Worker {
                     return true;
                 }
             }
-            if self.take_injected() || self.steal(patience, now_ns) {
+            if self.take_injected() || self.steal(limit, now_ns) {
                 return true;
             }
             if now_ns.saturating_sub(start_ns) > self.search_ns.get().max(SEARCH_LEAST_NS)
@@ -183,7 +183,7 @@ impl Worker {
     pub(super) fn has_work(&self) -> bool {
         !self.local.is_empty()
             || self.remote.inbox.has_mail()
-            || self.remote.fresh.len() != 0
+            || self.remote.stackless.len() != 0
             || self.remote.ready.len() != 0
     }
 
@@ -191,14 +191,14 @@ impl Worker {
     /// kept watch, or was picked. From now on a push wakes a worker again. Work that was pushed while it did not is
     /// looked for here, and another worker is woken for it.
     fn pass_on(&self) {
-        let own = self.remote.fresh.len() + self.remote.ready.len();
+        let own = self.remote.stackless.len() + self.remote.ready.len();
         if own > 1 || self.work_elsewhere() != Elsewhere::Nothing {
             self.shared.wake_one();
         }
     }
 
     /// Takes the older half of the tasks that have waited too long at another worker.
-    fn steal(&self, patience: &mut Patience, now_ns: u64) -> bool {
+    fn steal(&self, limit: &mut SearchLimit, now_ns: u64) -> bool {
         let remotes = &self.shared.remotes;
         let start = self.random() as usize;
         for i in 0..remotes.len() {
@@ -209,8 +209,8 @@ impl Worker {
             let remote = remotes[victim];
             let turn = remote.turn.count();
             let Some(waiting) = Waiting::at(remote) else { continue };
-            let sighting = Sighting { victim, job: waiting.job };
-            if patience.is_over(sighting, turn, now_ns, &waiting) && self.take(remote, &waiting) {
+            let sighting = Sighting { victim, task: waiting.task };
+            if limit.is_over(sighting, turn, now_ns, &waiting) && self.take(remote, &waiting) {
                 return true;
             }
         }
@@ -220,10 +220,10 @@ impl Worker {
     fn take(&self, victim: &Remote, waiting: &Waiting) -> bool {
         match waiting.place {
             Place::Ready => self.take_half(victim, &victim.ready) > 0,
-            Place::Fresh => self.take_half(victim, &victim.fresh) > 0,
-            Place::Next => match victim.next.steal(waiting.job) {
-                Some(job) => {
-                    self.remote.ready.push(job);
+            Place::Stackless => self.take_half(victim, &victim.stackless) > 0,
+            Place::Next => match victim.next.steal(waiting.task) {
+                Some(task) => {
+                    self.remote.ready.push(task);
                     true
                 }
                 None => false,
@@ -232,29 +232,29 @@ impl Worker {
     }
 
     fn take_half(&self, victim: &Remote, from: &SharedQueue) -> usize {
-        let (mut taken, mut fresh) = (0, 0);
-        from.take_oldest(from.len().div_ceil(2), |job| {
+        let (mut taken, mut stackless) = (0, 0);
+        from.take_oldest(from.len().div_ceil(2), |task| {
             // SAFETY: the task was taken out of the victim's queue, so it is alive and this worker's alone.
-            let this = unsafe { job.as_ref() };
+            let this = unsafe { task.as_ref() };
             if this.fiber().is_null() {
-                if this.promised.replace(false) {
-                    victim.keep_promise();
+                if this.handed_over.replace(false) {
+                    victim.start_handed_over();
                 }
-                self.remote.fresh.push(job);
-                fresh += 1;
+                self.remote.stackless.push(task);
+                stackless += 1;
             } else {
-                self.remote.ready.push(job);
+                self.remote.ready.push(task);
             }
             taken += 1;
         });
-        if fresh > 0 {
-            self.stolen.set(fresh);
+        if stackless > 0 {
+            self.stolen.set(stackless);
         }
         taken
     }
 
     /// Sleeps until there may be something to do.
-    fn sleep(&self, patience: &mut Patience) {
+    fn sleep(&self, limit: &mut SearchLimit) {
         let idle = &self.shared.idle;
         self.trim();
         if self.shared.is_closing() {
@@ -268,7 +268,7 @@ impl Worker {
         //    what was pushed.
         let mail = !self.remote.inbox.sleep();
         let elsewhere = self.work_elsewhere();
-        let given = !self.remote.fresh.is_empty_for_sure();
+        let given = !self.remote.stackless.is_empty_for_sure();
         let stay =
             mail || given || self.has_work() || elsewhere == Elsewhere::ToTake || self.shared.is_terminated();
         let mut on_watch = false;
@@ -286,7 +286,7 @@ impl Worker {
             {
                 crate::scheduler::deadlock::examine(&self.shared, self.remote, || self.has_work());
             } else if !all_asleep && idle.take_watch() {
-                self.watch(patience, elsewhere == Elsewhere::Waiting);
+                self.watch(limit, elsewhere == Elsewhere::Waiting);
                 idle.leave_watch();
                 on_watch = true;
             } else if let Some(due) = due.flatten() {
@@ -296,7 +296,7 @@ impl Worker {
             }
         }
         // 4. Awake.
-        self.look.slept();
+        self.ticks.slept();
         let picked = idle.retract(self.index);
         self.remote.inbox.awake();
         let now_ns = timer::now_ns();
@@ -317,7 +317,7 @@ impl Worker {
 
     /// Sleeps in naps until there is something to do, and looks after each nap whether work waits too long at a busy
     /// worker.
-    fn watch(&self, patience: &mut Patience, waiting: bool) {
+    fn watch(&self, limit: &mut SearchLimit, waiting: bool) {
         let mut nap = if waiting { WATCH_FIRST } else { WATCH_FIRST * 2 };
         loop {
             let wake_at = now() + nap;
@@ -335,10 +335,10 @@ impl Worker {
             {
                 return;
             }
-            if self.steal(patience, timer::now_ns()) {
+            if self.steal(limit, timer::now_ns()) {
                 return;
             }
-            nap = if patience.seen.is_some() && self.work_elsewhere() == Elsewhere::Waiting {
+            nap = if limit.seen.is_some() && self.work_elsewhere() == Elsewhere::Waiting {
                 WATCH_FIRST
             } else {
                 (nap * 2).min(WATCH_LONGEST)
@@ -354,7 +354,7 @@ impl Worker {
         }
         let waiting = self.shared.remotes.iter().enumerate().any(|(i, remote)| {
             i != self.index
-                && (!remote.fresh.is_empty_for_sure()
+                && (!remote.stackless.is_empty_for_sure()
                     || !remote.ready.is_empty_for_sure()
                     || remote.next.seen().is_some())
         });

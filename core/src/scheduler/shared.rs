@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use crate::blocking::Pool as BlockingPool;
 use crate::exits::Exits;
-use crate::facade::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, now};
 use crate::fiber::stack::SizeClass;
-use crate::job::{Job, Leftover, Traits};
+use crate::primitives::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, now};
 use crate::scheduler::deadlock::{OnDeadlock, Watch as DeadlockWatch};
 use crate::scheduler::idle::Idle;
 use crate::scheduler::remote::Remote;
 use crate::scheduler::run_queue::SharedQueue;
-use crate::wait::quietly;
+use crate::task::{Leftover, SpawnOptions, Task};
+use crate::wait::run_catching;
 
 /// The settings made by a runtime's builder.
 #[derive(Clone)]
@@ -95,11 +95,11 @@ impl Shared {
     }
 
     /// Queues a task that is spawned from outside. Returns the task if the runtime is closing.
-    pub(crate) fn inject(&self, job: NonNull<Job>) -> Result<(), NonNull<Job>> {
+    pub(crate) fn inject(&self, task: NonNull<Task>) -> Result<(), NonNull<Task>> {
         if self.is_closing() {
-            return Err(job);
+            return Err(task);
         }
-        self.injector.push(job);
+        self.injector.push(task);
         if self.idle.any_asleep() {
             self.wake_one();
         } else {
@@ -173,14 +173,14 @@ impl Shared {
         if leftovers.is_empty() {
             return;
         }
-        let finish = || leftovers.into_iter().for_each(|leftover| _ = quietly(leftover));
+        let finish = || leftovers.into_iter().for_each(|leftover| _ = run_catching(leftover));
         let _ = std::thread::Builder::new().name(format!("{}-leftovers", self.name)).spawn(finish);
     }
 
-    /// Returns the size class of the stack of a task with these traits.
+    /// Returns the size class of the stack of a task with these options.
     #[inline]
-    pub(crate) fn class_of(&self, traits: Traits) -> SizeClass {
-        traits.class.map_or(self.class, |class| SizeClass::from_index(usize::from(class.get()) - 1))
+    pub(crate) fn class_of(&self, options: SpawnOptions) -> SizeClass {
+        options.class.map_or(self.class, |class| SizeClass::from_index(usize::from(class.get()) - 1))
     }
 
     /// Returns whether there is a size class of which no stack can be allocated.
@@ -218,8 +218,8 @@ impl Shared {
         self.idle.all_asleep()
             && self.injector.is_empty_for_sure()
             && self.remotes.iter().all(|remote| {
-                remote.roster.lock().len() == 0
-                    && remote.fresh.is_empty_for_sure()
+                remote.owned.lock().len() == 0
+                    && remote.stackless.is_empty_for_sure()
                     && remote.ready.is_empty_for_sure()
                     && !remote.inbox.has_mail()
             })

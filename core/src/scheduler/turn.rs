@@ -12,7 +12,7 @@ use core::ptr;
 
 use crossbeam_utils::CachePadded;
 
-use crate::facade::{AtomicPtr, AtomicU32, Ordering};
+use crate::primitives::{AtomicPtr, AtomicU32, Ordering};
 
 /// The longest time that mail gathers, in nanoseconds. It is a few times the cost of moving a cache line between cores
 /// and back. It is little against the microsecond or more that a task must take for another core to be worth its cost.
@@ -44,14 +44,14 @@ impl Turn {
 
 /// The worker that sent mail last, and in which of its turns.
 #[derive(Debug)]
-pub(crate) struct Sender {
+pub(crate) struct LastNotifier {
     turn: AtomicPtr<Turn>,
     at: AtomicU32,
 }
 
-impl Sender {
-    pub(crate) fn new() -> Sender {
-        Sender { turn: AtomicPtr::new(ptr::null_mut()), at: AtomicU32::new(0) }
+impl LastNotifier {
+    pub(crate) fn new() -> LastNotifier {
+        LastNotifier { turn: AtomicPtr::new(ptr::null_mut()), at: AtomicU32::new(0) }
     }
 
     /// Records that mail is about to be sent. `turn` is the turn counter of the sending worker, or `None` if the
@@ -78,13 +78,13 @@ mod tests {
     use std::sync::LazyLock;
 
     use super::*;
-    use crate::facade::explore::orders;
+    use crate::primitives::explore::orders;
 
     #[test]
     fn the_sender_goes_on_until_its_turn_is_over() {
         static TURN: LazyLock<Turn> = LazyLock::new(Turn::new);
         orders(0, || {
-            let sender = Sender::new();
+            let sender = LastNotifier::new();
             assert!(!sender.goes_on());
             sender.note(Some(&TURN));
             assert!(sender.goes_on());

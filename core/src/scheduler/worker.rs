@@ -1,4 +1,4 @@
-//! A worker: an OS thread that runs one task (`Job`) after another.
+//! A worker: an OS thread that runs one task after another.
 //!
 //! A turn takes its task from one of these sources:
 //!
@@ -7,18 +7,18 @@
 //! | `next` | the task woken last on this worker, if it has a stack here, or its waker waits for it; a migratory one is in `remote.next`, and may be stolen | that of the turn before | it runs beside its waker, in one cache |
 //! | `local` | tasks with a stack here that were woken or have yielded; local tasks | stacked | first in, first out |
 //! | `remote.ready` | the same, if they are migratory | stacked | first in, first out; stolen from |
-//! | `remote.fresh` | tasks without a stack | fresh | new ones: newest first, every 64th time the oldest, and more often the more there are; woken ones: first in, first out; both in turn; stolen from |
+//! | `remote.stackless` | tasks without a stack | stackless | new ones: newest first, every 64th time the oldest, and more often the more there are; woken ones: first in, first out; both in turn; stolen from |
 //!
 //! A *chain* is a turn that was taken from a queue, and the turns taken from `next` that follow it. These are the
 //! rules of fairness, whose bounds the README beside this file proves:
 //!
 //! 1. A chain has at most [`STREAK`] turns. Then `next` goes to the end of its queue.
-//! 2. Stacked and fresh tasks are two classes that get equal shares, counted in operations. All turns of a chain are
+//! 2. Stacked and stackless tasks are two classes that get equal shares, counted in operations. All turns of a chain are
 //!    charged to the class of its first turn: `balance` grows by what chains of the stacked class have used, and
-//!    shrinks by what chains of the fresh class have used. While both classes have tasks, the next chain is fresh if
+//!    shrinks by what chains of the stackless class have used. While both classes have tasks, the next chain is stackless if
 //!    `balance` is positive, and stacked if not. `balance` is never farther from zero than [`BALANCE_MAX`].
 //! 3. In the stacked class, `local` and `ready` alternate while both have tasks.
-//! 4. In the fresh class, new and woken tasks take turns while both wait. At least one turn in 64 takes the oldest new task.
+//! 4. In the stackless class, new and woken tasks take turns while both wait. At least one turn in 64 takes the oldest new task.
 //!
 //! About every 20 µs a worker looks around: at timers, at the injector, and whether work waits that another could
 //! take. `search` describes a worker that finds nothing to run.
@@ -30,13 +30,13 @@ use std::sync::Arc;
 use crate::fiber::pool::Pool;
 use crate::fiber::stack::SizeClass;
 use crate::fiber::{Fiber, Suspend};
-use crate::job::Job;
-use crate::scheduler::look::Looks;
+use crate::scheduler::maintenance::MaintenanceTicks;
 use crate::scheduler::remote::Remote;
 use crate::scheduler::run_queue::{End, LocalQueue};
 use crate::scheduler::shared::Shared;
+use crate::task::Task;
 use crate::timer;
-use crate::timer::recent::Recent;
+use crate::timer::pending::PendingTimers;
 use crate::wait::BUDGET;
 use crate::wait::current::{self, Current};
 
@@ -47,7 +47,7 @@ const BALANCE_MAX: i32 = BUDGET as i32;
 
 /// The classes of queues, as the signs with which their operations count in `balance`.
 const STACKED: i32 = 1;
-const FRESH: i32 = -1;
+const STACKLESS: i32 = -1;
 
 /// The worker's own part. It never leaves its OS thread. Tasks that run on it reach it through [`super::here`].
 pub(crate) struct Worker {
@@ -55,10 +55,10 @@ pub(crate) struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) remote: &'static Remote,
     current: &'static Current,
-    pub(super) next: Cell<*mut Job>,
+    pub(super) next: Cell<*mut Task>,
     pub(super) local: LocalQueue,
     /// Deadlines that have not been moved into the wheel.
-    pub(super) recent: Recent,
+    pub(super) pending_timers: PendingTimers,
     pub(super) pool: RefCell<Pool>,
     /// Turns of this chain that were taken from `next`.
     streak: Cell<u32>,
@@ -70,7 +70,7 @@ pub(crate) struct Worker {
     /// Operations on channels and the like since the last look around, counted while tasks wait to be started.
     pub(super) ops: Cell<u32>,
     pub(super) turn: Cell<u32>,
-    pub(super) look: Looks,
+    pub(super) ticks: MaintenanceTicks,
     /// How many stacks in a row could not be allocated.
     refusals: Cell<usize>,
     pub(super) looked_ns: Cell<u64>,
@@ -80,7 +80,7 @@ pub(crate) struct Worker {
     /// How many of the next tasks without a stack were stolen, and are not to be handed over.
     pub(super) stolen: Cell<usize>,
     /// The worker that a run of tasks is being handed over to.
-    pub(super) giving: Cell<Option<usize>>,
+    pub(super) handoff_target: Cell<Option<usize>>,
     /// The longest search before a sleep, in nanoseconds, if that is more than `SEARCH_LEAST_NS`.
     pub(super) search_ns: Cell<u64>,
     /// Set when wake-ups go to the end of the queue, because the worker itself wakes, and not a task.
@@ -101,7 +101,7 @@ impl Worker {
             current: unsafe { current::of_this_thread() },
             next: Cell::new(ptr::null_mut()),
             local: LocalQueue::new(),
-            recent: Recent::new(),
+            pending_timers: PendingTimers::new(),
             pool: RefCell::default(),
             streak: Cell::new(0),
             chain: Cell::new(STACKED),
@@ -109,13 +109,13 @@ impl Worker {
             ready_first: Cell::new(false),
             ops: Cell::new(0),
             turn: Cell::new(0),
-            look: Looks::new(),
+            ticks: MaintenanceTicks::new(),
             refusals: Cell::new(0),
             looked_ns: Cell::new(0),
             looks: Cell::new(0),
             waiting: Cell::new(None),
             stolen: Cell::new(0),
-            giving: Cell::new(None),
+            handoff_target: Cell::new(None),
             search_ns: Cell::new(0),
             bulk: Cell::new(false),
             running: Cell::new(ptr::null_mut()),
@@ -128,10 +128,10 @@ impl Worker {
     pub(super) fn run(&self) {
         self.current.set_yield(Some(super::give_way));
         loop {
-            let job = match self.pick() {
-                Some(job) => job,
+            let task = match self.pick() {
+                Some(task) => task,
                 None => match self.search() {
-                    Some(job) => job,
+                    Some(task) => task,
                     None => {
                         if self.shared.is_terminated() && !self.has_work() {
                             break;
@@ -140,46 +140,46 @@ impl Worker {
                     }
                 },
             };
-            self.run_job(job);
+            self.run_task(task);
         }
         self.current.set_yield(None);
     }
 
     /// Returns the next task from this worker's own queues, if there is one.
     #[inline]
-    fn pick(&self) -> Option<NonNull<Job>> {
-        if self.look.count_turn() {
+    fn pick(&self) -> Option<NonNull<Task>> {
+        if self.ticks.count_turn() {
             self.check_time();
         }
         if self.remote.inbox.has_mail() {
             self.take_mail();
         }
         // 1. The task woken last.
-        if let Some(job) =
+        if let Some(task) =
             NonNull::new(self.next.replace(ptr::null_mut())).or_else(|| self.remote.next.take())
         {
             let streak = self.streak.get() + 1;
             if streak < STREAK {
                 self.streak.set(streak);
-                return Some(job);
+                return Some(task);
             }
-            self.queue_woken(job);
+            self.queue_woken(task);
             // The migratory task has been kept waiting by `next`.
-            if let Some(job) = self.remote.next.take() {
-                self.queue_woken(job);
+            if let Some(task) = self.remote.next.take() {
+                self.queue_woken(task);
             }
         }
         self.streak.set(0);
         // 2. The class that has used less, or the only class that has tasks.
-        let fresh = self.remote.fresh.len() != 0;
-        if fresh
+        let stackless = self.remote.stackless.len() != 0;
+        if stackless
             && self.balance.get() > 0
-            && let Some(job) = self.pop_fresh()
+            && let Some(task) = self.pop_stackless()
         {
-            self.chain.set(FRESH);
-            return Some(job);
+            self.chain.set(STACKLESS);
+            return Some(task);
         }
-        if !fresh {
+        if !stackless {
             self.balance.set(0);
         }
         let stacked = self.pop_stacked();
@@ -188,16 +188,16 @@ impl Worker {
             return stacked;
         }
         self.balance.set(0);
-        if !fresh {
+        if !stackless {
             return None;
         }
-        self.chain.set(FRESH);
-        self.pop_fresh()
+        self.chain.set(STACKLESS);
+        self.pop_stackless()
     }
 
     /// Takes the oldest task of the stacked class. If both `local` and `ready` have tasks, they alternate.
     #[inline]
-    fn pop_stacked(&self) -> Option<NonNull<Job>> {
+    fn pop_stacked(&self) -> Option<NonNull<Task>> {
         if self.remote.ready.len() != 0
             && (self.ready_first.replace(!self.ready_first.get()) || self.local.is_empty())
         {
@@ -210,11 +210,11 @@ impl Worker {
 
     /// Runs a task until it ends, parks or yields.
     #[inline]
-    fn run_job(&self, job: NonNull<Job>) {
+    fn run_task(&self, task: NonNull<Task>) {
         // SAFETY: the task was taken from a queue, so it is alive, and no other thread runs it.
-        let this = unsafe { job.as_ref() };
-        let fresh = this.fiber().is_null();
-        if fresh && !self.give_stack(job) {
+        let this = unsafe { task.as_ref() };
+        let stackless = this.fiber().is_null();
+        if stackless && !self.give_stack(task) {
             return;
         }
         let fiber = this.fiber();
@@ -222,10 +222,10 @@ impl Worker {
         self.running.set(fiber);
         #[cfg(feature = "tracing")]
         self.note_running(Some(this));
-        if this.traits.migratory {
+        if this.options.migratory {
             this.set_at_rest(false);
         }
-        self.current.enter(Job::party(job));
+        self.current.enter(Task::waiter(task));
         // SAFETY: the task is suspended or new on this fiber, and was queued to be run by this worker.
         let why = unsafe { Fiber::resume(NonNull::new_unchecked(fiber)) };
         self.current.leave();
@@ -233,29 +233,29 @@ impl Worker {
         self.running.set(ptr::null_mut());
         #[cfg(feature = "tracing")]
         self.note_running(None);
-        if fresh || self.remote.fresh.len() != 0 {
+        if stackless || self.remote.stackless.len() != 0 {
             let used = 1 + (BUDGET - self.current.budget()) as i32;
             let balance = self.balance.get() + self.chain.get() * used;
             // The start of a task counts as an operation for the balance, but does not show that the task
             // communicates.
-            self.ops.set(self.ops.get() + (used - i32::from(fresh)) as u32);
+            self.ops.set(self.ops.get() + (used - i32::from(stackless)) as u32);
             self.balance.set(balance.clamp(-BALANCE_MAX, BALANCE_MAX));
         }
         match why {
             Suspend::Parked => {
                 // SAFETY: the header of a fiber lives until the fiber is dismantled.
                 unsafe { &*fiber }.since_ns.set(self.looked_ns.get());
-                self.settle(job);
+                self.settle(task);
                 // SAFETY: a waker may have claimed a migratory task, but sends it here until it is at rest. So no
                 // thread resumes it, and it cannot end, before the store below. Afterwards another worker may run it.
-                let this = unsafe { job.as_ref() };
-                if this.traits.migratory {
+                let this = unsafe { task.as_ref() };
+                if this.options.migratory {
                     this.set_at_rest(true);
                 }
             }
             Suspend::Yielded => {
-                self.settle(job);
-                self.queue_woken(job);
+                self.settle(task);
+                self.queue_woken(task);
             }
             Suspend::Free | Suspend::FreeAgain => {
                 // SAFETY: `resume` has returned from this fiber, so the pointer is not null.
@@ -266,7 +266,7 @@ impl Worker {
                 }
                 self.pool.borrow_mut().put(fiber);
                 if why == Suspend::FreeAgain {
-                    self.push_again(job);
+                    self.push_again(task);
                 }
             }
         }
@@ -275,13 +275,13 @@ impl Worker {
     /// Records the task that runs, if the runtime warns of stuck workers.
     #[cfg(feature = "tracing")]
     #[inline]
-    fn note_running(&self, job: Option<&Job>) {
+    fn note_running(&self, task: Option<&Task>) {
         if self.shared.warn_after.is_none() {
             return;
         }
-        let running = job.map(|job| crate::scheduler::remote::Running {
-            job: job.name().map_or_else(|| format!("green thread {:?}", job.id()), str::to_owned),
-            since: crate::facade::now(),
+        let running = task.map(|task| crate::scheduler::remote::Running {
+            task: task.name().map_or_else(|| format!("green thread {:?}", task.id()), str::to_owned),
+            since: crate::primitives::now(),
             warned: false,
         });
         *self.remote.running.lock() = running;
@@ -289,19 +289,19 @@ impl Worker {
 
     /// Puts a task without a stack on a fiber. Returns false if there is no memory for a stack; then the task waits.
     #[inline]
-    fn give_stack(&self, job: NonNull<Job>) -> bool {
+    fn give_stack(&self, task: NonNull<Task>) -> bool {
         // SAFETY: the task was taken from a queue, so it is alive, and no other thread runs it.
-        let this = unsafe { job.as_ref() };
-        if this.promised.replace(false) {
-            self.remote.keep_promise();
+        let this = unsafe { task.as_ref() };
+        if this.handed_over.replace(false) {
+            self.remote.start_handed_over();
         }
         if self.shared.is_closing() {
             // SAFETY: the runtime's reference keeps the task alive.
-            unsafe { Job::cancel(job) };
+            unsafe { Task::cancel(task) };
         }
-        let class = self.shared.class_of(this.traits);
+        let class = self.shared.class_of(this.options);
         let mut taken = self.pool.borrow_mut().take(class);
-        if taken.is_err() && class != self.shared.class && this.as_party().is_cancelled() {
+        if taken.is_err() && class != self.shared.class && this.as_waiter().is_cancelled() {
             // The task does not start. It only drops its captures, which needs no stack of its own size.
             taken = self.pool.borrow_mut().take(self.shared.class);
         }
@@ -312,12 +312,12 @@ impl Worker {
                     self.refusals.set(0);
                 }
                 // SAFETY: a fiber in the pool is free, and its header is alive.
-                unsafe { fiber.as_ref() }.load(job);
+                unsafe { fiber.as_ref() }.load(task);
                 this.set_fiber(fiber.as_ptr());
                 true
             }
             Err(_) => {
-                self.out_of_memory(job, class);
+                self.out_of_memory(task, class);
                 false
             }
         }
@@ -326,11 +326,11 @@ impl Worker {
     /// Handles a task for which there is no memory for another stack of its class. The task goes behind all others,
     /// which may be of another class, and is tried again.
     #[cold]
-    fn out_of_memory(&self, job: NonNull<Job>, class: SizeClass) {
+    fn out_of_memory(&self, task: NonNull<Task>, class: SizeClass) {
         /// The number of refusals in a row after which the worker naps, however many tasks wait.
         const REFUSALS: usize = 64;
         self.shared.set_short_of(class, true);
-        self.queue_woken(job);
+        self.queue_woken(task);
         self.balance.set(-BALANCE_MAX);
         let refusals = self.refusals.get() + 1;
         self.refusals.set(refusals);
@@ -338,11 +338,11 @@ impl Worker {
         // asking the kernel again and again.
         //
         // SAFETY: the task has been queued here, so it is alive.
-        let in_local = unsafe { job.as_ref() }.traits.local;
+        let in_local = unsafe { task.as_ref() }.options.local;
         let others = !self.next.get().is_null()
             || self.remote.ready.len() != 0
             || (!in_local && !self.local.is_empty());
-        if !others && refusals >= self.remote.fresh.len().clamp(1, REFUSALS) {
+        if !others && refusals >= self.remote.stackless.len().clamp(1, REFUSALS) {
             self.refusals.set(0);
             self.nap();
         }
@@ -361,52 +361,52 @@ impl Worker {
             self.remote.parker.park_deadline(until);
         }
         self.remote.inbox.awake();
-        self.look.at_once();
+        self.ticks.at_once();
     }
 
-    /// Records that a task has parked or yielded. If this is the first time on this stack, the task becomes a resident
+    /// Records that a task has parked or yielded. If this is the first time on this stack, the task becomes a process
     /// here.
     #[inline]
-    fn settle(&self, job: NonNull<Job>) {
+    fn settle(&self, task: NonNull<Task>) {
         // SAFETY: the task is suspended here. No other thread resumes it before this worker has queued it or taken its
         // mail.
-        let this = unsafe { job.as_ref() };
-        if !this.settled.replace(true) && !this.traits.migratory {
-            self.remote.add_resident();
+        let this = unsafe { task.as_ref() };
+        if !this.settled.replace(true) && !this.options.migratory {
+            self.remote.add_parked();
         }
-        if this.roster.get().is_null() {
-            self.enlist(job);
+        if this.owned.get().is_null() {
+            self.enlist(task);
         }
     }
 
-    fn enlist(&self, job: NonNull<Job>) {
+    fn enlist(&self, task: NonNull<Task>) {
         // SAFETY: the task is suspended or has just run here, so it is alive. `retire` removes it before it is freed.
         unsafe {
-            job.as_ref().roster.set(self.remote);
-            self.remote.roster.lock().insert(job);
+            task.as_ref().owned.set(self.remote);
+            self.remote.owned.lock().insert(task);
         }
         if self.shared.is_closing() {
             // SAFETY: the runtime's reference keeps the task alive.
-            unsafe { super::cancel(job) };
+            unsafe { super::cancel(task) };
         }
     }
 
     /// Detaches a task from its stack, on this worker: it has ended, or goes idle without a stack.
     #[inline]
-    pub(super) fn leave_stack(&self, job: NonNull<Job>) {
+    pub(super) fn leave_stack(&self, task: NonNull<Task>) {
         // SAFETY: the task runs on this worker.
-        let this = unsafe { job.as_ref() };
-        if this.settled.replace(false) && !this.traits.migratory {
-            self.remote.remove_resident();
+        let this = unsafe { task.as_ref() };
+        if this.settled.replace(false) && !this.options.migratory {
+            self.remote.remove_parked();
         }
         this.set_fiber(ptr::null_mut());
     }
 
     /// Lists a stackless task, so that it is known while it is idle.
-    pub(super) fn enlist_idle(&self, job: NonNull<Job>) {
+    pub(super) fn enlist_idle(&self, task: NonNull<Task>) {
         // SAFETY: the task runs on this worker.
-        if unsafe { job.as_ref() }.roster.get().is_null() {
-            self.enlist(job);
+        if unsafe { task.as_ref() }.owned.get().is_null() {
+            self.enlist(task);
         }
     }
 

@@ -5,7 +5,7 @@ use core::fmt;
 use core::ptr::NonNull;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
-use crate::facade::{Lock, LockGuard, maybe_const};
+use crate::primitives::{Lock, LockGuard, maybe_const};
 use crate::sync::chain::{Chain, Slot};
 use crate::wait::{Claimed, Kind, Node, Reason, Wait, WaitQueue, operation};
 
@@ -181,7 +181,7 @@ impl Barrier {
     fn wait_for_others(&self, mut meeting: LockGuard<'_, Meeting>, reason: Reason) -> bool {
         let arrival = Arrival { slot: Slot::new(), again: Cell::new(false) };
         let wait = Wait::new();
-        let node = Node::new(wait.party(), 0, (&raw const arrival).cast_mut().cast());
+        let node = Node::new(wait.waiter(), 0, (&raw const arrival).cast_mut().cast());
         // SAFETY: the node is new, `Wait::new` has opened its wait, and it does not move. It leaves the queue before
         // this function returns: its claimer removes it, or the code below does.
         unsafe { meeting.queue.push((&node).into()) };
@@ -189,14 +189,14 @@ impl Barrier {
         drop(meeting);
         match wait.park(reason, None) {
             Ok(_) => arrival.again.get(),
-            Err(missed) => {
+            Err(error) => {
                 let mut meeting = self.meeting.lock();
                 // SAFETY: the node is in this queue or in none.
                 let stood = unsafe { meeting.queue.remove((&node).into()) };
                 meeting.queued -= usize::from(stood);
                 drop(meeting);
                 drop(wait);
-                missed.raise();
+                error.raise();
                 unreachable!("a barrier has no deadline of its own")
             }
         }

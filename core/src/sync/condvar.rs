@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::sync::{LockResult, PoisonError};
 use std::time::Instant;
 
-use crate::facade::{AtomicUsize, Ordering, maybe_const};
+use crate::primitives::{AtomicUsize, Ordering, maybe_const};
 use crate::sync::gate::{Gate, Look, deadline_after};
 use crate::sync::mutex::MutexGuard;
 use crate::wait::{Kind, Reason, operation, shield};

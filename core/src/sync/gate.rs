@@ -10,7 +10,7 @@ use core::time::Duration;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Instant;
 
-use crate::facade::{Lock, maybe_const, now};
+use crate::primitives::{Lock, maybe_const, now};
 use crate::sync::chain::{Chain, Slot};
 use crate::wait::{Claimed, Node, Reason, TimedOut, Wait, WaitQueue};
 
@@ -62,7 +62,7 @@ impl<S> Gate<S> {
     ) -> Result<(), TimedOut> {
         let slot = Slot::new();
         let wait = Wait::new();
-        let node = Node::new(wait.party(), 0, (&raw const slot).cast_mut().cast());
+        let node = Node::new(wait.waiter(), 0, (&raw const slot).cast_mut().cast());
         let place = NonNull::from(&node);
         {
             let mut inside = self.inside.lock();
@@ -77,11 +77,11 @@ impl<S> Gate<S> {
         queued();
         match wait.park(reason, deadline) {
             Ok(_) => Ok(()),
-            Err(missed) => {
+            Err(error) => {
                 // SAFETY: the node is in this queue or in none.
                 unsafe { self.inside.lock().queue.remove(place) };
                 drop(wait);
-                Err(missed.raise())
+                Err(error.raise())
             }
         }
     }

@@ -6,7 +6,7 @@ use core::ops::Deref;
 use core::panic::Location;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
-use crate::facade::maybe_const;
+use crate::primitives::maybe_const;
 use crate::sync::once::{Once, Unwound};
 
 /// A value that is initialized on first use. Works like [`std::sync::LazyLock`].

@@ -4,7 +4,7 @@ use core::fmt;
 use core::panic::Location;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
-use crate::facade::{AtomicU32, Ordering, maybe_const};
+use crate::primitives::{AtomicU32, Ordering, maybe_const};
 use crate::sync::gate::{Gate, Look};
 use crate::wait::{Kind, Reason, operation};
 

@@ -7,7 +7,7 @@ use core::mem::MaybeUninit;
 use core::panic::Location;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
-use crate::facade::maybe_const;
+use crate::primitives::maybe_const;
 use crate::sync::once::{Once, Unwound};
 use crate::wait::operation;
 

@@ -5,7 +5,7 @@ use core::ops::Deref;
 use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
 use std::thread::panicking;
 
-use crate::facade::{AtomicBool, Ordering, maybe_const};
+use crate::primitives::{AtomicBool, Ordering, maybe_const};
 
 /// Whether a holder has unwound while it could change the value.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Instant;
 
-use crate::facade::{Lock, maybe_const};
+use crate::primitives::{Lock, maybe_const};
 use crate::sync::chain::{Chain, Slot};
 use crate::sync::gate::deadline_after;
 use crate::wait::{Claimed, Kind, Node, Reason, TimedOut, Wait, WaitQueue, Withdrawal, operation};
@@ -266,7 +266,7 @@ impl Semaphore {
         // SAFETY: the semaphore is locked, and the node is added to its queue before it is unlocked. The wait is
         // parked below.
         let wait = unsafe { Wait::withdrawable(&withdrawal) };
-        let node = Node::new(wait.party(), 0, (&raw const request).cast_mut().cast());
+        let node = Node::new(wait.waiter(), 0, (&raw const request).cast_mut().cast());
         withdrawal.set_node((&node).into());
         // SAFETY: the node is new, `Wait::withdrawable` has opened its wait, and it does not move. It leaves the
         // queue before this function returns: a claimer or a withdrawal removes it, or the code below does.
@@ -274,10 +274,10 @@ impl Semaphore {
         drop(inside);
         match wait.park_withdrawable(&withdrawal, deadline) {
             Ok(_) => permit(),
-            Err(missed) => {
+            Err(error) => {
                 self.leave(&withdrawal);
                 drop(wait);
-                Err(missed.raise())
+                Err(error.raise())
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use core::hint::spin_loop;
 
-use crate::facade::MODEL;
+use crate::primitives::MODEL;
 
 /// The number of looks, in growing intervals from 25 ns to 0.8 µs. They take 1.5 µs in all.
 const ROUNDS: u32 = 6;

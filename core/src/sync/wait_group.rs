@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::facade::{Arc, AtomicUsize, Ordering};
+use crate::primitives::{Arc, AtomicUsize, Ordering};
 use crate::sync::gate::{Gate, Look};
 use crate::wait::{Kind, Reason, operation};
 

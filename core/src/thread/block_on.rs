@@ -6,7 +6,7 @@ use core::task::{Context, Poll};
 use std::sync::Arc;
 use std::task::{Wake as StdWake, Waker};
 
-use crate::facade::Lock;
+use crate::primitives::Lock;
 use crate::wait::{Kind, Node, Reason, Wait, WaitQueue, operation};
 
 /// The state that the future's wakers share with the thread that polls it.
@@ -43,7 +43,7 @@ impl Signal {
     /// Waits until the future has been woken. Returns false without waiting if it was woken before the call.
     fn wait(&self, reason: Reason) -> bool {
         let wait = Wait::new();
-        let node = Node::new(wait.party(), 0, core::ptr::null_mut());
+        let node = Node::new(wait.waiter(), 0, core::ptr::null_mut());
         {
             let mut state = self.state.lock();
             if core::mem::take(&mut state.woken) {
@@ -54,11 +54,11 @@ impl Signal {
             // before this function returns: its claimer removes it, or the code below does.
             unsafe { state.waiting.push((&node).into()) };
         }
-        if let Err(missed) = wait.park(reason, None) {
+        if let Err(error) = wait.park(reason, None) {
             // SAFETY: the node is in this queue or in none.
             unsafe { self.state.lock().waiting.remove((&node).into()) };
             drop(wait);
-            let _ = missed.raise();
+            let _ = error.raise();
         }
         true
     }

@@ -6,10 +6,10 @@ use std::io;
 
 use crate::fiber::stack::SizeClass;
 use crate::handle::JoinHandle;
-use crate::job::{Job, Traits, allocate};
 use crate::runtime;
 use crate::scheduler::{self, GREEN};
-use crate::wait::spend;
+use crate::task::{SpawnOptions, Task, allocate};
+use crate::wait::consume;
 
 /// Spawns a green thread in the caller's runtime, or in the process's default runtime.
 ///
@@ -41,11 +41,11 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    assert!(!scheduler::is_short_of_memory_for(Traits::default()), "spawn: {SHORT}");
+    assert!(!scheduler::is_short_of_memory_for(SpawnOptions::default()), "spawn: {SHORT}");
     let migratory = scheduler::migratory_here();
-    let traits = Traits { migratory: migratory.unwrap_or(false), ..Traits::default() };
+    let options = SpawnOptions { migratory: migratory.unwrap_or(false), ..SpawnOptions::default() };
     // SAFETY: the bounds require that the closure and its value are `Send` and `'static`.
-    unsafe { start(f, None, traits) }
+    unsafe { start(f, None, options) }
 }
 
 const SHORT: &str = "there is no memory for another stack of this size; wait for green threads to end, or spawn fewer at a time";
@@ -98,42 +98,42 @@ where
         crate::thread::is_green(),
         "spawn_local: the caller is not a green thread, so there is no worker to stay on; use spawn"
     );
-    let traits = Traits { local: true, ..Traits::default() };
+    let options = SpawnOptions { local: true, ..SpawnOptions::default() };
     // SAFETY: only this worker runs a local task, and the handle is not `Send` if `T` is not. The caller guarantees
     // the lifetimes.
-    unsafe { start(f, None, traits) }
+    unsafe { start(f, None, options) }
 }
 
 /// Allocates and queues a task.
 ///
 /// # Safety
 ///
-/// The rules of `allocate` hold for `F`, `T` and `traits`.
-pub(super) unsafe fn start<F, T>(f: F, name: Option<Box<str>>, traits: Traits) -> JoinHandle<T>
+/// The rules of `allocate` hold for `F`, `T` and `options`.
+pub(super) unsafe fn start<F, T>(f: F, name: Option<Box<str>>, options: SpawnOptions) -> JoinHandle<T>
 where
     F: FnOnce() -> T,
 {
     begin();
     // SAFETY: the caller guarantees the rules of `allocate`.
-    let job = unsafe { allocate(f, &GREEN, name, traits) };
-    let handle = JoinHandle::new(job);
-    queue(job);
+    let task = unsafe { allocate(f, &GREEN, name, options) };
+    let handle = JoinHandle::new(task);
+    queue(task);
     handle
 }
 
 /// Does the steps of a spawn that may fail, before anything exists that would be left behind. It yields if the budget
 /// is spent, which a cancel or a timeout may end. It starts the default runtime if the caller is in no runtime.
 pub(crate) fn begin() {
-    spend(1);
+    consume(1);
     if !scheduler::is_on_worker() {
         let _ = runtime::default_shared();
     }
 }
 
 /// Queues a new task in the caller's runtime, or in the default one. After [`begin`], this does not unwind.
-pub(crate) fn queue(job: NonNull<Job>) {
-    if let Err(job) = scheduler::spawn(job) {
-        runtime::inject(runtime::default_shared(), job);
+pub(crate) fn queue(task: NonNull<Task>) {
+    if let Err(task) = scheduler::spawn(task) {
+        runtime::inject(runtime::default_shared(), task);
     }
 }
 
@@ -225,9 +225,9 @@ impl Builder {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let traits = self.traits(scheduler::migratory_here().unwrap_or(false))?;
+        let options = self.options(scheduler::migratory_here().unwrap_or(false))?;
         // SAFETY: the bounds require that the closure and its value are `Send` and `'static`.
-        Ok(unsafe { start(f, self.name.map(String::into_boxed_str), traits) })
+        Ok(unsafe { start(f, self.name.map(String::into_boxed_str), options) })
     }
 
     /// Spawns a green thread that may move to another OS thread when it parks.
@@ -271,21 +271,21 @@ impl Builder {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let traits = self.traits(true)?;
+        let options = self.options(true)?;
         // SAFETY: the bounds require that the closure and its value are `Send` and `'static`. The caller guarantees
         // the rule about the values on the stack.
-        Ok(unsafe { start(f, self.name.map(String::into_boxed_str), traits) })
+        Ok(unsafe { start(f, self.name.map(String::into_boxed_str), options) })
     }
 
-    pub(super) fn traits(&self, migratory: bool) -> io::Result<Traits> {
+    pub(super) fn options(&self, migratory: bool) -> io::Result<SpawnOptions> {
         let class = self.stack_size.map(SizeClass::for_size).transpose()?;
         let number = |class: SizeClass| u8::try_from(class.index() + 1).ok().and_then(NonZeroU8::new);
         let class = class.map(|class| number(class).expect("there are eight classes"));
-        let traits = Traits { class, migratory, local: false };
-        if scheduler::is_short_of_memory_for(traits) {
+        let options = SpawnOptions { class, migratory, local: false };
+        if scheduler::is_short_of_memory_for(options) {
             return Err(io::Error::new(io::ErrorKind::OutOfMemory, SHORT));
         }
-        Ok(traits)
+        Ok(options)
     }
 
     pub(super) fn into_name(self) -> Option<Box<str>> {

@@ -34,10 +34,10 @@ use core::num::NonZero;
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::facade::now;
+use crate::primitives::now;
 use crate::runtime;
 use crate::scheduler;
-use crate::wait::{Kind, Reason, Wait, check_cancelled, check_limit, current as waiting};
+use crate::wait::{Kind, Reason, Wait, check_cancelled, check_timeout, current as waiting};
 
 /// Returns whether the caller is a green thread.
 ///
@@ -108,7 +108,7 @@ pub fn available_parallelism() -> io::Result<NonZero<usize>> {
 #[inline]
 pub fn yield_now() {
     scheduler::yield_or(|| {
-        check_limit();
+        check_timeout();
         std::thread::yield_now();
     });
 }
@@ -163,9 +163,9 @@ pub fn sleep_until(deadline: Instant) {
 #[track_caller]
 fn sleep_to(deadline: Option<Instant>) {
     let reason = Reason::new::<()>(Kind::Sleep, core::ptr::null());
-    let missed = Wait::new().park(reason, deadline);
-    if let Err(missed) = missed {
-        let _ = missed.raise();
+    let error = Wait::new().park(reason, deadline);
+    if let Err(error) = error {
+        let _ = error.raise();
     }
 }
 
@@ -198,7 +198,7 @@ where
     T: Send,
 {
     check_cancelled();
-    check_limit();
+    check_timeout();
     if !is_green() {
         return f();
     }

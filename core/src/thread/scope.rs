@@ -10,14 +10,15 @@ use core::ptr::NonNull;
 use std::panic::{AssertUnwindSafe, RefUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
-use crate::facade::Lock;
 use crate::handle::Thread;
 use crate::handle::{JoinError, JoinHandle};
-use crate::job::{Job, Output};
+use crate::primitives::Lock;
 use crate::scheduler;
+use crate::task::{Output, Task};
 use crate::thread::builder::{Builder, spawn_local_unchecked, start};
 use crate::wait::{
-    self, Kind, Node, Reason, Wait, WaitQueue, is_quiet_unwind, operation, quietly, settled_at_end, shield,
+    self, Kind, Node, Reason, Wait, WaitQueue, is_internal_unwind, operation, reject_stray_unwind_at_end,
+    run_catching, shield,
 };
 
 /// A scope in which green threads can be spawned; see [`scope`].
@@ -64,7 +65,7 @@ struct State {
 
 #[derive(Default)]
 struct Children {
-    jobs: Vec<NonNull<Job>>,
+    tasks: Vec<NonNull<Task>>,
     prune_at: usize,
 }
 
@@ -73,30 +74,30 @@ unsafe impl Send for Children {}
 
 impl Children {
     /// Adds a task. Every so often, removes the tasks that have ended and returns them.
-    fn add(&mut self, job: NonNull<Job>) -> Vec<NonNull<Job>> {
+    fn add(&mut self, task: NonNull<Task>) -> Vec<NonNull<Task>> {
         const FIRST: usize = 64;
-        self.jobs.push(job);
-        if self.jobs.len() <= self.prune_at.max(FIRST) {
+        self.tasks.push(task);
+        if self.tasks.len() <= self.prune_at.max(FIRST) {
             return Vec::new();
         }
         // SAFETY: each pointer holds a reference.
-        let is_done = |job: &mut NonNull<Job>| unsafe { job.as_ref() }.state.is_done();
-        let ended = self.jobs.extract_if(.., is_done).collect();
-        self.prune_at = 2 * self.jobs.len();
+        let is_done = |task: &mut NonNull<Task>| unsafe { task.as_ref() }.state.is_done();
+        let ended = self.tasks.extract_if(.., is_done).collect();
+        self.prune_at = 2 * self.tasks.len();
         ended
     }
 }
 
-fn release_all(jobs: Vec<NonNull<Job>>) {
-    for job in jobs {
+fn release_all(tasks: Vec<NonNull<Task>>) {
+    for task in tasks {
         // SAFETY: each pointer held a reference, which is released here.
-        unsafe { Job::release(job) };
+        unsafe { Task::release(task) };
     }
 }
 
 impl Drop for Children {
     fn drop(&mut self) {
-        release_all(core::mem::take(&mut self.jobs));
+        release_all(core::mem::take(&mut self.tasks));
     }
 }
 
@@ -111,7 +112,7 @@ impl<T> Drop for Packet<T> {
     fn drop(&mut self) {
         // The scope reports a panic if no handle has received it.
         if let Some(Err(payload)) = self.result.get_mut()
-            && !is_quiet_unwind(&**payload)
+            && !is_internal_unwind(&**payload)
         {
             self.scope.state.lock().panicked = true;
         }
@@ -146,11 +147,11 @@ impl<F: FnOnce() -> T, T> Child<F, T> {
     fn run(mut self) {
         let work = self.work.take().expect("run once");
         let result = catch_unwind(AssertUnwindSafe(work))
-            .map_err(|payload| settled_at_end(payload, wait::is_cancelled()));
+            .map_err(|payload| reject_stray_unwind_at_end(payload, wait::is_cancelled()));
         let packet = self.packet.take().expect("run once");
         *packet.result.lock() = Some(result);
         // If the handle is gone, the value is dropped here, and its destructor may panic.
-        if quietly(|| drop(packet)) {
+        if run_catching(|| drop(packet)) {
             self.ended.0.state.lock().panicked = true;
         }
     }
@@ -201,15 +202,15 @@ where
     if result.is_err() {
         scope.data.cancel();
     }
-    let missed = scope.data.wait(reason);
-    if missed.is_some() {
+    let error = scope.data.wait(reason);
+    if error.is_some() {
         scope.data.cancel();
         shield(|| while scope.data.wait(reason).is_some() {});
     }
-    match (result, missed) {
+    match (result, error) {
         (Err(payload), _) => resume_unwind(payload),
-        (Ok(_), Some(missed)) => {
-            let _ = missed.raise();
+        (Ok(_), Some(error)) => {
+            let _ = error.raise();
             unreachable!("waiting for a scope has no deadline of its own")
         }
         (Ok(value), None) => {
@@ -221,12 +222,12 @@ where
 
 impl Data {
     /// Waits until no child runs. Returns the reason if a cancel or a timeout ended the wait.
-    fn wait(&self, reason: Reason) -> Option<crate::wait::Missed> {
+    fn wait(&self, reason: Reason) -> Option<crate::wait::WaitError> {
         if self.state.lock().running == 0 {
             return None;
         }
         let wait = Wait::new();
-        let node = Node::new(wait.party(), 0, core::ptr::null_mut());
+        let node = Node::new(wait.waiter(), 0, core::ptr::null_mut());
         {
             let mut state = self.state.lock();
             if state.running == 0 {
@@ -250,11 +251,11 @@ impl Data {
         let children = {
             let mut state = self.state.lock();
             state.cancelled = true;
-            core::mem::take(&mut state.children.jobs)
+            core::mem::take(&mut state.children.tasks)
         };
-        for &job in &children {
+        for &task in &children {
             // SAFETY: each pointer holds a reference.
-            unsafe { scheduler::cancel(job) };
+            unsafe { scheduler::cancel(task) };
         }
         release_all(children);
     }
@@ -323,11 +324,11 @@ impl<'scope> Scope<'scope, '_> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        let traits = builder.traits(scheduler::migratory_here().unwrap_or(false))?;
+        let options = builder.options(scheduler::migratory_here().unwrap_or(false))?;
         let name = builder.into_name();
         // SAFETY: `F` and `T` are `Send`. `scope` waits for the drop of `Ended`. By then nothing of `F` and `T` is
         // left but the value that the handle owns, and the handle cannot outlive `'scope`.
-        Ok(self.adopt(f, |child| unsafe { start(child, name, traits) }))
+        Ok(self.adopt(f, |child| unsafe { start(child, name, options) }))
     }
 
     /// Spawns a green thread in the scope that stays on the caller's worker. Its closure need not be `Send`.
@@ -383,12 +384,12 @@ impl<'scope> Scope<'scope, '_> {
         let ended = Ended(Arc::clone(&self.data));
         let child = Child { work: Some(f), packet: Some(Arc::clone(&packet)), ended };
         let handle = start(Box::new(move || child.run()));
-        let job = handle.job_pointer();
+        let task = handle.task_pointer();
         // SAFETY: the handle holds a reference.
-        unsafe { job.as_ref() }.state.retain();
+        unsafe { task.as_ref() }.state.retain();
         let (ended, cancelled) = {
             let mut state = self.data.state.lock();
-            (state.children.add(job), state.cancelled)
+            (state.children.add(task), state.cancelled)
         };
         release_all(ended);
         if cancelled {

@@ -4,8 +4,8 @@
 use core::future::Future;
 
 use crate::handle::JoinHandle;
-use crate::job::{Traits, allocate_task};
 use crate::scheduler::{self, GREEN};
+use crate::task::{SpawnOptions, allocate_task};
 use crate::thread::builder::{begin, queue};
 
 /// Runs `future` as a green thread that has no stack while the future is pending.
@@ -15,9 +15,10 @@ where
     F::Output: Send + 'static,
 {
     begin();
-    let traits = Traits { migratory: scheduler::migratory_here().unwrap_or(false), ..Traits::default() };
-    let job = allocate_task(future, &GREEN, name, traits);
-    let handle = JoinHandle::new(job);
-    queue(job);
+    let options =
+        SpawnOptions { migratory: scheduler::migratory_here().unwrap_or(false), ..SpawnOptions::default() };
+    let task = allocate_task(future, &GREEN, name, options);
+    let handle = JoinHandle::new(task);
+    queue(task);
     handle
 }

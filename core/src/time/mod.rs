@@ -6,10 +6,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 #[doc(no_inline)]
 pub use std::time::{Duration, Instant, SystemTime, SystemTimeError, UNIX_EPOCH};
 
-pub use crate::facade::now;
 use crate::fiber::panic_count;
+pub use crate::primitives::now;
 pub use crate::thread::{sleep, sleep_until};
-use crate::wait::{Limit, LimitUnwind, Me, operation, shield};
+use crate::wait::{Me, TimeoutFrame, TimeoutUnwind, operation, shield};
 
 /// The error of [`timeout`] when its duration has passed.
 ///
@@ -83,7 +83,7 @@ pub fn timeout<T>(duration: Duration, f: impl FnOnce() -> T) -> Result<T, Elapse
 /// from it and ends here. A shield holds off cancels and outer timeouts, one of which may have started it.
 #[cold]
 fn unwinding<T>(deadline: Instant, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
-    let aside = panic_count::set_aside();
+    let aside = panic_count::suspend_panics();
     let result = catch_unwind(AssertUnwindSafe(|| shield(|| bounded(deadline, f))));
     aside.put_back();
     result.unwrap_or_else(|payload| resume_unwind(payload))
@@ -91,21 +91,21 @@ fn unwinding<T>(deadline: Instant, f: impl FnOnce() -> T) -> Result<T, Elapsed> 
 
 fn bounded<T>(deadline: Instant, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
     let me = Me::current();
-    // SAFETY: this is the caller's own waiter (`Party`), which lives as long as the caller runs.
-    let party = unsafe { me.party().as_ref() };
-    let outer = party.limit();
-    let shields = party.shields();
-    let mut limit = Limit { deadline, owner: core::ptr::null(), shields, number: Cell::new(None) };
-    match party.limit_in_force().filter(|outer| outer.deadline <= deadline) {
+    // SAFETY: this is the caller's own waiter, which lives as long as the caller runs.
+    let waiter = unsafe { me.waiter().as_ref() };
+    let outer = waiter.timeout_frame();
+    let shields = waiter.shields();
+    let mut limit = TimeoutFrame { deadline, owner: core::ptr::null(), shields, number: Cell::new(None) };
+    match waiter.timeout_in_force().filter(|outer| outer.deadline <= deadline) {
         Some(earlier) => (limit.deadline, limit.owner) = (earlier.deadline, earlier.owner),
         None => limit.owner = &raw const limit,
     }
-    party.set_limit(&raw const limit);
+    waiter.set_timeout_frame(&raw const limit);
     let result = catch_unwind(AssertUnwindSafe(f));
-    party.set_limit(outer);
+    waiter.set_timeout_frame(outer);
     match result {
         Ok(value) => Ok(value),
-        Err(payload) => match payload.downcast::<LimitUnwind>() {
+        Err(payload) => match payload.downcast::<TimeoutUnwind>() {
             Ok(unwind) if unwind.is_for(&limit) => Err(Elapsed(())),
             Ok(unwind) => resume_unwind(unwind),
             Err(payload) => resume_unwind(payload),
@@ -132,7 +132,7 @@ pub struct Interval {
     period: Duration,
 }
 
-/// Creates an interval that ticks every `period`. The first tick is now. Missed ticks are skipped: the next tick is
+/// Creates an interval that ticks every `period`. The first tick is now. WaitError ticks are skipped: the next tick is
 /// in the future again.
 ///
 /// # Panics

@@ -5,12 +5,12 @@
 //! not use the wheel; they sleep with a timeout.
 
 pub(crate) mod wheel;
-pub(crate) mod recent;
+pub(crate) mod pending;
 
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use crate::facade::now;
+use crate::primitives::now;
 
 /// The instant from which the runtime counts nanoseconds.
 static ORIGIN: OnceLock<Instant> = OnceLock::new();

@@ -5,7 +5,7 @@
 //!
 //! - [`operation`] pays for one operation. If the budget is spent, it yields first. A cancel or a timeout may unwind
 //!   from that yield, and then the operation has done nothing.
-//! - [`Prepaid`] is for hot operations on one resource whose lock is held: it pays for a batch before the first of
+//! - [`BudgetBatch`] is for hot operations on one resource whose lock is held: it pays for a batch before the first of
 //!   them. (A mutex counts in its state word, and pays after every [`BATCH`] locks.)
 //! - [`poll_operation`] is for the poll of a future. A poll must not park. So it wakes its task and returns
 //!   `Pending`, and the executor yields (`block_on` of this crate does; a stackless task yields by ending its run).
@@ -19,7 +19,7 @@
 
 use core::task::{Context, Poll};
 
-use crate::facade::MODEL;
+use crate::primitives::MODEL;
 use crate::wait::current::CURRENT;
 
 /// The number of operations that a green thread may do without parking before it has to yield.
@@ -34,12 +34,12 @@ pub const BATCH: u32 = 32;
 /// any park.
 #[inline]
 pub fn operation() {
-    spend(1);
+    consume(1);
 }
 
 /// Like [`operation`], for `cost` operations.
 #[inline(never)]
-pub fn spend(cost: u32) {
+pub fn consume(cost: u32) {
     let yield_now = CURRENT.with(|current| {
         let left = current.budget.get();
         if left > cost {
@@ -99,21 +99,21 @@ fn is_paid() -> bool {
 /// The first batch is of one operation, and each later batch is twice as large, up to [`BATCH`]. So a resource that
 /// is used a few times pays for little more than that, and a loop that uses a new resource each time pays as well.
 #[derive(Debug)]
-pub struct Prepaid {
+pub struct BudgetBatch {
     /// The operations that are left. It is a few below zero if other threads have used up the batch while one thread
     /// was paying.
     left: i32,
     next: i32,
 }
 
-impl Prepaid {
+impl BudgetBatch {
     /// Creates an empty batch.
     #[inline]
-    pub const fn new() -> Prepaid {
+    pub const fn new() -> BudgetBatch {
         const MOST: i32 = BATCH.cast_signed();
         // A refill takes place while the lock is released. A model starts with a full batch, so that it has fewer
         // steps.
-        if MODEL { Prepaid { left: MOST, next: MOST } } else { Prepaid { left: 0, next: 1 } }
+        if MODEL { BudgetBatch { left: MOST, next: MOST } } else { BudgetBatch { left: 0, next: 1 } }
     }
 
     /// Returns whether the next operation has to be paid for, with [`refill`](Self::refill).
@@ -137,8 +137,8 @@ impl Prepaid {
     }
 }
 
-impl Default for Prepaid {
-    fn default() -> Prepaid {
-        Prepaid::new()
+impl Default for BudgetBatch {
+    fn default() -> BudgetBatch {
+        BudgetBatch::new()
     }
 }

@@ -7,15 +7,15 @@
 use core::cell::Cell;
 use core::ptr::NonNull;
 
-use crate::facade::{Arc, MODEL};
+use crate::primitives::{Arc, MODEL};
 pub use crate::wait::budget::BUDGET;
-use crate::wait::os_thread::ThreadParty;
-use crate::wait::party::Party;
+use crate::wait::os_thread::ThreadWaiter;
+use crate::wait::waiter::Waiter;
 
 /// What an OS thread records about the green thread that it runs.
 pub struct Current {
     /// The green thread that runs on this OS thread now.
-    pub(super) green: Cell<Option<NonNull<Party>>>,
+    pub(super) green: Cell<Option<NonNull<Waiter>>>,
     /// The number of operations that the green thread may still do before it yields.
     pub(super) budget: Cell<u32>,
     /// The number of polls in a row that were refused because the budget was spent.
@@ -23,7 +23,7 @@ pub struct Current {
     /// Yields the CPU to other green threads.
     pub(super) yield_now: Cell<Option<fn()>>,
     /// The waiter of this OS thread while its `THREAD` is destroyed, if it is in use. Valid while `late_users > 0`.
-    late: Cell<Option<NonNull<ThreadParty>>>,
+    late: Cell<Option<NonNull<ThreadWaiter>>>,
     /// The number of `Late` values of this OS thread.
     late_users: Cell<usize>,
 }
@@ -44,13 +44,13 @@ thread_local! {
 
 thread_local! {
     /// Created at the first wait of an OS thread that is not a worker.
-    static THREAD: Arc<ThreadParty> = ThreadParty::new();
+    static THREAD: Arc<ThreadWaiter> = ThreadWaiter::new();
 }
 
 impl Current {
     /// Sets the green thread that runs on this OS thread now, and gives it a full budget.
     #[inline]
-    pub fn enter(&self, green: NonNull<Party>) {
+    pub fn enter(&self, green: NonNull<Waiter>) {
         self.green.set(Some(green));
         self.budget.set(BUDGET);
     }
@@ -84,24 +84,24 @@ pub unsafe fn of_this_thread() -> &'static Current {
     CURRENT.with(|current| unsafe { &*core::ptr::from_ref(current) })
 }
 
-/// Returns the waiter (`Party`) of the calling green thread, or `None` if the caller is not a green thread.
+/// Returns the waiter of the calling green thread, or `None` if the caller is not a green thread.
 #[inline(never)]
-pub fn green() -> Option<NonNull<Party>> {
+pub fn green() -> Option<NonNull<Waiter>> {
     CURRENT.with(|current| current.green.get())
 }
 
 /// Returns whether the caller is a green thread with an open wait.
 pub(super) fn has_open_wait() -> bool {
     // SAFETY: this is the caller's own waiter, which lives as long as the caller runs.
-    green().is_some_and(|party| unsafe { party.as_ref() }.is_open())
+    green().is_some_and(|waiter| unsafe { waiter.as_ref() }.is_open())
 }
 
 /// The waiter of the caller, which is a green thread or an OS thread.
 pub enum Me {
     /// A green thread's waiter, which lives as long as the green thread runs.
-    Green(NonNull<Party>),
+    Green(NonNull<Waiter>),
     /// An OS thread's waiter.
-    Thread(Arc<ThreadParty>),
+    Thread(Arc<ThreadWaiter>),
     /// The waiter of an OS thread whose locals are being destroyed.
     Late(Late),
 }
@@ -109,29 +109,29 @@ pub enum Me {
 /// A use of the waiter that an OS thread has while its locals are being destroyed. All uses at one time share one
 /// waiter, so that a `timeout` frame and a shield are seen by the waits inside them. The waiter is dropped with its last
 /// use, because no destructor of the OS thread comes later.
-pub struct Late(Arc<ThreadParty>);
+pub struct Late(Arc<ThreadWaiter>);
 
 impl Late {
     #[inline(never)]
     fn enter() -> Late {
         CURRENT.with(|current| {
-            let party = match current.late.get() {
-                Some(party) => {
+            let waiter = match current.late.get() {
+                Some(waiter) => {
                     // SAFETY: the pointer is from an `Arc`. It is set only while a `Late` of this OS thread exists, which
                     // holds a reference.
                     unsafe {
-                        Arc::increment_strong_count(party.as_ptr().cast_const());
-                        Arc::from_raw(party.as_ptr().cast_const())
+                        Arc::increment_strong_count(waiter.as_ptr().cast_const());
+                        Arc::from_raw(waiter.as_ptr().cast_const())
                     }
                 }
                 None => {
-                    let party = ThreadParty::new();
-                    current.late.set(NonNull::new(Arc::as_ptr(&party).cast_mut()));
-                    party
+                    let waiter = ThreadWaiter::new();
+                    current.late.set(NonNull::new(Arc::as_ptr(&waiter).cast_mut()));
+                    waiter
                 }
             };
             current.late_users.set(current.late_users.get() + 1);
-            Late(party)
+            Late(waiter)
         })
     }
 }
@@ -154,7 +154,7 @@ impl Me {
     #[inline]
     pub fn current() -> Me {
         match green() {
-            Some(party) => Me::Green(party),
+            Some(waiter) => Me::Green(waiter),
             None => Me::thread(),
         }
     }
@@ -163,17 +163,17 @@ impl Me {
     fn thread() -> Me {
         // In a model, each wait has a waiter of its own: less state means fewer interleavings.
         if MODEL {
-            return Me::Thread(ThreadParty::new());
+            return Me::Thread(ThreadWaiter::new());
         }
         THREAD.try_with(Arc::clone).map_or_else(|_| Me::Late(Late::enter()), Me::Thread)
     }
 
     /// Returns the waiter as its wakers see it.
     #[inline]
-    pub fn party(&self) -> NonNull<Party> {
+    pub fn waiter(&self) -> NonNull<Waiter> {
         match self {
-            Me::Green(party) => *party,
-            Me::Thread(thread) | Me::Late(Late(thread)) => ThreadParty::party(thread),
+            Me::Green(waiter) => *waiter,
+            Me::Thread(thread) | Me::Late(Late(thread)) => ThreadWaiter::waiter(thread),
         }
     }
 }

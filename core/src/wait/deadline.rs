@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::time::Instant;
 
-use crate::facade::deadline_about;
+use crate::primitives::deadline_about;
 
 /// When a wait ends if no waker ends it.
 #[derive(Clone, Copy, Debug)]

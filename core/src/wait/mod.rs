@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! let wait = Wait::new();                          // 1. open a wait: from now on it can be claimed
-//! let node = Node::new(wait.party(), 0, payload);
+//! let node = Node::new(wait.waiter(), 0, payload);
 //! resource.lock().queue.push(&node);               // 2. check once more, then enter the queue, under its lock
 //! match wait.park(reason, deadline) {              // 3. park
 //!     Ok(token) => …                               //    claimed: the payload has the result
@@ -16,14 +16,14 @@
 //! ```
 //!
 //! A waker does this: it calls `let claimed = resource.lock().queue.claim_next()`, writes the payload, unlocks, and
-//! drops `claimed.wake`. [`party`] has the rules, and the argument that no wake-up is lost and that none reaches the
+//! drops `claimed.wake`. [`waiter`] has the rules, and the argument that no wake-up is lost and that none reaches the
 //! wrong wait.
 
 mod budget;
 pub mod current;
 pub mod deadline;
 mod os_thread;
-pub mod party;
+pub mod waiter;
 pub mod queue;
 pub mod reason;
 mod task;
@@ -35,24 +35,24 @@ use core::cell::Cell;
 use core::ptr::NonNull;
 use std::time::Instant;
 
-use crate::facade::{Ordering, Suspend, fence};
+use crate::primitives::{Ordering, Suspend, fence};
 
-pub use budget::{BATCH, BUDGET, Prepaid, charge, operation, poll_operation, spend};
+pub use budget::{BATCH, BUDGET, BudgetBatch, charge, consume, operation, poll_operation};
 pub use current::Me;
 pub use deadline::Deadline;
-pub use os_thread::{EndlessWait, ThreadParty, set_endless_wait};
-pub use party::{Limit, Party, PartyKind, Verdict};
+pub use os_thread::{EndlessWait, ThreadWaiter, set_endless_wait};
 pub use queue::{Claimed, Node, WaitQueue};
 pub use reason::{Kind, Reason};
-pub use task::TaskParty;
+pub use task::TaskWaiter;
 pub use unwind::{
-    CancelUnwind, Discarded, LimitUnwind, Missed, TimedOut, drop_all, is_quiet_unwind, quietly, settled,
-    settled_at_end,
+    CancelUnwind, Discarded, TimedOut, TimeoutUnwind, WaitError, drop_all, is_internal_unwind,
+    reject_stray_unwind, reject_stray_unwind_at_end, run_catching,
 };
-pub use wake::{MissedWake, Wake};
+pub use waiter::{TimeoutFrame, WaitOutcome, Waiter, WaiterVtable};
+pub use wake::{EndedWake, Wake};
 pub use withdrawal::Withdrawal;
 
-/// An open wait of the caller. Its waiter (`Party`) can be claimed until this value is dropped.
+/// An open wait of the caller. Its waiter can be claimed until this value is dropped.
 ///
 /// Before it is dropped, the caller removes its nodes from all queues and releases all locks. A wait that was neither
 /// parked nor [claimed by its owner](Wait::claim_self) may have to receive the wake-up of a cancel in its destructor.
@@ -74,18 +74,18 @@ impl Wait {
     ///
     /// # Safety
     ///
-    /// `party` is the waiter of the calling green thread.
+    /// `waiter` is the waiter of the calling green thread.
     #[inline(always)]
-    pub unsafe fn of_green(party: NonNull<Party>) -> Wait {
-        Wait::of(Me::Green(party))
+    pub unsafe fn of_green(waiter: NonNull<Waiter>) -> Wait {
+        Wait::of(Me::Green(waiter))
     }
 
     #[inline(always)]
     fn of(me: Me) -> Wait {
         // SAFETY: a waiter lives as long as its owner runs, and the owner is the caller.
-        let party = unsafe { me.party().as_ref() };
-        let shielded = is_shielded(party);
-        party.prepare(shielded);
+        let waiter = unsafe { me.waiter().as_ref() };
+        let shielded = is_shielded(waiter);
+        waiter.prepare(shielded);
         Wait { me, shielded, settled: Cell::new(false) }
     }
 
@@ -100,36 +100,36 @@ impl Wait {
     pub unsafe fn withdrawable(withdrawal: &Withdrawal) -> Wait {
         let me = Me::current();
         // SAFETY: a waiter lives as long as its owner runs, and the owner is the caller.
-        let party = unsafe { me.party().as_ref() };
-        let shielded = is_shielded(party);
+        let waiter = unsafe { me.waiter().as_ref() };
+        let shielded = is_shielded(waiter);
         if shielded {
-            party.prepare(true);
+            waiter.prepare(true);
         } else {
             // SAFETY: the caller keeps the withdrawal in place until `park_withdrawable` has returned, and so until
             // the wait is over.
-            unsafe { party.prepare_withdrawable(NonNull::from(withdrawal)) };
+            unsafe { waiter.prepare_withdrawable(NonNull::from(withdrawal)) };
         }
         Wait { me, shielded, settled: Cell::new(false) }
     }
 
     /// Returns the waiter, for its nodes.
     #[inline]
-    pub fn party(&self) -> NonNull<Party> {
-        self.me.party()
+    pub fn waiter(&self) -> NonNull<Waiter> {
+        self.me.waiter()
     }
 
     #[inline]
-    fn owner(&self) -> &Party {
+    fn owner(&self) -> &Waiter {
         // SAFETY: a waiter lives as long as its owner runs, and the owner is the caller.
-        unsafe { self.me.party().as_ref() }
+        unsafe { self.me.waiter().as_ref() }
     }
 
     #[inline(never)]
     fn suspend(&self, until: Deadline) {
-        let party = self.owner();
-        if self.shielded || party.may_suspend() {
+        let waiter = self.owner();
+        if self.shielded || waiter.may_suspend() {
             // SAFETY: the owner calls this on its own stack, while its wait is open.
-            unsafe { (party.kind().suspend)(self.party(), until) };
+            unsafe { (waiter.kind().suspend)(self.waiter(), until) };
         }
     }
 
@@ -140,14 +140,14 @@ impl Wait {
             // otherwise it would end a later wait. The nodes have left all queues, so the claimer is a canceller. Its
             // flag outlasts this wait, so the cancel is not lost.
             // SAFETY: the owner calls this on its own stack, while its wait is claimed.
-            unsafe { (self.owner().kind().suspend)(self.party(), Deadline::Never) };
+            unsafe { (self.owner().kind().suspend)(self.waiter(), Deadline::Never) };
         }
     }
 
     /// Returns how a waker has ended the wait, or `None` if none has. Does not park.
     #[inline]
-    pub fn verdict(&self) -> Option<Verdict> {
-        self.owner().verdict()
+    pub fn outcome(&self) -> Option<WaitOutcome> {
+        self.owner().outcome()
     }
 
     /// Ends the wait by the owner's own claim, because the owner has found what it wanted without parking. Returns
@@ -170,19 +170,19 @@ impl Wait {
     ///
     /// # Errors
     ///
-    /// Returns [`Missed`] if a deadline or a cancel ended the wait. The caller then removes its nodes from all queues
-    /// and calls [`Missed::raise`], which unwinds, or returns if the `deadline` given here has passed.
+    /// Returns [`WaitError`] if a deadline or a cancel ended the wait. The caller then removes its nodes from all queues
+    /// and calls [`WaitError::raise`], which unwinds, or returns if the `deadline` given here has passed.
     #[inline(always)]
-    pub fn park(&self, reason: Reason, deadline: Option<Instant>) -> Result<usize, Missed> {
-        let party = self.owner();
-        let (until, limit) = bound(party, deadline);
-        party.set_reason(&reason);
-        if self.shielded || until.is_some() || party.switch().is_null() {
+    pub fn park(&self, reason: Reason, deadline: Option<Instant>) -> Result<usize, WaitError> {
+        let waiter = self.owner();
+        let (until, limit) = bound(waiter, deadline);
+        waiter.set_reason(&reason);
+        if self.shielded || until.is_some() || waiter.switch().is_null() {
             self.suspend(until.into());
-        } else if party.may_suspend() {
+        } else if waiter.may_suspend() {
             // This is a green thread without a deadline that is not unwinding.
             // SAFETY: the owner calls this on its own stack, while its wait is open. Its switch is valid while it runs.
-            unsafe { (*party.switch()).suspend(Suspend::Parked) };
+            unsafe { (*waiter.switch()).suspend(Suspend::Parked) };
         }
         self.ended(limit)
     }
@@ -191,17 +191,17 @@ impl Wait {
     ///
     /// # Errors
     ///
-    /// Returns [`Missed`] if a deadline or a cancel ended the wait. The caller removes its node from its queue, if it
-    /// is still there, before it calls [`Missed::raise`].
+    /// Returns [`WaitError`] if a deadline or a cancel ended the wait. The caller removes its node from its queue, if it
+    /// is still there, before it calls [`WaitError::raise`].
     pub fn park_withdrawable(
         &self,
         withdrawal: &Withdrawal,
         deadline: Option<Instant>,
-    ) -> Result<usize, Missed> {
-        let party = self.owner();
-        let (until, limit) = bound(party, deadline);
+    ) -> Result<usize, WaitError> {
+        let waiter = self.owner();
+        let (until, limit) = bound(waiter, deadline);
         if self.shielded {
-            party.set_reason(withdrawal.reason());
+            waiter.set_reason(withdrawal.reason());
         }
         // Without a shield, the reason was set before the wait was opened. It is not written here, because another
         // thread may be reading it.
@@ -215,16 +215,16 @@ impl Wait {
     ///
     /// # Errors
     ///
-    /// Returns [`Missed`] in the same cases as `park`.
+    /// Returns [`WaitError`] in the same cases as `park`.
     #[inline(always)]
     pub fn park_unless(
         &self,
         reason: Reason,
         mut deadline: Deadline,
         is_over: impl FnOnce() -> bool,
-    ) -> Result<Option<usize>, Missed> {
-        let party = self.owner();
-        if self.shielded || !party.limit().is_null() {
+    ) -> Result<Option<usize>, WaitError> {
+        let waiter = self.owner();
+        if self.shielded || !waiter.timeout_frame().is_null() {
             // SeqCst: the counterpart of the waker's fence. Either `is_over` reads what the waker wrote, or the waker
             // finds this waiter.
             fence(Ordering::SeqCst);
@@ -233,15 +233,15 @@ impl Wait {
             }
             return self.park(reason, deadline.fix()).map(Some);
         }
-        party.set_reason(&reason);
+        waiter.set_reason(&reason);
         // The fence in `may_suspend` serves for cancels and for `is_over`.
-        if party.may_suspend() {
+        if waiter.may_suspend() {
             if is_over() && self.claim_self() {
-                party.set_reason(core::ptr::null());
+                waiter.set_reason(core::ptr::null());
                 return Ok(None);
             }
             // SAFETY: the owner calls this on its own stack, while its wait is open.
-            unsafe { (party.kind().suspend)(self.party(), deadline) };
+            unsafe { (waiter.kind().suspend)(self.waiter(), deadline) };
         }
         self.ended(core::ptr::null()).map(Some)
     }
@@ -249,15 +249,15 @@ impl Wait {
     /// Returns how the wait ended. `limit` is the timeout frame whose deadline bounded the wait, or null for the
     /// wait's own deadline.
     #[inline(always)]
-    fn ended(&self, limit: *const Limit) -> Result<usize, Missed> {
-        let party = self.owner();
-        party.set_reason(core::ptr::null());
+    fn ended(&self, limit: *const TimeoutFrame) -> Result<usize, WaitError> {
+        let waiter = self.owner();
+        waiter.set_reason(core::ptr::null());
         self.settled.set(true);
-        match party.verdict() {
-            Some(Verdict::Token(token)) => Ok(token),
-            Some(Verdict::Cancelled) => Err(Missed::cancelled()),
-            Some(Verdict::TimedOut) => Err(Missed::timed_out(limit)),
-            None => unreachable!("a party was resumed that nobody had claimed"),
+        match waiter.outcome() {
+            Some(WaitOutcome::Token(token)) => Ok(token),
+            Some(WaitOutcome::Cancelled) => Err(WaitError::cancelled()),
+            Some(WaitOutcome::TimedOut) => Err(WaitError::timed_out(limit)),
+            None => unreachable!("a waiter was resumed that nobody had claimed"),
         }
     }
 }
@@ -265,16 +265,16 @@ impl Wait {
 /// Returns whether only a waker and the wait's own deadline may end a wait of the owner now. A destructor that parks
 /// while its green thread unwinds must be allowed to finish, because a second unwind would abort.
 #[inline(always)]
-fn is_shielded(party: &Party) -> bool {
-    party.shields() > 0 || std::thread::panicking()
+fn is_shielded(waiter: &Waiter) -> bool {
+    waiter.shields() > 0 || std::thread::panicking()
 }
 
 /// Returns when a wait with this deadline ends. If the deadline of an enclosing
 /// [`time::timeout`](crate::time::timeout) comes first, also returns the frame of that timeout.
 #[inline(always)]
-fn bound(party: &Party, deadline: Option<Instant>) -> (Option<Instant>, *const Limit) {
-    if !party.limit().is_null()
-        && let Some(frame) = party.limit_in_force()
+fn bound(waiter: &Waiter, deadline: Option<Instant>) -> (Option<Instant>, *const TimeoutFrame) {
+    if !waiter.timeout_frame().is_null()
+        && let Some(frame) = waiter.timeout_in_force()
         && deadline.is_none_or(|deadline| frame.deadline < deadline)
     {
         return (Some(frame.deadline), frame.owner);
@@ -294,12 +294,12 @@ impl Drop for Wait {
 
 /// For an OS thread that sleeps by other means than [`Wait::park`]: returns the deadline of the nearest enclosing
 /// [`time::timeout`](crate::time::timeout), and what to raise when it has passed.
-pub fn enclosing_limit() -> Option<(Instant, Missed)> {
+pub fn enclosing_timeout() -> Option<(Instant, WaitError)> {
     let me = Me::current();
     // SAFETY: this is the caller's own waiter, which lives as long as the caller runs.
-    let party = unsafe { me.party().as_ref() };
-    let frame = party.limit_in_force()?;
-    Some((frame.deadline, Missed::timed_out(frame.owner)))
+    let waiter = unsafe { me.waiter().as_ref() };
+    let frame = waiter.timeout_in_force()?;
+    Some((frame.deadline, WaitError::timed_out(frame.owner)))
 }
 
 /// Runs `f` while cancels and outer timeouts are held off: they do not end the parks in `f`. A cancel takes effect at
@@ -309,48 +309,48 @@ pub fn shield<T>(f: impl FnOnce() -> T) -> T {
     impl Drop for Shield {
         fn drop(&mut self) {
             // SAFETY: this is the owner's own waiter, which lives as long as the owner runs.
-            let party = unsafe { self.0.party().as_ref() };
-            party.set_shields(party.shields() - 1);
+            let waiter = unsafe { self.0.waiter().as_ref() };
+            waiter.set_shields(waiter.shields() - 1);
         }
     }
     let me = Me::current();
     // SAFETY: this is the caller's own waiter, which lives as long as the caller runs.
-    let party = unsafe { me.party().as_ref() };
-    party.set_shields(party.shields() + 1);
+    let waiter = unsafe { me.waiter().as_ref() };
+    waiter.set_shields(waiter.shields() + 1);
     let _shield = Shield(me);
     f()
 }
 
 /// Runs code that comes after an operation's effect, or that completes the end of something. A cancel, a timeout or a
 /// panic of user code inside `f` does not propagate out of it. `f` may yield and park.
-pub fn unfailing(f: impl FnOnce()) {
-    quietly(|| shield(f));
+pub fn run_shielded_catching(f: impl FnOnce()) {
+    run_catching(|| shield(f));
 }
 
 /// Unwinds if the deadline of an enclosing [`time::timeout`](crate::time::timeout) has passed.
 #[cold]
 #[inline(never)]
-pub fn check_limit() {
-    if let Some((deadline, missed)) = enclosing_limit()
-        && crate::facade::deadline_passed(deadline)
+pub fn check_timeout() {
+    if let Some((deadline, error)) = enclosing_timeout()
+        && crate::primitives::deadline_passed(deadline)
     {
-        let _ = missed.raise();
+        let _ = error.raise();
     }
 }
 
 /// Returns whether the caller is a green thread for which a cancel was requested.
 pub fn is_cancelled() -> bool {
     // SAFETY: this is the caller's own waiter, which lives as long as the caller runs.
-    current::green().is_some_and(|party| unsafe { party.as_ref() }.is_cancelled())
+    current::green().is_some_and(|waiter| unsafe { waiter.as_ref() }.is_cancelled())
 }
 
 /// Unwinds if the calling green thread has been cancelled and is neither shielded nor already unwinding.
 pub fn check_cancelled() {
-    if let Some(party) = current::green() {
+    if let Some(waiter) = current::green() {
         // SAFETY: this is the caller's own waiter, which lives as long as the caller runs.
-        let party = unsafe { party.as_ref() };
-        if party.is_cancelled() && party.shields() == 0 && !std::thread::panicking() {
-            let _ = Missed::cancelled().raise();
+        let waiter = unsafe { waiter.as_ref() };
+        if waiter.is_cancelled() && waiter.shields() == 0 && !std::thread::panicking() {
+            let _ = WaitError::cancelled().raise();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The wait queue: an intrusive, first-in-first-out list of nodes, one for each waiter (`Party`).
+//! The wait queue: an intrusive, first-in-first-out list of nodes, one for each waiter.
 //!
 //! A node lives on the waiter's stack or in its future. The resource that owns the queue keeps it behind a lock.
 //! Every method is called while that lock is held, which `&mut self` expresses.
@@ -8,14 +8,14 @@ use core::fmt;
 use core::marker::PhantomPinned;
 use core::ptr::NonNull;
 
-use crate::wait::party::Party;
+use crate::wait::waiter::Waiter;
 use crate::wait::wake::Wake;
 
 /// The place of one waiter in one queue.
 ///
 /// ```text
 ///   queue: head ──► node ◄──► node ◄──► node ◄── tail
-///                    │party    │         │          (each on the stack of its waiter)
+///                    │waiter    │         │          (each on the stack of its waiter)
 ///                    │token    ▼
 ///                    └payload  where the claimer leaves or takes the message
 /// ```
@@ -23,7 +23,7 @@ pub struct Node {
     prev: Cell<Option<NonNull<Node>>>,
     next: Cell<Option<NonNull<Node>>>,
     linked: Cell<bool>,
-    party: NonNull<Party>,
+    waiter: NonNull<Waiter>,
     token: usize,
     payload: *mut (),
     _pinned: PhantomPinned,
@@ -32,12 +32,12 @@ pub struct Node {
 impl Node {
     /// Creates a node that is in no queue. `token` tells the owner which of its nodes was claimed. The claimer
     /// receives `payload`.
-    pub fn new(party: NonNull<Party>, token: usize, payload: *mut ()) -> Node {
+    pub fn new(waiter: NonNull<Waiter>, token: usize, payload: *mut ()) -> Node {
         Node {
             prev: Cell::new(None),
             next: Cell::new(None),
             linked: Cell::new(false),
-            party,
+            waiter,
             token,
             payload,
             _pinned: PhantomPinned,
@@ -52,7 +52,7 @@ impl Node {
 }
 
 /// A waiter that the caller has claimed through its node.
-#[must_use = "the claimed party waits to be woken"]
+#[must_use = "the claimed waiter waits to be woken"]
 #[derive(Debug)]
 pub struct Claimed {
     /// The node's payload. The claimer may use it until it wakes the waiter. A task's payload may be used only while
@@ -194,14 +194,14 @@ impl WaitQueue {
 
     /// Like [`claim_next`](Self::claim_next), but passes over the nodes of `me` and leaves them in the queue, so that
     /// a select does not pair with itself.
-    pub fn claim_next_but(&mut self, me: NonNull<Party>) -> Option<Claimed> {
+    pub fn claim_next_but(&mut self, me: NonNull<Waiter>) -> Option<Claimed> {
         let mut next = self.head;
         while let Some(node) = next {
             // SAFETY: a linked node is valid, and the queue's lock is held. The successor is read before the node is
             // removed.
             unsafe {
                 next = node.as_ref().next.get();
-                if node.as_ref().party == me {
+                if node.as_ref().waiter == me {
                     continue;
                 }
                 self.remove(node);
@@ -219,9 +219,9 @@ impl WaitQueue {
         let mut count = 0;
         let mut next = self.head;
         while let Some(node) = next {
-            // SAFETY: linked nodes are valid, and so are their waiters (rule 1 in `party`).
+            // SAFETY: linked nodes are valid, and so are their waiters (rule 1 in `waiter`).
             unsafe {
-                count += usize::from(node.as_ref().party.as_ref().verdict().is_none());
+                count += usize::from(node.as_ref().waiter.as_ref().outcome().is_none());
                 next = node.as_ref().next.get();
             }
         }
@@ -230,12 +230,12 @@ impl WaitQueue {
 
     /// Returns whether a waiter other than `me` is in the queue and has not been claimed yet. This is a hint: it may
     /// be claimed through another queue the next moment.
-    pub fn has_other(&self, me: Option<NonNull<Party>>) -> bool {
+    pub fn has_other(&self, me: Option<NonNull<Waiter>>) -> bool {
         let mut next = self.head;
         while let Some(node) = next {
-            // SAFETY: linked nodes are valid, and so are their waiters (rule 1 in `party`).
+            // SAFETY: linked nodes are valid, and so are their waiters (rule 1 in `waiter`).
             unsafe {
-                if Some(node.as_ref().party) != me && node.as_ref().party.as_ref().verdict().is_none() {
+                if Some(node.as_ref().waiter) != me && node.as_ref().waiter.as_ref().outcome().is_none() {
                     return true;
                 }
                 next = node.as_ref().next.get();
@@ -256,8 +256,8 @@ unsafe fn claim(node: NonNull<Node>) -> Option<Claimed> {
     // as long as the caller holds the lock. After a successful claim, the waiter lives on until it is woken.
     unsafe {
         let n = node.as_ref();
-        let (party, payload) = (n.party, n.payload);
-        party.as_ref().claim(n.token).then(|| Claimed { payload, wake: Wake::owed(party) })
+        let (waiter, payload) = (n.waiter, n.payload);
+        waiter.as_ref().claim(n.token).then(|| Claimed { payload, wake: Wake::owed(waiter) })
     }
 }
 

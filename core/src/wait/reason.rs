@@ -1,4 +1,4 @@
-//! Why a waiter (`Party`) waits. The reason is kept on the stack of the waiting call for as long as the call waits.
+//! Why a waiter waits. The reason is kept on the stack of the waiting call for as long as the call waits.
 
 use core::fmt;
 use core::panic::Location;

@@ -5,7 +5,7 @@ use core::fmt;
 use core::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use crate::wait::party::Limit;
+use crate::wait::waiter::TimeoutFrame;
 
 /// The payload with which a cancelled green thread unwinds.
 #[derive(Debug)]
@@ -22,43 +22,43 @@ impl CancelUnwind {
 /// holds the number of that timeout's frame. User code can catch the payload and keep it for longer than the frame
 /// lasts, so the frame's address would not do.
 #[derive(Debug)]
-pub struct LimitUnwind(NonZeroU64);
+pub struct TimeoutUnwind(NonZeroU64);
 
-impl LimitUnwind {
+impl TimeoutUnwind {
     /// Returns whether the payload is meant for the `timeout` with this frame.
-    pub fn is_for(&self, limit: &Limit) -> bool {
+    pub fn is_for(&self, limit: &TimeoutFrame) -> bool {
         limit.number.get() == Some(self.0)
     }
 }
 
 /// Returns whether a payload is an unwind that ends a green thread without a panic report.
 ///
-/// A [`LimitUnwind`] is not one. It is always raised inside its `timeout`. It can be found outside only if user code
+/// A [`TimeoutUnwind`] is not one. It is always raised inside its `timeout`. It can be found outside only if user code
 /// has caught it and resumed it elsewhere.
-pub fn is_quiet_unwind(payload: &(dyn Any + Send)) -> bool {
+pub fn is_internal_unwind(payload: &(dyn Any + Send)) -> bool {
     payload.is::<CancelUnwind>()
 }
 
-/// Returns a payload as a joiner may receive it. Converts a [`LimitUnwind`] that escaped its frame into an ordinary
+/// Returns a payload as a joiner may receive it. Converts a [`TimeoutUnwind`] that escaped its frame into an ordinary
 /// panic, and so reports it to the panic hook, which has not seen it before. The message of that panic describes the
 /// mistake. The converted payload cannot reach another timeout.
-pub fn settled(payload: Box<dyn Any + Send>) -> Box<dyn Any + Send> {
+pub fn reject_stray_unwind(payload: Box<dyn Any + Send>) -> Box<dyn Any + Send> {
     #[cold]
     fn stray() {
         panic!("the unwind of a `timeout` that is over was caught, and resumed outside of that `timeout`");
     }
-    if payload.is::<LimitUnwind>() { catch_unwind(stray).expect_err("it panics") } else { payload }
+    if payload.is::<TimeoutUnwind>() { catch_unwind(stray).expect_err("it panics") } else { payload }
 }
 
 /// A wait that ended by a deadline or a cancel. It has taken nothing, and nothing is lost.
 #[must_use = "leave the queues, then raise it"]
 #[derive(Debug)]
-pub struct Missed(Cause);
+pub struct WaitError(Cause);
 
 #[derive(Debug)]
 enum Cause {
     Deadline,
-    Limit(*const Limit),
+    TimeoutFrame(*const TimeoutFrame),
     Cancelled,
 }
 
@@ -74,13 +74,13 @@ impl fmt::Display for TimedOut {
 
 impl core::error::Error for TimedOut {}
 
-impl Missed {
-    pub(super) fn timed_out(limit: *const Limit) -> Missed {
-        Missed(if limit.is_null() { Cause::Deadline } else { Cause::Limit(limit) })
+impl WaitError {
+    pub(super) fn timed_out(limit: *const TimeoutFrame) -> WaitError {
+        WaitError(if limit.is_null() { Cause::Deadline } else { Cause::TimeoutFrame(limit) })
     }
 
-    pub(super) fn cancelled() -> Missed {
-        Missed(Cause::Cancelled)
+    pub(super) fn cancelled() -> WaitError {
+        WaitError(Cause::Cancelled)
     }
 
     /// Unwinds if the caller was cancelled, or if the deadline of an enclosing `timeout` has passed. Returns
@@ -89,11 +89,11 @@ impl Missed {
     pub fn raise(self) -> TimedOut {
         match self.0 {
             Cause::Deadline => TimedOut,
-            Cause::Limit(limit) => {
+            Cause::TimeoutFrame(limit) => {
                 // SAFETY: the frame of a `timeout` is on the stack of the thread that waits, in a call that encloses
                 // this one.
                 let number = unsafe { &*limit }.numbered();
-                resume_unwind(Box::new(LimitUnwind(number)))
+                resume_unwind(Box::new(TimeoutUnwind(number)))
             }
             Cause::Cancelled => resume_unwind(CancelUnwind::payload()),
         }
@@ -103,7 +103,7 @@ impl Missed {
 /// Runs user code and catches its panic, which the panic hook reports. Returns whether it panicked.
 ///
 /// The payload is dropped. If its destructor panics too, the payload of that second panic is leaked.
-pub fn quietly(f: impl FnOnce()) -> bool {
+pub fn run_catching(f: impl FnOnce()) -> bool {
     let Err(payload) = catch_unwind(AssertUnwindSafe(f)) else { return false };
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         core::mem::forget(second);
@@ -126,11 +126,11 @@ pub fn drop_all<T>(mut next: impl FnMut() -> Option<T>) {
         match (dropped, &first) {
             (Ok(()), _) => break,
             (Err(payload), None) => first = Some(payload),
-            (Err(payload), Some(_)) => _ = quietly(|| drop(payload)),
+            (Err(payload), Some(_)) => _ = run_catching(|| drop(payload)),
         }
     }
     match first {
-        Some(payload) if std::thread::panicking() => _ = quietly(|| drop(payload)),
+        Some(payload) if std::thread::panicking() => _ = run_catching(|| drop(payload)),
         Some(payload) => resume_unwind(payload),
         None => {}
     }
@@ -159,7 +159,7 @@ impl<T> Drop for Discarded<T> {
 /// Returns the payload with which a green thread ends. A cancel's payload in a green thread that was never cancelled
 /// (`was_cancelled` is false) was caught in another green thread and resumed in this one. It is converted into a
 /// panic that describes the mistake.
-pub fn settled_at_end(payload: Box<dyn Any + Send>, was_cancelled: bool) -> Box<dyn Any + Send> {
+pub fn reject_stray_unwind_at_end(payload: Box<dyn Any + Send>, was_cancelled: bool) -> Box<dyn Any + Send> {
     #[cold]
     fn stray() {
         panic!(

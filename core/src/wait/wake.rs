@@ -1,4 +1,4 @@
-//! The wake-up that a claimer owes to the waiter (`Party`) that it has claimed.
+//! The wake-up that a claimer owes to the waiter that it has claimed.
 //!
 //! The claimer claims while it holds a lock, and wakes after unlocking. In between it holds a [`Wake`], which keeps
 //! alive what the wake-up needs. For a thread this is the waiter itself. For a task it is the task's waker, which is
@@ -8,9 +8,9 @@ use core::ptr::NonNull;
 use core::task::Waker;
 
 use crate::wait::current;
-use crate::wait::party::{Party, PartyKind};
-use crate::wait::task::TaskParty;
-use crate::wait::unfailing;
+use crate::wait::run_shielded_catching;
+use crate::wait::task::TaskWaiter;
+use crate::wait::waiter::{Waiter, WaiterVtable};
 use crate::wait::withdrawal::{Ended, Withdrawal};
 
 /// The wake-up of a waiter that the holder has claimed. It wakes the waiter when it is dropped. Drop it after
@@ -19,12 +19,12 @@ use crate::wait::withdrawal::{Ended, Withdrawal};
 #[derive(Debug)]
 pub struct Wake {
     /// A green thread or an OS thread; null for a task.
-    party: *const Party,
+    waiter: *const Waiter,
     /// A task's waker; `None` for a thread, and for a task that has no waker any more.
     task: Option<Waker>,
 }
 
-// SAFETY: any thread may wake a claimed waiter. The waiter stays alive until then: by rule 2 of `party`, or because
+// SAFETY: any thread may wake a claimed waiter. The waiter stays alive until then: by rule 2 of `waiter`, or because
 // `retain` was called.
 unsafe impl Send for Wake {}
 
@@ -36,15 +36,15 @@ impl Wake {
     /// The caller has won the claim and has not woken the waiter yet. If the waiter is a task's, the caller holds the
     /// lock that guards its waker.
     #[inline]
-    pub unsafe fn owed(party: NonNull<Party>) -> Wake {
+    pub unsafe fn owed(waiter: NonNull<Waiter>) -> Wake {
         // SAFETY: a claimed thread lives until it is woken. A claimed task lives as long as its lock is held.
-        let kind = unsafe { party.as_ref() }.kind();
+        let kind = unsafe { waiter.as_ref() }.kind();
         if kind.is_plain() {
-            return Wake { party: party.as_ptr(), task: None };
+            return Wake { waiter: waiter.as_ptr(), task: None };
         }
         // SAFETY: the caller of `owed` has won the claim and, for a task, holds the lock. `owed_to_others` asks for
         // the same.
-        unsafe { Wake::owed_to_others(party, kind) }
+        unsafe { Wake::owed_to_others(waiter, kind) }
     }
 
     /// Handles waiters whose claim needs more than a later `wake`.
@@ -53,22 +53,22 @@ impl Wake {
     ///
     /// The same rules hold as for [`owed`](Self::owed).
     #[cold]
-    unsafe fn owed_to_others(party: NonNull<Party>, kind: &PartyKind) -> Wake {
+    unsafe fn owed_to_others(waiter: NonNull<Waiter>, kind: &WaiterVtable) -> Wake {
         if kind.is_task {
-            // SAFETY: `is_task` is set only for the first field of a `TaskParty`, and the caller holds its lock.
-            return Wake { party: core::ptr::null(), task: unsafe { TaskParty::take_waker(party) } };
+            // SAFETY: `is_task` is set only for the first field of a `TaskWaiter`, and the caller holds its lock.
+            return Wake { waiter: core::ptr::null(), task: unsafe { TaskWaiter::take_waker(waiter) } };
         }
         if let Some(retain) = kind.retain {
             // SAFETY: the waiter is alive. `wake`, which releases this reference, is called exactly once.
-            unsafe { retain(party) };
+            unsafe { retain(waiter) };
         }
-        Wake { party: party.as_ptr(), task: None }
+        Wake { waiter: waiter.as_ptr(), task: None }
     }
 
     /// Returns whether the waiter is a task's, and not a thread's.
     #[inline(always)]
     pub fn is_for_task(&self) -> bool {
-        self.party.is_null()
+        self.waiter.is_null()
     }
 
     /// Wakes the waiter.
@@ -81,9 +81,9 @@ impl Wake {
 impl Drop for Wake {
     #[inline(always)]
     fn drop(&mut self) {
-        if let Some(party) = NonNull::new(self.party.cast_mut()) {
+        if let Some(waiter) = NonNull::new(self.waiter.cast_mut()) {
             // SAFETY: `owed` requires that the waiter is claimed and not yet woken, and a drop happens once.
-            unsafe { (party.as_ref().kind().wake)(party) };
+            unsafe { (waiter.as_ref().kind().wake)(waiter) };
         } else if let Some(task) = self.task.take() {
             wake_task(task);
         }
@@ -98,23 +98,23 @@ fn wake_task(task: Waker) {
     debug_assert!(!current::has_open_wait(), "a waker is called by a thread whose own wait is open");
     // The operation that wakes the task has had its effect, so nothing may unwind from here: not a panic of the waker,
     // and not a cancel or a timeout of the caller, if the waker parks.
-    unfailing(|| task.wake());
+    run_shielded_catching(|| task.wake());
 }
 
 /// The wake-up of a waiter whose wait was ended by a cancel or a timer. If the wait has a [`Withdrawal`], the waiter
 /// is removed from its queue first.
 #[must_use = "wakes when dropped: hold it until the lock is released"]
 #[derive(Debug)]
-pub struct MissedWake {
+pub struct EndedWake {
     withdrawal: Option<NonNull<Withdrawal>>,
     wake: Option<Wake>,
 }
 
 // SAFETY: a `Wake` may be sent. The withdrawal is applied only by the holder of this value, which has claimed the
 // waiter.
-unsafe impl Send for MissedWake {}
+unsafe impl Send for EndedWake {}
 
-impl Drop for MissedWake {
+impl Drop for EndedWake {
     fn drop(&mut self) {
         if let Some(withdrawal) = self.withdrawal {
             // SAFETY: the withdrawal is on the stack of the waiter, which is claimed and not yet woken. So the
@@ -126,32 +126,32 @@ impl Drop for MissedWake {
     }
 }
 
-impl MissedWake {
+impl EndedWake {
     /// Creates the wake-up of a wait that a cancel or a timer has ended.
     ///
     /// # Safety
     ///
-    /// The caller has just claimed `party`, and the claim returned `ended`.
-    unsafe fn owed(party: NonNull<Party>, ended: &Ended<'_>) -> MissedWake {
-        // SAFETY: the caller has just claimed the waiter. Cancellers and timers never claim a `TaskParty`, so no lock
+    /// The caller has just claimed `waiter`, and the claim returned `ended`.
+    unsafe fn owed(waiter: NonNull<Waiter>, ended: &Ended<'_>) -> EndedWake {
+        // SAFETY: the caller has just claimed the waiter. Cancellers and timers never claim a `TaskWaiter`, so no lock
         // is needed.
-        let wake = unsafe { Wake::owed(party) };
-        MissedWake { withdrawal: ended.withdrawal.map(NonNull::from), wake: Some(wake) }
+        let wake = unsafe { Wake::owed(waiter) };
+        EndedWake { withdrawal: ended.withdrawal.map(NonNull::from), wake: Some(wake) }
     }
 }
 
-impl Party {
+impl Waiter {
     /// Requests that the waiter unwind from its current or its next unshielded wait. Returns the wake-up that is owed
     /// if it waits now.
     ///
     /// # Safety
     ///
-    /// `party` lives until the returned value has been dropped.
-    pub unsafe fn cancel(party: NonNull<Party>) -> Option<MissedWake> {
+    /// `waiter` lives until the returned value has been dropped.
+    pub unsafe fn cancel(waiter: NonNull<Waiter>) -> Option<EndedWake> {
         // SAFETY: the caller keeps the waiter alive.
-        let ended = unsafe { party.as_ref() }.claim_cancelled()?;
+        let ended = unsafe { waiter.as_ref() }.claim_cancelled()?;
         // SAFETY: this call has just claimed the waiter.
-        Some(unsafe { MissedWake::owed(party, &ended) })
+        Some(unsafe { EndedWake::owed(waiter, &ended) })
     }
 
     /// Ends the waiter's wait because its deadline has passed. Returns the wake-up that is owed if no other waker was
@@ -159,11 +159,11 @@ impl Party {
     ///
     /// # Safety
     ///
-    /// `party` lives until the returned value has been dropped.
-    pub unsafe fn time_out(party: NonNull<Party>) -> Option<MissedWake> {
+    /// `waiter` lives until the returned value has been dropped.
+    pub unsafe fn time_out(waiter: NonNull<Waiter>) -> Option<EndedWake> {
         // SAFETY: the caller keeps the waiter alive.
-        let ended = unsafe { party.as_ref() }.claim_timed_out()?;
+        let ended = unsafe { waiter.as_ref() }.claim_timed_out()?;
         // SAFETY: this call has just claimed the waiter.
-        Some(unsafe { MissedWake::owed(party, &ended) })
+        Some(unsafe { EndedWake::owed(waiter, &ended) })
     }
 }

@@ -1,4 +1,4 @@
-//! Withdrawal: how a canceller or a timer removes a waiter (`Party`) from its queue at once.
+//! Withdrawal: how a canceller or a timer removes a waiter from its queue at once.
 //!
 //! A waiter whose wait was ended by a cancel or a timer leaves its queue when it runs again. Its worker may be busy
 //! until then. In a queue that is served strictly in order, or whose being empty has a meaning, the waiters behind it

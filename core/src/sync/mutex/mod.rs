@@ -10,7 +10,7 @@ use core::panic::Location;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{LockResult, TryLockError, TryLockResult};
 
-use crate::facade::maybe_const;
+use crate::primitives::maybe_const;
 use crate::sync::poison::{Before, Poison};
 use crate::wait::operation;
 

@@ -27,7 +27,7 @@ use core::cell::Cell;
 use core::panic::Location;
 use core::ptr::NonNull;
 
-use crate::facade::{AtomicU32, Lock, MODEL, Ordering, maybe_const};
+use crate::primitives::{AtomicU32, Lock, MODEL, Ordering, maybe_const};
 use crate::sync::spin::spin;
 use crate::wait::{BATCH, Claimed, Kind, Node, Reason, Wait, WaitQueue, operation};
 
@@ -204,7 +204,7 @@ impl RawMutex {
     fn wait_turn(&self, reason: Reason, losses: u32) -> bool {
         let handed = Cell::new(false);
         let wait = Wait::new();
-        let node = Node::new(wait.party(), 0, (&raw const handed).cast_mut().cast());
+        let node = Node::new(wait.waiter(), 0, (&raw const handed).cast_mut().cast());
         let place = NonNull::from(&node);
 
         let mut waiters = self.waiters.lock();
@@ -241,7 +241,7 @@ impl RawMutex {
 
         match wait.park(reason, None) {
             Ok(_) => handed.get(),
-            Err(missed) => {
+            Err(error) => {
                 let mut waiters = self.waiters.lock();
                 // SAFETY: the node is in this queue or in none.
                 let stood = unsafe { waiters.queue.remove(place) };
@@ -255,7 +255,7 @@ impl RawMutex {
                 // if there is a waiter.
                 drop(waiters);
                 drop(wait);
-                missed.raise();
+                error.raise();
                 unreachable!("a lock has no deadline of its own")
             }
         }

@@ -26,7 +26,7 @@
 use core::cell::Cell;
 use core::panic::Location;
 
-use crate::facade::{AtomicU32, Lock, MODEL, Ordering, maybe_const};
+use crate::primitives::{AtomicU32, Lock, MODEL, Ordering, maybe_const};
 use crate::sync::chain::{Chain, Slot};
 use crate::sync::gate::claim_all;
 use crate::sync::spin::spin;
@@ -207,17 +207,17 @@ impl RawRwLock {
         // SAFETY: the queues are locked, and the node is added to one before they are unlocked. The wait is parked
         // below.
         let wait = unsafe { Wait::withdrawable(&withdrawal) };
-        let node = Node::new(wait.party(), 0, (&raw const slot).cast_mut().cast());
+        let node = Node::new(wait.waiter(), 0, (&raw const slot).cast_mut().cast());
         withdrawal.set_node((&node).into());
         // SAFETY: the node is new, `Wait::withdrawable` has opened its wait, and it does not move. It leaves the
         // queue before this function returns: a claimer or a withdrawal removes it, or the code below does.
         unsafe { waiters.readers.push((&node).into()) };
         drop(waiters);
         // If the wait was claimed, this thread holds the lock: the claimer has added it to the count of readers.
-        if let Err(missed) = wait.park_withdrawable(&withdrawal, None) {
+        if let Err(error) = wait.park_withdrawable(&withdrawal, None) {
             self.reader_leaves(&withdrawal);
             drop(wait);
-            missed.raise();
+            error.raise();
             unreachable!("a lock has no deadline of its own");
         }
     }
@@ -285,7 +285,7 @@ impl RawRwLock {
         // SAFETY: the queues are locked, and the node is added to one before they are unlocked. The wait is parked
         // below.
         let wait = unsafe { Wait::withdrawable(&withdrawal) };
-        let node = Node::new(wait.party(), 0, (&raw const handed).cast_mut().cast());
+        let node = Node::new(wait.waiter(), 0, (&raw const handed).cast_mut().cast());
         withdrawal.set_node((&node).into());
         // SAFETY: the node is new, `Wait::withdrawable` has opened its wait, and it does not move. It leaves the
         // queue before this function returns: a claimer or a withdrawal removes it, or the code below does.
@@ -299,10 +299,10 @@ impl RawRwLock {
         drop(waiters);
         match wait.park_withdrawable(&withdrawal, None) {
             Ok(_) => handed.get(),
-            Err(missed) => {
+            Err(error) => {
                 self.writer_leaves(&withdrawal, starves);
                 drop(wait);
-                missed.raise();
+                error.raise();
                 unreachable!("a lock has no deadline of its own")
             }
         }

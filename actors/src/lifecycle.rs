@@ -1,0 +1,150 @@
+//! Operations on an actor of any message type: ending it, and waiting for its end.
+
+use std::time::Instant;
+
+use core::ptr::NonNull;
+
+use kahn_core::process::Process;
+use kahn_core::wait::{Kind, Node, Reason, Wait, run_shielded_catching};
+
+use crate::cell::{AnyActor, Core, Head, Phase, State};
+use crate::exit::ExitReason;
+use crate::unobserved_panics;
+
+pub(crate) fn any<M: Send + 'static>(process: &Process<Head<M>>) -> &AnyActor {
+    // SAFETY: `Head<M>` is `repr(C)`, and its first field is a `Core`.
+    unsafe { process.by_first::<Core>() }
+}
+
+/// Runs `f` with the actor in whose turn the caller is, if there is one.
+pub(crate) fn with_current<R>(f: impl FnOnce(&AnyActor) -> R) -> Option<R> {
+    // SAFETY: only this crate creates processes. Their heads are `Head`s, which are `repr(C)` and begin with a `Core`.
+    unsafe { Process::with_current(f) }
+}
+
+/// Returns whether the caller is in an actor's turn.
+#[inline]
+pub(crate) fn is_actor() -> bool {
+    with_current(|_| ()).is_some()
+}
+
+/// Returns whether the caller is in a turn of this actor, or of an actor that this one keeps, directly or through other
+/// keepers.
+pub(crate) fn is_inside(process: &AnyActor) -> bool {
+    let mut at = with_current(AnyActor::clone);
+    while let Some(inside) = at {
+        if inside.is(process) {
+            return true;
+        }
+        at = inside.state.lock().cold_if_any().and_then(|cold| Some(cold.supervisor.as_ref()?.0.clone()));
+    }
+    false
+}
+
+pub(crate) fn is_current(process: &AnyActor) -> bool {
+    with_current(|current| current.is(process)).unwrap_or(false)
+}
+
+pub(crate) fn stop(process: &AnyActor, reason: ExitReason) {
+    let mut reason = Some(reason);
+    let wake_action = process.state.lock().stop(&mut reason);
+    wake_action.wake(process);
+    // A reason that came too late may hold an error of the user, whose destructor runs here, without the lock.
+    run_shielded_catching(|| drop(reason));
+}
+
+/// Kills the actor: ends it at once if it waits for a message, otherwise when its handler next parks or returns. The
+/// first reason counts.
+pub(crate) fn kill(process: &AnyActor, reason: ExitReason) {
+    let mut state = process.state.lock();
+    match state.phase {
+        Phase::New | Phase::Running => {}
+        // It is ending already. Only a kill cuts short what it still does.
+        Phase::Ending if matches!(reason, ExitReason::Killed) => {}
+        Phase::Ending | Phase::Between | Phase::Closed | Phase::Gone | Phase::Dead => return,
+    }
+    // If another reason was first, this one is dropped after unlocking: its destructor may be user code.
+    let late = match &mut state.cold().exit {
+        first @ None => {
+            *first = Some(reason);
+            None
+        }
+        Some(_) => Some(reason),
+    };
+    // Under the lock, so that the cancel cannot arrive after the turn has cleared the cancels until then (`clear_cancel`).
+    let wake = process.cancel();
+    let wake_action = state.wake_action_urgent();
+    drop(state);
+    drop(wake);
+    wake_action.wake(process);
+    if let Some(late) = late {
+        run_shielded_catching(|| drop(late));
+    }
+}
+
+pub(crate) fn is_alive(process: &AnyActor) -> bool {
+    !process.state.lock().phase.is_dead()
+}
+
+#[track_caller]
+pub(crate) fn join(process: &AnyActor) -> ExitReason {
+    wait_while(process, |state| !state.phase.is_over());
+    unobserved_panics::noticed(process);
+    process.state.lock().reason()
+}
+
+/// Returns the number of incarnations of `process` that have ended, apart from the last one.
+pub(crate) fn lives(process: &AnyActor) -> u64 {
+    process.state.lock().lives()
+}
+
+/// Waits until the incarnation that began after `lives` others has ended. Its supervisor may start the actor again.
+#[track_caller]
+pub(crate) fn join_life(process: &AnyActor, lives: u64) {
+    wait_while(process, |state| {
+        !state.phase.is_over() && state.phase != Phase::Between && state.lives() == lives
+    });
+    if process.state.lock().phase.is_over() {
+        unobserved_panics::noticed(process);
+    }
+}
+
+#[track_caller]
+pub(crate) fn wait_while(process: &AnyActor, waits: impl Fn(&State) -> bool) {
+    let _over = wait_while_until(process, None, waits);
+}
+
+/// Waits while `waits` returns true for the state, and returns whether it has become false before the deadline. `waits`
+/// depends on the phase and on what changes with it. It runs with the actor locked.
+///
+/// Every change of the phase wakes all joiners, except a change to `Ending` or `Gone`, which another change follows.
+#[track_caller]
+pub(crate) fn wait_while_until(
+    process: &AnyActor,
+    deadline: Option<Instant>,
+    waits: impl Fn(&State) -> bool,
+) -> bool {
+    let reason = Reason::new(Kind::Actor, core::ptr::without_provenance::<()>(process.address()));
+    while waits(&process.state.lock()) {
+        let wait = Wait::new();
+        let node = Node::new(wait.waiter(), 0, core::ptr::null_mut());
+        let place = NonNull::from(&node);
+        {
+            let mut state = process.state.lock();
+            if !waits(&state) {
+                break;
+            }
+            // SAFETY: the node stays in place until the wait is over. If the wait was not claimed, the node is removed
+            // below; a claim removes the node.
+            unsafe { state.cold().joiners.push(place) };
+        }
+        if let Err(error) = wait.park(reason, deadline) {
+            // SAFETY: the node is in this queue, or a claim has removed it and it is in no queue.
+            unsafe { process.state.lock().cold().joiners.remove(place) };
+            drop(wait);
+            let _ = error.raise();
+            return !waits(&process.state.lock());
+        }
+    }
+    true
+}

@@ -1,0 +1,375 @@
+//! Models of a task: its end against joiners, against a handle that is dropped, and against wakers; `park` and
+//! `unpark`.
+
+use core::mem::MaybeUninit;
+use core::panic::Location;
+use std::time::Instant;
+
+use super::{ALL, Checked, NEVER_PARKS, Spawned, spawn};
+use crate::primitives::explore::{Arc, orders, thread};
+use crate::primitives::{AtomicBool, AtomicUsize, Lock, Ordering, Parker, now};
+use crate::task::{Output, SpawnOptions, State, Task, allocate_task};
+use crate::wait::{Kind, Reason};
+
+/// A task's output. The model fails if it is dropped twice or never, and if its dropper does not see how it was made.
+struct Made(Arc<Checked>);
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        assert_eq!(self.0.get(), 7, "dropped before it was made, or twice");
+        self.0.set(0);
+    }
+}
+
+fn maker() -> (Spawned, Arc<Checked>) {
+    let place = Arc::new(Checked::new(0));
+    let inner = place.clone();
+    let task = spawn(move || {
+        inner.set(7);
+        Made(inner)
+    });
+    (task, place)
+}
+
+fn reason() -> Reason {
+    Reason::new(Kind::Join, &raw const *Location::caller())
+}
+
+/// As `JoinHandle::join`, without the handle.
+fn join(task: Spawned) -> Made {
+    task.task().wait_for_end(reason(), None).unwrap();
+    let mut output = MaybeUninit::<Output<Made>>::uninit();
+    // SAFETY: the task is done, and its one handle takes the output.
+    unsafe {
+        Task::take_output(task.0, output.as_mut_ptr().cast());
+        Task::release(task.0);
+        output.assume_init().unwrap()
+    }
+}
+
+#[test]
+fn the_end_against_a_join() {
+    orders(ALL, || {
+        let (task, place) = maker();
+        let runner = thread::spawn(move || task.run());
+        let made = join(task);
+        assert_eq!(made.0.get(), 7);
+        drop(made);
+        runner.join().unwrap();
+        assert_eq!(place.get(), 0);
+    });
+}
+
+/// As `JoinHandle::join`, for a task that may be abandoned.
+fn join_or_not(task: Spawned) -> Option<Made> {
+    task.task().wait_for_end(reason(), None).unwrap();
+    assert!(task.task().state.is_over());
+    if task.task().state.is_done() {
+        return Some(join(task));
+    }
+    task.drop_handle();
+    None
+}
+
+/// The joiner is woken by the end or by the abandonment, and the output is dropped once, by its owner.
+#[test]
+fn the_end_against_being_abandoned_and_a_join() {
+    orders(2, || {
+        let (task, place) = maker();
+        task.retain();
+        let runner = thread::spawn(move || task.run());
+        let abandoner = thread::spawn(move || {
+            // SAFETY: `task` is a reference.
+            assert!(unsafe { Task::abandon(task.0) }.is_none());
+            task.release();
+        });
+        if let Some(made) = join_or_not(task) {
+            assert_eq!(made.0.get(), 7);
+        }
+        runner.join().unwrap();
+        abandoner.join().unwrap();
+        assert_eq!(place.get(), 0, "the output was not dropped");
+    });
+}
+
+/// A task that never ends. Its cell stays.
+#[test]
+fn being_abandoned_against_a_join() {
+    orders(ALL, || {
+        let (task, place) = maker();
+        task.retain();
+        let joiner = thread::spawn(move || join_or_not(task).is_none());
+        // SAFETY: `task` is a reference.
+        assert!(unsafe { Task::abandon(task.0) }.is_none());
+        assert!(joiner.join().unwrap());
+        // Ends the task, so that the model leaks nothing: the runtime's reference and the model's are left.
+        task.run();
+        assert_eq!(place.get(), 0, "the output was not dropped");
+        task.release();
+    });
+}
+
+#[test]
+fn the_end_against_a_handle_that_goes() {
+    orders(ALL, || {
+        let (task, place) = maker();
+        let runner = thread::spawn(move || task.run());
+        task.drop_handle();
+        runner.join().unwrap();
+        assert_eq!(place.get(), 0, "the output was not dropped");
+    });
+}
+
+/// As `JoinHandle::is_finished`: a thread that sees the end sees what the task did.
+#[test]
+fn the_end_is_seen() {
+    orders(ALL, || {
+        let (task, place) = maker();
+        let runner = thread::spawn(move || task.run());
+        for _ in 0..2 {
+            if task.task().state.is_done() {
+                assert_eq!(place.get(), 7);
+            }
+            // Loom's pruning passes over orders in which a lone load comes late. The yield makes such an order.
+            thread::yield_now();
+        }
+        task.drop_handle();
+        runner.join().unwrap();
+        assert_eq!(place.get(), 0);
+    });
+}
+
+/// As `JoinHandle::join_timeout`; then the handle is dropped.
+#[test]
+fn the_end_against_a_join_that_times_out() {
+    orders(3, || {
+        let (task, place) = maker();
+        let runner = thread::spawn(move || task.run());
+        match task.task().wait_for_end(reason(), Some(now())) {
+            Ok(()) => drop(join(task)),
+            Err(_) => task.drop_handle(),
+        }
+        runner.join().unwrap();
+        assert_eq!(place.get(), 0);
+    });
+}
+
+/// A `Thread` handle waits beside the join handle. Both are woken.
+#[test]
+fn the_end_against_two_that_wait() {
+    orders(2, || {
+        let (task, place) = maker();
+        task.retain();
+        let runner = thread::spawn(move || task.run());
+        let other = thread::spawn(move || {
+            task.task().wait_for_end(reason(), None).unwrap();
+            assert!(task.task().state.is_done());
+            task.release();
+        });
+        drop(join(task));
+        runner.join().unwrap();
+        other.join().unwrap();
+        assert_eq!(place.get(), 0);
+    });
+}
+
+/// Three holders release at once. One frees the task, and all have finished with it by then.
+#[test]
+fn the_last_holder_frees() {
+    orders(ALL, || {
+        struct Header {
+            state: State,
+            used: [Checked; 3],
+            freed: AtomicUsize,
+        }
+        let header = Arc::new(Header {
+            state: State::new(),
+            used: [0; 3].map(Checked::new),
+            freed: AtomicUsize::new(0),
+        });
+        let free = |header: &Header| {
+            assert_eq!(header.freed.fetch_add(1, Ordering::Relaxed), 0, "freed twice");
+            header.used.each_ref().map(|used| used.set(2))
+        };
+        // A third reference. The runtime has the first, and the handle the second.
+        header.state.retain();
+        let runtime = thread::spawn({
+            let header = header.clone();
+            move || {
+                header.used[0].set(1);
+                let _ = header.state.end();
+                if header.state.release() {
+                    free(&header);
+                }
+            }
+        });
+        let handle = thread::spawn({
+            let header = header.clone();
+            move || {
+                header.used[1].set(1);
+                match header.state.drop_handle() {
+                    Some(last) if last => drop(free(&header)),
+                    Some(_) => {}
+                    None if header.state.release() => drop(free(&header)),
+                    None => {}
+                }
+            }
+        });
+        header.used[2].set(1);
+        if header.state.release() {
+            free(&header);
+        }
+        runtime.join().unwrap();
+        handle.join().unwrap();
+        assert_eq!(header.freed.load(Ordering::Relaxed), 1, "never freed");
+    });
+}
+
+/// A stackless task, two wakers, and a worker that runs it. Each wake-up is followed by a run that sees what came
+/// before the wake-up, and the task is in one queue at a time.
+#[test]
+fn a_stackless_task_is_woken() {
+    struct Task {
+        state: State,
+        queued: AtomicBool,
+        /// Stands for the queue that the task is in.
+        queue: Lock<()>,
+        events: [AtomicBool; 2],
+        running: Checked,
+    }
+    orders(3, || {
+        let parker = Parker::new();
+        let task = Arc::new(Task {
+            state: State::new(),
+            queued: AtomicBool::new(true),
+            queue: Lock::new(()),
+            events: [AtomicBool::new(false), AtomicBool::new(false)],
+            running: Checked::new(0),
+        });
+        task.state.mark_woken();
+        fn enqueue(task: &Task) {
+            let _queue = task.queue.lock();
+            assert!(!task.queued.swap(true, Ordering::Relaxed), "queued twice");
+        }
+        let wakers = [0, 1].map(|i| {
+            let (task, unparker) = (task.clone(), parker.unparker());
+            thread::spawn(move || {
+                // Relaxed: the wake-up publishes it.
+                task.events[i].store(true, Ordering::Relaxed);
+                if task.state.wake() {
+                    enqueue(&task);
+                    unparker.unpark();
+                }
+            })
+        });
+        let mut seen = 0;
+        while seen < 2 {
+            let is_queued = {
+                let _queue = task.queue.lock();
+                task.queued.swap(false, Ordering::Relaxed)
+            };
+            if !is_queued {
+                parker.park();
+                continue;
+            }
+            task.state.begin_run();
+            task.running.set(1);
+            seen = task.events.iter().filter(|event| event.load(Ordering::Relaxed)).count();
+            if task.state.end_run() {
+                enqueue(&task);
+            }
+        }
+        wakers.into_iter().for_each(|waker| waker.join().unwrap());
+    });
+}
+
+/// A stackless task that is ready at once. Its output is handled like any other's.
+#[test]
+fn a_stackless_task_ends() {
+    fn future(made: Arc<Checked>) -> Spawned {
+        let future = async move {
+            made.set(7);
+            Made(made)
+        };
+        Spawned(allocate_task(future, &NEVER_PARKS, None, SpawnOptions::default()))
+    }
+    orders(3, || {
+        let place = Arc::new(Checked::new(0));
+        let task = future(place.clone());
+        let runner = thread::spawn(move || task.run());
+        drop(join(task));
+        runner.join().unwrap();
+        assert_eq!(place.get(), 0);
+        let task = future(place.clone());
+        task.run();
+        task.drop_handle();
+        assert_eq!(place.get(), 0);
+    });
+}
+
+/// As `thread::park`, called by a green thread for itself.
+fn park(task: Spawned, deadline: Option<Instant>) -> bool {
+    task.task().park(Location::caller(), deadline).is_ok()
+}
+
+fn ended(task: Spawned) {
+    task.run();
+    task.drop_handle();
+}
+
+#[test]
+fn park_against_unpark() {
+    orders(ALL, || {
+        let task = spawn(|| ());
+        let written = Arc::new(Checked::new(0));
+        let waker = {
+            let written = written.clone();
+            thread::spawn(move || {
+                written.set(1);
+                task.task().unpark();
+            })
+        };
+        assert!(park(task, None));
+        assert_eq!(written.get(), 1);
+        waker.join().unwrap();
+        ended(task);
+    });
+}
+
+/// Two wake-ups are one or two tokens, never none. A park that times out does not lose a token.
+#[test]
+fn timed_park_against_two_unparks() {
+    orders(2, || {
+        let task = spawn(|| ());
+        let wakers = [0, 1].map(|_| thread::spawn(move || task.task().unpark()));
+        let woken = park(task, Some(now()));
+        if !woken {
+            assert!(park(task, None));
+        }
+        wakers.into_iter().for_each(|waker| waker.join().unwrap());
+        ended(task);
+    });
+}
+
+#[test]
+fn two_parks_against_two_unparks() {
+    orders(2, || {
+        let task = spawn(|| ());
+        let turn = Arc::new(AtomicUsize::new(0));
+        let waker = {
+            let turn = turn.clone();
+            thread::spawn(move || {
+                for n in 1..3 {
+                    // Relaxed: the token publishes it.
+                    turn.store(n, Ordering::Relaxed);
+                    task.task().unpark();
+                }
+            })
+        };
+        while turn.load(Ordering::Relaxed) < 2 {
+            assert!(park(task, None));
+        }
+        waker.join().unwrap();
+        ended(task);
+    });
+}

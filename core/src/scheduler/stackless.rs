@@ -1,0 +1,122 @@
+//! How tasks without a stack (stackless tasks) come to a worker, and which of them the worker starts itself.
+
+use core::ptr::NonNull;
+
+use crate::scheduler::placement;
+use crate::scheduler::run_queue::End;
+use crate::scheduler::worker::Worker;
+use crate::task::Task;
+
+/// Of the turns that take from the stack of new tasks, one in this many takes the oldest. All others take the newest. Newest
+/// first is depth first, which keeps few tasks alive at once.
+const OLDEST_EVERY: u32 = 32;
+/// Each time the queue is longer by this many, the oldest tasks come twice as often. Otherwise a program that adds tasks
+/// faster than it removes them, newest first, would delay the old ones for ever. A tree of a million green threads must stay
+/// below this: the oldest task of a tree is the largest subtree, so starting it makes the queue longer. With 1024 here such a
+/// tree was run breadth first, in four times the time and with twenty times the memory.
+const CROWD: usize = 65_536;
+/// How many woken stackless tasks are passed over in the search for tasks to hand over.
+const PASS_OVER: usize = 16;
+
+impl Worker {
+    /// Takes a task without a stack, to be started here. Returns `None` if there is none, or if all were handed over.
+    pub(super) fn pop_stackless(&self) -> Option<NonNull<Task>> {
+        if self.stolen.get() > 0 {
+            // These were stolen because their worker did not get to run them. They are not handed back.
+            self.stolen.set(self.stolen.get() - 1);
+        } else if self.remote.parked_count() > placement::SLACK
+            && self.shared.remotes.len() > 1
+            && !self.shared.migratory
+        {
+            self.hand_over();
+        }
+        let turn = self.turn.get().wrapping_add(1);
+        self.turn.set(turn);
+        // Every second turn belongs to the woken tasks, which are first in, first out.
+        if !turn.is_multiple_of(2) {
+            return self.remote.stackless.pop(End::Behind);
+        }
+        let every = (OLDEST_EVERY >> (self.remote.stackless.len() / CROWD).min(31)).max(1);
+        self.remote.stackless.pop(if (turn / 2).is_multiple_of(every) { End::Oldest } else { End::Newest })
+    }
+
+    /// Hands waiting tasks over to a worker with fewer parked_count, if the placement policy says so.
+    fn hand_over(&self) {
+        let waiting = self.remote.stackless.len();
+        let mine = self.remote.parked_count();
+        // The better of two others, chosen at random. Looking at all workers would cost more the more workers there
+        // are.
+        let other = |i: usize| {
+            let workers = self.shared.remotes.len();
+            (self.index + 1 + i % (workers - 1)) % workers
+        };
+        let random = self.random() as usize;
+        let (a, b) = (other(random), other(random >> 32));
+        let load = |i: usize| self.shared.remotes[i].parked_count() + self.shared.remotes[i].handed_over();
+        let handoff_target = self.handoff_target.get();
+        let to = handoff_target.unwrap_or(if load(a) <= load(b) { a } else { b });
+        let talks = self.ops.get() >= placement::TALK || self.remote.is_communicating();
+        let count =
+            placement::hand_over(handoff_target.is_some(), mine, waiting, load(to), placement::slack(talks));
+        self.handoff_target.set((count > 0).then_some(to));
+        // During a shutdown the other worker may have left its loop.
+        if count == 0 || self.shared.is_closing() {
+            return;
+        }
+        // A stackless task that was woken stays beside its waker. The placement policy applies only to tasks that have
+        // not started.
+        //
+        // SAFETY: a task in the queue is alive.
+        let is_new = |task: NonNull<Task>| unsafe { task.as_ref() }.home().is_null();
+        let mut given = Vec::new();
+        self.remote.stackless.take_oldest_that(count, PASS_OVER, is_new, |task| {
+            // SAFETY: the task was removed from the queue, so it is alive and this worker's alone.
+            if unsafe { task.as_ref() }.handed_over.replace(true) {
+                // It had been handed_over to this worker, which now passes it on.
+                self.remote.start_handed_over();
+            }
+            given.push(task);
+        });
+        if given.is_empty() {
+            self.handoff_target.set(None);
+            return;
+        }
+        let remote = self.shared.remotes[to];
+        remote.add_handed_over(given.len());
+        // Into the other worker's queue, not its inbox: if that worker is stuck in a task, thieves can take the tasks
+        // from there.
+        remote.stackless.push_all(given.into_iter());
+        if self.shared.idle.pick_this(to) {
+            remote.unpark();
+        } else {
+            self.call_for_help();
+        }
+    }
+
+    /// Queues a new task without a stack. It is the next to start.
+    #[inline]
+    pub(super) fn push_unstarted(&self, task: NonNull<Task>) {
+        // SAFETY: the caller hands over a task that is alive and in no queue.
+        if unsafe { task.as_ref() }.options.local {
+            self.local.push(task);
+            return;
+        }
+        self.remote.stackless.push(task);
+        self.call_for_help();
+    }
+
+    /// Queues a stackless task that was woken, or that has just had a turn. It goes behind the others. If it were the
+    /// newest, tasks that are woken again and again would keep older ones waiting.
+    pub(super) fn push_again(&self, task: NonNull<Task>) {
+        self.remote.stackless.push_behind(task);
+        self.call_for_help();
+    }
+
+    /// Wakes an idle worker for a task that it may take, unless one is on watch, which finds the task by itself.
+    #[inline]
+    pub(super) fn call_for_help(&self) {
+        if !self.shared.idle.is_watched() {
+            self.shared.wake_one();
+        }
+    }
+}

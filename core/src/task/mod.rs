@@ -1,0 +1,378 @@
+//! A task: a spawned closure, future or process, in a small heap cell. It has no stack, and uses one only
+//! while it runs or is parked.
+//!
+//! ```text
+//!   Task (header) ┐ waiter      whether it waits, and why          used by its wakers and by itself
+//!                │ state      references and phase               used by all threads, see `state`
+//!                │ link       its place in one run queue         used by the queue or worker that has the task
+//!                │ home       the worker it has a stack on       set by the worker that runs it, read by its wakers
+//!                │ fiber      the fiber it runs on               used by the worker that runs it
+//!                │ join_state     joiners, and the park token        under its lock; behind the header, or made when needed
+//!                │ owned     its place among the parked tasks   under the owned's lock
+//!   Stage        ┘ the closure, then the output                  used by the worker that runs it, then by the handle
+//!                  or, of a process, the head that all references share, and the body that takes its turns (`resident`)
+//! ```
+//!
+//! | it is | queued in | may be run by |
+//! |---|---|---|
+//! | fresh (`fiber` is null) | a worker's fresh queue, the injector, an inbox | any worker; a local task by its worker alone |
+//! | running | nothing | its worker, which runs it |
+//! | parked | the queues that its wait has entered | no worker, until a waker claims its waiter |
+//! | woken | its home's run queue or inbox | its home; a migratory task by any worker |
+//!
+//! Safety by situation: the header lives while `state` counts a reference, and the runtime holds one until the task
+//! has ended. So a queued, running or parked task is alive. Only one queue or worker has it at a time, because a task
+//! is queued exactly once: at its spawn, and by the one waker that has claimed it.
+
+mod cell;
+mod join_state;
+mod id;
+mod process;
+mod state;
+
+use core::cell::Cell;
+use core::fmt;
+use core::num::NonZeroU8;
+use core::ptr::NonNull;
+
+#[allow(unused_imports, reason = "models take a part")]
+pub(crate) use cell::{Output, allocate, allocate_task};
+pub use id::TaskId;
+use join_state::JoinState;
+pub use process::{Body, Process};
+pub(crate) use state::{Ended, State};
+
+use crate::fiber::Fiber;
+use crate::primitives::{AtomicBool, AtomicPtr, AtomicU64, Lock, Ordering};
+use crate::scheduler;
+use crate::scheduler::remote::Remote;
+use crate::wait::{Waiter, WaiterVtable};
+
+/// The remaining work of a task that its runtime has given up on. It runs user code.
+pub type Leftover = Box<dyn FnOnce() + Send>;
+
+/// The vtable of a task: everything that depends on its type.
+pub(crate) struct TaskVtable {
+    /// Runs the closure, on a fiber, and leaves the output. Returns false if a stackless task went idle.
+    pub(crate) run: unsafe fn(NonNull<Task>) -> bool,
+    /// Drops an output that no handle will take.
+    pub(crate) drop_output: unsafe fn(NonNull<Task>),
+    /// Moves the output, a `Result<T, Box<dyn Any + Send>>`, to the place that the pointer points to.
+    pub(crate) take_output: unsafe fn(NonNull<Task>, *mut ()),
+    /// Frees the cell. The stage is empty, or holds a future or body that may be dropped here, or work that never ran.
+    pub(crate) free: unsafe fn(NonNull<Task>),
+    /// Tells waiters outside of the runtime that the runtime gives up on the task, at its end.
+    pub(crate) abandon: unsafe fn(NonNull<Task>) -> Option<Leftover>,
+    /// Whether the task has no stack while it waits: a future, or a process between its turns.
+    pub(crate) stackless: bool,
+    /// Whether the task is a process.
+    pub(crate) is_process: bool,
+}
+
+/// How a task is to be run. Immutable after the spawn.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SpawnOptions {
+    /// One more than the index of its stack's size class. `None` is the runtime's default.
+    pub(crate) class: Option<NonZeroU8>,
+    /// Any worker may resume its stack.
+    pub(crate) migratory: bool,
+    /// It starts on the worker that spawned it.
+    pub(crate) local: bool,
+}
+
+/// The header of every task.
+#[repr(C)]
+pub struct Task {
+    waiter: Waiter,
+    pub(crate) state: State,
+    kind: &'static TaskVtable,
+    /// The next task in a run queue. Atomic because many threads push to an inbox.
+    pub(crate) link: AtomicPtr<Task>,
+    home: AtomicPtr<Remote>,
+    fiber: Cell<*mut Fiber>,
+    id: AtomicU64,
+    /// One word, not two: most tasks have no name.
+    name: Option<Box<Box<str>>>,
+    pub(crate) options: SpawnOptions,
+    /// Set when the task has parked or yielded in its present run, and counts as an occupied stack. Used by the
+    /// running worker alone.
+    pub(crate) settled: Cell<bool>,
+    /// Set when the stack of the task is at rest, so that another worker may resume it. Written by the worker that
+    /// runs the task, for migratory tasks alone: a waker may be faster than the switch away from the stack of the task
+    /// that it wakes.
+    at_rest: AtomicBool,
+    /// Set while a stackless task is in a run, even if it is parked. Written by the worker that runs it. Only a hint
+    /// for other threads.
+    running: AtomicBool,
+    /// A flag that a process keeps for its turns. It is here because it takes no room here.
+    note: AtomicBool,
+    /// Set when the task was handed over to the worker in whose queue it is, and counts there. Used by the thread that
+    /// has the task, through its queue.
+    pub(crate) handed_over: Cell<bool>,
+    /// The worker in whose owned it is listed, or null. Changes under that owned's lock.
+    pub(crate) owned: Cell<*const Remote>,
+    pub(crate) neighbours: Cell<[*const Task; 2]>,
+    /// Behind the header in the same cell, or null until it is needed (`join_state`).
+    join_state: AtomicPtr<Lock<JoinState>>,
+}
+
+// SAFETY: by the table at the head of this module, each field is atomic, immutable, behind a lock, or used only by the
+// thread that runs the task. The stage moves between threads only if its closure is `Send`, or the task is local
+// (`cell`).
+unsafe impl Send for Task {}
+// SAFETY: by the table at the head of this module, each field is atomic, immutable, behind a lock, or used only by the
+// thread that runs the task.
+unsafe impl Sync for Task {}
+
+impl Task {
+    pub(crate) fn header(
+        waiter: &'static WaiterVtable,
+        kind: &'static TaskVtable,
+        name: Option<Box<str>>,
+        options: SpawnOptions,
+    ) -> Task {
+        Task {
+            waiter: Waiter::new(waiter),
+            state: State::new(),
+            kind,
+            link: AtomicPtr::new(core::ptr::null_mut()),
+            home: AtomicPtr::new(core::ptr::null_mut()),
+            fiber: Cell::new(core::ptr::null_mut()),
+            id: AtomicU64::new(0),
+            name: name.map(Box::new),
+            options,
+            settled: Cell::new(false),
+            at_rest: AtomicBool::new(false),
+            running: AtomicBool::new(false),
+            note: AtomicBool::new(false),
+            handed_over: Cell::new(false),
+            owned: Cell::new(core::ptr::null()),
+            neighbours: Cell::new([core::ptr::null(); 2]),
+            join_state: AtomicPtr::new(core::ptr::null_mut()),
+        }
+    }
+
+    /// Returns the task whose waiter this is.
+    ///
+    /// # Safety
+    ///
+    /// The waiter is a green thread's.
+    #[inline]
+    pub(crate) unsafe fn of_waiter(waiter: NonNull<Waiter>) -> NonNull<Task> {
+        // The waiter is the first field, and pointers to it are derived from the whole cell (`waiter`).
+        waiter.cast()
+    }
+
+    /// Returns the waiter of a task, as its wakers see it.
+    #[inline]
+    pub(crate) fn waiter(task: NonNull<Task>) -> NonNull<Waiter> {
+        task.cast()
+    }
+
+    #[inline]
+    pub(crate) fn as_waiter(&self) -> &Waiter {
+        &self.waiter
+    }
+
+    /// Returns the worker that the task has a stack on. Null before it has started.
+    #[inline]
+    pub(crate) fn home(&self) -> *const Remote {
+        // Relaxed: the store happens before the task opens its wait. A waker got the task through a queue, whose lock
+        // orders the store before this load. A canceller is ordered by the Release of `Waiter::prepare` and the Acquire
+        // of its claim.
+        self.home.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn set_home(&self, home: *const Remote) {
+        self.home.store(home.cast_mut(), Ordering::Relaxed);
+    }
+
+    /// Returns whether its stack is at rest.
+    #[inline]
+    pub(crate) fn is_at_rest(&self) -> bool {
+        // Acquire: the thread that resumes the task sees what the task, and the switch away from it, have written to
+        // the stack.
+        self.at_rest.load(Ordering::Acquire)
+    }
+
+    /// Called by the running worker: before it switches to the task, and after it has switched back.
+    #[inline]
+    pub(crate) fn set_at_rest(&self, at_rest: bool) {
+        // Release: pairs with the Acquire of a waker that resumes the task. A waker cannot see the `true` of an
+        // earlier rest, because it has claimed a wait that was opened after the resume.
+        self.at_rest.store(at_rest, Ordering::Release);
+    }
+
+    /// Returns whether it is a future or a process, which has no stack between its runs.
+    #[inline]
+    pub(crate) fn is_stackless(&self) -> bool {
+        self.kind.stackless
+    }
+
+    /// Returns the fiber that it runs on, or null. Called by the running worker.
+    #[inline]
+    pub(crate) fn fiber(&self) -> *mut Fiber {
+        self.fiber.get()
+    }
+
+    #[inline]
+    pub(crate) fn set_fiber(&self, fiber: *mut Fiber) {
+        self.fiber.set(fiber);
+    }
+
+    /// Returns its name, if it has one.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref().map(|name| &**name)
+    }
+
+    /// Returns its id. The id is unique in the process, and assigned at the first call.
+    pub fn id(&self) -> TaskId {
+        TaskId::of(&self.id)
+    }
+
+    /// As [`id`](Self::id), for a signal handler. Zero if no id has been assigned.
+    pub(crate) fn id_if_known(&self) -> u64 {
+        self.id.load(Ordering::Relaxed)
+    }
+
+    /// Begins a run of a stackless task.
+    #[inline]
+    fn begin_run(&self) {
+        // Relaxed: nothing depends on it.
+        self.running.store(true, Ordering::Relaxed);
+        self.state.begin_run();
+    }
+
+    /// Makes a stackless task idle. Returns as [`State::end_run`].
+    #[inline]
+    #[must_use]
+    pub(crate) fn end_run(&self) -> bool {
+        self.running.store(false, Ordering::Relaxed);
+        self.state.end_run()
+    }
+
+    /// Runs it, on a fiber. Returns false if a stackless task went idle; then the caller must not touch it.
+    ///
+    /// # Safety
+    ///
+    /// The caller has taken the task from a queue, and runs on a fiber.
+    #[inline]
+    pub(crate) unsafe fn run(task: NonNull<Task>) -> bool {
+        // SAFETY: the task comes from a queue, so it is alive and this thread's to run.
+        unsafe { (task.as_ref().kind.run)(task) }
+    }
+
+    /// Ends a task whose output is in place: drops the output if no handle will take it, leaves the stack, wakes the
+    /// joiners, and releases the runtime's reference.
+    ///
+    /// # Safety
+    ///
+    /// Called once, by `TaskVtable::run`, on the stack that ran the task. Releasing the last reference runs no user code.
+    #[inline]
+    pub(crate) unsafe fn end(task: NonNull<Task>) {
+        // SAFETY: this call owns the runtime's reference, which keeps the task alive until `release`.
+        unsafe {
+            scheduler::clear_locals();
+            let this = task.as_ref();
+            let Ended { unwanted, waited } = this.state.end();
+            if unwanted {
+                // The destructor is user code, and may park. So the task still has its stack, and its place in a
+                // owned.
+                (this.kind.drop_output)(task);
+                scheduler::clear_locals();
+            }
+            // From here on no user code may run on this stack: if it parked, the task would be run again as if it were
+            // new.
+            scheduler::retire(task);
+            if waited {
+                this.wake_joiners();
+            }
+            Task::release(task);
+        }
+    }
+
+    /// Returns whether it is parked, or is stackless and not in a run. A hint: it may change at any moment.
+    pub(crate) fn is_resting(&self) -> bool {
+        self.waiter.is_waiting() || (self.is_stackless() && !self.running.load(Ordering::Relaxed))
+    }
+
+    /// Ends all waits for the task's end, which may never come. Does not touch the task's stack, because the task may
+    /// still run, and other threads may borrow from its stack. Returns the remaining work that runs user code.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds a reference.
+    #[must_use]
+    pub(crate) unsafe fn abandon(task: NonNull<Task>) -> Option<Leftover> {
+        // SAFETY: the reference keeps the task alive, and the vtable is its own.
+        unsafe {
+            let this = task.as_ref();
+            if this.state.abandon() {
+                this.wake_joiners();
+            }
+            (this.kind.abandon)(task)
+        }
+    }
+
+    /// Releases a reference. The last release frees the cell.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns a reference and gives it up. If it may be the last, the stage is empty, or its contents may be
+    /// dropped here.
+    #[inline]
+    pub(crate) unsafe fn release(task: NonNull<Task>) {
+        // SAFETY: the caller owns a reference, so the task is alive. After the last release, no other thread uses it.
+        unsafe {
+            if task.as_ref().state.release() {
+                (task.as_ref().kind.free)(task);
+            }
+        }
+    }
+
+    /// Asks the task to unwind.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds a reference.
+    pub(crate) unsafe fn cancel(task: NonNull<Task>) {
+        // SAFETY: the reference keeps the task alive until the wake-up has been delivered.
+        drop(unsafe { Waiter::cancel(Task::waiter(task)) });
+    }
+
+    /// Moves the output to `to`.
+    ///
+    /// # Safety
+    ///
+    /// The task is done. Its handle calls this, once. `to` points to a place for the `Result` of the task's type.
+    pub(crate) unsafe fn take_output(task: NonNull<Task>, to: *mut ()) {
+        // SAFETY: the task is done, and its handle takes the output once, into a place of the right type.
+        unsafe { (task.as_ref().kind.take_output)(task, to) }
+    }
+
+    /// Gives up the join handle without joining.
+    ///
+    /// # Safety
+    ///
+    /// The handle calls this, once, and does not use the task afterwards. It has not taken the output.
+    pub(crate) unsafe fn drop_handle(task: NonNull<Task>) {
+        // SAFETY: the handle's reference keeps the task alive.
+        unsafe {
+            match task.as_ref().state.drop_handle() {
+                Some(false) => {}
+                Some(true) => (task.as_ref().kind.free)(task),
+                None => {
+                    (task.as_ref().kind.drop_output)(task);
+                    Task::release(task);
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task").field("name", &self.name()).field("state", &self.state).finish()
+    }
+}
