@@ -8,6 +8,8 @@
 //! - in whose full mailbox it waits for room;
 //! - whose start or end it waits for, as a supervisor does. The start is over when `started` returns, the end when the
 //!   life is over; both happen before the supervisor sees them;
+//! - that it stops together with others. A supervisor that stops several children at once waits for each of them, so its
+//!   edge leads to all that have not ended (`Goal::Ends`). A walk that comes to such an edge searches all of its ways;
 //! - that decides what follows its life: a child between two lives waits for its supervisor. No edge is published for
 //!   that; the phase `Between` implies it.
 //!
@@ -32,15 +34,26 @@
 //! **The right wait ends.** [`release`] checks the edge again under the lock of the waiting actor, which takes its edge
 //! back under that lock before it continues. An ask is ended through its slot, as by a reply. A wait for room is ended
 //! by a claim of its waiter, which the edge holds only while that wait is open, and only under that lock.
+//!
+//! **Where a chain branches**, at a supervisor that waits for the ends of several children, the [`Search`] is depth first, and
+//! looks at each actor once. It first tries a child that is likely to lead to the goal, so that the mostly many other children
+//! need not be looked at:
+//!
+//! - A circle mostly contains a child that has just asked its own supervisor, or one further up. So the child that is, or
+//!   that keeps, the actor that searches is tried first.
+//! - A child that is being stopped may ask another actor, which then asks the supervisor. The child's own walk ended at that
+//!   actor, and has left its number there as a hint. A hint may be out of date. Then it costs one try.
 
 use core::ptr::NonNull;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering as CounterOrdering};
 
 use kahn_core::primitives::Ordering;
 use kahn_core::wait::{Waiter, Wake};
 
 use crate::cell::{AnyActor, Edge, Goal, Phase, id_of};
-use crate::exit::Called;
+use crate::exit::{ActorId, Called};
 use crate::lifecycle::with_current;
 use crate::slot::{break_off, is_open};
 
@@ -61,8 +74,9 @@ impl<'a> Asking<'a> {
     /// Publishes that `asker` waits as `edge` says.
     ///
     /// An edge that it has published before is set aside until the guard is dropped. That happens for an ask within an
-    /// ask, in the destructor of a message that the outer ask throws out. An actor that closes a circle over the outer
-    /// edge in that time does not see the circle, and waits for its deadline.
+    /// ask, in the destructor of a message that the outer ask throws out, and for an ask of a supervisor's event handler.
+    /// An actor that closes a circle over the outer edge in that time does not see the circle. So `asker` walks again
+    /// when the outer edge is back.
     ///
     /// # Safety
     ///
@@ -77,6 +91,9 @@ impl<'a> Asking<'a> {
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
         self.asker.state.lock().asking = self.outer;
+        if !self.outer.is_null() {
+            release(self.asker);
+        }
     }
 }
 
@@ -91,6 +108,23 @@ pub(crate) fn while_waiting<R>(me: &AnyActor, other: &AnyActor, goal: Goal, f: i
     let edge = numbered(other, goal);
     // SAFETY: `me` is the caller. `edge` is declared before the guard, so it outlives it. It has no slot.
     let _asking = unsafe { Asking::publish(me, &edge) };
+    f()
+}
+
+/// Runs `f`, in which the caller `me`, a supervisor, waits for the ends of all of these children. A circle that this wait
+/// closes is broken at another wait.
+pub(crate) fn while_waiting_for_all<R>(
+    me: &AnyActor,
+    mut children: Vec<AnyActor>,
+    f: impl FnOnce() -> R,
+) -> R {
+    children.sort_unstable_by_key(id_of);
+    let children: Arc<[AnyActor]> = children.into();
+    let edge = numbered(me, Goal::Ends(NonNull::from(&children)));
+    // SAFETY: `me` is the caller. `children` and `edge` are declared before the guard, so they outlive it. The edge has no
+    // slot.
+    let _asking = unsafe { Asking::publish(me, &edge) };
+    release(me);
     f()
 }
 
@@ -126,12 +160,15 @@ pub(crate) fn waits_no_more(me: &AnyActor, edge: &Edge) {
 }
 
 /// One step of a chain: an actor that waits, and which of its waits it is, so that two walks can be compared.
+#[derive(Clone)]
 struct Step {
     actor: AnyActor,
     /// The number of its message in the target's mailbox, if the message is there already, or the number of the wait.
     mark: Option<u32>,
     /// Whether the wait is an ask or a tell, which can be ended and can return an error.
     hears: bool,
+    /// Whether the present life of the actor is being ended for good.
+    is_last: bool,
 }
 
 impl Step {
@@ -146,14 +183,42 @@ fn mark(edge: &Edge) -> Option<u32> {
     known.then(|| edge.number.load(Ordering::Relaxed))
 }
 
-/// Returns the step of `actor` and the actor that it waits for, if it waits.
-fn next(actor: &AnyActor) -> Option<(Step, AnyActor)> {
+/// Where a wait leads.
+enum Way {
+    One(AnyActor),
+    /// To each of these that has not ended. They are sorted by their numbers.
+    All(Arc<[AnyActor]>),
+}
+
+impl Way {
+    fn leads_to(&self, target: &AnyActor) -> bool {
+        match self {
+            Way::One(one) => one.is(target),
+            Way::All(all) => place(all, id_of(target)).is_some() && has_to_end(target),
+        }
+    }
+}
+
+/// Returns the place of an actor in a list that is sorted by their numbers.
+fn place(all: &[AnyActor], actor: ActorId) -> Option<usize> {
+    all.binary_search_by_key(&actor, id_of).ok()
+}
+
+/// Returns whether the actor is in a life, so that a wait for its end goes on.
+fn has_to_end(actor: &AnyActor) -> bool {
+    let phase = actor.state.lock().phase;
+    !(phase.is_supervised() || phase.is_over())
+}
+
+/// Returns the step of `actor` and where it leads, if `actor` waits.
+fn next(actor: &AnyActor) -> Option<(Step, Way)> {
     let (step, target, goal) = {
         let mut state = actor.state.lock();
         if state.phase == Phase::Between {
             let (supervisor, monitor) = state.cold_if_any()?.supervisor.clone()?;
-            let step = Step { actor: actor.clone(), mark: Some(monitor.0 as u32), hears: false };
-            return Some((step, supervisor));
+            let (actor, mark) = (actor.clone(), Some(monitor.0 as u32));
+            let step = Step { actor, mark, hears: false, is_last: false };
+            return Some((step, Way::One(supervisor)));
         }
         // SAFETY: the pointer is set while the edge is valid, and taken back under this lock before the edge is gone.
         let edge = unsafe { state.asking.as_ref() }?;
@@ -163,13 +228,20 @@ fn next(actor: &AnyActor) -> Option<(Step, AnyActor)> {
             Goal::Answer(slot) => unsafe { !is_open(slot) },
             // Relaxed: an older value describes a moment ago, when the actor was waiting.
             Goal::Room => edge.is_broken() || edge.sent.load(Ordering::Relaxed),
-            Goal::Start | Goal::End => false,
+            Goal::Start | Goal::End | Goal::Ends(_) => false,
         };
         if is_over {
             return None;
         }
         let hears = matches!(edge.goal, Goal::Answer(_) | Goal::Room);
-        let step = Step { actor: actor.clone(), mark: mark(edge), hears };
+        let mark = mark(edge);
+        let is_last = state.cold_if_any().is_some_and(|cold| cold.is_last);
+        let step = Step { actor: actor.clone(), mark, hears, is_last };
+        if let Goal::Ends(all) = edge.goal {
+            // SAFETY: the waiting actor keeps the list in place while the edge is published. It takes the edge back under
+            // the lock that is held here.
+            return Some((step, Way::All(unsafe { all.as_ref() }.clone())));
+        }
         // SAFETY: the waiting actor keeps a reference to its target while the edge is published, and the lock is held.
         (step, unsafe { (*edge.target).clone() }, edge.goal)
     };
@@ -180,24 +252,33 @@ fn next(actor: &AnyActor) -> Option<(Step, AnyActor)> {
             let state = target.state.lock();
             state.phase == Phase::New || state.phase == Phase::Ending && !state.has_started()
         }
-        (Goal::End, _) => {
-            let phase = target.state.lock().phase;
-            !(phase.is_supervised() || phase.is_over())
-        }
+        (Goal::End | Goal::Ends(_), _) => has_to_end(&target),
     };
-    waits.then_some((step, target))
+    waits.then_some((step, Way::One(target)))
 }
 
 /// Walks the chain once. Returns the circle that `actor` is in, if it is in one.
 fn walk(actor: &AnyActor) -> Option<Vec<Step>> {
-    let (step, mut at) = next(actor)?;
+    let (step, way) = next(actor)?;
     let mut chain = vec![step];
+    let mut at = match way {
+        Way::One(one) => one,
+        Way::All(all) => return Search::new(actor, chain, all).run(),
+    };
     // Brent's method: if the chain leads into a cycle that does not contain `actor`, another actor reports that cycle.
     let (mut mark, mut steps, mut power) = (at.clone(), 0_u32, 1_u32);
     while !at.is(actor) {
-        let (step, then) = next(&at)?;
+        let Some((step, way)) = next(&at) else {
+            if chain[0].is_last {
+                leave_hint(&at, id_of(actor));
+            }
+            return None;
+        };
         chain.push(step);
-        at = then;
+        at = match way {
+            Way::One(then) => then,
+            Way::All(all) => return Search::new(actor, chain, all).run(),
+        };
         if at.is(&mark) && !at.is(actor) {
             return None;
         }
@@ -209,20 +290,160 @@ fn walk(actor: &AnyActor) -> Option<Vec<Step>> {
     Some(chain)
 }
 
-/// Returns the circle that `actor` is in, if it is in one. It starts with `actor`; each waits for the next.
-///
-/// One walk sees the edges one after the other. So the circle counts only if two walks in a row agree: a step that both
-/// found existed during the whole time between them, so all steps existed at the same moment. If the two do not agree,
-/// an actor has moved on in between (a question that was on its way has arrived). A circle does that only until all of
-/// its questions are sent, so the loop ends.
-fn circle(actor: &AnyActor) -> Option<Vec<Step>> {
-    let mut seen = walk(actor)?;
-    loop {
-        let again = walk(actor)?;
-        if seen.len() == again.len() && seen.iter().zip(&again).all(|(one, other)| one.is(other)) {
-            return Some(seen);
+/// A search for chains that lead to one actor.
+struct Search<'a> {
+    goal: &'a AnyActor,
+    /// The children to try first: the goal, its supervisor, the supervisor of that, and so on; and the hints along the chain.
+    hints: Vec<ActorId>,
+    /// The actors that are in the present chain, or from which no chain leads to the goal. An actor that publishes an edge
+    /// after it was looked at searches by itself.
+    seen: BTreeSet<ActorId>,
+    chain: Vec<Step>,
+    /// The branches of the present chain, in its order.
+    branches: Vec<Branch>,
+}
+
+struct Branch {
+    children: Arc<[AnyActor]>,
+    /// The child to try first.
+    first: Option<usize>,
+    /// The number of children that were tried in their order.
+    tried: usize,
+    /// The length of the chain up to the branch.
+    length: usize,
+}
+
+impl<'a> Search<'a> {
+    /// Continues a `chain` that starts with `goal`, and whose last actor waits for all of these children.
+    fn new(goal: &'a AnyActor, chain: Vec<Step>, children: Arc<[AnyActor]>) -> Search<'a> {
+        let mut hints = vec![id_of(goal)];
+        let mut supervisor = keeper_of(goal);
+        while let Some(above) = supervisor {
+            hints.push(id_of(&above));
+            supervisor = keeper_of(&above);
         }
-        seen = again;
+        hints.extend(chain.iter().filter_map(|step| hint_at(&step.actor)));
+        let seen = chain.iter().map(|step| id_of(&step.actor)).collect();
+        let mut search = Search { goal, hints, seen, chain, branches: Vec::new() };
+        search.branch(children);
+        search
+    }
+
+    /// Returns a circle, if there is one.
+    fn run(mut self) -> Option<Vec<Step>> {
+        self.find().then_some(self.chain)
+    }
+
+    /// Returns the next circle, if there is one.
+    fn next_circle(&mut self) -> Option<Vec<Step>> {
+        self.find().then(|| self.chain.clone())
+    }
+
+    /// Goes back to the child of the first branch through which the last circle was found. There may be another circle
+    /// through it, or the same one if it has changed.
+    fn retry(&mut self) {
+        self.branches.truncate(1);
+        let Some(branch) = self.branches.first_mut() else { return };
+        // The branch is that of the goal, so it has no child to try first.
+        branch.tried = branch.tried.saturating_sub(1);
+        for step in self.chain.drain(branch.length..) {
+            self.seen.remove(&id_of(&step.actor));
+        }
+    }
+
+    fn find(&mut self) -> bool {
+        // Each step tries a child of a branch, or ends a branch. A branch belongs to an actor that was not seen before.
+        while let Some(branch) = self.branches.last_mut() {
+            self.chain.truncate(branch.length);
+            match branch.take() {
+                Some(child) => {
+                    if has_to_end(&child) && self.follow(child) {
+                        return true;
+                    }
+                }
+                None => drop(self.branches.pop()),
+            }
+        }
+        false
+    }
+
+    /// Follows the chain to its end, to the goal, or to a branch. Returns whether it leads to the goal.
+    fn follow(&mut self, mut at: AnyActor) -> bool {
+        while !at.is(self.goal) {
+            if !self.seen.insert(id_of(&at)) {
+                return false;
+            }
+            let Some((step, way)) = next(&at) else {
+                // The goal itself waits for the children, and one of them for `at`.
+                if let [_, child, ..] = &*self.chain
+                    && self.branches[0].length == 1
+                    && child.hears
+                {
+                    leave_hint(&at, id_of(&child.actor));
+                }
+                return false;
+            };
+            self.chain.push(step);
+            match way {
+                Way::One(then) => at = then,
+                Way::All(children) => {
+                    self.branch(children);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn branch(&mut self, children: Arc<[AnyActor]>) {
+        let first = self.hints.iter().find_map(|&id| place(&children, id));
+        self.branches.push(Branch { children, first, tried: 0, length: self.chain.len() });
+    }
+}
+
+impl Branch {
+    fn take(&mut self) -> Option<AnyActor> {
+        let place = self.first.take().unwrap_or_else(|| {
+            self.tried += 1;
+            self.tried - 1
+        });
+        self.children.get(place).cloned()
+    }
+}
+
+/// Records that a chain leads to `actor` from this child, which is being stopped.
+fn leave_hint(actor: &AnyActor, child: ActorId) {
+    actor.state.lock().cold().asked_by = Some(child);
+}
+
+fn hint_at(actor: &AnyActor) -> Option<ActorId> {
+    actor.state.lock().cold_if_any().and_then(|cold| cold.asked_by)
+}
+
+fn keeper_of(actor: &AnyActor) -> Option<AnyActor> {
+    actor.state.lock().cold_if_any().and_then(|cold| Some(cold.supervisor.as_ref()?.0.clone()))
+}
+
+/// Returns whether all steps of a circle that was just found still exist.
+///
+/// One walk sees the edges one after the other. So the circle counts only if a second look agrees: each step existed from
+/// the one look to the other, so all steps existed at the same moment, between the two. If they do not agree, an actor has
+/// moved on in between (a question that was on its way has arrived). A circle does that only until all of its questions
+/// are sent, so the caller can walk again until they agree.
+fn exists(steps: &[Step]) -> bool {
+    let targets = steps.iter().skip(1).chain(steps.first());
+    steps.iter().zip(targets).all(|(step, target)| {
+        next(&step.actor).is_some_and(|(seen, way)| seen.is(step) && way.leads_to(&target.actor))
+    })
+}
+
+/// Returns the circle that `actor` is in, if it is in one. It starts with `actor`; each waits for the next.
+fn circle(actor: &AnyActor) -> Option<Vec<Step>> {
+    loop {
+        let steps = walk(actor)?;
+        if exists(&steps) {
+            return Some(steps);
+        }
     }
 }
 
@@ -239,29 +460,44 @@ pub(crate) fn cycle(asker: &AnyActor) -> Option<Vec<String>> {
     circle(asker).map(|steps| names(steps.iter()))
 }
 
-/// Ends one wait of the circle that `actor` has just closed by something other than an ask, if there is a circle.
+/// Ends one wait of each circle that `actor` has just closed by something other than an ask.
 #[cold]
 pub(crate) fn release(actor: &AnyActor) {
-    while let Some(steps) = circle(actor) {
-        // Without an ask or a tell, the circle is about to dissolve by itself.
-        let Some(place) = steps.iter().rposition(|step| step.hears) else { return };
-        let target = steps.get(place + 1).map_or(actor, |step| &step.actor);
-        let names = names(steps[place..].iter().chain(&steps[..place]));
-        if end_wait(&steps[place], target, names) {
-            return;
+    let Some((step, Way::All(all))) = next(actor) else {
+        // After the first circle, there may be others that contain another child of a supervisor that waits for several.
+        while circle(actor).is_some_and(|steps| end_one(&steps)) {}
+        return;
+    };
+    // Each child is searched once, apart from those through which a circle is found.
+    let mut search = Search::new(actor, vec![step], all);
+    while let Some(steps) = search.next_circle() {
+        if exists(&steps) && !end_one(&steps) {
+            continue;
         }
-        // That actor now waits for something else, or its question has reached the mailbox meanwhile: walk again.
+        search.retry();
     }
 }
 
-/// Ends the wait of this step, if it is still the same wait. Returns whether it did.
-fn end_wait(step: &Step, target: &AnyActor, names: Vec<String>) -> bool {
+/// Ends one wait of this circle, or finds that it is another wait by now. Returns false if no wait can be ended.
+fn end_one(steps: &[Step]) -> bool {
+    // Without an ask or a tell, the circle is about to dissolve by itself.
+    let Some(place) = steps.iter().rposition(|step| step.hears) else { return false };
+    let target = &steps[(place + 1) % steps.len()].actor;
+    let names = names(steps[place..].iter().chain(&steps[..place]));
+    // If it fails, that actor now waits for something else, or its question has reached the mailbox meanwhile. The caller
+    // walks again.
+    end_wait(&steps[place], target, names);
+    true
+}
+
+/// Ends the wait of this step, if it is still the same wait.
+fn end_wait(step: &Step, target: &AnyActor, names: Vec<String>) {
     let mut state = step.actor.state.lock();
     // SAFETY: the pointer is set while the edge is valid, and taken back under this lock before the edge is gone.
-    let Some(edge) = (unsafe { state.asking.as_ref() }) else { return false };
+    let Some(edge) = (unsafe { state.asking.as_ref() }) else { return };
     // SAFETY: the waiting actor keeps a reference to its target while the edge is published, and the lock is held.
     if !unsafe { (*edge.target).is(target) } || mark(edge) != step.mark || edge.is_broken() {
-        return false;
+        return;
     }
     let mut slot_s = None;
     if let Goal::Answer(slot) = edge.goal {
@@ -269,7 +505,7 @@ fn end_wait(step: &Step, target: &AnyActor, names: Vec<String>) -> bool {
         // for which it needs the lock that is held here.
         let (was_open, wake) = unsafe { break_off(slot) };
         if !was_open {
-            return false;
+            return;
         }
         slot_s = wake;
     }
@@ -284,7 +520,6 @@ fn end_wait(step: &Step, target: &AnyActor, names: Vec<String>) -> bool {
     let old = state.cold().circle.replace(names);
     drop(state);
     drop((old, slot_s, room_s));
-    true
 }
 
 /// Returns the names along the circle for which the wait of `me` for `target` was ended.

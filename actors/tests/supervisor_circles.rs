@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use kahn_actors::{
-    Actor, ActorRef, AskError, ChildError, ChildSpec, Context, ExitReason, Reply, Restart, Shutdown,
-    Strategy as Restarts, Supervisor, SupervisorRef, spawn,
+    Actor, ActorRef, AskError, ChildError, ChildSpec, Context, DynamicSupervisor, DynamicSupervisorRef,
+    ExitReason, Reply, Restart, Shutdown, Strategy as Restarts, Supervisor, SupervisorRef, spawn,
 };
 use kahn_channels::bounded;
 use proptest::prelude::*;
@@ -396,6 +396,197 @@ fn an_ask_of_an_actor_that_waits_for_a_supervisor_of_the_asker_ends() {
         assert!(owner.tell(Do::All).is_ok());
         log.wait("stopped", 1);
         assert_eq!(log.count("back is told of a circle: true"), 2, "{:?}", log.take());
+    });
+}
+
+/// What a child does in `stopped`.
+type Last = Arc<dyn Fn() + Send + Sync>;
+
+/// Does something in `stopped`.
+struct Ends(Last);
+
+impl Actor for Ends {
+    type Message = ();
+
+    fn handle(&mut self, (): (), _: &mut Context<Self>) -> Result<(), ExitReason> {
+        Ok(())
+    }
+
+    fn stopped(&mut self, _: &ExitReason, _: &mut Context<Self>) {
+        (self.0)();
+    }
+}
+
+/// A supervisor that is stopped with its dynamic children, and what its children ask of it: whether it is a circle.
+trait Above: Send + Sync + 'static {
+    fn ask(&self) -> bool;
+    fn stop(&self);
+    fn start(&self, number: usize, last: Last);
+}
+
+impl Above for SupervisorRef {
+    fn ask(&self) -> bool {
+        matches!(self.actor_ref::<()>("x"), Err(ChildError::Deadlock(_)))
+    }
+
+    fn stop(&self) {
+        SupervisorRef::stop(self);
+    }
+
+    fn start(&self, number: usize, last: Last) {
+        let spec = ChildSpec::new(number.to_string(), move || Ends(last.clone()));
+        self.start_child(spec.shutdown(Shutdown::Infinity)).unwrap();
+    }
+}
+
+impl Above for DynamicSupervisorRef<Last, ()> {
+    fn ask(&self) -> bool {
+        matches!(self.actor_ref("x"), Err(ChildError::Deadlock(_)))
+    }
+
+    fn stop(&self) {
+        DynamicSupervisorRef::stop(self);
+    }
+
+    fn start(&self, _: usize, last: Last) {
+        DynamicSupervisorRef::start(self, last).unwrap();
+    }
+}
+
+fn both(f: impl Fn(Arc<dyn Above>)) {
+    f(Arc::new(Supervisor::default().spawn()));
+    f(Arc::new(DynamicSupervisor::new(Ends).shutdown(Shutdown::Infinity).spawn()));
+}
+
+/// One that asks in `stopped`, and another that ends only when the first was told, whichever the supervisor looks at.
+#[test]
+fn a_child_that_is_stopped_together_with_others_is_told_at_once_that_its_supervisor_waits_for_it() {
+    everywhere(|| {
+        both(|above| {
+            let (asked, told, circles) = <(Arc<AtomicUsize>, Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
+            for number in 0..3 {
+                let (asked, told, circles, own) =
+                    (asked.clone(), told.clone(), circles.clone(), Arc::downgrade(&above));
+                above.start(
+                    number,
+                    Arc::new(move || {
+                        let own = own.upgrade().unwrap();
+                        match number {
+                            // All are asked to end before the one in the middle asks.
+                            1 => {
+                                until(|| asked.load(SeqCst) == 2);
+                                circles.fetch_add(usize::from(own.ask()), SeqCst);
+                                told.store(1, SeqCst);
+                            }
+                            _ => {
+                                asked.fetch_add(1, SeqCst);
+                                until(|| told.load(SeqCst) == 1);
+                            }
+                        }
+                    }),
+                );
+            }
+            above.stop();
+            assert_eq!(circles.load(SeqCst), 1);
+        });
+    });
+}
+
+/// Passes a question on.
+struct Passes(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl Actor for Passes {
+    type Message = Reply<bool>;
+
+    fn handle(&mut self, reply: Reply<bool>, _: &mut Context<Self>) -> Result<(), ExitReason> {
+        let _ = reply.send((self.0)());
+        Ok(())
+    }
+}
+
+#[test]
+fn an_actor_that_asks_a_stopping_supervisor_for_a_child_of_it_is_told_at_once() {
+    everywhere(|| {
+        both(|above| {
+            let (asked, told, circles) = <(Arc<AtomicUsize>, Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
+            let own = Arc::downgrade(&above);
+            let outside = spawn(Passes(Arc::new(move || own.upgrade().unwrap().ask())));
+            for number in 0..3 {
+                let (asked, told, circles, outside) =
+                    (asked.clone(), told.clone(), circles.clone(), outside.clone());
+                above.start(
+                    number,
+                    Arc::new(move || {
+                        if number == 1 {
+                            until(|| asked.load(SeqCst) == 2);
+                            let circle = outside.ask_timeout(Duration::MAX, |reply| reply);
+                            circles.fetch_add(usize::from(circle == Ok(true)), SeqCst);
+                            told.store(1, SeqCst);
+                        } else {
+                            asked.fetch_add(1, SeqCst);
+                            until(|| told.load(SeqCst) == 1);
+                        }
+                    }),
+                );
+            }
+            above.stop();
+            assert_eq!(circles.load(SeqCst), 1);
+        });
+    });
+}
+
+/// The supervisor in between stops its children at once as well.
+#[test]
+fn a_grandchild_that_is_stopped_together_with_others_is_told_at_once() {
+    everywhere(|| {
+        both(|above| {
+            let (asked, told, circles) = <(Arc<AtomicUsize>, Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
+            let below = Arc::new(std::sync::Mutex::new(Vec::new()));
+            for number in 0..3 {
+                let lower = DynamicSupervisor::new(Ends).shutdown(Shutdown::Infinity).spawn();
+                for kid in 0..3 {
+                    let (asked, told, circles, own) =
+                        (asked.clone(), told.clone(), circles.clone(), Arc::downgrade(&above));
+                    let last: Last = Arc::new(move || {
+                        if (number, kid) == (1, 1) {
+                            until(|| asked.load(SeqCst) == 8);
+                            circles.fetch_add(usize::from(own.upgrade().unwrap().ask()), SeqCst);
+                            told.store(1, SeqCst);
+                        } else {
+                            asked.fetch_add(1, SeqCst);
+                            until(|| told.load(SeqCst) == 1);
+                        }
+                    });
+                    lower.start(last).unwrap();
+                }
+                let stop = lower.clone();
+                above.start(number, Arc::new(move || stop.stop()));
+                below.lock().unwrap().push(lower);
+            }
+            above.stop();
+            assert_eq!(circles.load(SeqCst), 1);
+        });
+    });
+}
+
+#[test]
+fn thousands_of_children_that_ask_their_supervisor_in_stopped_are_all_told() {
+    everywhere(|| {
+        both(|above| {
+            let circles = Arc::<AtomicUsize>::default();
+            let count = support::rounds(2_000);
+            for number in 0..count {
+                let (circles, own) = (circles.clone(), Arc::downgrade(&above));
+                above.start(
+                    number,
+                    Arc::new(move || {
+                        circles.fetch_add(usize::from(own.upgrade().unwrap().ask()), SeqCst);
+                    }),
+                );
+            }
+            above.stop();
+            assert_eq!(circles.load(SeqCst), count);
+        });
     });
 }
 

@@ -32,6 +32,7 @@
 use core::cell::UnsafeCell;
 use core::ptr::NonNull;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use kahn_core::primitives::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Lock, LockGuard, Ordering};
 use kahn_core::process::Process;
@@ -135,7 +136,8 @@ pub enum Overflow {
     DropOldest,
 }
 
-/// A wait of one actor that only one other actor can end. It is on the stack of the wait.
+/// A wait of one actor that only certain other actors can end: one, or each of several (`Goal::Ends`). It is on the stack
+/// of the wait.
 pub(crate) struct Edge {
     /// The actor that is waited for. The waiting actor keeps a reference to it.
     pub(crate) target: *const AnyActor,
@@ -163,6 +165,9 @@ pub(crate) enum Goal {
     Start,
     /// The end of a life.
     End,
+    /// The ends of the lives of all of these actors, which are sorted by their numbers. The waiting actor keeps the list
+    /// in place while the edge is published. `Edge::target` is then the waiting actor itself, and means nothing.
+    Ends(NonNull<Arc<[AnyActor]>>),
 }
 
 impl Edge {

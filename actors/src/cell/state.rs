@@ -93,6 +93,8 @@ pub(crate) struct ColdState {
     pub(crate) entries: Registrations,
     /// The names along the circle because of which its wait was ended.
     pub(crate) circle: Option<Vec<String>>,
+    /// A child that asked this actor while it was being stopped, as a hint for a search of circles.
+    pub(crate) asked_by: Option<ActorId>,
 }
 
 /// The wake-up that a caller owes after unlocking.

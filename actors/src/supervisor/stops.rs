@@ -18,7 +18,7 @@ use super::Supervisor;
 use super::child::{ChildKind, Shutdown};
 use super::event::Event;
 use super::strategy::Strategy;
-use crate::ask_cycle::{release, while_waiting};
+use crate::ask_cycle::{release, while_waiting, while_waiting_for_all};
 use crate::cell::{AnyActor, Goal};
 use crate::exit::ExitReason;
 use crate::lifecycle::kill;
@@ -64,7 +64,7 @@ impl Supervisor {
 
     /// Ends these children for good, in parallel.
     fn stop_together(&mut self, me: &AnyActor, numbers: Vec<u64>) {
-        let mut waits = Vec::with_capacity(numbers.len());
+        let mut stops = Vec::with_capacity(numbers.len());
         let now = now();
         for &number in &numbers {
             let Some(child) = self.children.get(number) else { continue };
@@ -74,38 +74,49 @@ impl Supervisor {
             let (any, shutdown) = (child.any().clone(), child.spec.shutdown);
             let_last(&any);
             ask(&any, child.spec.kind, shutdown);
-            while_waiting(me, &any, Goal::End, || release(me));
-            waits.push((deadline(shutdown, now), any, child.spec.id.clone(), shutdown));
+            stops.push(Stop { deadline: deadline(shutdown, now), any, id: child.spec.id.clone(), shutdown });
         }
-        // The child with the earliest deadline is waited for first, so that each child is killed in time. A child
-        // without a deadline comes last.
-        waits.sort_by_key(|(deadline, ..)| (deadline.is_none(), *deadline));
-        let mut killed = Vec::new();
-        for (deadline, any, id, shutdown) in waits {
-            // A wait cycle that formed after the `release` above is found by this `release`, or by the last ask of the
-            // cycle.
-            let ended = while_waiting(me, &any, Goal::End, || {
-                release(me);
-                end_of(&any, deadline)
-            });
-            match ended {
-                Some(reason) => {
-                    self.report_stop(id, shutdown, End { reason, forced: shutdown == Shutdown::Kill })
-                }
-                None => {
-                    kill(&any, ExitReason::Killed);
-                    killed.push((any, id, shutdown));
-                }
-            }
-        }
-        for (any, id, shutdown) in killed {
-            let reason = while_waiting(me, &any, Goal::End, || end_of(&any, None));
-            let reason = reason.unwrap_or(ExitReason::Killed);
-            self.report_stop(id, shutdown, End { reason, forced: true });
+        if !stops.is_empty() {
+            // The supervisor waits for all of them at any moment, whichever it looks at. A child that asks it is told of
+            // the circle at once.
+            let all = stops.iter().map(|stop| stop.any.clone()).collect();
+            while_waiting_for_all(me, all, || self.await_ends(stops));
         }
         // The monitors need not be removed one by one: they end with the supervisor.
         numbers.into_iter().for_each(|number| self.children.remove(number));
     }
+
+    /// Waits for the ends of children that were asked to end, and kills those that take too long.
+    fn await_ends(&self, mut stops: Vec<Stop>) {
+        // The child with the earliest deadline is waited for first, so that each child is killed in time. A child
+        // without a deadline comes last.
+        stops.sort_by_key(|stop| (stop.deadline.is_none(), stop.deadline));
+        let mut killed = Vec::new();
+        for stop in stops {
+            match end_of(&stop.any, stop.deadline) {
+                Some(reason) => {
+                    let forced = stop.shutdown == Shutdown::Kill;
+                    self.report_stop(stop.id, stop.shutdown, End { reason, forced });
+                }
+                None => {
+                    kill(&stop.any, ExitReason::Killed);
+                    killed.push(stop);
+                }
+            }
+        }
+        for stop in killed {
+            let reason = end_of(&stop.any, None).unwrap_or(ExitReason::Killed);
+            self.report_stop(stop.id, stop.shutdown, End { reason, forced: true });
+        }
+    }
+}
+
+/// A child that was asked to end.
+struct Stop {
+    any: AnyActor,
+    id: Arc<str>,
+    shutdown: Shutdown,
+    deadline: Option<Instant>,
 }
 
 /// Asks a child to end, or kills it, depending on its [`Shutdown`].
