@@ -83,7 +83,8 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
             drop(supervisor);
             return ControlFlow::Break(self.finish(process, ExitReason::Killed, VecDeque::new(), true));
         }
-        if state.cold().supervisor.is_some() {
+        if state.cold().supervisor.is_some() || phase == Phase::Closing {
+            // The supervisor wakes the actor when it has decided, or has closed it.
             return ControlFlow::Break(false);
         }
         let reason = match phase {

@@ -61,7 +61,9 @@ pub(crate) fn kill(process: &AnyActor, reason: ExitReason) {
         Phase::New | Phase::Running => {}
         // It is ending already. Only a kill cuts short what it still does.
         Phase::Ending if matches!(reason, ExitReason::Killed) => {}
-        Phase::Ending | Phase::Between | Phase::Closed | Phase::Gone | Phase::Dead => return,
+        Phase::Ending | Phase::Between | Phase::Closing | Phase::Closed | Phase::Gone | Phase::Dead => {
+            return;
+        }
     }
     // If another reason was first, this one is dropped after unlocking: its destructor may be user code.
     let late = match &mut state.cold().exit {
@@ -102,7 +104,7 @@ pub(crate) fn lives(process: &AnyActor) -> u64 {
 #[track_caller]
 pub(crate) fn join_life(process: &AnyActor, lives: u64) {
     wait_while(process, |state| {
-        !state.phase.is_over() && state.phase != Phase::Between && state.lives() == lives
+        !(state.phase.is_over() || state.phase.is_supervised()) && state.lives() == lives
     });
     if process.state.lock().phase.is_over() {
         unobserved_panics::noticed(process);
@@ -117,7 +119,7 @@ pub(crate) fn wait_while(process: &AnyActor, waits: impl Fn(&State) -> bool) {
 /// Waits while `waits` returns true for the state, and returns whether it has become false before the deadline. `waits`
 /// depends on the phase and on what changes with it. It runs with the actor locked.
 ///
-/// Every change of the phase wakes all joiners, except a change to `Ending` or `Gone`, which another change follows.
+/// Every change of the phase wakes all joiners, except a change to `Ending`, `Closing` or `Gone`, which another change follows.
 #[track_caller]
 pub(crate) fn wait_while_until(
     process: &AnyActor,

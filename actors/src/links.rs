@@ -234,7 +234,7 @@ pub(crate) fn enter(actor: &AnyActor, entry: &Arc<impl Registration + 'static>) 
         let has_ended = match state.phase {
             Phase::Gone | Phase::Dead => true,
             // The supervisor has dismissed it.
-            Phase::Between | Phase::Closed => state.cold().supervisor.is_none(),
+            Phase::Between | Phase::Closing | Phase::Closed => state.cold().supervisor.is_none(),
             Phase::New | Phase::Running | Phase::Ending => false,
         };
         if !has_ended {

@@ -3,7 +3,7 @@
 //! | | phase before | after |
 //! |---|---|---|
 //! | [`resume`] | `Between`, `Closed` (also as created) | `New`: the next incarnation begins, with the same mailbox |
-//! | [`close`] | `Between` | `Closed`: the actor is dead to others, but may be resumed |
+//! | [`close`] | `Between` | `Closing`, then `Closed`: the actor is dead to others, but may be resumed |
 //! | [`end_for_good`] | `Between`, `Closed` | `Closed`, then `Dead`, for good |
 //! | [`dismiss`] | any | `Dead` later, for good |
 //!
@@ -54,7 +54,9 @@ pub(crate) fn close<M: Send + 'static>(process: &Process<Head<M>>) {
     if locked.state.phase != Phase::Between {
         return;
     }
-    locked.state.enter(Phase::Closed);
+    // A monitor or a link that is added from now on is told at once, and those that are in the lists are told below. So
+    // all have been told when the phase is `Closed`, and joiners return.
+    locked.state.enter(Phase::Closing);
     let cold = locked.state.cold();
     let reason = cold.last.clone().unwrap_or(ExitReason::Shutdown);
     let old = cold.exit.replace(reason.clone());
@@ -65,8 +67,8 @@ pub(crate) fn close<M: Send + 'static>(process: &Process<Head<M>>) {
     run_shielded_catching(|| drop(old));
     abandon(process, lane, VecDeque::new());
     let this = any(process);
-    // The monitors first: a caller that has joined the actor may rely on them having been told.
     tell_all(this, &reason);
+    this.state.lock().enter(Phase::Closed);
     wake_all(this, |cold| cold.joiners.claim_next());
 }
 

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use kahn_actors::{
-    Backoff, ChildSpec, ChildState, Event, ExitReason, Restart, Strategy, Supervisor, SupervisorRef,
+    Actor, ActorRef, Backoff, Builder, ChildSpec, ChildState, Context, Event, ExitReason, Mail, Mailbox,
+    Restart, Strategy, Supervisor, SupervisorRef,
 };
 use support::family::{Log, Order, fail, faulty, kid, order, patient, sync};
 use support::{everywhere, until};
@@ -39,6 +40,68 @@ fn delays_grow_with_each_failure_after_a_short_life() {
             log.wait(&format!("a is started again in {delay}"), 1);
             sync(&supervisor, "a");
         }
+        supervisor.stop();
+    });
+}
+
+/// A message whose destructor says that it runs, and then takes its time.
+struct Slow(Arc<AtomicBool>);
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+        for _ in 0..1_000 {
+            if kahn_core::thread::is_green() {
+                kahn_core::yield_now();
+            } else {
+                std::thread::yield_now();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_join_of_a_terminated_child_returns_after_its_monitors_were_told() {
+    struct Fails;
+    impl Actor for Fails {
+        type Message = Option<Slow>;
+        fn handle(&mut self, _: Option<Slow>, _: &mut Context<Self>) -> Result<(), ExitReason> {
+            Err(ExitReason::failed("so"))
+        }
+    }
+    everywhere(|| {
+        let spec = ChildSpec::new("a", || Fails).backoff(Backoff::constant(LONG));
+        let supervisor = Supervisor::default().child(spec).spawn();
+        let child: ActorRef<Option<Slow>> = supervisor.actor_ref("a").unwrap();
+        child.tell(None).unwrap();
+        until(|| supervisor.children()[0].state == ChildState::Restarting);
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (log, watched) = (seen.clone(), child.address());
+        let watcher = Builder::new().spawn_loop(move |mailbox: &mut Mailbox<&'static str>| {
+            mailbox.monitor(&watched);
+            loop {
+                match mailbox.next_mail()? {
+                    Mail::Down(_) => log.lock().unwrap().push("down"),
+                    Mail::Message(text) => log.lock().unwrap().push(text),
+                    _ => {}
+                }
+            }
+        });
+        watcher.tell("monitors").unwrap();
+        until(|| !seen.lock().unwrap().is_empty());
+        let drops = Arc::new(AtomicBool::new(false));
+        child.tell(Some(Slow(drops.clone()))).unwrap();
+        let joiner = kahn_core::spawn(move || {
+            until(|| drops.load(SeqCst));
+            child.join();
+            watcher.tell("joined").unwrap();
+            watcher
+        });
+        supervisor.terminate_child("a").unwrap();
+        let watcher = joiner.join().unwrap();
+        until(|| seen.lock().unwrap().len() == 3);
+        assert_eq!(*seen.lock().unwrap(), ["monitors", "down", "joined"]);
+        watcher.stop();
         supervisor.stop();
     });
 }

@@ -16,7 +16,8 @@
 //! | `New` | the first turn of this incarnation has not begun | `Running`, or `Ending` without a start; by its turn |
 //! | `Running` | it handles messages, or waits for some | `Ending`, by its turn |
 //! | `Ending` | it runs `stopped`, or its value is being dropped | `Between` or `Gone`, by its turn |
-//! | `Between` | the supervisor decides what follows; the lane takes messages | `New`, `Closed` or `Gone`, by the supervisor |
+//! | `Between` | the supervisor decides what follows; the lane takes messages | `New`, `Closing` or `Gone`, by the supervisor |
+//! | `Closing` | ended, and its monitors are being told | `Closed`, by the supervisor |
 //! | `Closed` | ended, or not begun, to all but the supervisor, which may start it | `New` or `Gone`, by the supervisor |
 //! | `Gone` | it has ended, and its monitors are being told | `Dead`, by its turn |
 //! | `Dead` | it takes no messages, and `exit` has the reason | |
@@ -78,6 +79,7 @@ pub(crate) enum Phase {
     Running,
     Ending,
     Between,
+    Closing,
     Closed,
     Gone,
     Dead,
@@ -87,7 +89,7 @@ impl Phase {
     /// Returns whether the actor has ended, as far as others can see.
     #[inline]
     pub(crate) fn is_dead(self) -> bool {
-        matches!(self, Phase::Closed | Phase::Gone | Phase::Dead)
+        matches!(self, Phase::Closing | Phase::Closed | Phase::Gone | Phase::Dead)
     }
 
     /// Returns whether the actor has ended for good.
@@ -103,7 +105,7 @@ impl Phase {
 
     /// Returns whether the supervisor decides what follows.
     pub(crate) fn is_supervised(self) -> bool {
-        matches!(self, Phase::Between | Phase::Closed)
+        matches!(self, Phase::Between | Phase::Closing | Phase::Closed)
     }
 }
 
