@@ -86,6 +86,8 @@ impl<M: Send + 'static> ActorRef<M> {
     /// Asks the actor to end, with [`ExitReason::Normal`], after the message that it is handling. The other messages in
     /// its mailbox are dropped.
     ///
+    /// If the actor waits for its restart by a supervisor, its next life ends as soon as it has started.
+    ///
     /// # Examples
     ///
     /// ```
@@ -101,6 +103,9 @@ impl<M: Send + 'static> ActorRef<M> {
 
     /// Kills the actor. It ends at once if it is waiting for a message, otherwise when its handler next parks or
     /// returns.
+    ///
+    /// If the actor waits for its restart by a supervisor, its next life ends before it starts. So a kill costs the actor
+    /// one life, before or after the restart.
     ///
     /// A parked handler unwinds from there, and its destructors run. [`stopped`](crate::Actor::stopped) is not called.
     ///

@@ -248,7 +248,8 @@ pub(crate) fn deregister(actor: &AnyActor) {
     }
 }
 
-fn drop_told((stop, downs): (Option<ExitReason>, Downs)) {
+/// Drops what was taken out of the system lane. Nothing in here unwinds.
+pub(crate) fn drop_told((stop, downs): (Option<ExitReason>, Downs)) {
     drop_each(stop);
     drop_each(downs.into_items());
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::address::ActorRef;
 use crate::cell::Phase;
-use crate::lifecycle::wait_while;
-use crate::supervision::{dismiss, resume};
+use crate::lifecycle::{kill_life, wait_while};
+use crate::supervision::{dismiss, resume, start_of};
 use crate::{Actor, AskError, Builder, Context, Down, ExitReason, Mail, Mailbox, Reply, spawn};
 
 /// Replies with the number of its incarnation.
@@ -99,7 +99,7 @@ fn mailbox_and_references_outlive_an_incarnation_and_the_message_that_ended_it_d
 }
 
 #[test]
-fn a_kill_ends_one_incarnation_and_not_the_next() {
+fn a_kill_ends_one_incarnation() {
     kept(|supervisor, child| {
         for life in 1..5 {
             assert_eq!(child.ask(Order::Who), Ok(life));
@@ -109,11 +109,34 @@ fn a_kill_ends_one_incarnation_and_not_the_next() {
             }
             child.kill();
             assert!(matches!(down(supervisor).reason, ExitReason::Killed));
-            // Between two lives a kill has no effect.
-            child.kill();
             resume(child.any());
             wait_while(child.any(), |state| state.phase == Phase::New);
         }
+        dismiss(child.any(), ExitReason::Killed, true);
+        assert!(matches!(child.join(), ExitReason::Killed));
+    });
+}
+
+#[test]
+fn a_kill_between_two_incarnations_ends_the_next_before_it_starts() {
+    kept(|supervisor, child| {
+        assert_eq!(child.ask(Order::Who), Ok(1));
+        child.kill();
+        assert!(matches!(down(supervisor).reason, ExitReason::Killed));
+        // The supervisor's own kill is too late.
+        kill_life(child.any(), ExitReason::Killed);
+        resume(child.any());
+        assert_eq!(child.ask(Order::Who), Ok(2));
+        child.kill();
+        assert!(matches!(down(supervisor).reason, ExitReason::Killed));
+        child.kill();
+        child.kill();
+        resume(child.any());
+        assert!(matches!(start_of(child.any()), Err(ExitReason::Killed)));
+        assert!(matches!(down(supervisor).reason, ExitReason::Killed));
+        // The value of the third life was never made.
+        resume(child.any());
+        assert_eq!(child.ask(Order::Who), Ok(3));
         dismiss(child.any(), ExitReason::Killed, true);
         assert!(matches!(child.join(), ExitReason::Killed));
     });

@@ -54,33 +54,52 @@ pub(crate) fn stop(process: &AnyActor, reason: ExitReason) {
 }
 
 /// Kills the actor: ends it at once if it waits for a message, otherwise when its handler next parks or returns. The
-/// first reason counts.
+/// first reason counts. Between two lives, it ends the next one before that starts. So a kill has the same effect whether
+/// it reaches the actor before or after its restart.
 pub(crate) fn kill(process: &AnyActor, reason: ExitReason) {
+    kill_in(process, reason, true);
+}
+
+/// Like [`kill`], but has no effect on a later life. For the supervisor, which waits for the end of the present one.
+pub(crate) fn kill_life(process: &AnyActor, reason: ExitReason) {
+    kill_in(process, reason, false);
+}
+
+fn kill_in(process: &AnyActor, reason: ExitReason, or_next: bool) {
     let mut state = process.state.lock();
     match state.phase {
         Phase::New | Phase::Running => {}
         // It is ending already. Only a kill cuts short what it still does.
         Phase::Ending if matches!(reason, ExitReason::Killed) => {}
+        Phase::Between if or_next => {
+            // No cancel: none of its code runs. The next life looks at the reason before it starts.
+            let late = record(&mut state, reason);
+            drop(state);
+            return run_shielded_catching(|| drop(late));
+        }
         Phase::Ending | Phase::Between | Phase::Closing | Phase::Closed | Phase::Gone | Phase::Dead => {
             return;
         }
     }
     // If another reason was first, this one is dropped after unlocking: its destructor may be user code.
-    let late = match &mut state.cold().exit {
-        first @ None => {
-            *first = Some(reason);
-            None
-        }
-        Some(_) => Some(reason),
-    };
+    let late = record(&mut state, reason);
     // Under the lock, so that the cancel cannot arrive after the turn has cleared the cancels until then (`clear_cancel`).
     let wake = process.cancel();
     let wake_action = state.wake_action_urgent();
     drop(state);
     drop(wake);
     wake_action.wake(process);
-    if let Some(late) = late {
-        run_shielded_catching(|| drop(late));
+    run_shielded_catching(|| drop(late));
+}
+
+/// Records the reason of an end, unless there is one. Returns a reason that is too late.
+fn record(state: &mut State, reason: ExitReason) -> Option<ExitReason> {
+    match &mut state.cold().exit {
+        first @ None => {
+            *first = Some(reason);
+            None
+        }
+        Some(_) => Some(reason),
     }
 }
 

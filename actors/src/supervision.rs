@@ -17,7 +17,7 @@ use kahn_core::wait::run_shielded_catching;
 
 use crate::cell::{AnyActor, Head, Phase};
 use crate::exit::ExitReason;
-use crate::life::{abandon, deregister, wake_all};
+use crate::life::{abandon, deregister, drop_told, wake_all};
 use crate::lifecycle::{any, kill, stop, wait_while_until};
 use crate::links::{demonitor, keep, tell_all};
 use crate::signal::MonitorId;
@@ -34,9 +34,12 @@ pub(crate) fn resume(child: &AnyActor) {
         if !state.phase.is_supervised() {
             return;
         }
+        let is_closed = state.phase != Phase::Between;
         let cold = state.cold();
         let Some(supervisor) = cold.supervisor.clone() else { return };
-        let old = cold.exit.take();
+        // Of an actor that was closed, this is the reason of its last life. Between two lives, it is that of a kill, which
+        // counts for the next one.
+        let old = if is_closed { cold.exit.take() } else { None };
         state.set_started(false);
         (supervisor, old)
     };
@@ -57,6 +60,8 @@ pub(crate) fn close<M: Send + 'static>(process: &Process<Head<M>>) {
     // A monitor or a link that is added from now on is told at once, and those that are in the lists are told below. So
     // all have been told when the phase is `Closed`, and joiners return.
     locked.state.enter(Phase::Closing);
+    // A stop or a kill since the last life has its effect here. It is not for a life that begins later.
+    let told = locked.state.clear_urgent();
     let cold = locked.state.cold();
     let reason = cold.last.clone().unwrap_or(ExitReason::Shutdown);
     let old = cold.exit.replace(reason.clone());
@@ -65,6 +70,7 @@ pub(crate) fn close<M: Send + 'static>(process: &Process<Head<M>>) {
     drop(locked);
     // Nothing below unwinds, so all observers are told.
     run_shielded_catching(|| drop(old));
+    drop_told(told);
     abandon(process, lane, VecDeque::new());
     let this = any(process);
     tell_all(this, &reason);

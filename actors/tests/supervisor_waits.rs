@@ -44,6 +44,67 @@ fn delays_grow_with_each_failure_after_a_short_life() {
     });
 }
 
+/// A supervisor of `a`, which has failed and waits for long, and of `b`, which waits for it.
+fn both_wait(log: &Log) -> SupervisorRef {
+    let supervisor = patient(Supervisor::new(Strategy::RestForOne))
+        .child(kid("a", log).backoff(Backoff::constant(LONG)))
+        .child(kid("b", log))
+        .on_event(log.events())
+        .spawn();
+    fail(&supervisor, log, "a", ExitReason::failed("so"));
+    until(|| supervisor.children().iter().all(|child| child.state == ChildState::Restarting));
+    supervisor
+}
+
+#[test]
+fn a_kill_of_a_child_that_waits_ends_its_next_life_before_it_starts() {
+    everywhere(|| {
+        let log = Log::default();
+        let supervisor = both_wait(&log);
+        let b: ActorRef<Order> = supervisor.actor_ref("b").unwrap();
+        b.kill();
+        assert!(b.is_alive(), "it will be restarted");
+        supervisor.terminate_child("a").unwrap();
+        // That was a start that failed, and is followed by another.
+        log.wait("+b", 2);
+        sync(&supervisor, "b");
+        assert_eq!(log.count("b did not start: killed"), 1, "{:?}", log.take());
+        supervisor.stop();
+    });
+}
+
+#[test]
+fn a_stop_of_a_child_that_waits_ends_its_next_life_when_it_has_started() {
+    everywhere(|| {
+        let log = Log::default();
+        let supervisor = both_wait(&log);
+        supervisor.actor_ref::<Order>("b").unwrap().stop();
+        supervisor.terminate_child("a").unwrap();
+        log.wait("b has ended: normal", 1);
+        log.wait("+b", 3);
+        sync(&supervisor, "b");
+        assert_eq!(log.count("b has ended"), 1, "{:?}", log.take());
+        supervisor.stop();
+    });
+}
+
+#[test]
+fn a_stop_or_a_kill_of_a_child_that_waits_is_not_for_a_life_after_its_termination() {
+    everywhere(|| {
+        let log = Log::default();
+        let supervisor = both_wait(&log);
+        let b: ActorRef<Order> = supervisor.actor_ref("b").unwrap();
+        b.stop();
+        b.kill();
+        supervisor.terminate_child("b").unwrap();
+        assert!(matches!(b.join(), ExitReason::Shutdown), "the reason of its last life");
+        supervisor.restart_child("b").unwrap();
+        sync(&supervisor, "b");
+        assert_eq!(log.count("b has ended") + log.count("b did not start"), 0, "{:?}", log.take());
+        supervisor.stop();
+    });
+}
+
 /// A message whose destructor says that it runs, and then takes its time.
 struct Slow(Arc<AtomicBool>);
 

@@ -21,7 +21,7 @@ use super::strategy::Strategy;
 use crate::ask_cycle::{release, while_waiting, while_waiting_for_all};
 use crate::cell::{AnyActor, Goal};
 use crate::exit::ExitReason;
-use crate::lifecycle::kill;
+use crate::lifecycle::kill_life;
 use crate::links::demonitor;
 use crate::supervision::{ask_to_end, end_of, let_last};
 
@@ -99,7 +99,7 @@ impl Supervisor {
                     self.report_stop(stop.id, stop.shutdown, End { reason, forced });
                 }
                 None => {
-                    kill(&stop.any, ExitReason::Killed);
+                    kill_life(&stop.any, ExitReason::Killed);
                     killed.push(stop);
                 }
             }
@@ -122,8 +122,8 @@ struct Stop {
 /// Asks a child to end, or kills it, depending on its [`Shutdown`].
 fn ask(child: &AnyActor, kind: ChildKind, shutdown: Shutdown) {
     match (shutdown, kind) {
-        (Shutdown::Kill, _) => kill(child, ExitReason::Killed),
-        (_, ChildKind::Thread) => kill(child, ExitReason::Shutdown),
+        (Shutdown::Kill, _) => kill_life(child, ExitReason::Killed),
+        (_, ChildKind::Thread) => kill_life(child, ExitReason::Shutdown),
         _ => ask_to_end(child),
     }
 }
@@ -170,7 +170,7 @@ fn stop_and_wait(me: &AnyActor, child: &AnyActor, kind: ChildKind, shutdown: Shu
             if let Some(reason) = end_of(child, deadline) {
                 return End { reason, forced: false };
             }
-            kill(child, ExitReason::Killed);
+            kill_life(child, ExitReason::Killed);
         }
         End { reason: end_of(child, None).unwrap_or(ExitReason::Killed), forced: true }
     })
