@@ -472,3 +472,9 @@ fn run_and_advance_count_the_step_that_ends_the_actor_once() {
     (0..3).for_each(|_| two.actor_ref().tell(()).unwrap());
     assert_eq!((two.run(), two.run()), (2, 0));
 }
+
+#[test]
+fn an_inbox_has_room_for_one_message_at_least() {
+    assert_eq!(said(|| Inbox::<u32>::with_capacity(0)), "mailbox: the capacity must be one at least");
+    assert!(Inbox::with_capacity(1).actor_ref().tell(1).is_ok());
+}

@@ -45,6 +45,7 @@ impl<M> Body<Head<M>> for Nobody {
 /// [`release`] it.
 #[track_caller]
 pub(super) fn unstarted<M: Send + 'static>(name: Option<&str>, capacity: usize) -> ActorRef<M> {
+    assert!(capacity > 0, "mailbox: the capacity must be one at least");
     let capacity = u32::try_from(capacity).ok().filter(|&capacity| capacity <= 1 << 31);
     let capacity = capacity.expect("mailbox: the capacity must be 2^31 at most");
     let head = Head::new(capacity, Overflow::Fail, false);
@@ -103,7 +104,7 @@ impl<M: Send + 'static> Inbox<M> {
     ///
     /// # Panics
     ///
-    /// Panics if `capacity` is above 2^31.
+    /// Panics if `capacity` is zero or above 2^31, as [`Builder::mailbox`](crate::Builder::mailbox) does.
     ///
     /// # Examples
     ///
