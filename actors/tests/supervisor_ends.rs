@@ -431,6 +431,40 @@ fn s28_what_it_does_not_know_is_reported_and_ignored() {
     });
 }
 
+/// Links a child to its supervisor.
+fn link_up(supervisor: &SupervisorRef, id: &str) {
+    let address = supervisor.address();
+    order(supervisor, id, Order::Call(Box::new(move |ctx| ctx.link(&address))));
+    sync(supervisor, id);
+}
+
+#[test]
+fn the_end_of_a_child_that_is_linked_to_its_supervisor_is_reported_once() {
+    everywhere(|| {
+        let log = Log::default();
+        let supervisor = patient(Supervisor::default())
+            .child(kid("a", &log))
+            .child(kid("b", &log).restart(Restart::Temporary))
+            .on_event(log.events())
+            .spawn();
+        for id in ["a", "b"] {
+            link_up(&supervisor, id);
+            fail(&supervisor, &log, id, ExitReason::failed("so"));
+        }
+        sync(&supervisor, "a");
+        link_up(&supervisor, "a");
+        supervisor.terminate_child("a").unwrap();
+        supervisor.delete_child("a").unwrap();
+        supervisor.start_child(kid("c", &log).restart(Restart::Temporary)).unwrap();
+        link_up(&supervisor, "c");
+        supervisor.terminate_child("c").unwrap();
+        supervisor.children();
+        assert_eq!(log.count("no child"), 0, "{:?}", log.take());
+        assert_eq!(log.count("has ended"), 2, "{:?}", log.take());
+        supervisor.stop();
+    });
+}
+
 #[test]
 fn s29_restarts_multiply_with_the_depth_of_the_tree() {
     everywhere(|| {

@@ -22,7 +22,7 @@ use crate::ask_cycle::{release, while_waiting, while_waiting_for_all};
 use crate::cell::{AnyActor, Goal};
 use crate::exit::ExitReason;
 use crate::lifecycle::kill_life;
-use crate::links::demonitor;
+use crate::links::{demonitor, unlink};
 use crate::supervision::{ask_to_end, end_of, let_last};
 
 impl Supervisor {
@@ -32,6 +32,8 @@ impl Supervisor {
         let Some(monitor) = child.monitor else { return };
         let (any, id, kind) = (child.any().clone(), child.spec.id.clone(), child.spec.kind);
         let shutdown = child.spec.shutdown;
+        // The end of a child that is stopped is no news, and the child may be forgotten when its exit signal arrives.
+        unlink(me, &any);
         let end = stop_and_wait(me, &any, kind, shutdown);
         demonitor(me, monitor);
         self.children.ended(monitor);

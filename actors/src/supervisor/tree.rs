@@ -16,7 +16,7 @@ use super::restarts::Keeper;
 use super::strategy::{AutoShutdown, Next, next};
 use crate::actor::{Actor, Context};
 use crate::ask_cycle::while_waiting;
-use crate::cell::{AnyActor, Goal};
+use crate::cell::{AnyActor, Goal, id_of};
 use crate::exit::ExitReason;
 use crate::links::demonitor;
 use crate::signal::{Down, DownCause};
@@ -76,6 +76,8 @@ impl Supervisor {
     pub(super) fn ended(&mut self, ctx: &mut impl Keeper, down: Down) -> Result<(), ExitReason> {
         let number = match down.cause {
             DownCause::Monitor(monitor) => self.children.ended(monitor),
+            // The monitor of the child tells of the same end.
+            DownCause::Link if self.is_child(&down) => return Ok(()),
             DownCause::Link => None,
         };
         let Some((number, child)) = number.and_then(|number| Some((number, self.children.get(number)?)))
@@ -96,6 +98,13 @@ impl Supervisor {
             return Err(ExitReason::Shutdown);
         }
         Ok(())
+    }
+
+    /// Returns whether a child has ended. A child is named by its id, but other actors may have the same name.
+    fn is_child(&mut self, down: &Down) -> bool {
+        let number = down.name.as_deref().and_then(|id| self.children.find(id));
+        let child = number.and_then(|number| self.children.get(number));
+        child.is_some_and(|child| id_of(child.any()) == down.id)
     }
 
     /// Returns why a child must not be added, if it must not.
