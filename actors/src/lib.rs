@@ -43,6 +43,7 @@ mod slot;
 mod cell;
 pub mod dead_letters;
 mod unobserved_panics;
+mod stepping;
 mod lifecycle;
 mod ask_cycle;
 mod address;

@@ -9,15 +9,18 @@ use kahn_core::wait::{Kind, Node, Reason, Wait, run_shielded_catching};
 
 use crate::cell::{AnyActor, Core, Head, Phase, State};
 use crate::exit::ExitReason;
-use crate::unobserved_panics;
+use crate::{stepping, unobserved_panics};
 
 pub(crate) fn any<M: Send + 'static>(process: &Process<Head<M>>) -> &AnyActor {
     // SAFETY: `Head<M>` is `repr(C)`, and its first field is a `Core`.
     unsafe { process.by_first::<Core>() }
 }
 
-/// Runs `f` with the actor in whose turn the caller is, if there is one.
+/// Runs `f` with the actor in whose turn, or step, the caller is, if there is one.
 pub(crate) fn with_current<R>(f: impl FnOnce(&AnyActor) -> R) -> Option<R> {
+    if let Some(stepped) = stepping::here() {
+        return Some(f(&stepped));
+    }
     // SAFETY: only this crate creates processes. Their heads are `Head`s, which are `repr(C)` and begin with a `Core`.
     unsafe { Process::with_current(f) }
 }

@@ -4,22 +4,19 @@
 use core::any::Any as Payload;
 use core::time::Duration;
 use std::panic::{set_hook, take_hook};
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::{Arc, Once};
 
 use kahn_core::primitives::{Backoff, now};
-use kahn_core::wait::{Me, is_internal_unwind, reject_stray_unwind, run_catching};
+use kahn_core::wait::{is_internal_unwind, reject_stray_unwind, run_catching};
 
 use crate::cell::AnyActor;
 use crate::exit::ExitReason;
 use crate::lifecycle::with_current;
+use crate::stepping;
 
 /// How long the hook tries to take the lock of its actor. Every holder keeps the lock for a moment only. A lock that
 /// stays taken is held by the panicking thread itself, which would be a defect of kahn.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// The actors that tests run step by step, each with the thread that runs it. These actors have no turn by which
-/// `with_current` could find them.
-static STEPPED: Mutex<Vec<(usize, AnyActor)>> = Mutex::new(Vec::new());
 
 /// Installs the hook, once.
 pub(crate) fn watch() {
@@ -35,10 +32,7 @@ pub(crate) fn watch() {
                 let place = location.to_string().into_boxed_str();
                 // Recorded in the actor and not in the OS thread: other green threads may panic on this OS thread
                 // before this panic is caught.
-                match stepped_here() {
-                    Some(actor) => write_down(&actor, place),
-                    None => drop(with_current(|actor| write_down(actor, place))),
-                }
+                let _ = with_current(|actor| write_down(actor, place));
             }
             before(info);
         }));
@@ -63,42 +57,10 @@ fn write_down(actor: &AnyActor, place: Box<str>) {
     }
 }
 
-/// Returns a number that identifies the calling thread, green or not, while it lives.
-fn me() -> usize {
-    Me::current().waiter().addr().get()
-}
-
-fn stepped() -> std::sync::MutexGuard<'static, Vec<(usize, AnyActor)>> {
-    STEPPED.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn stepped_here() -> Option<AnyActor> {
-    let stepped = stepped();
-    if stepped.is_empty() {
-        return None;
-    }
-    let me = me();
-    stepped.iter().rev().find(|(thread, _)| *thread == me).map(|(_, actor)| actor.clone())
-}
-
 /// Runs `f`, a step of `actor`, and records panics in it as panics of `actor`.
 pub(crate) fn while_stepping<R>(actor: &AnyActor, f: impl FnOnce() -> R) -> R {
-    struct Step(usize);
-    impl Drop for Step {
-        fn drop(&mut self) {
-            let step = {
-                let mut stepped = stepped();
-                let place = stepped.iter().rposition(|(thread, _)| *thread == self.0);
-                place.map(|place| stepped.remove(place))
-            };
-            drop(step);
-        }
-    }
     watch();
-    let me = me();
-    stepped().push((me, actor.clone()));
-    let _step = Step(me);
-    f()
+    stepping::step(actor, f)
 }
 
 /// Returns the exit reason of an actor that has unwound with this payload.

@@ -478,3 +478,59 @@ fn an_inbox_has_room_for_one_message_at_least() {
     assert_eq!(said(|| Inbox::<u32>::with_capacity(0)), "mailbox: the capacity must be one at least");
     assert!(Inbox::with_capacity(1).actor_ref().tell(1).is_ok());
 }
+
+/// Asks and kills itself, and writes down what it is told.
+struct Itself(Arc<std::sync::Mutex<Vec<String>>>);
+
+enum Own {
+    Ask,
+    Answer(Reply<()>),
+    Kill,
+}
+
+impl Actor for Itself {
+    type Message = Own;
+
+    fn handle(&mut self, message: Own, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+        match message {
+            Own::Ask => {
+                let told = ctx.me().ask(Own::Answer);
+                self.0.lock().unwrap().push(format!("{told:?}"));
+            }
+            Own::Answer(reply) => drop(reply.send(())),
+            Own::Kill => {
+                ctx.me().kill();
+                self.0.lock().unwrap().push("returns".to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    fn stopped(&mut self, _: &ExitReason, _: &mut Context<Self>) {
+        self.0.lock().unwrap().push("stopped".to_owned());
+    }
+}
+
+#[test]
+fn a_stepped_actor_that_asks_or_kills_itself_is_told_and_ends_as_any_other() {
+    everywhere(|| {
+        let logs = <[Arc<std::sync::Mutex<Vec<String>>>; 3]>::default();
+        let real = kahn_actors::Builder::new().name("itself").spawn(Itself(logs[0].clone()));
+        assert!(real.tell(Own::Ask).is_ok() && real.tell(Own::Kill).is_ok());
+        assert!(matches!(real.join(), ExitReason::Killed));
+        let seen = logs.clone().map(|log| log.lock().unwrap().join(" "))[0].clone();
+        assert!(seen.starts_with("Err(Deadlock") && seen.ends_with("returns"), "{seen}");
+        let mut stepped = Stepped::named("itself", Itself(logs[1].clone()));
+        assert_eq!(stepped.deliver(Own::Ask), Step::Handled);
+        assert_eq!(stepped.deliver(Own::Kill), Step::Ended);
+        assert!(matches!(stepped.exit(), Some(ExitReason::Killed)));
+        assert_eq!(logs[1].lock().unwrap().len(), 2);
+        assert_eq!(logs[1].lock().unwrap()[1], "returns");
+        assert!(logs[1].lock().unwrap()[0].starts_with("Err(Deadlock"));
+        // One that was killed handles nothing more.
+        let mut stepped = Stepped::named("itself", Itself(logs[2].clone()));
+        stepped.actor_ref().kill();
+        assert_eq!(stepped.deliver(Own::Ask), Step::Ended);
+        assert!(logs[2].lock().unwrap().is_empty());
+    });
+}

@@ -8,7 +8,7 @@ use super::answer::{Answer, reply};
 use super::inbox::{release, unstarted};
 use crate::actor::{Actor, Context};
 use crate::address::{ActorRef, Address};
-use crate::cell::Phase;
+use crate::cell::{AnyActor, Phase};
 use crate::control::{Control, LocalState, Next};
 use crate::exit::ExitReason;
 use crate::life::{Incarnation, Life};
@@ -22,7 +22,9 @@ use crate::timers::Timers;
 /// An actor without a runtime, which takes a step only when its test calls for one. Each run is therefore the same.
 ///
 /// Its timers have their own time, which only [`advance`](Self::advance) moves on. A panic ends it, as it ends any
-/// actor. If it asks other actors, it waits for them, so they must be running. The messages that it sends to others may
+/// actor. If it asks other actors, it waits for them, so they must be running. An ask of itself, or of an actor that waits
+/// for it, is a [`Deadlock`](crate::AskError::Deadlock), as in every actor. A kill of itself ends it when the handler
+/// returns; it does not end a wait of the handler, which runs on the thread of the test. The messages that it sends to others may
 /// go to an [`Inbox`](super::Inbox).
 ///
 /// # Examples
@@ -101,6 +103,11 @@ pub enum Step {
     Ended,
 }
 
+/// Returns the reason for which the actor has to end before it handles anything else, if it was killed.
+fn killed(actor: &AnyActor) -> Option<ExitReason> {
+    actor.state.lock().cold_if_any().and_then(|cold| cold.exit.clone())
+}
+
 impl<A: Actor> Stepped<A> {
     /// Starts an actor, and calls its `started`.
     ///
@@ -171,13 +178,16 @@ impl<A: Actor> Stepped<A> {
         }
         let process = self.me.process();
         let mut control = Control::new(process, self.own.take());
+        if let Some(reason) = killed(any(process)) {
+            return self.end(control, reason);
+        }
         let being = self.life.incarnation();
         let done = catch_unwind(AssertUnwindSafe(|| {
             panics::while_stepping(any(process), || f(being, &mut control))
         }));
         let reason = match done {
             Ok(done) => {
-                let step = match (done, control.own_end()) {
+                let step = match (done, killed(any(process)).or_else(|| control.own_end())) {
                     (Some(Err(reason)), _) | (_, Some(reason)) => return self.end(control, reason),
                     (None, None) => Step::Idle,
                     (Some(Ok(())), None) => Step::Handled,
