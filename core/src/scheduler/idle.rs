@@ -14,6 +14,8 @@ pub(crate) struct Idle {
     searching: CachePadded<AtomicUsize>,
     /// Set when one of the sleeping workers wakes by itself at intervals, to look for work that waits too long.
     watched: AtomicBool,
+    /// Set when one of the sleeping workers wakes by itself at long intervals, without a watch.
+    dozed: AtomicBool,
     workers: usize,
 }
 
@@ -24,6 +26,7 @@ impl Idle {
             asleep: (0..words).map(|_| CachePadded::new(AtomicU64::new(0))).collect(),
             searching: CachePadded::new(AtomicUsize::new(0)),
             watched: AtomicBool::new(false),
+            dozed: AtomicBool::new(false),
             workers,
         }
     }
@@ -132,5 +135,16 @@ impl Idle {
     /// Gives up the watch.
     pub(crate) fn leave_watch(&self) {
         self.watched.store(false, Ordering::Release);
+    }
+
+    /// Makes the caller the worker that dozes. Returns false if another does.
+    #[must_use]
+    pub(crate) fn take_doze(&self) -> bool {
+        // Relaxed (here and in `leave_doze`): no other data depends on which worker dozes.
+        !self.dozed.swap(true, Ordering::Relaxed)
+    }
+
+    pub(crate) fn leave_doze(&self) {
+        self.dozed.store(false, Ordering::Relaxed);
     }
 }

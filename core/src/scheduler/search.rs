@@ -35,6 +35,13 @@ const PAUSES: u32 = 20;
 /// How long the watching worker sleeps between two looks at the busy workers: the first nap, and the longest.
 const WATCH_FIRST: Duration = Duration::from_micros(50);
 const WATCH_LONGEST: Duration = Duration::from_millis(1);
+/// How long a worker that was picked keeps watch in its sleeps. Afterwards it dozes, unless work waits at a busy worker. So
+/// a worker that goes on pushing work which it starts itself wakes a sleeper at most once in this time.
+const CALM_NS: u64 = 50_000_000;
+/// The longest sleep of the worker that dozes. A push to a queue of tasks without a stack wakes it; this limits the wait of
+/// what is not announced: migratory tasks, and a task that moves from the injector to a busy worker's queue between the
+/// looks at the two.
+const DOZE: Duration = Duration::from_millis(100);
 
 /// The place at a victim where a thief finds a task.
 #[derive(Clone, Copy)]
@@ -285,10 +292,14 @@ impl Worker {
                 && self.shared.deadlock.is_on_guard(&self.shared)
             {
                 crate::scheduler::deadlock::examine(&self.shared, self.remote, || self.has_work());
-            } else if !all_asleep && idle.take_watch() {
+            } else if !all_asleep && !self.is_calm(elsewhere, timer::now_ns()) && idle.take_watch() {
                 self.watch(limit, elsewhere == Elsewhere::Waiting);
                 idle.leave_watch();
                 on_watch = true;
+            } else if !all_asleep && !self.shared.migratory && idle.take_doze() {
+                let wake_at = now() + DOZE;
+                self.remote.parker.park_deadline(due.flatten().map_or(wake_at, |due| due.min(wake_at)));
+                idle.leave_doze();
             } else if let Some(due) = due.flatten() {
                 self.remote.parker.park_deadline(due);
             } else {
@@ -300,6 +311,9 @@ impl Worker {
         let picked = idle.retract(self.index);
         self.remote.inbox.awake();
         let now_ns = timer::now_ns();
+        if picked {
+            self.calm_from_ns.set(now_ns + CALM_NS);
+        }
         self.fire_timers(now_ns);
         if (on_watch || picked) && self.has_work() {
             self.pass_on();
@@ -315,8 +329,15 @@ impl Worker {
         self.shared.remotes.iter().any(|remote| has_timer(remote))
     }
 
-    /// Sleeps in naps until there is something to do, and looks after each nap whether work waits too long at a busy
-    /// worker.
+    /// Returns whether this worker may doze although others are awake. `elsewhere` is what it has seen there since it
+    /// announced its sleep. A thread that pushes later wakes it, because there is no watch.
+    fn is_calm(&self, elsewhere: Elsewhere, now_ns: u64) -> bool {
+        // Pushes of woken migratory tasks are not announced.
+        !self.shared.migratory && elsewhere == Elsewhere::Nothing && now_ns >= self.calm_from_ns.get()
+    }
+
+    /// Sleeps in naps until there is something to do, or until it may doze instead. Looks after each nap whether work
+    /// waits too long at a busy worker.
     fn watch(&self, limit: &mut SearchLimit, waiting: bool) {
         let mut nap = if waiting { WATCH_FIRST } else { WATCH_FIRST * 2 };
         loop {
@@ -335,7 +356,11 @@ impl Worker {
             {
                 return;
             }
-            if self.steal(limit, timer::now_ns()) {
+            let now_ns = timer::now_ns();
+            if self.steal(limit, now_ns) {
+                return;
+            }
+            if now_ns >= self.calm_from_ns.get() && self.is_calm(self.work_elsewhere(), now_ns) {
                 return;
             }
             nap = if limit.seen.is_some() && self.work_elsewhere() == Elsewhere::Waiting {

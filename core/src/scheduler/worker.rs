@@ -83,6 +83,8 @@ pub(crate) struct Worker {
     pub(super) handoff_target: Cell<Option<usize>>,
     /// The longest search before a sleep, in nanoseconds, if that is more than `SEARCH_LEAST_NS`.
     pub(super) search_ns: Cell<u64>,
+    /// When this worker may doze instead of keeping watch.
+    pub(super) calm_from_ns: Cell<u64>,
     /// Set when wake-ups go to the end of the queue, because the worker itself wakes, and not a task.
     pub(super) bulk: Cell<bool>,
     /// The fiber that runs now. Null between tasks.
@@ -117,6 +119,7 @@ impl Worker {
             stolen: Cell::new(0),
             handoff_target: Cell::new(None),
             search_ns: Cell::new(0),
+            calm_from_ns: Cell::new(0),
             bulk: Cell::new(false),
             running: Cell::new(ptr::null_mut()),
             seed: Cell::new((index as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15)),
