@@ -755,6 +755,10 @@ fn lock_operations() -> Vec<Operation> {
 fn thread_operations() -> Vec<Operation> {
     vec![
         ("spawn and join", || act(|| kahn::spawn(|| ()).join().unwrap())),
+        ("spawn in another runtime", || {
+            let other = runtime(1);
+            act(move || drop(other.spawn(|| ())))
+        }),
         ("join what has finished", || {
             let mut finished: Vec<_> = (0..FAIR).map(|_| kahn::spawn_local(|| ())).collect();
             until("all have finished", || finished.iter().all(|thread| thread.is_finished()));
@@ -915,6 +919,31 @@ fn a_loop_of_any_operation_lets_others_run() {
     for (name, make) in operations() {
         lets_others_run(name, make);
     }
+}
+
+#[test]
+fn a_loop_of_spawns_through_the_callers_own_runtime_lets_others_run() {
+    within("the loop", || {
+        let own = runtime(1);
+        own.run(|| {
+            let flag = Arc::new(AtomicBool::new(false));
+            let sets = flag.clone();
+            let other = kahn::spawn_local(move || sets.store(true, SeqCst));
+            let alive = Arc::new(());
+            let mut most = 0;
+            for _ in 0..FAIR {
+                let lives = alive.clone();
+                own.spawn(move || drop(lives));
+                most = most.max(Arc::strong_count(&alive));
+            }
+            assert!(flag.load(SeqCst), "no other has run");
+            assert!(
+                most < FAIR / 2,
+                "the new ones start while others are spawned, but {most} were alive at once"
+            );
+            other.join().unwrap();
+        });
+    });
 }
 
 #[test]

@@ -29,11 +29,11 @@ use crate::handle::JoinHandle;
 use crate::primitives::Ordering;
 use crate::runtime::handler::Runs;
 use crate::scheduler::{
-    self, GREEN,
+    self, GREEN, SHORT_OF_MEMORY,
     shared::{Settings, Shared},
 };
 use crate::task::{SpawnOptions, Task, allocate};
-use crate::wait::{self, Kind, Reason};
+use crate::wait::{self, Kind, Reason, operation};
 
 /// How long the drop of a runtime, or the end of [`run`], waits for its green threads to unwind.
 const DROP_TIMEOUT: Duration = Duration::from_secs(2);
@@ -220,7 +220,16 @@ impl Runtime {
         self.shared.workers()
     }
 
-    /// Spawns a green thread from outside the runtime.
+    /// Spawns a green thread in this runtime. If the caller is a green thread of this runtime, this is
+    /// [`spawn`](crate::spawn()).
+    ///
+    /// # Parks
+    ///
+    /// Never waits, but yields to other green threads every so often, as [`spawn`](crate::spawn()) does.
+    ///
+    /// # Panics
+    ///
+    /// In a green thread of this runtime, panics as [`spawn`](crate::spawn()) does.
     ///
     /// # Examples
     ///
@@ -229,16 +238,27 @@ impl Runtime {
     /// assert_eq!(runtime.spawn(|| 6 * 7).join().unwrap(), 42);
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[track_caller]
     pub fn spawn<F, T>(&self, f: F) -> JoinHandle<T>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
+        let is_own = scheduler::is_worker_of(&self.shared);
+        assert!(
+            !(is_own && scheduler::is_short_of_memory_for(SpawnOptions::default())),
+            "spawn: {SHORT_OF_MEMORY}"
+        );
+        operation();
         let options = SpawnOptions { migratory: self.shared.migratory, ..SpawnOptions::default() };
         // SAFETY: the closure and its output are `Send` and `'static`.
         let task = unsafe { allocate(f, &GREEN, None, options) };
-        inject(&self.shared, task);
-        JoinHandle::new(task)
+        let handle = JoinHandle::new(task);
+        // A green thread that has yielded is still in its runtime.
+        if !is_own || scheduler::spawn(task).is_err() {
+            inject(&self.shared, task);
+        }
+        handle
     }
 
     /// Shuts the runtime down. Every green thread that is parked, or parks from now on, is cancelled and unwinds.

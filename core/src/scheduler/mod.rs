@@ -121,6 +121,9 @@ pub(crate) fn remote_here() -> Option<&'static remote::Remote> {
     unsafe { here().as_ref() }.map(|worker| worker.remote)
 }
 
+/// What a spawn says that is refused because of [`is_short_of_memory_for`].
+pub(crate) const SHORT_OF_MEMORY: &str = "there is no memory for another stack of this size; wait for green threads to end, or spawn fewer at a time";
+
 /// Returns whether the runtime here last failed to get a stack of the size class that a task with these options needs.
 #[inline]
 pub(crate) fn is_short_of_memory_for(options: SpawnOptions) -> bool {

@@ -7,7 +7,7 @@ use std::io;
 use crate::fiber::stack::SizeClass;
 use crate::handle::JoinHandle;
 use crate::runtime;
-use crate::scheduler::{self, GREEN};
+use crate::scheduler::{self, GREEN, SHORT_OF_MEMORY};
 use crate::task::{SpawnOptions, Task, allocate};
 use crate::wait::consume;
 
@@ -41,14 +41,12 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    assert!(!scheduler::is_short_of_memory_for(SpawnOptions::default()), "spawn: {SHORT}");
+    assert!(!scheduler::is_short_of_memory_for(SpawnOptions::default()), "spawn: {SHORT_OF_MEMORY}");
     let migratory = scheduler::migratory_here();
     let options = SpawnOptions { migratory: migratory.unwrap_or(false), ..SpawnOptions::default() };
     // SAFETY: the bounds require that the closure and its value are `Send` and `'static`.
     unsafe { start(f, None, options) }
 }
-
-const SHORT: &str = "there is no memory for another stack of this size; wait for green threads to end, or spawn fewer at a time";
 
 /// Spawns a green thread that stays on the worker of its parent. So its closure and its value need not be `Send`.
 /// Communication with its parent is cheapest, because both share a worker.
@@ -283,7 +281,7 @@ impl Builder {
         let class = class.map(|class| number(class).expect("there are eight classes"));
         let options = SpawnOptions { class, migratory, local: false };
         if scheduler::is_short_of_memory_for(options) {
-            return Err(io::Error::new(io::ErrorKind::OutOfMemory, SHORT));
+            return Err(io::Error::new(io::ErrorKind::OutOfMemory, SHORT_OF_MEMORY));
         }
         Ok(options)
     }
