@@ -147,6 +147,11 @@ impl<M: Send + 'static> ActorRef<M> {
     ///
     /// The reference keeps the actor running during the wait. So the actor must be stopped, or end by itself.
     ///
+    /// # Panics
+    ///
+    /// Panics if the caller is the actor itself, or an actor below it if it is a supervisor: the caller would wait for its
+    /// own end.
+    ///
     /// # Parks
     ///
     /// Until the actor has ended. Its value and its messages have been dropped by then, unless the end of its runtime

@@ -44,8 +44,8 @@ impl<M: Send + 'static> ActorRef<M> {
     /// once with [`AskError::Deadlock`], and its message is not sent. A question counts from the send until its `Reply`
     /// is used or dropped, or its handler returns. So answer, or let the handler return, before asking back.
     ///
-    /// An ask in a [`scope`](kahn_core::scope) or in [`blocking`](kahn_core::blocking) below a handler does not count
-    /// as an ask of the actor: a circle that contains it ends at its deadline.
+    /// An ask in [`blocking`](kahn_core::blocking) below a handler counts as an ask of the actor. An ask in a
+    /// [`scope`](kahn_core::scope) below a handler does not: a circle that contains it ends at its deadline.
     ///
     /// # Examples
     ///

@@ -110,8 +110,19 @@ pub(crate) fn is_alive(process: &AnyActor) -> bool {
     !process.state.lock().phase.is_dead()
 }
 
+/// Waits for the end of an actor for good, and returns the reason.
+///
+/// # Panics
+///
+/// Panics if the caller is in a turn of the actor, or of an actor below it, and would wait for its own end.
 #[track_caller]
 pub(crate) fn join(process: &AnyActor) -> ExitReason {
+    if !process.state.lock().phase.is_over() {
+        assert!(
+            !is_inside(process),
+            "join: an actor cannot wait for its own end, or for that of a supervisor above it"
+        );
+    }
     wait_while(process, |state| !state.phase.is_over());
     unobserved_panics::noticed(process);
     process.state.lock().reason()

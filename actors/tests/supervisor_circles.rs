@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
@@ -587,6 +588,48 @@ fn thousands_of_children_that_ask_their_supervisor_in_stopped_are_all_told() {
             above.stop();
             assert_eq!(circles.load(SeqCst), count);
         });
+    });
+}
+
+#[test]
+fn a_handler_that_would_wait_for_its_own_end_is_told_also_inside_blocking() {
+    everywhere(|| {
+        for is_blocking in [false, true] {
+            let log = Log::default();
+            let supervisor = of(Restarts::OneForOne, &log, [stoic("a", &log)]);
+            let call = |what: fn(&SupervisorRef) -> String| {
+                let (log, above) = (log.clone(), supervisor.clone());
+                let run = move |_: &mut Context<Kid>| {
+                    let run = || what(&above);
+                    log.add(if is_blocking { kahn_core::blocking(run) } else { run() });
+                };
+                order(&supervisor, "a", Order::Call(Box::new(run)));
+            };
+            call(|above| {
+                let told = above.terminate_child("a");
+                format!("terminate: {}", matches!(told, Err(ChildError::Deadlock(_))))
+            });
+            log.wait("terminate: true", 1);
+            until(|| supervisor.restart_child("a").is_ok());
+            call(|above| {
+                let own: Ref = above.actor_ref("a").unwrap();
+                let told = own.ask_timeout(Duration::MAX, Order::Sync);
+                format!("ask: {}", matches!(told, Err(AskError::Deadlock(_))))
+            });
+            log.wait("ask: true", 1);
+            call(|above| {
+                let joined = catch_unwind(AssertUnwindSafe(|| above.join()));
+                format!("join panics: {}", joined.is_err())
+            });
+            log.wait("join panics: true", 1);
+            call(|above| {
+                above.stop();
+                "stop returns".to_owned()
+            });
+            supervisor.join();
+            assert_eq!(log.count("stop returns"), 1);
+            assert_eq!(log.count("did not stop as it should"), 0, "{:?}", log.take());
+        }
     });
 }
 

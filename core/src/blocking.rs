@@ -15,6 +15,7 @@
 //! may depend on a thread that has not come yet waits for it with a limit, and then runs the task itself.
 
 use core::cell::UnsafeCell;
+use core::ptr::NonNull;
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -25,7 +26,7 @@ use std::time::{Duration, Instant};
 use crate::exits::Exits;
 use crate::os_threads;
 use crate::primitives::{Lock, now};
-use crate::wait::{Kind, Node, Reason, Wait, WaitQueue, shield};
+use crate::wait::{Kind, Node, Reason, Wait, WaitQueue, Waiter, current, shield};
 
 /// How long an idle thread of the pool waits for work before it ends.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
@@ -66,9 +67,12 @@ struct State {
 struct BlockingTask {
     run: unsafe fn(*const ()),
     task: *const (),
+    /// The waiter of the green thread.
+    caller: Option<NonNull<Waiter>>,
 }
 
-// SAFETY: `task` points to a `Task<F, T>` with `F: Send` and `T: Send`, see `call`.
+// SAFETY: `task` points to a `Task<F, T>` with `F: Send` and `T: Send`, see `call`. `caller` is shared, and a `Waiter` is
+// `Sync`.
 unsafe impl Send for BlockingTask {}
 
 struct Task<F, T> {
@@ -125,7 +129,11 @@ impl Pool {
             done: Signal(Lock::new(Done::default())),
         };
         let place: *const () = (&raw const task).cast();
-        let mine = match self.submit(BlockingTask { run: run_task::<F, T>, task: place }) {
+        let mine = match self.submit(BlockingTask {
+            run: run_task::<F, T>,
+            task: place,
+            caller: current::green(),
+        }) {
             // The values that `f` borrows must stay until `f` has ended, so a cancel waits.
             Ok(limit) => shield(|| {
                 let done = task.done.wait(reason, limit);
@@ -209,7 +217,7 @@ impl Pool {
                 drop(state);
                 // SAFETY: the submitter waits until the task is done. It is out of the queue, so only this thread runs
                 // it.
-                unsafe { task.run() };
+                unsafe { task.run_here() };
                 state = self.state();
                 state.active -= 1;
                 continue;
@@ -259,6 +267,18 @@ impl BlockingTask {
     unsafe fn run(self) {
         // SAFETY: the caller of the task waits, so the task stays in its frame until it is done.
         unsafe { (self.run)(self.task) };
+    }
+
+    /// Runs the task on a thread of the pool.
+    ///
+    /// # Safety
+    ///
+    /// As for [`run`](Self::run).
+    unsafe fn run_here(self) {
+        // SAFETY: `run_task` marks the task as done after the closure has ended, and calls no user code afterwards but the
+        // waker of the caller's own wait. The closure uses `caller` only while it runs, and the green thread waits until
+        // then, so its waiter stays in place.
+        unsafe { current::on_behalf_of(self.caller, || self.run()) };
     }
 }
 

@@ -514,6 +514,10 @@ impl<Args: Send + 'static, M: Send + 'static> DynamicSupervisorRef<Args, M> {
 
     /// Waits for the supervisor's end, and returns its exit reason.
     ///
+    /// # Panics
+    ///
+    /// Panics if the caller is an actor of the tree, which would wait for its own end.
+    ///
     /// # Parks
     ///
     /// Parks until the supervisor has ended.

@@ -98,6 +98,10 @@ impl SupervisorRef {
 
     /// Waits for the supervisor's end, and returns its exit reason.
     ///
+    /// # Panics
+    ///
+    /// Panics if the caller is an actor of the tree, which would wait for its own end.
+    ///
     /// # Parks
     ///
     /// Parks until the supervisor has ended.

@@ -290,15 +290,16 @@ impl<H: Send + Sync + 'static> Process<H> {
         unsafe { &*core::ptr::from_ref(self).cast::<Process<G>>() }
     }
 
-    /// Calls `f` with the process in whose turn the caller is, if there is one.
+    /// Calls `f` with the process in whose turn the caller is, if there is one. A blocking task of a turn counts as part of
+    /// the turn, which waits for it.
     ///
     /// # Safety
     ///
     /// All processes of this program have heads that begin, in `repr(C)`, with an `H`.
     pub unsafe fn with_current<R>(f: impl FnOnce(&Process<H>) -> R) -> Option<R> {
         // SAFETY: the waiter of a green thread is in a task.
-        let task = current::green().map(|waiter| unsafe { Task::of_waiter(waiter) })?;
-        // SAFETY: the task runs, so it is alive.
+        let task = current::green_or_caller().map(|waiter| unsafe { Task::of_waiter(waiter) })?;
+        // SAFETY: the task runs, or waits for the blocking task in which the caller is. So it is alive.
         let resident = unsafe { task.as_ref() }.kind.is_process;
         resident.then(|| f(&ManuallyDrop::new(Process { task, _head: PhantomData })))
     }

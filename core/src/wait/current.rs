@@ -16,6 +16,8 @@ use crate::wait::waiter::Waiter;
 pub struct Current {
     /// The green thread that runs on this OS thread now.
     pub(super) green: Cell<Option<NonNull<Waiter>>>,
+    /// The green thread that waits for the blocking task that this OS thread runs.
+    caller: Cell<Option<NonNull<Waiter>>>,
     /// The number of operations that the green thread may still do before it yields.
     pub(super) budget: Cell<u32>,
     /// The number of polls in a row that were refused because the budget was spent.
@@ -33,6 +35,7 @@ thread_local! {
         const {
             Current {
                 green: Cell::new(None),
+                caller: Cell::new(None),
                 budget: Cell::new(BUDGET),
                 refusals: Cell::new(0),
                 yield_now: Cell::new(None),
@@ -88,6 +91,29 @@ pub unsafe fn of_this_thread() -> &'static Current {
 #[inline(never)]
 pub fn green() -> Option<NonNull<Waiter>> {
     CURRENT.with(|current| current.green.get())
+}
+
+/// Returns the waiter of the green thread for which the caller acts: the calling one, or the one that waits for the
+/// blocking task in which the caller is. It stays in place as long as the caller runs.
+#[inline(never)]
+pub fn green_or_caller() -> Option<NonNull<Waiter>> {
+    CURRENT.with(|current| current.green.get().or(current.caller.get()))
+}
+
+/// Runs `f`, a blocking task of the green thread `caller`, on this OS thread.
+///
+/// # Safety
+///
+/// `caller` waits until `f` has returned or unwound, and stays in place until then.
+pub unsafe fn on_behalf_of<R>(caller: Option<NonNull<Waiter>>, f: impl FnOnce() -> R) -> R {
+    struct Restore(Option<NonNull<Waiter>>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            CURRENT.with(|current| current.caller.set(self.0));
+        }
+    }
+    let _restore = Restore(CURRENT.with(|current| current.caller.replace(caller)));
+    f()
 }
 
 /// Returns whether the caller is a green thread with an open wait.
