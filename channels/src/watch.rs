@@ -184,6 +184,10 @@ impl<T> Sender<T> {
 
     /// Returns the latest value.
     ///
+    /// # Parks
+    ///
+    /// Never waits. Counts as an operation of the budget, so it may yield to other green threads.
+    ///
     /// # Examples
     ///
     /// ```
@@ -281,6 +285,10 @@ pub struct Receiver<T> {
 
 impl<T> Receiver<T> {
     /// Returns the latest value, and marks it as seen.
+    ///
+    /// # Parks
+    ///
+    /// Never waits. Counts as an operation of the budget, so it may yield to other green threads.
     ///
     /// # Examples
     ///

@@ -249,6 +249,10 @@ impl Condvar {
     /// Notifies the waiter that has waited longest. If there is no waiter, this has no effect, and later waiters do
     /// not see it.
     ///
+    /// # Parks
+    ///
+    /// Never waits. Counts as an operation of the budget, so it may yield to other green threads.
+    ///
     /// # Examples
     ///
     /// ```
@@ -273,6 +277,10 @@ impl Condvar {
     }
 
     /// Notifies all current waiters.
+    ///
+    /// # Parks
+    ///
+    /// Never waits. Counts as an operation of the budget, so it may yield to other green threads.
     ///
     /// # Examples
     ///

@@ -174,6 +174,10 @@ impl Semaphore {
 
     /// Takes a permit if one is available and there is no waiter. Never waits for a permit.
     ///
+    /// # Parks
+    ///
+    /// Never waits. Counts as an operation of the budget, so it may yield to other green threads.
+    ///
     /// # Examples
     ///
     /// ```
@@ -186,6 +190,10 @@ impl Semaphore {
     }
 
     /// Takes `n` permits at once if they are available and there is no waiter. Never waits for permits.
+    ///
+    /// # Parks
+    ///
+    /// Never waits. Counts as an operation of the budget, so it may yield to other green threads.
     ///
     /// # Examples
     ///
@@ -203,6 +211,10 @@ impl Semaphore {
     }
 
     /// Adds `n` permits permanently.
+    ///
+    /// # Parks
+    ///
+    /// Never waits. Counts as an operation of the budget, so it may yield to other green threads.
     ///
     /// # Panics
     ///
