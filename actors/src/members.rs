@@ -85,6 +85,11 @@ impl<T: Send + Sync + 'static> Members<T> {
         self.all().iter().filter(|member| is_alive(&member.actor)).count()
     }
 
+    /// Returns whether all members have ended. Mostly the first has not.
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.all().iter().any(|member| is_alive(&member.actor))
+    }
+
     /// Returns whether there are no members. Closed actors, which may be restarted, count as members.
     pub(crate) fn is_vacant(&self) -> bool {
         self.list().members.is_empty()

@@ -230,7 +230,8 @@ impl<M: Send + 'static> PubSub<M> {
         delivered
     }
 
-    /// Returns the number of subscribers of a topic.
+    /// Returns the number of subscribers of a topic. Takes time proportional to it, for the reason of
+    /// [`Group::len`](crate::Group::len).
     ///
     /// # Examples
     ///
@@ -262,7 +263,7 @@ impl<M: Send + 'static> PubSub<M> {
     /// ```
     pub fn topics(&self) -> Vec<String> {
         let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-        let live = topics.by_name.iter().filter(|(_, topic)| topic.len() > 0);
+        let live = topics.by_name.iter().filter(|(_, topic)| !topic.is_empty());
         live.map(|(name, _)| name.to_string()).collect()
     }
 

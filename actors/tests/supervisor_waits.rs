@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -405,5 +405,56 @@ fn each_wait_is_as_long_as_it_is_said_to_be() {
             drop(times);
             supervisor.stop();
         }
+    });
+}
+
+#[test]
+fn children_that_all_wait_and_are_terminated_one_by_one_cost_time_linear_in_their_number() {
+    struct Fails;
+    impl Actor for Fails {
+        type Message = ();
+        fn handle(&mut self, (): (), _: &mut Context<Self>) -> Result<(), ExitReason> {
+            Err(ExitReason::failed("so"))
+        }
+    }
+    fn time(children: usize) -> Duration {
+        let spec =
+            |number: usize| ChildSpec::new(number.to_string(), || Fails).backoff(Backoff::constant(LONG));
+        let failures = Arc::<AtomicUsize>::default();
+        let seen = failures.clone();
+        let supervisor = (0..children)
+            .fold(patient(Supervisor::new(Strategy::RestForOne)), |supervisor, number| {
+                supervisor.child(spec(number))
+            })
+            .on_event(move |event| {
+                if let Event::Restarting(..) = event {
+                    seen.fetch_add(1, SeqCst);
+                }
+            })
+            .spawn();
+        let all: Vec<ActorRef<()>> =
+            (0..children).map(|number| supervisor.actor_ref(&number.to_string()).unwrap()).collect();
+        let start = Instant::now();
+        // The last one first, so that each has a backoff of its own.
+        for (count, child) in all.iter().rev().enumerate() {
+            child.tell(()).unwrap();
+            until(|| failures.load(SeqCst) == count + 1);
+        }
+        for number in 0..children {
+            supervisor.terminate_child(&number.to_string()).unwrap();
+        }
+        let time = start.elapsed();
+        supervisor.stop();
+        time
+    }
+    support::within(|| {
+        kahn_core::Runtime::builder().workers(2).build().unwrap().run(|| {
+            // Twenty times as many take twenty times as long; if it were quadratic, four hundred times. The best of some,
+            // because others use this machine, too.
+            let best = |children| (0..3).map(|_| time(children)).min().unwrap();
+            let (few, many) = (best(250), best(5_000));
+            eprintln!("{few:?}, {many:?}");
+            assert!(many < few * 100, "{few:?}, {many:?}");
+        });
     });
 }

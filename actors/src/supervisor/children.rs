@@ -1,6 +1,6 @@
 //! The children of a supervisor, in their start order.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -115,6 +115,10 @@ pub(super) struct Children {
     list: BTreeMap<u64, Child>,
     numbers: HashMap<Arc<str>, u64>,
     monitored: HashMap<MonitorId, u64>,
+    /// The children that are `Restarting`, and all others. So a step of a restart costs nothing for children that it does
+    /// not change.
+    waiting: BTreeSet<u64>,
+    others: BTreeSet<u64>,
     /// The children whose backoff is not over, and the timers that end it. These children are `Restarting`.
     backing_off: BTreeMap<u64, TimerId>,
     last: u64,
@@ -144,6 +148,7 @@ impl Children {
         };
         self.numbers.insert(child.spec.id.clone(), self.last);
         self.list.insert(self.last, child);
+        self.others.insert(self.last);
         self.last
     }
 
@@ -164,15 +169,30 @@ impl Children {
         self.list.iter().map(|(number, child)| (*number, child))
     }
 
-    /// Returns the numbers of a group's members, in their order.
-    pub(super) fn of(&self, group: Group) -> Vec<u64> {
-        self.list.range(group.numbers()).map(|(number, _)| *number).collect()
+    /// Returns the numbers of a group's members that do not wait for their restart, in their order.
+    pub(super) fn not_waiting(&self, group: Group) -> Vec<u64> {
+        self.others.range(group.numbers()).copied().collect()
+    }
+
+    /// Returns the first member of a group that waits for its restart.
+    pub(super) fn first_waiting(&self, group: Group) -> Option<u64> {
+        self.waiting.range(group.numbers()).next().copied()
+    }
+
+    /// Marks a child that does not run as waiting for its restart.
+    pub(super) fn await_restart(&mut self, number: u64) {
+        let Some(child) = self.list.get_mut(&number) else { return };
+        child.state = ChildState::Restarting;
+        self.others.remove(&number);
+        self.waiting.insert(number);
     }
 
     /// Marks a child as running, under this monitor.
     pub(super) fn runs(&mut self, number: u64, monitor: Option<MonitorId>, now: Instant) {
         let Some(child) = self.list.get_mut(&number) else { return };
         (child.state, child.monitor, child.since) = (ChildState::Running, monitor, now);
+        self.waiting.remove(&number);
+        self.others.insert(number);
         self.monitored.extend(monitor.map(|monitor| (monitor, number)));
     }
 
@@ -180,6 +200,7 @@ impl Children {
     pub(super) fn ended(&mut self, monitor: MonitorId) -> Option<u64> {
         let number = self.monitored.remove(&monitor)?;
         let child = self.list.get_mut(&number)?;
+        // It ran, so it did not wait.
         (child.state, child.monitor) = (ChildState::Stopped, None);
         Some(number)
     }
@@ -199,14 +220,11 @@ impl Children {
         self.backing_off.range(group.numbers()).next().is_some()
     }
 
-    /// Returns whether the child waits for its restart.
-    pub(super) fn waits(&self, number: u64) -> bool {
-        self.list.get(&number).is_some_and(|child| child.state == ChildState::Restarting)
-    }
-
     /// Removes the child, and ends it for good.
     pub(super) fn remove(&mut self, number: u64) {
         let Some(child) = self.list.remove(&number) else { return };
+        self.waiting.remove(&number);
+        self.others.remove(&number);
         self.numbers.remove(&child.spec.id);
         self.backing_off.remove(&number);
         if let Some(monitor) = child.monitor {
@@ -223,6 +241,8 @@ impl Children {
             return self.remove(number);
         }
         (child.state, child.failures) = (ChildState::Stopped, 0);
+        self.waiting.remove(&number);
+        self.others.insert(number);
         child.kept.close();
     }
 }

@@ -98,8 +98,7 @@ impl Supervisor {
 
     /// Starts this child and the children that have waited for it, as far as they await no other child.
     fn go_on(&mut self, ctx: &mut impl Keeper, number: u64) -> Result<(), ExitReason> {
-        let concerned = self.children.of(Group::of(self.strategy, number));
-        let Some(first) = concerned.into_iter().find(|&number| self.children.waits(number)) else {
+        let Some(first) = self.children.first_waiting(Group::of(self.strategy, number)) else {
             return Ok(());
         };
         if self.children.is_backing_off(Group::awaited(self.strategy, first)) {
@@ -107,10 +106,8 @@ impl Supervisor {
         }
         let group = Group::of(self.strategy, first);
         self.hold(ctx.me(), group, |child| child.state == ChildState::Running);
-        for number in self.children.of(group) {
-            if !self.children.waits(number) {
-                continue;
-            }
+        // Each turn starts a child, which then waits no more, or ends the loop.
+        while let Some(number) = self.children.first_waiting(group) {
             if self.children.is_backing_off(Group::awaited(self.strategy, number)) {
                 break;
             }
@@ -124,7 +121,7 @@ impl Supervisor {
     /// Stops those children of a group that `is_meant` selects, last first, and marks them as waiting. Temporary
     /// children are removed.
     fn hold(&mut self, me: &AnyActor, group: Group, is_meant: impl Fn(&Child) -> bool) {
-        for number in self.children.of(group).into_iter().rev() {
+        for number in self.children.not_waiting(group).into_iter().rev() {
             if !self.children.get(number).is_some_and(|child| is_meant(child)) {
                 continue;
             }
@@ -132,7 +129,7 @@ impl Supervisor {
             if let Some(child) = self.children.get(number) {
                 match child.spec.restart {
                     Restart::Temporary => self.children.remove(number),
-                    _ => child.state = ChildState::Restarting,
+                    _ => self.children.await_restart(number),
                 }
             }
         }
