@@ -3,13 +3,9 @@
 //! `RUSTFLAGS="--cfg kahn_loom" cargo test -p kahn-core --release --test sync_loom`
 #![cfg(kahn_loom)]
 
-use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::ptr::null;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kahn_core::sync::{Barrier, Condvar, Mutex, OnceLock, RwLock, RwLockWriteGuard, Semaphore, WaitGroup};
-use kahn_core::wait::{Me, TimeoutFrame};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
@@ -386,58 +382,5 @@ fn wait_group_sees_what_members_did() {
         }
         group.wait();
         assert_eq!(shared.0.get(), 2);
-    });
-}
-
-/// Runs `f` within a timeout, as `time::timeout` does, which a model does not have. Returns `None` if a wait in `f` timed out.
-fn bounded<T>(f: impl FnOnce() -> T) -> Option<T> {
-    let me = Me::current();
-    // SAFETY: the thread's own waiter, which lives as long as the thread.
-    let waiter = unsafe { me.waiter().as_ref() };
-    let deadline = Instant::now() + Duration::from_secs(1);
-    let mut frame = TimeoutFrame { deadline, owner: null(), shields: 0, number: Cell::new(None) };
-    frame.owner = &raw const frame;
-    waiter.set_timeout_frame(&raw const frame);
-    let result = catch_unwind(AssertUnwindSafe(f));
-    waiter.set_timeout_frame(null());
-    result.ok()
-}
-
-/// A wait that has timed out does not count: both threads have met, or neither.
-#[test]
-fn barrier_does_not_count_a_wait_that_has_timed_out() {
-    model(3, || {
-        let barrier = Arc::new(Barrier::new(2));
-        let other = {
-            let barrier = barrier.clone();
-            thread::spawn(move || bounded(|| barrier.wait().is_leader()))
-        };
-        let mine = bounded(|| barrier.wait().is_leader());
-        match (mine, other.join().unwrap()) {
-            (None, None) => {}
-            (Some(mine), Some(other)) => assert_ne!(mine, other),
-            one_alone => panic!("{one_alone:?}"),
-        }
-    });
-}
-
-/// A waiter that has timed out no longer keeps those behind it, although nothing is released.
-#[test]
-fn semaphore_serves_those_behind_a_wait_that_has_timed_out() {
-    model(3, || {
-        let semaphore = Arc::new(Semaphore::new(2));
-        let held = semaphore.acquire();
-        let first = {
-            let semaphore = semaphore.clone();
-            thread::spawn(move || assert!(bounded(|| semaphore.acquire_many(2).permits()).is_none()))
-        };
-        let second = {
-            let semaphore = semaphore.clone();
-            thread::spawn(move || drop(semaphore.acquire()))
-        };
-        first.join().unwrap();
-        second.join().unwrap();
-        drop(held);
-        assert_eq!(semaphore.available_permits(), 2);
     });
 }
