@@ -318,6 +318,29 @@ fn semaphore_time_out_races_with_release() {
     });
 }
 
+/// A waiter that has timed out no longer keeps those behind it, although nothing is released.
+#[test]
+fn semaphore_serves_those_behind_a_wait_that_has_timed_out() {
+    model(2, || {
+        let semaphore = Arc::new(Semaphore::new(2));
+        let held = semaphore.acquire();
+        let first = {
+            let semaphore = semaphore.clone();
+            thread::spawn(move || {
+                assert!(semaphore.acquire_many_timeout(2, Duration::from_secs(1)).is_none())
+            })
+        };
+        let second = {
+            let semaphore = semaphore.clone();
+            thread::spawn(move || drop(semaphore.acquire()))
+        };
+        first.join().unwrap();
+        second.join().unwrap();
+        drop(held);
+        assert_eq!(semaphore.available_permits(), 2);
+    });
+}
+
 #[test]
 fn barrier_of_two_meets_twice() {
     model(3, || {
