@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# Imports go one way: between the crates, and inside a crate from a module to those above it in lib.rs's list.
+# The structure of the code: imports go one way, between the crates and between the modules of a crate, in the order of
+# lib.rs; and ARCHITECTURE.md lists the modules that exist.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-exec python3 ci/layers.py
+python3 ci/layers.py
+python3 ci/modules.py
