@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# A tree of a thousand actors under load, with a kill or a panic every millisecond, in release, for so many seconds
-# (default 60). What must hold then is in actors/tests/chaos.rs.
+# Runs a tree of a thousand actors under load, with a kill or a panic every millisecond, in a release build.
+#   ci/chaos.sh [SECONDS]    default: 60
+# actors/tests/chaos.rs says what it checks.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds="${1:-60}"

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Formatting of every tracked Rust file. `cargo fmt` follows `mod` declarations, and leaves out a file that is declared
+# Checks the formatting of every tracked Rust file. `cargo fmt` follows `mod` declarations, so it misses files that are declared
 # inside a macro, or not at all.
 #   ci/fmt.sh [FILE…]            lists the files that are not formatted, and fails if there are any
 #   ci/fmt.sh --diff [FILE…]     shows what has to change in them
 #   ci/fmt.sh --write [FILE…]    formats them, and the modules that they declare
-# FILEs are named from the root of the repository. Left out: tests/compile_fail, whose programs are laid out for reading
-# beside the compiler's messages.
+# FILEs are relative to the root of the repository. tests/compile_fail is left out: its programs are laid out for reading beside
+# the compiler's messages.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mode=--list

@@ -1,16 +1,16 @@
-"""Links in the Markdown files: those inside the repository name a file that is there, and a heading in it."""
+"""Checks the links in the tracked Markdown files. Each link inside the repository must name a file and a heading that exist."""
 
 import pathlib
 import re
 import subprocess
 import sys
 
-# [text](target), where the target is no web address.
+# [text](target), where the target is not a web address.
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 
 
 def anchors(path):
-    """The anchors that GitHub gives to the headings of a file."""
+    """Returns the anchors that GitHub gives to the headings of a file."""
     out, counts, fenced = set(), {}, False
     for line in path.read_text().splitlines():
         fenced ^= line.startswith("```")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Formatting, clippy and documentation: a warning is an error. All three are run, so that one run reports everything.
-# ci/peers.sh runs clippy on kahn-bench.
+# Checks formatting, clippy and documentation. A warning is an error. All three run, even if one fails, so that one run reports
+# everything. ci/peers.sh runs clippy on kahn-bench.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 failed=()

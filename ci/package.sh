@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every crate that is published can be packaged: its manifest is complete, and what it includes is there. With --verify the
-# packages are also compiled, each from what is in it alone. More arguments go to cargo.
+# Packages every published crate. This fails if a manifest is incomplete, or if an included file is missing. With --verify each
+# package is also compiled from its own content alone. Other arguments are passed to cargo.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 verify=(--no-verify)

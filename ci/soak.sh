@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The tests again and again, in release, for so many minutes (default 30): each round with another number of tests side by
-# side, and with more random cases. How many workers there are is the tests' own matter: many go through several numbers,
-# and some are about one. Stops at the first failure, and says how to repeat the round.
+# Runs all tests repeatedly, in a release build. Each round runs another number of tests in parallel, and more random cases than
+# usual. The tests choose their numbers of workers themselves. Stops at the first failure, and prints how to repeat the round.
+#   ci/soak.sh [MINUTES]    default: 30
 set -euo pipefail
 cd "$(dirname "$0")/.."
 minutes="${1:-30}"
