@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Runs the tests of core, channels and actors under the sanitizers.
 #   ci/sanitize.sh [address|thread]    default: both
-# AddressSanitizer covers green threads: corosensei's feature `sanitizer` reports every stack switch to it. ThreadSanitizer cannot
-# follow a stack switch. `--cfg kahn_threads` excludes green threads there, and the tests run channels, select, locks and the
-# models of the scheduler and of tasks on OS threads. ThreadSanitizer needs a std that is built with it (component rust-src);
-# otherwise it reports the locks of std.
+# AddressSanitizer covers green threads: corosensei's feature `sanitizer` reports every stack switch to it.
+# ThreadSanitizer cannot follow a stack switch. `--cfg kahn_threads` excludes green threads there, and the tests run
+# channels, select, locks and the models of the scheduler and of tasks on OS threads. ThreadSanitizer needs a std that
+# is built with it (component rust-src); otherwise it reports the locks of std.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if ! cargo +nightly --version >/dev/null 2>&1; then

@@ -1,5 +1,5 @@
-//! What std's `thread`, `sync` and `time` have, and is stable in the oldest Rust that is supported, is here under the same
-//! name and in the same shape: one text is compiled, and run, with std's names and with ours.
+//! Everything in std's `thread`, `sync` and `time` that is stable in the oldest supported Rust exists in kahn, with
+//! the same name and shape. One source text is compiled and run twice: with std's names and with kahn's.
 
 #![allow(clippy::disallowed_methods, reason = "std's are what is compared with")]
 

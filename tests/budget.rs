@@ -1,6 +1,8 @@
-//! The budget: a loop of operations that never wait lets others run, and can be cancelled and bounded; and what ends it
-//! there has not happened by half. Each operation is done in a loop that never waits, so it can be ended by the budget
-//! alone; then what it has done is counted from both sides.
+//! The budget. A loop of operations that never wait lets others run, and can be cancelled and bounded by a
+//! time-out. An operation that such an unwind ends has not happened in part.
+//!
+//! Method: each operation runs in a loop that never waits, so only the budget can end it. Then both sides count
+//! what it has done.
 
 mod support;
 

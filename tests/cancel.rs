@@ -1,4 +1,4 @@
-//! Cancels and time-outs at every kind of park: they end it, run the destructors, and leave nothing behind.
+//! Cancels and time-outs at every kind of park. They end the park, run the destructors, and leave nothing behind.
 
 mod support;
 #[path = "support/parks.rs"]

@@ -1,5 +1,5 @@
-//! Cancels and time-outs that race with what was waited for: a message arrives or stays, a permit is held or free, and
-//! nobody else's turn is lost.
+//! Cancels and time-outs that race with the event that was waited for. A message is received or stays, a permit is
+//! held or free, and no other waiter loses its turn.
 
 mod support;
 

@@ -1,7 +1,7 @@
-//! What must not compile, and why it does not.
+//! Programs that must not compile.
 //!
-//! Each program in `tests/compile_fail` is compiled twice. With `--cfg fault` the compiler must refuse it, with what
-//! stands behind `//~` at the line where that stands. Without it, it must compile: so the fault is the only reason.
+//! Each program in `tests/compile_fail` is compiled twice. With `--cfg fault` the compiler must report the error
+//! that stands behind `//~`, at that line. Without it the program must compile, so the fault is the only reason.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
-//! When nothing can ever wake anything, `run` ends with a report of who waits for what.
+//! Deadlocks: when nothing can wake any green thread, `run` ends with a report of the waiting threads.
 //!
-//! Whether anything can is a question about the whole process, so each test runs in a process of its own.
+//! Whether anything can wake a green thread depends on the whole process, so each test runs in a process of its
+//! own.
 
 mod support;
 

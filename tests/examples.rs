@@ -1,5 +1,5 @@
-//! Every example is run as a program, on a small input, and what it prints is checked; so is what it says to a missing file
-//! and a bad argument.
+//! Every example, run as a program on a small input. The tests check its output, and its message for a missing file
+//! or a bad argument.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,5 +1,4 @@
-//! The names that programs are written against, each used in its shape. It compiles, or a
-//! promise was broken.
+//! The public names of kahn, each used in its shape. If this file does not compile, a public name has changed.
 
 use std::io;
 use std::time::{Duration, Instant};

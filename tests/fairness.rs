@@ -1,7 +1,8 @@
-//! Nobody is shut out: not by a pair that wakes each other for ever, nor by a loop that never parks, nor by timers, nor
-//! by a worker that is stuck.
+//! Fairness: every green thread that can run gets turns, beside pairs that wake each other for ever, loops that
+//! never park, timers, and stuck workers.
 //!
-//! A table sets each way to become runnable against each way to keep a worker busy (`each_way_to_become_runnable_…`).
+//! A table combines each way to become runnable with each way to keep a worker busy
+//! (`each_way_to_become_runnable_…`).
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! Green threads that a shutdown gives up on, because they do not unwind in time: who joins them is told, at whatever time;
-//! what is borrowed from their stacks stays where it is.
+//! Green threads that a shutdown leaks because they do not unwind in time. Joins of them return, at any time.
+//! Values that are borrowed from their stacks stay in place.
 
 mod support;
 

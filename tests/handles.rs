@@ -1,4 +1,5 @@
-//! Join, drop and cancel of a handle race with the green thread's end: its closure and its output are dropped once.
+//! Join, drop and cancel of a handle race with the end of the green thread. Its closure and its output are dropped
+//! once.
 
 mod support;
 

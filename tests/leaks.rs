@@ -1,6 +1,6 @@
-//! Runtimes come and go, and leave nothing: no OS thread, no memory, no mapping, no value.
+//! Runtimes start and end without leaving an OS thread, memory, a mapping or a value behind.
 //!
-//! What is counted is the process's, so each test is alone in one.
+//! The tests count resources of the process, so each runs in a process of its own.
 
 #![cfg(target_os = "linux")]
 

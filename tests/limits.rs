@@ -1,4 +1,5 @@
-//! Bad input, and as much of everything as there is: a typed error or a documented panic, and the rest lives on.
+//! Invalid input and exhausted resources. Each gives a typed error or a documented panic, and everything else goes
+//! on.
 
 mod support;
 

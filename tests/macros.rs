@@ -1,4 +1,4 @@
-//! `#[kahn::test]`: every setting, every kind of result, and what stays of the function it is over.
+//! `#[kahn::test]`: every setting, every kind of result, and the attributes of the function.
 
 use std::error::Error;
 use std::rc::Rc;

@@ -1,5 +1,7 @@
-//! `#[kahn::main]`: how a program ends. It is such a program itself: started again with a scenario's name, it plays that
-//! scenario; started by `cargo test`, it looks at how each of them ended.
+//! `#[kahn::main]`: how a program ends.
+//!
+//! This test is such a program. Started by `cargo test`, it starts itself again with the name of a scenario, and
+//! checks how that process ends.
 
 use std::error::Error;
 use std::process::{Command, ExitCode};

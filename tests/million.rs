@@ -1,7 +1,7 @@
-//! Very many green threads are parked at once: each costs a page and little more, they are no mappings of their own, and
-//! all of them answer.
+//! The cost of very many parked green threads. Each costs little more than a page, their stacks take no mappings of
+//! their own, and all of them finish.
 //!
-//! A million in a release build, fewer in a debug build. Alone in a process, since the process is what is measured.
+//! A million in a release build, fewer in a debug build. The test measures the process, so it has one of its own.
 
 #![cfg(target_os = "linux")]
 

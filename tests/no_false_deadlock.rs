@@ -1,7 +1,9 @@
-//! As long as anything in or outside the process could wake someone, there is no deadlock: all the green threads of a
-//! runtime are asleep here, again and again, longer than a deadlock takes to be found, and each time they are woken.
+//! No false deadlock: as long as anything inside or outside of the process can wake a green thread, there is no
+//! report.
 //!
-//! Each scenario runs alone in a process, since others would keep it from looking like a deadlock.
+//! In each scenario all green threads of a runtime sleep repeatedly, for longer than the detection of a deadlock
+//! takes, and are woken each time. Each scenario runs in a process of its own, because other threads would prevent
+//! a report.
 
 mod support;
 

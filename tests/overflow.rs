@@ -1,7 +1,7 @@
-//! A green thread that overflows its stack takes the process down with its name, its stack's size and the remedy. Faults
-//! that are not ours go to who was there before.
+//! Stack overflows: the process reports the name of the green thread, the size of its stack and the remedy, and
+//! aborts. Other faults reach the handler that was installed before.
 //!
-//! Method: a test runs itself again as a child, which dies; the parent reads its last words.
+//! Method: a test starts itself again as a child, which dies. The parent checks how it died and what it printed.
 
 #![cfg(unix)]
 

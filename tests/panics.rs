@@ -1,4 +1,4 @@
-//! Panics, wherever a user's code runs: they end the green thread that panics, and nothing else.
+//! Panics, wherever user code runs: they end the green thread that panics, and nothing else.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! Many runtimes in one process, and their ends in unlikely places.
+//! Many runtimes in one process, and runtimes that end in unusual places.
 
 mod support;
 

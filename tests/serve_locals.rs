@@ -1,5 +1,5 @@
-//! What the handler of a `serve` leaves in green-thread-local storage is seen by no other green thread, although they
-//! take turns on one stack.
+//! Green-thread locals that the handler of a `serve` sets are not visible to other green threads, although they use
+//! the same stack in turn.
 
 use std::cell::Cell;
 

@@ -1,9 +1,9 @@
-//! Random operations of many threads over channels, select, locks and timers, with cancels and time-outs in between. In
-//! the end every message was received once, or refused and handed back, or dropped with whoever was cut off; and every
+//! Random operations of many threads on channels, select, locks and timers, with cancels and time-outs. At the end
+//! every message was received once, or returned to its sender, or dropped with a thread that was cut off; and every
 //! lock is free.
 //!
-//! Two seconds by default, `KAHN_SOAK_SECONDS` of them if it is set. A round that fails says its seed, and
-//! `KAHN_SOAK_SEED` runs that round alone.
+//! Runs for two seconds, or for `KAHN_SOAK_SECONDS`. A round that fails prints its seed, and `KAHN_SOAK_SEED` runs
+//! that round alone.
 
 mod support;
 

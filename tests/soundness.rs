@@ -1,4 +1,5 @@
-//! What safe code may rely on while it parks: a green thread keeps its OS thread, and with it everything of its own.
+//! What safe code may rely on across a park: a green thread keeps its OS thread, and everything that belongs to
+//! that OS thread.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! What a green thread leaves that nobody wants, its value or its panic's payload, is dropped by the green thread itself,
-//! while it is alive: the destructor may do all that any other may.
+//! Results that no thread takes: the green thread drops its own value, or the payload of its panic, while it is
+//! alive. So that destructor may do what any other destructor may do.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! Whatever parks says at which line of the program it waits: each public operation that parks, once, in a report of a
-//! deadlock.
+//! A report of a deadlock names the line of the program at which each thread waits. Each public operation that
+//! parks is tested once.
 
 mod support;
 

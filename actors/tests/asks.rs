@@ -1,4 +1,4 @@
-//! Asking: from everywhere, in time or not, and in circles.
+//! Asking: from every kind of thread, with deadlines, and in circles.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! Asking the asker back: a circle while its question waits or is in hand, and none when it has been answered, dropped or
-//! passed on.
+//! Asking the asker back. This closes a circle while the asker's question waits or is in hand. It closes none after
+//! the question was answered, dropped or passed on.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! An actor from its start to its end: what is told is handled, in order, and how it ends is known.
+//! The life of an actor: it handles the messages that it is told, in order, and its end has a reason.
 
 mod support;
 

@@ -1,8 +1,8 @@
-//! A tree of a thousand actors under load, with a kill or a panic every millisecond. In the end every message was handled
-//! once, in its sender's order, or was in hand when its actor ended, or was a dead letter; every actor is there and
-//! answers; and there is no more memory in use than at the beginning.
+//! A tree of a thousand actors under load, with a kill or a panic every millisecond. At the end every message was
+//! handled once, in the order of its sender, or was in hand when its actor ended, or was a dead letter. Every actor
+//! is there and replies, and the process uses no more memory than at the beginning.
 //!
-//! Two seconds by default, `KAHN_CHAOS_SECONDS` of them if it is set.
+//! Runs for two seconds, or for `KAHN_CHAOS_SECONDS`.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! An actor's end runs to completion, and an operation that has had its effect does not unwind: whatever a user's code does in
-//! it, wherever the budget is spent, and even if the actor's stack is given up on.
+//! The end of an actor runs to completion, and an operation that has had its effect does not unwind. This holds
+//! whatever user code does meanwhile, wherever the budget is spent, and even if the actor's stack is leaked.
 
 mod support;
 

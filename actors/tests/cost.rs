@@ -1,6 +1,6 @@
-//! What actors cost: bytes while they idle, and allocations for what they are told and asked.
+//! The cost of actors: bytes while they are idle, and allocations for tells and asks.
 //!
-//! All in one test, since it counts what the whole process allocates.
+//! One test does all of this, because it counts the allocations of the whole process.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};

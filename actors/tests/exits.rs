@@ -1,4 +1,4 @@
-//! Exits, links and monitors, by OTP's rules.
+//! Exits, links and monitors, by the rules of OTP.
 
 mod support;
 

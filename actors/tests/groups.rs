@@ -1,4 +1,4 @@
-//! Groups: who is in them, and who is told.
+//! Groups: their members, and which members a broadcast reaches.
 
 mod support;
 

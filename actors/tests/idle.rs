@@ -1,4 +1,4 @@
-//! Idle time: it runs from the end of a handler to the next message, and is never over while messages wait.
+//! The idle time runs from the end of a handler to the next message, and does not end while messages wait.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! The order in which an actor's methods are called, and what stops, kills and panics in them do.
+//! The order in which an actor's methods are called, and the effect of stops, kills and panics in them.
 
 mod support;
 

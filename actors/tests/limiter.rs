@@ -1,4 +1,4 @@
-//! The rate limiter: never more than the rate allows, and no less than it promises.
+//! The rate limiter grants no more than its rate allows, and no less than it promises.
 
 mod support;
 

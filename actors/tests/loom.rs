@@ -1,7 +1,5 @@
-//! Models: every interleaving of two or three threads, as far as it is bounded. Whoever wakes an actor is the worker that
-//! runs its turn.
-//!
-//! Run with `ci/loom.sh`.
+//! Models of actors: every interleaving of two or three threads, within bounds. The thread that wakes an actor runs
+//! its turn. `ci/loom.sh` runs them.
 #![cfg(kahn_loom)]
 
 use std::sync::Arc;

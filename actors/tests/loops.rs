@@ -1,4 +1,4 @@
-//! Loops: that they share their worker, whatever they receive or fail to.
+//! Actors that are loops share their worker, whatever they receive or fail to receive.
 
 mod support;
 

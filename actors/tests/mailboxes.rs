@@ -1,4 +1,4 @@
-//! Mailboxes: what becomes of messages that find one full, and of those that nobody will handle.
+//! Mailboxes: messages that find a mailbox full, and messages that no actor will handle.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! Where an actor panicked. Alone in its process, since it sets the panic hook.
+//! The place of an actor's panic is recorded. The test sets the panic hook, so it has a process of its own.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! Pools: which worker is told, and that workers are started again.
+//! Pools: which worker gets a message, and that workers are restarted.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! Publishing by topic: who is told, and that nobody who is slow slows others.
+//! Publishing by topic: which subscribers are told, and that a slow subscriber does not delay others.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! Names of actors: who has one, for how long, and what is said when it is not to be had.
+//! Names of actors: which actor has a name, for how long, and the errors of a name that is taken or absent.
 
 mod support;
 

@@ -1,5 +1,6 @@
-//! Failures that come while earlier ones are dealt with. Which is first is nobody's to say, so there is no model beside them;
-//! but whatever comes of them, the order of starts holds, restarts are counted, and in the end all is as it should be.
+//! Failures that occur while a supervisor handles earlier failures. Their order is not determined, so no model
+//! predicts the result. In every order the starts come in order, restarts are counted, and at the end all children
+//! are as they should be.
 
 mod support;
 

@@ -1,6 +1,6 @@
-//! Circles of actors that wait for each other, in which a supervisor waits for the start or the end of a child, or a child
-//! that is down waits for its supervisor. The asks and tells have no deadline, and the children no limit to their stop, so
-//! what does not end at once never does.
+//! Circles of actors that wait for each other, in which a supervisor waits for the start or the end of a child, or
+//! a child that is down waits for its supervisor. The asks and tells have no deadline, and the stops of the
+//! children have no limit, so a circle that is not found hangs the test.
 
 mod support;
 

@@ -1,6 +1,6 @@
-//! What supervisors keep of children that are gone, and of restarts that are over: nothing that grows.
+//! A supervisor keeps nothing that grows: no record of children that are gone, or of restarts that are over.
 //!
-//! All in one test, since it counts what the whole process allocates.
+//! One test does all of this, because it counts the allocations of the whole process.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicIsize, Ordering::SeqCst};

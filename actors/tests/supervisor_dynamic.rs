@@ -1,4 +1,4 @@
-//! Dynamic supervisors: children of one kind, each with arguments of its own, started and stopped while it runs.
+//! Dynamic supervisors: children of one kind, each with its own arguments, started and stopped at run time.
 
 mod support;
 

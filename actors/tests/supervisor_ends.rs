@@ -1,4 +1,5 @@
-//! What OTP's supervisors promise about stopping, ids and size, a test for each statement: those from the seventeenth on.
+//! OTP's statements on the stopping, ids and number of a supervisor's children, one test each: from the seventeenth
+//! on. The first sixteen are in `supervisor_restarts.rs`.
 
 mod support;
 

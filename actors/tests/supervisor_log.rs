@@ -1,5 +1,5 @@
-//! With the feature `tracing` everything that a supervisor reports is logged, once, with its name. Run by
-//! `ci/test.sh`.
+//! With the feature `tracing`, everything that a supervisor reports is logged once, with the supervisor's name.
+//! `ci/test.sh` runs this test.
 #![cfg(feature = "tracing")]
 
 mod support;

@@ -1,6 +1,6 @@
-//! Random trees with random failures end as the rules say: each is run beside a model, which is a few functions over plain
-//! data, and both write down every start and every end. Starts fail, children wait for their backoffs, and are stopped and
-//! started by hand. What comes at once, so that no model can say what is first, is in `supervisor_bursts.rs`.
+//! Random trees with random failures, compared with a model. The model is a few functions over plain data. Both
+//! record every start and every end. Starts fail, children wait for their backoffs, and are stopped and started by
+//! hand. Failures that occur at the same time, whose order no model can predict, are in `supervisor_bursts.rs`.
 
 mod support;
 

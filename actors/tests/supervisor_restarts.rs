@@ -1,4 +1,4 @@
-//! What OTP's supervisors promise about starting and restarting, a test for each statement. The first fifteen.
+//! OTP's statements on the starts and restarts of a supervisor's children, one test each: the first sixteen.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! Supervisors beyond OTP's statements: what survives a restart, children that are no actors, trees, and their ends.
+//! Supervisors beyond OTP's statements: what a restart keeps, children that are not actors, trees, and their ends.
 
 mod support;
 

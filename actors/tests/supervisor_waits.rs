@@ -1,4 +1,4 @@
-//! Children that wait for their next start: for how long, and for whom.
+//! Children that wait for their next start: how long they wait, and which others wait with them.
 
 mod support;
 

@@ -1,4 +1,5 @@
-//! A program that is a system, and the signals that end it. Each scenario is a process of its own: this one, started again.
+//! A program that is a system, and the signals that end it. Each scenario starts this test again as a process of
+//! its own.
 #![cfg(unix)]
 
 use std::io::{BufRead, BufReader, Read};

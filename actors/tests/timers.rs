@@ -1,4 +1,4 @@
-//! Timers, idle time, and messages put aside.
+//! Timers, idle time, and stashed messages.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! Channels by themselves: what Go's and crossbeam's own suites assert of them, in scenarios that run in every world.
+//! Channels: the assertions of Go's and crossbeam's test suites, as scenarios that run on every kind of thread.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! Destructors of messages that panic: all messages are dropped, the first panic goes on, and nothing aborts.
+//! Destructors of messages that panic: all messages are dropped, the first panic continues, and nothing aborts.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};

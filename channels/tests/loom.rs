@@ -1,6 +1,4 @@
-//! Models: every interleaving of two or three threads, as far as it is bounded.
-//!
-//! Run with `RUSTFLAGS="--cfg kahn_loom" cargo test -p kahn-channels --release --test loom`.
+//! Models of channels: every interleaving of two or three threads, within bounds. `ci/loom.sh` runs them.
 #![cfg(kahn_loom)]
 
 use std::future::Future;

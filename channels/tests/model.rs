@@ -1,4 +1,4 @@
-//! Random operations, one after the other, against a model: a channel against a `VecDeque`, a select against
+//! Random sequences of operations against a model: a channel against a `VecDeque`, a select against
 //! crossbeam-channel's.
 
 use std::collections::VecDeque;

@@ -1,5 +1,5 @@
-//! Small programs of many threads joined by channels, from Go's own suite: `goroutines`, `powser1`, `sieve2`,
-//! `chanbarrier`.
+//! Small programs of many threads that communicate over channels, from Go's test suite: `goroutines`, `powser1`,
+//! `sieve2`, `chanbarrier`.
 #![cfg(not(kahn_loom))]
 
 mod support;

@@ -1,6 +1,6 @@
-//! A rendezvous of which one half has no message yet, because it holds a permit, or is a select whose message is still
-//! being made. It may give up: a select that it has met must not have been selected for it, and goes on waiting for whatever
-//! else it waits for. A message that comes is never lost, whoever gives up.
+//! A rendezvous in which one side has no message yet: it holds a permit, or is a select whose message is still
+//! being made. If that side gives up, a select that it has met must not be selected for it, and goes on waiting for
+//! its other operations. No message is lost, whichever side gives up.
 
 mod support;
 

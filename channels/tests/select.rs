@@ -1,4 +1,4 @@
-//! Select, dynamic and as macros: what Go's and crossbeam's own suites assert of it.
+//! Select, dynamic and as macros: the assertions of Go's and crossbeam's test suites.
 
 mod support;
 

@@ -1,4 +1,5 @@
-//! select2: 100,000 selects do not grow the heap. In a process of its own, whose allocations are counted.
+//! 100,000 selects do not grow the heap (`select2` of Go's test suite). The test counts the allocations of the
+//! process, so it has one of its own.
 #![cfg(not(kahn_loom))]
 
 mod support;

@@ -1,4 +1,4 @@
-//! `serve`: everything is handled once, nothing starves, and waiting costs next to nothing.
+//! `serve`: every message is handled once, no other task starves, and a waiting server costs little.
 #![cfg(not(any(kahn_loom, kahn_threads, miri)))]
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};

@@ -1,5 +1,5 @@
-//! Servers and the end of `run` when all are asleep. In a process of their own: whether nothing can happen any more is a
-//! question about all of a process.
+//! Servers and the detection of deadlocks. A deadlock depends on the whole process, so these tests have one of
+//! their own.
 #![cfg(not(any(kahn_loom, kahn_threads, miri)))]
 
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! What becomes of wakers: a future has one at most, that of its last poll, and none when it has been dropped. Wakers are
-//! a user's code, and whatever they do, no lock is held.
+//! Wakers of futures. A future keeps only the waker of its last poll, and a dropped future keeps none. Wakers are
+//! user code, so no lock is held while one runs.
 
 mod support;
 

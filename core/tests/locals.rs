@@ -1,4 +1,4 @@
-//! `local!` keys: what std's can do, and the end of their values, on green threads and on OS threads.
+//! `local!` keys on green threads and on OS threads: the interface of std's keys, and the end of the values.
 #![cfg(not(any(kahn_loom, kahn_threads, miri)))]
 
 use std::cell::{Cell, RefCell};

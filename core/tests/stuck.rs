@@ -1,4 +1,4 @@
-//! A worker that is stuck in one task is named in a warning, once, with the task.
+//! A worker that is stuck in one task is named in one warning, with the task.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

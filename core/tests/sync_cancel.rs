@@ -1,4 +1,4 @@
-//! Cancelled while they wait: every lock is left as if the waiter had never come.
+//! Cancelled waits leave every lock as if the waiter had never come.
 #![cfg(not(any(kahn_loom, kahn_threads, miri)))]
 
 mod sync_support;

@@ -1,4 +1,4 @@
-//! Condvar and Barrier: nobody is woken too few times, nor passes too early.
+//! Condvar and Barrier: no wake-up is lost, and no thread passes early.
 #![cfg(not(kahn_loom))]
 
 mod sync_support;

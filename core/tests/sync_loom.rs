@@ -1,6 +1,4 @@
-//! Models of the locks: every order of the steps of two or three threads.
-//!
-//! `RUSTFLAGS="--cfg kahn_loom" cargo test -p kahn-core --release --test sync_loom`
+//! Models of the locks: every order of the steps of two or three threads. `ci/loom.sh` runs them.
 #![cfg(kahn_loom)]
 
 use std::time::Duration;

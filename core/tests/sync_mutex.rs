@@ -1,4 +1,4 @@
-//! Mutex: one at a time, none starves, poisoning as in std.
+//! Mutex: mutual exclusion, no starvation, poisoning as in std.
 #![cfg(not(kahn_loom))]
 
 mod sync_support;

@@ -1,4 +1,4 @@
-//! Once, OnceLock, LazyLock, WaitGroup: once means once, also when it goes wrong.
+//! Once, OnceLock, LazyLock and WaitGroup: initialization happens once, also when an initializer fails.
 #![cfg(not(kahn_loom))]
 
 mod sync_support;

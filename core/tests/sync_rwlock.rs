@@ -1,4 +1,4 @@
-//! RwLock: readers together, writers alone, neither starves the other.
+//! RwLock: readers share, writers are alone, and neither starves the other.
 #![cfg(not(kahn_loom))]
 
 mod sync_support;

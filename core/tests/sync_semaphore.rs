@@ -1,4 +1,4 @@
-//! Semaphore: permits are conserved, and served in order.
+//! Semaphore: permits are conserved, and waiters are served in order.
 #![cfg(not(kahn_loom))]
 
 mod sync_support;

@@ -1,4 +1,4 @@
-//! Between two messages an actor moves to another worker.
+//! An actor moves to another worker between two messages, so its value must be `Send`.
 #[cfg(not(fault))]
 use std::sync::Arc as Shared;
 #[cfg(fault)]

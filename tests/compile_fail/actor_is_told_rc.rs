@@ -1,4 +1,4 @@
-//! A message goes from one thread to another.
+//! A message goes from one thread to another, so it must be `Send`.
 #[cfg(not(fault))]
 use std::sync::Arc as Shared;
 #[cfg(fault)]

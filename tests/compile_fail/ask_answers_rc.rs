@@ -1,4 +1,4 @@
-//! An answer goes from one thread to another.
+//! A reply goes from one thread to another, so it must be `Send`.
 #[cfg(not(fault))]
 use std::sync::Arc as Shared;
 #[cfg(fault)]

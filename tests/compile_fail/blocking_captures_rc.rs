@@ -1,4 +1,4 @@
-//! `blocking` runs on an OS thread of the pool.
+//! `blocking` runs its closure on an OS thread of the pool.
 #[cfg(not(fault))]
 use std::sync::Arc as Shared;
 #[cfg(fault)]

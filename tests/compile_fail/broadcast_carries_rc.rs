@@ -1,4 +1,4 @@
-//! As `bounded`.
+//! As for `bounded`.
 #[cfg(not(fault))]
 use std::sync::Arc as Shared;
 #[cfg(fault)]

@@ -1,4 +1,4 @@
-//! An endpoint goes to another thread only if its messages may.
+//! A sender may go to another thread only if its messages may.
 #[cfg(not(fault))]
 use std::sync::Arc as Shared;
 #[cfg(fault)]

@@ -1,4 +1,4 @@
-//! The same for receivers, on OS threads, too.
+//! A receiver may go to another thread only if its messages may. This includes OS threads.
 #[cfg(not(fault))]
 use std::sync::Arc as Shared;
 #[cfg(fault)]

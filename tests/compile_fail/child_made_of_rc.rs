@@ -1,4 +1,4 @@
-//! What makes a child is called where the child starts.
+//! The closure that makes a child runs on the worker on which the child starts.
 #[cfg(not(fault))]
 use std::sync::Arc as Shared;
 #[cfg(fault)]

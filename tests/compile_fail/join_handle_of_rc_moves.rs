@@ -1,4 +1,4 @@
-//! Whoever joins a `spawn_local` gets its value, which need not be `Send`: so the handle stays, too.
+//! The value of a `spawn_local` need not be `Send`. A join returns it, so the handle is not `Send` either.
 #[cfg(not(fault))]
 use std::sync::Arc as Shared;
 #[cfg(fault)]

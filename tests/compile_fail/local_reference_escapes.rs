@@ -1,4 +1,4 @@
-//! A green thread's local value is seen inside `with` alone.
+//! A reference to a green thread's local value does not leave `with`.
 kahn::local! { static NAME: String = String::from("x"); }
 fn main() {
     #[cfg(fault)]

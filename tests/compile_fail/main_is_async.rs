@@ -1,4 +1,4 @@
-//! The error says what to do instead, and no other follows.
+//! The error says what to do instead, and there is no second error.
 #[cfg(fault)]
 #[kahn::main]
 async fn main() { //~ remove the `async`

@@ -1,4 +1,4 @@
-//! `unsafe(migratory)` is unsafe code, for those who forbid that.
+//! `unsafe(migratory)` counts as unsafe code under `forbid(unsafe_code)`.
 #![cfg_attr(fault, forbid(unsafe_code))]
 #[kahn::main(unsafe(migratory))] //~ usage of an `unsafe` block
 fn main() {}

@@ -1,4 +1,4 @@
-//! The error is at the type.
+//! The error is at the return type.
 #[cfg(fault)]
 #[kahn::main]
 fn main() -> u32 { //~ E0277

@@ -1,4 +1,4 @@
-//! Whoever lets green threads change their OS thread vouches for what stands on their stacks.
+//! The caller of `migratory` guarantees properties of the values on the stacks of all green threads.
 fn main() {
     #[cfg(fault)]
     let builder = kahn::Runtime::builder().migratory(); //~ E0133

@@ -1,4 +1,4 @@
-//! A guard is shared only if what it guards may be.
+//! A guard is `Sync` only if the value is.
 #[cfg(fault)]
 use std::cell::Cell as Number;
 #[cfg(not(fault))]

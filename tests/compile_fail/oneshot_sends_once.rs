@@ -1,4 +1,4 @@
-//! A oneshot's sender is gone after its message.
+//! Sending consumes the sender of a oneshot.
 fn main() {
     let (tx, _rx) = kahn::channel::oneshot();
     tx.send(1).unwrap();

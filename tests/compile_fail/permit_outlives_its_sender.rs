@@ -1,4 +1,4 @@
-//! A permit is a place in a channel whose sender is there.
+//! A permit borrows its sender.
 fn main() {
     let (tx, _rx) = kahn::channel::bounded(1);
     let permit = tx.reserve().unwrap();

@@ -1,4 +1,4 @@
-//! A lock is given back by who has taken it: its guard does not go to another thread.
+//! The thread that took a lock has to release it, so the guard is not `Send`.
 fn main() {
     let lock = kahn::sync::RwLock::new(1);
     kahn::scope(|s| {

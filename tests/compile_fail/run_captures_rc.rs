@@ -1,4 +1,4 @@
-//! `run` borrows from its caller, and runs on another OS thread all the same.
+//! `run` borrows from its caller, and runs its closure on another OS thread.
 #[cfg(not(fault))]
 use std::sync::Arc as Shared;
 #[cfg(fault)]

@@ -1,4 +1,4 @@
-//! As `spawn`.
+//! As for `spawn`.
 #[cfg(not(fault))]
 use std::sync::Arc as Shared;
 #[cfg(fault)]

@@ -1,4 +1,4 @@
-//! Many read at once, so what they read must be fit for that. One at a time is enough of a mutex.
+//! Several readers share the value, so it must be `Sync`. A mutex needs only `Send`.
 use std::cell::Cell;
 #[cfg(not(fault))]
 use kahn::sync::Mutex as Lock;

@@ -1,4 +1,4 @@
-//! A scope's green thread may go on until the scope ends, and so what it borrows must be older than the scope.
+//! A green thread of a scope may run until the scope ends, so its borrows must be older than the scope.
 fn main() {
     #[cfg(not(fault))]
     let local = String::new();

@@ -1,4 +1,4 @@
-//! Two green threads of a scope do not share what one of them changes.
+//! Two green threads of a scope do not share a mutable borrow.
 fn main() {
     let mut count = 0;
     kahn::scope(|s| {

@@ -1,4 +1,4 @@
-//! A server runs on any worker.
+//! A server may run on any worker, so its closure must be `Send`.
 #[cfg(not(fault))]
 use std::sync::Arc as Shared;
 #[cfg(fault)]

@@ -1,4 +1,4 @@
-//! A server's messages come to any worker.
+//! A server may run on any worker, so its messages must be `Send`.
 #[cfg(not(fault))]
 use std::sync::Arc as Shared;
 #[cfg(fault)]

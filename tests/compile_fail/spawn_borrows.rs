@@ -1,4 +1,4 @@
-//! A `spawn` can outlive its parent, so it borrows nothing.
+//! A green thread of `spawn` can outlive its parent, so it borrows nothing.
 fn main() {
     let local = String::new();
     #[cfg(fault)]

@@ -1,4 +1,4 @@
-//! What `spawn` captures may be started by any worker.
+//! Any worker may start the green thread, so its captures must be `Send`.
 #[cfg(not(fault))]
 use std::sync::Arc as Shared;
 #[cfg(fault)]

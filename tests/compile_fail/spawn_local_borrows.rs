@@ -1,4 +1,4 @@
-//! A `spawn_local` can outlive its parent, so it borrows nothing.
+//! A green thread of `spawn_local` can outlive its parent, so it borrows nothing.
 #[kahn::main]
 fn main() {
     let local = String::new();

@@ -1,4 +1,4 @@
-//! Whoever lets a green thread change its OS thread vouches for what stands on its stack.
+//! The caller of `spawn_migratory` guarantees properties of the values on the stack of the green thread.
 fn main() {
     #[cfg(fault)]
     let child = kahn::thread::Builder::new().spawn_migratory(|| 1); //~ E0133

@@ -1,4 +1,4 @@
-//! What a green thread returns goes to whoever joins it.
+//! The value of a green thread goes to the thread that joins it, so it must be `Send`.
 #[cfg(not(fault))]
 use std::sync::Arc as Shared;
 #[cfg(fault)]

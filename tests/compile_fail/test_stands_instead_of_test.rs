@@ -1,4 +1,4 @@
-//! Two attributes would make two tests.
+//! `#[kahn::test]` beside `#[test]` would make two tests.
 #[kahn::test]
 #[cfg_attr(fault, test)] //~ replaces `#[test]`
 fn once() {}

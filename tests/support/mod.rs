@@ -1,6 +1,8 @@
-//! What the tests of the whole share: runtimes of several sizes, a watch against hangs, counted drops, children.
+//! Shared helpers of the root package's tests: runtimes of several sizes, a watch against hangs, counted drops,
+//! child processes.
 //!
-//! Tests wait for conditions, not for time. A test that hangs ends the process by [`within`], with its name.
+//! Tests wait for conditions, not for time. [`within`] ends the process if a test hangs, and prints the test's
+//! name.
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use std::io::{Read, Write};

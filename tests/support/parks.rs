@@ -1,4 +1,4 @@
-//! Every way to park for ever, and what it takes to come there.
+//! Every way to park for ever, with the setup that it needs.
 
 use std::sync::Arc;
 use std::time::Duration;

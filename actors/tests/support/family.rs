@@ -1,4 +1,4 @@
-//! Children for supervisors, which write down what happens to them.
+//! Children for supervisors, which record what happens to them.
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};

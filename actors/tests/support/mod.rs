@@ -1,4 +1,4 @@
-//! What the tests share: the places where each scenario is run, and a watch against hangs.
+//! Shared helpers: the kinds of thread on which each scenario runs, and a watch against hangs.
 #![allow(dead_code, reason = "each test file uses a part")]
 
 pub mod family;

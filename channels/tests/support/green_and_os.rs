@@ -1,4 +1,5 @@
-//! Scenarios run on OS threads, on green threads of one worker and of two, and on OS threads and green threads in turn.
+//! Runs scenarios on OS threads, on green threads of one worker and of two, and on OS threads and green threads
+//! mixed.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

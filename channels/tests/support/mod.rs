@@ -1,5 +1,5 @@
-//! Where a scenario's threads run, and how long it may take. A scenario is a `fn(&World)`, so that the same one can be
-//! run on OS threads, on green threads, and on both mixed.
+//! Where the threads of a scenario run, and how long it may take. A scenario is a `fn(&World)`, so the same
+//! scenario can run on OS threads, on green threads, and on both mixed.
 
 #![allow(dead_code, reason = "each test file uses a part")]
 

@@ -1,4 +1,4 @@
-//! Where there are no fibers: the world of OS threads.
+//! The world of OS threads, for builds without fibers.
 
 use std::thread;
 use std::time::Duration;

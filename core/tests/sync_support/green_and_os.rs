@@ -1,4 +1,4 @@
-//! Scenarios run on OS threads, on green threads, and on both mixed.
+//! Runs scenarios on OS threads, on green threads, and on both mixed.
 
 use std::any::Any;
 use std::sync::LazyLock;

@@ -1,4 +1,5 @@
-//! What the tests of locks share: each scenario runs once in every mode, which says what its threads are.
+//! Shared helpers of the tests of locks: each scenario runs once in every mode. A mode decides which kinds of
+//! threads it runs on.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::time::{Duration, Instant};

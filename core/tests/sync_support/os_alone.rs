@@ -1,4 +1,4 @@
-//! Where there are no fibers, scenarios run on OS threads alone.
+//! Runs scenarios on OS threads alone, for builds without fibers.
 
 use std::any::Any;
 use std::thread;
