@@ -1,24 +1,24 @@
 //! A channel in which every subscriber receives every message.
 //!
-//! Messages are numbered. An entry in the buffer counts the subscribers that have yet to receive its message, out of
-//! those that existed when it was sent. It is removed when the count is zero. A subscriber stores the number of its
-//! next message. So the slowest subscriber bounds the buffer, senders wait for it, and no message is ever skipped.
+//! The buffer keeps a message until all subscribers that existed when it was sent have received it ([`buffer`]). So the
+//! slowest subscriber bounds the buffer, senders wait for it, and no message is ever skipped.
 //!
 //! A waiting sender leaves its message in the queue. The receiver that makes room moves the message into the buffer, in
 //! the same critical section. So a sender waits only while the buffer is full, and senders are served in the order in
 //! which they arrived.
 
+mod buffer;
 mod iter;
 
 use core::fmt;
 use core::time::Duration;
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Instant;
 
 use kahn_core::primitives::{Arc, AtomicU64, Lock, LockGuard, Ordering};
-use kahn_core::wait::{Kind, Node, Reason, Wait, WaitQueue, Wake, drop_all, operation, run_catching};
+use kahn_core::wait::{Kind, Node, Reason, Wait, WaitQueue, Wake, operation, run_catching};
 
+use crate::broadcast::buffer::Buffer;
 use crate::clock;
 use crate::error::{RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError};
 use crate::notify::{wait_for, wait_in, wake_all};
@@ -26,17 +26,8 @@ use crate::wait_slot::{Packet, Status, WaitSlotRef};
 
 pub use iter::{IntoIter, Iter, TryIter};
 
-struct Entry<T> {
-    message: Arc<T>,
-    /// How many subscribers have yet to receive it.
-    left: usize,
-}
-
 struct State<T> {
-    entries: VecDeque<Entry<T>>,
-    /// The number of the first entry.
-    first: u64,
-    subscribers: usize,
+    buffer: Buffer<T>,
     senders: usize,
     closed: bool,
     /// The payload of each node is the [`Packet`] that holds the sender's message.
@@ -49,48 +40,10 @@ struct Shared<T> {
     state: Lock<State<T>>,
 }
 
-/// Messages that all subscribers have received, and a reference to one that was received just now. Dropped after
-/// unlocking, because this may drop messages.
-struct Freed<T> {
-    received: Option<Arc<T>>,
-    messages: Vec<Arc<T>>,
-}
-
-impl<T> Default for Freed<T> {
-    fn default() -> Freed<T> {
-        Freed { received: None, messages: Vec::new() }
-    }
-}
-
-impl<T> Drop for Freed<T> {
-    fn drop(&mut self) {
-        let mut messages = core::mem::take(&mut self.messages).into_iter();
-        drop_all(|| messages.next().or_else(|| self.received.take()));
-    }
-}
-
 impl<T> State<T> {
-    /// Returns the number that the next message will have.
-    fn next(&self) -> u64 {
-        self.first + self.entries.len() as u64
-    }
-
-    /// Returns the position of the message with this number.
-    fn place(&self, number: u64) -> usize {
-        usize::try_from(number - self.first).expect("not more entries than memory")
-    }
-
-    /// Removes the messages at the front that all subscribers have received.
-    fn seen(&mut self, freed: &mut Freed<T>) {
-        while self.entries.front().is_some_and(|entry| entry.left == 0) {
-            self.first += 1;
-            freed.messages.extend(self.entries.pop_front().map(|entry| entry.message));
-        }
-    }
-
     /// Adds a message to the buffer, for the present subscribers.
     fn put(&mut self, msg: T, wakes: &mut Vec<Wake>) {
-        self.entries.push_back(Entry { message: Arc::new(msg), left: self.subscribers });
+        self.buffer.push(msg);
         wakes.extend(wake_all(&mut self.waiting_receivers));
     }
 
@@ -113,10 +66,10 @@ impl<T> State<T> {
     /// Fills free places with the messages of waiting senders. If there is no subscriber, all waiting senders fail
     /// instead.
     fn refill(&mut self, wakes: &mut Vec<Wake>) {
-        if self.subscribers == 0 {
+        if self.buffer.subscribers() == 0 {
             return self.turn_senders_away(wakes);
         }
-        while self.entries.len() < self.cap {
+        while self.buffer.len() < self.cap {
             let Some(msg) = self.serve(Status::Done, wakes) else { return };
             self.put(msg.expect("a waiting sender has its message"), wakes);
         }
@@ -147,9 +100,7 @@ impl<T> State<T> {
 pub fn broadcast<T>(cap: usize) -> (Sender<T>, Receiver<T>) {
     assert!(cap > 0, "a broadcast channel needs a capacity of at least 1");
     let state = State {
-        entries: VecDeque::new(),
-        first: 0,
-        subscribers: 1,
+        buffer: Buffer::new(),
         senders: 1,
         closed: false,
         waiting_senders: WaitQueue::new(),
@@ -186,11 +137,11 @@ enum Looked<'a, T> {
 impl<T> Sender<T> {
     fn look(&self, msg: T) -> Looked<'_, T> {
         let mut state = self.shared.state.lock();
-        if state.closed || state.subscribers == 0 {
+        if state.closed || state.buffer.subscribers() == 0 {
             drop(state);
             return Looked::Disconnected(msg);
         }
-        if state.entries.len() >= state.cap {
+        if state.buffer.len() >= state.cap {
             return Looked::Full(state, msg);
         }
         let mut wakes = Vec::new();
@@ -330,8 +281,8 @@ impl<T> Sender<T> {
     /// ```
     pub fn subscribe(&self) -> Receiver<T> {
         let mut state = self.shared.state.lock();
-        state.subscribers += 1;
-        let next = state.next();
+        let next = state.buffer.end();
+        state.buffer.join(next);
         drop(state);
         Receiver { shared: self.shared.clone(), next: AtomicU64::new(next) }
     }
@@ -347,7 +298,7 @@ impl<T> Sender<T> {
     /// assert_eq!(tx.subscribers(), 0);
     /// ```
     pub fn subscribers(&self) -> usize {
-        self.shared.state.lock().subscribers
+        self.shared.state.lock().buffer.subscribers()
     }
 
     /// Closes the channel. Later sends fail. Subscribers receive the messages that are left.
@@ -412,50 +363,47 @@ pub struct Receiver<T> {
 
 impl<T> Receiver<T> {
     /// Takes the next message if there is one. Returns it with the wake-ups, which the caller drops after unlocking.
-    /// Moves messages that no subscriber needs any more into `freed`, which the caller also drops after unlocking.
-    fn step(&self, state: &mut State<T>, freed: &mut Freed<T>) -> Option<(Arc<T>, Vec<Wake>)> {
+    fn step(&self, state: &mut State<T>) -> Option<(Arc<T>, Vec<Wake>)> {
         // Relaxed: the lock orders all accesses.
         let next = self.next.load(Ordering::Relaxed);
-        if next == state.next() {
-            return None;
-        }
-        let place = state.place(next);
-        let entry = &mut state.entries[place];
-        entry.left -= 1;
-        let message = entry.message.clone();
+        let taken = state.buffer.take(next)?;
         self.next.store(next + 1, Ordering::Relaxed);
-        let before = freed.messages.len();
-        state.seen(freed);
         let mut wakes = Vec::new();
-        if freed.messages.len() > before {
+        if taken.was_last {
             state.refill(&mut wakes);
         }
-        Some((message, wakes))
+        Some((taken.content, wakes))
     }
 }
 
 impl<T: Clone> Receiver<T> {
     /// Clones the message for this subscriber, outside of the lock.
-    fn own(message: Arc<T>, mut freed: Freed<T>) -> T {
-        let message = freed.received.insert(message);
-        let value = T::clone(message);
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(freed))) {
-            run_catching(|| drop(value));
-            resume_unwind(payload);
+    fn own(message: Arc<T>) -> T {
+        let cloned = catch_unwind(AssertUnwindSafe(|| T::clone(&message)));
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(message)));
+        match (cloned, dropped) {
+            (Ok(value), Ok(())) => value,
+            (Err(payload), Ok(())) => resume_unwind(payload),
+            (Ok(value), Err(payload)) => {
+                run_catching(|| drop(value));
+                resume_unwind(payload)
+            }
+            (Err(first), Err(second)) => {
+                run_catching(|| drop(second));
+                resume_unwind(first)
+            }
         }
-        value
     }
 
     #[track_caller]
     fn recv_until(&self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
         operation();
         loop {
-            let mut freed = Freed::default();
             let mut state = self.shared.state.lock();
-            if let Some((message, wakes)) = self.step(&mut state, &mut freed) {
+            if let Some((message, wakes)) = self.step(&mut state) {
                 drop(state);
                 drop(wakes);
-                return Ok(Self::own(message, freed));
+                return Ok(Self::own(message));
             }
             if state.closed {
                 return Err(RecvTimeoutError::Disconnected);
@@ -514,15 +462,14 @@ impl<T: Clone> Receiver<T> {
     /// ```
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
         operation();
-        let mut freed = Freed::default();
         let mut state = self.shared.state.lock();
-        let stepped = self.step(&mut state, &mut freed);
+        let stepped = self.step(&mut state);
         let closed = state.closed;
         drop(state);
         match stepped {
             Some((message, wakes)) => {
                 drop(wakes);
-                Ok(Self::own(message, freed))
+                Ok(Self::own(message))
             }
             None => Err(if closed { TryRecvError::Disconnected } else { TryRecvError::Empty }),
         }
@@ -576,17 +523,14 @@ impl<T: Clone> Receiver<T> {
     /// assert_eq!(received.as_mut().poll(&mut context), Poll::Ready(Ok(7)));
     /// ```
     pub async fn recv_async(&self) -> Result<T, RecvError> {
-        let look = |state: &mut State<T>| {
-            let mut freed = Freed::default();
-            match self.step(state, &mut freed) {
-                Some((message, wakes)) => Some(Ok((message, wakes, freed))),
-                None => state.closed.then_some(Err(RecvError)),
-            }
+        let look = |state: &mut State<T>| match self.step(state) {
+            Some(taken) => Some(Ok(taken)),
+            None => state.closed.then_some(Err(RecvError)),
         };
-        let (message, wakes, freed) =
+        let (message, wakes) =
             wait_for(&self.shared.state, |state| &mut state.waiting_receivers, look).await?;
         drop(wakes);
-        Ok(Self::own(message, freed))
+        Ok(Self::own(message))
     }
 }
 
@@ -603,7 +547,7 @@ impl<T> Receiver<T> {
     pub fn len(&self) -> usize {
         let state = self.shared.state.lock();
         // Relaxed: the lock orders all accesses.
-        usize::try_from(state.next() - self.next.load(Ordering::Relaxed)).expect("not more than memory")
+        state.buffer.len_from(self.next.load(Ordering::Relaxed))
     }
 
     /// Returns `true` if this subscriber has received every message.
@@ -624,11 +568,9 @@ impl<T> Receiver<T> {
 impl<T> Clone for Receiver<T> {
     fn clone(&self) -> Receiver<T> {
         let mut state = self.shared.state.lock();
-        state.subscribers += 1;
         // Relaxed: the lock orders all accesses.
         let next = self.next.load(Ordering::Relaxed);
-        let from = state.place(next);
-        state.entries.range_mut(from..).for_each(|entry| entry.left += 1);
+        state.buffer.join(next);
         drop(state);
         Receiver { shared: self.shared.clone(), next: AtomicU64::new(next) }
     }
@@ -636,13 +578,9 @@ impl<T> Clone for Receiver<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        let mut freed = Freed::default();
         let mut state = self.shared.state.lock();
-        state.subscribers -= 1;
         // Relaxed: the lock orders all accesses.
-        let from = state.place(self.next.load(Ordering::Relaxed));
-        state.entries.range_mut(from..).for_each(|entry| entry.left -= 1);
-        state.seen(&mut freed);
+        let freed = state.buffer.leave(self.next.load(Ordering::Relaxed));
         let mut wakes = Vec::new();
         state.refill(&mut wakes);
         drop(state);
