@@ -1,8 +1,7 @@
 """Checks the direction of imports, and prints every import that breaks a rule. `ci/layers.sh` runs it.
 
 1. Crates: a crate depends only on the crates that `CRATES` allows, both in Cargo.toml's [dependencies] and in the source.
-2. Modules: a module imports only modules that `lib.rs` lists before it. `lib.rs` lists the lowest module first. The
-   modules of a set in `TOGETHER` may import each other.
+2. Modules: a module imports only modules that `lib.rs` lists before it. `lib.rs` lists the lowest module first.
 3. Confined names: only certain folders may use a name in `CONFINED`.
 
 Comments, strings and test code are ignored. A path with `$crate` in a macro is also ignored, because it is an import of the
@@ -25,16 +24,12 @@ CRATES = {
 }
 # A pattern for a crate or cfg, and the folders that may name it.
 CONFINED = {
-    # The primitives re-exports the type that switches stacks. fiber/ uses the rest of the crate.
+    # The primitives wrap the type that switches stacks. fiber/ uses the rest of the crate.
     r"\bcorosensei\b": ["core/src/primitives/", "core/src/fiber/"],
     r"\bloom::": ["core/src/primitives/"],
     r"\bpolling::": ["core/src/reactor/"],
     r"\b(?:kahn_loom|kahn_threads|miri)\b": ["core/src/primitives/"],
 }
-
-# Modules that may import each other. A worker resumes a fiber, a fiber runs a task, and a task that ends or parks calls
-# its worker. None of them may import a module that is listed after them.
-TOGETHER = [{"fiber", "task", "scheduler"}]
 
 TOKEN = re.compile(
     r"""//[^\n]*|(?P<block>/\*)|b?r(?P<hashes>\#*)"|b?c?"(?:\\.|[^"\\])*"|b?'(?:\\[^\n]+?|[^\\'\n])'""",
@@ -189,8 +184,6 @@ def check_crate(folder, allowed, offences):
             target = name if name in rank else home.get(name)
             if target is None:
                 offences.append(f"{path}:{line}: crate::{name} belongs to no module")
-            elif any({target, mine} <= group for group in TOGETHER):
-                continue
             elif target != mine and rank[target] > rank[mine]:
                 offences.append(f"{path}:{line}: {mine} uses {target}, which {lib} lists after it")
 
@@ -203,7 +196,7 @@ def main():
         if (folder / "src/lib.rs").exists():
             check_crate(folder, allowed, offences)
             checked += 1
-    print("\n".join(offences) or f"layers: {checked} crates, every import goes one way (fiber, task and scheduler count as one)")
+    print("\n".join(offences) or f"layers: {checked} crates, every import goes one way")
     sys.exit(1 if offences else 0)
 
 

@@ -9,7 +9,7 @@ pub mod primitives;
 #[doc(hidden)]
 pub mod wait;
 
-#[cfg_attr(not(fibers), allow(dead_code, reason = "models take a part"))]
+#[cfg(fibers)]
 mod timer;
 #[cfg(fibers)]
 mod os_threads;
@@ -19,7 +19,7 @@ mod exits;
 mod blocking;
 #[cfg(fibers)]
 mod fiber;
-#[cfg_attr(not(fibers), allow(dead_code, reason = "models take a part"))]
+#[cfg_attr(not(fibers), allow(dead_code, reason = "models use a part of it"))]
 mod task;
 #[cfg(fibers)]
 mod scheduler;
@@ -44,32 +44,15 @@ pub use runtime::{Runtime, run};
 pub use thread::{block_on, blocking, scope, sleep, spawn, spawn_local, yield_now};
 
 // A model build has no fibers. It compiles the parts that work without them, for the tests in `models` and for those
-// of the actors. The functions of the missing modules that these parts name are in `stand_ins`.
+// of the actors.
 #[cfg(not(fibers))]
-#[allow(dead_code, reason = "models take a part")]
-mod stand_ins;
-#[cfg(not(fibers))]
-mod fiber {
-    pub(crate) use crate::stand_ins::Fiber;
-}
-#[cfg(not(fibers))]
-#[allow(dead_code, reason = "models take a part")]
-mod scheduler {
-    pub(crate) use crate::stand_ins::{
-        clear_locals, closing_here, finish_by, is_on_worker, retire, task_waker, wake_task, wake_task_next,
-    };
-    pub(crate) mod idle;
-    pub(crate) mod inbox;
-    pub(crate) mod remote;
-    pub(crate) mod run_queue;
-    pub(crate) mod turn;
-}
+#[path = "scheduler/model.rs"]
+#[allow(dead_code, reason = "models use a part of it, in tests alone")]
+mod scheduler;
 #[cfg(not(fibers))]
 #[doc(hidden)]
-pub mod process {
-    pub use crate::stand_ins::{ProcessTimer, new_process as new, runtime_here, start_process as start};
-    pub use crate::task::{Body, Leftover, Process, TaskId};
-}
+#[path = "process/model.rs"]
+pub mod process;
 #[cfg(not(fibers))]
 #[cfg(test)]
 mod models;

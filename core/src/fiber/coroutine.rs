@@ -1,7 +1,9 @@
-//! A fiber: a coroutine that is started once and then runs one task after another.
+//! A fiber: a coroutine that is started once and then runs one piece of work after another.
+//!
+//! The scheduler gives a fiber its work as a pointer, and a function that runs it. The fiber knows nothing of tasks.
 //!
 //! ```text
-//!   slot   | guard | … unused … | frames of the task │ frame of the runner | Fiber header | top
+//!   slot   | guard | … unused … | frames of the work │ frame of `run_loop` | Fiber header | top
 //!                               ^ stack pointer while parked               ^ the coroutine's base
 //! ```
 //!
@@ -16,27 +18,32 @@ use core::ptr::NonNull;
 use corosensei::stack::{Stack, StackPointer};
 use corosensei::{Coroutine, CoroutineResult};
 
-pub(crate) use crate::primitives::Suspend;
-use crate::primitives::Switch;
+pub(crate) use crate::primitives::{Suspend, Switch};
 
 use crate::fiber::locals::Locals;
 use crate::fiber::panic_count;
 use crate::fiber::park_check;
 use crate::fiber::stack::Slot;
-use crate::task::Task;
+use crate::wait::current;
 
 type Body = Coroutine<(), Suspend, (), Bounds>;
+
+/// A function that runs a piece of work on a fiber. The work may suspend through the switch. Returns `Free` or
+/// `FreeAgain` when the fiber is free again.
+pub(crate) type Run = unsafe fn(work: NonNull<()>, switch: Switch) -> Suspend;
 
 /// The header at the top of a slot. It is reached only through raw pointers, because the worker that resumes the
 /// coroutine and the task that runs in it both use it.
 #[repr(C, align(64))]
 pub(crate) struct Fiber {
     coroutine: UnsafeCell<MaybeUninit<Body>>,
-    yielder: Cell<*const Switch>,
-    task: Cell<*mut Task>,
-    /// The thread-locals of the task that runs.
+    /// The switch of its coroutine. Set when the coroutine starts.
+    switch: Cell<Switch>,
+    /// The work that it runs, or null.
+    work: Cell<*mut ()>,
+    /// The thread-locals of the green thread that runs.
     pub(crate) locals: Cell<*mut Locals>,
-    /// When the task parked, on the worker's coarse clock, in nanoseconds.
+    /// When the green thread parked, on the worker's coarse clock, in nanoseconds.
     pub(crate) since_ns: Cell<u64>,
     slot: Slot,
 }
@@ -77,12 +84,12 @@ unsafe impl Stack for Bounds {
 }
 
 impl Fiber {
-    /// Makes a fiber on `slot`.
+    /// Makes a fiber on `slot`, whose work `run` runs.
     ///
     /// # Safety
     ///
     /// The slot is the caller's, and nothing lives on it.
-    pub(crate) unsafe fn build(slot: Slot) -> NonNull<Fiber> {
+    pub(crate) unsafe fn build(slot: Slot, run: Run) -> NonNull<Fiber> {
         // SAFETY: a slot is larger than the header, and 64 divides the page size, so the place is in the slot and
         // aligned.
         let fiber = unsafe { slot.top().sub(size_of::<Fiber>()) }.cast::<Fiber>();
@@ -95,15 +102,16 @@ impl Fiber {
         unsafe {
             fiber.write(Fiber {
                 coroutine: UnsafeCell::new(MaybeUninit::uninit()),
-                yielder: Cell::new(core::ptr::null()),
-                task: Cell::new(core::ptr::null_mut()),
+                switch: Cell::new(Switch::NONE),
+                work: Cell::new(core::ptr::null_mut()),
                 locals: Cell::new(core::ptr::null_mut()),
                 since_ns: Cell::new(0),
                 slot,
             });
             let this = NonNull::new_unchecked(fiber);
             let address = fiber.expose_provenance();
-            let body = Body::with_stack(bounds, move |yielder, ()| run_tasks(address, yielder));
+            let body =
+                Body::with_stack(bounds, move |yielder, ()| run_loop(address, run, Switch::new(yielder)));
             (*this.as_ref().coroutine.get()).write(body);
             this
         }
@@ -132,23 +140,23 @@ impl Fiber {
         self.slot
     }
 
-    /// Returns the task that runs on it. Null while it is free.
+    /// Returns the work that runs on it. Null while it is free.
     #[inline]
-    pub(crate) fn task(&self) -> *mut Task {
-        self.task.get()
+    pub(crate) fn work(&self) -> *mut () {
+        self.work.get()
     }
 
-    /// Gives a free fiber a task, to be run by the next `resume`.
+    /// Gives a free fiber work, to be run by the next `resume`.
     #[inline]
-    pub(crate) fn load(&self, task: NonNull<Task>) {
-        self.task.set(task.as_ptr());
+    pub(crate) fn load(&self, work: NonNull<()>) {
+        self.work.set(work.as_ptr());
     }
 
     /// Runs the fiber until it suspends.
     ///
     /// # Safety
     ///
-    /// The fiber is suspended, has a task, and is the caller's. The caller does not run on a fiber itself.
+    /// The fiber is suspended, has work, which this thread may run, and is the caller's. The caller does not run on a fiber itself.
     #[inline]
     pub(crate) unsafe fn resume(fiber: NonNull<Fiber>) -> Suspend {
         // SAFETY: the coroutine is initialised, and only the caller resumes it. So the exclusive reference is unique:
@@ -167,42 +175,37 @@ impl Fiber {
     #[inline]
     pub(crate) unsafe fn suspend(&self, why: Suspend) {
         if park_check::is_on() {
-            // SAFETY: the caller is the task that runs here. If it has a reason, it is inside the wait that the reason
+            // SAFETY: this is the caller's own waiter. If it has a reason, the caller is inside the wait that the reason
             // is for.
-            park_check::check(unsafe { (*self.task.get()).as_waiter().reason() });
+            park_check::check(current::green().and_then(|waiter| unsafe { waiter.as_ref().reason() }));
         }
         // The count of panics belongs to the OS thread. The check is mostly one load of a global.
         if std::thread::panicking() {
             let aside = panic_count::suspend_panics();
-            // SAFETY: the body set the pointer before it ran the task that calls this, and it is valid as long as the
-            // body.
-            unsafe { (*self.yielder.get()).suspend(why) };
+            // SAFETY: the switch was set before the work began that calls this, on this fiber.
+            unsafe { self.switch.get().suspend(why) };
             return aside.put_back();
         }
-        // SAFETY: the body set the pointer before it ran the task that calls this, and it is valid as long as the
-        // body.
-        unsafe { (*self.yielder.get()).suspend(why) };
+        // SAFETY: the switch was set before the work began that calls this, on this fiber.
+        unsafe { self.switch.get().suspend(why) };
     }
 }
 
 /// The body of every fiber's coroutine.
-fn run_tasks(fiber: usize, yielder: &Switch) {
+fn run_loop(fiber: usize, run: Run, switch: Switch) {
     // SAFETY: the header outlives the coroutine that runs this function.
     let fiber = unsafe { &*core::ptr::with_exposed_provenance::<Fiber>(fiber) };
-    fiber.yielder.set(yielder);
+    fiber.switch.set(switch);
+    // With no switch, parks go through `suspend`, which checks them.
+    let parks_by = if park_check::is_on() { Switch::NONE } else { switch };
     loop {
-        let task = NonNull::new(fiber.task.get()).expect("resumed with a task");
-        // SAFETY: the worker has taken the task from a queue and put it here, so it is alive and this fiber's to run.
-        let waiter = unsafe { task.as_ref() }.as_waiter();
-        // With a null switch, parks go through `suspend`, which checks them.
-        waiter.set_switch(if park_check::is_on() { core::ptr::null() } else { yielder });
-        // SAFETY: the worker has taken the task from a queue and put it here, and this is its fiber.
-        let ended = unsafe { Task::run(task) };
-        // SAFETY: a stackless task that has not ended is alive until `end_run`, which gives it up.
-        let again = !ended && unsafe { crate::scheduler::go_idle(task) };
-        if !again {
-            fiber.task.set(core::ptr::null_mut());
+        let work = NonNull::new(fiber.work.get()).expect("resumed with work");
+        // SAFETY: the caller of `resume` vouches that the work may be run here.
+        let why = unsafe { run(work, parks_by) };
+        if why == Suspend::Free {
+            fiber.work.set(core::ptr::null_mut());
         }
-        yielder.suspend(if again { Suspend::FreeAgain } else { Suspend::Free });
+        // SAFETY: this is the coroutine of the switch.
+        unsafe { switch.suspend(why) };
     }
 }

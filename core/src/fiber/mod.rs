@@ -16,4 +16,4 @@ mod stack_guard;
 mod stack_slab;
 mod stack_slot;
 
-pub(crate) use coroutine::{Fiber, Suspend};
+pub(crate) use coroutine::{Fiber, Suspend, Switch};

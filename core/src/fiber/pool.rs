@@ -12,6 +12,7 @@ use core::ptr::NonNull;
 use std::io;
 
 use crate::fiber::Fiber;
+use crate::fiber::coroutine::Run;
 use crate::fiber::stack::{self, SizeClass, Slot};
 
 /// Idle fibers that a worker always keeps per class.
@@ -31,12 +32,17 @@ struct Shelf {
 }
 
 /// The idle fibers of one worker, by size class.
-#[derive(Default)]
 pub(crate) struct Pool {
     shelves: [Shelf; SizeClass::COUNT],
+    run: Run,
 }
 
 impl Pool {
+    /// Makes an empty pool of fibers whose work `run` runs.
+    pub(crate) fn new(run: Run) -> Pool {
+        Pool { shelves: Default::default(), run }
+    }
+
     /// Takes a free fiber of `class`, or makes one.
     ///
     /// # Errors
@@ -50,7 +56,7 @@ impl Pool {
                 shelf.low = shelf.low.min(shelf.fibers.len());
                 Ok(fiber)
             }
-            None => shelf.build(class),
+            None => shelf.build(class, self.run),
         }
     }
 
@@ -76,7 +82,7 @@ impl Pool {
 
 impl Shelf {
     #[cold]
-    fn build(&mut self, class: SizeClass) -> io::Result<NonNull<Fiber>> {
+    fn build(&mut self, class: SizeClass, run: Run) -> io::Result<NonNull<Fiber>> {
         if self.slots.is_empty() {
             self.batch = (self.batch * 2).clamp(BATCH, BATCH_MAX);
             stack::allocate(class, self.batch, &mut self.slots)?;
@@ -84,7 +90,7 @@ impl Shelf {
         let slot = self.slots.pop().ok_or(io::ErrorKind::OutOfMemory)?;
         self.low = 0;
         // SAFETY: the slot was allocated for this pool, and has not been used since.
-        Ok(unsafe { Fiber::build(slot) })
+        Ok(unsafe { Fiber::build(slot, run) })
     }
 
     /// Gives the `count` coldest fibers back.

@@ -20,7 +20,7 @@ mod waiter;
 use core::ptr::NonNull;
 
 use crate::primitives::explore::{Arc, Place};
-use crate::stand_ins::NEVER_PARKS;
+use crate::scheduler::{self, Scheduler};
 use crate::task::{SpawnOptions, Task, allocate};
 
 /// A number of preemptions so high that all orders are run, for two threads. With a lower bound, loom's own pruning
@@ -63,7 +63,7 @@ unsafe impl Sync for Spawned {}
 
 fn spawn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Spawned {
     // SAFETY: closure and output are `Send` and `'static`.
-    Spawned(unsafe { allocate(work, &NEVER_PARKS, None, SpawnOptions::default()) })
+    Spawned(unsafe { allocate::<Scheduler, _, _>(work, None, SpawnOptions::default()) })
 }
 
 /// A task that checks that it sees what its sender wrote before it sent it.
@@ -81,7 +81,7 @@ impl Spawned {
     /// Runs the task, as a worker does. Called once.
     fn run(self) {
         // SAFETY: the runtime's reference keeps the task alive, and each model runs it once.
-        assert!(unsafe { Task::run(self.0) });
+        assert!(unsafe { scheduler::run(self.0) });
     }
 
     /// Drops the handle. Called once, and the handle is not used afterwards.

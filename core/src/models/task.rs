@@ -5,10 +5,11 @@ use core::mem::MaybeUninit;
 use core::panic::Location;
 use std::time::Instant;
 
-use super::{ALL, Checked, NEVER_PARKS, Spawned, spawn};
+use super::{ALL, Checked, Spawned, spawn};
 use crate::primitives::explore::{Arc, orders, thread};
 use crate::primitives::{AtomicBool, AtomicUsize, Lock, Ordering, Parker, now};
-use crate::task::{Output, SpawnOptions, State, Task, allocate_task};
+use crate::scheduler::Scheduler;
+use crate::task::{Output, SpawnOptions, State, Task, allocate_future};
 use crate::wait::{Kind, Reason};
 
 /// A task's output. The model fails if it is dropped twice or never, and if its dropper does not see how it was made.
@@ -291,7 +292,7 @@ fn a_stackless_task_ends() {
             made.set(7);
             Made(made)
         };
-        Spawned(allocate_task(future, &NEVER_PARKS, None, SpawnOptions::default()))
+        Spawned(allocate_future::<Scheduler, _>(future, None, SpawnOptions::default()))
     }
     orders(3, || {
         let place = Arc::new(Checked::new(0));

@@ -11,11 +11,11 @@ use crate::wait::{Deadline, Me, Node, ThreadWaiter, WaitOutcome, WaitQueue, Wait
 
 /// A waiter that may be cancelled: a green thread, played by an OS thread.
 #[derive(Clone)]
-struct Waiter(WaiterArc<ThreadWaiter>);
+struct ModelWaiter(WaiterArc<ThreadWaiter>);
 
-impl Waiter {
-    fn new() -> Waiter {
-        Waiter(ThreadWaiter::new())
+impl ModelWaiter {
+    fn new() -> ModelWaiter {
+        ModelWaiter(ThreadWaiter::new())
     }
 
     fn waiter(&self) -> NonNull<Waiter> {
@@ -94,7 +94,7 @@ impl Queue {
 #[test]
 fn a_cancel_is_not_missed() {
     orders(ALL, || {
-        let (waiter, queue) = (Waiter::new(), Queue::new());
+        let (waiter, queue) = (ModelWaiter::new(), Queue::new());
         let written = Arc::new(Checked::new(0));
         let canceller = {
             let (waiter, written) = (waiter.clone(), written.clone());
@@ -113,7 +113,7 @@ fn a_cancel_is_not_missed() {
 #[test]
 fn a_cancel_against_a_waker() {
     orders(3, || {
-        let (waiter, queue) = (Waiter::new(), Queue::new());
+        let (waiter, queue) = (ModelWaiter::new(), Queue::new());
         let canceller = waiter.canceller();
         let waker = queue.waker();
         let outcome = waiter.wait(&queue, false, None);
@@ -129,7 +129,7 @@ fn a_cancel_against_a_waker() {
 #[test]
 fn a_cancel_against_two_waits() {
     orders(3, || {
-        let (waiter, queue) = (Waiter::new(), Queue::new());
+        let (waiter, queue) = (ModelWaiter::new(), Queue::new());
         let canceller = waiter.canceller();
         let first = {
             let waker = queue.waker();
@@ -148,7 +148,7 @@ fn a_cancel_against_two_waits() {
 #[test]
 fn a_shield_holds_against_a_cancel() {
     orders(3, || {
-        let (waiter, queue) = (Waiter::new(), Queue::new());
+        let (waiter, queue) = (ModelWaiter::new(), Queue::new());
         let canceller = waiter.canceller();
         let waker = queue.patient_waker();
         assert_eq!(waiter.wait(&queue, true, None), WaitOutcome::Token(1));
@@ -160,7 +160,7 @@ fn a_shield_holds_against_a_cancel() {
 #[test]
 fn a_deadline_against_a_waker() {
     orders(ALL, || {
-        let (waiter, queue) = (Waiter::new(), Queue::new());
+        let (waiter, queue) = (ModelWaiter::new(), Queue::new());
         let waker = queue.waker();
         let outcome = waiter.wait(&queue, false, Some(now()));
         let woken = waker.join().unwrap();
@@ -174,20 +174,20 @@ fn a_deadline_against_a_waker() {
 #[test]
 fn a_wait_closed_against_a_cancel() {
     orders(3, || {
-        let (waiter, queue) = (Waiter::new(), Queue::new());
-        let canceller = waiter.canceller();
-        let waiter = waiter.as_waiter();
+        let (model, queue) = (ModelWaiter::new(), Queue::new());
+        let canceller = model.canceller();
+        let waiter = model.as_waiter();
         waiter.prepare(false);
         if !waiter.close() {
             // SAFETY: the owner calls, and the waiter was claimed.
-            unsafe { (waiter.kind().suspend)(waiter.waiter(), Deadline::Never) };
+            unsafe { (waiter.kind().suspend)(model.waiter(), Deadline::Never) };
         }
         waiter.finish();
         // Shielded: only its waker ends it, and no wake-up that was left over.
         let waker = queue.patient_waker();
-        assert_eq!(waiter.wait(&queue, true, None), WaitOutcome::Token(1));
+        assert_eq!(model.wait(&queue, true, None), WaitOutcome::Token(1));
         waker.join().unwrap();
-        assert_eq!(waiter.wait(&queue, false, None), WaitOutcome::Cancelled);
+        assert_eq!(model.wait(&queue, false, None), WaitOutcome::Cancelled);
         let _ = canceller.join().unwrap();
     });
 }
@@ -196,17 +196,17 @@ fn a_wait_closed_against_a_cancel() {
 #[test]
 fn a_wait_in_two_queues() {
     orders(3, || {
-        let (waiter, queues) = (Waiter::new(), [Queue::new(), Queue::new()]);
-        let waiter = waiter.as_waiter();
+        let (model, queues) = (ModelWaiter::new(), [Queue::new(), Queue::new()]);
+        let waiter = model.as_waiter();
         waiter.prepare(false);
-        let nodes = [0, 1].map(|token| Node::new(waiter.waiter(), token, core::ptr::null_mut()));
+        let nodes = [0, 1].map(|token| Node::new(model.waiter(), token, core::ptr::null_mut()));
         for (node, queue) in nodes.iter().zip(&queues) {
             // SAFETY: the nodes stay in this frame until they are removed.
             unsafe { queue.0.lock().push(NonNull::from(node)) };
         }
         let wakers = queues.each_ref().map(Queue::waker);
         // SAFETY: the owner of the waiter calls.
-        unsafe { (waiter.kind().suspend)(waiter.waiter(), Deadline::Never) };
+        unsafe { (waiter.kind().suspend)(model.waiter(), Deadline::Never) };
         let outcome = waiter.outcome();
         for (node, queue) in nodes.iter().zip(&queues) {
             // SAFETY: the node is in this queue or in none.

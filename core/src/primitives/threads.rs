@@ -8,12 +8,24 @@ pub enum Suspend {
 }
 
 /// The switch from a green thread's stack back to its worker's stack. It does not exist in this build.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Switch(());
 
 impl Switch {
+    /// No switch.
+    pub const NONE: Switch = Switch(());
+
+    /// Returns true: there are no switches in this build.
+    pub fn is_none(self) -> bool {
+        true
+    }
+
     /// Never called, because each waiter is a thread.
-    pub fn suspend(&self, _why: Suspend) {
+    ///
+    /// # Safety
+    ///
+    /// There is a switch.
+    pub unsafe fn suspend(self, _why: Suspend) {
         unreachable!("there are no green threads in this build");
     }
 }

@@ -1,11 +1,13 @@
 //! Processes: tasks without a stack between their turns, behind counted references. For the actors' crate.
 
+mod cell;
 mod timer;
 
-pub use crate::task::{Body, Leftover, Process, TaskId};
+pub use crate::task::{Leftover, TaskId};
+pub use cell::{Body, Process};
 use std::sync::Arc;
 
-use crate::scheduler::{self, GREEN, migratory_here};
+use crate::scheduler::{self, migratory_here};
 use crate::thread::{begin, queue};
 pub use timer::ProcessTimer;
 
@@ -26,7 +28,7 @@ where
 {
     // Here nothing exists yet that a cancel could lose: the new process may be linked elsewhere before it is started.
     begin();
-    Process::new(head, body, name, &GREEN, migratory_here().unwrap_or(false))
+    Process::new(head, body, name, migratory_here().unwrap_or(false))
 }
 
 /// Returns a number that only the caller's runtime has while it is alive, or `None` if the caller is in no runtime.

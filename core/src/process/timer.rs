@@ -25,9 +25,9 @@ use core::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::process::Process;
 use crate::scheduler;
 use crate::scheduler::remote::Remote;
-use crate::task::Process;
 use crate::timer;
 use crate::timer::wheel::Entry;
 use crate::wait::{Waiter, WaiterVtable};
@@ -86,7 +86,8 @@ impl<H: Send + Sync + 'static> ProcessTimer<H> {
     pub fn set(&mut self, deadline: Instant) {
         self.unset();
         // A process that has taken no turn has no home, and sets no timer.
-        let Some(remote) = self.0.process.home() else { return };
+        // SAFETY: the process is alive, and records of workers are never freed.
+        let Some(remote) = (unsafe { self.0.process.task().as_ref().home().as_ref() }) else { return };
         self.0.waiter.prepare(true);
         let is_first = {
             let mut wheel = remote.wheel.lock();

@@ -29,7 +29,7 @@ use crate::handle::JoinHandle;
 use crate::primitives::Ordering;
 use crate::runtime::handler::Runs;
 use crate::scheduler::{
-    self, GREEN, SHORT_OF_MEMORY,
+    self, SHORT_OF_MEMORY, Scheduler,
     shared::{Settings, Shared},
 };
 use crate::task::{SpawnOptions, Task, allocate};
@@ -163,7 +163,7 @@ impl Runtime {
         self.shared.deadlock.reset();
         let options = SpawnOptions { migratory: self.shared.migratory, ..SpawnOptions::default() };
         // SAFETY: `F` and `T` are `Send`. The data that they borrow outlives this call, which ends after the task has.
-        let task = unsafe { allocate(f, &GREEN, Some("main".into()), options) };
+        let task = unsafe { allocate::<Scheduler, _, _>(f, Some("main".into()), options) };
         let handle = JoinHandle::<T>::new(task);
         if let Some(runs) = &self.runs {
             // SAFETY: the handle holds a reference until after `ended`.
@@ -252,7 +252,7 @@ impl Runtime {
         operation();
         let options = SpawnOptions { migratory: self.shared.migratory, ..SpawnOptions::default() };
         // SAFETY: the closure and its output are `Send` and `'static`.
-        let task = unsafe { allocate(f, &GREEN, None, options) };
+        let task = unsafe { allocate::<Scheduler, _, _>(f, None, options) };
         let handle = JoinHandle::new(task);
         // A green thread that has yielded is still in its runtime.
         if !is_own || scheduler::spawn(task).is_err() {

@@ -179,7 +179,7 @@ impl Worker {
                     // SAFETY: the entry was made by `suspend_until`, and its wheel is locked. A sleeper leaves, with
                     // its entry and waiter, only after it resumes: on this worker, after this function, or elsewhere,
                     // after it has taken the wheel's lock.
-                    let waiter = unsafe { super::waiter_of(entry) };
+                    let waiter = unsafe { super::suspend::waiter_of(entry) };
                     // SAFETY: the waiter lives as long as the entry, by the same argument.
                     if let Some(wake) = unsafe { Waiter::time_out(waiter) } {
                         wakes[count] = Some(wake);

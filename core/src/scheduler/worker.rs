@@ -104,7 +104,7 @@ impl Worker {
             next: Cell::new(ptr::null_mut()),
             local: LocalQueue::new(),
             pending_timers: PendingTimers::new(),
-            pool: RefCell::default(),
+            pool: RefCell::new(Pool::new(super::finish::run_on_fiber)),
             streak: Cell::new(0),
             chain: Cell::new(STACKED),
             balance: Cell::new(0),
@@ -315,7 +315,7 @@ impl Worker {
                     self.refusals.set(0);
                 }
                 // SAFETY: a fiber in the pool is free, and its header is alive.
-                unsafe { fiber.as_ref() }.load(task);
+                unsafe { fiber.as_ref() }.load(task.cast());
                 this.set_fiber(fiber.as_ptr());
                 true
             }
@@ -367,7 +367,7 @@ impl Worker {
         self.ticks.at_once();
     }
 
-    /// Records that a task has parked or yielded. If this is the first time on this stack, the task becomes a process
+    /// Records that a task has parked or yielded. If this is the first time on this stack, the stack counts as occupied
     /// here.
     #[inline]
     fn settle(&self, task: NonNull<Task>) {
@@ -377,7 +377,7 @@ impl Worker {
         if !this.settled.replace(true) && !this.options.migratory {
             self.remote.add_parked();
         }
-        if this.owned.get().is_null() {
+        if this.owner().is_null() {
             self.enlist(task);
         }
     }
@@ -385,7 +385,7 @@ impl Worker {
     fn enlist(&self, task: NonNull<Task>) {
         // SAFETY: the task is suspended or has just run here, so it is alive. `retire` removes it before it is freed.
         unsafe {
-            task.as_ref().owned.set(self.remote);
+            task.as_ref().set_owner(self.remote);
             self.remote.owned.lock().insert(task);
         }
         if self.shared.is_closing() {
@@ -408,7 +408,7 @@ impl Worker {
     /// Lists a stackless task, so that it is known while it is idle.
     pub(super) fn enlist_idle(&self, task: NonNull<Task>) {
         // SAFETY: the task runs on this worker.
-        if unsafe { task.as_ref() }.owned.get().is_null() {
+        if unsafe { task.as_ref() }.owner().is_null() {
             self.enlist(task);
         }
     }

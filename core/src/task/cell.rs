@@ -11,10 +11,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::primitives::Lock;
 use crate::task::join_state::JoinState;
-use crate::task::{SpawnOptions, Task, TaskVtable};
-use crate::wait::{
-    CancelUnwind, WaiterVtable, reject_stray_unwind_at_end, run_catching, run_shielded_catching,
-};
+use crate::task::{RunOutcome, Schedule, SpawnOptions, Task, TaskVtable};
+use crate::wait::{CancelUnwind, reject_stray_unwind_at_end, run_catching, run_shielded_catching};
 
 /// The outcome of a task: its value, or the payload with which it unwound.
 pub(crate) type Output<T> = Result<T, Box<dyn Any + Send>>;
@@ -34,15 +32,18 @@ struct Cell<F, T> {
 }
 
 impl<F: FnOnce() -> T, T> Cell<F, T> {
-    const KIND: TaskVtable = TaskVtable {
-        run: run::<F, T>,
-        drop_output: drop_output::<F, T>,
-        take_output: take_output::<F, T>,
-        free: free::<F, T>,
-        abandon: |_| None,
-        stackless: false,
-        is_process: false,
-    };
+    const fn vtable<S: Schedule>() -> TaskVtable {
+        TaskVtable {
+            run: run::<F, T>,
+            drop_output: drop_output::<F, T>,
+            take_output: take_output::<F, T>,
+            free: free::<F, T>,
+            abandon: |_| None,
+            schedule: S::schedule,
+            is_stackless: false,
+            is_process: false,
+        }
+    }
 }
 
 /// Allocates a cell for `work`, with a reference for the runtime and one for the join handle.
@@ -51,13 +52,12 @@ impl<F: FnOnce() -> T, T> Cell<F, T> {
 ///
 /// If `F` or `T` is not `Send`, the task is run, joined and dropped by this OS thread alone. If they are not
 /// `'static`, the task has ended and its output is gone before the data that they borrow.
-pub(crate) unsafe fn allocate<F: FnOnce() -> T, T>(
+pub(crate) unsafe fn allocate<S: Schedule, F: FnOnce() -> T, T>(
     work: F,
-    waiter: &'static WaiterVtable,
     name: Option<Box<str>>,
     options: SpawnOptions,
 ) -> NonNull<Task> {
-    let task = Task::header(waiter, const { &Cell::<F, T>::KIND }, name, options);
+    let task = Task::header(S::WAITER, const { &Cell::<F, T>::vtable::<S>() }, name, options);
     let stage = UnsafeCell::new(Stage::<F, T> { work: ManuallyDrop::new(work) });
     let join_state = Lock::new(JoinState::default());
     let cell = Box::into_raw(Box::new(Cell { task, join_state, stage }));
@@ -68,10 +68,10 @@ pub(crate) unsafe fn allocate<F: FnOnce() -> T, T>(
     }
 }
 
-unsafe fn run<F: FnOnce() -> T, T>(task: NonNull<Task>) -> bool {
+unsafe fn run<F: FnOnce() -> T, T>(task: NonNull<Task>) -> RunOutcome {
     let cell = task.cast::<Cell<F, T>>();
     // SAFETY: the scheduler calls this once for a task from `allocate::<F, T>`. So the work is there, and no other
-    // thread accesses the stage before `end`.
+    // thread accesses the stage before `finish`.
     unsafe {
         let stage = cell.as_ref().stage.get();
         let work = ManuallyDrop::take(&mut (*stage).work);
@@ -88,9 +88,8 @@ unsafe fn run<F: FnOnce() -> T, T>(task: NonNull<Task>) -> bool {
             reject_stray_unwind_at_end(payload, cell.as_ref().task.as_waiter().is_cancelled())
         });
         (*stage).output = ManuallyDrop::new(output);
-        Task::end(task);
     }
-    true
+    RunOutcome::Finished
 }
 
 unsafe fn drop_output<F: FnOnce() -> T, T>(task: NonNull<Task>) {
@@ -124,13 +123,13 @@ fn drop_quietly<T>(output: Output<T>) {
 
 /// A stackless task: a future that is polled on a fiber each time it is woken, and that may park while it is polled.
 #[repr(C)]
-struct TaskCell<F: Future> {
+struct FutureCell<F: Future> {
     task: Task,
     join_state: Lock<JoinState>,
-    stage: UnsafeCell<TaskStage<F>>,
+    stage: UnsafeCell<FutureStage<F>>,
 }
 
-enum TaskStage<F: Future> {
+enum FutureStage<F: Future> {
     Running {
         future: F,
         /// Whether it has been polled.
@@ -140,37 +139,36 @@ enum TaskStage<F: Future> {
     Gone,
 }
 
-impl<F: Future + Send + 'static> TaskCell<F>
+impl<F: Future + Send + 'static> FutureCell<F>
 where
     F::Output: Send,
 {
-    const KIND: TaskVtable = TaskVtable {
-        run: poll::<F>,
-        drop_output: drop_task_output::<F>,
-        take_output: take_task_output::<F>,
-        free: free_task::<F>,
-        abandon: |_| None,
-        stackless: true,
-        is_process: false,
-    };
+    const fn vtable<S: Schedule>() -> TaskVtable {
+        TaskVtable {
+            run: poll::<F>,
+            drop_output: drop_future_output::<F>,
+            take_output: take_future_output::<F>,
+            free: free_future::<F>,
+            abandon: |_| None,
+            schedule: S::schedule,
+            is_stackless: true,
+            is_process: false,
+        }
+    }
 }
 
 /// Allocates a cell for `future`, with a reference for the runtime and one for the join handle.
-pub(crate) fn allocate_task<F>(
-    future: F,
-    waiter: &'static WaiterVtable,
-    name: Option<Box<str>>,
-    options: SpawnOptions,
-) -> NonNull<Task>
+pub(crate) fn allocate_future<S, F>(future: F, name: Option<Box<str>>, options: SpawnOptions) -> NonNull<Task>
 where
+    S: Schedule,
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    let task = Task::header(waiter, const { &TaskCell::<F>::KIND }, name, options);
+    let task = Task::header(S::WAITER, const { &FutureCell::<F>::vtable::<S>() }, name, options);
     task.state.mark_woken();
-    let stage = UnsafeCell::new(TaskStage::Running { future, begun: false });
+    let stage = UnsafeCell::new(FutureStage::Running { future, begun: false });
     let join_state = Lock::new(JoinState::default());
-    let cell = Box::into_raw(Box::new(TaskCell { task, join_state, stage }));
+    let cell = Box::into_raw(Box::new(FutureCell { task, join_state, stage }));
     // SAFETY: the cell was allocated just now. The pointer to the join_state is derived from the whole cell.
     unsafe {
         (*cell).task.set_join_state(&raw mut (*cell).join_state);
@@ -178,13 +176,13 @@ where
     }
 }
 
-unsafe fn poll<F>(task: NonNull<Task>) -> bool
+unsafe fn poll<F>(task: NonNull<Task>) -> RunOutcome
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    let cell = task.cast::<TaskCell<F>>();
-    // SAFETY: the scheduler runs a task from `allocate_task::<F>` on one thread at a time (`State::wake` queues it
+    let cell = task.cast::<FutureCell<F>>();
+    // SAFETY: the scheduler runs a task from `allocate_future::<F>` on one thread at a time (`State::wake` queues it
     // once), and until the task has ended, its stage belongs to that thread. The future is never moved: the cell is on
     // the heap, and the future is dropped in place.
     unsafe {
@@ -192,7 +190,7 @@ where
         this.task.begin_run();
         let stage = this.stage.get();
         let polled = catch_unwind(AssertUnwindSafe(|| {
-            let TaskStage::Running { future, begun } = &mut *stage else {
+            let FutureStage::Running { future, begun } = &mut *stage else {
                 unreachable!("polled after its end")
             };
             // A future that has not begun is not begun after a cancel. A later poll may find what the future waited for,
@@ -200,7 +198,7 @@ where
             if !core::mem::replace(begun, true) {
                 crate::wait::check_cancelled();
             }
-            let waker = crate::scheduler::task_waker(task);
+            let waker = Task::waker(task);
             let polled = Pin::new_unchecked(future).poll(&mut Context::from_waker(&waker));
             if polled.is_pending() {
                 crate::wait::check_cancelled();
@@ -208,19 +206,18 @@ where
             polled
         }));
         let output = match polled {
-            Ok(Poll::Pending) => return false,
+            Ok(Poll::Pending) => return RunOutcome::Idle,
             Ok(Poll::Ready(value)) => Ok(value),
             Err(payload) => Err(reject_stray_unwind_at_end(payload, this.task.as_waiter().is_cancelled())),
         };
         // The future is dropped first, in place. This may park, and it may panic (`first_failure`).
-        let dropped = catch_unwind(AssertUnwindSafe(|| crate::wait::shield(|| *stage = TaskStage::Gone)));
-        *stage = TaskStage::Ended(match dropped {
+        let dropped = catch_unwind(AssertUnwindSafe(|| crate::wait::shield(|| *stage = FutureStage::Gone)));
+        *stage = FutureStage::Ended(match dropped {
             Ok(()) => output,
             Err(payload) => first_failure(output, payload),
         });
-        Task::end(task);
     }
-    true
+    RunOutcome::Finished
 }
 
 /// Returns the outcome of a future that has ended with `output` and whose drop has failed with `payload`: the first
@@ -239,27 +236,27 @@ fn first_failure<T>(output: Output<T>, payload: Box<dyn Any + Send>) -> Output<T
     }
 }
 
-unsafe fn drop_task_output<F: Future>(task: NonNull<Task>) {
+unsafe fn drop_future_output<F: Future>(task: NonNull<Task>) {
     // SAFETY: the caller has the right to the output, which is there.
-    let stage = unsafe { &mut *task.cast::<TaskCell<F>>().as_ref().stage.get() };
-    if let TaskStage::Ended(output) = core::mem::replace(stage, TaskStage::Gone) {
+    let stage = unsafe { &mut *task.cast::<FutureCell<F>>().as_ref().stage.get() };
+    if let FutureStage::Ended(output) = core::mem::replace(stage, FutureStage::Gone) {
         drop_quietly(output);
     }
 }
 
-unsafe fn take_task_output<F: Future>(task: NonNull<Task>, to: *mut ()) {
+unsafe fn take_future_output<F: Future>(task: NonNull<Task>, to: *mut ()) {
     // SAFETY: the caller has the right to the output, which is there. `to` is the caller's place for the output.
     unsafe {
-        let stage = &mut *task.cast::<TaskCell<F>>().as_ref().stage.get();
-        let TaskStage::Ended(output) = core::mem::replace(stage, TaskStage::Gone) else {
+        let stage = &mut *task.cast::<FutureCell<F>>().as_ref().stage.get();
+        let FutureStage::Ended(output) = core::mem::replace(stage, FutureStage::Gone) else {
             unreachable!("the output was taken before")
         };
         to.cast::<Output<F::Output>>().write(output);
     }
 }
 
-unsafe fn free_task<F: Future>(task: NonNull<Task>) {
+unsafe fn free_future<F: Future>(task: NonNull<Task>) {
     // SAFETY: the last reference is gone, so this call owns the box. If the stage still holds a future, its runtime
     // was shut down, and the owner of the last reference drops the future here.
-    drop(unsafe { Box::from_raw(task.cast::<TaskCell<F>>().as_ptr()) });
+    drop(unsafe { Box::from_raw(task.cast::<FutureCell<F>>().as_ptr()) });
 }

@@ -2,20 +2,22 @@
 //! while it runs or is parked.
 //!
 //! ```text
-//!   Task (header) ┐ waiter      whether it waits, and why          used by its wakers and by itself
-//!                │ state      references and phase               used by all threads, see `state`
-//!                │ link       its place in one run queue         used by the queue or worker that has the task
-//!                │ home       the worker it has a stack on       set by the worker that runs it, read by its wakers
-//!                │ fiber      the fiber it runs on               used by the worker that runs it
-//!                │ join_state     joiners, and the park token        under its lock; behind the header, or made when needed
-//!                │ owned     its place among the parked tasks   under the owned's lock
-//!   Stage        ┘ the closure, then the output                  used by the worker that runs it, then by the handle
-//!                  or, of a process, the head that all references share, and the body that takes its turns (`resident`)
+//!   Task (header) ┐ waiter      whether it waits, and why             used by its wakers and by itself
+//!                 │ state       references and phase                  used by all threads, see `state`
+//!                 │ link        its place in one run queue            used by the queue or worker that has the task
+//!                 │ home        the worker that it has a stack on     set by the worker that runs it, read by its wakers
+//!                 │ fiber       the fiber that it runs on             used by the worker that runs it
+//!                 │ join_state  joiners, and the park token           under its lock; behind the header, or made when needed
+//!                 │ owner       the list of parked tasks that it is in  under that list's lock
+//!   Stage         ┘ the closure, then the output                      used by the worker that runs it, then by the handle
+//!                   or, of a process, the head that all references share, and the body that takes its turns
 //! ```
+//!
+//! `home`, `fiber` and `owner` are opaque here. The scheduler has typed accessors (`scheduler::slots`).
 //!
 //! | it is | queued in | may be run by |
 //! |---|---|---|
-//! | fresh (`fiber` is null) | a worker's fresh queue, the injector, an inbox | any worker; a local task by its worker alone |
+//! | without a stack | a worker's stackless queue, the injector, an inbox | any worker; a local task by its worker alone |
 //! | running | nothing | its worker, which runs it |
 //! | parked | the queues that its wait has entered | no worker, until a waker claims its waiter |
 //! | woken | its home's run queue or inbox | its home; a migratory task by any worker |
@@ -25,49 +27,28 @@
 //! is queued exactly once: at its spawn, and by the one waker that has claimed it.
 
 mod cell;
-mod join_state;
 mod id;
-mod process;
+mod join_state;
 mod state;
+mod vtable;
+mod waker;
 
 use core::cell::Cell;
 use core::fmt;
 use core::num::NonZeroU8;
 use core::ptr::NonNull;
 
-#[allow(unused_imports, reason = "models take a part")]
-pub(crate) use cell::{Output, allocate, allocate_task};
+#[cfg_attr(not(fibers), allow(unused_imports, reason = "models spawn tasks in tests alone"))]
+pub(crate) use cell::{Output, allocate, allocate_future};
 pub use id::TaskId;
 use join_state::JoinState;
-pub use process::{Body, Process};
-pub(crate) use state::{Ended, State};
+use state::Ended;
+pub(crate) use state::State;
+pub use vtable::Leftover;
+pub(crate) use vtable::{RunOutcome, Schedule, TaskVtable};
 
-use crate::fiber::Fiber;
 use crate::primitives::{AtomicBool, AtomicPtr, AtomicU64, Lock, Ordering};
-use crate::scheduler;
-use crate::scheduler::remote::Remote;
 use crate::wait::{Waiter, WaiterVtable};
-
-/// The remaining work of a task that its runtime has given up on. It runs user code.
-pub type Leftover = Box<dyn FnOnce() + Send>;
-
-/// The vtable of a task: everything that depends on its type.
-pub(crate) struct TaskVtable {
-    /// Runs the closure, on a fiber, and leaves the output. Returns false if a stackless task went idle.
-    pub(crate) run: unsafe fn(NonNull<Task>) -> bool,
-    /// Drops an output that no handle will take.
-    pub(crate) drop_output: unsafe fn(NonNull<Task>),
-    /// Moves the output, a `Result<T, Box<dyn Any + Send>>`, to the place that the pointer points to.
-    pub(crate) take_output: unsafe fn(NonNull<Task>, *mut ()),
-    /// Frees the cell. The stage is empty, or holds a future or body that may be dropped here, or work that never ran.
-    pub(crate) free: unsafe fn(NonNull<Task>),
-    /// Tells waiters outside of the runtime that the runtime gives up on the task, at its end.
-    pub(crate) abandon: unsafe fn(NonNull<Task>) -> Option<Leftover>,
-    /// Whether the task has no stack while it waits: a future, or a process between its turns.
-    pub(crate) stackless: bool,
-    /// Whether the task is a process.
-    pub(crate) is_process: bool,
-}
 
 /// How a task is to be run. Immutable after the spawn.
 #[derive(Clone, Copy, Debug, Default)]
@@ -85,11 +66,13 @@ pub(crate) struct SpawnOptions {
 pub struct Task {
     waiter: Waiter,
     pub(crate) state: State,
-    kind: &'static TaskVtable,
+    vtable: &'static TaskVtable,
     /// The next task in a run queue. Atomic because many threads push to an inbox.
     pub(crate) link: AtomicPtr<Task>,
-    home: AtomicPtr<Remote>,
-    fiber: Cell<*mut Fiber>,
+    /// The record of the worker that the task has a stack on, or last ran on. Null before its first run.
+    pub(crate) home_slot: AtomicPtr<()>,
+    /// The fiber that the task runs on, or null.
+    pub(crate) fiber_slot: Cell<*mut ()>,
     id: AtomicU64,
     /// One word, not two: most tasks have no name.
     name: Option<Box<Box<str>>>,
@@ -109,8 +92,8 @@ pub struct Task {
     /// Set when the task was handed over to the worker in whose queue it is, and counts there. Used by the thread that
     /// has the task, through its queue.
     pub(crate) handed_over: Cell<bool>,
-    /// The worker in whose owned it is listed, or null. Changes under that owned's lock.
-    pub(crate) owned: Cell<*const Remote>,
+    /// The record of the worker that lists it among its parked tasks, or null. Changes under that list's lock.
+    pub(crate) owner_slot: Cell<*const ()>,
     pub(crate) neighbours: Cell<[*const Task; 2]>,
     /// Behind the header in the same cell, or null until it is needed (`join_state`).
     join_state: AtomicPtr<Lock<JoinState>>,
@@ -127,17 +110,17 @@ unsafe impl Sync for Task {}
 impl Task {
     pub(crate) fn header(
         waiter: &'static WaiterVtable,
-        kind: &'static TaskVtable,
+        vtable: &'static TaskVtable,
         name: Option<Box<str>>,
         options: SpawnOptions,
     ) -> Task {
         Task {
             waiter: Waiter::new(waiter),
             state: State::new(),
-            kind,
+            vtable,
             link: AtomicPtr::new(core::ptr::null_mut()),
-            home: AtomicPtr::new(core::ptr::null_mut()),
-            fiber: Cell::new(core::ptr::null_mut()),
+            home_slot: AtomicPtr::new(core::ptr::null_mut()),
+            fiber_slot: Cell::new(core::ptr::null_mut()),
             id: AtomicU64::new(0),
             name: name.map(Box::new),
             options,
@@ -146,10 +129,40 @@ impl Task {
             running: AtomicBool::new(false),
             note: AtomicBool::new(false),
             handed_over: Cell::new(false),
-            owned: Cell::new(core::ptr::null()),
+            owner_slot: Cell::new(core::ptr::null()),
             neighbours: Cell::new([core::ptr::null(); 2]),
             join_state: AtomicPtr::new(core::ptr::null_mut()),
         }
+    }
+
+    /// Makes the header of a process: held by the runtime and by one reference, with no join handle. Its join state is
+    /// made when it is first needed, and freed by [`free_join_state`](Self::free_join_state).
+    pub(crate) fn process_header(
+        waiter: &'static WaiterVtable,
+        vtable: &'static TaskVtable,
+        name: Option<Box<str>>,
+        options: SpawnOptions,
+    ) -> Task {
+        Task { state: State::of_process(), ..Task::header(waiter, vtable, name, options) }
+    }
+
+    /// Returns whether it is a process.
+    pub(crate) fn is_process(&self) -> bool {
+        self.vtable.is_process
+    }
+
+    /// Returns the flag that a process's turns have noted last. Called in its own turn.
+    #[inline]
+    pub(crate) fn noted(&self) -> bool {
+        // Relaxed: the turns of a process are ordered.
+        self.note.load(Ordering::Relaxed)
+    }
+
+    /// Stores a flag for a process's next turns. Called in its own turn.
+    #[inline]
+    pub(crate) fn note(&self, note: bool) {
+        // Relaxed: the turns of a process are ordered.
+        self.note.store(note, Ordering::Relaxed);
     }
 
     /// Returns the task whose waiter this is.
@@ -174,20 +187,6 @@ impl Task {
         &self.waiter
     }
 
-    /// Returns the worker that the task has a stack on. Null before it has started.
-    #[inline]
-    pub(crate) fn home(&self) -> *const Remote {
-        // Relaxed: the store happens before the task opens its wait. A waker got the task through a queue, whose lock
-        // orders the store before this load. A canceller is ordered by the Release of `Waiter::prepare` and the Acquire
-        // of its claim.
-        self.home.load(Ordering::Relaxed)
-    }
-
-    #[inline]
-    pub(crate) fn set_home(&self, home: *const Remote) {
-        self.home.store(home.cast_mut(), Ordering::Relaxed);
-    }
-
     /// Returns whether its stack is at rest.
     #[inline]
     pub(crate) fn is_at_rest(&self) -> bool {
@@ -207,18 +206,7 @@ impl Task {
     /// Returns whether it is a future or a process, which has no stack between its runs.
     #[inline]
     pub(crate) fn is_stackless(&self) -> bool {
-        self.kind.stackless
-    }
-
-    /// Returns the fiber that it runs on, or null. Called by the running worker.
-    #[inline]
-    pub(crate) fn fiber(&self) -> *mut Fiber {
-        self.fiber.get()
-    }
-
-    #[inline]
-    pub(crate) fn set_fiber(&self, fiber: *mut Fiber) {
-        self.fiber.set(fiber);
+        self.vtable.is_stackless
     }
 
     /// Returns its name, if it has one.
@@ -238,7 +226,7 @@ impl Task {
 
     /// Begins a run of a stackless task.
     #[inline]
-    fn begin_run(&self) {
+    pub(crate) fn begin_run(&self) {
         // Relaxed: nothing depends on it.
         self.running.store(true, Ordering::Relaxed);
         self.state.begin_run();
@@ -252,15 +240,15 @@ impl Task {
         self.state.end_run()
     }
 
-    /// Runs it, on a fiber. Returns false if a stackless task went idle; then the caller must not touch it.
+    /// Runs it, on a stack on which it may park.
     ///
     /// # Safety
     ///
-    /// The caller has taken the task from a queue, and runs on a fiber.
+    /// The caller has taken the task from a queue.
     #[inline]
-    pub(crate) unsafe fn run(task: NonNull<Task>) -> bool {
+    pub(crate) unsafe fn run(task: NonNull<Task>) -> RunOutcome {
         // SAFETY: the task comes from a queue, so it is alive and this thread's to run.
-        unsafe { (task.as_ref().kind.run)(task) }
+        unsafe { (task.as_ref().vtable.run)(task) }
     }
 
     /// Ends a task whose output is in place: drops the output if no handle will take it, leaves the stack, wakes the
@@ -268,23 +256,23 @@ impl Task {
     ///
     /// # Safety
     ///
-    /// Called once, by `TaskVtable::run`, on the stack that ran the task. Releasing the last reference runs no user code.
+    /// [`run`](Self::run) has returned `Finished`, the caller runs on the same stack, and calls this once.
     #[inline]
-    pub(crate) unsafe fn end(task: NonNull<Task>) {
+    pub(crate) unsafe fn finish<S: Schedule>(task: NonNull<Task>) {
         // SAFETY: this call owns the runtime's reference, which keeps the task alive until `release`.
         unsafe {
-            scheduler::clear_locals();
+            S::clear_locals();
             let this = task.as_ref();
             let Ended { unwanted, waited } = this.state.end();
             if unwanted {
-                // The destructor is user code, and may park. So the task still has its stack, and its place in a
-                // owned.
-                (this.kind.drop_output)(task);
-                scheduler::clear_locals();
+                // The destructor is user code, and may park. So the task still has its stack, and its place among the
+                // parked tasks.
+                (this.vtable.drop_output)(task);
+                S::clear_locals();
             }
             // From here on no user code may run on this stack: if it parked, the task would be run again as if it were
             // new.
-            scheduler::retire(task);
+            S::retire(task);
             if waited {
                 this.wake_joiners();
             }
@@ -311,7 +299,7 @@ impl Task {
             if this.state.abandon() {
                 this.wake_joiners();
             }
-            (this.kind.abandon)(task)
+            (this.vtable.abandon)(task)
         }
     }
 
@@ -326,7 +314,7 @@ impl Task {
         // SAFETY: the caller owns a reference, so the task is alive. After the last release, no other thread uses it.
         unsafe {
             if task.as_ref().state.release() {
-                (task.as_ref().kind.free)(task);
+                (task.as_ref().vtable.free)(task);
             }
         }
     }
@@ -348,7 +336,7 @@ impl Task {
     /// The task is done. Its handle calls this, once. `to` points to a place for the `Result` of the task's type.
     pub(crate) unsafe fn take_output(task: NonNull<Task>, to: *mut ()) {
         // SAFETY: the task is done, and its handle takes the output once, into a place of the right type.
-        unsafe { (task.as_ref().kind.take_output)(task, to) }
+        unsafe { (task.as_ref().vtable.take_output)(task, to) }
     }
 
     /// Gives up the join handle without joining.
@@ -361,9 +349,9 @@ impl Task {
         unsafe {
             match task.as_ref().state.drop_handle() {
                 Some(false) => {}
-                Some(true) => (task.as_ref().kind.free)(task),
+                Some(true) => (task.as_ref().vtable.free)(task),
                 None => {
-                    (task.as_ref().kind.drop_output)(task);
+                    (task.as_ref().vtable.drop_output)(task);
                     Task::release(task);
                 }
             }

@@ -7,7 +7,7 @@ use std::io;
 use crate::fiber::stack::SizeClass;
 use crate::handle::JoinHandle;
 use crate::runtime;
-use crate::scheduler::{self, GREEN, SHORT_OF_MEMORY};
+use crate::scheduler::{self, SHORT_OF_MEMORY, Scheduler};
 use crate::task::{SpawnOptions, Task, allocate};
 use crate::wait::consume;
 
@@ -113,7 +113,7 @@ where
 {
     begin();
     // SAFETY: the caller guarantees the rules of `allocate`.
-    let task = unsafe { allocate(f, &GREEN, name, options) };
+    let task = unsafe { allocate::<Scheduler, _, _>(f, name, options) };
     let handle = JoinHandle::new(task);
     queue(task);
     handle

@@ -4,8 +4,8 @@
 use core::future::Future;
 
 use crate::handle::JoinHandle;
-use crate::scheduler::{self, GREEN};
-use crate::task::{SpawnOptions, allocate_task};
+use crate::scheduler::{self, Scheduler};
+use crate::task::{SpawnOptions, allocate_future};
 use crate::thread::builder::{begin, queue};
 
 /// Runs `future` as a green thread that has no stack while the future is pending.
@@ -17,7 +17,7 @@ where
     begin();
     let options =
         SpawnOptions { migratory: scheduler::migratory_here().unwrap_or(false), ..SpawnOptions::default() };
-    let task = allocate_task(future, &GREEN, name, options);
+    let task = allocate_future::<Scheduler, _>(future, name, options);
     let handle = JoinHandle::new(task);
     queue(task);
     handle

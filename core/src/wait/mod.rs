@@ -177,12 +177,12 @@ impl Wait {
         let waiter = self.owner();
         let (until, limit) = bound(waiter, deadline);
         waiter.set_reason(&reason);
-        if self.shielded || until.is_some() || waiter.switch().is_null() {
+        if self.shielded || until.is_some() || waiter.switch().is_none() {
             self.suspend(until.into());
         } else if waiter.may_suspend() {
             // This is a green thread without a deadline that is not unwinding.
             // SAFETY: the owner calls this on its own stack, while its wait is open. Its switch is valid while it runs.
-            unsafe { (*waiter.switch()).suspend(Suspend::Parked) };
+            unsafe { waiter.switch().suspend(Suspend::Parked) };
         }
         self.ended(limit)
     }

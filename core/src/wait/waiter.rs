@@ -91,9 +91,9 @@ pub enum WaitOutcome {
 pub struct Waiter {
     claim: AtomicUsize,
     kind: &'static WaiterVtable,
-    /// A green thread's switch back to its worker's stack. It is null for other waiters, and while the green thread
-    /// has no stack. Only the owner touches it.
-    switch: Cell<*const Switch>,
+    /// A green thread's switch back to its worker's stack. `NONE` for other waiters, and while the green thread has no
+    /// stack. Only the owner touches it.
+    switch: Cell<Switch>,
     /// The reason of the wait, on the owner's stack; null while the owner does not wait. Reports read it. In a
     /// `WITHDRAWABLE` wait it is set before the wait is opened, and points to the first field of a `Withdrawal`.
     reason: Cell<*const Reason>,
@@ -151,7 +151,7 @@ impl Waiter {
         Waiter {
             claim: AtomicUsize::new(RUNNING),
             kind,
-            switch: Cell::new(core::ptr::null()),
+            switch: Cell::new(Switch::NONE),
             reason: Cell::new(core::ptr::null()),
             timeout_frame: Cell::new(core::ptr::null()),
             cancelled: AtomicBool::new(false),
@@ -320,13 +320,13 @@ impl Waiter {
     }
 
     /// Sets the switch back to the worker, for as long as the green thread runs on its present stack.
-    pub fn set_switch(&self, switch: *const Switch) {
+    pub fn set_switch(&self, switch: Switch) {
         self.switch.set(switch);
     }
 
-    /// Returns the switch back to the worker, or null if the waiter is not a green thread. Only the owner calls this.
+    /// Returns the switch back to the worker, or `NONE` if the waiter is not a green thread. Only the owner calls this.
     #[inline]
-    pub fn switch(&self) -> *const Switch {
+    pub fn switch(&self) -> Switch {
         self.switch.get()
     }
 

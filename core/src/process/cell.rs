@@ -2,7 +2,7 @@
 //! built on it.
 //!
 //! ```text
-//!   Task  │ the header
+//!   Task │ the header
 //!   H    │ the head: the part that all holders of a reference share, at the same place whatever the body's type
 //!   B    │ the body: takes the turns, and belongs to the thread that runs the task
 //! ```
@@ -18,12 +18,9 @@ use core::ops::Deref;
 use core::ptr::NonNull;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::primitives::{Lock, Ordering};
-use crate::scheduler;
-use crate::scheduler::remote::Remote;
-use crate::task::join_state::JoinState;
-use crate::task::{Leftover, SpawnOptions, State, Task, TaskId, TaskVtable};
-use crate::wait::{EndedWake, WaiterVtable, current, run_catching};
+use crate::scheduler::{self, Scheduler};
+use crate::task::{Leftover, RunOutcome, Schedule, SpawnOptions, Task, TaskId, TaskVtable};
+use crate::wait::{EndedWake, current, run_catching};
 
 /// The code that takes a process's turns.
 pub trait Body<H>: Send + 'static {
@@ -52,18 +49,19 @@ struct Cell<H, B> {
 }
 
 impl<H: Send + Sync + 'static, B: Body<H>> Cell<H, B> {
-    const KIND: TaskVtable = TaskVtable {
+    const VTABLE: TaskVtable = TaskVtable {
         run: run::<H, B>,
         drop_output: |_| {},
         take_output: |_, _| unreachable!("a process has no output"),
         free: free::<H, B>,
         abandon: abandon::<H, B>,
-        stackless: true,
+        schedule: Scheduler::schedule,
+        is_stackless: true,
         is_process: true,
     };
 }
 
-unsafe fn run<H: Send + Sync + 'static, B: Body<H>>(task: NonNull<Task>) -> bool {
+unsafe fn run<H: Send + Sync + 'static, B: Body<H>>(task: NonNull<Task>) -> RunOutcome {
     let process = ManuallyDrop::new(Process::<H> { task, _head: PhantomData });
     // SAFETY: the scheduler runs a process from `Process::new::<B>` on one thread at a time (`State::wake` queues it
     // once), and the body belongs to that thread.
@@ -75,17 +73,12 @@ unsafe fn run<H: Send + Sync + 'static, B: Body<H>>(task: NonNull<Task>) -> bool
             (*body).as_mut().expect("a process takes no turn after its last").turn(&process)
         }));
         if let Ok(false) = turn {
-            return false;
+            return RunOutcome::Idle;
         }
         run_catching(|| drop(turn));
         run_catching(|| crate::wait::shield(|| *body = None));
-        scheduler::clear_locals();
-        // A process is not joined as a task: it has no output, and no handle.
-        let _ = (*cell).task.state.end();
-        scheduler::retire(task);
-        Task::release(task);
     }
-    true
+    RunOutcome::Finished
 }
 
 /// # Safety
@@ -106,7 +99,7 @@ unsafe fn free<H: Send + Sync + 'static, B: Body<H>>(task: NonNull<Task>) {
     impl<H, B: Body<H>> Drop for Free<H, B> {
         fn drop(&mut self) {
             // SAFETY: the last reference is gone, and this runs once. If a body is still there, its runtime was shut
-            // down, and the body is dropped here. A process makes its join_state when it is needed, so it is not in the
+            // down, and the body is dropped here. A process makes its join state when it is needed, so it is not in the
             // cell.
             unsafe {
                 self.0.as_ref().free_join_state();
@@ -147,28 +140,15 @@ impl<H: Send + Sync + 'static> Process<H> {
     };
 
     /// Makes a process that has not been started: see [`start`](crate::process::start).
-    pub(crate) fn new<B: Body<H>>(
-        head: H,
-        body: B,
-        name: Option<Box<str>>,
-        green: &'static WaiterVtable,
-        migratory: bool,
-    ) -> Process<H> {
+    pub(super) fn new<B: Body<H>>(head: H, body: B, name: Option<Box<str>>, migratory: bool) -> Process<H> {
         let options = SpawnOptions { migratory, ..SpawnOptions::default() };
-        let mut task = Task::header(green, const { &Cell::<H, B>::KIND }, name, options);
-        task.state = State::of_process();
+        let task = Task::process_header(Scheduler::WAITER, const { &Cell::<H, B>::VTABLE }, name, options);
         let cell = Box::new(Cell { task, head, body: UnsafeCell::new(Some(body)) });
         Process { task: NonNull::from(Box::leak(cell)).cast(), _head: PhantomData }
     }
 
     pub(crate) fn task(&self) -> NonNull<Task> {
         self.task
-    }
-
-    /// Returns the worker that it last ran on, which is one of its own runtime's. `None` before its first turn.
-    pub(crate) fn home(&self) -> Option<&'static Remote> {
-        // SAFETY: records of workers are never freed.
-        unsafe { self.header().home().as_ref() }
     }
 
     fn header(&self) -> &Task {
@@ -180,7 +160,7 @@ impl<H: Send + Sync + 'static> Process<H> {
     #[inline]
     pub fn wake(&self) {
         // SAFETY: `self` is a counted reference.
-        unsafe { scheduler::wake_task(self.task) };
+        unsafe { Task::wake(self.task) };
     }
 
     /// Returns whether it was woken since its turn began or last [looked again](Self::look_again). Called in its own
@@ -200,14 +180,13 @@ impl<H: Send + Sync + 'static> Process<H> {
     /// Returns the flag that its turns have noted last. Called in its own turn.
     #[inline]
     pub fn noted(&self) -> bool {
-        // Relaxed: the turns of a process are ordered.
-        self.header().note.load(Ordering::Relaxed)
+        self.header().noted()
     }
 
     /// Stores a flag for its next turns. Called in its own turn.
     #[inline]
     pub fn note(&self, note: bool) {
-        self.header().note.store(note, Ordering::Relaxed);
+        self.header().note(note);
     }
 
     /// Returns whether it takes a turn, or is about to. A hint: it may change at any moment.
@@ -300,8 +279,8 @@ impl<H: Send + Sync + 'static> Process<H> {
         // SAFETY: the waiter of a green thread is in a task.
         let task = current::green_or_caller().map(|waiter| unsafe { Task::of_waiter(waiter) })?;
         // SAFETY: the task runs, or waits for the blocking task in which the caller is. So it is alive.
-        let resident = unsafe { task.as_ref() }.kind.is_process;
-        resident.then(|| f(&ManuallyDrop::new(Process { task, _head: PhantomData })))
+        let is_process = unsafe { task.as_ref() }.is_process();
+        is_process.then(|| f(&ManuallyDrop::new(Process { task, _head: PhantomData })))
     }
 }
 
@@ -337,6 +316,3 @@ impl<H> fmt::Debug for Process<H> {
         unsafe { self.task.as_ref() }.fmt(f)
     }
 }
-
-// A process saves this much: it has only a pointer where other tasks have the join_state in their own cell.
-const _: () = assert!(size_of::<Lock<JoinState>>() > size_of::<usize>());

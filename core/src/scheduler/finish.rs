@@ -1,0 +1,112 @@
+//! How a task runs on a fiber, and how it ends or goes idle.
+
+use core::ptr::{self, NonNull};
+
+use crate::fiber::{Suspend, Switch, locals};
+use crate::scheduler::here::{running_fiber, with_worker};
+use crate::scheduler::spawn;
+use crate::scheduler::suspend::GREEN;
+use crate::task::{RunOutcome, Schedule, SpawnOptions, Task, allocate};
+use crate::wait::WaiterVtable;
+
+/// The scheduler, as tasks know it.
+#[derive(Debug)]
+pub(crate) struct Scheduler;
+
+impl Schedule for Scheduler {
+    const WAITER: &'static WaiterVtable = &GREEN;
+
+    unsafe fn schedule(task: NonNull<Task>) {
+        // SAFETY: the caller holds a reference. The task has run before, so it has a home, whose record is never freed.
+        let home = unsafe { &*task.as_ref().home() };
+        let queued = with_worker(|worker| {
+            let is_ours = worker.remote.is_in_runtime_of(home);
+            if is_ours {
+                worker.push_again(task);
+            }
+            is_ours
+        });
+        if queued != Some(true) {
+            // The task goes to a queue that its home worker and thieves see. Any worker may run it if the home worker
+            // is stuck.
+            home.stackless.push_behind(task);
+            home.unpark();
+        }
+    }
+
+    fn clear_locals() {
+        clear_locals();
+    }
+
+    unsafe fn retire(task: NonNull<Task>) {
+        // SAFETY: the caller runs the task, which is alive until it has ended.
+        let this = unsafe { task.as_ref() };
+        // SAFETY: records of workers are never freed.
+        if let Some(owner) = unsafe { this.owner().as_ref() } {
+            // SAFETY: the task is in the list of this record.
+            unsafe { owner.owned.lock().remove(task) };
+            this.set_owner(ptr::null());
+        }
+        let _ = with_worker(|worker| worker.leave_stack(task));
+    }
+}
+
+/// Runs a task on the fiber of which the caller is the loop. Returns `FreeAgain` if the task is stackless, has gone idle,
+/// and was woken while it ran.
+///
+/// # Safety
+///
+/// `work` is a task that the worker has taken from a queue. `switch` is that of the fiber, or none.
+pub(super) unsafe fn run_on_fiber(work: NonNull<()>, switch: Switch) -> Suspend {
+    let task = work.cast::<Task>();
+    // SAFETY: the worker has taken the task from a queue, so it is alive, and this thread's to run and to finish. A task
+    // that goes idle is alive until `end_run`, which gives it up.
+    unsafe {
+        task.as_ref().as_waiter().set_switch(switch);
+        match Task::run(task) {
+            RunOutcome::Finished => {
+                Task::finish::<Scheduler>(task);
+                Suspend::Free
+            }
+            RunOutcome::Idle if go_idle(task) => Suspend::FreeAgain,
+            RunOutcome::Idle => Suspend::Free,
+        }
+    }
+}
+
+/// Makes a stackless task idle. Returns true if it was woken meanwhile and has to be queued again. If this returns
+/// false, the caller must not touch the task any more.
+///
+/// # Safety
+///
+/// The caller has just run the task, here.
+unsafe fn go_idle(task: NonNull<Task>) -> bool {
+    // Thread-local values belong to one turn: the next turn may be on another stack, and this stack may get another
+    // task. Dropping the values may park.
+    clear_locals();
+    let _ = with_worker(|worker| {
+        worker.leave_stack(task);
+        worker.enlist_idle(task);
+    });
+    // SAFETY: the caller owns the run of the task, which keeps it alive until `end_run` gives the run up.
+    unsafe { task.as_ref() }.end_run()
+}
+
+/// Drops the thread-local values of the running task. Their destructors may park.
+pub(crate) fn clear_locals() {
+    if let Some(fiber) = running_fiber() {
+        // SAFETY: the caller runs on this fiber, whose header outlives the call.
+        locals::clear(unsafe { fiber.as_ref() });
+    }
+}
+
+/// Spawns a green thread that does the remaining work of a task that has retired here.
+pub(crate) fn finish_by(work: impl FnOnce() + Send + 'static) {
+    // SAFETY: the closure is `Send` and `'static`.
+    let task = unsafe { allocate::<Scheduler, _, _>(work, None, SpawnOptions::default()) };
+    if let Err(task) = spawn(task) {
+        unreachable!("{task:?} has retired on no worker");
+    }
+    // SAFETY: gives up the reference that `allocate` made for a handle.
+    unsafe { Task::drop_handle(task) };
+}

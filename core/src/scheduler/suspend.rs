@@ -1,0 +1,129 @@
+//! How a green thread parks, and how a waker queues it: the waiter functions of green threads.
+
+use core::ptr::{self, NonNull};
+use core::time::Duration;
+
+use crate::fiber::{Fiber, Suspend};
+use crate::primitives::deadline_about;
+use crate::scheduler::here::{here, with_worker};
+use crate::scheduler::remote;
+use crate::task::Task;
+use crate::timer::{self, pending::Due, wheel::Entry};
+use crate::wait::{Deadline, Waiter, WaiterVtable};
+
+/// The waiter functions of green threads.
+pub(crate) static GREEN: WaiterVtable = WaiterVtable { wake, suspend, retain: None, is_task: false };
+
+/// Queues a claimed green thread on its home worker, or, if it may move, on the waker's worker.
+unsafe fn wake(waiter: NonNull<Waiter>) {
+    // SAFETY: only waiters in tasks have the kind `GREEN`. A claimed task is alive until it runs again.
+    let (task, home) = unsafe {
+        let task = Task::of_waiter(waiter);
+        (task, task.as_ref().home())
+    };
+    // SAFETY: records of workers are never freed.
+    let home = unsafe { &*home };
+    let turn = with_worker(|worker| {
+        // A migratory task runs beside its waker, which has just written the data that the task is woken for.
+        //
+        // SAFETY: the claimed task is alive.
+        let is_here = ptr::eq(worker.remote, home)
+            || unsafe { may_move(task.as_ref()) } && worker.remote.is_in_runtime_of(home);
+        if is_here {
+            worker.wake_here(task);
+            return Err(());
+        }
+        Ok(&worker.remote.turn)
+    });
+    match turn {
+        Some(Err(())) => {}
+        // SAFETY: the caller has claimed the task, so it is alive and the caller's to queue.
+        Some(Ok(turn)) => unsafe { home.deliver(task, Some(turn)) },
+        // SAFETY: the caller has claimed the task, so it is alive and the caller's to queue.
+        None => unsafe { home.deliver(task, None) },
+    }
+}
+
+/// Returns whether a parked task may be resumed by another worker than the one on which it parked.
+#[inline]
+fn may_move(task: &Task) -> bool {
+    task.options.migratory && task.is_at_rest()
+}
+
+/// Parks the running green thread until it has been claimed and woken.
+unsafe fn suspend(waiter: NonNull<Waiter>, deadline: Deadline) {
+    // SAFETY: the owner of the waiter calls this, so its task is the one that runs here.
+    let task = unsafe { Task::of_waiter(waiter).as_ref() };
+    // SAFETY: a running task has a fiber.
+    let fiber = unsafe { &*task.fiber() };
+    match deadline {
+        // SAFETY: the caller runs on this fiber.
+        Deadline::Never => unsafe { fiber.suspend(Suspend::Parked) },
+        Deadline::At(moment) => suspend_until(waiter, task, fiber, Due::At(moment)),
+        Deadline::After(time) => suspend_until(waiter, task, fiber, Due::AfterNs(time.0)),
+    }
+}
+
+#[inline(never)]
+fn suspend_until(waiter: NonNull<Waiter>, task: &Task, fiber: &Fiber, due: Due) {
+    let entry = Entry::new(waiter.as_ptr().cast_const().cast());
+    let place = NonNull::from(&entry);
+    if task.options.migratory {
+        return suspend_in_wheel(place, task, fiber, due);
+    }
+    // SAFETY: a task runs on a worker, and a task that is not migratory comes back to the same one.
+    let worker = unsafe { &*here() };
+    // SAFETY: the entry stays in this frame until the same OS thread removes it below.
+    unsafe { worker.pending_timers.push(place, due) };
+    // SAFETY: the caller runs on this fiber.
+    unsafe { fiber.suspend(Suspend::Parked) };
+    // SAFETY: the entry was pushed to this list, by this OS thread.
+    if unsafe { worker.pending_timers.remove(place) } {
+        forget(place, worker.remote);
+    }
+}
+
+/// As `suspend_until`, for a task that may resume on another worker.
+#[inline(never)]
+fn suspend_in_wheel(place: NonNull<Entry>, task: &Task, fiber: &Fiber, due: Due) {
+    // SAFETY: the home of a running task is a worker's record, which is never freed.
+    let remote = unsafe { &*task.home() };
+    let deadline_ns = match due {
+        Due::At(moment) => timer::to_ns(moment),
+        Due::AfterNs(ns) => deadline_about(Duration::from_nanos(ns)).map_or(u64::MAX, timer::to_ns),
+    };
+    if let Some(wheel) = remote.wheel.lock().as_mut() {
+        // The worker looks at its wheel before it sleeps, so an earlier deadline needs no wake-up.
+        //
+        // SAFETY: the entry stays at its address until it is removed below, under the wheel's lock.
+        let _ = unsafe { wheel.insert(place, deadline_ns) };
+    }
+    // SAFETY: the caller runs on this fiber.
+    unsafe { fiber.suspend(Suspend::Parked) };
+    // `remote` has the wheel that the entry was put into. The task may have another home by now.
+    forget(place, remote);
+}
+
+/// Removes an entry from the wheel of `remote`, if it is still linked.
+fn forget(entry: NonNull<Entry>, remote: &remote::Remote) {
+    let mut wheel = remote.wheel.lock();
+    if let Some(wheel) = wheel.as_mut()
+        // SAFETY: the entry is in the caller's frame.
+        && unsafe { entry.as_ref() }.is_linked()
+    {
+        // SAFETY: the entry is linked, and it was only ever put into this wheel, which is locked.
+        unsafe { wheel.remove(entry) };
+    }
+}
+
+/// Returns the waiter whose deadline an entry holds.
+///
+/// # Safety
+///
+/// The entry was made by `suspend_until`, is linked or was popped just now, and the lock of its wheel is held.
+pub(super) unsafe fn waiter_of(entry: NonNull<Entry>) -> NonNull<Waiter> {
+    // SAFETY: the sleeper takes the wheel's lock before it drops its entry, or runs on the worker that is calling. So
+    // the entry is alive.
+    let data = unsafe { entry.as_ref() }.data();
+    NonNull::new(data.cast_mut().cast()).expect("an entry holds a waiter")
+}
