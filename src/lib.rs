@@ -1,9 +1,9 @@
 //! Communicating processes for Rust: green threads, bounded channels and `select!` on all the cores, with plain blocking
 //! code.
 //!
-//! What `std` has keeps its name and its meaning here ([`thread`], [`sync`], [`time`]), so porting a program that uses
-//! threads is replacing `std::` by `kahn::`. Channels are those of `crossbeam-channel`, less the unbounded ones: a sender
-//! that is ahead waits.
+//! [`thread`], [`sync`] and [`time`] have the names and the meaning of `std`. To port a program that uses threads, replace
+//! `std::` with `kahn::`. Channels are those of `crossbeam-channel`, except that every channel is bounded: a sender that is
+//! ahead of its receiver waits.
 //!
 //! ```
 //! use std::time::Duration;
@@ -15,13 +15,13 @@
 //! fn main() {
 //!     let (numbers, work) = bounded(16);
 //!     let (squares, results) = bounded(16);
-//!     // A pool of four, which has no stack while it waits.
+//!     // A pool of four servers. They have no stack while they wait.
 //!     for _ in 0..4 {
 //!         let squares = squares.clone();
 //!         kahn::serve(work.clone(), move |n: u64| squares.send(n * n).unwrap());
 //!     }
 //!     drop((work, squares));
-//!     // A green thread: it parks where the channel is full.
+//!     // A green thread. It parks while the channel is full.
 //!     kahn::spawn(move || (1..=1000).for_each(|n| numbers.send(n).unwrap()));
 //!
 //!     let late = after(Duration::from_secs(10));
@@ -41,18 +41,19 @@
 //!
 //! # Where it runs
 //!
-//! [`run`], [`Runtime::run`] and [`#[kahn::main]`](macro@main) start a runtime, with a worker thread for each CPU.
-//! Whatever parks a green thread also works on a plain OS thread, which it blocks; and the first [`spawn`] on one that is
-//! in no runtime starts a default runtime for the process. Channels and locks work between all of them, and async tasks.
+//! [`run`] and [`#[kahn::main]`](macro@main) start a runtime, with a worker thread for each CPU. [`Runtime::run`] runs a
+//! closure in a runtime that exists. An operation that parks a green thread also works on a plain OS thread, which it
+//! blocks. The first [`spawn`] on an OS thread that is in no runtime starts a default runtime for the process. Channels and
+//! locks work between green threads of all runtimes, OS threads and async tasks.
 //!
-//! Calls that block without the runtime's knowledge belong in [`blocking`]: a worker that waits runs nobody else.
+//! Calls that block without the runtime's knowledge belong in [`blocking`]: a worker that is blocked runs no green thread.
 //!
 //! # What is safe
 //!
-//! A green thread that has parked stays on its OS thread. Thread-locals, `Rc`s and lock guards on its stack are then as safe as
-//! in an OS thread. Only what has not started, or has no stack, moves to another OS thread. SEMANTICS.md lists the exceptions
-//! under "Known limits of soundness": a green thread must not park inside the initializer of a `thread_local!`, nor inside code
-//! that relies on last-in-first-out use of a thread-local.
+//! A green thread that has parked stays on its OS thread. So thread-locals, `Rc`s and lock guards on its stack are as safe as
+//! in an OS thread. Only tasks that have not started, or have no stack, move to another OS thread. SEMANTICS.md lists the
+//! exceptions under "Known limits of soundness": a green thread must not park inside the initializer of a `thread_local!`, nor
+//! inside code that relies on last-in-first-out use of a thread-local.
 
 #[doc(inline)]
 pub use kahn_channels::{select, select_biased, serve};
@@ -100,7 +101,7 @@ pub mod thread {
 /// drop(questions);
 /// select! {
 ///     recv(answered) -> answer => assert_eq!(answer, Ok(49)),
-///     default(std::time::Duration::from_secs(10)) => panic!("nobody answers"),
+///     default(std::time::Duration::from_secs(10)) => panic!("no answer"),
 /// }
 /// assert!(answered.recv().is_err());
 /// ```
@@ -115,26 +116,26 @@ pub mod channel {
 }
 
 pub mod actor {
-    //! Actors: values that handle messages one at a time, without a stack or a thread while there are none.
+    //! Actors: values that handle messages one at a time. An actor without messages uses no stack and no thread.
     //!
-    //! An actor owns its state, and nobody else touches it: others tell it messages, and it handles one after the other.
-    //! So there is nothing to lock, and when it fails its state goes with it, and nobody else's.
+    //! An actor owns its state. Other threads send it messages, and it handles one after the other. So the state needs no
+    //! lock. When an actor fails, its state is dropped, and no other state is affected.
     //!
     //! * **Tell** ([`ActorRef::tell`]) puts a message into the actor's mailbox. The mailbox is bounded: while it is full
     //!   the sender waits, unless [`Overflow`] says otherwise.
-    //! * **Ask** ([`ActorRef::ask`]) tells a message that holds a [`Reply`], and waits for the answer. It has a deadline,
-    //!   and actors that would wait for each other get an error instead.
-    //! * **Failures**: a handler that answers an error, or panics, ends its actor with that [`ExitReason`]. Those who
-    //!   [monitor](Control::monitor) it are told, those who are [linked](Control::link) to it end with it, and a
-    //!   [`Supervisor`] starts it again, with a new value, the same mailbox and the same references.
+    //! * **Ask** ([`ActorRef::ask`]) sends a message that holds a [`Reply`], and waits for the reply. It has a deadline.
+    //!   An ask returns an error if it would close a circle of actors that wait for each other.
+    //! * **Failures**: a handler that returns an error, or panics, ends its actor with that [`ExitReason`]. Actors that
+    //!   [monitor](Control::monitor) it are told. Actors that are [linked](Control::link) to it end with it. A
+    //!   [`Supervisor`] restarts it, with a new value, the same mailbox and the same references.
     //!
-    //! A handler is plain blocking code: it may sleep, lock, receive from a channel or read a socket. Its mailbox waits
-    //! meanwhile; its worker does not.
+    //! A handler is plain blocking code: it may sleep, take a lock or receive from a channel. While it waits, its worker
+    //! runs other tasks.
     //!
     //! ```
     //! use kahn::actor::{Actor, ChildSpec, Context, ExitReason, Reply, Supervisor};
     //!
-    //! /// Adds up what it is told, and fails at what is no number.
+    //! /// Adds up numbers. Fails at a text that is not a number.
     //! #[derive(Default)]
     //! struct Sum(i64);
     //!
@@ -160,37 +161,37 @@ pub mod actor {
     //! sum.tell(Message::Add("2".into()))?;
     //! assert_eq!(sum.ask(Message::Total)?, 42);
     //!
-    //! // It fails, and begins anew. What comes after that in its mailbox is handled.
+    //! // It fails, and is restarted. It handles the messages that come after.
     //! sum.tell(Message::Add("two".into()))?;
     //! assert_eq!(sum.ask(Message::Total)?, 0);
     //! supervisor.stop();
     //! # Ok::<(), Box<dyn std::error::Error>>(())
     //! ```
     //!
-    //! # What to reach for
+    //! # Overview
     //!
-    //! | to | there is |
+    //! | to | use |
     //! |---|---|
     //! | start one actor | [`spawn`]; with a name or another mailbox, [`Builder`] |
-    //! | receive in an order of its own | [`Builder::spawn_loop`], an actor that is a loop and has a stack |
-    //! | have timers, put messages aside, watch others | [`Context`], that is, [`Control`] |
-    //! | start those again that fail, and stop all in order | [`Supervisor`]; for a whole program, [`System`] |
-    //! | start and stop very many of one kind, each with arguments of its own | [`DynamicSupervisor`] |
+    //! | receive messages in another order | [`Builder::spawn_loop`], an actor that is a loop and has a stack |
+    //! | set timers, stash messages, monitor other actors | [`Context`], which dereferences to [`Control`] |
+    //! | restart actors that fail, and stop all of them in order | [`Supervisor`]; for a whole program, [`System`] |
+    //! | start and stop very many actors of one kind, each with its own arguments | [`DynamicSupervisor`] |
     //! | find an actor by its name | [`registry`] |
-    //! | tell many the same | [`Group`]; by topic, [`PubSub`] |
-    //! | let several share the work | [`Pool`] |
-    //! | do something no more often than so | [`Limiter`] |
-    //! | see what nobody has handled | [`dead_letters`] |
+    //! | send the same message to many actors | [`Group`]; by topic, [`PubSub`] |
+    //! | let several actors share the work | [`Pool`] |
+    //! | limit the rate of an operation | [`Limiter`] |
+    //! | see messages that no actor handled | [`dead_letters`] |
     //! | test actors | [`testing`] |
     //!
-    //! For work that has a beginning and an end, and no state that others ask for, a green thread and a
+    //! For work that has a beginning and an end, and no state that other threads ask for, a green thread and a
     //! [channel](crate::channel) are simpler.
 
     #[doc(inline)]
     pub use kahn_actors::*;
 }
 
-/// For what the attributes expand to. Not for use by name.
+/// The functions that the attributes expand to. They are not public API, and are not covered by semver.
 #[doc(hidden)]
 pub mod __private {
     pub use kahn_core::runtime::entry::{main, test, test_with_result};

@@ -132,8 +132,8 @@ pub struct Interval {
     period: Duration,
 }
 
-/// Creates an interval that ticks every `period`. The first tick is now. WaitError ticks are skipped: the next tick is
-/// in the future again.
+/// Creates an interval that ticks every `period`. The first tick is now. Missed ticks are skipped: the next tick
+/// is in the future again.
 ///
 /// # Panics
 ///
