@@ -1,4 +1,4 @@
-//! What a supervisor (the *supervisor*) does with its child: see [`life`](crate::life).
+//! What a supervisor does with its child: see [`life`](crate::life).
 //!
 //! | | phase before | after |
 //! |---|---|---|

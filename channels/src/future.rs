@@ -1,7 +1,7 @@
 //! Channels in async code: futures that wait in the same queues as threads.
 //!
 //! A future can be dropped at any moment, also after it has been claimed and before it is polled. Therefore both sides
-//! touch its wait_slot and slot only with the channel's lock held. Dropping the future takes the lock, leaves the queue, and
+//! touch its wait slot and slot only with the channel's lock held. Dropping the future takes the lock, leaves the queue, and
 //! returns to the channel what the future was handed and has not passed on. A future is pinned before it enters a
 //! queue, so it does not move afterwards.
 
@@ -59,9 +59,9 @@ impl<T> TaskSlot<T> {
     ///
     /// # Safety
     ///
-    /// The wait_slot is pinned and in no queue. The caller holds the channel's lock.
+    /// The wait slot is pinned and in no queue. The caller holds the channel's lock.
     unsafe fn open(&self, waker: &mut Option<Waker>, phase: Phase) -> NonNull<Node> {
-        // SAFETY: the wait_slot is in no queue, so no other thread touches the waker.
+        // SAFETY: the wait slot is in no queue, so no other thread touches the waker.
         *waker = unsafe { self.waiter.set_waker(waker.take()) };
         let node = self.node.get_or_init(|| Node::new(self.waiter(), 0, self.packet.payload()));
         self.packet.wait_slot().set_status(Status::Waiting);
@@ -87,7 +87,7 @@ impl<T> TaskSlot<T> {
     ///
     /// # Safety
     ///
-    /// The wait_slot is pinned. All polls name the same channel.
+    /// The wait slot is pinned. All polls name the same channel.
     unsafe fn poll_recv(&self, chan: &Chan<T>, context: &Context<'_>) -> Poll<Result<T, RecvError>> {
         // The waker is cloned before and dropped after the lock is held, because both run user code. Locals are dropped
         // in reverse order, so it is declared before the lock guard.
@@ -98,7 +98,7 @@ impl<T> TaskSlot<T> {
         if self.phase.get() != Phase::Idle {
             match self.packet.wait_slot().status() {
                 Status::Waiting => {
-                    // SAFETY: the lock of the queue that the wait_slot is in is held.
+                    // SAFETY: the lock of the queue that the wait slot is in is held.
                     waker = unsafe { self.waiter.set_waker(waker) };
                     drop(state);
                     drop(waker);
@@ -131,7 +131,7 @@ impl<T> TaskSlot<T> {
                     Promise::Closed => return Poll::Ready(Err(RecvError)),
                     Promise::Broken => {}
                     Promise::Open => {
-                        // SAFETY: the caller guarantees that the wait_slot is pinned. In phase `Idle` it is in no queue.
+                        // SAFETY: the caller guarantees that the wait slot is pinned. In phase `Idle` it is in no queue.
                         // Dropping the future removes it from the queue before its memory is freed.
                         unsafe {
                             let node = self.open(&mut waker, Phase::Promised);
@@ -145,7 +145,7 @@ impl<T> TaskSlot<T> {
                 Taken::Message(msg) => return Poll::Ready(Ok(msg)),
                 Taken::Nothing(TryRecvError::Disconnected) => return Poll::Ready(Err(RecvError)),
                 Taken::Nothing(TryRecvError::Empty) => {
-                    // SAFETY: the caller guarantees that the wait_slot is pinned. In phase `Idle` it is in no queue.
+                    // SAFETY: the caller guarantees that the wait slot is pinned. In phase `Idle` it is in no queue.
                     // Dropping the future removes it from the queue before its memory is freed.
                     unsafe {
                         let node = self.open(&mut waker, Phase::Queued);
@@ -203,7 +203,7 @@ pub struct SendFuture<'a, T> {
     has_message: Cell<bool>,
 }
 
-// SAFETY: other threads touch only the wait_slot, the slot and the waker, and only under the channel's lock. The message may
+// SAFETY: other threads touch only the wait slot, the slot and the waker, and only under the channel's lock. The message may
 // move to another thread, which `T: Send` allows.
 unsafe impl<T: Send> Send for SendFuture<'_, T> {}
 
@@ -216,7 +216,7 @@ impl<'a, T> SendFuture<'a, T> {
     ///
     /// # Safety
     ///
-    /// The message is in the packet. The wait_slot is in no queue.
+    /// The message is in the packet. The wait slot is in no queue.
     unsafe fn take(&self) -> T {
         self.has_message.set(false);
         // SAFETY: the caller guarantees that the message is there and that no other thread touches it. `has_message` is
@@ -243,7 +243,7 @@ impl<T> Future for SendFuture<'_, T> {
         if wait_slot.phase.get() == Phase::Queued {
             match wait_slot.packet.wait_slot().status() {
                 Status::Waiting => {
-                    // SAFETY: the lock of the queue that the wait_slot is in is held.
+                    // SAFETY: the lock of the queue that the wait slot is in is held.
                     waker = unsafe { wait_slot.waiter.set_waker(waker) };
                     drop(state);
                     drop(waker);
@@ -266,7 +266,7 @@ impl<T> Future for SendFuture<'_, T> {
             drop(state);
             panic!("`SendFuture` polled after it was ready");
         }
-        // SAFETY: `has_message` is set. The phase is `Idle`, so the wait_slot is in no queue.
+        // SAFETY: `has_message` is set. The phase is `Idle`, so the wait slot is in no queue.
         match state.send(unsafe { this.take() }, &mut wakes) {
             Ok(()) => Poll::Ready(Ok(())),
             Err(TrySendError::Disconnected(msg)) => Poll::Ready(Err(SendError(msg))),
@@ -296,7 +296,7 @@ impl<T> Drop for SendFuture<'_, T> {
             self.has_message.set(self.wait_slot.packet.wait_slot().status() != Status::Done);
         }
         if self.has_message.get() {
-            // SAFETY: the message is in the packet, and the wait_slot is in no queue.
+            // SAFETY: the message is in the packet, and the wait slot is in no queue.
             drop(unsafe { self.take() });
         }
     }
@@ -312,7 +312,7 @@ impl<T> fmt::Debug for SendFuture<'_, T> {
 ///
 /// # Safety
 ///
-/// The wait_slot is pinned. All polls name the same receiver.
+/// The wait slot is pinned. All polls name the same receiver.
 unsafe fn poll_source<T>(
     wait_slot: &TaskSlot<T>,
     task_timer: &TaskTimer,
@@ -321,7 +321,7 @@ unsafe fn poll_source<T>(
 ) -> Poll<Result<T, RecvError>> {
     ready!(poll_operation(context));
     match source {
-        // SAFETY: the caller guarantees that the wait_slot is pinned and that all polls name the same channel.
+        // SAFETY: the caller guarantees that the wait slot is pinned and that all polls name the same channel.
         Source::Chan(chan) => unsafe { wait_slot.poll_recv(chan, context) },
         Source::Timer(timer) => match timer.fire() {
             Some(when) => {
@@ -352,8 +352,8 @@ pub struct RecvFuture<'a, T> {
     task_timer: TaskTimer,
 }
 
-// SAFETY: other threads touch only the wait_slot, the slot and the waker, and only under the channel's lock. The message may
-// move to another thread, which `T: Send` allows. Only the future itself touches the task_timer.
+// SAFETY: other threads touch only the wait slot, the slot and the waker, and only under the channel's lock. The message may
+// move to another thread, which `T: Send` allows. Only the future itself touches the task timer.
 unsafe impl<T: Send> Send for RecvFuture<'_, T> {}
 
 impl<'a, T> RecvFuture<'a, T> {
@@ -399,8 +399,8 @@ pub struct RecvStream<T> {
     task_timer: TaskTimer,
 }
 
-// SAFETY: other threads touch only the wait_slot, the slot and the waker, and only under the channel's lock. The message may
-// move to another thread, which `T: Send` allows. Only the stream itself touches the task_timer.
+// SAFETY: other threads touch only the wait slot, the slot and the waker, and only under the channel's lock. The message may
+// move to another thread, which `T: Send` allows. Only the stream itself touches the task timer.
 unsafe impl<T: Send> Send for RecvStream<T> {}
 
 impl<T> RecvStream<T> {

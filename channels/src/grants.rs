@@ -48,7 +48,7 @@ impl<T> State<T> {
         }
         let Some(claimed) = claim(&mut self.receivers, me) else { return Offer::Nothing };
         // SAFETY: the receiver was claimed under the lock behind `&mut self`, and is not woken before the lock is
-        // released. Its payload is a wait_slot or a packet of this channel.
+        // released. Its payload is a wait slot or a packet of this channel.
         unsafe { WaitSlotRef::new(claimed.payload) }.wait_slot().set_status(Status::Promised);
         self.rights += 1;
         self.permits += 1;
@@ -92,7 +92,7 @@ impl<T> State<T> {
         let Some(claimed) = self.promised.claim_next() else { return false };
         self.rights -= 1;
         // SAFETY: the receiver was claimed under the lock behind `&mut self`, and is not woken before the lock is
-        // released. Its payload is a wait_slot or a packet of this channel.
+        // released. Its payload is a wait slot or a packet of this channel.
         unsafe { WaitSlotRef::new(claimed.payload) }.wait_slot().set_status(status);
         wakes.add(claimed.wake);
         true

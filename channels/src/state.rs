@@ -222,7 +222,7 @@ impl<T> State<T> {
     #[inline]
     pub(crate) fn hand(&mut self, claimed: Claimed, msg: T) -> Wake {
         // SAFETY: the receiver was claimed under the lock behind `&mut self`, and is not woken before this returns, so
-        // its payload is valid. A node in a channel's queue has a wait_slot or a packet of the channel's message type as its
+        // its payload is valid. A node in a channel's queue has a wait slot or a packet of the channel's message type as its
         // payload. The slot of a waiting receiver's packet is empty, and only the claimer may touch it.
         unsafe {
             let slot_ref = WaitSlotRef::new(claimed.payload);
@@ -245,7 +245,7 @@ impl<T> State<T> {
     /// Gives the first message in the ring to a waiting receiver that the caller has claimed.
     pub(crate) fn hand_first(&mut self, claimed: Claimed) -> Wake {
         // SAFETY: the receiver was claimed under the lock behind `&mut self`, and is not woken before this returns. Its
-        // payload is a wait_slot or a packet of this channel's message type. The slot of its packet is empty, and only the
+        // payload is a wait slot or a packet of this channel's message type. The slot of its packet is empty, and only the
         // claimer may touch it.
         unsafe {
             let slot_ref = WaitSlotRef::new(claimed.payload);
@@ -359,7 +359,7 @@ impl<T> State<T> {
     #[inline]
     pub(crate) fn admit(claimed: Claimed) -> (Option<T>, Wake) {
         // SAFETY: the sender was claimed under the lock of its channel, which the caller holds, and is not woken before
-        // this returns. Its payload is a wait_slot or a packet of this channel's message type. The packet of a waiting
+        // this returns. Its payload is a wait slot or a packet of this channel's message type. The packet of a waiting
         // sender holds its message. The status `Done` tells the sender that the message was taken, so it is taken once.
         let msg = unsafe {
             let slot_ref = WaitSlotRef::new(claimed.payload);
@@ -415,7 +415,7 @@ impl<T> State<T> {
     fn tell_closed(queue: &mut WaitQueue, wakes: &mut Wakes) {
         while let Some(claimed) = queue.claim_next() {
             // SAFETY: the waiter was claimed under the lock of its channel, which the caller holds, and is not woken
-            // before the lock is released. Its payload is a wait_slot or a packet of this channel.
+            // before the lock is released. Its payload is a wait slot or a packet of this channel.
             unsafe { WaitSlotRef::new(claimed.payload) }.wait_slot().set_status(Status::Closed);
             wakes.add(claimed.wake);
         }
@@ -424,7 +424,7 @@ impl<T> State<T> {
     fn tell(queue: &mut WaitQueue, wakes: &mut Wakes) {
         while let Some(claimed) = queue.claim_next() {
             // SAFETY: the watcher was claimed under the lock of its channel, which the caller holds, and is not woken
-            // before the lock is released. Its payload is a wait_slot.
+            // before the lock is released. Its payload is a wait slot.
             unsafe { WaitSlotRef::new(claimed.payload) }.wait_slot().set_status(Status::Done);
             wakes.add(claimed.wake);
         }
@@ -450,7 +450,7 @@ impl<T> State<T> {
     ///
     /// # Safety
     ///
-    /// The requirements of [`WaitQueue::push`] hold, and the node's payload is a wait_slot or a packet of this channel.
+    /// The requirements of [`WaitQueue::push`] hold, and the node's payload is a wait slot or a packet of this channel.
     pub(crate) unsafe fn push_sender(&mut self, node: NonNull<Node>, wakes: &mut Wakes) {
         // SAFETY: the caller guarantees what `WaitQueue::push` requires.
         unsafe { self.senders.push(node) };

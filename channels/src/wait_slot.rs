@@ -3,11 +3,11 @@
 //! There are three kinds of waiters. A plain send or receive, blocking or async, has a slot for the message (a
 //! [`Packet`]). A select or a reservation asks for a *reservation* (a permit or a right: a bare [`WaitSlot`]). A watcher
 //! only asks to be told that an operation may be ready (a bare [`WaitSlot`] too, in a queue of its own). The claimer tells
-//! packets from bare slots by the wait_slot's `kind`, and leaves the outcome in the wait_slot's `status`.
+//! packets from bare slots by the wait slot's `kind`, and leaves the outcome in the wait slot's `status`.
 //!
-//! The channel's lock protects wait_slot and slot. They are written with the lock held. The owner reads them after it has
+//! The channel's lock protects wait slot and slot. They are written with the lock held. The owner reads them after it has
 //! been woken; an async task reads them with the lock held. While the node is in a queue, or its waiter is claimed and
-//! not yet woken, wait_slot and slot belong to the channel.
+//! not yet woken, wait slot and slot belong to the channel.
 
 use core::cell::{Cell, UnsafeCell};
 use core::mem::MaybeUninit;
@@ -16,7 +16,7 @@ use core::ptr::NonNull;
 /// What a waiter asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum WaitSlotKind {
-    /// The message. It is moved into or out of the [`Packet`] whose first field is this wait_slot.
+    /// The message. It is moved into or out of the [`Packet`] whose first field is this wait slot.
     Message,
     /// A reservation, or the notice that the operation may be ready.
     Right,
@@ -70,7 +70,7 @@ impl WaitSlot {
     }
 }
 
-/// A wait_slot with a slot for a message.
+/// A wait slot with a slot for a message.
 #[repr(C)]
 pub(crate) struct Packet<T> {
     wait_slot: WaitSlot,
@@ -103,7 +103,7 @@ impl<T> Packet<T> {
         &self.wait_slot
     }
 
-    /// The payload for the waiter's node: a pointer to the whole packet. The wait_slot is its first field.
+    /// The payload for the waiter's node: a pointer to the whole packet. The wait slot is its first field.
     #[inline]
     pub(crate) fn payload(&self) -> *mut () {
         core::ptr::from_ref(self).cast_mut().cast()
@@ -148,7 +148,7 @@ impl<'a> WaitSlotRef<'a> {
     /// not been woken.
     #[inline]
     pub(crate) unsafe fn new(payload: *mut ()) -> WaitSlotRef<'a> {
-        // SAFETY: the caller guarantees that `payload` points to a live wait_slot, which is alone or the first field of a
+        // SAFETY: the caller guarantees that `payload` points to a live wait slot, which is alone or the first field of a
         // packet.
         unsafe {
             WaitSlotRef { wait_slot: &*payload.cast::<WaitSlot>(), payload: NonNull::new_unchecked(payload) }
@@ -163,7 +163,7 @@ impl<'a> WaitSlotRef<'a> {
     #[inline]
     pub(crate) unsafe fn packet<T>(self) -> Option<&'a Packet<T>> {
         match self.wait_slot.kind() {
-            // SAFETY: only the constructors of `Packet` make a wait_slot with `WaitSlotKind::Message`, so this wait_slot is the first
+            // SAFETY: only the constructors of `Packet` make a wait slot with `WaitSlotKind::Message`, so this wait slot is the first
             // field of a packet. The caller guarantees its message type, and `payload` points to the whole packet.
             WaitSlotKind::Message => Some(unsafe { self.payload.cast::<Packet<T>>().as_ref() }),
             WaitSlotKind::Right => None,

@@ -75,7 +75,7 @@ pub(crate) trait Operation {
     ///
     /// # Safety
     ///
-    /// The node belongs to `wait`, and its payload is a wait_slot with `WaitSlotKind::Right`. Both stay at their addresses until the
+    /// The node belongs to `wait`, and its payload is a wait slot with `WaitSlotKind::Right`. Both stay at their addresses until the
     /// node has been claimed and the wait is over, or [`leave`](Self::leave) has been called.
     unsafe fn enter(&self, node: NonNull<Node>, wait: &Wait, wakes: &mut Wakes) -> Entered;
 
@@ -142,7 +142,7 @@ impl<T> Operation for Sender<T> {
         if state.send_ready(me) {
             return settle(wait, || Grant::of(state.want_permit(me, wakes)));
         }
-        // SAFETY: the caller guarantees that the node's payload is a wait_slot, and that node and wait_slot stay at their
+        // SAFETY: the caller guarantees that the node's payload is a wait slot, and that node and wait slot stay at their
         // addresses until the node is out of the queue. The wait is open.
         unsafe { state.push_sender(node, wakes) };
         Entered::Waiting
@@ -161,7 +161,7 @@ impl<T> Operation for Sender<T> {
         let mut state = self.chan.lock();
         let ready = state.send_ready(Some(wait.waiter()));
         if !ready {
-            // SAFETY: the caller guarantees that the node's payload is a wait_slot, and that node and wait_slot stay at their
+            // SAFETY: the caller guarantees that the node's payload is a wait slot, and that node and wait slot stay at their
             // addresses until the node is out of the queue. The wait is open.
             unsafe { state.push_watcher(node, false) };
         }
@@ -240,7 +240,7 @@ impl<T> Operation for Receiver<T> {
         let mut state = chan.lock();
         let ready = state.recv_ready(Some(wait.waiter()));
         if !ready {
-            // SAFETY: the caller guarantees that the node's payload is a wait_slot, and that node and wait_slot stay at their
+            // SAFETY: the caller guarantees that the node's payload is a wait slot, and that node and wait slot stay at their
             // addresses until the node is out of the queue. The wait is open.
             unsafe { state.push_watcher(node, true) };
         }
@@ -298,7 +298,7 @@ unsafe fn enter_channel<T>(chan: &Chan<T>, node: NonNull<Node>, wait: &Wait, wak
     if state.recv_ready(me) {
         return settle(wait, || Grant::of(state.want_right(me, wakes)));
     }
-    // SAFETY: the caller guarantees that the node's payload is a wait_slot, and that node and wait_slot stay at their addresses
+    // SAFETY: the caller guarantees that the node's payload is a wait slot, and that node and wait slot stay at their addresses
     // until the node is out of the queue. The wait is open.
     unsafe { state.push_receiver(node, wakes) };
     Entered::Waiting

@@ -134,7 +134,7 @@ fn finish(
     for remote in &shared.remotes {
         remote.owned.lock().each(|task| {
             error.count += 1;
-            // SAFETY: a task is removed from its owned before it is freed, and the lock is held. The name is
+            // SAFETY: a task is removed from the list of parked tasks before it is freed, and the lock is held. The name is
             // immutable.
             error.names.extend(unsafe { task.as_ref() }.name().map(str::to_owned));
         });

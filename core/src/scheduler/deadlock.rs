@@ -224,7 +224,7 @@ pub(crate) fn report_of(shared: &Shared) -> DeadlockReport {
     let mut waiting = Vec::new();
     for remote in &shared.remotes {
         remote.owned.lock().each(|task| {
-            // SAFETY: a task is removed from its owned before it is freed, and the owned's lock is held.
+            // SAFETY: a task is removed from the list of parked tasks before it is freed, and the list's lock is held.
             let task = unsafe { task.as_ref() };
             // SAFETY: no thread of the process can run the task (`os_threads` has shown it), so it stays in its wait.
             let Some(reason) = (unsafe { task.as_waiter().reason() }) else { return };

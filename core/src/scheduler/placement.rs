@@ -6,13 +6,13 @@
 //! - Tasks that communicate should share a worker, where a message costs nanoseconds and a wake-up needs no atomics.
 //! - Tasks that compute should not share a worker, or cores stay idle.
 //!
-//! The rule: a task starts beside its parent, until the worker has clearly more parked_count than another, that is, more
+//! The rule: a task starts beside its parent, until the worker has clearly more parked tasks than another, that is, more
 //! by a quarter and [`SLACK`]. Then the worker hands over its oldest waiting tasks *in a run*, as many as make the two
 //! even, so that neighbours stay neighbours. A pair, or a pair and its parent, is never split. A pool of eight, or a
 //! pipeline of three, is spread. A ring of five hundred is cut into as many arcs as there are workers, and a token
 //! crosses to another worker once an arc.
 //!
-//! Where the parked_count already communicate, passing message after message, the tasks that wait to be started beside
+//! Where the parked tasks already communicate, passing message after message, the tasks that wait to be started beside
 //! them will probably do the same. Then [`TIGHT`] takes the place of [`SLACK`]. Eight senders and their receiver are
 //! several times faster on one worker, and do not depend on whether two workers have a core at the same time. A pool
 //! or a pipeline that starts before there is work, or whose members compute, does not communicate.
@@ -20,33 +20,33 @@
 //! Tasks may also come one at a time, each spawned by the one before or after the last has started, as in a chain of
 //! filters that grows. If each of them were weighed anew, every other link would be put on the other worker, and each
 //! message would cross at each link. So a run goes on: a worker that hands tasks over continues until the other worker
-//! is clearly ahead. The runs grow with the number of parked_count, by a quarter each time, so a chain of `n` is cut in
+//! is clearly ahead. The runs grow with the number of parked tasks, by a quarter each time, so a chain of `n` is cut in
 //! O(log n) places.
 //!
 //! A stackless task that has run before is woken beside its waker, and stays there. If it were handed over at each
 //! wake-up, an actor would be on another worker than the tasks that communicate with it. If its worker is stuck or has
 //! too much work, the task is stolen.
 //!
-//! Only tasks that park become parked_count. Tasks that end without parking are not counted. A task that waits long
+//! Only tasks that park count as parked tasks. Tasks that end without parking are not counted. A task that waits long
 //! enough is stolen, whatever its neighbours are (`Worker::steal`).
 
-/// How many more parked_count a worker may have than another before it hands tasks over, however few there are.
+/// How many more parked tasks a worker may have than another before it hands tasks over, however few there are.
 pub(crate) const SLACK: usize = 2;
 
-/// Takes the place of `SLACK` while the parked_count communicate: a group this small stays together.
+/// Takes the place of `SLACK` while the parked tasks communicate: a group this small stays together.
 const TIGHT: usize = 16;
 
-/// Residents communicate if they perform at least this many operations on channels and the like in about 20 µs. Stages
+/// Parked tasks communicate if they perform at least this many operations on channels and the like in about 20 µs. Stages
 /// that compute for a microsecond or more for each message stay below.
 pub(crate) const TALK: u32 = 100;
 
-/// Returns how many more parked_count a worker may have than another.
+/// Returns how many more parked tasks a worker may have than another.
 #[inline]
 pub(crate) fn slack(talks: bool) -> usize {
     if talks { TIGHT } else { SLACK }
 }
 
-/// Returns how many of the `waiting` tasks of a worker with `mine` parked_count should start on a worker with `theirs`.
+/// Returns how many of the `waiting` tasks of a worker with `mine` parked tasks should start on a worker with `theirs`.
 /// `handoff_target` is set when a run of tasks to that worker has begun.
 #[inline]
 pub(crate) fn hand_over(

@@ -41,7 +41,7 @@ pub(crate) struct Remote {
     parked_count: AtomicUsize,
     /// The number of tasks that were handed over to this worker and have not started.
     handed_over: AtomicUsize,
-    /// Set when the tasks that wait to be started here wait beside parked_count that communicate.
+    /// Set when the tasks that wait to be started here wait beside parked tasks that communicate.
     communicating: AtomicBool,
     /// Counts how often the worker went to sleep, so that "asleep all the while" can be told from "asleep again".
     pub(crate) naps: AtomicU64,
@@ -143,7 +143,7 @@ impl Remote {
     /// Returns references to the tasks that are listed here now.
     pub(crate) fn listed(&self) -> Vec<TaskRef> {
         let mut tasks = Vec::new();
-        // SAFETY: a task is removed from its owned before it is freed, and the lock is held.
+        // SAFETY: a task is removed from this list before it is freed, and the lock is held.
         self.owned.lock().each(|task| tasks.push(unsafe { TaskRef::new(task) }));
         tasks
     }
@@ -158,7 +158,7 @@ impl Remote {
         given_up.filter_map(|task| unsafe { Task::abandon(task.pointer()) }).collect()
     }
 
-    /// Returns how many parked_count the worker has.
+    /// Returns how many parked tasks the worker has.
     #[inline]
     pub(crate) fn parked_count(&self) -> usize {
         // Relaxed (here, and in the six functions that follow): the numbers are only compared, and nothing depends on
@@ -178,7 +178,7 @@ impl Remote {
         self.parked_count.store(self.parked_count() - 1, Ordering::Relaxed);
     }
 
-    /// Returns whether the tasks that wait to be started here wait beside parked_count that communicate.
+    /// Returns whether the tasks that wait to be started here wait beside parked tasks that communicate.
     #[inline]
     pub(crate) fn is_communicating(&self) -> bool {
         self.communicating.load(Ordering::Relaxed)
@@ -257,7 +257,7 @@ pub(crate) struct OwnedTasks {
     len: usize,
 }
 
-// SAFETY: the links are accessed only with the owned's lock held.
+// SAFETY: the links are accessed only with the list's lock held.
 unsafe impl Send for OwnedTasks {}
 
 const PREVIOUS: usize = 0;
@@ -276,10 +276,10 @@ impl OwnedTasks {
     ///
     /// # Safety
     ///
-    /// The task is in no owned, and is removed from this one before it is freed.
+    /// The task is in no list of parked tasks, and is removed from this one before it is freed.
     pub(crate) unsafe fn insert(&mut self, task: NonNull<Task>) {
         let first = self.first.get();
-        // SAFETY: listed tasks are alive, and only the holder of the owned's lock, which `&mut self` stands for,
+        // SAFETY: listed tasks are alive, and only the holder of the list's lock, which `&mut self` stands for,
         // accesses their links.
         unsafe {
             task.as_ref().neighbours.set([ptr::null(), first]);
@@ -293,9 +293,9 @@ impl OwnedTasks {
     ///
     /// # Safety
     ///
-    /// The task is in this owned.
+    /// The task is in this list.
     pub(crate) unsafe fn remove(&mut self, task: NonNull<Task>) {
-        // SAFETY: listed tasks are alive, and only the holder of the owned's lock, which `&mut self` stands for,
+        // SAFETY: listed tasks are alive, and only the holder of the list's lock, which `&mut self` stands for,
         // accesses their links.
         unsafe {
             let [previous, next] = task.as_ref().neighbours.get();
@@ -312,7 +312,7 @@ impl OwnedTasks {
     pub(crate) fn each(&self, mut f: impl FnMut(NonNull<Task>)) {
         let mut next = self.first.get();
         while let Some(task) = NonNull::new(next.cast_mut()) {
-            // SAFETY: listed tasks are alive, and only the holder of the owned's lock, which `&self` stands for,
+            // SAFETY: listed tasks are alive, and only the holder of the list's lock, which `&self` stands for,
             // accesses their links.
             next = unsafe { task.as_ref() }.neighbours.get()[NEXT];
             f(task);
@@ -322,7 +322,7 @@ impl OwnedTasks {
 
 /// # Safety
 ///
-/// `task` is null, or listed in an owned whose lock is held.
+/// `task` is null, or in a list of parked tasks whose lock is held.
 unsafe fn set_neighbour(task: *const Task, side: usize, to: *const Task) {
     // SAFETY: `task` is null or listed, so alive, and the lock protects its links.
     if let Some(task) = unsafe { task.as_ref() } {

@@ -20,7 +20,7 @@ const SEARCH_LEAST_NS: u64 = 5_000;
 /// How long the oldest task of another worker must have waited before it is stolen. Its worker usually starts it
 /// sooner, beside its parent.
 const AGE_NS: u64 = 15_000;
-/// The same if the worker's parked_count communicate: the task is probably going to communicate with them.
+/// The same if the worker's parked tasks communicate: the task is probably going to communicate with them.
 const TALKING_AGE_NS: u64 = 100_000;
 /// The same if tasks have been handed over to the worker: it may have to wake up first, and meanwhile the worker that
 /// has handed them over must not take them back.

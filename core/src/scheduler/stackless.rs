@@ -40,7 +40,7 @@ impl Worker {
         self.remote.stackless.pop(if (turn / 2).is_multiple_of(every) { End::Oldest } else { End::Newest })
     }
 
-    /// Hands waiting tasks over to a worker with fewer parked_count, if the placement policy says so.
+    /// Hands waiting tasks over to a worker with fewer parked tasks, if the placement policy says so.
     fn hand_over(&self) {
         let waiting = self.remote.stackless.len();
         let mine = self.remote.parked_count();
@@ -72,7 +72,7 @@ impl Worker {
         self.remote.stackless.take_oldest_that(count, PASS_OVER, is_new, |task| {
             // SAFETY: the task was removed from the queue, so it is alive and this worker's alone.
             if unsafe { task.as_ref() }.handed_over.replace(true) {
-                // It had been handed_over to this worker, which now passes it on.
+                // It had been handed over to this worker, which now passes it on.
                 self.remote.start_handed_over();
             }
             given.push(task);

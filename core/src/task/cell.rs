@@ -61,7 +61,7 @@ pub(crate) unsafe fn allocate<S: Schedule, F: FnOnce() -> T, T>(
     let stage = UnsafeCell::new(Stage::<F, T> { work: ManuallyDrop::new(work) });
     let join_state = Lock::new(JoinState::default());
     let cell = Box::into_raw(Box::new(Cell { task, join_state, stage }));
-    // SAFETY: the cell was allocated just now. The pointer to the join_state is derived from the whole cell.
+    // SAFETY: the cell was allocated just now. The pointer to the join state is derived from the whole cell.
     unsafe {
         (*cell).task.set_join_state(&raw mut (*cell).join_state);
         NonNull::new_unchecked(cell.cast())
@@ -169,7 +169,7 @@ where
     let stage = UnsafeCell::new(FutureStage::Running { future, begun: false });
     let join_state = Lock::new(JoinState::default());
     let cell = Box::into_raw(Box::new(FutureCell { task, join_state, stage }));
-    // SAFETY: the cell was allocated just now. The pointer to the join_state is derived from the whole cell.
+    // SAFETY: the cell was allocated just now. The pointer to the join state is derived from the whole cell.
     unsafe {
         (*cell).task.set_join_state(&raw mut (*cell).join_state);
         NonNull::new_unchecked(cell.cast())

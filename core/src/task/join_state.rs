@@ -21,7 +21,7 @@ pub(super) struct JoinState {
 }
 
 impl Task {
-    /// Sets the pointer to the join_state. Called before any other thread has the task.
+    /// Sets the pointer to the join state. Called before any other thread has the task.
     pub(super) fn set_join_state(&self, join_state: *mut Lock<JoinState>) {
         // Relaxed: other threads get the task only after this, by an operation that publishes everything before it.
         self.join_state.store(join_state, Ordering::Relaxed);
@@ -31,7 +31,7 @@ impl Task {
         // Acquire: pairs with the exchange in `make_join_state`.
         let join_state = self.join_state.load(Ordering::Acquire);
         let join_state = if join_state.is_null() { self.make_join_state() } else { join_state };
-        // SAFETY: the join_state lives as long as the task: it is in the same cell, or in a box that is freed with it.
+        // SAFETY: the join state lives as long as the task: it is in the same cell, or in a box that is freed with it.
         unsafe { &*join_state }
     }
 
@@ -39,7 +39,7 @@ impl Task {
     fn make_join_state(&self) -> *mut Lock<JoinState> {
         let made = Box::into_raw(Box::new(Lock::new(JoinState::default())));
         let null = core::ptr::null_mut();
-        // Release: a thread that finds the pointer finds an initialised join_state. Acquire: pairs with the exchange of
+        // Release: a thread that finds the pointer finds an initialised join state. Acquire: pairs with the exchange of
         // the other thread that made one.
         match self.join_state.compare_exchange(null, made, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => made,
@@ -51,15 +51,15 @@ impl Task {
         }
     }
 
-    /// Frees a join_state that was made when it was needed.
+    /// Frees a join state that was made when it was needed.
     ///
     /// # Safety
     ///
-    /// The caller frees the task, and the join_state is not in the task's own cell.
+    /// The caller frees the task, and the join state is not in the task's own cell.
     pub(crate) unsafe fn free_join_state(&self) {
         let join_state = self.join_state.load(Ordering::Acquire);
         if !join_state.is_null() {
-            // SAFETY: the join_state is not in the task's cell, so it is a box from `make_join_state`. The caller frees the
+            // SAFETY: the join state is not in the task's cell, so it is a box from `make_join_state`. The caller frees the
             // task, so no other thread uses it.
             drop(unsafe { Box::from_raw(join_state) });
         }

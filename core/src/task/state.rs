@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | `DONE` | the task, once | the output is there, and the task never runs again |
 //! | `INTEREST` | `new`; cleared by the join handle | a handle exists, and the output is for it |
-//! | `WAITED` | a joiner, under the join_state's lock | a joiner waits for `DONE`: take the join_state's lock and wake it |
+//! | `WAITED` | a joiner, under the join state's lock | a joiner waits for `DONE`: take the join state's lock and wake it |
 //! | `BUSY` | the waker of an idle stackless task, which queues it | it is queued, or runs, perhaps parked meanwhile |
 //! | `WOKEN` | wakers of a busy stackless task | another run is to follow, if the present one has begun |
 //! | `ABANDONED` | the runtime, at its end | its joiners do not wait for it any more. It may still run, and even end |
