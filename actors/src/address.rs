@@ -6,6 +6,7 @@ use core::mem::ManuallyDrop;
 
 use kahn_core::primitives::{Ordering, acquire_all};
 use kahn_core::process::Process;
+use kahn_core::wait::operation;
 
 use crate::cell::{AnyActor, Head, id_of};
 use crate::exit::{ActorId, Called, ExitReason};
@@ -167,6 +168,7 @@ impl<M: Send + 'static> ActorRef<M> {
     /// ```
     #[track_caller]
     pub fn join(&self) -> ExitReason {
+        operation();
         join(self.any())
     }
 
@@ -518,6 +520,7 @@ impl Address {
     /// ```
     #[track_caller]
     pub fn join(&self) -> ExitReason {
+        operation();
         join(&self.process)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use kahn_channels::{Receiver, Sender, TrySendError, bounded};
-use kahn_core::wait::run_shielded_catching;
+use kahn_core::wait::{operation, run_shielded_catching};
 
 use crate::cell::{AnyActor, id_of};
 use crate::exit::ActorId;
@@ -110,6 +110,7 @@ pub fn count() -> u64 {
 /// assert_eq!(letters.recv().unwrap().id, deaf.id());
 /// ```
 pub fn watch(capacity: usize) -> Receiver<DeadLetter> {
+    operation();
     let (tx, rx) = bounded(capacity.max(1));
     let gone = {
         let mut all = WATCHERS.lock().unwrap_or_else(PoisonError::into_inner);

@@ -3,6 +3,8 @@
 use core::fmt;
 use std::sync::Arc;
 
+use kahn_core::wait::operation;
+
 use crate::address::{ActorRef, Address, WeakActorRef};
 use crate::error::TellError;
 use crate::members::Members;
@@ -90,6 +92,7 @@ impl<M: Send + 'static> Group<M> {
     /// # group.try_broadcast(1);
     /// ```
     pub fn join(&self, actor: &ActorRef<M>) -> bool {
+        operation();
         self.members.join(actor.any(), actor.downgrade())
     }
 
@@ -141,6 +144,12 @@ impl<M: Send + 'static> Group<M> {
     /// assert_eq!(inbox.len(), 1);
     /// ```
     pub fn members(&self) -> Vec<ActorRef<M>> {
+        operation();
+        self.members_for_free()
+    }
+
+    /// As [`members`](Self::members), for `Debug`, which must not yield.
+    fn members_for_free(&self) -> Vec<ActorRef<M>> {
         self.members
             .all()
             .iter()
@@ -287,6 +296,6 @@ impl<'a, M: Send + 'static> FromIterator<&'a ActorRef<M>> for Group<M> {
 
 impl<M: Send + 'static> fmt::Debug for Group<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Group").field(&self.members()).finish()
+        f.debug_tuple("Group").field(&self.members_for_free()).finish()
     }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use kahn_core::primitives::Lock;
 use kahn_core::time::{Instant, now, sleep};
+use kahn_core::wait::operation;
 
 /// A rate limiter: a bucket that receives tokens at a steady rate, up to a burst, and from which each request takes
 /// some. A clone is the same bucket.
@@ -158,6 +159,7 @@ impl Limiter {
     /// ```
     #[track_caller]
     pub fn try_acquire(&self, tokens: u32) -> bool {
+        operation();
         self.take(tokens, Duration::ZERO).is_ok()
     }
 
@@ -214,6 +216,7 @@ impl Limiter {
     /// ```
     #[track_caller]
     pub fn acquire_timeout(&self, tokens: u32, timeout: Duration) -> Result<(), TooLate> {
+        operation();
         let wait = self.take(tokens, timeout)?;
         if !wait.is_zero() {
             let taken = Taken { limiter: self, tokens };

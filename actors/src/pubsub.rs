@@ -4,6 +4,8 @@ use core::fmt;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use kahn_core::wait::operation;
+
 use crate::actor::{Actor, Context};
 use crate::address::{ActorRef, Address, WeakActorRef};
 use crate::cell::Overflow;
@@ -162,6 +164,7 @@ impl<M: Send + 'static> PubSub<M> {
         lag: Lag,
         f: impl Fn(&M) -> N + Send + Sync + 'static,
     ) -> bool {
+        operation();
         let subscriber = actor.downgrade();
         let courier = match lag {
             Lag::Lose => None,
@@ -221,6 +224,7 @@ impl<M: Send + 'static> PubSub<M> {
     /// assert_eq!(inbox.take(), Some(7));
     /// ```
     pub fn publish(&self, topic: &str, message: M) -> Delivered {
+        operation();
         let mut delivered = Delivered::default();
         if let Some(topic) = self.topic(topic) {
             for member in topic.all().iter() {
@@ -262,6 +266,12 @@ impl<M: Send + 'static> PubSub<M> {
     /// # assert!(inbox.take().is_none());
     /// ```
     pub fn topics(&self) -> Vec<String> {
+        operation();
+        self.topics_for_free()
+    }
+
+    /// As [`topics`](Self::topics), for `Debug`, which must not yield.
+    fn topics_for_free(&self) -> Vec<String> {
         let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
         let live = topics.by_name.iter().filter(|(_, topic)| !topic.is_empty());
         live.map(|(name, _)| name.to_string()).collect()
@@ -333,7 +343,7 @@ impl<M: Send + 'static> Default for PubSub<M> {
 
 impl<M: Send + 'static> fmt::Debug for PubSub<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PubSub").field("topics", &self.topics()).finish()
+        f.debug_struct("PubSub").field("topics", &self.topics_for_free()).finish()
     }
 }
 

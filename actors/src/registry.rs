@@ -36,6 +36,8 @@ use std::collections::hash_map::{self, RandomState};
 use std::hash::BuildHasher;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
+use kahn_core::wait::operation;
+
 use crate::address::{ActorRef, Address};
 use crate::exit::{ActorId, Called};
 use crate::links;
@@ -193,6 +195,7 @@ impl Registry {
         name: impl Into<String>,
         actor: impl Borrow<ActorRef<M>>,
     ) -> Result<(), RegisterError> {
+        operation();
         let actor = actor.borrow();
         let name: Arc<str> = name.into().into();
         let address = actor.address();
@@ -266,6 +269,7 @@ impl Registry {
     /// assert_eq!(names.whereis::<u32>("numbers").unwrap(), inbox.actor_ref());
     /// ```
     pub fn whereis<M: Send + 'static>(&self, name: &str) -> Result<ActorRef<M>, WhereisError> {
+        operation();
         let named = self.0.find(name).ok_or_else(|| WhereisError::NotFound { name: name.into() })?;
         named.actor.downcast_ref::<ActorRef<M>>().cloned().ok_or_else(|| WhereisError::WrongType {
             name: name.into(),
@@ -288,6 +292,7 @@ impl Registry {
     /// assert_eq!(names.address("numbers"), Some(inbox.actor_ref().address()));
     /// ```
     pub fn address(&self, name: &str) -> Option<Address> {
+        operation();
         self.0.find(name).map(|named| named.address.clone())
     }
 
@@ -305,6 +310,12 @@ impl Registry {
     /// assert_eq!(names.names(), ["numbers"]);
     /// ```
     pub fn names(&self) -> Vec<String> {
+        operation();
+        self.names_for_free()
+    }
+
+    /// As [`names`](Self::names), for `Debug`, which must not yield.
+    fn names_for_free(&self) -> Vec<String> {
         let mut all = Vec::new();
         for shard in &self.0.shards {
             // The shard is copied, so that no actor's lock is taken under the shard's.
@@ -459,6 +470,6 @@ impl Default for Registry {
 
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Registry").field(&self.names()).finish()
+        f.debug_tuple("Registry").field(&self.names_for_free()).finish()
     }
 }

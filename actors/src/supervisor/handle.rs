@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use kahn_core::wait::operation;
+
 use super::order::Order;
 use crate::address::{ActorRef, Address};
 use crate::ask_cycle::wait_as_actor;
@@ -174,6 +176,7 @@ impl SupervisorRef {
 /// Stops a supervisor, and waits for the end of its present incarnation, unless the caller is inside its tree.
 #[track_caller]
 pub(super) fn stop_and_join(supervisor: &AnyActor) {
+    operation();
     let lives = lives(supervisor);
     stop(supervisor, ExitReason::Shutdown);
     if !is_inside(supervisor) {
