@@ -1,15 +1,33 @@
-//! Communicating processes for Rust: green threads, bounded channels and `select!` on all the cores, with plain blocking
-//! code.
+//! Communicating processes for Rust: green threads, bounded channels, `select!` and supervised actors on all cores, in plain
+//! blocking code.
+//!
+//! ```text
+//!  green threads      actors      async tasks      OS threads      what runs
+//! -----------------------------------------------------------
+//!  channels, select!      locks      sleep, timeout                what it waits for
+//! -----------------------------------------------------------
+//!  workers (one for each CPU), stacks, timers, blocking pool       the runtime
+//! ```
+//!
+//! | module | holds | shaped after |
+//! |---|---|---|
+//! | [`thread`] | green threads, scopes, locals; [`serve`], for pools of handlers; [`blocking`] calls | [`std::thread`] |
+//! | [`channel`] | bounded channels, `select!`; oneshot, broadcast and watch channels | `crossbeam-channel` |
+//! | [`sync`] | `Mutex`, `RwLock`, `Condvar`, `OnceLock` and the like; a semaphore, a wait group | [`std::sync`] |
+//! | [`time`] | sleep, intervals, and a timeout for any code | [`std::time`], tokio |
+//! | [`actor`] | actors, supervisors, names, groups, pools, topics, a test kit | Erlang/OTP |
+//! | [`runtime`] | the settings and the reports of a [`Runtime`] | tokio |
 //!
 //! [`thread`], [`sync`] and [`time`] have the names and the meaning of `std`. To port a program that uses threads, replace
 //! `std::` with `kahn::`. Channels are those of `crossbeam-channel`, except that every channel is bounded: a sender that is
 //! ahead of its receiver waits.
 //!
+//! # Example
+//!
 //! ```
 //! use std::time::Duration;
 //!
-//! use kahn::channel::{after, bounded};
-//! use kahn::select;
+//! use kahn::channel::{after, bounded, select};
 //!
 //! #[kahn::main]
 //! fn main() {
@@ -56,15 +74,18 @@
 //! inside code that relies on last-in-first-out use of a thread-local.
 
 #[doc(inline)]
-pub use kahn_channels::{select, select_biased, serve};
+pub use kahn_channels::serve;
 #[doc(inline)]
 pub use kahn_core::{
-    Runtime, block_on, blocking, local, run, runtime, scope, sleep, spawn, spawn_local, sync, time, yield_now,
+    Runtime, block_on, blocking, run, scope, sleep, spawn, spawn_local, sync, time, yield_now,
 };
 #[doc(inline)]
 pub use kahn_macros::{main, test};
 
 /// Green threads, with the names and the meaning of [`std::thread`].
+///
+/// The root of the crate has the most used items too: [`spawn`], [`spawn_local`], [`serve`], [`scope`], [`sleep`],
+/// [`yield_now`], [`blocking`] and [`block_on`].
 ///
 /// ```
 /// use kahn::thread;
@@ -87,6 +108,18 @@ pub mod thread {
         ThreadId, available_parallelism, block_on, blocking, current, is_green, panicking, park,
         park_timeout, scope, sleep, sleep_until, spawn, spawn_local, yield_now,
     };
+}
+
+/// The settings of a [`Runtime`], and its reports.
+///
+/// ```
+/// let runtime = kahn::Runtime::builder().workers(2).name("io").build()?;
+/// assert_eq!(runtime.run(|| 7), 7);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub mod runtime {
+    #[doc(inline)]
+    pub use kahn_core::runtime::{Builder, DeadlockReport, ShutdownError, WaitKind, Waiting};
 }
 
 /// Bounded channels and select, with the names and the meaning of `crossbeam-channel`.

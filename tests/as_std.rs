@@ -205,7 +205,7 @@ macro_rules! static_keys {
         keys!(std::thread_local)
     };
     (kahn) => {
-        keys!(kahn::local)
+        keys!(kahn::thread::local)
     };
 }
 macro_rules! keys {

@@ -176,12 +176,12 @@ fn cases() -> Vec<Named> {
         ("try to reserve, and send", || sending(|tx| tx.try_reserve().unwrap().send(1).unwrap())),
         ("select a send", || {
             sending(|tx| {
-                kahn::select! { send(tx, 1) -> sent => sent.unwrap() }
+                kahn::channel::select! { send(tx, 1) -> sent => sent.unwrap() }
             })
         }),
         ("select a send, or nothing", || {
             sending(|tx| {
-                kahn::select! { send(tx, 1) -> sent => sent.unwrap(), default => unreachable!() }
+                kahn::channel::select! { send(tx, 1) -> sent => sent.unwrap(), default => unreachable!() }
             })
         }),
         ("receive", || receiving(|rx| rx.recv().map_or(0, |_| 1))),
@@ -190,14 +190,14 @@ fn cases() -> Vec<Named> {
         ("receive many", || receiving(|rx| rx.recv_many(&mut Vec::new(), 3).unwrap())),
         ("select a receive", || {
             receiving(|rx| {
-                kahn::select! { recv(rx) -> message => message.map_or(0, |_| 1) }
+                kahn::channel::select! { recv(rx) -> message => message.map_or(0, |_| 1) }
             })
         }),
         ("select one of two receives", || {
             let (other_tx, other) = bounded::<usize>(1);
             receiving(move |rx| {
                 let _open = &other_tx;
-                kahn::select! {
+                kahn::channel::select! {
                     recv(rx) -> message => message.map_or(0, |_| 1),
                     recv(other) -> _ => unreachable!(),
                 }
@@ -220,14 +220,14 @@ fn cases() -> Vec<Named> {
         ("try to send to who waits", || meeting(|tx| tx.try_send(1).unwrap())),
         ("select a send to who waits", || {
             meeting(|tx| {
-                kahn::select! { send(tx, 1) -> sent => sent.unwrap(), default => unreachable!() }
+                kahn::channel::select! { send(tx, 1) -> sent => sent.unwrap(), default => unreachable!() }
             })
         }),
         ("receive from who waits", || met(|rx| rx.recv().unwrap())),
         ("try to receive from who waits", || met(|rx| rx.try_recv().unwrap())),
         ("select a receive from who waits", || {
             met(|rx| {
-                kahn::select! { recv(rx) -> message => message.unwrap(), default => unreachable!() }
+                kahn::channel::select! { recv(rx) -> message => message.unwrap(), default => unreachable!() }
             })
         }),
         ("broadcast", || {
@@ -508,15 +508,15 @@ fn channel_operations() -> Vec<Operation> {
         ("iterate, closed", || on_closed(|(_, rx)| assert_eq!(rx.iter().next(), None))),
         ("select a send and a receive", || {
             on_empty(|(tx, rx)| {
-                kahn::select! { send(tx, 1) -> sent => sent.unwrap() }
-                kahn::select! { recv(rx) -> message => assert_eq!(message, Ok(1)) }
+                kahn::channel::select! { send(tx, 1) -> sent => sent.unwrap() }
+                kahn::channel::select! { recv(rx) -> message => assert_eq!(message, Ok(1)) }
             })
         }),
         ("select nothing", || {
-            on_empty(|(_, rx)| kahn::select! { recv(rx) -> _ => unreachable!(), default => {} })
+            on_empty(|(_, rx)| kahn::channel::select! { recv(rx) -> _ => unreachable!(), default => {} })
         }),
         ("select what is closed", || {
-            on_closed(|(_, rx)| kahn::select! { recv(rx) -> message => assert!(message.is_err()) })
+            on_closed(|(_, rx)| kahn::channel::select! { recv(rx) -> message => assert!(message.is_err()) })
         }),
         ("select at run time", || {
             on_full(|(tx, rx)| {
@@ -543,14 +543,14 @@ fn channel_operations() -> Vec<Operation> {
             })
         }),
         ("select a moment that has come", || {
-            act(|| kahn::select! { recv(after(Duration::ZERO)) -> _ => {} })
+            act(|| kahn::channel::select! { recv(after(Duration::ZERO)) -> _ => {} })
         }),
         ("select a moment that will come", || {
             let later = after(Duration::MAX);
-            act(move || kahn::select! { recv(later) -> _ => {}, default => {} })
+            act(move || kahn::channel::select! { recv(later) -> _ => {}, default => {} })
         }),
         ("select never", || {
-            act(|| kahn::select! { recv(kahn::channel::never::<u32>()) -> _ => {}, default => {} })
+            act(|| kahn::channel::select! { recv(kahn::channel::never::<u32>()) -> _ => {}, default => {} })
         }),
         ("a moment that has come", || act(|| _ = after(Duration::ZERO).recv())),
         ("try a moment that will come", || {

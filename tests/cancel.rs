@@ -467,7 +467,7 @@ fn in_a_destructor_that_is_let_finish(act: impl Fn() + Clone + Send + 'static) {
     handle.cancel();
     assert!(handle.join().unwrap_err().is_cancelled());
     // A local of one that was cancelled, and has unwound.
-    kahn::local! { static GUARD: std::cell::RefCell<Option<Box<dyn std::any::Any>>> = std::cell::RefCell::new(None); }
+    kahn::thread::local! { static GUARD: std::cell::RefCell<Option<Box<dyn std::any::Any>>> = std::cell::RefCell::new(None); }
     let (guarded, (started, is_started)) = (guard(), bounded(1));
     let handle = kahn::spawn(move || {
         GUARD.with(|local| *local.borrow_mut() = Some(Box::new(guarded)));

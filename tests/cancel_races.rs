@@ -107,7 +107,7 @@ fn a_select_takes_one_arm_or_none() {
         let done = Arc::new(AtomicUsize::new(0));
         let arm = done.clone();
         interrupted(end, random, move || {
-            kahn::select! {
+            kahn::channel::select! {
                 recv(in_rx) -> message => arm.store(if message.is_ok() { 1 } else { 3 }, SeqCst),
                 send(out_tx, answer) -> sent => arm.store(if sent.is_ok() { 2 } else { 4 }, SeqCst),
             }

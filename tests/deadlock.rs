@@ -63,7 +63,7 @@ fn every_waiter_is_named_with_its_kind_and_its_line() {
                 named("sends", move || tx.send(1).unwrap());
                 named("receives", move || _ = other_rx.recv());
                 named("selects", move || {
-                    kahn::select! {
+                    kahn::channel::select! {
                         send(other_tx, 1) -> _ => {},
                         recv(never::<()>()) -> _ => {},
                     }

@@ -53,7 +53,7 @@ fn runtimes() -> io::Result<()> {
 
 #[test]
 fn green_threads() -> io::Result<()> {
-    kahn::local! { static LOCAL: u32 = 5; }
+    kahn::thread::local! { static LOCAL: u32 = 5; }
     let builder = kahn::thread::Builder::new().name("named".to_owned()).stack_size(64 * 1024);
     let handle: JoinHandle<u32> = builder.spawn(|| LOCAL.with(|local| *local))?;
     let thread: &Thread = handle.thread();
@@ -126,16 +126,15 @@ fn the_other_channels() {
 }
 
 #[test]
-fn select_at_the_root_and_in_channel() {
+fn select() {
     let (tx, rx) = kahn::channel::bounded(1);
-    kahn::select! {
+    kahn::channel::select! {
         send(tx, 1) -> sent => sent.unwrap(),
         recv(rx) -> _ => unreachable!(),
     }
     let got = kahn::channel::select! { recv(rx) -> got => got, default => unreachable!() };
     assert_eq!(got, Ok(1));
-    kahn::select_biased! { recv(rx) -> _ => unreachable!(), default(Duration::ZERO) => () }
-    kahn::channel::select_biased! { recv(rx) -> _ => unreachable!(), default => () }
+    kahn::channel::select_biased! { recv(rx) -> _ => unreachable!(), default(Duration::ZERO) => () }
 }
 
 #[test]

@@ -106,7 +106,7 @@ fn who_only_looks_lets_the_sender_run() {
             });
             while rx.try_recv() == Err(TryRecvError::Empty) {}
             loop {
-                kahn::select! {
+                kahn::channel::select! {
                     recv(other_rx) -> message => break assert_eq!(message, Ok(8)),
                     default => {},
                 }

@@ -100,7 +100,7 @@ fn no_time_at_all() {
         assert_eq!(tx.send_timeout(2, zero), Err(SendTimeoutError::Timeout(2)));
         assert_eq!(rx.recv_timeout(zero), Ok(1));
         assert_eq!(rx.recv_deadline(Instant::now()), Err(RecvTimeoutError::Timeout));
-        kahn::select! {
+        kahn::channel::select! {
             recv(rx) -> _ => unreachable!(),
             default(zero) => {},
         }
@@ -141,7 +141,7 @@ fn all_the_time_there_is() {
             });
             assert_eq!(rx.recv_timeout(time), Ok(1));
             assert_eq!(timeout(time, || rx.recv()), Ok(Ok(2)));
-            kahn::select! {
+            kahn::channel::select! {
                 recv(rx) -> three => assert_eq!(three, Ok(3)),
                 recv(after(time)) -> _ => unreachable!(),
                 recv(tick(time)) -> _ => unreachable!(),

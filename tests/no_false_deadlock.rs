@@ -162,11 +162,11 @@ fn timer_channels_are_pending() {
         runtime.run(|| {
             let (_tx, rx) = bounded::<u32>(0);
             assert!(after(LONG).recv().is_ok());
-            kahn::select! {
+            kahn::channel::select! {
                 recv(rx) -> _ => unreachable!(),
                 recv(tick(LONG)) -> _ => {},
             }
-            kahn::select! {
+            kahn::channel::select! {
                 recv(rx) -> _ => unreachable!(),
                 default(LONG) => {},
             }

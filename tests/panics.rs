@@ -336,7 +336,7 @@ fn destructors_of_locals_may_do_anything() {
             }
         }
     }
-    kahn::local! {
+    kahn::thread::local! {
         static KEEP: Cell<Option<Noisy>> = Cell::new(None);
         static OTHER: Cell<u32> = Cell::new(0);
     }

@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 use kahn::channel::bounded;
 
-kahn::local! {
+kahn::thread::local! {
     static MARK: Cell<u32> = Cell::new(0);
 }
 

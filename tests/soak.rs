@@ -112,7 +112,7 @@ fn act(world: &World, random: &mut Random, txs: &[Sender<Message>], rxs: &[Recei
             let message = world.message();
             let id = message.id;
             let mut message = Some(message);
-            kahn::select! {
+            kahn::channel::select! {
                 recv(rx) -> got => got.into_iter().for_each(|got| world.received(got)),
                 send(tx, message.take().unwrap()) -> sent => {
                     world.sent(id, sent.err().map(|error| error.into_inner()));
@@ -125,7 +125,7 @@ fn act(world: &World, random: &mut Random, txs: &[Sender<Message>], rxs: &[Recei
             let (other, another) = (&rxs[random.below(4) as usize], &txs[random.below(4) as usize]);
             let (one, two) = (world.message(), world.message());
             let (first, second) = (one.id, two.id);
-            kahn::select! {
+            kahn::channel::select! {
                 recv(rx) -> got => got.into_iter().for_each(|got| world.received(got)),
                 recv(other) -> got => got.into_iter().for_each(|got| world.received(got)),
                 send(tx, one) -> sent => world.sent(first, sent.err().map(|error| error.into_inner())),

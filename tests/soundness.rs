@@ -346,7 +346,7 @@ fn a_park_inside_the_initialiser_of_a_thread_local_is_found_by_the_check() {
 fn the_check_for_parks_in_initialisers_finds_nothing_else() {
     const TEST: &str = "the_check_for_parks_in_initialisers_finds_nothing_else";
     thread_local!(static LAZY: RefCell<Vec<usize>> = RefCell::new(vec![7]));
-    kahn::local!(static GREEN: usize = { kahn::yield_now(); 7 });
+    kahn::thread::local!(static GREEN: usize = { kahn::yield_now(); 7 });
     if is_child(TEST) {
         for stack in [64 << 10, 256 << 10] {
             let runtime = kahn::Runtime::builder().workers(2).stack_size(stack).build().unwrap();

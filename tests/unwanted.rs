@@ -15,7 +15,7 @@ use kahn::thread::JoinHandle;
 
 use support::{rounds, with_each_size};
 
-kahn::local! {
+kahn::thread::local! {
     static MARK: Cell<u32> = Cell::new(0);
 }
 

@@ -1,4 +1,4 @@
-//! The functions that the select macros expand to. They are not public API, and are not covered by semver.
+//! The functions that the select macros expand to.
 
 use core::time::Duration;
 

@@ -24,6 +24,7 @@ mod receiver;
 mod sender;
 mod future;
 mod select;
+/// Not covered by semver.
 #[doc(hidden)]
 pub mod internal;
 pub mod oneshot;

@@ -1,5 +1,5 @@
 //! A reference to a green thread's local value does not leave `with`.
-kahn::local! { static NAME: String = String::from("x"); }
+kahn::thread::local! { static NAME: String = String::from("x"); }
 fn main() {
     #[cfg(fault)]
     let _name: &String = NAME.with(|name| name); //~ lifetime may not live long enough

@@ -50,7 +50,7 @@ pub fn parks() -> Vec<Park> {
         }),
         ("select", || {
             let (tx, rx) = bounded::<u32>(0);
-            kahn::select! {
+            kahn::channel::select! {
                 recv(rx) -> _ => {},
                 send(tx, 1) -> _ => {},
                 recv(never::<()>()) -> _ => {},
@@ -58,7 +58,7 @@ pub fn parks() -> Vec<Park> {
         }),
         ("select with a default of an hour", || {
             let (_tx, rx) = bounded::<u32>(0);
-            kahn::select_biased! {
+            kahn::channel::select_biased! {
                 recv(rx) -> _ => {},
                 default(HOUR) => {},
             }

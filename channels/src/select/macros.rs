@@ -88,6 +88,7 @@ macro_rules! select_biased {
     };
 }
 
+/// The expansion of the select macros. Not covered by semver.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __kahn_select {

@@ -124,7 +124,7 @@ fn report(reason: Option<Reason>, names: &str) -> ! {
         std::io::stderr(),
         "a green thread parks inside the initialiser of a `thread_local!`{place}: another one of this OS thread may \
          initialise the same value meanwhile, and is then left with a reference to nothing. Make the value before, or \
-         use `kahn::local!`; SEMANTICS.md, \"Known limits of soundness\", says more.\n{names}"
+         use `kahn::thread::local!`; SEMANTICS.md, \"Known limits of soundness\", says more.\n{names}"
     );
     std::process::abort();
 }

@@ -55,7 +55,7 @@ impl Drop for OsEnd {
 /// ```
 /// use std::cell::RefCell;
 ///
-/// kahn::local! { static SEEN: RefCell<Vec<u32>> = RefCell::new(Vec::new()) }
+/// kahn::thread::local! { static SEEN: RefCell<Vec<u32>> = RefCell::new(Vec::new()) }
 ///
 /// SEEN.with_borrow_mut(|seen| seen.push(1));
 /// assert_eq!(SEEN.take(), [1]);
@@ -75,7 +75,7 @@ pub struct LocalKey<T: 'static> {
 /// ```
 /// use kahn::thread::AccessError;
 ///
-/// kahn::local! { static NAME: String = "none".into() }
+/// kahn::thread::local! { static NAME: String = "none".into() }
 ///
 /// fn length() -> Result<usize, AccessError> {
 ///     NAME.try_with(String::len)
@@ -110,7 +110,7 @@ impl<T: 'static> LocalKey<T> {
     ///
     /// ```
     /// use std::cell::Cell;
-    /// kahn::local! { static DEPTH: Cell<u32> = Cell::new(0) }
+    /// kahn::thread::local! { static DEPTH: Cell<u32> = Cell::new(0) }
     /// kahn::run(|| {
     ///     DEPTH.with(|depth| depth.set(7));
     ///     kahn::spawn(|| DEPTH.with(|depth| assert_eq!(depth.get(), 0))).join().unwrap();
@@ -131,7 +131,7 @@ impl<T: 'static> LocalKey<T> {
     /// # Examples
     ///
     /// ```
-    /// kahn::local! { static LIMIT: u32 = 3 }
+    /// kahn::thread::local! { static LIMIT: u32 = 3 }
     /// assert_eq!(LIMIT.try_with(|limit| *limit), Ok(3));
     /// ```
     pub fn try_with<R>(&'static self, f: impl FnOnce(&T) -> R) -> Result<R, AccessError> {
@@ -186,7 +186,7 @@ impl<T: 'static> LocalKey<Cell<T>> {
     ///
     /// ```
     /// use std::cell::Cell;
-    /// kahn::local! { static ID: Cell<u32> = panic!("set it first") }
+    /// kahn::thread::local! { static ID: Cell<u32> = panic!("set it first") }
     /// ID.set(7);
     /// assert_eq!(ID.get(), 7);
     /// ```
@@ -200,7 +200,7 @@ impl<T: 'static> LocalKey<Cell<T>> {
     /// # Examples
     ///
     /// ```
-    /// kahn::local! { static COUNT: std::cell::Cell<u32> = const { std::cell::Cell::new(1) } }
+    /// kahn::thread::local! { static COUNT: std::cell::Cell<u32> = const { std::cell::Cell::new(1) } }
     /// assert_eq!(COUNT.get(), 1);
     /// ```
     #[track_caller]
@@ -217,7 +217,7 @@ impl<T: 'static> LocalKey<Cell<T>> {
     ///
     /// ```
     /// use std::cell::Cell;
-    /// kahn::local! { static NOTE: Cell<Option<&'static str>> = Cell::new(Some("once")) }
+    /// kahn::thread::local! { static NOTE: Cell<Option<&'static str>> = Cell::new(Some("once")) }
     /// assert_eq!((NOTE.take(), NOTE.take()), (Some("once"), None));
     /// ```
     #[track_caller]
@@ -233,7 +233,7 @@ impl<T: 'static> LocalKey<Cell<T>> {
     /// # Examples
     ///
     /// ```
-    /// kahn::local! { static LEVEL: std::cell::Cell<u32> = std::cell::Cell::new(1) }
+    /// kahn::thread::local! { static LEVEL: std::cell::Cell<u32> = std::cell::Cell::new(1) }
     /// assert_eq!((LEVEL.replace(2), LEVEL.get()), (1, 2));
     /// ```
     #[track_caller]
@@ -254,7 +254,7 @@ impl<T: 'static> LocalKey<RefCell<T>> {
     ///
     /// ```
     /// use std::cell::RefCell;
-    /// kahn::local! { static WORDS: RefCell<Vec<&'static str>> = RefCell::new(vec!["one"]) }
+    /// kahn::thread::local! { static WORDS: RefCell<Vec<&'static str>> = RefCell::new(vec!["one"]) }
     /// assert_eq!(WORDS.with_borrow(|words| words.len()), 1);
     /// ```
     #[track_caller]
@@ -272,7 +272,7 @@ impl<T: 'static> LocalKey<RefCell<T>> {
     ///
     /// ```
     /// use std::cell::RefCell;
-    /// kahn::local! { static WORDS: RefCell<Vec<&'static str>> = RefCell::new(Vec::new()) }
+    /// kahn::thread::local! { static WORDS: RefCell<Vec<&'static str>> = RefCell::new(Vec::new()) }
     /// WORDS.with_borrow_mut(|words| words.push("two"));
     /// assert_eq!(WORDS.take(), ["two"]);
     /// ```
@@ -291,7 +291,7 @@ impl<T: 'static> LocalKey<RefCell<T>> {
     ///
     /// ```
     /// use std::cell::RefCell;
-    /// kahn::local! { static NAME: RefCell<String> = panic!("set it first") }
+    /// kahn::thread::local! { static NAME: RefCell<String> = panic!("set it first") }
     /// NAME.set("Kahn".into());
     /// assert_eq!(NAME.with_borrow(String::len), 4);
     /// ```
@@ -310,7 +310,7 @@ impl<T: 'static> LocalKey<RefCell<T>> {
     ///
     /// ```
     /// use std::cell::RefCell;
-    /// kahn::local! { static WORDS: RefCell<Vec<&'static str>> = RefCell::new(vec!["one"]) }
+    /// kahn::thread::local! { static WORDS: RefCell<Vec<&'static str>> = RefCell::new(vec!["one"]) }
     /// assert_eq!(WORDS.take(), ["one"]);
     /// assert!(WORDS.take().is_empty());
     /// ```
@@ -332,7 +332,7 @@ impl<T: 'static> LocalKey<RefCell<T>> {
     ///
     /// ```
     /// use std::cell::RefCell;
-    /// kahn::local! { static NAME: RefCell<String> = RefCell::new("Gilles".into()) }
+    /// kahn::thread::local! { static NAME: RefCell<String> = RefCell::new("Gilles".into()) }
     /// assert_eq!(NAME.replace("Kahn".into()), "Gilles");
     /// ```
     #[track_caller]
@@ -379,7 +379,7 @@ fn with_os_locals<R>(f: impl FnOnce(&Locals) -> R) -> Result<R, AccessError> {
 /// ```
 /// use std::cell::{Cell, RefCell};
 ///
-/// kahn::local! {
+/// kahn::thread::local! {
 ///     /// The present depth.
 ///     pub static DEPTH: Cell<u32> = const { Cell::new(0) };
 ///
