@@ -1,4 +1,9 @@
-"""Checks the links in the tracked Markdown files. Each link inside the repository must name a file and a heading that exist."""
+"""Checks the tracked Markdown files. `ci/links.sh` runs it.
+
+1. Each link inside the repository names a file and a heading that exist.
+2. Each source file that is named in backquotes exists. Its name may begin below the root: `wait/mod.rs`. CHANGELOG.md is
+   left out, because it names files of older versions.
+"""
 
 import pathlib
 import re
@@ -7,6 +12,8 @@ import sys
 
 # [text](target), where the target is not a web address.
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
+# `core/src/lib.rs`
+FILE = re.compile(r"`([\w./-]+\.(?:rs|py|sh))`")
 
 
 def anchors(path):
@@ -23,11 +30,17 @@ def anchors(path):
 
 
 def main():
-    files = subprocess.run(["git", "ls-files", "*.md"], capture_output=True, text=True, check=True).stdout.split()
+    tracked = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=True).stdout.split()
+    files = [name for name in tracked if name.endswith(".md")]
+    sources = "\n" + "\n".join("/" + name for name in tracked) + "\n"
     wrong, links = [], 0
     for name in files:
         path = pathlib.Path(name)
-        text = re.sub(r"```.*?```|`[^`\n]*`", "", path.read_text(), flags=re.DOTALL)
+        text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
+        named = FILE.findall(text) if name != "CHANGELOG.md" else []
+        links += len(named)
+        wrong += [f"{name}: no such file: `{source}`" for source in named if f"/{source}\n" not in sources]
+        text = re.sub(r"`[^`\n]*`", "", text)
         for target, anchor in LINK.findall(text):
             links += 1
             to = path.parent / target if target else path
@@ -37,7 +50,7 @@ def main():
                 wrong.append(f"{name}: no such heading: {target}#{anchor}")
     for line in wrong:
         print(f"links: {line}", file=sys.stderr)
-    print(f"links: {links} in {len(files)} files, {len(wrong)} wrong")
+    print(f"links: {links} links and file names in {len(files)} files, {len(wrong)} wrong")
     return bool(wrong)
 
 
