@@ -99,7 +99,7 @@ fn sending(send: impl Fn(&kahn::channel::Sender<usize>) + Send + 'static) -> Cas
         },
         move || {
             let done = rx.try_iter().count();
-            // No place is kept for who gave up.
+            // No room stays reserved for the thread that gave up.
             assert_eq!((0..).take_while(|&n| tx.try_send(n).is_ok()).count(), MANY);
             done
         },
@@ -114,7 +114,7 @@ fn receiving(receive: impl Fn(&kahn::channel::Receiver<usize>) -> usize + Send +
         move || {
             let left: Vec<_> = rx.try_iter().collect();
             assert!(left.is_sorted() && tx.is_empty());
-            // No message is kept for who gave up.
+            // No message stays reserved for the thread that gave up.
             tx.try_send(0).unwrap();
             assert_eq!(rx.try_recv(), Ok(0));
             MANY - left.len()
@@ -356,7 +356,7 @@ fn what_a_time_out_ends_has_not_been_done() {
     });
 }
 
-/// Who catches a time-out has let others run for it.
+/// A thread that catches a time-out has let others run before.
 #[test]
 fn a_loop_of_time_outs_lets_others_run() {
     within("the loop", || {

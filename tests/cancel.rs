@@ -124,7 +124,7 @@ fn a_shutdown_ends_every_park() {
     }
 }
 
-/// Whoever catches the unwinding of a cancel meets it again at the next park, whatever that is.
+/// A green thread that catches the unwind of a cancel is unwound again at its next park, of whatever kind.
 #[test]
 fn a_caught_cancel_is_raised_again_at_the_next_park() {
     runtime(2).run(|| {
@@ -348,8 +348,8 @@ fn a_blocking_call_is_waited_for() {
     });
 }
 
-/// As any park: what comes too late to start does not, be it by a cancel or by a bound, on either kind of thread. What has
-/// started is waited for, and its value is had.
+/// As any park: what comes too late to start does not, be it by a cancel or by a bound, on either kind of thread.
+/// What has started is waited for, and its value is had.
 #[test]
 fn a_blocking_call_does_not_start_when_its_time_is_over() {
     let check = || {
@@ -435,8 +435,9 @@ fn a_cancel_goes_through_a_bound() {
     });
 }
 
-/// Ways in which a destructor comes to run that must be let finish: in the unwinding of a panic, of a cancel, of a bound;
-/// and, shielded, as a green thread's local, and as what was captured by one that is cancelled before it has started.
+/// Ways in which a destructor comes to run that must be let finish: in the unwinding of a panic, of a cancel, of a
+/// bound; and, shielded, as a green thread's local, and as what was captured by one that is cancelled before it has
+/// started.
 fn in_a_destructor_that_is_let_finish(act: impl Fn() + Clone + Send + 'static) {
     let endless = || kahn::sleep(Duration::MAX);
     let guard = || OnDrop(act.clone());

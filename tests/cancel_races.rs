@@ -22,7 +22,8 @@ enum End {
 
 const ENDS: [End; 3] = [End::Cancel, End::TimeOut, End::Both];
 
-/// Runs `f` in a green thread that is cancelled, or bounded, after a random short while. Answers whether it got through.
+/// Runs `f` in a green thread that is cancelled, or bounded, after a random short while. Answers whether it got
+/// through.
 fn interrupted(end: End, random: &mut Random, f: impl FnOnce() + Send + 'static) -> bool {
     let bound = match end {
         End::Cancel => Duration::MAX,
@@ -61,7 +62,7 @@ fn a_message_arrives_or_stays_with_its_sender() {
                 let message = receiver.recv();
                 count.fetch_add(usize::from(message.is_ok()), SeqCst);
             });
-            // Whoever receives next gets it, if the first has not. It may have been dropped after it was received.
+            // The next receiver gets it, if the first has not. It may have been dropped after it was received.
             let second = usize::from(rx.recv().is_ok());
             let first = got.load(SeqCst);
             assert!(first + second <= 1);
@@ -146,7 +147,7 @@ fn a_permit_is_held_or_free() {
 fn a_turn_at_a_lock_is_not_lost() {
     each(|end, random| {
         let (lock, shared) = (Arc::new(Mutex::new(0)), Arc::new(RwLock::new(0)));
-        // Who is cut off while it holds the lock poisons it, as one that panics does.
+        // A thread that is cut off while it holds the lock poisons it, as a panicking thread does.
         let user = |writes: bool| {
             let (lock, shared) = (lock.clone(), shared.clone());
             move || {

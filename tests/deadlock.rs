@@ -189,7 +189,7 @@ fn a_handler_is_called_instead() {
                     assert_eq!(report.waiting().len(), 2);
                     assert!(report.waiting().iter().any(|waiting| waiting.name.as_deref() == Some("main")));
                     assert!(report.to_string().contains("tests/deadlock.rs"));
-                    // The way out: whoever waits may be woken.
+                    // The handler may wake a waiting thread.
                     tx.send(7).unwrap();
                 })
                 .build()
@@ -314,7 +314,8 @@ fn an_idle_blocking_pool_is_no_hope() {
     });
 }
 
-/// All are told at once: nobody gets what he waits for from the destructors of those who were told before him.
+/// All are cancelled at once: no green thread gets what it waits for from the destructors of those that were
+/// cancelled before.
 #[test]
 fn nobody_goes_on_because_another_unwinds() {
     alone("nobody_goes_on_because_another_unwinds", || {
@@ -338,7 +339,7 @@ fn nobody_goes_on_because_another_unwinds() {
     });
 }
 
-/// A program that starts no runtime of its own has nobody to hand a report to: it is printed, and ends the process.
+/// A program that starts no runtime of its own has no caller of `run`. The report is printed, and the process exits.
 #[test]
 fn the_default_runtime_prints_the_report_and_ends_the_process() {
     const TEST: &str = "the_default_runtime_prints_the_report_and_ends_the_process";

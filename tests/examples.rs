@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 /// Nothing here takes more than a few seconds; a hang is to fail, not to hang the tests.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The examples are built beside the tests (`target/debug/deps/examples-…`, `target/debug/examples/…`) by `cargo test`, but
-/// not by `cargo test --test examples`: then they are what the last `cargo build --examples` made.
+/// The examples are built beside the tests (`target/debug/deps/examples-…`, `target/debug/examples/…`) by `cargo
+/// test`, but not by `cargo test --test examples`: then they are what the last `cargo build --examples` made.
 fn example(name: &str) -> Command {
     let test = std::env::current_exe().unwrap();
     let program = test.parent().and_then(Path::parent).unwrap().join("examples").join(name);
@@ -524,8 +524,8 @@ fn chat_does_not_wait_for_a_slow_reader() {
     const LINES: usize = 2_000;
     let said: String = (0..LINES).map(|number| format!("ann line {number}\n")).collect();
     let script = format!("ann /join tea\nbob /join tea\nbob /slow 5\n{said}");
-    // On one worker whoever can run gets a turn before 64 lines are said, so nobody but the slow one falls behind: Bob, who
-    // would need ten seconds for all of it.
+    // On one worker every runnable actor gets a turn before 64 lines are said. So only the slow user falls behind: Bob,
+    // who would need ten seconds for all lines.
     let mut child = example("chat").env("KAHN_WORKERS", "1").stdin(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
     let output = output_of(child);

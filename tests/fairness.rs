@@ -57,8 +57,8 @@ fn two_pairs_get_equal_shares() {
     }
 }
 
-/// One that does a hundred operations without parking each turn, against one that yields after each: the hog's turns are
-/// at most twice the other's, and it cannot keep the worker.
+/// One that does a hundred operations without parking each turn, against one that yields after each: the hog's turns
+/// are at most twice the other's, and it cannot keep the worker.
 #[test]
 fn a_loop_that_never_parks_yields() {
     within("the loop", || {
@@ -252,7 +252,7 @@ fn nothing_waits_for_a_stuck_worker() {
             for round in 0..rounds(20) {
                 let runtime = runtime(workers);
                 if runtime.workers() == 1 {
-                    // `KAHN_WORKERS` says so: there is nobody else.
+                    // `KAHN_WORKERS` is 1: there is no other worker.
                     return;
                 }
                 let stop = Arc::new(AtomicBool::new(false));
@@ -292,8 +292,8 @@ fn nothing_waits_for_a_stuck_worker() {
     }
 }
 
-/// Who is asked runs next, beside who asks. A chain of asks that never ends still leaves turns to those who are told, before
-/// their mailboxes are full.
+/// An asked actor runs next, beside the asker. An endless chain of asks still leaves turns to actors that are told,
+/// before their mailboxes are full.
 #[test]
 fn asks_leave_turns_to_who_is_told() {
     struct Sink;
@@ -413,9 +413,9 @@ fn players(contest: &Arc<Contest>, to_itself: bool) {
 /// A name, and a way to keep a worker busy: runs in a green thread until the contest is over.
 type Busy = (&'static str, fn(&Arc<Contest>));
 
-/// A name, the most rounds of the busy side between two beats, and what starts a green thread or an actor that beats each
-/// time that it becomes runnable, until the contest is over. There is no such number where the clock or an OS thread sets
-/// the pace.
+/// A name, the most rounds of the busy side between two beats, and what starts a green thread or an actor that beats
+/// each time that it becomes runnable, until the contest is over. There is no such number where the clock or an OS
+/// thread sets the pace.
 type Runnable = (&'static str, Option<usize>, fn(&Arc<Runtime>, &Arc<Contest>));
 
 const BUSY: [Busy; 15] = [
@@ -631,7 +631,8 @@ const RUNNABLE: [Runnable; 9] = [
     }),
 ];
 
-/// Sets every way to become runnable against every way to keep a worker busy, and fails if one of the former is shut out.
+/// Sets every way to become runnable against every way to keep a worker busy, and fails if one of the former is shut
+/// out.
 fn contests(workers: usize) {
     for (busy, keep_busy) in BUSY {
         for (runnable, most, start) in RUNNABLE {

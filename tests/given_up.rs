@@ -46,8 +46,8 @@ fn assert_given_up<T: std::fmt::Debug>(handle: JoinHandle<T>) {
     assert!(handle.join().unwrap_err().is_cancelled());
 }
 
-/// In a blocking call; in a destructor that never comes to an end; in a scope that waits for such a child, which does. The
-/// joiner comes later, or waits already: on an OS thread, and in another runtime.
+/// In a blocking call; in a destructor that never comes to an end; in a scope that waits for such a child, which
+/// does. The joiner comes later, or waits already: on an OS thread, and in another runtime.
 #[test]
 fn a_join_of_what_is_left_answers() {
     for (workers, waits) in WORKERS.into_iter().flat_map(|workers| [(workers, false), (workers, true)]) {
@@ -129,8 +129,8 @@ fn one_that_runs_is_waited_for() {
     }
 }
 
-/// All workers are stuck: what is parked there, what has not started, and what has no stack is given up at once. When the
-/// workers go on, they unwind it, and drop what it has captured.
+/// All workers are stuck: what is parked there, what has not started, and what has no stack is given up at once. When
+/// the workers go on, they unwind it, and drop what it has captured.
 #[test]
 fn what_waits_for_a_stuck_worker_is_given_up() {
     for workers in WORKERS {
@@ -231,7 +231,7 @@ fn what_is_borrowed_stays() {
     }
 }
 
-/// A shutdown that gives up while those who are left come to their end, and are joined.
+/// A shutdown gives up green threads while they end and are joined.
 #[test]
 fn giving_up_against_the_end() {
     for round in 0..rounds(300) {
@@ -266,8 +266,8 @@ fn giving_up_against_the_end() {
     }
 }
 
-/// A thread-local of a worker, lent to a blocking call, or to a scope's child on another worker: it is there as long as they
-/// are.
+/// A thread-local of a worker, lent to a blocking call, or to a scope's child on another worker: it is there as long
+/// as they are.
 #[test]
 fn what_is_borrowed_from_a_worker_stays() {
     struct Value(AtomicBool, OnceLock<mpsc::Sender<()>>);

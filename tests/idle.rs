@@ -1,5 +1,5 @@
-//! A process in which all green threads wait makes no system calls but for its timers. A green thread that computes keeps no
-//! idle worker busy.
+//! A process in which all green threads wait makes no system calls but for its timers. A green thread that computes
+//! keeps no idle worker busy.
 #![cfg(target_os = "linux")]
 
 mod support;

@@ -163,8 +163,8 @@ fn thread_locals_of_workers_are_dropped() {
     }
 }
 
-/// A runtime that lives long and does much keeps no memory for what has ended, but for stacks to be used again: at most as
-/// many on each of its workers as were ever parked at once, if now the one and now the other had them all.
+/// A runtime that lives long and does much keeps no memory for what has ended, but for stacks to be used again: at
+/// most as many on each of its workers as were ever parked at once, if now the one and now the other had them all.
 #[test]
 fn waves_of_green_threads_leave_a_plateau() {
     const WAVE: usize = 3000;
@@ -251,8 +251,8 @@ fn a_failed_start_leaves_no_os_thread() {
     assert_eq!(support::runtime(1).run(|| kahn::spawn(|| 7).join().unwrap()), 7);
 }
 
-/// Green threads that park while they unwind, many more at once than their bookkeeping has room for: it stays as it is, and
-/// takes one OS thread in all.
+/// Green threads that park while they unwind, many more at once than their bookkeeping has room for: it stays as it
+/// is, and takes one OS thread in all.
 #[test]
 fn many_that_are_parked_in_an_unwinding_leave_nothing() {
     alone("many_that_are_parked_in_an_unwinding_leave_nothing", || {

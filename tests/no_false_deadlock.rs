@@ -103,7 +103,7 @@ fn the_first_thread_waits_with_a_limit() {
         assert!(output.status.success(), "{:?}: {}", output.status, stderr(&output));
         return;
     }
-    // The harness keeps the first thread for itself; but whoever forks is the first thread of the new process.
+    // The first thread belongs to the test harness. But the thread that forks is the first thread of the new process.
     // SAFETY: the harness waits meanwhile, holding no lock; the C library's and std's locks survive a fork.
     match unsafe { libc::fork() } {
         0 => {

@@ -110,7 +110,7 @@ fn null_dereference() {
     unsafe { black_box(std::ptr::null_mut::<u8>()).write_volatile(1) };
 }
 
-/// Nobody's: the process dies of it as it would without us.
+/// A fault that has no handler kills the process, as it would without kahn.
 #[test]
 fn a_null_dereference_kills_as_ever() {
     let test = "a_null_dereference_kills_as_ever";

@@ -66,7 +66,7 @@ fn panic_any_quietly(value: usize) {
     resume_unwind(Box::new(value));
 }
 
-/// Destructors may park while their green thread unwinds, and wait for others, who run meanwhile.
+/// Destructors may park while their green thread unwinds, and wait for other green threads, which run meanwhile.
 #[test]
 fn destructors_park_while_they_unwind() {
     with_each_size(|| {
@@ -261,7 +261,7 @@ fn panics_in_destructors_of_what_a_green_thread_owned() {
                     handle.cancel();
                     drop(handle.join());
                 }
-                // The output, with nobody to take it.
+                // The output, which no thread takes.
                 1 => drop(kahn::spawn(|| Bomb)),
                 // The same, after it ended.
                 2 => {
@@ -291,7 +291,7 @@ fn a_child_that_panics_fails_its_scope() {
     });
 }
 
-/// As std's: whoever drops a handle without joining leaves the panic to the scope, also if the child had ended before.
+/// As in std: if a handle is dropped without a join, the scope panics, also if the child had ended before.
 #[test]
 fn a_child_that_panicked_before_its_handle_was_dropped_fails_its_scope() {
     with_each_size(|| {

@@ -216,7 +216,7 @@ fn a_shutdown_with_wake_ups_in_flight() {
     });
 }
 
-/// A shutdown says who was left, by name; what was left ends as it can.
+/// A shutdown names the green threads that were left. They end later, if they can.
 #[test]
 fn a_shutdown_names_who_is_left() {
     within("the shutdown", || {
@@ -287,8 +287,8 @@ fn how_many_workers_there_are() {
     assert_eq!(here(), outside);
 }
 
-/// Destructors of thread-locals may take any time. A shutdown does not wait for them for longer than it was told, and says
-/// whose they are.
+/// Destructors of thread-locals may take any time. A shutdown does not wait for them for longer than it was told, and
+/// says whose they are.
 #[test]
 fn a_shutdown_names_the_os_threads_that_are_left() {
     struct WaitsAtTheEnd {

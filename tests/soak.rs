@@ -53,7 +53,7 @@ impl World {
     fn mark(&self, id: usize, fate: u8) {
         let before = self.fates[id].fetch_or(fate, SeqCst);
         assert_eq!(before & fate, 0, "message {id} met one fate twice");
-        // Who has received it may be ahead of the sender's own note.
+        // The receiver may record it before the sender does.
         assert!(
             !(before | fate) & REFUSED != 0 || (before | fate) == REFUSED,
             "message {id}: {}",
@@ -221,7 +221,7 @@ fn round(seed: u64) {
         }
     }
     outsiders.into_iter().for_each(|handle| handle.join().unwrap_or_else(|panic| resume_unwind(panic)));
-    // Nobody is left: what is in the channels is taken out, and then the books must balance.
+    // No thread is left. The messages in the channels are taken out, and then the counts must agree.
     for rx in &rxs {
         rx.try_iter().for_each(|message| world.received(message));
     }

@@ -83,7 +83,8 @@ fn a_thread_local_of_the_os_thread_stays_the_same_one() {
     });
 }
 
-/// A guard of a thread-local `RefCell` held across a park: others of this OS thread find it borrowed, nobody else does.
+/// A guard of a thread-local `RefCell` held across a park: green threads of this OS thread find it borrowed, others
+/// do not.
 #[test]
 fn a_borrow_of_a_thread_local_is_held_across_a_park() {
     thread_local! {

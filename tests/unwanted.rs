@@ -51,7 +51,7 @@ fn unjoined<T: Send + 'static>(end: fn(Parks) -> T) {
         let runs = Arc::new(AtomicUsize::new(0));
         let (dropped, drops) = bounded(8);
         let ran = runs.clone();
-        // Not here: who drops a handle after the end drops the value, and says so to us.
+        // Not here: a thread that drops a handle after the end drops the value, and its destructor reports that.
         let spawner = kahn::spawn(move || {
             for i in 0..count {
                 let (runs, dropped) = (ran.clone(), dropped.clone());
@@ -77,7 +77,7 @@ fn payloads_are_dropped_by_who_panicked() {
     unjoined::<()>(|parks| resume_unwind(Box::new(parks)));
 }
 
-/// An actor's last error goes with the actor, if nobody refers to it any more: with nobody's help but a green thread's.
+/// The last error of an actor is dropped with the actor, if no reference to it is left, and on a green thread.
 #[test]
 fn errors_are_dropped_where_they_may_park() {
     #[derive(Debug)]
@@ -110,7 +110,7 @@ fn errors_are_dropped_where_they_may_park() {
     });
 }
 
-/// The handle goes while the green thread ends: whoever drops the value, it is dropped once, by somebody who may park.
+/// The handle is dropped while the green thread ends. Either drops the value once, on a thread that may park.
 #[test]
 fn handles_that_go_meanwhile() {
     with_each_size(|| {
@@ -180,8 +180,8 @@ fn locals_set_in_destructors_go_with_their_green_thread() {
     });
 }
 
-/// A server whose handler fails, and whose closure fails again when it is dropped: the first failure is its outcome, and the
-/// second one's payload is dropped where it may park and panic.
+/// A server whose handler fails, and whose closure fails again when it is dropped: the first failure is its outcome,
+/// and the second one's payload is dropped where it may park and panic.
 #[test]
 fn the_second_failure_of_a_server_is_dropped_where_it_may_park() {
     struct Payload(bool);

@@ -187,7 +187,7 @@ impl<M: Send + 'static> Group<M> {
     /// let group = Group::new();
     /// group.join(&inbox.actor_ref());
     /// drop(inbox);
-    /// assert!(group.is_empty(), "who has ended has left");
+    /// assert!(group.is_empty(), "members leave when they end");
     /// # group.try_broadcast(1);
     /// ```
     pub fn is_empty(&self) -> bool {

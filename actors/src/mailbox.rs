@@ -279,7 +279,7 @@ impl<M: Send + 'static> Mailbox<M> {
     /// let address = worker.address();
     /// let watcher = Builder::new().spawn_loop(move |mailbox: &mut Mailbox<u32>| {
     ///     mailbox.monitor(&address);
-    ///     let Mail::Down(down) = mailbox.next_mail()? else { panic!("nobody tells it anything") };
+    ///     let Mail::Down(down) = mailbox.next_mail()? else { panic!("no thread sends a message") };
     ///     assert_eq!(down.to_string(), "worker ended: normal");
     ///     Ok(())
     /// });

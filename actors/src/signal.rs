@@ -15,7 +15,7 @@ use core::fmt;
 ///     let monitor = mailbox.monitor(&other);
 ///     match mailbox.next_mail()? {
 ///         Mail::Down(down) => assert_eq!(down.cause, DownCause::Monitor(monitor)),
-///         Mail::Message(()) => unreachable!("nobody tells it anything"),
+///         Mail::Message(()) => unreachable!("no thread sends a message"),
 ///         _ => {}
 ///     }
 ///     Ok(())
@@ -40,7 +40,7 @@ pub struct MonitorId(pub(crate) u64);
 ///             assert_eq!((down.id, down.name.as_deref()), (other.id(), Some("other")));
 ///             assert!(down.reason.is_normal());
 ///         }
-///         Mail::Message(()) => unreachable!("nobody tells it anything"),
+///         Mail::Message(()) => unreachable!("no thread sends a message"),
 ///         _ => {}
 ///     }
 ///     Ok(())
@@ -73,7 +73,7 @@ pub struct Down {
 ///     mailbox.link(&other);
 ///     match mailbox.next_mail()? {
 ///         Mail::Down(down) => assert!(matches!(down.cause, DownCause::Link)),
-///         Mail::Message(()) => unreachable!("nobody tells it anything"),
+///         Mail::Message(()) => unreachable!("no thread sends a message"),
 ///         _ => {}
 ///     }
 ///     Ok(())
@@ -107,7 +107,7 @@ impl fmt::Display for Down {
 ///     mailbox.monitor(&other);
 ///     match mailbox.next_mail()? {
 ///         Mail::Down(down) => assert_eq!(down.to_string(), "other ended: normal"),
-///         Mail::Message(()) => unreachable!("nobody tells it anything"),
+///         Mail::Message(()) => unreachable!("no thread sends a message"),
 ///         _ => {}
 ///     }
 ///     Ok(())

@@ -174,7 +174,7 @@ impl<R> Reply<R> {
     ///
     /// let (reply, answer) = reply();
     /// drop(answer);
-    /// assert_eq!(reply.send(7), Err(7), "nobody waits for it");
+    /// assert_eq!(reply.send(7), Err(7), "no asker waits for it");
     /// ```
     pub fn send(self, answer: R) -> Result<(), R> {
         let slot = mem::ManuallyDrop::new(self).slot;

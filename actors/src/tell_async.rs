@@ -28,7 +28,7 @@ use crate::tell::{PendingSend, accept_pending};
 ///
 /// let inbox = Inbox::new();
 /// let tell: TellFuture<u32> = inbox.actor_ref().tell_async(7);
-/// assert!(inbox.is_empty(), "nobody has polled it");
+/// assert!(inbox.is_empty(), "the future was not polled");
 /// kahn::block_on(tell).unwrap();
 /// assert_eq!(inbox.len(), 1);
 /// ```

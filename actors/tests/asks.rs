@@ -20,7 +20,7 @@ type Answer = Result<u32, AskError>;
 enum Message {
     Next(ActorRef<Message>),
     Count(Reply<Answer>),
-    /// Is kept, for whoever asks for it.
+    /// Keeps the reply until another message asks for it.
     Keep(Reply<Answer>),
     ErasedChild(Reply<Option<Reply<Answer>>>),
 }
@@ -90,7 +90,7 @@ fn a_circle_is_found_at_once_with_its_names() {
     });
 }
 
-/// Two that ask each other at the same moment: at least one sees it, and nobody waits for the deadline.
+/// Two actors ask each other at the same moment: at least one sees the circle, and neither waits for the deadline.
 #[test]
 fn a_circle_that_two_close_at_once_is_found_by_one_of_them() {
     everywhere(|| {
@@ -114,7 +114,7 @@ fn a_circle_that_two_close_at_once_is_found_by_one_of_them() {
     });
 }
 
-/// A question that was kept is no longer in the way of its supervisor: somebody else may answer it.
+/// A question that is kept beyond its handler closes no circle: another thread may answer it.
 #[test]
 fn a_kept_question_closes_no_circle() {
     everywhere(|| {
@@ -197,7 +197,7 @@ fn replies_race_with_deadlines_and_kills() {
     });
 }
 
-/// A cancelled asker leaves; the answer finds nobody.
+/// A cancelled asker leaves, and the reply finds no asker.
 #[test]
 fn a_cancelled_asker_leaves_nothing_behind() {
     everywhere(|| {

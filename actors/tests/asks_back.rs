@@ -20,8 +20,8 @@ enum When {
     Before,
     AfterReply,
     AfterDrop,
-    /// The reply goes to somebody else, and the handler is over. Later a timer's message comes, or one that was put
-    /// aside, or the end of another.
+    /// The reply goes to another thread, and the handler ends. Later a timer's message comes, or a stashed one, or the
+    /// end of another actor.
     ByTimer,
     ByUnstash,
     ByDown,
@@ -135,8 +135,8 @@ impl Actor for Asked {
     }
 }
 
-/// What the ask back says, and what the asker is told. Replies that were passed on are used a while later, when the asked
-/// has asked back or hangs.
+/// What the ask back says, and what the asker is told. Replies that were passed on are used a while later, when the
+/// asked has asked back or hangs.
 fn ask_back(when: When, builder: Builder) -> (Answer, Answer) {
     let asker = Builder::new().name("asker").spawn(Asker);
     let (away, passed_on): (_, Receiver<Reply<()>>) = bounded(1);
@@ -213,7 +213,7 @@ fn dropped_messages_hide_no_circle() {
     });
 }
 
-/// The question itself asks somebody, and then goes to one who asks back.
+/// Building the question asks another actor. Then the question goes to an actor that asks back.
 #[test]
 fn an_ask_inside_a_question_hides_no_circle() {
     everywhere(|| {

@@ -281,7 +281,8 @@ fn an_actor_that_a_shutdown_gives_up_on_has_ended_for_all_others() {
     }
 }
 
-/// An error of an actor that another reason has come before: it is dropped unseen, by a destructor that looks at the actor.
+/// An error of an actor that another reason has come before: it is dropped unseen, by a destructor that looks at the
+/// actor.
 struct LateError(Address, mpsc::Sender<bool>);
 
 impl Drop for LateError {
@@ -305,7 +306,8 @@ impl std::fmt::Display for LateError {
 
 impl std::error::Error for LateError {}
 
-/// The second reason of an end may own the last reference to the actor, or look at it: no lock is held when it is dropped.
+/// The second reason of an end may own the last reference to the actor, or look at it: no lock is held when it is
+/// dropped.
 #[test]
 fn a_reason_that_came_too_late_is_dropped_without_the_actors_lock() {
     struct Fails(mpsc::Sender<bool>);

@@ -331,7 +331,7 @@ fn a_monitor_of_a_child_tells_of_the_end_of_one_life() {
     });
 }
 
-/// A link, too: the child's next life is linked to nobody.
+/// A link ends, too: the child's next life has no links.
 #[test]
 fn a_link_to_a_child_ends_with_its_life() {
     everywhere(|| {

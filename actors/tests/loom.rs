@@ -99,7 +99,7 @@ fn push_against_going_idle() {
     });
 }
 
-/// A mailbox for one: who finds it full waits, and is let in.
+/// A mailbox with room for one message: a sender that finds it full waits, and then sends.
 #[test]
 fn waiting_for_room() {
     model(|| {
@@ -209,7 +209,7 @@ fn kill_against_reply() {
     });
 }
 
-/// Whether the answer or the deadline comes first, it is dropped once, by the one who has it.
+/// Whether the reply or the deadline comes first, the reply is dropped once, by the side that has it.
 #[test]
 fn a_reply_against_a_deadline() {
     model(|| {

@@ -11,7 +11,7 @@ use kahn_core::Runtime;
 use kahn_core::sync::Semaphore;
 use support::{everywhere, until, within};
 
-/// On one worker, where whoever does not yield is alone.
+/// On one worker, where an actor that does not yield keeps all others from running.
 #[track_caller]
 fn alone(scenario: impl Fn() + Sync) {
     within(|| Runtime::builder().workers(1).build().unwrap().run(&scenario));

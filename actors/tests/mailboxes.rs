@@ -126,7 +126,7 @@ fn the_end_of_the_actor_ends_the_wait_for_room() {
     });
 }
 
-/// Whoever waits, thread or task: what it has back is a dead letter.
+/// For a waiting thread and a waiting task: a message that is returned is a dead letter.
 #[test]
 fn what_is_refused_while_it_waits_for_room_is_counted() {
     everywhere(|| {

@@ -272,7 +272,7 @@ fn a_dynamic_supervisor_may_be_a_child_of_another_supervisor() {
     });
 }
 
-/// It ends if nobody refers to it; a child of it may stop it.
+/// It ends if no reference to it is left. A child of it may stop it.
 #[test]
 fn it_ends_as_other_supervisors_do() {
     everywhere(|| {
@@ -305,8 +305,8 @@ fn it_ends_as_other_supervisors_do() {
     });
 }
 
-/// Ten times as many take ten times as long, and the logarithm of that; if it were quadratic, a hundred times. The best of
-/// some, because other programs use this machine, too.
+/// Ten times as many take ten times as long, and the logarithm of that; if it were quadratic, a hundred times. The
+/// best of some, because other programs use this machine, too.
 #[test]
 fn ten_thousand_children_start_end_and_stop_in_time_linear_in_their_number() {
     fn time(children: u32) -> Duration {

@@ -389,8 +389,8 @@ fn s27_terminate_child_keeps_a_specification_and_delete_child_wants_a_stopped_ch
     });
 }
 
-/// A supervisor's messages are typed, so what it may not know is an exit of somebody that was linked to it. That it is
-/// logged, too, is the matter of `supervisor_log.rs`.
+/// A supervisor's messages are typed, so the only unknown message is the exit of a linked actor that is not its child.
+/// `supervisor_log.rs` checks that it is logged, too.
 #[test]
 fn s28_what_it_does_not_know_is_reported_and_ignored() {
     let reasons: [(fn() -> ExitReason, _); 4] = [
@@ -628,8 +628,8 @@ fn s30_ten_thousand_children_start_and_stop_in_time_linear_in_their_number() {
     }
     support::within(|| {
         kahn_core::Runtime::builder().workers(2).build().unwrap().run(|| {
-            // Twenty times as many take twenty times as long; if it were quadratic, four hundred times. The best of some,
-            // because others use this machine, too.
+            // Twenty times as many take twenty times as long; if it were quadratic, four hundred times. The best of
+            // some, because others use this machine, too.
             let best = |children| (0..3).map(|_| time(children)).min().unwrap();
             let (few, many) = (best(500), best(10_000));
             assert!(many < few * 150, "{few:?}, {many:?}");

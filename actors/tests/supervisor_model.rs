@@ -145,7 +145,7 @@ impl Tree {
         }
     }
 
-    /// Whether one that waits may start: nobody is stuck whom it starts with, or after.
+    /// Returns whether a waiting child may start: no child that it starts with, or after, is stuck.
     fn may_start(&self, place: usize) -> bool {
         let stuck = |place: usize| self.children[place].is_stuck;
         self.children[place].waits()

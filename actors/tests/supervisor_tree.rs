@@ -440,7 +440,7 @@ fn a_start_that_waits_keeps_its_supervisor_and_a_kill_ends_both() {
     });
 }
 
-/// One that somebody starts as any actor is a supervisor like others.
+/// A supervisor that is started like any actor is a supervisor like others.
 #[test]
 fn a_supervisor_may_be_started_as_any_actor() {
     everywhere(|| {

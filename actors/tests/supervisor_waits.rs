@@ -208,7 +208,7 @@ fn delays_grow_with_each_start_that_fails() {
     });
 }
 
-/// Who starts a child by hand has mended something.
+/// A start by hand means that the cause of the failures was removed.
 #[test]
 fn delays_begin_anew_after_a_start_by_hand() {
     everywhere(|| {
@@ -276,7 +276,7 @@ fn nobody_starts_before_an_earlier_one_that_still_waits() {
                 let ended = log.iter().position(|entry| entry == "-a").unwrap();
                 assert!(!log[ended..].iter().any(|entry| entry.starts_with('+')), "{log:?}");
                 assert_eq!(states(&supervisor), "www");
-                // Whoever ends its wait lets the others go on.
+                // The child whose wait ends lets the others go on.
                 supervisor.terminate_child("a").unwrap();
             } else {
                 log.wait("+c", 2);
@@ -449,8 +449,9 @@ fn children_that_all_wait_and_are_terminated_one_by_one_cost_time_linear_in_thei
     }
     support::within(|| {
         kahn_core::Runtime::builder().workers(2).build().unwrap().run(|| {
-            // Twenty times as many take twenty times as long; if it were quadratic, four hundred times. The best of many,
-            // because others use this machine, too: what is too slow by chance counts only if it is so each time.
+            // Twenty times as many take twenty times as long; if it were quadratic, four hundred times. The best of
+            // many, because others use this machine, too: what is too slow by chance counts only if it is so each
+            // time.
             let few = (0..3).map(|_| time(250)).min().unwrap();
             assert!((0..20).any(|_| time(5_000) < few * 200), "{few:?}");
         });

@@ -142,7 +142,8 @@ fn timers_end_with_their_actor() {
     });
 }
 
-/// Two beats of which neither is handled in time: no more of them wait than there are, and a cancel takes all of them back.
+/// Two beats of which neither is handled in time: no more of them wait than there are, and a cancel takes all of them
+/// back.
 #[test]
 fn a_beat_that_is_not_handled_in_time_does_not_pile_up() {
     struct Beats(Vec<TimerId>, Vec<u32>, Sender<Vec<u32>>);
@@ -372,8 +373,8 @@ fn as_much_is_put_aside_as_the_mailbox_holds() {
     });
 }
 
-/// The timer's timer must stand in the actor's own runtime: the other one ends first, and the next runtime gets its workers'
-/// records.
+/// The timer's timer must stand in the actor's own runtime: the other one ends first, and the next runtime gets its
+/// workers' records.
 #[test]
 fn timers_set_inside_another_runtime_fire_after_that_runtime_has_ended() {
     for workers in [1, 2] {

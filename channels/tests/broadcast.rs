@@ -1,5 +1,5 @@
-//! A broadcast channel keeps each message until its last subscriber has received it, at a cost that does not depend on how
-//! many messages are unread.
+//! A broadcast channel keeps each message until its last subscriber has received it, at a cost that does not depend
+//! on how many messages are unread.
 
 mod support;
 

@@ -186,7 +186,7 @@ fn all_sizes_of_messages() {
     });
 }
 
-/// close: what is left is drained, then the end; who waits is woken, with its message.
+/// close: the remaining messages are received, then the end. Waiting senders are woken, with their messages.
 #[test]
 fn close_from_either_side() {
     everywhere(|world| {

@@ -351,8 +351,6 @@ fn watch_wakes() {
     });
 }
 
-/// A select that is promised a message by who then gives up chooses another arm. The other arm's message is there before,
-/// or comes after.
 /// A task that counts how often it was woken, unseen by the model.
 struct Task(AtomicUsize);
 
@@ -407,6 +405,8 @@ fn a_task_that_receives_what_is_broadcast_is_woken() {
     });
 }
 
+/// A select has met a sender that gives up, and chooses another arm. The other arm's message is there before, or comes
+/// after.
 #[test]
 fn a_select_whose_promise_is_broken_goes_on() {
     for early in [true, false] {

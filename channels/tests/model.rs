@@ -104,7 +104,8 @@ proptest! {
                 }
                 3 => prop_assert_eq!(ours[at].1.try_recv().ok(), theirs[at].1.try_recv().ok()),
                 _ => {
-                    // Biased, so that both choose the first that is ready; every channel is there, half of them to send.
+                    // Biased, so that both choose the first that is ready; every channel is there, half of them to
+                    // send.
                     let mut one = Select::new_biased();
                     let mut other = crossbeam_channel::Select::new_biased();
                     let sends = |at: usize| (usize::from(n) >> at) & 1 == 1;

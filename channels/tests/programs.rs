@@ -30,7 +30,7 @@ fn a_long_chain() {
     });
 }
 
-/// A power series: a process that computes the next coefficient when it is asked for it, and ends when nobody can ask.
+/// A power series: a thread that computes the next coefficient on request, and ends when no thread can ask.
 struct Series {
     demand: Sender<()>,
     data: Receiver<i64>,

@@ -257,7 +257,8 @@ fn promises_are_not_mixed_up() {
     });
 }
 
-/// Permits used and dropped, selected sends that come and go, and receivers of all kinds: what was sent is received once.
+/// Permits used and dropped, selected sends that come and go, and receivers of all kinds: what was sent is received
+/// once.
 #[test]
 fn nothing_is_lost() {
     everywhere(|world| {

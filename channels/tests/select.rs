@@ -645,7 +645,7 @@ fn a_timed_send_against_selects() {
     });
 }
 
-/// A select that comes to wait with capacity 0 wakes who only wants to know that somebody is there, before it parks.
+/// A select that begins to wait with capacity 0 wakes a thread that waits for readiness, before it parks.
 #[test]
 fn a_select_is_seen_by_who_watches() {
     everywhere(|world| {

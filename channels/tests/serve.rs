@@ -445,8 +445,8 @@ fn resident() -> usize {
     (kib("VmRSS:") + kib("VmPTE:")) * 1024
 }
 
-/// What each of many that wait costs. Without a stack it is its channel, its cell and its place in a list; a stack alone
-/// would be 4096.
+/// What each of many that wait costs. Without a stack it is its channel, its cell and its place in a list; a stack
+/// alone would be 4096.
 #[test]
 #[cfg(target_os = "linux")]
 fn idle_ones_are_small() {

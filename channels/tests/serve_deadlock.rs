@@ -8,12 +8,12 @@ use kahn_channels::{after, bounded, serve};
 use kahn_core::Runtime;
 use kahn_core::runtime::entry;
 
-/// As `#[kahn::test]`: the harness's first thread is known to wake nobody.
+/// As in `#[kahn::test]`: the first thread of the harness is known to wake no other thread.
 fn run(f: impl FnOnce() + Send) {
     entry::test(Runtime::builder(), f);
 }
 
-/// Nobody but a timer can end it, which takes longer than a deadlock takes to be found.
+/// Only a timer can end it, after more time than the detection of a deadlock takes.
 #[test]
 fn waiting_for_a_timer_is_no_deadlock() {
     run(|| {

@@ -39,7 +39,7 @@ type Waiting = Pin<Box<dyn Future<Output = ()>>>;
 /// Brings what a future waits for.
 type Bring = Box<dyn FnOnce()>;
 
-/// What makes a future that waits for ever, or until that is brought; nobody brings a moment.
+/// Makes a future that waits for ever, or until its event is triggered. No thread triggers a deadline.
 type Kind = (&'static str, fn() -> (Waiting, Option<Bring>));
 
 fn kinds() -> Vec<Kind> {
@@ -234,7 +234,7 @@ fn a_future_that_is_dropped_leaves_no_waker() {
     }
 }
 
-/// Five wait for one thing, and three of them go: they take nobody else's place.
+/// Five futures wait for one event, and three of them are dropped. They take no wake-up of the others.
 #[test]
 fn others_are_woken_all_the_same() {
     fn two_of_five(mut make: impl FnMut() -> Waiting, waker: &Waker) -> Option<Vec<Waiting>> {
@@ -326,7 +326,7 @@ fn a_waker_may_use_what_is_waited_for() {
     drop((future, timed));
 }
 
-/// The thread that keeps the time goes when those who waited have gone, however long they would have waited.
+/// The timer thread ends when all waiting futures have been dropped, however long they would have waited.
 #[cfg(all(target_os = "linux", not(miri)))]
 #[test]
 fn nobody_keeps_the_time_for_nobody() {
@@ -458,7 +458,8 @@ fn receivers_are_told_of_the_end_after_a_right_was_used_or_given_up() {
     fn receive(rx: &Receiver<u32>) -> Pin<Box<dyn Future<Output = Option<u32>> + '_>> {
         Box::pin(async { rx.recv_async().await.ok() })
     }
-    /// Closes the channel, whose only message has a receiver, and lets that receiver `end`: it `uses` the message or not.
+    /// Closes the channel, whose only message has a receiver, and lets that receiver `end`: it `uses` the message or
+    /// not.
     fn check(tx: &Sender<u32>, rx: &Receiver<u32>, uses: bool, end: impl FnOnce()) {
         let mut context = Context::from_waker(Waker::noop());
         let mut early = receive(rx);

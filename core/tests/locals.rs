@@ -9,7 +9,8 @@ use kahn_core::thread::AccessError;
 
 type Log = Arc<Mutex<Vec<&'static str>>>;
 
-/// Runs `f` to its end and beyond, the dropping of its values, on either kind of thread. Answers what is in the log then.
+/// Runs `f` to its end and beyond, the dropping of its values, on either kind of thread. Answers what is in the log
+/// then.
 fn on_each_kind(f: fn(&Log)) -> [Vec<&'static str>; 2] {
     let take = |log: Log| Arc::into_inner(log).expect("all else is gone").into_inner().unwrap();
     let green = Log::default();

@@ -13,7 +13,7 @@ use kahn_core::time::timeout;
 use kahn_core::wait::{Me, Waiter, is_internal_unwind, shield};
 use sync_support::{Mode, Random, each_mode, eventually, settle, size, yield_now};
 
-/// Threads that another may cancel. They stand still at the end until nobody refers to their waiter any more.
+/// Threads that another thread may cancel. They wait at the end until no reference to their waiter is left.
 struct Victim {
     waiter: Arc<AtomicUsize>,
     let_go: Arc<AtomicBool>,
@@ -125,7 +125,7 @@ fn cancels_race_with_hand_overs_in(mode: Mode) {
     }
 }
 
-/// The guard was given away, so nothing is poisoned, and nobody's turn is lost.
+/// The guard was handed over, so nothing is poisoned, and no waiter loses its turn.
 #[test]
 fn a_cancelled_condvar_wait_leaves_the_lock_free_and_whole() {
     each_mode(a_cancelled_condvar_wait_leaves_the_lock_free_and_whole_in);
@@ -304,7 +304,7 @@ fn cancelled_waits_for_an_initialiser_and_a_group_in(mode: Mode) {
     group.wait();
 }
 
-/// An initialiser that is cancelled: the cell stays empty, and who waits takes over.
+/// A cancelled initializer: the cell stays empty, and a waiting caller initializes it.
 #[test]
 fn a_cancelled_initialiser_is_taken_over() {
     each_mode(a_cancelled_initialiser_is_taken_over_in);
@@ -352,7 +352,8 @@ impl Drop for Busy {
     }
 }
 
-/// One waits, of a kind, on a worker of its own, and is cancelled; then its worker is kept busy, so that it does not run.
+/// One waits, of a kind, on a worker of its own, and is cancelled; then its worker is kept busy, so that it does not
+/// run.
 fn cancelled_and_not_run<T: Send + 'static, O>(
     wait: impl FnOnce() -> T + Send + 'static,
     others: impl FnOnce() -> O,
@@ -493,7 +494,7 @@ fn a_notification_passes_a_cancelled_waiter_over_before_it_runs() {
                 behind
             },
             |behind| {
-                // With the lock: who has said that it waits has given it back.
+                // With the lock: a thread that has announced its wait has released it.
                 *shared.0.lock().unwrap() = 1;
                 shared.1.notify_one();
                 behind.join().unwrap();

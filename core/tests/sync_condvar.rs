@@ -123,8 +123,8 @@ fn wait_timeout_while_tells_the_time_only_if_in_vain() {
     });
 }
 
-/// Time-outs race with notifications: a notification goes to one who then says it was notified, so a token is passed on
-/// as often as it was given.
+/// Time-outs race with notifications: a notification goes to a waiter that then returns as notified. So a token is
+/// passed on as often as it was given.
 #[test]
 fn a_notification_is_never_lost_in_a_time_out() {
     each_mode(|mode| {
@@ -181,7 +181,7 @@ fn a_waiter_learns_of_the_poison() {
     });
 }
 
-/// Nobody is a round ahead of another by more than one, and each round has one leader.
+/// No thread is more than one round ahead of another, and each round has one leader.
 #[test]
 fn barrier_meets_again_and_again() {
     each_mode(|mode| {

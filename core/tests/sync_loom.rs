@@ -81,7 +81,7 @@ fn mutex_three_threads() {
     });
 }
 
-/// One starves while another waits behind it: the hand-over does not forget who is left.
+/// One waiter starves while another waits behind it. The hand-over does not lose the second.
 #[test]
 fn mutex_three_threads_again_and_again() {
     model(2, || {
@@ -369,7 +369,7 @@ fn once_lock_race_and_wait() {
     });
 }
 
-/// Who finds the value without waiting sees all that its maker wrote.
+/// A thread that finds the value without waiting sees everything that the initializer wrote.
 #[test]
 fn once_lock_is_whole_when_seen() {
     model(3, || {

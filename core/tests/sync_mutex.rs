@@ -30,7 +30,7 @@ fn increments_of_many_are_all_there() {
     });
 }
 
-/// Holders that let others run inside see nobody else inside; and waiters that park find their way back.
+/// Holders that let others run see no other holder, and waiters that park are woken.
 #[test]
 fn a_holder_is_alone_even_if_it_dawdles() {
     each_mode(|mode| {

@@ -54,7 +54,7 @@ fn once_is_poisoned_by_an_unwind_until_forced() {
     once.wait();
 }
 
-/// Those who are parked as the initialiser unwinds are told, one by one; and `wait_force` waits on.
+/// Threads that are parked when the initializer unwinds are told, one by one, and `wait_force` waits on.
 #[test]
 fn parked_callers_learn_of_the_poison() {
     each_mode(|mode| {
@@ -121,7 +121,7 @@ fn once_lock_has_one_winner() {
     });
 }
 
-/// An initialiser that unwinds leaves the work to the next, who may be parked already.
+/// After an initializer has unwound, the next caller initializes. It may be parked already.
 #[test]
 fn once_lock_is_taken_over_after_an_unwind() {
     each_mode(|mode| {

@@ -44,7 +44,7 @@ fn permits_are_conserved_under_load() {
     });
 }
 
-/// Who wants much comes first and is served first, though there is enough for those behind it all the time.
+/// A waiter for many permits that came first is served first, although there are always enough for those behind it.
 #[test]
 fn first_come_first_served() {
     each_mode(|mode| {

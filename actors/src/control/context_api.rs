@@ -160,7 +160,7 @@ impl<M: Send + 'static> Control<M> {
     /// let watcher = Builder::new().spawn_loop(move |mailbox: &mut Mailbox<()>| {
     ///     mailbox.monitor(&watched);
     ///     watched.kill();
-    ///     let Mail::Down(down) = mailbox.next_mail()? else { panic!("nobody tells it anything") };
+    ///     let Mail::Down(down) = mailbox.next_mail()? else { panic!("no thread sends a message") };
     ///     assert_eq!(down.to_string(), "worker ended: killed");
     ///     Ok(())
     /// });

@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// impl Actor for Fragile {
 ///     type Message = ();
 ///     fn handle(&mut self, (): (), _: &mut Context<Self>) -> Result<(), ExitReason> {
-///         panic!("nobody looks");
+///         panic!("no thread observes this");
 ///     }
 /// }
 ///

@@ -104,7 +104,7 @@ impl Actor for Kid {
 
 impl Drop for Kid {
     fn drop(&mut self) {
-        // It takes its time, so that who does not wait for its end would be seen.
+        // It ends slowly, so that a supervisor that does not wait for its end is noticed.
         kahn_core::yield_now();
         self.log.add(format!("~{}", self.name));
     }

@@ -113,7 +113,7 @@ impl<T> Buffer<T> {
         Some(Taken { content, was_last })
     }
 
-    /// Removes a subscriber, which stands at this number. Returns the messages that nobody needs any more.
+    /// Removes a subscriber, which stands at this number. Returns the messages that no subscriber needs any more.
     pub(super) fn leave(&mut self, number: u64) -> Freed<T> {
         *self.count_at(number) -= 1;
         self.subscribers -= 1;
