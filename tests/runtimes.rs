@@ -3,7 +3,7 @@
 mod support;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use kahn::Runtime;
@@ -239,6 +239,40 @@ fn a_shutdown_names_who_is_left() {
         assert!(error.to_string().contains("stubborn"), "{error}");
         go_on.send(()).unwrap();
         handle.join().unwrap();
+    });
+}
+
+/// Also those that run and have never parked, whether they have a name or not.
+#[test]
+fn a_shutdown_counts_and_names_green_threads_that_never_park() {
+    within("the shutdown", || {
+        let runtime = runtime(2);
+        let stop = Arc::new(AtomicBool::new(false));
+        let (arrived, arrival) = std::sync::mpsc::channel();
+        let spin = || {
+            let (arrived, stop) = (arrived.clone(), stop.clone());
+            move || {
+                arrived.send(std::thread::current().name().map(str::to_owned)).unwrap();
+                while !stop.load(SeqCst) {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
+        };
+        let mut handles = Vec::new();
+        runtime.run(|| {
+            handles.push(kahn::thread::Builder::new().name("spins".into()).spawn(spin()).unwrap());
+        });
+        handles.extend((1..runtime.workers()).map(|_| runtime.spawn(spin())));
+        // Each has a worker for itself.
+        let mut busy: Vec<_> = handles.iter().map(|_| arrival.recv().unwrap().unwrap()).collect();
+        let error = runtime.shutdown(Duration::from_millis(5)).unwrap_err();
+        busy.sort();
+        let mut threads = error.threads().to_vec();
+        threads.sort();
+        stop.store(true, SeqCst);
+        assert_eq!((error.names(), threads), (&["spins".to_owned()][..], busy), "{error}");
+        assert_eq!(error.count(), handles.len(), "{error}");
+        handles.into_iter().for_each(|handle| handle.join().unwrap());
     });
 }
 

@@ -312,8 +312,12 @@ impl fmt::Debug for Runtime {
     }
 }
 
+fn worker_name(shared: &Shared, index: usize) -> String {
+    format!("{}-worker-{index}", shared.name)
+}
+
 fn start_worker(shared: &Arc<Shared>, index: usize) -> io::Result<std::thread::JoinHandle<()>> {
-    let name = format!("{}-worker-{index}", shared.name);
+    let name = worker_name(shared, index);
     let ticket = shared.exits.ticket(&name);
     let shared = Arc::clone(shared);
     std::thread::Builder::new().name(name).spawn(move || {

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::primitives::now;
+use crate::runtime::worker_name;
 use crate::scheduler::{self, shared::Shared};
 use crate::task::Task;
 
@@ -30,19 +31,21 @@ pub struct ShutdownError {
 }
 
 impl ShutdownError {
-    /// Returns how many green threads were still alive. A worker that is stuck may hide some.
+    /// Returns how many green threads were still alive: those that were parked or had yielded, and those that ran. Green
+    /// threads that had not started, because all workers were busy, are not counted.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// Returns the names of the green threads that had one.
+    /// Returns the names of the green threads that had one. An actor in its first turn, which is to start, is counted, but
+    /// not named.
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// Returns the names of the OS threads that were still alive although they had no green thread left to run:
-    /// workers and threads of the blocking pool that ran destructors of their thread-locals, and threads of the
-    /// blocking pool that ran a closure of [`blocking`](crate::blocking).
+    /// Returns the names of the OS threads that were still busy: workers that ran a green thread that did not park; workers
+    /// and threads of the blocking pool that ran destructors of their thread-locals; and threads of the blocking pool that
+    /// ran a closure of [`blocking`](crate::blocking).
     pub fn threads(&self) -> &[String] {
         &self.threads
     }
@@ -128,18 +131,29 @@ fn finish(
             Err(ShutdownError { count: 0, names: Vec::new(), threads: left })
         };
     }
-    let threads = shared.blocking.close(Some(now() + GRACE));
+    let grace = Some(now() + GRACE);
+    // A worker that has not left its loop by then is stuck in a green thread.
+    shared.wait_for(grace, |left| left == shared.workers());
+    let pool = shared.blocking.close(grace);
     give_up(shared);
-    let mut error = ShutdownError { count: 0, names: Vec::new(), threads };
+    let mut error = ShutdownError { count: 0, names: Vec::new(), threads: Vec::new() };
+    let mut running: Vec<_> = shared.remotes.iter().map(|remote| remote.runs()).collect();
+    for (index, _) in running.iter().enumerate().filter(|(_, task)| task.is_some()) {
+        error.threads.push(worker_name(shared, index));
+    }
+    error.threads.extend(pool);
     for remote in &shared.remotes {
         remote.owned.lock().each(|task| {
             error.count += 1;
+            running.iter_mut().filter(|running| **running == Some(task)).for_each(|running| *running = None);
             // SAFETY: a task is removed from the list of parked tasks before it is freed, and the lock is held. The name is
             // immutable.
             error.names.extend(unsafe { task.as_ref() }.name().map(str::to_owned));
         });
     }
-    // A worker that is not asleep is stuck in a task, which is not listed if it has never parked.
+    // A task without a name that has never parked is not listed.
+    error.count += running.iter().flatten().count();
+    // Some were there when the time was over, even if they have ended since.
     error.count = error.count.max(1);
     Err(error)
 }

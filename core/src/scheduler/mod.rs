@@ -71,6 +71,7 @@ pub(crate) fn run_worker(index: usize, shared: &Arc<Shared>) {
     // SAFETY: the worker stays in this frame until `leave`.
     unsafe { here::enter(&worker) };
     worker.run();
+    shared.remotes[index].set_runs(core::ptr::null_mut());
     shared.abandon_parked(Some(shared.remotes[index]));
     here::leave();
     drop(worker);

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crossbeam_utils::CachePadded;
 
-use crate::primitives::{AtomicBool, AtomicU64, AtomicUsize, Lock, Ordering, Parker, Unparker};
+use crate::primitives::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Lock, Ordering, Parker, Unparker};
 use crate::scheduler::inbox::Inbox;
 use crate::scheduler::run_queue::{SharedQueue, Slot};
 use crate::scheduler::turn::{LastNotifier, Turn};
@@ -35,8 +35,12 @@ pub(crate) struct Remote {
     pub(crate) next: CachePadded<Slot>,
     /// Deadlines of the green threads that have parked here.
     pub(crate) wheel: Lock<Option<Wheel>>,
-    /// The tasks that have parked here, for reports and for the shutdown.
+    /// The tasks that have parked here, and those with a name that run here for the first time, for reports and for the
+    /// shutdown.
     pub(crate) owned: Lock<OwnedTasks>,
+    /// The task that the worker runs, or ran last. Null when it sleeps or has left its loop. It is only compared with others, because
+    /// the task may have been freed. Written by the worker alone.
+    runs: AtomicPtr<Task>,
     /// The number of occupied stacks here. Written by the worker alone.
     parked_count: AtomicUsize,
     /// The number of tasks that were handed over to this worker and have not started.
@@ -76,6 +80,7 @@ impl Remote {
                 next: CachePadded::new(Slot::new()),
                 wheel: Lock::new(None),
                 owned: Lock::new(OwnedTasks::new()),
+                runs: AtomicPtr::new(ptr::null_mut()),
                 parked_count: AtomicUsize::new(0),
                 handed_over: AtomicUsize::new(0),
                 communicating: AtomicBool::new(false),
@@ -156,6 +161,19 @@ impl Remote {
         let given_up = tasks.iter().filter(|task| task.is_resting() || is_left(task));
         // SAFETY: each of `tasks` holds a reference.
         given_up.filter_map(|task| unsafe { Task::abandon(task.pointer()) }).collect()
+    }
+
+    /// Records the task that the worker is about to run, or null. Called by the worker alone.
+    #[inline]
+    pub(crate) fn set_runs(&self, task: *mut Task) {
+        // Relaxed: the pointer is only compared. A shutdown reads it from a worker that has not written it for long, or
+        // that has left its loop and then reported that under a lock.
+        self.runs.store(task, Ordering::Relaxed);
+    }
+
+    /// Returns the task that the worker runs, or ran last, unless the worker sleeps or has left its loop. It may have been freed.
+    pub(crate) fn runs(&self) -> Option<NonNull<Task>> {
+        NonNull::new(self.runs.load(Ordering::Relaxed))
     }
 
     /// Returns how many parked tasks the worker has.
@@ -250,7 +268,8 @@ pub(crate) struct Running {
     pub(crate) warned: bool,
 }
 
-/// The tasks that have parked, yielded or gone idle on a worker and have not ended, in no order.
+/// The tasks that have parked, yielded or gone idle on a worker and have not ended, and those with a name that run for
+/// the first time, in no order.
 #[derive(Debug)]
 pub(crate) struct OwnedTasks {
     first: Cell<*const Task>,

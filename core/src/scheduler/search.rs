@@ -267,6 +267,7 @@ impl Worker {
         if self.shared.is_closing() {
             self.cancel_all();
         }
+        self.remote.set_runs(core::ptr::null_mut());
         // 1. From here on other threads see this worker asleep. Relaxed: published by the announcement.
         let naps = &self.remote.naps;
         naps.store(naps.load(Ordering::Relaxed) + 1, Ordering::Relaxed);

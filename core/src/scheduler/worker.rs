@@ -222,6 +222,11 @@ impl Worker {
         }
         let fiber = this.fiber();
         this.set_home(self.remote);
+        self.remote.set_runs(task.as_ptr());
+        if stackless && this.name().is_some() && !this.is_stackless() && this.owner().is_null() {
+            // So a shutdown can name it if it never parks. Actors are listed when they first go idle.
+            self.enlist(task);
+        }
         self.running.set(fiber);
         #[cfg(feature = "tracing")]
         self.note_running(Some(this));
@@ -383,7 +388,8 @@ impl Worker {
     }
 
     fn enlist(&self, task: NonNull<Task>) {
-        // SAFETY: the task is suspended or has just run here, so it is alive. `retire` removes it before it is freed.
+        // SAFETY: the task is suspended, has just run or is about to run here, so it is alive. `retire` removes it before
+        // it is freed.
         unsafe {
             task.as_ref().set_owner(self.remote);
             self.remote.owned.lock().insert(task);
