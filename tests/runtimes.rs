@@ -338,19 +338,24 @@ fn a_shutdown_names_the_os_threads_that_are_left() {
         static AT_THE_END: std::cell::RefCell<Option<WaitsAtTheEnd>> = const { std::cell::RefCell::new(None) };
     }
     within("the shutdowns", || {
-        for (where_to, thread) in [("worker", "slow-worker-0"), ("pool", "slow-blocking")] {
+        for (where_to, named) in [("worker", "slow-worker-"), ("pool", "slow-blocking")] {
             let counter = Counter::new();
             let (let_go, waits) = std::sync::mpsc::channel();
             let runtime = Runtime::builder().workers(1).name("slow").build().unwrap();
             let value = WaitsAtTheEnd { until: waits, _counted: counter.make() };
-            runtime.run(move || {
-                let keep = move || AT_THE_END.set(Some(value));
+            let thread = runtime.run(move || {
+                let keep = move || {
+                    AT_THE_END.set(Some(value));
+                    std::thread::current().name().map(str::to_owned)
+                };
                 if where_to == "worker" { keep() } else { kahn::blocking(keep) }
             });
             let error = runtime.shutdown(Duration::from_millis(20)).unwrap_err();
             assert_eq!((error.count(), error.names().len()), (0, 0));
+            let thread = thread.expect("workers and threads of the pool have a name");
+            assert!(thread.starts_with(named), "{thread}");
+            assert!(error.to_string().contains(&thread), "{error}");
             assert_eq!(error.threads(), [thread]);
-            assert!(error.to_string().contains(thread), "{error}");
             drop(let_go);
             until("the destructor has run", || counter.alive() == 0);
         }
