@@ -323,6 +323,51 @@ fn s25_deaths_that_the_supervisor_caused_never_trigger_that() {
     });
 }
 
+/// Starts a supervisor of 2 * `count` children, and ends those of the second half, which are significant where `auto` asks
+/// for that. Returns how long that takes.
+fn end_half(auto: AutoShutdown, count: usize) -> Duration {
+    let is_significant = auto == AutoShutdown::AllSignificant;
+    let spec = |id: usize| {
+        ChildSpec::new(id.to_string(), || Idle)
+            .restart(Restart::Temporary)
+            .significant(is_significant && id >= count)
+    };
+    // One more is significant and stays, so that the supervisor goes on.
+    let supervisor =
+        (0..=2 * count).map(spec).fold(Supervisor::default().auto_shutdown(auto), Supervisor::child).spawn();
+    let ending: Vec<_> =
+        (count..2 * count).map(|id| supervisor.actor_ref::<()>(&id.to_string()).unwrap()).collect();
+    let start = Instant::now();
+    ending.iter().for_each(|actor| actor.stop());
+    until(|| supervisor.children().len() == count + 1);
+    let time = start.elapsed();
+    supervisor.kill();
+    time
+}
+
+struct Idle;
+
+impl Actor for Idle {
+    type Message = ();
+
+    fn handle(&mut self, (): (), _: &mut Context<Self>) -> Result<(), ExitReason> {
+        Ok(())
+    }
+}
+
+#[test]
+fn the_end_of_a_significant_child_looks_at_no_other_child() {
+    kahn_core::Runtime::builder().workers(1).build().unwrap().run(|| {
+        let count = 4_000;
+        let plain = end_half(AutoShutdown::Never, count);
+        let significant = end_half(AutoShutdown::AllSignificant, count);
+        assert!(
+            significant < 10 * plain,
+            "{count} ends took {significant:?}, and {plain:?} without auto shutdown"
+        );
+    });
+}
+
 #[test]
 fn s26_duplicate_ids_are_rejected() {
     everywhere(|| {

@@ -78,7 +78,8 @@ pub(super) struct Child {
     pub(super) kept: Box<dyn ErasedChild>,
     /// Set when the child was added while the supervisor ran.
     pub(super) is_dynamic: bool,
-    pub(super) state: ChildState,
+    /// Changed by [`Children::enter`] alone.
+    state: ChildState,
     /// The supervisor's monitor of the running incarnation. `None` if the child does not run.
     pub(super) monitor: Option<MonitorId>,
     /// When the child last started.
@@ -104,8 +105,17 @@ impl Child {
         }
     }
 
+    pub(super) fn state(&self) -> ChildState {
+        self.state
+    }
+
     pub(super) fn is_active(&self) -> bool {
         self.state != ChildState::Stopped
+    }
+
+    /// Returns one for a significant child that is active, and zero for any other.
+    fn significance(&self) -> usize {
+        usize::from(self.spec.significant && self.is_active())
     }
 }
 
@@ -121,6 +131,8 @@ pub(super) struct Children {
     others: BTreeSet<u64>,
     /// The children whose backoff is not over, and the timers that end it. These children are `Restarting`.
     backing_off: BTreeMap<u64, TimerId>,
+    /// The number of significant children that are active.
+    significant: usize,
     last: u64,
     /// Set when a stopped child is removed, whatever its restart policy.
     pub(super) forgets: bool,
@@ -181,28 +193,47 @@ impl Children {
 
     /// Marks a child that does not run as waiting for its restart.
     pub(super) fn await_restart(&mut self, number: u64) {
-        let Some(child) = self.list.get_mut(&number) else { return };
-        child.state = ChildState::Restarting;
-        self.others.remove(&number);
-        self.waiting.insert(number);
+        self.enter(number, ChildState::Restarting);
     }
 
     /// Marks a child as running, under this monitor.
     pub(super) fn runs(&mut self, number: u64, monitor: Option<MonitorId>, now: Instant) {
+        self.enter(number, ChildState::Running);
         let Some(child) = self.list.get_mut(&number) else { return };
-        (child.state, child.monitor, child.since) = (ChildState::Running, monitor, now);
-        self.waiting.remove(&number);
-        self.others.insert(number);
+        (child.monitor, child.since) = (monitor, now);
         self.monitored.extend(monitor.map(|monitor| (monitor, number)));
     }
 
     /// Marks the child of this monitor as stopped, and returns its number. Returns `None` if the monitor is no child's.
     pub(super) fn ended(&mut self, monitor: MonitorId) -> Option<u64> {
         let number = self.monitored.remove(&monitor)?;
-        let child = self.list.get_mut(&number)?;
-        // It ran, so it did not wait.
-        (child.state, child.monitor) = (ChildState::Stopped, None);
+        self.enter(number, ChildState::Stopped);
+        self.list.get_mut(&number)?.monitor = None;
         Some(number)
+    }
+
+    /// Returns whether a significant child is active.
+    pub(super) fn has_active_significant(&self) -> bool {
+        self.significant > 0
+    }
+
+    /// Changes the state of a child, and keeps `significant`, `waiting` and `others` up to date.
+    fn enter(&mut self, number: u64, state: ChildState) {
+        let Some(child) = self.list.get_mut(&number) else { return };
+        let before = child.significance();
+        let old = core::mem::replace(&mut child.state, state);
+        self.significant = self.significant - before + child.significance();
+        match (old == ChildState::Restarting, state == ChildState::Restarting) {
+            (false, true) => {
+                self.others.remove(&number);
+                self.waiting.insert(number);
+            }
+            (true, false) => {
+                self.waiting.remove(&number);
+                self.others.insert(number);
+            }
+            _ => {}
+        }
     }
 
     /// Records the timer that ends the child's backoff.
@@ -225,6 +256,7 @@ impl Children {
         let Some(child) = self.list.remove(&number) else { return };
         self.waiting.remove(&number);
         self.others.remove(&number);
+        self.significant -= child.significance();
         self.numbers.remove(&child.spec.id);
         self.backing_off.remove(&number);
         if let Some(monitor) = child.monitor {
@@ -240,10 +272,9 @@ impl Children {
         if self.forgets || child.spec.restart == Restart::Temporary {
             return self.remove(number);
         }
-        (child.state, child.failures) = (ChildState::Stopped, 0);
-        self.waiting.remove(&number);
-        self.others.insert(number);
+        child.failures = 0;
         child.kept.close();
+        self.enter(number, ChildState::Stopped);
     }
 }
 

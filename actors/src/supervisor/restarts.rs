@@ -105,7 +105,7 @@ impl Supervisor {
             return Ok(());
         }
         let group = Group::of(self.strategy, first);
-        self.hold(ctx.me(), group, |child| child.state == ChildState::Running);
+        self.hold(ctx.me(), group, |child| child.state() == ChildState::Running);
         // Each turn starts a child, which then waits no more, or ends the loop.
         while let Some(number) = self.children.first_waiting(group) {
             if self.children.is_backing_off(Group::awaited(self.strategy, number)) {

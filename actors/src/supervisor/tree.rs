@@ -192,7 +192,7 @@ impl Supervisor {
     /// Returns the number of the child with this id. The child must be stopped.
     fn resting(&mut self, id: &str) -> Result<u64, ChildError> {
         let number = self.children.find(id).ok_or(ChildError::NotFound)?;
-        match self.children.get(number).map(|child| child.state) {
+        match self.children.get(number).map(|child| child.state()) {
             Some(ChildState::Running) => Err(ChildError::Running),
             Some(ChildState::Restarting) => Err(ChildError::Restarting),
             _ => Ok(number),
@@ -204,9 +204,7 @@ impl Supervisor {
         match self.auto {
             AutoShutdown::Never => false,
             AutoShutdown::AnySignificant => true,
-            AutoShutdown::AllSignificant => {
-                !self.children.iter().any(|(_, child)| child.spec.significant && child.is_active())
-            }
+            AutoShutdown::AllSignificant => !self.children.has_active_significant(),
         }
     }
 }
