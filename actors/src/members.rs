@@ -44,17 +44,30 @@ impl<T: Send + Sync + 'static> Members<T> {
     /// Adds an actor, or replaces its value. Returns whether the actor is a new member. An actor that has ended is not
     /// added.
     pub(crate) fn join(self: &Arc<Self>, actor: &AnyActor, value: T) -> bool {
+        self.join_with(actor, |_| value)
+    }
+
+    /// Like [`join`](Self::join), with the value that `make` makes from the old one. `make` runs under the lock: it is no user
+    /// code, and drops none.
+    pub(crate) fn join_with(self: &Arc<Self>, actor: &AnyActor, make: impl FnOnce(Option<&T>) -> T) -> bool {
         let id = id_of(actor);
-        let member = Arc::new(Member { members: Arc::downgrade(self), id, actor: actor.clone(), value });
         if !is_alive(actor) {
             return false;
         }
-        let old = {
+        let (member, old) = {
             let mut list = self.list();
-            (list.members.insert(id, Arc::clone(&member)), list.copy.take())
+            let value = make(list.members.get(&id).map(|member| &member.value));
+            let member = Arc::new(Member { members: Arc::downgrade(self), id, actor: actor.clone(), value });
+            let old = (list.members.insert(id, Arc::clone(&member)), list.copy.take());
+            (member, old)
         };
         links::enter(actor, &member);
         old.0.is_none()
+    }
+
+    /// Returns an actor's membership.
+    pub(crate) fn get(&self, id: ActorId) -> Option<Arc<Member<T>>> {
+        self.list().members.get(&id).cloned()
     }
 
     /// Removes an actor. Returns whether it was a member.
@@ -76,8 +89,7 @@ impl<T: Send + Sync + 'static> Members<T> {
     /// Returns whether an actor that has not ended is a member. A closed actor counts as ended. If its supervisor
     /// restarts it, it counts as a member again.
     pub(crate) fn contains(&self, id: ActorId) -> bool {
-        let member = self.list().members.get(&id).cloned();
-        member.is_some_and(|member| is_alive(&member.actor))
+        self.get(id).is_some_and(|member| is_alive(&member.actor))
     }
 
     /// Returns the number of members that have not ended.

@@ -1,17 +1,19 @@
 //! Messages by topic, sent to the actors that have subscribed to it.
 
+use core::any::Any;
 use core::fmt;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use kahn_core::wait::operation;
 
 use crate::actor::{Actor, Context};
 use crate::address::{ActorRef, Address, WeakActorRef};
-use crate::cell::Overflow;
+use crate::cell::{Overflow, id_of};
 use crate::dead_letters::{self, Fate};
 use crate::error::TellError;
-use crate::exit::ExitReason;
+use crate::exit::{ActorId, ExitReason};
 use crate::group::Delivered;
 use crate::members::Members;
 use crate::spawn::Builder;
@@ -76,7 +78,7 @@ pub enum Lag {
     /// The subscriber loses the message, which is counted as a dead letter. This is the default.
     #[default]
     Lose,
-    /// The message waits until there is room, together with at most this number of messages. The subscriber loses
+    /// The message waits until there is room, together with at most this number of other messages. The subscriber loses
     /// further messages, which are counted as dead letters. The messages wait in a helper actor of this subscription.
     /// The helper runs in the runtime of the caller that subscribed.
     Park(usize),
@@ -88,10 +90,27 @@ struct Topics<M> {
     sweep_at: usize,
 }
 
-type Topic<M> = Members<Subscriber<M>>;
+struct Topic<M> {
+    members: Arc<Members<Subscriber<M>>>,
+    /// The routes of actors that have unsubscribed. A route is alive as long as messages wait in it.
+    left: Mutex<Left>,
+}
 
-/// Sends a message to a subscriber, and returns the result.
-struct Subscriber<M>(Box<dyn Fn(&M) -> Told + Send + Sync>);
+#[derive(Default)]
+struct Left {
+    routes: HashMap<ActorId, Weak<AnyRoute>>,
+    /// The number of routes at which dead ones are removed.
+    sweep_at: usize,
+}
+
+struct Subscriber<M> {
+    /// Sends a message to the subscriber, and returns the result.
+    tell: Box<dyn Fn(&M) -> Told + Send + Sync>,
+    /// A `Route<N>`, where `N` is the type of the subscriber's messages.
+    route: Option<Arc<AnyRoute>>,
+}
+
+type AnyRoute = dyn Any + Send + Sync;
 
 type Told = Result<(), TellError<()>>;
 
@@ -111,7 +130,8 @@ impl<M: Send + 'static> PubSub<M> {
     }
 
     /// Subscribes an actor to the messages that are published under `topic` from now on. If the actor is subscribed to
-    /// the topic already, its `lag` is changed. Returns whether the subscription is new. An actor that has ended is not
+    /// the topic already, its `lag` is changed: messages that wait by [`Lag::Park`] stay before later ones, and with a change to
+    /// [`Lag::Lose`] the subscriber loses messages until these have been delivered. Returns whether the subscription is new. An actor that has ended is not
     /// subscribed.
     ///
     /// # Panics
@@ -165,34 +185,25 @@ impl<M: Send + 'static> PubSub<M> {
         f: impl Fn(&M) -> N + Send + Sync + 'static,
     ) -> bool {
         operation();
-        let subscriber = actor.downgrade();
-        let courier = match lag {
-            Lag::Lose => None,
-            Lag::Park(room) => {
-                let builder = Builder::new().mailbox(room).overflow(Overflow::Fail);
-                Some(builder.spawn(Courier(subscriber.clone())))
-            }
-        };
-        let tell = move |message: &M| {
-            let message = f(message);
-            // The courier may be dead although the subscriber is alive: it ends with its runtime, which may be another
-            // one.
-            match courier
-                .as_ref()
-                .filter(|courier| courier.is_alive())
-                .cloned()
-                .or_else(|| subscriber.upgrade())
-            {
-                Some(actor) => pass_on(&actor, |actor| actor.try_tell(message)),
-                None => Err(TellError::Dead(())),
-            }
-        };
         let topic = self.topic_to_join(topic);
-        topic.join(actor.any(), Subscriber(Box::new(tell)))
+        let room = lag.room();
+        let new = (room > 0).then(|| Route::new(actor.downgrade(), room));
+        let mut spare = None;
+        let is_new = topic.members.join_with(actor.any(), |old| {
+            let (route, other) = topic.route(id_of(actor.any()), old, new);
+            spare = other;
+            if let Some(route) = &route {
+                // Relaxed: publishers may see the old room for a moment.
+                route.room.store(room, Ordering::Relaxed);
+            }
+            Subscriber::new(actor.downgrade(), route, f)
+        });
+        drop(spare);
+        is_new
     }
 
     /// Ends a subscription. Returns whether there was one. Messages that wait for room by `Lag::Park` are still
-    /// delivered.
+    /// delivered. If the actor subscribes to the topic again meanwhile, later messages come after these.
     ///
     /// # Examples
     ///
@@ -227,8 +238,8 @@ impl<M: Send + 'static> PubSub<M> {
         operation();
         let mut delivered = Delivered::default();
         if let Some(topic) = self.topic(topic) {
-            for member in topic.all().iter() {
-                delivered.count(&member.value.0(&message));
+            for member in topic.members.all().iter() {
+                delivered.count(&(member.value.tell)(&message));
             }
         }
         delivered
@@ -249,7 +260,7 @@ impl<M: Send + 'static> PubSub<M> {
     /// # assert!(inbox.take().is_none());
     /// ```
     pub fn subscribers(&self, topic: &str) -> usize {
-        self.topic(topic).map_or(0, |topic| topic.len())
+        self.topic(topic).map_or(0, |topic| topic.members.len())
     }
 
     /// Returns the topics that have subscribers, in no particular order.
@@ -273,7 +284,7 @@ impl<M: Send + 'static> PubSub<M> {
     /// As [`topics`](Self::topics), for `Debug`, which must not yield.
     fn topics_for_free(&self) -> Vec<String> {
         let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-        let live = topics.by_name.iter().filter(|(_, topic)| !topic.is_empty());
+        let live = topics.by_name.iter().filter(|(_, topic)| !topic.members.is_empty());
         live.map(|(name, _)| name.to_string()).collect()
     }
 
@@ -299,6 +310,104 @@ impl<M: Send + 'static> PubSub<M> {
     }
 }
 
+impl<M: Send + 'static> Topic<M> {
+    fn new() -> Topic<M> {
+        Topic { members: Arc::new(Members::new()), left: Mutex::default() }
+    }
+
+    fn left(&self) -> MutexGuard<'_, Left> {
+        // Nothing that panics runs under the lock, so poison is ignored.
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_vacant(&self) -> bool {
+        self.members.is_vacant() && self.left().routes.values().all(|route| route.strong_count() == 0)
+    }
+
+    fn leave(&self, actor: ActorId) -> bool {
+        let Some(member) = self.members.get(actor) else { return false };
+        if let Some(route) = &member.value.route {
+            // Before the member is removed: a thread that subscribes the actor again finds the route here or there. It is
+            // kept even if no message waits in it now, because another thread may be about to publish.
+            self.left().add(actor, Arc::downgrade(route));
+        }
+        self.members.leave(actor)
+    }
+
+    /// Returns the route for a subscription that may replace another, and the one that is not needed. A route that is in use
+    /// is kept, so that the messages in it stay before later ones.
+    fn route<N: Send + 'static>(
+        &self,
+        actor: ActorId,
+        old: Option<&Subscriber<M>>,
+        new: Option<Arc<Route<N>>>,
+    ) -> (Option<Arc<Route<N>>>, Option<Arc<Route<N>>>) {
+        let member = old.and_then(|old| old.route.clone());
+        let used = member.or_else(|| self.left().routes.remove(&actor)?.upgrade());
+        match used.and_then(|route| route.downcast::<Route<N>>().ok()) {
+            // The courier ends with its runtime, which may be another one. What it held is gone then.
+            Some(used) if used.courier.is_alive() => (Some(used), new),
+            used => (new, used),
+        }
+    }
+}
+
+impl Left {
+    fn add(&mut self, actor: ActorId, route: Weak<AnyRoute>) {
+        if self.routes.len() >= self.sweep_at {
+            self.routes.retain(|_, route| route.strong_count() > 0);
+            self.sweep_at = SWEEP_AT_LEAST.max(2 * self.routes.len());
+        }
+        self.routes.insert(actor, route);
+    }
+}
+
+impl Lag {
+    /// Returns how many messages may wait: the one that waits for room, and those behind it. Zero if none waits.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the number is none that [`Builder::mailbox`] accepts.
+    #[track_caller]
+    fn room(self) -> usize {
+        match self {
+            Lag::Lose => 0,
+            Lag::Park(others) => {
+                drop(Builder::new().mailbox(others));
+                others.saturating_add(1)
+            }
+        }
+    }
+}
+
+impl<M: Send + 'static> Subscriber<M> {
+    fn new<N: Send + 'static>(
+        actor: WeakActorRef<N>,
+        route: Option<Arc<Route<N>>>,
+        f: impl Fn(&M) -> N + Send + Sync + 'static,
+    ) -> Subscriber<M> {
+        let any = route.clone().map(|route| route as Arc<AnyRoute>);
+        let tell = move |message: &M| {
+            let message = f(message);
+            // The courier may be dead although the subscriber is alive: it ends with its runtime, which may be another
+            // one.
+            match route.as_ref().filter(|route| route.courier.is_alive()) {
+                Some(route) => route.tell(message),
+                None => tell_now(&actor, message),
+            }
+        };
+        Subscriber { tell: Box::new(tell), route: any }
+    }
+}
+
+/// Sends a message to an actor, if there is room.
+fn tell_now<N: Send + 'static>(actor: &WeakActorRef<N>, message: N) -> Told {
+    match actor.upgrade() {
+        Some(actor) => pass_on(&actor, |actor| actor.try_tell(message)),
+        None => Err(TellError::Dead(())),
+    }
+}
+
 /// Sends a message to an actor. A message that finds no room is counted as a dead letter.
 fn pass_on<N: Send + 'static>(
     actor: &ActorRef<N>,
@@ -313,18 +422,77 @@ fn pass_on<N: Send + 'static>(
     })
 }
 
+/// The way to a subscriber that has, or had, `Lag::Park`. All its messages go this way, so they stay in order, also when its
+/// lag changes.
+struct Route<N: Send + 'static> {
+    subscriber: WeakActorRef<N>,
+    courier: ActorRef<Parcel<N>>,
+    /// How many messages may wait. Zero for `Lag::Lose`.
+    room: AtomicUsize,
+    /// How many messages the courier has, the one that it is passing on included.
+    waiting: AtomicUsize,
+}
+
+/// A message that waits in the courier. It keeps its route alive, and so the courier's `ActorRef`: the courier of a
+/// subscription that is over ends when it has passed on the last message.
+struct Parcel<N: Send + 'static> {
+    message: N,
+    place: Place<N>,
+}
+
+/// One of the places in a route. It is given back when the message is in the subscriber's mailbox, or is dropped.
+struct Place<N: Send + 'static>(Arc<Route<N>>);
+
+impl<N: Send + 'static> Route<N> {
+    fn new(subscriber: WeakActorRef<N>, room: usize) -> Arc<Route<N>> {
+        // `room` bounds the number of messages, and can change. So the mailbox is never full.
+        let builder = Builder::new().mailbox(1 << 31).overflow(Overflow::Fail);
+        let courier = builder.spawn(Courier(subscriber.clone()));
+        Arc::new(Route { subscriber, courier, room: AtomicUsize::new(room), waiting: AtomicUsize::new(0) })
+    }
+
+    fn tell(self: &Arc<Self>, message: N) -> Told {
+        // Relaxed: a change of the lag takes effect a moment later.
+        let room = self.room.load(Ordering::Relaxed);
+        // Acquire: if the messages before have left the courier, they are in the subscriber's mailbox.
+        if room == 0 && self.waiting.load(Ordering::Acquire) == 0 {
+            return tell_now(&self.subscriber, message);
+        }
+        let take = |waiting: usize| (waiting < room).then_some(waiting + 1);
+        // Relaxed: the courier's lock orders the messages.
+        if self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err() {
+            dead_letters::note::<N>(self.courier.any(), Fate::Overflow, 1);
+            return Err(TellError::Full(()));
+        }
+        let place = Place(Arc::clone(self));
+        self.courier.try_tell(Parcel { message, place }).map_err(|_| TellError::Dead(()))
+    }
+}
+
+impl<N: Send + 'static> Drop for Place<N> {
+    fn drop(&mut self) {
+        // Release: pairs with the Acquire in `tell`. The message is in the subscriber's mailbox.
+        self.0.waiting.fetch_sub(1, Ordering::Release);
+    }
+}
+
 /// The courier: it waits for room in a subscriber's mailbox, with the messages for which there was none.
 struct Courier<N: Send + 'static>(WeakActorRef<N>);
 
 impl<N: Send + 'static> Actor for Courier<N> {
-    type Message = N;
+    type Message = Parcel<N>;
 
-    fn handle(&mut self, message: N, _: &mut Context<Self>) -> Result<(), ExitReason> {
+    fn handle(
+        &mut self,
+        Parcel { message, place }: Parcel<N>,
+        _: &mut Context<Self>,
+    ) -> Result<(), ExitReason> {
         // Without a subscriber to tell, the message is dropped. Either the subscription ends, and the courier with it,
         // or a supervisor restarts the subscriber.
         if let Some(subscriber) = self.0.upgrade() {
             pass_on(&subscriber, |subscriber| subscriber.tell(message)).ok();
         }
+        drop(place);
         Ok(())
     }
 }

@@ -265,3 +265,46 @@ fn each_publishers_order_is_kept() {
         assert!(steady.is_alive());
     });
 }
+
+#[test]
+fn messages_stay_in_order_when_a_lag_changes_while_some_wait() {
+    let _alone = LETTERS.lock().unwrap();
+    everywhere(|| {
+        for leaves in [false, true] {
+            let bus = PubSub::<u32>::new();
+            let (slow, hold, is_read) = held(1, Overflow::Park);
+            let publish = |numbers: std::ops::RangeInclusive<u32>| {
+                numbers.filter(|&n| bus.publish("x", n).told == 1).collect::<Vec<_>>()
+            };
+            let subscribe = |lag| {
+                assert!(!leaves || bus.unsubscribe("x", &slow));
+                assert_eq!(bus.subscribe("x", &slow, lag), leaves);
+            };
+            bus.subscribe("x", &slow, Lag::Park(8));
+            let mut told = publish(1..=8);
+            assert_eq!(told.len(), 8);
+            subscribe(Lag::Park(64));
+            told.extend(publish(9..=40));
+            assert_eq!(told.len(), 40);
+            // Those that wait are more than may wait now. They stay, and no more come.
+            subscribe(Lag::Park(1));
+            assert_eq!(publish(41..=45), []);
+            subscribe(Lag::Lose);
+            assert_eq!(publish(46..=50), []);
+            drop(hold);
+            let mut n = 50;
+            until(|| {
+                n += 1;
+                bus.publish("x", n).told == 1
+            });
+            told.push(n);
+            assert_eq!(take(&is_read, told.len()), told);
+            // A subscription that is over keeps no courier, and no message that is not delivered.
+            bus.unsubscribe("x", &slow);
+            assert_eq!(bus.publish("x", 0).told, 0);
+            bus.subscribe("x", &slow, Lag::Park(1));
+            assert_eq!(bus.publish("x", 7).told, 1);
+            assert_eq!(take(&is_read, 1), [7]);
+        }
+    });
+}
