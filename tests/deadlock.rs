@@ -244,6 +244,35 @@ fn a_panic_in_a_handler_is_the_callers() {
 
 /// `kahn::run` as such.
 #[test]
+fn the_report_comes_whatever_the_main_green_thread_makes_of_its_cancel() {
+    alone("the_report_comes_whatever_the_main_green_thread_makes_of_its_cancel", || {
+        let is_report = |report: &str| report.starts_with("all green threads are asleep: deadlock");
+        for workers in WORKERS {
+            let runtime = runtime(workers);
+            let stuck = || catch_unwind(AssertUnwindSafe(kahn::thread::park));
+            assert!(is_report(&report(&runtime, || assert!(stuck().is_err()))), "it returns");
+            assert!(is_report(&report(&runtime, || stuck().unwrap_or_else(|_| panic!("so")))), "it panics");
+            assert!(
+                is_report(&report(&runtime, || kahn::scope(|s| drop(s.spawn(stuck))))),
+                "a child catches it"
+            );
+            let hook = std::panic::take_hook();
+            std::panic::set_hook(Box::new(|_| {}));
+            let dropped = catch_unwind(AssertUnwindSafe(|| {
+                runtime.run(|| {
+                    let _ = stuck();
+                    OnDrop(|| panic!("the value"))
+                })
+            }));
+            std::panic::set_hook(hook);
+            assert!(is_report(dropped.err().unwrap().downcast_ref::<String>().unwrap()), "its value panics");
+            // A later call has its own result.
+            assert_eq!(runtime.run(|| 7), 7);
+        }
+    });
+}
+
+#[test]
 fn run_panics_with_the_report() {
     alone("run_panics_with_the_report", || {
         let caught = catch_unwind(|| kahn::run(|| bounded::<()>(0).1.clone().recv().is_ok() || kahn_stuck()));

@@ -161,6 +161,7 @@ impl Runtime {
     {
         refuse_nesting();
         self.shared.deadlock.reset();
+        let deadlocks = self.shared.deadlock.declared();
         let options = SpawnOptions { migratory: self.shared.migratory, ..SpawnOptions::default() };
         // SAFETY: `F` and `T` are `Send`. The data that they borrow outlives this call, which ends after the task has.
         let task = unsafe { allocate::<Scheduler, _, _>(f, Some("main".into()), options) };
@@ -194,16 +195,21 @@ impl Runtime {
         drop(under_way);
         let failed = ended();
         let output = handle.into_output();
-        match output {
-            Err(payload) if wait::is_internal_unwind(&*payload) => {
-                match (failed, self.shared.deadlock.report()) {
-                    (Some(failed), _) => Ok(Err(failed)),
-                    (None, Some(report)) => Err(report),
-                    (None, None) => Ok(Err(Box::new("the main green thread was cancelled"))),
-                }
+        // The report, or the panic of its handler, counts whatever the main green thread has made of its cancel: it may
+        // have caught the unwind and returned, or panicked, which the panic hook has reported.
+        let instead = match (failed, self.shared.deadlock.report_since(deadlocks)) {
+            (Some(failed), _) => Ok(Err(failed)),
+            (None, Some(report)) => Err(report),
+            (None, None) => {
+                return Ok(output.map_err(|payload| match wait::is_internal_unwind(&*payload) {
+                    true => Box::new("the main green thread was cancelled"),
+                    false => wait::reject_stray_unwind(payload),
+                }));
             }
-            output => Ok(output.map_err(wait::reject_stray_unwind)),
-        }
+        };
+        // The value's destructor may panic. The panic hook reports that, and the report counts all the same.
+        wait::run_catching(|| drop(output));
+        instead
     }
 
     /// Returns the number of workers: OS threads that run green threads.

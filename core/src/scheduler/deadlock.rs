@@ -2,7 +2,7 @@
 //! them.
 
 use core::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::os_threads;
@@ -83,12 +83,19 @@ pub(crate) struct Watch {
     handler: Option<OnDeadlock>,
     /// Set when a deadlock has been found. A new `run` clears it.
     found: AtomicBool,
-    report: Mutex<Option<DeadlockReport>>,
+    declared: Mutex<Declared>,
+}
+
+/// The deadlocks that have been declared, without those that a handler was told of.
+#[derive(Default)]
+struct Declared {
+    count: u64,
+    last: Option<DeadlockReport>,
 }
 
 impl Watch {
     pub(crate) fn new(handler: Option<OnDeadlock>) -> Watch {
-        Watch { handler, found: AtomicBool::new(false), report: Mutex::new(None) }
+        Watch { handler, found: AtomicBool::new(false), declared: Mutex::default() }
     }
 
     /// Returns whether a worker that finds all workers asleep has to examine the process for a deadlock.
@@ -104,9 +111,25 @@ impl Watch {
         self.found.store(false, Ordering::Release);
     }
 
-    /// Returns the report of the deadlock that has ended a `run`.
-    pub(crate) fn report(&self) -> Option<DeadlockReport> {
-        self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Returns the number of deadlocks that have been declared. A `run` looks at it before it begins.
+    pub(crate) fn declared(&self) -> u64 {
+        self.lock().count
+    }
+
+    /// Returns the report of the last deadlock, if it was declared after the first `before` ones.
+    pub(crate) fn report_since(&self, before: u64) -> Option<DeadlockReport> {
+        let declared = self.lock();
+        if declared.count > before { declared.last.clone() } else { None }
+    }
+
+    fn declare(&self, report: DeadlockReport) {
+        let mut declared = self.lock();
+        declared.count += 1;
+        declared.last = Some(report);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Declared> {
+        self.declared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -194,15 +217,23 @@ pub(crate) fn nothing_is_due(shared: &Shared) -> bool {
 /// Reports the deadlock. Without a handler, cancels every green thread that waits.
 fn declare(shared: &Shared, harmless: os_threads::IgnoredThread, turn: os_threads::Turn) {
     let report = report_of(shared);
+    // Without a handler, the report is for each `run` that is under way now, and for none that begins later. None can
+    // begin before the turn is given back: until then nothing moves in the process.
+    let handled = match &shared.deadlock.handler {
+        Some(handler) => Some((handler, report)),
+        None => {
+            shared.deadlock.declare(report);
+            None
+        }
+    };
     shared.deadlock.found.store(true, Ordering::Release);
     // The order matters: from here on this thread may act, and the next examiner has to see that it may.
     drop(harmless);
     drop(turn);
-    if let Some(handler) = &shared.deadlock.handler {
+    if let Some((handler, report)) = handled {
         handler(&report);
         return;
     }
-    *shared.deadlock.report.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
     let tasks: Vec<_> = shared.remotes.iter().flat_map(|remote| remote.listed()).collect();
     // Claim all waits before the first green thread unwinds. Otherwise a destructor of one could deliver what another
     // waits for, and the other would continue as if there had been no deadlock.
