@@ -60,21 +60,34 @@ pub(crate) fn stop(process: &AnyActor, reason: ExitReason) {
 /// first reason counts. Between two lives, it ends the next one before that starts. So a kill has the same effect whether
 /// it reaches the actor before or after its restart.
 pub(crate) fn kill(process: &AnyActor, reason: ExitReason) {
-    kill_in(process, reason, true);
+    kill_by(Killer::Anyone, process, reason);
 }
 
 /// Like [`kill`], but has no effect on a later life. For the supervisor, which waits for the end of the present one.
 pub(crate) fn kill_life(process: &AnyActor, reason: ExitReason) {
-    kill_in(process, reason, false);
+    kill_by(Killer::Supervisor, process, reason);
 }
 
-fn kill_in(process: &AnyActor, reason: ExitReason, or_next: bool) {
+/// Like [`kill`], for the end of a linked actor. If a stop was requested before, the actor ends at once nevertheless, but
+/// the stop's reason counts, which was first.
+pub(crate) fn kill_by_link(process: &AnyActor, reason: ExitReason) {
+    kill_by(Killer::Link, process, reason);
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Killer {
+    Anyone,
+    Link,
+    Supervisor,
+}
+
+fn kill_by(killer: Killer, process: &AnyActor, reason: ExitReason) {
     let mut state = process.state.lock();
     match state.phase {
         Phase::New | Phase::Running => {}
         // It is ending already. Only a kill cuts short what it still does.
         Phase::Ending if matches!(reason, ExitReason::Killed) => {}
-        Phase::Between if or_next => {
+        Phase::Between if killer != Killer::Supervisor => {
             // No cancel: none of its code runs. The next life looks at the reason before it starts.
             let late = record(&mut state, reason);
             drop(state);
@@ -85,7 +98,10 @@ fn kill_in(process: &AnyActor, reason: ExitReason, or_next: bool) {
         }
     }
     // If another reason was first, this one is dropped after unlocking: its destructor may be user code.
-    let late = record(&mut state, reason);
+    let late = match state.stop_reason() {
+        Some(first) if killer == Killer::Link => (record(&mut state, first), Some(reason)),
+        _ => (record(&mut state, reason), None),
+    };
     // Under the lock, so that the cancel cannot arrive after the turn has cleared the cancels until then (`clear_cancel`).
     let wake = process.cancel();
     let wake_action = state.wake_action_urgent();

@@ -13,7 +13,7 @@ use kahn_core::wait::run_shielded_catching;
 
 use crate::cell::{AnyActor, Phase, id_of};
 use crate::exit::{ActorId, ExitReason, LinkDied};
-use crate::lifecycle::kill;
+use crate::lifecycle::kill_by_link;
 use crate::registration::Registration;
 use crate::signal::{Down, DownCause, MonitorId};
 use crate::unobserved_panics;
@@ -73,7 +73,7 @@ pub(crate) fn exit(from: &AnyActor, to: &AnyActor, reason: &ExitReason) {
     match wake_action {
         Some(wake_action) => wake_action.wake(to),
         None if reason.is_normal() => {}
-        None => kill(to, link_died(from, reason)),
+        None => kill_by_link(to, link_died(from, reason)),
     }
 }
 

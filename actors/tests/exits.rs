@@ -402,3 +402,105 @@ fn a_link_after_a_race_of_link_and_unlink_holds() {
         });
     });
 }
+
+/// Ends as it is told when its gate opens, and stops itself before that if it is to.
+struct Gated {
+    busy: Sender<()>,
+    gate: Receiver<()>,
+    stops: bool,
+    fails: bool,
+}
+
+impl Actor for Gated {
+    type Message = ();
+
+    fn handle(&mut self, (): (), ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+        assert!(!ctx.is_stopping());
+        if self.stops {
+            ctx.stop();
+            assert!(ctx.is_stopping());
+        }
+        self.busy.send(())?;
+        // It is let go on by a message, or by an unwind.
+        self.gate.recv()?;
+        if self.fails { Err(ExitReason::failed("so")) } else { Ok(()) }
+    }
+}
+
+/// An actor of either kind that is in its handler, and is linked to `peer`; and the sender that lets it go on.
+fn gated(is_loop: bool, stops: bool, fails: bool, peer: &ActorRef<Order>) -> (ActorRef<()>, Sender<()>) {
+    let ((busy, is_busy), (open, gate)) = (bounded(1), bounded(1));
+    let actor = Gated { busy, gate, stops, fails };
+    let gated = if is_loop {
+        Builder::new().spawn_loop(move |mailbox: &mut Mailbox<()>| {
+            mailbox.recv()?;
+            if actor.stops {
+                mailbox.stop();
+                assert!(mailbox.is_stopping());
+            }
+            actor.busy.send(())?;
+            actor.gate.recv()?;
+            if actor.fails { Err(ExitReason::failed("so")) } else { Ok(mailbox.recv()?) }
+        })
+    } else {
+        spawn(actor)
+    };
+    peer.tell(Order::Link(gated.address())).unwrap();
+    peer.ask(Order::Sync).unwrap();
+    gated.tell(()).unwrap();
+    is_busy.recv().unwrap();
+    (gated, open)
+}
+
+#[test]
+fn the_first_reason_counts_of_a_stop_and_a_linked_actors_end() {
+    everywhere(|| {
+        for is_loop in [false, true] {
+            let peer = || spawn(Puppet { news: bounded(1).0, traps: false });
+            let kill = |peer: &ActorRef<Order>| {
+                peer.kill();
+                peer.join();
+            };
+            for stops in [false, true] {
+                let peer = peer();
+                let (gated, open) = gated(is_loop, stops, false, &peer);
+                if !stops {
+                    gated.stop();
+                }
+                kill(&peer);
+                let _ = open.send(());
+                assert!(gated.join().is_normal(), "loop: {is_loop}, by itself: {stops}");
+            }
+            let peer = peer();
+            let (gated, open) = gated(is_loop, false, false, &peer);
+            kill(&peer);
+            gated.stop();
+            let _ = open.send(());
+            assert!(matches!(gated.join(), ExitReason::LinkDied(_)), "loop: {is_loop}");
+        }
+    });
+}
+
+#[test]
+fn a_stop_hides_no_failure_and_a_kill_counts_after_a_stop() {
+    everywhere(|| {
+        for is_loop in [false, true] {
+            let peer = spawn(Puppet { news: bounded(1).0, traps: false });
+            for stops in [false, true] {
+                let (fails, open) = gated(is_loop, stops, true, &peer);
+                peer.tell(Order::Unlink(fails.address())).unwrap();
+                peer.ask(Order::Sync).unwrap();
+                fails.stop();
+                open.send(()).unwrap();
+                assert!(matches!(fails.join(), ExitReason::Failed(_)), "loop: {is_loop}, by itself: {stops}");
+                let (killed, _open) = gated(is_loop, stops, false, &peer);
+                peer.tell(Order::Unlink(killed.address())).unwrap();
+                peer.ask(Order::Sync).unwrap();
+                killed.stop();
+                killed.kill();
+                assert!(matches!(killed.join(), ExitReason::Killed), "loop: {is_loop}, by itself: {stops}");
+            }
+            peer.stop();
+        }
+    });
+}

@@ -333,14 +333,21 @@ impl State {
         self.wake_action_urgent()
     }
 
+    /// Returns the reason of a stop that was requested.
+    pub(crate) fn stop_reason(&self) -> Option<ExitReason> {
+        let stated = || self.cold.as_deref().and_then(|cold| cold.stop.clone());
+        self.has(STOP).then(|| stated().unwrap_or(ExitReason::Normal))
+    }
+
+    /// Returns the reason for which the actor ends before its next message, if it does.
+    pub(crate) fn end_reason(&self) -> Option<ExitReason> {
+        self.cold.as_deref().and_then(|cold| cold.exit.clone()).or_else(|| self.stop_reason())
+    }
+
     /// Takes the next item of the system lane, in the order of precedence. Called when `URGENT` is set.
     pub(crate) fn take_urgent(&mut self) -> Urgent {
-        if let Some(reason) = self.cold.as_deref().and_then(|cold| cold.exit.clone()) {
+        if let Some(reason) = self.end_reason() {
             return Urgent::End(reason);
-        }
-        if self.has(STOP) {
-            let reason = self.cold.as_deref().and_then(|cold| cold.stop.clone());
-            return Urgent::End(reason.unwrap_or(ExitReason::Normal));
         }
         if self.has(TIMER) {
             self.put(TIMER, false);

@@ -9,6 +9,7 @@ use crate::address::{ActorRef, Address};
 use crate::dead_letters;
 use crate::error::StashError;
 use crate::exit::{ActorId, ExitReason};
+use crate::lifecycle::stop;
 use crate::links;
 use crate::signal::MonitorId;
 use crate::timers::{Ready, TimerId};
@@ -73,7 +74,8 @@ impl<M: Send + 'static> Control<M> {
         self.me.name()
     }
 
-    /// Ends the actor, with [`ExitReason::Normal`], after the message that it is handling.
+    /// Ends the actor, with [`ExitReason::Normal`], after the message that it is handling. If the handler then returns an
+    /// error or panics, the actor ends for that instead: a stop hides no failure.
     ///
     /// # Examples
     ///
@@ -93,7 +95,8 @@ impl<M: Send + 'static> Control<M> {
     /// assert!(once.join().is_normal());
     /// ```
     pub fn stop(&mut self) {
-        self.end.get_or_insert(ExitReason::Normal);
+        self.stops = true;
+        stop(self.any(), ExitReason::Normal);
     }
 
     /// Links this actor and another. If one of them ends with a reason other than `Normal`, the other ends too, unless
@@ -392,7 +395,7 @@ impl<M: Send + 'static> Control<M> {
         }
     }
 
-    /// Returns whether this actor was asked to stop. It will stop after the message that it is handling. A long handler
+    /// Returns whether this actor was asked to stop, by itself or from outside. It will stop after the message that it is handling. A long handler
     /// may check this and return early.
     ///
     /// # Examples

@@ -59,8 +59,8 @@ pub struct Control<M: Send + 'static> {
     /// A copy of the turn's reference, which is never dropped.
     me: ManuallyDrop<Process<Head<M>>>,
     own: Option<Box<LocalState<M>>>,
-    /// The reason for which the actor has requested its own end.
-    end: Option<ExitReason>,
+    /// The actor has requested its own end in this turn.
+    stops: bool,
     /// The actor has taken a message in this turn.
     has_taken: bool,
     /// The actor fell asleep when it took the message that it is handling; see
@@ -126,7 +126,7 @@ impl<M: Send + 'static> Control<M> {
         // SAFETY: the copy is in a `ManuallyDrop`, so it is never dropped. A `Control` does not outlive the turn, which
         // borrows `process`.
         let me = unsafe { core::ptr::read((&raw const *process).cast()) };
-        Control { me, own, end: None, has_taken: false, dozes: false }
+        Control { me, own, stops: false, has_taken: false, dozes: false }
     }
 
     /// Takes out the private state, which is kept for the next turn.
@@ -145,7 +145,7 @@ impl<M: Send + 'static> Control<M> {
 
     /// Returns the reason for which the actor has requested its own end, if it has.
     pub(crate) fn own_end(&self) -> Option<ExitReason> {
-        self.end.clone()
+        if self.stops { self.me.core.state.lock().end_reason() } else { None }
     }
 
     fn own(&mut self) -> &mut LocalState<M> {
@@ -155,8 +155,8 @@ impl<M: Send + 'static> Control<M> {
     /// Returns what the actor does next.
     #[inline]
     pub(crate) fn next(&mut self) -> Next<M> {
-        if let Some(reason) = &self.end {
-            return Next::End(reason.clone());
+        if let Some(reason) = self.own_end() {
+            return Next::End(reason);
         }
         if self.me.is_cancelled() {
             return Next::End(self.cancelled());
@@ -254,7 +254,7 @@ impl<M: Send + 'static> Control<M> {
     /// Ends the timers, and takes out the messages that were stashed or passed over. Another incarnation handles them,
     /// or none does.
     pub(crate) fn take_aside(&mut self) -> VecDeque<M> {
-        self.end = None;
+        self.stops = false;
         let Some(mut own) = self.own.take() else { return VecDeque::new() };
         let mut aside = core::mem::take(&mut own.passed);
         aside.append(&mut own.stash);
