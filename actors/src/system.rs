@@ -12,9 +12,11 @@ use crate::supervisor::{StartError, Supervisor, SupervisorRef};
 
 /// A supervision tree that is a whole program.
 ///
-/// While a `System` exists, Ctrl-C (and `SIGTERM` and `SIGHUP`, where they exist) does not end the process at once:
+/// While a `System` exists or starts, Ctrl-C (and `SIGTERM` and `SIGHUP`, where they exist) does not end the process at once:
 ///
-/// - The first signal stops the tree in order, last child first, each within its [`Shutdown`](crate::Shutdown).
+/// - The first signal stops the tree in order, last child first, each within its [`Shutdown`](crate::Shutdown). If the tree
+///   is still starting, no further child of the root starts, and those that have started stop. [`System::start`] then
+///   returns a system that ends.
 /// - The second signal kills the rest of the tree.
 /// - The third signal ends the process.
 ///
@@ -51,6 +53,9 @@ use crate::supervisor::{StartError, Supervisor, SupervisorRef};
 #[must_use = "`wait` waits for its end"]
 #[derive(Debug)]
 pub struct System {
+    /// Dropped before `root`: a tree that shuts down because no reference is left does not get signals any more.
+    #[expect(dead_code, reason = "for its destructor")]
+    entry: Option<Entry>,
     root: SupervisorRef,
 }
 
@@ -132,9 +137,11 @@ impl System {
                 *watched = true;
             }
         }
-        let root = root.try_spawn().map_err(SystemError::Start)?;
-        roots().push((root.address(), 0));
-        Ok(System { root })
+        // Signals are for the tree from here on: one that comes while it starts stops what has started. If the start fails
+        // or unwinds, the entry goes.
+        let mut entry = None;
+        let root = root.try_spawn_as(|root| entry = Some(Entry::new(root))).map_err(SystemError::Start)?;
+        Ok(System { entry, root })
     }
 
     /// Returns the root supervisor.
@@ -198,10 +205,21 @@ impl System {
     }
 }
 
-impl Drop for System {
+/// The entry of a system in [`ROOTS`].
+#[derive(Debug)]
+struct Entry(Address);
+
+impl Entry {
+    fn new(root: Address) -> Entry {
+        roots().push((root.clone(), 0));
+        Entry(root)
+    }
+}
+
+impl Drop for Entry {
     fn drop(&mut self) {
-        let root = self.root.address();
-        roots().retain(|(other, _)| *other != root);
+        // Dropped after unlocking.
+        let _gone: Vec<_> = roots().extract_if(.., |(other, _)| *other == self.0).collect();
     }
 }
 
@@ -281,5 +299,54 @@ mod signals {
             }
         };
         ctrlc::try_set_handler(handler).map_err(io::Error::other)
+    }
+}
+
+#[cfg(fibers)]
+#[cfg(test)]
+mod tests {
+    use kahn_channels::{Sender, bounded};
+
+    use super::*;
+    use crate::actor::{Actor, Context};
+    use crate::supervisor::ChildSpec;
+
+    /// Says what happens to it. While `interrupts` starts, the first signal comes.
+    struct Part(&'static str, Sender<String>);
+
+    impl Actor for Part {
+        type Message = ();
+
+        fn started(&mut self, _: &mut Context<Self>) -> Result<(), ExitReason> {
+            if self.0 == "interrupts" {
+                assert!(!interrupt(), "the system is registered");
+            }
+            Ok(self.1.send(format!("+{}", self.0))?)
+        }
+
+        fn handle(&mut self, (): (), _: &mut Context<Self>) -> Result<(), ExitReason> {
+            Ok(())
+        }
+
+        fn stopped(&mut self, _: &ExitReason, _: &mut Context<Self>) {
+            let _ = self.1.send(format!("-{}", self.0));
+        }
+    }
+
+    #[test]
+    fn a_signal_while_the_tree_starts_stops_what_has_started_in_order() {
+        let (log, logged) = bounded(10);
+        let part = |name| {
+            let log = log.clone();
+            ChildSpec::new(name, move || Part(name, log.clone()))
+        };
+        let root = ["first", "interrupts", "last"]
+            .map(part)
+            .into_iter()
+            .fold(Supervisor::default(), Supervisor::child);
+        let system = System::start(root).unwrap();
+        assert!(matches!(system.wait(), ExitReason::Shutdown));
+        assert_eq!(logged.try_iter().collect::<Vec<_>>(), ["+first", "+interrupts", "-interrupts", "-first"]);
+        assert!(roots().is_empty());
     }
 }

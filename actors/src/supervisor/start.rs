@@ -3,6 +3,7 @@
 use super::Supervisor;
 use super::error::{ChildError, StartError};
 use super::handle::SupervisorRef;
+use crate::address::Address;
 use crate::ask_cycle::wait_as_actor;
 use crate::cell::Goal;
 use crate::exit::ExitReason;
@@ -30,7 +31,7 @@ impl Supervisor {
     /// ```
     #[track_caller]
     pub fn spawn(self) -> SupervisorRef {
-        self.start().0
+        self.start(|_| {}).0
     }
 
     /// Starts the supervisor as [`spawn`](Self::spawn) does, and returns an error if a child did not start.
@@ -57,7 +58,13 @@ impl Supervisor {
     /// ```
     #[track_caller]
     pub fn try_spawn(self) -> Result<SupervisorRef, StartError> {
-        let (supervisor, started) = self.start();
+        self.try_spawn_as(|_| {})
+    }
+
+    /// Like [`try_spawn`](Self::try_spawn). Calls `spawned` with the supervisor before it waits for the start.
+    #[track_caller]
+    pub(crate) fn try_spawn_as(self, spawned: impl FnOnce(Address)) -> Result<SupervisorRef, StartError> {
+        let (supervisor, started) = self.start(spawned);
         match started {
             Ok(()) => Ok(supervisor),
             Err(reason) => Err(match &reason {
@@ -70,10 +77,11 @@ impl Supervisor {
     }
 
     #[track_caller]
-    fn start(mut self) -> (SupervisorRef, Result<(), ExitReason>) {
+    fn start(mut self, spawned: impl FnOnce(Address)) -> (SupervisorRef, Result<(), ExitReason>) {
         let name = self.name.take();
         let builder = name.into_iter().fold(Builder::new(), Builder::name);
         let actor = builder.spawn(self);
+        spawned(actor.address());
         let started = wait_as_actor(actor.any(), Goal::Start, || start_of(actor.any()));
         (SupervisorRef::from(actor), started)
     }

@@ -29,13 +29,19 @@ impl Actor for Supervisor {
         // The supervisor's children do not end because an actor ends that was linked to the supervisor.
         ctx.trap_exits(true);
         self.reporter.name(ctx.any());
-        for spec in core::mem::take(&mut self.specs) {
+        let mut specs = core::mem::take(&mut self.specs).into_iter();
+        // A stop ends the supervisor when it has started, so it starts no further child.
+        while !ctx.is_stopping()
+            && let Some(spec) = specs.next()
+        {
             let child = spec.id.clone();
             if let Err(error) = self.add(ctx.any(), spec, false) {
                 self.stop_all(ctx.any());
                 return Err(StartError { child, error }.into());
             }
         }
+        // What the other specifications own is the user's. Its destructor must not end the supervisor.
+        run_shielded_catching(|| drop(specs));
         Ok(())
     }
 
