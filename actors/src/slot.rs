@@ -29,7 +29,7 @@ use core::ptr::{self, NonNull};
 use core::task::Waker;
 
 use kahn_core::primitives::{AtomicPtr, AtomicUsize, Backoff, Lock, MODEL, Ordering, fence, swap_then_load};
-use kahn_core::wait::{Deadline, Reason, TimedOut, Wait, WaitError, Waiter, Wake, run_shielded_catching};
+use kahn_core::wait::{Deadline, OwnedWaker, Reason, TimedOut, Wait, WaitError, Waiter, Wake};
 
 const OPEN: usize = 0;
 const ANSWERING: usize = 1;
@@ -49,7 +49,7 @@ pub(crate) struct Slot {
     /// The place for the answer: an `Option<R>` of the asker.
     place: UnsafeCell<*mut ()>,
     /// The asker's waker, if it is a task that waits.
-    waker: Lock<Option<Waker>>,
+    waker: Lock<OwnedWaker>,
 }
 
 /// The value of `asker` that stands for a task, whose waker is in `waker`.
@@ -80,7 +80,7 @@ fn take(place: *mut ()) -> NonNull<Slot> {
             state: AtomicUsize::new(OPEN),
             asker: AtomicPtr::new(ptr::null_mut()),
             place: UnsafeCell::new(place),
-            waker: Lock::new(None),
+            waker: Lock::new(OwnedWaker::none()),
         }),
     }))
 }
@@ -222,10 +222,7 @@ unsafe fn leave<R>(slot: NonNull<Slot>, answer: Option<R>) -> Option<R> {
         let waker = this.waker.lock().take();
         // Release: the asker sees the answer. From here on the slot belongs to the asker.
         this.state.store(ANSWERED, Ordering::Release);
-        if let Some(waker) = waker {
-            // The reply has been sent, so no unwind of the waker may propagate.
-            run_shielded_catching(|| waker.wake());
-        }
+        waker.wake();
         return None;
     }
     let wake = NonNull::new(asker).and_then(|asker| {
@@ -337,7 +334,7 @@ impl<'a, R> Asker<'a, R> {
 
     /// Returns whether the reply has left. If it has not, `waker` is woken when it does.
     pub(crate) fn poll(&mut self, waker: &Waker) -> bool {
-        let waker = waker.clone();
+        let waker = OwnedWaker::new(waker);
         let old = self.slot().waker.lock().replace(waker);
         drop(old);
         // Release: the reply sees the waker. The fence pairs with the exchange in the reply's `leave`: one of the two

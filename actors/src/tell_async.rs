@@ -11,7 +11,7 @@ use core::pin::Pin;
 use core::ptr::NonNull;
 use core::task::{Context, Poll, ready};
 
-use kahn_core::wait::{Node, TaskWaiter, poll_operation};
+use kahn_core::wait::{Node, OwnedWaker, TaskWaiter, poll_operation};
 
 use crate::address::ActorRef;
 use crate::cell::Overflow;
@@ -90,7 +90,7 @@ impl<M: Send + 'static> Future for TellFuture<M> {
                 done => return Poll::Ready(done),
             }
         }
-        let waker = context.waker().clone();
+        let waker = OwnedWaker::new(context.waker());
         let mut locked = this.actor.process().lock();
         if this.node.get().is_none() {
             let message = &mut this.pending.message;
@@ -135,7 +135,7 @@ impl<M: Send + 'static> Future for TellFuture<M> {
             }
         }
         // SAFETY: the lock of the queue that the waiter is in is held.
-        let old = unsafe { this.waiter.set_waker(Some(waker)) };
+        let old = unsafe { this.waiter.set_waker(waker) };
         drop(locked);
         drop(old);
         Poll::Pending

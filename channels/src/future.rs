@@ -10,11 +10,11 @@ use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
 use core::ptr::NonNull;
-use core::task::{Context, Poll, Waker, ready};
+use core::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use kahn_core::primitives::Arc;
-use kahn_core::wait::{Node, TaskWaiter, Waiter, poll_operation};
+use kahn_core::wait::{Node, OwnedWaker, TaskWaiter, Waiter, poll_operation};
 
 use crate::chan::Chan;
 use crate::error::{RecvError, SendError, TryRecvError, TrySendError};
@@ -60,7 +60,7 @@ impl<T> TaskSlot<T> {
     /// # Safety
     ///
     /// The wait slot is pinned and in no queue. The caller holds the channel's lock.
-    unsafe fn open(&self, waker: &mut Option<Waker>, phase: Phase) -> NonNull<Node> {
+    unsafe fn open(&self, waker: &mut OwnedWaker, phase: Phase) -> NonNull<Node> {
         // SAFETY: the wait slot is in no queue, so no other thread touches the waker.
         *waker = unsafe { self.waiter.set_waker(waker.take()) };
         let node = self.node.get_or_init(|| Node::new(self.waiter(), 0, self.packet.payload()));
@@ -90,8 +90,8 @@ impl<T> TaskSlot<T> {
     /// The wait slot is pinned. All polls name the same channel.
     unsafe fn poll_recv(&self, chan: &Chan<T>, context: &Context<'_>) -> Poll<Result<T, RecvError>> {
         // The waker is cloned before and dropped after the lock is held, because both run user code. Locals are dropped
-        // in reverse order, so it is declared before the lock guard.
-        let mut waker = Some(context.waker().clone());
+        // in reverse order, so it is declared before the lock guard. It may be dropped when the operation is done.
+        let mut waker = OwnedWaker::new(context.waker());
         let mut wakes = Wakes::new();
         let mut state = chan.lock();
         let mut promised = false;
@@ -99,7 +99,7 @@ impl<T> TaskSlot<T> {
             match self.packet.wait_slot().status() {
                 Status::Waiting => {
                     // SAFETY: the lock of the queue that the wait slot is in is held.
-                    waker = unsafe { self.waiter.set_waker(waker) };
+                    waker = unsafe { self.waiter.set_waker(waker.take()) };
                     drop(state);
                     drop(waker);
                     return Poll::Pending;
@@ -236,15 +236,15 @@ impl<T> Future for SendFuture<'_, T> {
         let this = self.into_ref().get_ref();
         let wait_slot = &this.wait_slot;
         // The waker is cloned before and dropped after the lock is held, because both run user code. Locals are dropped
-        // in reverse order, so it is declared before the lock guard.
-        let mut waker = Some(context.waker().clone());
+        // in reverse order, so it is declared before the lock guard. It may be dropped when the operation is done.
+        let mut waker = OwnedWaker::new(context.waker());
         let mut wakes = Wakes::new();
         let mut state = this.chan.lock();
         if wait_slot.phase.get() == Phase::Queued {
             match wait_slot.packet.wait_slot().status() {
                 Status::Waiting => {
                     // SAFETY: the lock of the queue that the wait slot is in is held.
-                    waker = unsafe { wait_slot.waiter.set_waker(waker) };
+                    waker = unsafe { wait_slot.waiter.set_waker(waker.take()) };
                     drop(state);
                     drop(waker);
                     return Poll::Pending;

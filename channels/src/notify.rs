@@ -5,11 +5,13 @@ use core::cell::{Cell, OnceCell};
 use core::future::Future;
 use core::pin::Pin;
 use core::ptr::NonNull;
-use core::task::{Context, Poll, Waker, ready};
+use core::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use kahn_core::primitives::{Lock, LockGuard};
-use kahn_core::wait::{Node, Reason, TaskWaiter, TimedOut, Wait, WaitQueue, Wake, poll_operation};
+use kahn_core::wait::{
+    Node, OwnedWaker, Reason, TaskWaiter, TimedOut, Wait, WaitQueue, Wake, poll_operation,
+};
 
 /// Waits in a queue of the state until woken. Releases the lock while it waits.
 pub(crate) fn wait_in<S>(
@@ -76,12 +78,12 @@ impl<S, F> Awaited<'_, S, F> {
     /// # Safety
     ///
     /// The future is pinned. `state` is the state behind `self.lock`, whose lock is held.
-    unsafe fn stand(&self, state: &mut S, waker: Waker) -> Option<Waker> {
+    unsafe fn stand(&self, state: &mut S, waker: OwnedWaker) -> OwnedWaker {
         let waiter = TaskWaiter::waiter(NonNull::from(&self.waiter));
         // SAFETY: the waiter lives as long as `self`.
         let is_claimed = unsafe { waiter.as_ref() }.outcome().is_some();
         // SAFETY: the caller holds the lock of the queue.
-        let old = unsafe { self.waiter.set_waker(Some(waker)) };
+        let old = unsafe { self.waiter.set_waker(waker) };
         if !self.stands.get() || is_claimed {
             let node = self.node.get_or_init(|| Node::new(waiter, 0, core::ptr::null_mut()));
             // SAFETY: the waiter lives as long as `self`. The node is in no queue: it has never been in one, or it has
@@ -120,7 +122,7 @@ where
         // The waker is cloned before and dropped after the lock is held, because both run user code. Locals are dropped
         // in reverse order, so it is declared before the lock guard.
         ready!(poll_operation(context));
-        let waker = context.waker().clone();
+        let waker = OwnedWaker::new(context.waker());
         let mut state = this.lock.lock();
         if let Some(found) = (this.look)(&mut state) {
             this.leave(&mut state);

@@ -7,12 +7,12 @@ use core::fmt;
 use core::future::Future;
 use core::mem::ManuallyDrop;
 use core::pin::Pin;
-use core::task::{Context, Poll, Waker, ready};
+use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use std::time::Instant;
 
 use kahn_core::primitives::{Arc, Lock};
-use kahn_core::wait::{Discarded, Kind, Reason, WaitQueue, operation, poll_operation, run_shielded_catching};
+use kahn_core::wait::{Discarded, Kind, OwnedWaker, Reason, WaitQueue, operation, poll_operation};
 
 use crate::clock;
 use crate::error::{RecvError, RecvTimeoutError, SendError, TryRecvError};
@@ -28,7 +28,7 @@ struct State<T> {
     /// Threads that wait for `receiver_done`.
     closers: WaitQueue,
     /// The task that waits for the message.
-    waker: Option<Waker>,
+    waker: OwnedWaker,
 }
 
 struct Shared<T>(Lock<State<T>>);
@@ -56,7 +56,7 @@ pub fn oneshot<T>() -> (Sender<T>, Receiver<T>) {
         receiver_done: false,
         receivers: WaitQueue::new(),
         closers: WaitQueue::new(),
-        waker: None,
+        waker: OwnedWaker::none(),
     })));
     (Sender { shared: shared.clone() }, Receiver { shared })
 }
@@ -160,10 +160,7 @@ fn finish<T>(shared: &Shared<T>, msg: Option<T>) -> Result<(), SendError<T>> {
     let wakes = wake_all(&mut state.receivers);
     drop(state);
     drop(wakes);
-    if let Some(waker) = waker {
-        // The message is in the channel, so no unwind of the waker may propagate.
-        run_shielded_catching(|| waker.wake());
-    }
+    waker.wake();
     Ok(())
 }
 
@@ -337,10 +334,10 @@ impl<T> Receiver<T> {
         state.sender_done || state.receiver_done
     }
 
-    fn end(&self) -> Discarded<Option<Waker>> {
+    fn end(&self) -> OwnedWaker {
         let mut state = self.shared.0.lock();
         state.receiver_done = true;
-        let waker = Discarded::new(state.waker.take());
+        let waker = state.waker.take();
         let mut wakes = wake_all(&mut state.closers);
         wakes.extend(wake_all(&mut state.receivers));
         drop(state);
@@ -353,7 +350,7 @@ impl<T> Future for Receiver<T> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         ready!(poll_operation(context));
-        let waker = context.waker().clone();
+        let waker = OwnedWaker::new(context.waker());
         let mut state = self.shared.0.lock();
         if let Some(msg) = state.message.take() {
             return Poll::Ready(Ok(msg));

@@ -15,7 +15,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use kahn_core::primitives::now;
-use kahn_core::wait::run_catching;
+use kahn_core::wait::OwnedWaker;
 
 /// How long the thread stays when no task waits. Tasks often wait again at once, and then need no new thread.
 const LINGER: Duration = Duration::from_millis(100);
@@ -26,7 +26,7 @@ type Key = (Instant, u64);
 /// The wakers, in the order of their instants.
 struct TimerQueue {
     count: u64,
-    wakers: BTreeMap<Key, Waker>,
+    wakers: BTreeMap<Key, OwnedWaker>,
     /// Whether the thread runs.
     kept: bool,
     /// Until when the thread sleeps, if it does.
@@ -57,7 +57,7 @@ impl TaskTimer {
         if known.is_some_and(|key| timer_queue().wakers.get(&key).is_some_and(|old| old.will_wake(waker))) {
             return;
         }
-        let waker = waker.clone();
+        let waker = OwnedWaker::new(waker);
         let mut timers = timer_queue();
         let old = self.0.take().and_then(|key| timers.wakers.remove(&key));
         timers.count += 1;
@@ -121,7 +121,7 @@ fn keep_time() {
                 let waker = first.remove();
                 drop(locked);
                 // A panic of a waker must not end the thread, which other tasks need.
-                run_catching(|| waker.wake());
+                waker.wake();
                 locked = timer_queue();
                 continue;
             }

@@ -556,3 +556,78 @@ fn a_select_on_a_closed_rendezvous_waits_for_a_message_in_hand_beside_a_permit()
         drop(permit);
     });
 }
+
+/// A waker whose clone, and it alone, panics when it is dropped.
+fn armed() -> Waker {
+    fn clone(_: *const ()) -> RawWaker {
+        static CLONE: RawWakerVTable =
+            RawWakerVTable::new(clone, |_| {}, |_| {}, |_| panic!("the waker's destructor"));
+        RawWaker::new(std::ptr::null(), &CLONE)
+    }
+    static ORIGINAL: RawWakerVTable = RawWakerVTable::new(clone, |_| {}, |_| {}, |_| {});
+    // SAFETY: no function uses the data pointer, and all may be called on any thread.
+    unsafe { Waker::from_raw(RawWaker::new(std::ptr::null(), &ORIGINAL)) }
+}
+
+fn poll_armed<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(&armed()))
+}
+
+#[test]
+fn a_wakers_destructor_that_panics_loses_no_result() {
+    let message = Arc::new(());
+    let is_whole = |name: &str| assert_eq!(Arc::strong_count(&message), 1, "{name}: the message leaks");
+    for waits in [false, true] {
+        // Waits first, so that the future's own waker is dropped as well.
+        let wait = |pending: bool| assert!(pending == waits);
+        let (tx, rx) = bounded(1);
+        let mut received = std::pin::pin!(rx.recv_async());
+        wait(waits && poll_armed(received.as_mut()).is_pending());
+        tx.send(message.clone()).unwrap();
+        assert!(matches!(poll_armed(received.as_mut()), Poll::Ready(Ok(_))));
+        is_whole("receive");
+
+        let (tx, rx) = bounded(0);
+        let mut sent = Box::pin(tx.send_async(message.clone()));
+        wait(waits && poll_armed(sent.as_mut()).is_pending());
+        rx.close();
+        assert!(matches!(poll_armed(sent.as_mut()), Poll::Ready(Err(_))));
+        drop(sent);
+        is_whole("send");
+
+        let (tx, rx) = bounded(0);
+        let mut sent = Box::pin(tx.send_async(message.clone()));
+        if waits {
+            assert!(poll_armed(sent.as_mut()).is_pending());
+        }
+        drop(sent);
+        drop(rx);
+        is_whole("send, dropped");
+
+        let (tx, rx) = oneshot();
+        let mut received = Box::pin(rx);
+        wait(waits && poll_armed(received.as_mut()).is_pending());
+        tx.send(message.clone()).unwrap();
+        assert!(matches!(poll_armed(received.as_mut()), Poll::Ready(Ok(_))));
+        drop(received);
+        is_whole("receive once");
+
+        let (tx, rx) = broadcast(1);
+        let mut received = Box::pin(rx.recv_async());
+        wait(waits && poll_armed(received.as_mut()).is_pending());
+        tx.send(message.clone()).unwrap();
+        assert!(matches!(poll_armed(received.as_mut()), Poll::Ready(Ok(_))));
+        drop(received);
+        is_whole("receive what is broadcast");
+
+        let (tx, rx) = watch(0);
+        let mut changed = Box::pin(rx.changed_async());
+        wait(waits && poll_armed(changed.as_mut()).is_pending());
+        tx.send(1).unwrap();
+        assert!(matches!(poll_armed(changed.as_mut()), Poll::Ready(Ok(()))));
+
+        let timer = after(Duration::ZERO);
+        let mut received = Box::pin(timer.recv_async());
+        until("the timer", || poll_armed(received.as_mut()).is_ready());
+    }
+}

@@ -43,7 +43,7 @@ pub use deadline::Deadline;
 pub use os_thread::{EndlessWait, ThreadWaiter, set_endless_wait};
 pub use queue::{Claimed, Node, WaitQueue};
 pub use reason::{Kind, Reason};
-pub use task::TaskWaiter;
+pub use task::{OwnedWaker, TaskWaiter};
 pub use unwind::{
     CancelUnwind, Discarded, TimedOut, TimeoutUnwind, WaitError, drop_all, is_internal_unwind,
     reject_stray_unwind, reject_stray_unwind_at_end, run_catching,

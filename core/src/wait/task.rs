@@ -4,7 +4,63 @@ use core::cell::UnsafeCell;
 use core::ptr::NonNull;
 use core::task::Waker;
 
+use crate::wait::run_shielded_catching;
 use crate::wait::waiter::{Waiter, WaiterVtable};
+
+/// A task's waker, or none. Dropping and waking it are user code, which may run after an operation has had its effect. So
+/// both run shielded, and a panic in them ends there, after the panic hook has reported it: what the operation returns is
+/// not lost.
+#[derive(Debug, Default)]
+pub struct OwnedWaker(Option<Waker>);
+
+impl OwnedWaker {
+    /// Returns a clone of `waker`. The clone is user code too, so this is called before an operation has an effect.
+    pub fn new(waker: &Waker) -> OwnedWaker {
+        OwnedWaker(Some(waker.clone()))
+    }
+
+    /// Returns no waker.
+    pub const fn none() -> OwnedWaker {
+        OwnedWaker(None)
+    }
+
+    /// Takes the waker out.
+    #[must_use = "its destructor is user code: drop it after unlocking"]
+    pub fn take(&mut self) -> OwnedWaker {
+        core::mem::take(self)
+    }
+
+    /// Puts `waker` in, and returns the waker before it.
+    #[must_use = "its destructor is user code: drop it after unlocking"]
+    pub fn replace(&mut self, waker: OwnedWaker) -> OwnedWaker {
+        core::mem::replace(self, waker)
+    }
+
+    /// Returns whether this is a waker of the same task as `waker`, as far as that can be seen without user code.
+    pub fn will_wake(&self, waker: &Waker) -> bool {
+        self.0.as_ref().is_some_and(|own| own.will_wake(waker))
+    }
+
+    /// Wakes the task, if there is a waker.
+    pub fn wake(mut self) {
+        if let Some(waker) = self.0.take() {
+            run_shielded_catching(|| waker.wake());
+        }
+    }
+
+    pub(super) fn into_inner(mut self) -> Option<Waker> {
+        self.0.take()
+    }
+}
+
+impl Drop for OwnedWaker {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(waker) = self.0.take() {
+            run_shielded_catching(|| drop(waker));
+        }
+    }
+}
 
 /// The waiter of a future, with the waker of the task that polls the future.
 ///
@@ -13,7 +69,7 @@ use crate::wait::waiter::{Waiter, WaiterVtable};
 #[repr(C)]
 pub struct TaskWaiter {
     waiter: Waiter,
-    waker: UnsafeCell<Option<Waker>>,
+    waker: UnsafeCell<OwnedWaker>,
 }
 
 // SAFETY: `waker` is touched only while the queue's lock is held.
@@ -27,7 +83,7 @@ static TASK_KIND: WaiterVtable =
 impl TaskWaiter {
     /// Creates a waiter for a future. It must not move while one of its nodes is in a queue.
     pub fn new() -> TaskWaiter {
-        TaskWaiter { waiter: Waiter::new(&TASK_KIND), waker: UnsafeCell::new(None) }
+        TaskWaiter { waiter: Waiter::new(&TASK_KIND), waker: UnsafeCell::new(OwnedWaker::none()) }
     }
 
     /// Returns the waiter as its wakers see it. `this` points to the whole object, and the returned pointer keeps
@@ -42,10 +98,10 @@ impl TaskWaiter {
     ///
     /// The caller holds the lock of the queue that the waiter is in, or the waiter is in no queue.
     #[must_use]
-    pub unsafe fn set_waker(&self, waker: Option<Waker>) -> Option<Waker> {
+    pub unsafe fn set_waker(&self, waker: OwnedWaker) -> OwnedWaker {
         // SAFETY: the caller holds the queue's lock, or no other thread can reach this waiter. So the access is
         // exclusive.
-        unsafe { core::mem::replace(&mut *self.waker.get(), waker) }
+        unsafe { (*self.waker.get()).replace(waker) }
     }
 
     /// Takes the waker of a task.
@@ -56,7 +112,7 @@ impl TaskWaiter {
     /// is held.
     pub(super) unsafe fn take_waker(waiter: NonNull<Waiter>) -> Option<Waker> {
         // SAFETY: `waiter` points to a whole `TaskWaiter`, and the caller holds the lock of its queue.
-        unsafe { waiter.cast::<TaskWaiter>().as_ref().set_waker(None) }
+        unsafe { waiter.cast::<TaskWaiter>().as_ref().set_waker(OwnedWaker::none()) }.into_inner()
     }
 }
 
