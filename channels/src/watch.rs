@@ -10,7 +10,7 @@ use core::time::Duration;
 use std::time::Instant;
 
 use kahn_core::primitives::{Arc, AtomicU64, Lock, Ordering};
-use kahn_core::wait::{Discarded, Kind, Reason, WaitQueue, operation};
+use kahn_core::wait::{Discarded, Kind, Reason, WaitQueue, operation, use_and_drop};
 
 use crate::clock;
 use crate::error::{RecvError, RecvTimeoutError, SendError};
@@ -146,7 +146,8 @@ impl<T> Sender<T> {
 
     /// Replaces the value by a modified clone of it: `change` modifies the clone.
     ///
-    /// If another value is sent meanwhile, `change` is called again, with a clone of that value.
+    /// If another value is sent meanwhile, `change` is called again, with a clone of that value. So this does not return if
+    /// `change` itself sends to the channel each time that it is called.
     ///
     /// # Parks
     ///
@@ -318,7 +319,8 @@ impl<T> Receiver<T> {
     where
         T: Clone,
     {
-        T::clone(&self.borrow())
+        // Another value may be sent meanwhile. Then this has the last reference to the old one.
+        use_and_drop(self.borrow(), |current| T::clone(current))
     }
 
     /// Returns `true` if there is a value that this subscriber has not seen.

@@ -506,3 +506,41 @@ fn who_stops_to_iterate_holds_nobody_up() {
     drop(received);
     assert_eq!(rx.recv(), Ok(2));
 }
+
+#[test]
+fn a_watched_value_that_panics_when_it_is_dropped_leaks_no_clone_of_it() {
+    use std::cell::RefCell;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::Arc;
+
+    thread_local! {
+        static SENDER: RefCell<Option<watch::Sender<Bomb>>> = const { RefCell::new(None) };
+    }
+
+    struct Bomb(Arc<()>, bool);
+
+    impl Clone for Bomb {
+        fn clone(&self) -> Bomb {
+            // Replaces the value meanwhile, so that the receiver has the last reference to it.
+            if let Some(sender) = SENDER.take() {
+                assert!(sender.send(Bomb(self.0.clone(), false)).is_ok());
+            }
+            Bomb(self.0.clone(), false)
+        }
+    }
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            if self.1 {
+                panic!("the value's destructor");
+            }
+        }
+    }
+
+    let alive = Arc::new(());
+    let (tx, rx) = kahn_channels::watch(Bomb(alive.clone(), true));
+    SENDER.set(Some(tx.clone()));
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(rx.get()))).is_err());
+    drop((tx, rx));
+    assert_eq!(Arc::strong_count(&alive), 1);
+}

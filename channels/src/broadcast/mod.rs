@@ -12,11 +12,10 @@ mod iter;
 
 use core::fmt;
 use core::time::Duration;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Instant;
 
 use kahn_core::primitives::{Arc, AtomicU64, Lock, LockGuard, Ordering};
-use kahn_core::wait::{Kind, Node, Reason, Wait, WaitQueue, Wake, operation, run_catching};
+use kahn_core::wait::{Kind, Node, Reason, Wait, WaitQueue, Wake, operation, use_and_drop};
 
 use crate::broadcast::buffer::Buffer;
 use crate::clock;
@@ -379,20 +378,7 @@ impl<T> Receiver<T> {
 impl<T: Clone> Receiver<T> {
     /// Clones the message for this subscriber, outside of the lock.
     fn own(message: Arc<T>) -> T {
-        let cloned = catch_unwind(AssertUnwindSafe(|| T::clone(&message)));
-        let dropped = catch_unwind(AssertUnwindSafe(|| drop(message)));
-        match (cloned, dropped) {
-            (Ok(value), Ok(())) => value,
-            (Err(payload), Ok(())) => resume_unwind(payload),
-            (Ok(value), Err(payload)) => {
-                run_catching(|| drop(value));
-                resume_unwind(payload)
-            }
-            (Err(first), Err(second)) => {
-                run_catching(|| drop(second));
-                resume_unwind(first)
-            }
-        }
+        use_and_drop(message, |message| T::clone(message))
     }
 
     #[track_caller]

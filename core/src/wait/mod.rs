@@ -46,7 +46,7 @@ pub use reason::{Kind, Reason};
 pub use task::{OwnedWaker, TaskWaiter};
 pub use unwind::{
     CancelUnwind, Discarded, TimedOut, TimeoutUnwind, WaitError, drop_all, is_internal_unwind,
-    reject_stray_unwind, reject_stray_unwind_at_end, run_catching,
+    reject_stray_unwind, reject_stray_unwind_at_end, run_catching, use_and_drop,
 };
 pub use waiter::{TimeoutFrame, WaitOutcome, Waiter, WaiterVtable};
 pub use wake::{EndedWake, Wake};

@@ -136,6 +136,26 @@ pub fn drop_all<T>(mut next: impl FnMut() -> Option<T>) {
     }
 }
 
+/// Calls `f` with `value`, drops `value`, and returns the result. Both are user code. If the destructor panics, the result is
+/// dropped, and the panic goes on: a destructor that runs when a function's result is complete would leak that result. If
+/// both panic, the first panic goes on.
+pub fn use_and_drop<T, R>(value: T, f: impl FnOnce(&T) -> R) -> R {
+    let used = catch_unwind(AssertUnwindSafe(|| f(&value)));
+    let dropped = catch_unwind(AssertUnwindSafe(|| drop(value)));
+    match (used, dropped) {
+        (Ok(result), Ok(())) => result,
+        (Err(payload), Ok(())) => resume_unwind(payload),
+        (Ok(result), Err(payload)) => {
+            run_catching(|| drop(result));
+            resume_unwind(payload)
+        }
+        (Err(first), Err(second)) => {
+            run_catching(|| drop(second));
+            resume_unwind(first)
+        }
+    }
+}
+
 /// A value whose destructor is user code, and which is dropped next to other values. It is dropped as by
 /// [`drop_all`], so it does not panic during an unwind.
 #[derive(Debug)]
