@@ -506,6 +506,8 @@ impl<M: Send + 'static> Control<M> {
 
     /// Moves all stashed messages to the front: they are handled next, in the order in which they were stashed.
     ///
+    /// If the handlers of these messages stash and unstash each time, the actor never comes to its mailbox.
+    ///
     /// # Examples
     ///
     /// ```
