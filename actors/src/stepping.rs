@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use kahn_core::wait::Me;
+use kahn_core::wait::CurrentWaiter;
 
 use crate::cell::AnyActor;
 
@@ -14,7 +14,7 @@ static COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// Returns a number that identifies the calling thread, green or not, while it lives.
 fn me() -> usize {
-    Me::current().waiter().addr().get()
+    CurrentWaiter::current().waiter().addr().get()
 }
 
 fn steps() -> MutexGuard<'static, Vec<(usize, AnyActor)>> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use kahn_core::Runtime;
 use kahn_core::sync::{Arc, Barrier, Condvar, Mutex, Once, OnceLock, RwLock, Semaphore, WaitGroup};
 use kahn_core::time::timeout;
-use kahn_core::wait::{Me, Waiter, is_internal_unwind, shield};
+use kahn_core::wait::{CurrentWaiter, Waiter, is_internal_unwind, shield};
 use sync_support::{Mode, Random, each_mode, eventually, settle, size, yield_now};
 
 /// Threads that another thread may cancel. They wait at the end until no reference to their waiter is left.
@@ -27,7 +27,7 @@ impl Victim {
         let let_go = Arc::new(AtomicBool::new(false));
         let (address, go) = (waiter.clone(), let_go.clone());
         let thread = mode.spawn(move || {
-            let me = Me::current();
+            let me = CurrentWaiter::current();
             address.store(me.waiter().as_ptr().expose_provenance(), SeqCst);
             let outcome = catch_unwind(AssertUnwindSafe(f));
             // Shielded: cancelled already, it would not come to the end.

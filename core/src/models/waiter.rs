@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::{ALL, Checked};
 use crate::primitives::explore::{Arc, orders, thread};
 use crate::primitives::{Arc as WaiterArc, Lock, now};
-use crate::wait::{Deadline, Me, Node, ThreadWaiter, WaitOutcome, WaitQueue, Waiter};
+use crate::wait::{CurrentWaiter, Deadline, Node, ThreadWaiter, WaitOutcome, WaitQueue, Waiter};
 
 /// A waiter that may be cancelled: a green thread, played by an OS thread.
 #[derive(Clone)]
@@ -221,9 +221,9 @@ fn a_wait_in_two_queues() {
 
 /// Not a model: the caller's own waiter is found again.
 #[test]
-fn the_callers_party() {
+fn current_waiter_waits_for_nothing() {
     orders(1, || {
-        let me = Me::current();
+        let me = CurrentWaiter::current();
         // SAFETY: the waiter is the caller's own, and `me` keeps it.
         assert!(unsafe { me.waiter().as_ref() }.outcome().is_none());
     });

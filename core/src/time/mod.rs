@@ -9,7 +9,7 @@ pub use std::time::{Duration, Instant, SystemTime, SystemTimeError, UNIX_EPOCH};
 use crate::fiber::panic_count;
 pub use crate::primitives::now;
 pub use crate::thread::{sleep, sleep_until};
-use crate::wait::{Me, TimeoutFrame, TimeoutUnwind, operation, shield};
+use crate::wait::{CurrentWaiter, TimeoutFrame, TimeoutUnwind, operation, shield};
 
 /// The error of [`timeout`] when its duration has passed.
 ///
@@ -90,7 +90,7 @@ fn unwinding<T>(deadline: Instant, f: impl FnOnce() -> T) -> Result<T, Elapsed> 
 }
 
 fn bounded<T>(deadline: Instant, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
-    let me = Me::current();
+    let me = CurrentWaiter::current();
     // SAFETY: this is the caller's own waiter, which lives as long as the caller runs.
     let waiter = unsafe { me.waiter().as_ref() };
     let outer = waiter.timeout_frame();

@@ -123,7 +123,7 @@ pub(super) fn has_open_wait() -> bool {
 }
 
 /// The waiter of the caller, which is a green thread or an OS thread.
-pub enum Me {
+pub enum CurrentWaiter {
     /// A green thread's waiter, which lives as long as the green thread runs.
     Green(NonNull<Waiter>),
     /// An OS thread's waiter.
@@ -175,31 +175,31 @@ impl Drop for Late {
     }
 }
 
-impl Me {
+impl CurrentWaiter {
     /// Returns the caller's waiter.
     #[inline]
-    pub fn current() -> Me {
+    pub fn current() -> CurrentWaiter {
         match green() {
-            Some(waiter) => Me::Green(waiter),
-            None => Me::thread(),
+            Some(waiter) => CurrentWaiter::Green(waiter),
+            None => CurrentWaiter::thread(),
         }
     }
 
     #[cold]
-    fn thread() -> Me {
+    fn thread() -> CurrentWaiter {
         // In a model, each wait has a waiter of its own: less state means fewer interleavings.
         if MODEL {
-            return Me::Thread(ThreadWaiter::new());
+            return CurrentWaiter::Thread(ThreadWaiter::new());
         }
-        THREAD.try_with(Arc::clone).map_or_else(|_| Me::Late(Late::enter()), Me::Thread)
+        THREAD.try_with(Arc::clone).map_or_else(|_| CurrentWaiter::Late(Late::enter()), CurrentWaiter::Thread)
     }
 
     /// Returns the waiter as its wakers see it.
     #[inline]
     pub fn waiter(&self) -> NonNull<Waiter> {
         match self {
-            Me::Green(waiter) => *waiter,
-            Me::Thread(thread) | Me::Late(Late(thread)) => ThreadWaiter::waiter(thread),
+            CurrentWaiter::Green(waiter) => *waiter,
+            CurrentWaiter::Thread(thread) | CurrentWaiter::Late(Late(thread)) => ThreadWaiter::waiter(thread),
         }
     }
 }

@@ -38,7 +38,7 @@ use std::time::Instant;
 use crate::primitives::{Ordering, Suspend, fence};
 
 pub use budget::{BATCH, BUDGET, BudgetBatch, charge, consume, operation, poll_operation};
-pub use current::Me;
+pub use current::CurrentWaiter;
 pub use deadline::Deadline;
 pub use os_thread::{EndlessWait, ThreadWaiter, set_endless_wait};
 pub use queue::{Claimed, Node, WaitQueue};
@@ -57,7 +57,7 @@ pub use withdrawal::Withdrawal;
 /// Before it is dropped, the caller removes its nodes from all queues and releases all locks. A wait that was neither
 /// parked nor [claimed by its owner](Wait::claim_self) may have to receive the wake-up of a cancel in its destructor.
 pub struct Wait {
-    me: Me,
+    me: CurrentWaiter,
     shielded: bool,
     settled: Cell<bool>,
 }
@@ -67,7 +67,7 @@ impl Wait {
     #[inline]
     #[expect(clippy::new_without_default, reason = "opening a wait is an action, not a value")]
     pub fn new() -> Wait {
-        Wait::of(Me::current())
+        Wait::of(CurrentWaiter::current())
     }
 
     /// Like [`new`](Self::new), for a caller that has just called [`current::green`].
@@ -77,11 +77,11 @@ impl Wait {
     /// `waiter` is the waiter of the calling green thread.
     #[inline(always)]
     pub unsafe fn of_green(waiter: NonNull<Waiter>) -> Wait {
-        Wait::of(Me::Green(waiter))
+        Wait::of(CurrentWaiter::Green(waiter))
     }
 
     #[inline(always)]
-    fn of(me: Me) -> Wait {
+    fn of(me: CurrentWaiter) -> Wait {
         // SAFETY: a waiter lives as long as its owner runs, and the owner is the caller.
         let waiter = unsafe { me.waiter().as_ref() };
         let shielded = is_shielded(waiter);
@@ -98,7 +98,7 @@ impl Wait {
     /// unlocks. Then it parks with [`park_withdrawable`](Self::park_withdrawable). The withdrawal and its resource
     /// stay valid, and do not move, until that call has returned.
     pub unsafe fn withdrawable(withdrawal: &Withdrawal) -> Wait {
-        let me = Me::current();
+        let me = CurrentWaiter::current();
         // SAFETY: a waiter lives as long as its owner runs, and the owner is the caller.
         let waiter = unsafe { me.waiter().as_ref() };
         let shielded = is_shielded(waiter);
@@ -295,7 +295,7 @@ impl Drop for Wait {
 /// For an OS thread that sleeps by other means than [`Wait::park`]: returns the deadline of the nearest enclosing
 /// [`time::timeout`](crate::time::timeout), and what to raise when it has passed.
 pub fn enclosing_timeout() -> Option<(Instant, WaitError)> {
-    let me = Me::current();
+    let me = CurrentWaiter::current();
     // SAFETY: this is the caller's own waiter, which lives as long as the caller runs.
     let waiter = unsafe { me.waiter().as_ref() };
     let frame = waiter.timeout_in_force()?;
@@ -305,7 +305,7 @@ pub fn enclosing_timeout() -> Option<(Instant, WaitError)> {
 /// Runs `f` while cancels and outer timeouts are held off: they do not end the parks in `f`. A cancel takes effect at
 /// the next park after `f`. A timeout that `f` itself opens does end parks in `f`.
 pub fn shield<T>(f: impl FnOnce() -> T) -> T {
-    struct Shield(Me);
+    struct Shield(CurrentWaiter);
     impl Drop for Shield {
         fn drop(&mut self) {
             // SAFETY: this is the owner's own waiter, which lives as long as the owner runs.
@@ -313,7 +313,7 @@ pub fn shield<T>(f: impl FnOnce() -> T) -> T {
             waiter.set_shields(waiter.shields() - 1);
         }
     }
-    let me = Me::current();
+    let me = CurrentWaiter::current();
     // SAFETY: this is the caller's own waiter, which lives as long as the caller runs.
     let waiter = unsafe { me.waiter().as_ref() };
     waiter.set_shields(waiter.shields() + 1);
