@@ -25,8 +25,8 @@ use std::time::{Duration, Instant};
 
 use crate::exits::Exits;
 use crate::os_threads;
-use crate::primitives::{Lock, now};
-use crate::wait::{Kind, Node, Reason, Wait, WaitQueue, Waiter, current, shield};
+use crate::primitives::now;
+use crate::wait::{Kind, Reason, WaitList, WaitOptions, Waiter, current, shield};
 
 /// How long an idle thread of the pool waits for work before it ends.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
@@ -81,12 +81,6 @@ struct Task<F, T> {
     done: Signal,
 }
 
-#[derive(Default)]
-struct Done {
-    done: bool,
-    waiting: WaitQueue,
-}
-
 impl Pool {
     pub(crate) fn new(name: String, max: usize) -> Pool {
         Pool {
@@ -123,11 +117,8 @@ impl Pool {
     #[track_caller]
     pub(crate) fn call<T: Send, F: FnOnce() -> T + Send>(self: &Arc<Self>, f: F) -> T {
         let reason = Reason::new::<()>(Kind::Blocking, core::ptr::null());
-        let task = Task {
-            work: UnsafeCell::new(Some(f)),
-            output: UnsafeCell::new(None),
-            done: Signal(Lock::new(Done::default())),
-        };
+        let task =
+            Task { work: UnsafeCell::new(Some(f)), output: UnsafeCell::new(None), done: Signal::default() };
         let place: *const () = (&raw const task).cast();
         let mine = match self.submit(BlockingTask {
             run: run_task::<F, T>,
@@ -282,30 +273,14 @@ impl BlockingTask {
     }
 }
 
-/// Notifies the waiter of a blocking task that it is done.
-struct Signal(Lock<Done>);
+/// Whether a blocking task is done. The waiter is its caller.
+#[derive(Default)]
+struct Signal(WaitList<bool>);
 
 impl Signal {
     /// Waits under a shield until the task is done. Returns false if the deadline passes before.
     fn wait(&self, reason: Reason, deadline: Option<Instant>) -> bool {
-        let wait = Wait::new();
-        let node = Node::new(wait.waiter(), 0, core::ptr::null_mut());
-        {
-            let mut done = self.0.lock();
-            if done.done {
-                drop(done);
-                return true;
-            }
-            // SAFETY: the node stays in this frame until it is claimed, or removed below. A shielded wait does not
-            // unwind: it ends by a claim or by its own deadline.
-            unsafe { done.waiting.push((&node).into()) };
-        }
-        let error = wait.park(reason, deadline).err();
-        if error.is_some() {
-            // SAFETY: the node is in this queue or in none.
-            unsafe { self.0.lock().waiting.remove((&node).into()) };
-        }
-        error.is_none()
+        self.0.wait(WaitOptions::new(reason).until(deadline), |done| done.then_some(())).is_ok()
     }
 }
 
@@ -314,17 +289,15 @@ impl Signal {
 /// `task` points to a `Task<F, T>` that has not been run, and that stays until it is marked as done.
 unsafe fn run_task<F: FnOnce() -> T, T>(task: *const ()) {
     // SAFETY: the task stays until it is marked as done, and until then only this call accesses its cells.
-    let claimed = unsafe {
+    unsafe {
         let task = &*task.cast::<Task<F, T>>();
         let work = (*task.work.get()).take().expect("run once");
         *task.output.get() = Some(catch_unwind(AssertUnwindSafe(work)));
-        let mut done = task.done.0.lock();
-        done.done = true;
-        done.waiting.claim_next()
-    };
-    // If no waiter is queued, the task may be gone as soon as the lock is released. So it is not accessed any more.
-    if let Some(claimed) = claimed {
-        claimed.wake.wake();
+        // The task may be gone as soon as the list is unlocked. It is not accessed after that.
+        task.done.0.update(|done, [caller]| {
+            *done = true;
+            caller.claim_next();
+        });
     }
 }
 

@@ -277,7 +277,7 @@ impl Semaphore {
         let withdrawal = Withdrawal::new(reason, core::ptr::from_ref(self).cast(), Semaphore::withdraw);
         // SAFETY: the semaphore is locked, and the node is added to its queue before it is unlocked. The wait is
         // parked below.
-        let wait = unsafe { Wait::withdrawable(&withdrawal) };
+        let wait = unsafe { Wait::withdrawable(crate::wait::CurrentWaiter::current(), &withdrawal) };
         let node = Node::new(wait.waiter(), 0, (&raw const request).cast_mut().cast());
         withdrawal.set_node((&node).into());
         // SAFETY: the node is new, `Wait::withdrawable` has opened its wait, and it does not move. It leaves the

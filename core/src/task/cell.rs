@@ -9,7 +9,6 @@ use core::ptr::NonNull;
 use core::task::{Context, Poll};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use crate::primitives::Lock;
 use crate::task::join_state::JoinState;
 use crate::task::{RunOutcome, Schedule, SpawnOptions, Task, TaskVtable};
 use crate::wait::{CancelUnwind, reject_stray_unwind_at_end, run_catching, run_shielded_catching};
@@ -27,7 +26,7 @@ union Stage<F, T> {
 #[repr(C)]
 struct Cell<F, T> {
     task: Task,
-    join_state: Lock<JoinState>,
+    join_state: JoinState,
     stage: UnsafeCell<Stage<F, T>>,
 }
 
@@ -59,7 +58,7 @@ pub(crate) unsafe fn allocate<S: Schedule, F: FnOnce() -> T, T>(
 ) -> NonNull<Task> {
     let task = Task::header(S::WAITER, const { &Cell::<F, T>::vtable::<S>() }, name, options);
     let stage = UnsafeCell::new(Stage::<F, T> { work: ManuallyDrop::new(work) });
-    let join_state = Lock::new(JoinState::default());
+    let join_state = JoinState::default();
     let cell = Box::into_raw(Box::new(Cell { task, join_state, stage }));
     // SAFETY: the cell was allocated just now. The pointer to the join state is derived from the whole cell.
     unsafe {
@@ -125,7 +124,7 @@ fn drop_quietly<T>(output: Output<T>) {
 #[repr(C)]
 struct FutureCell<F: Future> {
     task: Task,
-    join_state: Lock<JoinState>,
+    join_state: JoinState,
     stage: UnsafeCell<FutureStage<F>>,
 }
 
@@ -167,7 +166,7 @@ where
     let task = Task::header(S::WAITER, const { &FutureCell::<F>::vtable::<S>() }, name, options);
     task.state.mark_woken();
     let stage = UnsafeCell::new(FutureStage::Running { future, begun: false });
-    let join_state = Lock::new(JoinState::default());
+    let join_state = JoinState::default();
     let cell = Box::into_raw(Box::new(FutureCell { task, join_state, stage }));
     // SAFETY: the cell was allocated just now. The pointer to the join state is derived from the whole cell.
     unsafe {

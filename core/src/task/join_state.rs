@@ -5,29 +5,30 @@
 //! that are never joined.
 
 use core::panic::Location;
-use core::ptr::NonNull;
 use std::time::Instant;
 
-use crate::primitives::{Lock, Ordering};
+use crate::primitives::Ordering;
 use crate::task::Task;
-use crate::wait::{Kind, Node, Reason, Wait, WaitError, WaitQueue};
+use crate::wait::{Kind, Reason, WaitError, WaitList, WaitOptions};
 
-/// The rarely used part: the queue of the joiners, and the token of `park`.
+/// The rarely used part: the joiners, the task itself while it waits in `park`, and the token of `park`.
+pub(super) type JoinState = WaitList<Token, (), 2>;
+
+/// Whether `unpark` was called, and `park` has not returned since.
 #[derive(Default)]
-pub(super) struct JoinState {
-    joiners: WaitQueue,
-    parked: WaitQueue,
-    token: bool,
-}
+pub(super) struct Token(bool);
+
+const JOINERS: usize = 0;
+const PARKED: usize = 1;
 
 impl Task {
     /// Sets the pointer to the join state. Called before any other thread has the task.
-    pub(super) fn set_join_state(&self, join_state: *mut Lock<JoinState>) {
+    pub(super) fn set_join_state(&self, join_state: *mut JoinState) {
         // Relaxed: other threads get the task only after this, by an operation that publishes everything before it.
         self.join_state.store(join_state, Ordering::Relaxed);
     }
 
-    fn join_state(&self) -> &Lock<JoinState> {
+    fn join_state(&self) -> &JoinState {
         // Acquire: pairs with the exchange in `make_join_state`.
         let join_state = self.join_state.load(Ordering::Acquire);
         let join_state = if join_state.is_null() { self.make_join_state() } else { join_state };
@@ -36,8 +37,8 @@ impl Task {
     }
 
     #[cold]
-    fn make_join_state(&self) -> *mut Lock<JoinState> {
-        let made = Box::into_raw(Box::new(Lock::new(JoinState::default())));
+    fn make_join_state(&self) -> *mut JoinState {
+        let made = Box::into_raw(Box::new(JoinState::default()));
         let null = core::ptr::null_mut();
         // Release: a thread that finds the pointer finds an initialised join state. Acquire: pairs with the exchange of
         // the other thread that made one.
@@ -74,21 +75,9 @@ impl Task {
         if self.state.is_over() {
             return Ok(());
         }
-        let wait = Wait::new();
-        let node = Node::new(wait.waiter(), 0, core::ptr::null_mut());
-        let place = NonNull::from(&node);
-        {
-            let mut join_state = self.join_state().lock();
-            if !self.state.wait_for_end() {
-                return Ok(());
-            }
-            // SAFETY: the node stays in this frame until the wait is over. It is removed below unless it was claimed.
-            unsafe { join_state.joiners.push(place) };
-        }
-        wait.park(reason, deadline).map(drop).inspect_err(|_| {
-            // SAFETY: the node is in this queue or in none.
-            unsafe { self.join_state().lock().joiners.remove(place) };
-        })
+        // A new joiner waits, unless the task ended or was abandoned just now.
+        let look = |_: &mut Token| (!self.state.wait_for_end()).then_some(());
+        self.join_state().wait(WaitOptions::new(reason).until(deadline).in_queue(JOINERS), look).map(drop)
     }
 
     /// Waits for the token of [`unpark`](Self::unpark), and takes it.
@@ -101,50 +90,22 @@ impl Task {
         location: &'static Location<'static>,
         deadline: Option<Instant>,
     ) -> Result<(), WaitError> {
-        if core::mem::take(&mut self.join_state().lock().token) {
-            return Ok(());
-        }
-        let wait = Wait::new();
-        let node = Node::new(wait.waiter(), 0, core::ptr::null_mut());
-        let place = NonNull::from(&node);
-        let mut join_state = self.join_state().lock();
-        if core::mem::take(&mut join_state.token) {
-            drop(join_state);
-            return Ok(());
-        }
-        // SAFETY: the node stays in this frame until the wait is over. It is removed below unless it was claimed.
-        unsafe { join_state.parked.push(place) };
-        drop(join_state);
         let reason = Reason::at(Kind::Park, self, location);
-        wait.park(reason, deadline).map(drop).inspect_err(|_| {
-            // SAFETY: the node is in this queue or in none.
-            unsafe { self.join_state().lock().parked.remove(place) };
-        })
+        let look = |Token(token): &mut Token| core::mem::take(token).then_some(());
+        self.join_state().wait(WaitOptions::new(reason).until(deadline).in_queue(PARKED), look).map(drop)
     }
 
     /// Wakes the thread that waits in [`park`](Self::park), or leaves the token for its next call.
     pub(crate) fn unpark(&self) {
-        let claimed = {
-            let mut join_state = self.join_state().lock();
-            let claimed = join_state.parked.claim_next();
-            join_state.token = claimed.is_none();
-            claimed
-        };
-        if let Some(claimed) = claimed {
-            claimed.wake.wake();
-        }
+        self.join_state().update(|Token(token), queues| *token = queues[PARKED].claim_next().is_none());
     }
 
     /// Wakes all waiters for the end.
     #[cold]
     pub(super) fn wake_joiners(&self) {
-        loop {
-            let claimed = self.join_state().lock().joiners.claim_next();
-            let Some(claimed) = claimed else { return };
-            claimed.wake.wake();
-        }
+        self.join_state().update(|_, queues| _ = queues[JOINERS].claim_all());
     }
 }
 
 // A process saves this much: it has only a pointer where other tasks have the join state in their own cell.
-const _: () = assert!(size_of::<Lock<JoinState>>() > size_of::<usize>());
+const _: () = assert!(size_of::<JoinState>() > size_of::<usize>());

@@ -47,7 +47,7 @@ pub(crate) use state::State;
 pub use vtable::Leftover;
 pub(crate) use vtable::{RunOutcome, Schedule, TaskVtable};
 
-use crate::primitives::{AtomicBool, AtomicPtr, AtomicU64, Lock, Ordering};
+use crate::primitives::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use crate::wait::{Waiter, WaiterVtable};
 
 /// How a task is to be run. Immutable after the spawn.
@@ -96,7 +96,7 @@ pub struct Task {
     pub(crate) owner_slot: Cell<*const ()>,
     pub(crate) neighbours: Cell<[*const Task; 2]>,
     /// Behind the header in the same cell, or null until it is needed (`join_state`).
-    join_state: AtomicPtr<Lock<JoinState>>,
+    join_state: AtomicPtr<JoinState>,
 }
 
 // SAFETY: by the table at the head of this module, each field is atomic, immutable, behind a lock, or used only by the

@@ -6,20 +6,11 @@ use core::task::{Context, Poll};
 use std::sync::Arc;
 use std::task::{Wake as StdWake, Waker};
 
-use crate::primitives::Lock;
-use crate::wait::{Kind, Node, Reason, Wait, WaitQueue, operation};
+use crate::wait::{Kind, Reason, WaitList, WaitOptions, Waited, operation};
 
-/// The state that the future's wakers share with the thread that polls it.
+/// Whether the future was woken since the last wait. The future's wakers share it with the thread that polls.
 #[derive(Default)]
-struct Signal {
-    state: Lock<State>,
-}
-
-#[derive(Default)]
-struct State {
-    woken: bool,
-    waiting: WaitQueue,
-}
+struct Signal(WaitList<bool>);
 
 impl StdWake for Signal {
     fn wake(self: Arc<Self>) {
@@ -27,40 +18,20 @@ impl StdWake for Signal {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let claimed = {
-            let mut state = self.state.lock();
-            let claimed = state.waiting.claim_next();
-            state.woken = claimed.is_none();
-            claimed
-        };
-        if let Some(claimed) = claimed {
-            claimed.wake.wake();
-        }
+        self.0.update(|woken, [waiter]| *woken = waiter.claim_next().is_none());
     }
 }
 
 impl Signal {
     /// Waits until the future has been woken. Returns false without waiting if it was woken before the call.
     fn wait(&self, reason: Reason) -> bool {
-        let wait = Wait::new();
-        let node = Node::new(wait.waiter(), 0, core::ptr::null_mut());
-        {
-            let mut state = self.state.lock();
-            if core::mem::take(&mut state.woken) {
-                drop(state);
-                return false;
+        match self.0.wait(WaitOptions::new(reason), |woken| core::mem::take(woken).then_some(())) {
+            Ok(waited) => waited == Waited::Woken(()),
+            Err(error) => {
+                let _ = error.raise();
+                unreachable!("the wait has no deadline of its own")
             }
-            // SAFETY: the node is new, `Wait::new` has opened its wait, and it does not move. It leaves the queue
-            // before this function returns: its claimer removes it, or the code below does.
-            unsafe { state.waiting.push((&node).into()) };
         }
-        if let Err(error) = wait.park(reason, None) {
-            // SAFETY: the node is in this queue or in none.
-            unsafe { self.state.lock().waiting.remove((&node).into()) };
-            drop(wait);
-            let _ = error.raise();
-        }
-        true
     }
 }
 

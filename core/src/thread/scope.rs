@@ -17,8 +17,8 @@ use crate::scheduler;
 use crate::task::{Output, Task};
 use crate::thread::builder::{Builder, spawn_local_unchecked, start};
 use crate::wait::{
-    self, Kind, Node, Reason, Wait, WaitQueue, is_internal_unwind, operation, reject_stray_unwind_at_end,
-    run_catching, shield,
+    self, Kind, Reason, WaitError, WaitList, WaitOptions, is_internal_unwind, operation,
+    reject_stray_unwind_at_end, run_catching, shield,
 };
 
 /// A scope in which green threads can be spawned; see [`scope`].
@@ -38,7 +38,7 @@ use crate::wait::{
 /// assert_eq!(kahn::scope(|s| sum(s, &numbers)), 5050);
 /// ```
 pub struct Scope<'scope, 'env: 'scope> {
-    data: Arc<Data>,
+    data: Arc<Children>,
     /// Invariant over both lifetimes, like std's.
     _scope: PhantomData<&'scope mut &'scope ()>,
     _env: PhantomData<&'env mut &'env ()>,
@@ -47,10 +47,9 @@ pub struct Scope<'scope, 'env: 'scope> {
 // The same as for std's `Scope`: no user code runs while the lists are changed.
 impl RefUnwindSafe for Scope<'_, '_> {}
 
+/// The children. The waiter is the thread that has called [`scope`].
 #[derive(Default)]
-struct Data {
-    state: Lock<State>,
-}
+struct Children(WaitList<State>);
 
 #[derive(Default)]
 struct State {
@@ -58,21 +57,20 @@ struct State {
     /// Set when a child panicked and its handle was not joined.
     panicked: bool,
     cancelled: bool,
-    waiting: WaitQueue,
-    /// The tasks of the children. Each pointer holds a reference. Some of the tasks may have ended.
-    children: Children,
+    tasks: Tasks,
 }
 
+/// The tasks of the children. Each pointer holds a reference. Some of the tasks may have ended.
 #[derive(Default)]
-struct Children {
+struct Tasks {
     tasks: Vec<NonNull<Task>>,
     prune_at: usize,
 }
 
 // SAFETY: each pointer holds a reference to a task, whose header is made to be shared.
-unsafe impl Send for Children {}
+unsafe impl Send for Tasks {}
 
-impl Children {
+impl Tasks {
     /// Adds a task. Every so often, removes the tasks that have ended and returns them.
     fn add(&mut self, task: NonNull<Task>) -> Vec<NonNull<Task>> {
         const FIRST: usize = 64;
@@ -95,7 +93,7 @@ fn release_all(tasks: Vec<NonNull<Task>>) {
     }
 }
 
-impl Drop for Children {
+impl Drop for Tasks {
     fn drop(&mut self) {
         release_all(core::mem::take(&mut self.tasks));
     }
@@ -105,7 +103,7 @@ impl Drop for Children {
 /// it.
 struct Packet<T> {
     result: Lock<Option<Output<T>>>,
-    scope: Arc<Data>,
+    scope: Arc<Children>,
 }
 
 impl<T> Drop for Packet<T> {
@@ -114,24 +112,22 @@ impl<T> Drop for Packet<T> {
         if let Some(Err(payload)) = self.result.get_mut()
             && !is_internal_unwind(&**payload)
         {
-            self.scope.state.lock().panicked = true;
+            self.scope.set_panicked();
         }
     }
 }
 
 /// Reports that a child has ended, when its closure is completely gone.
-struct Ended(Arc<Data>);
+struct Ended(Arc<Children>);
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        let claimed = {
-            let mut state = self.0.state.lock();
+        self.0.0.update(|state, [waiter]| {
             state.running -= 1;
-            if state.running == 0 { state.waiting.claim_next() } else { None }
-        };
-        if let Some(claimed) = claimed {
-            claimed.wake.wake();
-        }
+            if state.running == 0 {
+                waiter.claim_next();
+            }
+        });
     }
 }
 
@@ -152,7 +148,7 @@ impl<F: FnOnce() -> T, T> Child<F, T> {
         *packet.result.lock() = Some(result);
         // If the handle is gone, the value is dropped here, and its destructor may panic.
         if run_catching(|| drop(packet)) {
-            self.ended.0.state.lock().panicked = true;
+            self.ended.0.set_panicked();
         }
     }
 }
@@ -196,7 +192,7 @@ where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 {
     operation();
-    let scope = Scope { data: Arc::new(Data::default()), _scope: PhantomData, _env: PhantomData };
+    let scope = Scope { data: Arc::default(), _scope: PhantomData, _env: PhantomData };
     let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
     let reason = Reason::new(Kind::Scope, Arc::as_ptr(&scope.data));
     if result.is_err() {
@@ -214,50 +210,53 @@ where
             unreachable!("waiting for a scope has no deadline of its own")
         }
         (Ok(value), None) => {
-            assert!(!scope.data.state.lock().panicked, "a scoped green thread panicked");
+            assert!(!scope.data.has_panicked(), "a scoped green thread panicked");
             value
         }
     }
 }
 
-impl Data {
+impl Children {
     /// Waits until no child runs. Returns the reason if a cancel or a timeout ended the wait.
-    fn wait(&self, reason: Reason) -> Option<crate::wait::WaitError> {
-        if self.state.lock().running == 0 {
-            return None;
-        }
-        let wait = Wait::new();
-        let node = Node::new(wait.waiter(), 0, core::ptr::null_mut());
-        {
-            let mut state = self.state.lock();
-            if state.running == 0 {
-                drop(state);
-                return None;
-            }
-            // SAFETY: the node is new, `Wait::new` has opened its wait, and it does not move. It leaves the queue
-            // before this function returns: its claimer removes it, or the code below does.
-            unsafe { state.waiting.push((&node).into()) };
-        }
-        wait.park(reason, None)
-            .inspect_err(|_| {
-                // SAFETY: the node is in this queue or in none.
-                unsafe { self.state.lock().waiting.remove((&node).into()) };
-            })
-            .err()
+    fn wait(&self, reason: Reason) -> Option<WaitError> {
+        self.0.wait(WaitOptions::new(reason), |state| (state.running == 0).then_some(())).err()
+    }
+
+    /// Counts a child that is about to be spawned.
+    fn count_one(&self) {
+        self.0.update(|state, _| state.running += 1);
+    }
+
+    /// Adds the task of a child. Returns whether the children have been cancelled.
+    fn add(&self, task: NonNull<Task>) -> bool {
+        let (ended, cancelled) = self.0.update(|state, _| (state.tasks.add(task), state.cancelled));
+        release_all(ended);
+        cancelled
     }
 
     /// Cancels the children, including those that are spawned later.
     fn cancel(&self) {
-        let children = {
-            let mut state = self.state.lock();
+        let tasks = self.0.update(|state, _| {
             state.cancelled = true;
-            core::mem::take(&mut state.children.tasks)
-        };
-        for &task in &children {
+            core::mem::take(&mut state.tasks.tasks)
+        });
+        for &task in &tasks {
             // SAFETY: each pointer holds a reference.
             unsafe { scheduler::cancel(task) };
         }
-        release_all(children);
+        release_all(tasks);
+    }
+
+    fn set_panicked(&self) {
+        self.0.update(|state, _| state.panicked = true);
+    }
+
+    fn has_panicked(&self) -> bool {
+        self.0.update(|state, _| state.panicked)
+    }
+
+    fn running(&self) -> usize {
+        self.0.update(|state, _| state.running)
     }
 }
 
@@ -380,19 +379,14 @@ impl<'scope> Scope<'scope, '_> {
         T: 'scope,
     {
         let packet = Arc::new(Packet { result: Lock::new(None), scope: Arc::clone(&self.data) });
-        self.data.state.lock().running += 1;
+        self.data.count_one();
         let ended = Ended(Arc::clone(&self.data));
         let child = Child { work: Some(f), packet: Some(Arc::clone(&packet)), ended };
         let handle = start(Box::new(move || child.run()));
         let task = handle.task_pointer();
         // SAFETY: the handle holds a reference.
         unsafe { task.as_ref() }.state.retain();
-        let (ended, cancelled) = {
-            let mut state = self.data.state.lock();
-            (state.children.add(task), state.cancelled)
-        };
-        release_all(ended);
-        if cancelled {
+        if self.data.add(task) {
             handle.cancel();
         }
         ScopedJoinHandle { handle, packet, _scope: PhantomData }
@@ -438,7 +432,7 @@ impl Builder {
 
 impl fmt::Debug for Scope<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Scope").field("running", &self.data.state.lock().running).finish_non_exhaustive()
+        f.debug_struct("Scope").field("running", &self.data.running()).finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,12 @@
 //! The waiting protocol: how every operation that parks waits, and how it is woken.
 //!
-//! Channels, select, locks, timers, joins and mailboxes all wait like this:
+//! A thread that waits opens a *wait*, leaves a *node* in the *queue* of what it waits for, and parks. A waker finds the
+//! node, *claims* the waiter, and wakes it. [`waiter`] has the rules, and the argument that no wake-up reaches the wrong
+//! wait. Two layers use the protocol:
+//!
+//! - [`WaitList`] is the safe one: a state behind a lock, and the threads that wait for it to change. [`wait_list`] has
+//!   the argument that no wake-up is lost. Locks, joins, scopes and the blocking pool wait like this.
+//! - Channels, select, timers, mailboxes and async tasks use waits, nodes and queues themselves, like this:
 //!
 //! ```text
 //! let wait = Wait::new();                          // 1. open a wait: from now on it can be claimed
@@ -15,9 +21,8 @@
 //! }
 //! ```
 //!
-//! A waker does this: it calls `let claimed = resource.lock().queue.claim_next()`, writes the payload, unlocks, and
-//! drops `claimed.wake`. [`waiter`] has the rules, and the argument that no wake-up is lost and that none reaches the
-//! wrong wait.
+//! Their wakers call `let claimed = resource.lock().queue.claim_next()`, write the payload, unlock, and drop
+//! `claimed.wake`.
 
 mod budget;
 pub mod current;
@@ -30,12 +35,14 @@ mod task;
 mod unwind;
 mod wake;
 mod withdrawal;
+pub mod wait_list;
 
 use core::cell::Cell;
 use core::ptr::NonNull;
 use std::time::Instant;
 
 use crate::primitives::{Ordering, Suspend, fence};
+pub use withdrawal::Withdrawal;
 
 pub use budget::{BATCH, BUDGET, BudgetBatch, charge, consume, operation, poll_operation};
 pub use current::CurrentWaiter;
@@ -48,9 +55,9 @@ pub use unwind::{
     CancelUnwind, Discarded, TimedOut, TimeoutUnwind, WaitError, drop_all, is_internal_unwind,
     reject_stray_unwind, reject_stray_unwind_at_end, run_catching, use_and_drop,
 };
+pub use wait_list::{Queue, WaitList, WaitOptions, Waited};
 pub use waiter::{TimeoutFrame, WaitOutcome, Waiter, WaiterVtable};
 pub use wake::{EndedWake, Wake};
-pub use withdrawal::Withdrawal;
 
 /// An open wait of the caller. Its waiter can be claimed until this value is dropped.
 ///
@@ -89,16 +96,15 @@ impl Wait {
         Wait { me, shielded, settled: Cell::new(false) }
     }
 
-    /// Like [`new`](Self::new), but a canceller or a timer can [withdraw](Withdrawal) the caller from the wait. A
-    /// shielded caller is never withdrawn.
+    /// Opens a wait of the caller, whose waiter is `me`. A canceller or a timer can [withdraw](Withdrawal) the caller from
+    /// it. A shielded caller is never withdrawn.
     ///
     /// # Safety
     ///
     /// The resource of the withdrawal is locked, and the caller adds its node to the resource's queue before it
     /// unlocks. Then it parks with [`park_withdrawable`](Self::park_withdrawable). The withdrawal and its resource
     /// stay valid, and do not move, until that call has returned.
-    pub unsafe fn withdrawable(withdrawal: &Withdrawal) -> Wait {
-        let me = CurrentWaiter::current();
+    pub unsafe fn withdrawable(me: CurrentWaiter, withdrawal: &Withdrawal) -> Wait {
         // SAFETY: a waiter lives as long as its owner runs, and the owner is the caller.
         let waiter = unsafe { me.waiter().as_ref() };
         let shielded = is_shielded(waiter);

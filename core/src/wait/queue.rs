@@ -21,11 +21,12 @@ use crate::wait::wake::Wake;
 /// ```
 pub struct Node {
     prev: Cell<Option<NonNull<Node>>>,
-    next: Cell<Option<NonNull<Node>>>,
+    /// In a queue, the next node. A [`WaitList`](crate::wait::WaitList) also links claimed nodes by it.
+    pub(super) next: Cell<Option<NonNull<Node>>>,
     linked: Cell<bool>,
-    waiter: NonNull<Waiter>,
+    pub(super) waiter: NonNull<Waiter>,
     token: usize,
-    payload: *mut (),
+    pub(super) payload: *mut (),
     _pinned: PhantomPinned,
 }
 
@@ -169,12 +170,19 @@ impl WaitQueue {
     /// otherwise.
     #[inline]
     pub fn claim_next(&mut self) -> Option<Claimed> {
+        // SAFETY: the node was just claimed, and the queue's lock is held (`&mut self`).
+        self.claim_next_node().map(|node| unsafe { Claimed::owed(node) })
+    }
+
+    /// Like [`claim_next`](Self::claim_next), but returns the node. The caller owes the wake-up of its waiter.
+    #[inline]
+    pub(super) fn claim_next_node(&mut self) -> Option<NonNull<Node>> {
         while let Some(node) = self.head {
             // SAFETY: a linked node is valid, and the queue's lock is held (`&mut self`).
             unsafe {
                 self.remove(node);
-                if let Some(claimed) = claim(node) {
-                    return Some(claimed);
+                if claim(node) {
+                    return Some(node);
                 }
             }
         }
@@ -184,11 +192,18 @@ impl WaitQueue {
     /// Removes the node at the front, and claims its waiter. Returns `None` if the queue is empty, or if the wait of
     /// that waiter has ended otherwise.
     pub fn claim_front(&mut self) -> Option<Claimed> {
+        // SAFETY: the node was just claimed, and the queue's lock is held (`&mut self`).
+        self.claim_front_node().map(|node| unsafe { Claimed::owed(node) })
+    }
+
+    /// Removes the node at the front, and claims its waiter. Returns `None` if the queue is empty, or if the wait of
+    /// that waiter has ended otherwise. If it returns the node, the caller owes the wake-up of its waiter.
+    pub(super) fn claim_front_node(&mut self) -> Option<NonNull<Node>> {
         let node = self.head?;
         // SAFETY: a linked node is valid, and the queue's lock is held (`&mut self`).
         unsafe {
             self.remove(node);
-            claim(node)
+            claim(node).then_some(node)
         }
     }
 
@@ -205,8 +220,8 @@ impl WaitQueue {
                     continue;
                 }
                 self.remove(node);
-                if let Some(claimed) = claim(node) {
-                    return Some(claimed);
+                if claim(node) {
+                    return Some(Claimed::owed(node));
                 }
             }
         }
@@ -245,20 +260,33 @@ impl WaitQueue {
     }
 }
 
-/// Claims the waiter of a node that was just removed.
+impl Claimed {
+    /// Returns the payload and the wake-up of a node that was just claimed.
+    ///
+    /// # Safety
+    ///
+    /// The caller has just claimed the node's waiter, and still holds the queue's lock.
+    #[inline]
+    unsafe fn owed(node: NonNull<Node>) -> Claimed {
+        // SAFETY: the owner removes its nodes under the lock before its wait ends, so the node is valid. The caller has
+        // won the claim, has not woken the waiter yet, and holds the lock.
+        unsafe {
+            let n = node.as_ref();
+            Claimed { payload: n.payload, wake: Wake::owed(n.waiter) }
+        }
+    }
+}
+
+/// Claims the waiter of a node that was just removed. Returns whether the caller has won the claim.
 ///
 /// # Safety
 ///
 /// The node was linked until now, in a queue whose lock is held.
 #[inline]
-unsafe fn claim(node: NonNull<Node>) -> Option<Claimed> {
+unsafe fn claim(node: NonNull<Node>) -> bool {
     // SAFETY: the owner removes its nodes under the lock before its wait ends. So the node and its waiter are valid
-    // as long as the caller holds the lock. After a successful claim, the waiter lives on until it is woken.
-    unsafe {
-        let n = node.as_ref();
-        let (waiter, payload) = (n.waiter, n.payload);
-        waiter.as_ref().claim(n.token).then(|| Claimed { payload, wake: Wake::owed(waiter) })
-    }
+    // as long as the caller holds the lock.
+    unsafe { node.as_ref().waiter.as_ref().claim(node.as_ref().token) }
 }
 
 impl fmt::Debug for WaitQueue {

@@ -206,7 +206,7 @@ impl RawRwLock {
             Withdrawal::new(reason, core::ptr::from_ref(self).cast(), RawRwLock::withdraw_reader);
         // SAFETY: the queues are locked, and the node is added to one before they are unlocked. The wait is parked
         // below.
-        let wait = unsafe { Wait::withdrawable(&withdrawal) };
+        let wait = unsafe { Wait::withdrawable(crate::wait::CurrentWaiter::current(), &withdrawal) };
         let node = Node::new(wait.waiter(), 0, (&raw const slot).cast_mut().cast());
         withdrawal.set_node((&node).into());
         // SAFETY: the node is new, `Wait::withdrawable` has opened its wait, and it does not move. It leaves the
@@ -284,7 +284,7 @@ impl RawRwLock {
         waiters.starving |= starves;
         // SAFETY: the queues are locked, and the node is added to one before they are unlocked. The wait is parked
         // below.
-        let wait = unsafe { Wait::withdrawable(&withdrawal) };
+        let wait = unsafe { Wait::withdrawable(crate::wait::CurrentWaiter::current(), &withdrawal) };
         let node = Node::new(wait.waiter(), 0, (&raw const handed).cast_mut().cast());
         withdrawal.set_node((&node).into());
         // SAFETY: the node is new, `Wait::withdrawable` has opened its wait, and it does not move. It leaves the
