@@ -7,9 +7,9 @@ use std::sync::{LockResult, PoisonError};
 use std::time::Instant;
 
 use crate::primitives::{AtomicUsize, Ordering, maybe_const};
-use crate::sync::gate::{Gate, Look, deadline_after};
+use crate::sync::deadline_after;
 use crate::sync::mutex::MutexGuard;
-use crate::wait::{Kind, Reason, operation, shield};
+use crate::wait::{Kind, Reason, TimedOut, WaitError, WaitList, WaitOptions, operation, shield};
 
 /// A condition variable: a thread releases a mutex and waits until another thread notifies it. Works like
 /// [`std::sync::Condvar`].
@@ -37,7 +37,7 @@ use crate::wait::{Kind, Reason, operation, shield};
 /// # setter.join().unwrap();
 /// ```
 pub struct Condvar {
-    gate: Gate<()>,
+    waiters: WaitList<()>,
     /// The number of threads in a `wait`. While it is zero, a notification is one load.
     waiting: AtomicUsize,
 }
@@ -87,7 +87,7 @@ impl Condvar {
         /// CHANGED.notify_all();
         /// ```
         pub const fn new() -> Condvar {
-            Condvar { gate: Gate::new(()), waiting: AtomicUsize::new(0) }
+            Condvar { waiters: WaitList::new(()), waiting: AtomicUsize::new(0) }
         }
     }
 
@@ -272,7 +272,7 @@ impl Condvar {
         // Relaxed: a notifier that must find a waiter has taken the mutex after that waiter released it, so it sees
         // the count.
         if self.waiting.load(Ordering::Relaxed) != 0 {
-            self.gate.open_for_one();
+            self.waiters.update(|(), [waiters]| _ = waiters.claim_next());
         }
     }
 
@@ -301,7 +301,7 @@ impl Condvar {
         operation();
         // Relaxed: the mutex orders the count before this load, as in `notify_one`.
         if self.waiting.load(Ordering::Relaxed) != 0 {
-            self.gate.open(|()| {});
+            self.waiters.update(|(), [waiters]| _ = waiters.claim_all());
         }
     }
 
@@ -316,14 +316,17 @@ impl Condvar {
         // Relaxed: the mutex, which is released below, orders this before the load in `notify_one`.
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let count = Count(&self.waiting);
-        let waited = self.gate.wait(reason, deadline, |()| Look::Park, || lock.raw().unlock());
+        let options = WaitOptions::new(reason).until(deadline);
+        // SAFETY: `unlock` may wake one thread. It neither waits nor unwinds.
+        let waited = unsafe { self.waiters.wait_releasing(options, || lock.raw().unlock()) };
         drop(count);
+        let waited = waited.map_err(WaitError::raise);
         match waited {
             // Shielded: this waiter has taken a notification, so the caller must get the chance to act on it.
             Ok(()) => shield(|| lock.raw().lock(location)),
-            Err(_) => lock.raw().lock(location),
+            Err(TimedOut) => lock.raw().lock(location),
         }
-        // SAFETY: `wait` released the lock, and it was just taken again. The first guard is gone.
+        // SAFETY: the lock was released above, and was just taken again. The first guard is gone.
         (unsafe { lock.relocked() }, WaitTimeoutResult(waited.is_err()))
     }
 }

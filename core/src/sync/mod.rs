@@ -46,5 +46,15 @@ pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{Permit, Semaphore};
 pub use wait_group::WaitGroup;
 
+use core::time::Duration;
+use std::time::Instant;
+
+use crate::primitives::now;
+
 #[doc(no_inline)]
 pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak, atomic};
+
+/// Returns the instant `timeout` from now, or `None` if an `Instant` cannot express it.
+fn deadline_after(timeout: Duration) -> Option<Instant> {
+    now().checked_add(timeout)
+}

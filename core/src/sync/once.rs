@@ -5,8 +5,7 @@ use core::panic::Location;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use crate::primitives::{AtomicU32, Ordering, maybe_const};
-use crate::sync::gate::{Gate, Look};
-use crate::wait::{Kind, Reason, operation};
+use crate::wait::{Kind, Reason, WaitList, WaitOptions, operation};
 
 /// No initializer has started.
 const INCOMPLETE: u32 = 0;
@@ -36,9 +35,9 @@ pub struct Once {
     /// | from | to | by |
     /// |---|---|---|
     /// | `INCOMPLETE`, `POISONED` | `RUNNING` | the thread that runs the initializer, by compare-and-swap |
-    /// | `RUNNING` | `COMPLETE`, `POISONED`, `INCOMPLETE` | the same thread, with the gate locked, at the end |
+    /// | `RUNNING` | `COMPLETE`, `POISONED`, `INCOMPLETE` | the same thread, with `waiters` locked, at the end |
     state: AtomicU32,
-    gate: Gate<()>,
+    waiters: WaitList<()>,
 }
 
 // If an initializer unwinds, the state records it as poisoning.
@@ -97,13 +96,13 @@ impl Once {
         /// ```
         #[inline]
         pub const fn new() -> Once {
-            Once { state: AtomicU32::new(INCOMPLETE), gate: Gate::new(()) }
+            Once { state: AtomicU32::new(INCOMPLETE), waiters: WaitList::new(()) }
         }
     }
 
     /// Creates a `Once` that is complete.
     pub(super) fn completed() -> Once {
-        Once { state: AtomicU32::new(COMPLETE), gate: Gate::new(()) }
+        Once { state: AtomicU32::new(COMPLETE), waiters: WaitList::new(()) }
     }
 
     /// Calls `f`, unless an initializer has been called before. When this returns, an initializer has completed.
@@ -245,7 +244,7 @@ impl Once {
             let seen = self.state.load(Ordering::Acquire);
             match seen {
                 COMPLETE => return,
-                RUNNING => self.wait_while(|state| state == RUNNING, location),
+                RUNNING => self.wait_for_attempt(|state| state == RUNNING, location),
                 POISONED if !ignore_poison => poisoned(location),
                 _ => {
                     // Acquire: an earlier initializer that unwound may have written something.
@@ -273,20 +272,20 @@ impl Once {
             match self.state.load(Ordering::Acquire) {
                 COMPLETE => return,
                 POISONED if !ignore_poison => poisoned(location),
-                // The gate opens when the current attempt ends, or, if none runs, when the next one ends.
-                seen => self.wait_while(|state| state == seen || state == RUNNING, location),
+                // Waits until the current attempt ends, or, if none runs, until the next one ends.
+                seen => self.wait_for_attempt(|state| state == seen || state == RUNNING, location),
             }
         }
     }
 
-    /// Waits for the end of an attempt if `closed` returns true for the state.
-    fn wait_while(&self, closed: impl FnOnce(u32) -> bool, location: &'static Location<'static>) {
-        let reason = Reason::at(Kind::WaitGroup, self, location);
-        let look = |(): &mut ()| {
-            // Relaxed: if an attempt has ended, the gate's lock orders this load after its end.
-            if closed(self.state.load(Ordering::Relaxed)) { Look::Park } else { Look::Pass }
-        };
-        let _no_deadline = self.gate.wait(reason, None, look, || {});
+    /// Waits for the end of an attempt if `waits` returns true for the state.
+    fn wait_for_attempt(&self, waits: impl FnOnce(u32) -> bool, location: &'static Location<'static>) {
+        let options = WaitOptions::new(Reason::at(Kind::WaitGroup, self, location));
+        // Relaxed: if an attempt has ended, the lock of the list orders this load after its end.
+        let look = |(): &mut ()| (!waits(self.state.load(Ordering::Relaxed))).then_some(());
+        if let Err(error) = self.waiters.wait(options, look) {
+            error.raise();
+        }
     }
 
     /// Resets to incomplete. The reference is exclusive, so there is no waiter.
@@ -304,7 +303,10 @@ struct Attempt<'a> {
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         // Release: a thread that sees the new state sees what the initializer wrote.
-        self.once.gate.open(|()| self.once.state.store(self.outcome, Ordering::Release));
+        self.once.waiters.update(|(), [waiters]| {
+            self.once.state.store(self.outcome, Ordering::Release);
+            waiters.claim_all();
+        });
     }
 }
 

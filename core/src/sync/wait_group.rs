@@ -3,8 +3,7 @@
 use core::fmt;
 
 use crate::primitives::{Arc, AtomicUsize, Ordering};
-use crate::sync::gate::{Gate, Look};
-use crate::wait::{Kind, Reason, operation};
+use crate::wait::{Kind, Reason, WaitList, WaitOptions, operation};
 
 /// Waits until all its clones are dropped. Works like `crossbeam_utils::sync::WaitGroup`.
 ///
@@ -30,7 +29,7 @@ pub struct WaitGroup {
 #[derive(Debug)]
 struct Group {
     members: AtomicUsize,
-    gate: Gate<()>,
+    waiters: WaitList<()>,
 }
 
 impl WaitGroup {
@@ -44,7 +43,7 @@ impl WaitGroup {
     /// alone.wait();
     /// ```
     pub fn new() -> WaitGroup {
-        WaitGroup { group: Arc::new(Group { members: AtomicUsize::new(1), gate: Gate::new(()) }) }
+        WaitGroup { group: Arc::new(Group { members: AtomicUsize::new(1), waiters: WaitList::new(()) }) }
     }
 
     /// Leaves the group, and waits until all other members have left.
@@ -75,11 +74,11 @@ impl WaitGroup {
         let reason = Reason::new(Kind::WaitGroup, &raw const *self.group);
         let group = self.group.clone();
         drop(self);
-        let look = |(): &mut ()| {
-            // Acquire: pairs with the Release of the members that have left, so the caller sees what they did.
-            if group.members.load(Ordering::Acquire) == 0 { Look::Pass } else { Look::Park }
-        };
-        let _no_deadline = group.gate.wait(reason, None, look, || {});
+        // Acquire: pairs with the Release of the members that have left, so the caller sees what they did.
+        let look = |(): &mut ()| (group.members.load(Ordering::Acquire) == 0).then_some(());
+        if let Err(error) = group.waiters.wait(WaitOptions::new(reason), look) {
+            error.raise();
+        }
     }
 }
 
@@ -96,7 +95,7 @@ impl Drop for WaitGroup {
     fn drop(&mut self) {
         // AcqRel: the last member to leave passes on, with the wake-up, what all others did.
         if self.group.members.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.group.gate.open(|()| {});
+            self.group.waiters.update(|(), [waiters]| _ = waiters.claim_all());
         }
     }
 }
