@@ -1,13 +1,9 @@
 //! The barrier: a fixed number of threads wait for one another.
 
-use core::cell::Cell;
 use core::fmt;
-use core::ptr::NonNull;
-use std::panic::{RefUnwindSafe, UnwindSafe};
 
-use crate::primitives::{Lock, LockGuard, maybe_const};
-use crate::sync::chain::{Chain, Slot};
-use crate::wait::{Claimed, Kind, Node, Reason, Wait, WaitQueue, operation};
+use crate::primitives::maybe_const;
+use crate::wait::{Kind, Queue, Reason, WaitList, WaitOptions, Waited, operation};
 
 /// Makes `n` threads wait until all of them have arrived. It can be used repeatedly. Works like
 /// [`std::sync::Barrier`].
@@ -30,7 +26,8 @@ use crate::wait::{Claimed, Kind, Node, Reason, Wait, WaitQueue, operation};
 /// ```
 pub struct Barrier {
     n: usize,
-    meeting: Lock<Meeting>,
+    /// The payload of a waiter is whether it waits again, because it was claimed but the barrier did not open.
+    meeting: WaitList<Meeting, bool>,
 }
 
 /// The state of the current generation.
@@ -40,9 +37,7 @@ pub struct Barrier {
 /// of them. It counts them first. If some waits end between the count and the claims, the claimed waiters wait again.
 #[derive(Debug)]
 struct Meeting {
-    /// The payload of each node is its `Arrival`.
-    queue: WaitQueue,
-    /// The number of nodes in the queue, including those of cancelled waiters.
+    /// The number of waiters in the queue, including those that were cancelled.
     queued: usize,
     /// The number of waiters that were claimed and will wait again. Nothing can end their wait before they do, so
     /// they count as arrived.
@@ -51,17 +46,12 @@ struct Meeting {
     number: usize,
 }
 
-// No user code runs while the state is changed, so an unwind never leaves it half changed.
-impl UnwindSafe for Barrier {}
-impl RefUnwindSafe for Barrier {}
-
-/// The record of a waiter, on its stack. It is accessed under the lock until the waiter is claimed, and then by the
-/// claimer alone.
-#[repr(C)]
-struct Arrival {
-    slot: Slot,
-    /// Set when the waiter was claimed but the barrier did not open, so that it waits again.
-    again: Cell<bool>,
+/// How a wait may end without parking.
+enum Arrived {
+    /// The caller is the last to arrive.
+    Last,
+    /// The barrier opened after the caller was claimed, and has counted it.
+    AfterOpening,
 }
 
 /// The result of [`Barrier::wait`]. Works like [`std::sync::BarrierWaitResult`].
@@ -107,8 +97,7 @@ impl Barrier {
         /// START.wait();
         /// ```
         pub const fn new(n: usize) -> Barrier {
-            let meeting = Meeting { queue: WaitQueue::new(), queued: 0, coming: 0, number: 0 };
-            Barrier { n, meeting: Lock::new(meeting) }
+            Barrier { n, meeting: WaitList::new(Meeting { queued: 0, coming: 0, number: 0 }) }
         }
     }
 
@@ -139,86 +128,57 @@ impl Barrier {
     #[track_caller]
     pub fn wait(&self) -> BarrierWaitResult {
         operation();
-        let reason = Reason::new(Kind::Barrier, self);
+        let options = WaitOptions::new(Reason::new(Kind::Barrier, self)).with(false);
         let others = self.n.saturating_sub(1);
-        let mut meeting = self.meeting.lock();
+        // While the caller waits again, the number of the generation that it belongs to.
+        let mut again = None;
         loop {
-            let number = meeting.number;
-            if let Some(claimed) = meeting.claim_others(others) {
-                let is_complete = claimed.len() + meeting.coming >= others;
-                if is_complete {
-                    meeting.coming = 0;
-                    meeting.number = number.wrapping_add(1);
-                } else {
-                    meeting.coming += claimed.len();
-                    claimed.each(|slot| {
-                        // SAFETY: the slot is the first field of an `Arrival`, whose waiter was claimed and is not
-                        // yet woken.
-                        unsafe { slot.cast::<Arrival>().as_ref() }.again.set(true);
-                    });
+            let arrive = |meeting: &mut Meeting, [waiters]: &mut [Queue<'_, bool>; 1]| {
+                if again.is_some_and(|number| meeting.number != number) {
+                    return Some(Arrived::AfterOpening);
                 }
-                drop(meeting);
-                drop(claimed);
-                if is_complete {
-                    return BarrierWaitResult(true);
+                meeting.coming -= usize::from(again.is_some());
+                again = Some(meeting.number);
+                if meeting.opens(others, waiters) {
+                    return Some(Arrived::Last);
                 }
-                meeting = self.meeting.lock();
-                continue;
-            }
-            if !self.wait_for_others(meeting, reason) {
-                return BarrierWaitResult(false);
-            }
-            meeting = self.meeting.lock();
-            if meeting.number != number {
-                // The barrier opened after this waiter was claimed, and has counted it.
-                return BarrierWaitResult(false);
-            }
-            meeting.coming -= 1;
-        }
-    }
-
-    /// Queues and parks. Returns whether the caller has to wait again; if not, the barrier has opened.
-    fn wait_for_others(&self, mut meeting: LockGuard<'_, Meeting>, reason: Reason) -> bool {
-        let arrival = Arrival { slot: Slot::new(), again: Cell::new(false) };
-        let wait = Wait::new();
-        let node = Node::new(wait.waiter(), 0, (&raw const arrival).cast_mut().cast());
-        // SAFETY: the node is new, `Wait::new` has opened its wait, and it does not move. It leaves the queue before
-        // this function returns: its claimer removes it, or the code below does.
-        unsafe { meeting.queue.push((&node).into()) };
-        meeting.queued += 1;
-        drop(meeting);
-        match wait.park(reason, None) {
-            Ok(_) => arrival.again.get(),
-            Err(error) => {
-                let mut meeting = self.meeting.lock();
-                // SAFETY: the node is in this queue or in none.
-                let stood = unsafe { meeting.queue.remove((&node).into()) };
-                meeting.queued -= usize::from(stood);
-                drop(meeting);
-                drop(wait);
-                error.raise();
-                unreachable!("a barrier has no deadline of its own")
+                meeting.queued += 1;
+                None
+            };
+            match self.meeting.wait_or(options, arrive, |meeting, _| meeting.queued -= 1) {
+                Ok(Waited::Woken(true)) => {}
+                Ok(Waited::Woken(false) | Waited::Found(Arrived::AfterOpening)) => {
+                    return BarrierWaitResult(false);
+                }
+                Ok(Waited::Found(Arrived::Last)) => return BarrierWaitResult(true),
+                Err(error) => {
+                    error.raise();
+                    unreachable!("a barrier has no deadline of its own")
+                }
             }
         }
     }
 }
 
 impl Meeting {
-    /// Claims all waiters if they and the coming ones are at least `wanted`. Returns `None` otherwise. May claim
-    /// fewer, because some waits may end at the same moment.
-    fn claim_others(&mut self, wanted: usize) -> Option<Chain> {
+    /// Opens the barrier if `wanted` others have arrived, and returns whether it has. Otherwise a waiter that was
+    /// claimed waits again.
+    fn opens(&mut self, wanted: usize, waiters: &mut Queue<'_, bool>) -> bool {
         // The first comparison is for speed: its cost does not depend on the number of waiters.
-        if self.queued + self.coming < wanted || self.queue.waiting() + self.coming < wanted {
-            return None;
+        if self.queued + self.coming < wanted || waiters.waiting() + self.coming < wanted {
+            return false;
         }
-        let mut others = Chain::new();
-        while let Some(Claimed { payload, wake }) = self.queue.claim_next() {
-            let arrival = NonNull::new(payload.cast::<Arrival>()).expect("the address of a local");
-            // SAFETY: the waiter was just claimed, and the slot is the first field of its `Arrival`.
-            unsafe { others.push(arrival.cast::<Slot>(), wake) };
-        }
+        let claimed = waiters.claim_all();
         self.queued = 0;
-        Some(others)
+        if claimed.count() + self.coming < wanted {
+            // Some waits have ended since they were counted.
+            self.coming += claimed.count();
+            claimed.for_each(|again| *again = true);
+            return false;
+        }
+        self.coming = 0;
+        self.number = self.number.wrapping_add(1);
+        true
     }
 }
 
