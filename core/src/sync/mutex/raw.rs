@@ -23,13 +23,11 @@
 //!   queue takes the lock, or loses four times and is handed the lock, or leaves. A waiter that loses returns to the
 //!   front, so no other overtakes it in the queue.
 
-use core::cell::Cell;
 use core::panic::Location;
-use core::ptr::NonNull;
 
-use crate::primitives::{AtomicU32, Lock, MODEL, Ordering, maybe_const};
+use crate::primitives::{AtomicU32, MODEL, Ordering, maybe_const};
 use crate::sync::spin::spin;
-use crate::wait::{BATCH, Claimed, Kind, Node, Reason, Wait, WaitQueue, operation};
+use crate::wait::{BATCH, Kind, Queue, Reason, WaitList, WaitOptions, Waited, operation};
 
 /// A thread holds the lock.
 const LOCKED: u32 = 1;
@@ -61,18 +59,17 @@ pub(in crate::sync) struct RawMutex {
     /// | `HANDOFF` | a waiter that lost `PATIENCE` times | the thread that hands over; that waiter when it leaves |
     /// | above | `unlock`, which adds `ONE`; it may overflow | a thread that finds `TICK` when it takes the lock |
     ///
-    /// `WAKE` and `HANDOFF` change only with the queue locked.
+    /// `WAKE` and `HANDOFF` change only with `waiters` locked.
     ///
     /// `HANDOFF` without `LOCKED`: a thread is about to hand the lock over. If another thread takes `LOCKED` first,
     /// that thread hands the lock over instead.
     state: AtomicU32,
-    waiters: Lock<Waiters>,
+    /// The payload of a waiter is whether it was handed the lock.
+    waiters: WaitList<Waiters, bool>,
 }
 
 #[derive(Debug)]
 struct Waiters {
-    /// The payload of each node is the `Cell<bool>` that is set when the waiter is handed the lock.
-    queue: WaitQueue,
     /// A waiter has been woken, and has neither taken the lock nor queued again.
     on_its_way: bool,
 }
@@ -83,7 +80,7 @@ impl RawMutex {
         pub(in crate::sync) const fn new() -> RawMutex {
             RawMutex {
                 state: AtomicU32::new(NEW),
-                waiters: Lock::new(Waiters { queue: WaitQueue::new(), on_its_way: false }),
+                waiters: WaitList::new(Waiters { on_its_way: false }),
             }
         }
     }
@@ -176,9 +173,10 @@ impl RawMutex {
         while !self.wait_turn(reason, losses) {
             losses += 1;
             if self.spin(0) {
-                let mut waiters = self.waiters.lock();
-                waiters.on_its_way = false;
-                self.cover(&waiters);
+                self.waiters.update(|waiters, [queue]| {
+                    waiters.on_its_way = false;
+                    self.cover(queue);
+                });
                 return;
             }
         }
@@ -202,69 +200,60 @@ impl RawMutex {
     /// Queues and parks. Returns true if the caller has the lock. Returns false if the caller was woken to try again;
     /// then it is the waiter on its way. `losses` is the number of times that this has happened.
     fn wait_turn(&self, reason: Reason, losses: u32) -> bool {
-        let handed = Cell::new(false);
-        let wait = Wait::new();
-        let node = Node::new(wait.waiter(), 0, (&raw const handed).cast_mut().cast());
-        let place = NonNull::from(&node);
-
-        let mut waiters = self.waiters.lock();
-        if losses > 0 {
-            waiters.on_its_way = false;
-        }
-        let wake = if waiters.on_its_way { 0 } else { WAKE };
-        let handoff = if losses >= PATIENCE { HANDOFF } else { 0 };
-        let mut seen = self.state.load(Ordering::Relaxed);
-        loop {
-            let free = seen & (LOCKED | HANDOFF) == 0;
-            let next = if free { seen | LOCKED } else { seen | wake | handoff };
-            // Acquire: pairs with the Release in `unlock` if the caller takes the lock. The flags need no order,
-            // because a thread that sees them locks the queue.
-            match self.state.compare_exchange_weak(seen, next, Ordering::Acquire, Ordering::Relaxed) {
-                Ok(_) if free => {
-                    self.cover(&waiters);
-                    return true;
-                }
-                Ok(_) => break,
-                Err(now) => seen = now,
-            }
-        }
-        // SAFETY: the node is new, `Wait::new` has opened its wait, and it does not move. It leaves the queue before
-        // this function returns: its claimer removes it, or the code below does.
-        unsafe {
+        let options = WaitOptions::new(reason).at_front(losses > 0).with(false);
+        let starves = losses >= PATIENCE;
+        let look = |waiters: &mut Waiters, [queue]: &mut [Queue<'_, bool>; 1]| {
             if losses > 0 {
-                waiters.queue.push_front(place);
-            } else {
-                waiters.queue.push(place);
+                waiters.on_its_way = false;
             }
-        }
-        drop(waiters);
-
-        match wait.park(reason, None) {
-            Ok(_) => handed.get(),
+            let wake = if waiters.on_its_way { 0 } else { WAKE };
+            let flags = if starves { wake | HANDOFF } else { wake };
+            let taken = self.take_or_flag(flags);
+            if taken && !waiters.on_its_way {
+                self.cover(queue);
+            }
+            taken.then_some(())
+        };
+        let left = |_: &mut Waiters, _: &mut [Queue<'_, bool>; 1]| {
+            if starves {
+                // Only one waiter at a time can be starving, namely the last one that was on its way. That is the
+                // caller.
+                self.state.fetch_and(!HANDOFF, Ordering::Relaxed);
+            }
+            // A holder may have released the lock because of this waiter's HANDOFF. It now waits for the lock of the
+            // list and will find HANDOFF cleared. It then wakes the next waiter if WAKE is set, and WAKE is set if there
+            // is a waiter.
+        };
+        match self.waiters.wait_or(options, look, left) {
+            Ok(Waited::Found(())) => true,
+            Ok(Waited::Woken(handed)) => handed,
             Err(error) => {
-                let mut waiters = self.waiters.lock();
-                // SAFETY: the node is in this queue or in none.
-                let stood = unsafe { waiters.queue.remove(place) };
-                if stood && handoff != 0 {
-                    // Only one waiter at a time can be starving, namely the last one that was on its way. That is the
-                    // caller.
-                    self.state.fetch_and(!HANDOFF, Ordering::Relaxed);
-                }
-                // A holder may have released the lock because of this waiter's HANDOFF. It now waits for the queue's
-                // lock and will find HANDOFF cleared. It then wakes the next waiter if WAKE is set, and WAKE is set
-                // if there is a waiter.
-                drop(waiters);
-                drop(wait);
                 error.raise();
                 unreachable!("a lock has no deadline of its own")
             }
         }
     }
 
-    /// Sets `WAKE` if the queue is not empty and no waiter is on its way. The holder calls this, so it sees the flag
+    /// Takes the lock if it is free and not about to be handed over, and sets `flags` otherwise. Returns whether it took
+    /// the lock. The caller has the list locked.
+    fn take_or_flag(&self, flags: u32) -> bool {
+        let mut seen = self.state.load(Ordering::Relaxed);
+        loop {
+            let free = seen & (LOCKED | HANDOFF) == 0;
+            let next = if free { seen | LOCKED } else { seen | flags };
+            // Acquire: pairs with the Release in `unlock` if the caller takes the lock. The flags need no order,
+            // because a thread that sees them locks the list.
+            match self.state.compare_exchange_weak(seen, next, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => return free,
+                Err(now) => seen = now,
+            }
+        }
+    }
+
+    /// Sets `WAKE` if the queue is not empty. The holder calls this while no waiter is on its way, so it sees the flag
     /// when it releases the lock.
-    fn cover(&self, waiters: &Waiters) {
-        if !waiters.on_its_way && !waiters.queue.is_empty() {
+    fn cover(&self, queue: &Queue<'_, bool>) {
+        if !queue.is_empty() {
             // Relaxed: the caller's own `unlock` sees the flag.
             self.state.fetch_or(WAKE, Ordering::Relaxed);
         }
@@ -274,14 +263,10 @@ impl RawMutex {
     #[cold]
     #[inline(never)]
     fn pass_on(&self) {
-        let mut waiters = self.waiters.lock();
-        let claimed = self.pass_on_locked(&mut waiters);
-        drop(waiters);
-        // The queue is unlocked now, so this may wake.
-        drop(claimed);
+        self.waiters.update(|waiters, [queue]| self.pass_on_locked(waiters, queue));
     }
 
-    fn pass_on_locked(&self, waiters: &mut Waiters) -> Option<Claimed> {
+    fn pass_on_locked(&self, waiters: &mut Waiters, queue: &mut Queue<'_, bool>) {
         // Relaxed: WAKE and HANDOFF change only with the queue locked.
         let seen = self.state.load(Ordering::Relaxed);
         if seen & HANDOFF != 0 {
@@ -290,26 +275,20 @@ impl RawMutex {
             if self.state.fetch_or(LOCKED, Ordering::Acquire) & LOCKED != 0 {
                 // Another thread has taken the lock in the meantime. It finds HANDOFF now or when it releases the
                 // lock.
-                return None;
+                return;
             }
-            let Some(claimed) = waiters.queue.claim_next() else {
+            let Some(handed) = queue.claim_next() else {
                 // The waits of all waiters in the queue have ended otherwise.
                 // Release: pairs with the Acquire of the next holder.
                 self.state.fetch_and(!(LOCKED | WAKE | HANDOFF), Ordering::Release);
-                return None;
+                return;
             };
-            // SAFETY: the payload is the `Cell<bool>` on the stack of the waiter, which is claimed and not yet woken.
-            unsafe { &*claimed.payload.cast::<Cell<bool>>() }.set(true);
-            let done = if waiters.queue.is_empty() { HANDOFF | WAKE } else { HANDOFF };
+            *handed = true;
+            let done = if queue.is_empty() { HANDOFF | WAKE } else { HANDOFF };
             self.state.fetch_and(!done, Ordering::Relaxed);
-            return Some(claimed);
+        } else if seen & WAKE != 0 {
+            waiters.on_its_way = queue.claim_next().is_some();
+            self.state.fetch_and(!WAKE, Ordering::Relaxed);
         }
-        if seen & WAKE == 0 {
-            return None;
-        }
-        let claimed = waiters.queue.claim_next();
-        waiters.on_its_way = claimed.is_some();
-        self.state.fetch_and(!WAKE, Ordering::Relaxed);
-        claimed
     }
 }
