@@ -21,8 +21,6 @@
 //! also interrupts the holder's work. A cancelled [`Condvar::wait`] poisons nothing: the waiter has released the
 //! lock, so the value is consistent.
 
-mod chain;
-mod gate;
 mod poison;
 mod spin;
 

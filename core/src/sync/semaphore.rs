@@ -1,15 +1,12 @@
 //! The counting semaphore.
 
 use core::fmt;
-use core::ptr::NonNull;
 use core::time::Duration;
-use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Instant;
 
-use crate::primitives::{Lock, maybe_const};
-use crate::sync::chain::{Chain, Slot};
-use crate::sync::gate::deadline_after;
-use crate::wait::{Claimed, Kind, Node, Reason, TimedOut, Wait, WaitQueue, Withdrawal, operation};
+use crate::primitives::maybe_const;
+use crate::sync::deadline_after;
+use crate::wait::{Kind, Queue, Reason, TimedOut, WaitError, WaitList, WaitOptions, operation};
 
 /// A counting semaphore: a number of permits that threads take and give back.
 ///
@@ -40,27 +37,9 @@ use crate::wait::{Claimed, Kind, Node, Reason, TimedOut, Wait, WaitQueue, Withdr
 /// assert_eq!(AT_ONCE.available_permits(), 2);
 /// ```
 pub struct Semaphore {
-    inside: Lock<Inside>,
-}
-
-#[derive(Debug)]
-struct Inside {
-    permits: usize,
-    /// The payload of each node is its `Request`. While the queue is not empty, its first waiter wants more than
-    /// `permits`.
-    queue: WaitQueue,
-}
-
-// No user code runs while the inside is changed, so an unwind never leaves it half changed.
-impl UnwindSafe for Semaphore {}
-impl RefUnwindSafe for Semaphore {}
-
-/// A waiter's request, on its stack. It is accessed under the lock until the waiter is claimed, and then by the
-/// claimer alone.
-#[repr(C)]
-struct Request {
-    slot: Slot,
-    wanted: usize,
+    /// The number of permits that are available. The payload of a waiter is the number of permits that it wants. While
+    /// the queue is not empty, its first waiter wants more than are available.
+    permits: WaitList<usize, usize>,
 }
 
 impl Semaphore {
@@ -74,7 +53,7 @@ impl Semaphore {
         /// assert_eq!(CONNECTIONS.available_permits(), 8);
         /// ```
         pub const fn new(permits: usize) -> Semaphore {
-            Semaphore { inside: Lock::new(Inside { permits, queue: WaitQueue::new() }) }
+            Semaphore { permits: WaitList::new(permits) }
         }
     }
 
@@ -122,10 +101,11 @@ impl Semaphore {
     /// ```
     #[track_caller]
     pub fn acquire_many(&self, n: usize) -> Permit<'_> {
-        match self.acquire_until(n, None, Reason::new(Kind::Semaphore, self)) {
+        let reason = Reason::new(Kind::Semaphore, self);
+        self.try_acquire_many(n).unwrap_or_else(|| match self.wait(n, None, reason) {
             Ok(permit) => permit,
             Err(TimedOut) => unreachable!("there is no deadline"),
-        }
+        })
     }
 
     /// Takes a permit if one becomes available within `timeout`. Otherwise returns `None` and takes nothing.
@@ -169,7 +149,7 @@ impl Semaphore {
     #[track_caller]
     pub fn acquire_many_timeout(&self, n: usize, timeout: Duration) -> Option<Permit<'_>> {
         let reason = Reason::new(Kind::Semaphore, self);
-        self.try_acquire_many(n).or_else(|| self.acquire_until(n, deadline_after(timeout), reason).ok())
+        self.try_acquire_many(n).or_else(|| self.wait(n, deadline_after(timeout), reason).ok())
     }
 
     /// Takes a permit if one is available and there is no waiter. Never waits for a permit.
@@ -205,7 +185,7 @@ impl Semaphore {
     /// ```
     pub fn try_acquire_many(&self, n: usize) -> Option<Permit<'_>> {
         operation();
-        let taken = self.inside.lock().take(n);
+        let taken = self.permits.update(|permits, [queue]| take(permits, queue, n));
         // The `Permit` is created only if the permits were taken, because dropping it gives permits back.
         taken.then(|| Permit { semaphore: self, permits: n })
     }
@@ -236,15 +216,13 @@ impl Semaphore {
     }
 
     fn release(&self, n: usize) {
-        let mut inside = self.inside.lock();
-        let Some(permits) = inside.permits.checked_add(n) else {
-            drop(inside);
-            panic!("a semaphore has at most usize::MAX permits");
-        };
-        inside.permits = permits;
-        let served = inside.serve();
-        drop(inside);
-        drop(served);
+        let fits = self.permits.update(|permits, [queue]| {
+            let Some(sum) = permits.checked_add(n) else { return false };
+            *permits = sum;
+            serve(permits, queue);
+            true
+        });
+        assert!(fits, "a semaphore has at most usize::MAX permits");
     }
 
     /// Returns the number of permits that are available at this moment.
@@ -257,96 +235,41 @@ impl Semaphore {
     /// assert_eq!(semaphore.available_permits(), 2);
     /// ```
     pub fn available_permits(&self) -> usize {
-        self.inside.lock().permits
+        self.permits.update(|permits, _| *permits)
     }
 
-    fn acquire_until(
-        &self,
-        n: usize,
-        deadline: Option<Instant>,
-        reason: Reason,
-    ) -> Result<Permit<'_>, TimedOut> {
-        let permit = || Ok(Permit { semaphore: self, permits: n });
-        operation();
-        let mut inside = self.inside.lock();
-        if inside.take(n) {
-            drop(inside);
-            return permit();
-        }
-        let request = Request { slot: Slot::new(), wanted: n };
-        let withdrawal = Withdrawal::new(reason, core::ptr::from_ref(self).cast(), Semaphore::withdraw);
-        // SAFETY: the semaphore is locked, and the node is added to its queue before it is unlocked. The wait is
-        // parked below.
-        let wait = unsafe { Wait::withdrawable(crate::wait::CurrentWaiter::current(), &withdrawal) };
-        let node = Node::new(wait.waiter(), 0, (&raw const request).cast_mut().cast());
-        withdrawal.set_node((&node).into());
-        // SAFETY: the node is new, `Wait::withdrawable` has opened its wait, and it does not move. It leaves the
-        // queue before this function returns: a claimer or a withdrawal removes it, or the code below does.
-        unsafe { inside.queue.push((&node).into()) };
-        drop(inside);
-        match wait.park_withdrawable(&withdrawal, deadline) {
-            Ok(_) => permit(),
-            Err(error) => {
-                self.leave(&withdrawal);
-                drop(wait);
-                Err(error.raise())
-            }
-        }
-    }
-
-    /// Removes a waiter that gives up, and serves the waiters behind it, which it may have held up.
-    fn leave(&self, withdrawal: &Withdrawal) {
-        let mut inside = self.inside.lock();
-        if let Some(node) = withdrawal.node() {
-            // SAFETY: the node is in this queue or in none.
-            unsafe { inside.queue.remove(node) };
-        }
-        let served = inside.serve();
-        drop(inside);
-        drop(served);
-    }
-
-    /// Withdraws a waiter.
-    ///
-    /// # Safety
-    ///
-    /// `semaphore` is the one that the owner of the withdrawal waits for.
-    unsafe fn withdraw(semaphore: *const (), withdrawal: &Withdrawal) {
-        // SAFETY: the pointer is to the semaphore that the owner waits for, and the owner borrows it while it waits.
-        unsafe { &*semaphore.cast::<Semaphore>() }.leave(withdrawal);
+    /// Waits for `n` permits, and takes them.
+    #[cold]
+    #[inline(never)]
+    fn wait(&self, n: usize, deadline: Option<Instant>, reason: Reason) -> Result<Permit<'_>, TimedOut> {
+        let options = WaitOptions::new(reason).until(deadline).with(n);
+        let look =
+            |permits: &mut usize, [queue]: &mut [Queue<'_, usize>; 1]| take(permits, queue, n).then_some(());
+        // A waiter that gives up may have held up the waiters behind it.
+        let waited = self.permits.wait_strictly(options, look, |permits, [queue]| serve(permits, queue));
+        waited.map(|_| Permit { semaphore: self, permits: n }).map_err(WaitError::raise)
     }
 }
 
-impl Inside {
-    /// Takes `n` permits if they are available and there is no waiter. Returns whether it took them.
-    fn take(&mut self, n: usize) -> bool {
-        let free = self.queue.is_empty() && self.permits >= n;
-        if free {
-            self.permits -= n;
-        }
-        free
+/// Takes `n` permits if they are available and there is no waiter. Returns whether it took them.
+fn take(permits: &mut usize, queue: &Queue<'_, usize>, n: usize) -> bool {
+    let free = queue.is_empty() && *permits >= n;
+    if free {
+        *permits -= n;
     }
+    free
+}
 
-    /// Serves the waiters in order, as far as the permits suffice.
-    fn serve(&mut self) -> Chain {
-        let mut served = Chain::new();
-        while let Some(first) = self.queue.front_payload() {
-            // SAFETY: the payloads of this queue are the waiters' requests. They are valid as long as the lock is
-            // held.
-            if unsafe { (*first.cast::<Request>()).wanted } > self.permits {
-                break;
-            }
-            // The wait of that waiter may have ended otherwise. Then the next waiter is the first.
-            let Some(Claimed { payload, wake }) = self.queue.claim_front() else { continue };
-            let request = NonNull::new(payload.cast::<Request>()).expect("the address of a local");
-            // SAFETY: the waiter was just claimed and is not yet woken, so its stack belongs to this thread. The slot
-            // is the first field of its request.
-            unsafe {
-                self.permits -= request.as_ref().wanted;
-                served.push(request.cast::<Slot>(), wake);
-            }
+/// Serves the waiters in order, as far as the permits suffice.
+fn serve(permits: &mut usize, queue: &mut Queue<'_, usize>) {
+    while let Some(&wanted) = queue.front() {
+        if wanted > *permits {
+            break;
         }
-        served
+        // If the wait of that waiter has ended otherwise, the next waiter is now the first.
+        if queue.claim_front().is_some() {
+            *permits -= wanted;
+        }
     }
 }
 

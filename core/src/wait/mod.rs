@@ -42,7 +42,7 @@ use core::ptr::NonNull;
 use std::time::Instant;
 
 use crate::primitives::{Ordering, Suspend, fence};
-pub use withdrawal::Withdrawal;
+use withdrawal::Withdrawal;
 
 pub use budget::{BATCH, BUDGET, BudgetBatch, charge, consume, operation, poll_operation};
 pub use current::CurrentWaiter;
@@ -104,7 +104,7 @@ impl Wait {
     /// The resource of the withdrawal is locked, and the caller adds its node to the resource's queue before it
     /// unlocks. Then it parks with [`park_withdrawable`](Self::park_withdrawable). The withdrawal and its resource
     /// stay valid, and do not move, until that call has returned.
-    pub unsafe fn withdrawable(me: CurrentWaiter, withdrawal: &Withdrawal) -> Wait {
+    unsafe fn withdrawable(me: CurrentWaiter, withdrawal: &Withdrawal) -> Wait {
         // SAFETY: a waiter lives as long as its owner runs, and the owner is the caller.
         let waiter = unsafe { me.waiter().as_ref() };
         let shielded = is_shielded(waiter);
@@ -199,7 +199,7 @@ impl Wait {
     ///
     /// Returns [`WaitError`] if a deadline or a cancel ended the wait. The caller removes its node from its queue, if it
     /// is still there, before it calls [`WaitError::raise`].
-    pub fn park_withdrawable(
+    fn park_withdrawable(
         &self,
         withdrawal: &Withdrawal,
         deadline: Option<Instant>,

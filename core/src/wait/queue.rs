@@ -190,13 +190,6 @@ impl WaitQueue {
     }
 
     /// Removes the node at the front, and claims its waiter. Returns `None` if the queue is empty, or if the wait of
-    /// that waiter has ended otherwise.
-    pub fn claim_front(&mut self) -> Option<Claimed> {
-        // SAFETY: the node was just claimed, and the queue's lock is held (`&mut self`).
-        self.claim_front_node().map(|node| unsafe { Claimed::owed(node) })
-    }
-
-    /// Removes the node at the front, and claims its waiter. Returns `None` if the queue is empty, or if the wait of
     /// that waiter has ended otherwise. If it returns the node, the caller owes the wake-up of its waiter.
     pub(super) fn claim_front_node(&mut self) -> Option<NonNull<Node>> {
         let node = self.head?;

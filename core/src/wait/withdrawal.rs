@@ -15,7 +15,7 @@ use crate::wait::reason::Reason;
 
 /// How to remove a waiter from its queue. It is on the stack of that waiter.
 #[repr(C)]
-pub struct Withdrawal {
+pub(super) struct Withdrawal {
     /// The first field: the waiter's pointer to its reason, which reports use, is also its pointer to the whole.
     reason: Reason,
     /// The waiter's node. It is written and read while the resource's lock is held.
@@ -27,7 +27,7 @@ pub struct Withdrawal {
 impl Withdrawal {
     /// Creates a withdrawal that calls `withdraw` with `resource`. `withdraw` locks the resource, removes the
     /// [node](Self::node), serves the waiters behind it, and wakes them after unlocking.
-    pub fn new(
+    pub(super) fn new(
         reason: Reason,
         resource: *const (),
         withdraw: unsafe fn(*const (), &Withdrawal),
@@ -41,12 +41,12 @@ impl Withdrawal {
     }
 
     /// Returns the node, or `None` before it was added to the queue. The caller holds the resource's lock.
-    pub fn node(&self) -> Option<NonNull<Node>> {
+    pub(super) fn node(&self) -> Option<NonNull<Node>> {
         self.node.get()
     }
 
     /// Sets the node. The caller holds the resource's lock.
-    pub fn set_node(&self, node: NonNull<Node>) {
+    pub(super) fn set_node(&self, node: NonNull<Node>) {
         self.node.set(Some(node));
     }
 

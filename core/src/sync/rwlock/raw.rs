@@ -21,16 +21,13 @@
 //!   the flag when it releases the lock, or a writer is on its way, which takes the lock or finds it held. One
 //!   compare-and-swap, with the queues locked, sets `QUEUED` and checks that this is so.
 //! - *No cancelled or timed-out waiter holds up others.* While such a waiter is in its queue, it keeps newcomers out.
-//!   So its wait has a [`Withdrawal`], with which the canceller or the timer removes it.
+//!   So the canceller or the timer removes it (`WaitList::wait_strictly`).
 
-use core::cell::Cell;
 use core::panic::Location;
 
-use crate::primitives::{AtomicU32, Lock, MODEL, Ordering, maybe_const};
-use crate::sync::chain::{Chain, Slot};
-use crate::sync::gate::claim_all;
+use crate::primitives::{AtomicU32, MODEL, Ordering, maybe_const};
 use crate::sync::spin::spin;
-use crate::wait::{Claimed, Kind, Node, Reason, Wait, WaitQueue, Withdrawal};
+use crate::wait::{Kind, Queue, Reason, WaitList, WaitOptions, Waited};
 
 /// A writer holds the lock.
 const WRITER: u32 = 1;
@@ -56,33 +53,27 @@ pub(super) struct RawRwLock {
     /// `QUEUED` changes only with the queues locked. A writer may take the lock while `QUEUED` is set; a reader may
     /// not.
     state: AtomicU32,
-    waiters: Lock<Waiters>,
+    /// The first queue has the readers, the second the writers. The payload of a writer is whether it was handed the
+    /// lock. A claimed reader always was.
+    waiters: WaitList<Waiters, bool, 2>,
 }
 
 #[derive(Debug)]
 struct Waiters {
-    /// The payload of each node is its `Slot`. A claimed reader is always handed the lock.
-    readers: WaitQueue,
-    /// The payload of each node is the `Cell<bool>` that is set when the writer is handed the lock.
-    writers: WaitQueue,
     /// A writer has been woken, and has neither taken the lock nor queued again.
     on_its_way: bool,
     /// A writer has lost often enough and is handed the lock next. It is at the front of its queue.
     starving: bool,
 }
 
-impl Waiters {
-    fn queued(&self) -> u32 {
-        if self.readers.is_empty() && self.writers.is_empty() { 0 } else { QUEUED }
-    }
-}
+type Queues<'a> = [Queue<'a, bool>; 2];
 
-/// Wake-ups, to be dropped after the queues are unlocked.
-#[must_use = "wakes when dropped: hold it until the queues are unlocked"]
-enum Woken {
-    Readers { _chain: Chain },
-    Writer { _claimed: Claimed },
-    Nobody,
+const READERS: usize = 0;
+const WRITERS: usize = 1;
+
+/// Returns `QUEUED` if one of the queues is not empty.
+fn queued([readers, writers]: &Queues<'_>) -> u32 {
+    if readers.is_empty() && writers.is_empty() { 0 } else { QUEUED }
 }
 
 impl RawRwLock {
@@ -91,12 +82,7 @@ impl RawRwLock {
         pub(super) const fn new() -> RawRwLock {
             RawRwLock {
                 state: AtomicU32::new(0),
-                waiters: Lock::new(Waiters {
-                    readers: WaitQueue::new(),
-                    writers: WaitQueue::new(),
-                    on_its_way: false,
-                    starving: false,
-                }),
+                waiters: WaitList::new(Waiters { on_its_way: false, starving: false }),
             }
         }
     }
@@ -171,14 +157,13 @@ impl RawRwLock {
     pub(super) fn downgrade(&self) {
         // Release: the other readers see what this writer wrote.
         if self.state.compare_exchange(WRITER, READER, Ordering::Release, Ordering::Relaxed).is_err() {
-            let mut waiters = self.waiters.lock();
-            // Waiting readers may enter as well. As in `after_writer`, no other thread can change the state here,
-            // because `WRITER` is set and the queues are locked.
-            // Release: those readers see what this writer wrote.
-            let (chain, readers) = claim_readers(&mut waiters);
-            self.state.store((READER + readers) | waiters.queued(), Ordering::Release);
-            drop(waiters);
-            drop(chain);
+            self.waiters.update(|_, queues| {
+                // Waiting readers may enter as well. As in `after_writer`, no other thread can change the state here,
+                // because `WRITER` is set and the queues are locked.
+                let readers = claim_readers(queues);
+                // Release: those readers see what this writer wrote.
+                self.state.store((READER + readers) | queued(queues), Ordering::Release);
+            });
         }
     }
 
@@ -196,49 +181,14 @@ impl RawRwLock {
         if spun == Some(true) {
             return;
         }
-        let mut waiters = self.waiters.lock();
-        if self.enter_or_queue(WRITER | QUEUED, READER) {
-            return;
-        }
-        let slot = Slot::new();
-        let reason = Reason::at(Kind::Lock, self, location);
-        let withdrawal =
-            Withdrawal::new(reason, core::ptr::from_ref(self).cast(), RawRwLock::withdraw_reader);
-        // SAFETY: the queues are locked, and the node is added to one before they are unlocked. The wait is parked
-        // below.
-        let wait = unsafe { Wait::withdrawable(crate::wait::CurrentWaiter::current(), &withdrawal) };
-        let node = Node::new(wait.waiter(), 0, (&raw const slot).cast_mut().cast());
-        withdrawal.set_node((&node).into());
-        // SAFETY: the node is new, `Wait::withdrawable` has opened its wait, and it does not move. It leaves the
-        // queue before this function returns: a claimer or a withdrawal removes it, or the code below does.
-        unsafe { waiters.readers.push((&node).into()) };
-        drop(waiters);
+        let options = WaitOptions::new(Reason::at(Kind::Lock, self, location)).in_queue(READERS).with(true);
+        let look =
+            |_: &mut Waiters, _: &mut Queues<'_>| self.enter_or_queue(WRITER | QUEUED, READER).then_some(());
         // If the wait was claimed, this thread holds the lock: the claimer has added it to the count of readers.
-        if let Err(error) = wait.park_withdrawable(&withdrawal, None) {
-            self.reader_leaves(&withdrawal);
-            drop(wait);
+        if let Err(error) = self.waiters.wait_strictly(options, look, |_, queues| self.uncover(queues)) {
             error.raise();
             unreachable!("a lock has no deadline of its own");
         }
-    }
-
-    fn reader_leaves(&self, withdrawal: &Withdrawal) {
-        let mut waiters = self.waiters.lock();
-        if let Some(node) = withdrawal.node() {
-            // SAFETY: the node is in this queue or in none.
-            unsafe { waiters.readers.remove(node) };
-        }
-        self.uncover(&waiters);
-    }
-
-    /// Withdraws a reader.
-    ///
-    /// # Safety
-    ///
-    /// `lock` is the one that the owner of the withdrawal waits for.
-    unsafe fn withdraw_reader(lock: *const (), withdrawal: &Withdrawal) {
-        // SAFETY: the pointer is to the lock that the owner waits for, and the owner borrows it while it waits.
-        unsafe { &*lock.cast::<RawRwLock>() }.reader_leaves(withdrawal);
     }
 
     #[cold]
@@ -261,7 +211,7 @@ impl RawRwLock {
             losses += 1;
             if spin_write(0) {
                 // `QUEUED` is set if there is a waiter, and this thread sees it when it releases the lock.
-                self.waiters.lock().on_its_way = false;
+                self.waiters.update(|waiters, _| waiters.on_its_way = false);
                 return;
             }
         }
@@ -270,81 +220,31 @@ impl RawRwLock {
     /// Queues to write, and parks. Returns true if the caller has the lock. Returns false if the caller was woken to
     /// try again; then it is the writer on its way. `losses` is the number of times that this has happened.
     fn wait_turn(&self, reason: Reason, losses: u32) -> bool {
-        let handed = Cell::new(false);
+        let options = WaitOptions::new(reason).in_queue(WRITERS).at_front(losses > 0).with(false);
         let starves = losses >= PATIENCE;
-        let withdraw = if starves { RawRwLock::withdraw_starving_writer } else { RawRwLock::withdraw_writer };
-        let withdrawal = Withdrawal::new(reason, core::ptr::from_ref(self).cast(), withdraw);
-        let mut waiters = self.waiters.lock();
-        if losses > 0 {
-            waiters.on_its_way = false;
-        }
-        if self.enter_or_queue(!QUEUED, WRITER) {
-            return true;
-        }
-        waiters.starving |= starves;
-        // SAFETY: the queues are locked, and the node is added to one before they are unlocked. The wait is parked
-        // below.
-        let wait = unsafe { Wait::withdrawable(crate::wait::CurrentWaiter::current(), &withdrawal) };
-        let node = Node::new(wait.waiter(), 0, (&raw const handed).cast_mut().cast());
-        withdrawal.set_node((&node).into());
-        // SAFETY: the node is new, `Wait::withdrawable` has opened its wait, and it does not move. It leaves the
-        // queue before this function returns: a claimer or a withdrawal removes it, or the code below does.
-        unsafe {
+        let look = |waiters: &mut Waiters, _: &mut Queues<'_>| {
             if losses > 0 {
-                waiters.writers.push_front((&node).into());
-            } else {
-                waiters.writers.push((&node).into());
+                waiters.on_its_way = false;
             }
-        }
-        drop(waiters);
-        match wait.park_withdrawable(&withdrawal, None) {
-            Ok(_) => handed.get(),
+            let taken = self.enter_or_queue(!QUEUED, WRITER);
+            waiters.starving |= starves && !taken;
+            taken.then_some(())
+        };
+        let left = |waiters: &mut Waiters, queues: &mut Queues<'_>| {
+            if starves {
+                waiters.starving = false;
+            }
+            self.uncover(queues);
+            self.let_readers_in(queues);
+        };
+        match self.waiters.wait_strictly(options, look, left) {
+            Ok(Waited::Found(())) => true,
+            Ok(Waited::Woken(handed)) => handed,
             Err(error) => {
-                self.writer_leaves(&withdrawal, starves);
-                drop(wait);
                 error.raise();
                 unreachable!("a lock has no deadline of its own")
             }
         }
-    }
-
-    /// Removes a waiting writer that gives up. Lets the readers in that it has held back.
-    fn writer_leaves(&self, withdrawal: &Withdrawal, starves: bool) {
-        let mut waiters = self.waiters.lock();
-        if let Some(node) = withdrawal.node()
-            // SAFETY: the node is in this queue or in none.
-            && unsafe { waiters.writers.remove(node) }
-            && starves
-        {
-            waiters.starving = false;
-        }
-        self.uncover(&waiters);
-        let freed = self.let_readers_in(&mut waiters);
-        drop(waiters);
-        if let Some(chain) = freed {
-            drop(chain);
-            self.unlock_read();
-        }
-    }
-
-    /// Withdraws a writer.
-    ///
-    /// # Safety
-    ///
-    /// `lock` is the one that the owner of the withdrawal waits for.
-    unsafe fn withdraw_writer(lock: *const (), withdrawal: &Withdrawal) {
-        // SAFETY: the pointer is to the lock that the owner waits for, and the owner borrows it while it waits.
-        unsafe { &*lock.cast::<RawRwLock>() }.writer_leaves(withdrawal, false);
-    }
-
-    /// Withdraws a writer that has lost `PATIENCE` times.
-    ///
-    /// # Safety
-    ///
-    /// `lock` is the one that the owner of the withdrawal waits for.
-    unsafe fn withdraw_starving_writer(lock: *const (), withdrawal: &Withdrawal) {
-        // SAFETY: the pointer is to the lock that the owner waits for, and the owner borrows it while it waits.
-        unsafe { &*lock.cast::<RawRwLock>() }.writer_leaves(withdrawal, true);
     }
 
     /// Takes the lock by adding `entry` if no bit of `barred` is set, and sets `QUEUED` otherwise. Returns whether it
@@ -368,27 +268,24 @@ impl RawRwLock {
     #[cold]
     #[inline(never)]
     fn readers_gone(&self) {
-        let mut waiters = self.waiters.lock();
-        // Acquire: the next holder sees that the readers are done, because it synchronizes with this thread by its
-        // claim.
-        let woken = match self.state.compare_exchange(QUEUED, WRITER, Ordering::Acquire, Ordering::Relaxed) {
-            // This thread holds the lock and has the queues locked, so no other thread can change the state.
-            Ok(_) => self.hand_to_writer(&mut waiters).unwrap_or_else(|| self.after_writer(&mut waiters)),
-            // Another thread was faster, and sees `QUEUED` when it releases the lock. Or no waiter is left.
-            Err(_) => Woken::Nobody,
-        };
-        drop(waiters);
-        drop(woken);
+        self.waiters.update(|waiters, queues| {
+            // Acquire: the next holder sees that the readers are done, because it synchronizes with this thread by its
+            // claim.
+            let taken =
+                self.state.compare_exchange(QUEUED, WRITER, Ordering::Acquire, Ordering::Relaxed).is_ok();
+            // If this thread has taken the lock, no other thread can change the state, because the queues are locked.
+            // Otherwise another thread was faster, and sees `QUEUED` when it releases the lock. Or no waiter is left.
+            if taken && !self.hand_to_writer(waiters, queues) {
+                self.after_writer(waiters, queues);
+            }
+        });
     }
 
     /// Called when the writer has to release the lock and the queues may not be empty.
     #[cold]
     #[inline(never)]
     fn writer_gone(&self) {
-        let mut waiters = self.waiters.lock();
-        let woken = self.after_writer(&mut waiters);
-        drop(waiters);
-        drop(woken);
+        self.waiters.update(|waiters, queues| self.after_writer(waiters, queues));
     }
 
     /// Passes the lock on. The caller holds it as a writer and has the queues locked. The lock goes to all waiting
@@ -397,43 +294,42 @@ impl RawRwLock {
     ///
     /// Here and in `hand_to_writer`, only the caller can change the state: newcomers find `WRITER` set, and a thread
     /// that wants to queue waits for the lock of the queues.
-    fn after_writer(&self, waiters: &mut Waiters) -> Woken {
-        let (chain, readers) = claim_readers(waiters);
+    fn after_writer(&self, waiters: &mut Waiters, queues: &mut Queues<'_>) {
+        let readers = claim_readers(queues);
         if readers > 0 {
             // Release: the readers see what the writer wrote.
-            self.state.store(readers | waiters.queued(), Ordering::Release);
-            return Woken::Readers { _chain: chain };
+            self.state.store(readers | queued(queues), Ordering::Release);
+            return;
         }
-        if waiters.starving
-            && let Some(woken) = self.hand_to_writer(waiters)
-        {
-            return woken;
+        if waiters.starving && self.hand_to_writer(waiters, queues) {
+            return;
         }
-        let claimed = if waiters.on_its_way { None } else { waiters.writers.claim_next() };
-        waiters.on_its_way |= claimed.is_some();
+        if !waiters.on_its_way {
+            waiters.on_its_way = queues[WRITERS].claim_next().is_some();
+        }
         // Release: the next holder sees what this writer wrote.
-        self.state.store(waiters.queued(), Ordering::Release);
-        claimed.map_or(Woken::Nobody, |claimed| Woken::Writer { _claimed: claimed })
+        self.state.store(queued(queues), Ordering::Release);
     }
 
-    /// Hands the lock to the first writer in the queue. The caller holds it as a writer and has the queues locked.
-    fn hand_to_writer(&self, waiters: &mut Waiters) -> Option<Woken> {
+    /// Hands the lock to the first writer in the queue, and returns whether there is one. The caller holds the lock as a
+    /// writer and has the queues locked.
+    fn hand_to_writer(&self, waiters: &mut Waiters, queues: &mut Queues<'_>) -> bool {
         waiters.starving = false;
-        let claimed = waiters.writers.claim_next()?;
-        // SAFETY: the payload is the `Cell<bool>` on the stack of the waiter, which is claimed and not yet woken.
-        unsafe { &*claimed.payload.cast::<Cell<bool>>() }.set(true);
+        let Some(handed) = queues[WRITERS].claim_next() else { return false };
+        *handed = true;
         // Relaxed: the new holder synchronizes with this thread by its claim.
-        self.state.store(WRITER | waiters.queued(), Ordering::Relaxed);
-        Some(Woken::Writer { _claimed: claimed })
+        self.state.store(WRITER | queued(queues), Ordering::Relaxed);
+        true
     }
 
     /// Lets waiting readers in after a writer has left its queue, if no other writer waits. The caller has the queues
-    /// locked. If this returns `Some`, the caller holds the lock as one more reader, and releases it.
-    fn let_readers_in(&self, waiters: &mut Waiters) -> Option<Chain> {
-        if waiters.readers.is_empty() || !waiters.writers.is_empty() {
-            return None;
+    /// locked.
+    fn let_readers_in(&self, queues: &mut Queues<'_>) {
+        if queues[READERS].is_empty() || !queues[WRITERS].is_empty() {
+            return;
         }
         let mut seen = self.state.load(Ordering::Relaxed);
+        // If a writer holds the lock, it lets the readers in when it releases the lock.
         while seen & WRITER == 0 {
             assert!(seen < TOO_MANY, "too many readers of a lock");
             // Acquire: pairs with the Release of the last writer. The caller's own hold keeps writers out until the
@@ -441,32 +337,32 @@ impl RawRwLock {
             match self.state.compare_exchange_weak(seen, seen + READER, Ordering::Acquire, Ordering::Relaxed)
             {
                 Ok(_) => {
-                    let (chain, readers) = claim_readers(waiters);
+                    let readers = claim_readers(queues);
                     // Relaxed: the readers share the hold of the caller, which has synchronized with the last writer.
                     self.state.fetch_add(readers, Ordering::Relaxed);
-                    self.uncover(waiters);
-                    return Some(chain);
+                    self.uncover(queues);
+                    // Both queues are empty, and stay so while they are locked. So if this is the last hold, there is no
+                    // waiter to hand the lock to.
+                    // Release: as in `unlock_read`.
+                    self.state.fetch_sub(READER, Ordering::Release);
+                    return;
                 }
                 Err(now) => seen = now,
             }
         }
-        // A writer holds the lock. It lets the readers in when it releases the lock.
-        None
     }
 
     /// Clears `QUEUED` if both queues are empty, after a waiter has left. The caller has the queues locked.
-    fn uncover(&self, waiters: &Waiters) {
-        if waiters.queued() == 0 {
+    fn uncover(&self, queues: &Queues<'_>) {
+        if queued(queues) == 0 {
             // Relaxed: a thread that relies on the flag has the queues locked.
             self.state.fetch_and(!QUEUED, Ordering::Relaxed);
         }
     }
 }
 
-/// Claims all waiting readers. Returns them, and what they add to the state.
-fn claim_readers(waiters: &mut Waiters) -> (Chain, u32) {
-    // SAFETY: the payloads of this queue are the readers' slots.
-    let chain = unsafe { claim_all(&mut waiters.readers) };
-    let readers = u32::try_from(chain.len()).expect("far fewer than 2^29 stand in a queue") * READER;
-    (chain, readers)
+/// Claims all waiting readers. Returns what they add to the state.
+fn claim_readers(queues: &mut Queues<'_>) -> u32 {
+    let readers = queues[READERS].claim_all().count();
+    u32::try_from(readers).expect("far fewer than 2^29 are in a queue") * READER
 }
