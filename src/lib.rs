@@ -74,10 +74,10 @@
 //! inside code that relies on last-in-first-out use of a thread-local.
 
 #[doc(inline)]
-pub use kahn_channels::serve;
+pub use kahn_channels::{select, select_biased, serve};
 #[doc(inline)]
 pub use kahn_core::{
-    Runtime, block_on, blocking, run, scope, sleep, spawn, spawn_local, sync, time, yield_now,
+    Runtime, block_on, blocking, local, run, scope, sleep, spawn, spawn_local, sync, time, yield_now,
 };
 #[doc(inline)]
 pub use kahn_macros::{main, test};
@@ -85,7 +85,7 @@ pub use kahn_macros::{main, test};
 /// Green threads, with the names and the meaning of [`std::thread`].
 ///
 /// The root of the crate has the most used items too: [`spawn`], [`spawn_local`], [`serve`], [`scope`], [`sleep`],
-/// [`yield_now`], [`blocking`] and [`block_on`].
+/// [`yield_now`], [`blocking`], [`block_on`] and [`local!`].
 ///
 /// ```
 /// use kahn::thread;
