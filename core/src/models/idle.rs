@@ -31,7 +31,7 @@ impl Shared {
 
     /// As `Shared::inject`.
     fn inject(&self, task: Spawned) {
-        self.injector.push(task.0);
+        self.injector.push(task.runnable());
         self.wake_one();
     }
 
@@ -54,7 +54,7 @@ impl Shared {
                     if last && self.injector.len() > 1 {
                         self.wake_one();
                     }
-                    self.run(Spawned(task));
+                    self.run(Spawned::of(task));
                     continue;
                 }
             }
@@ -197,12 +197,12 @@ fn stealing() {
     orders(3, || {
         let queue = Arc::new(SharedQueue::new());
         let first = letter(1);
-        queue.push(first.0);
+        queue.push(first.runnable());
         let thief = {
             let queue = queue.clone();
             thread::spawn(move || {
                 let mut taken = Vec::new();
-                queue.take_oldest(queue.len().div_ceil(2), |task| taken.push(Spawned(task)));
+                queue.take_oldest(queue.len().div_ceil(2), |task| taken.push(Spawned::of(task)));
                 taken.iter().for_each(|task| task.run());
                 taken
             })
@@ -210,17 +210,18 @@ fn stealing() {
         let other = {
             let queue = queue.clone();
             thread::spawn(move || {
-                let task = queue.oldest().and_then(|_| queue.pop(End::Oldest)).map(Spawned);
+                let task = queue.oldest().and_then(|_| queue.pop(End::Oldest)).map(Spawned::of);
                 task.inspect(|task| task.run())
             })
         };
         let mut mine = vec![letter(2), letter(3)];
-        mine.iter().for_each(|task| queue.push(task.0));
+        mine.iter().for_each(|task| queue.push(task.runnable()));
         let expected = [first, mine[0], mine[1]];
         mine.clear();
         while let Some(task) = queue.pop(if mine.is_empty() { End::Newest } else { End::Oldest }) {
-            Spawned(task).run();
-            mine.push(Spawned(task));
+            let task = Spawned::of(task);
+            task.run();
+            mine.push(task);
         }
         mine.extend(thief.join().unwrap());
         mine.extend(other.join().unwrap());
@@ -241,10 +242,10 @@ fn local_queue() {
         let tasks = [letter(1), letter(2), letter(3)];
         for _ in 0..2 {
             assert!(queue.is_empty() && queue.pop().is_none());
-            tasks.iter().for_each(|task| queue.push(task.0));
+            tasks.iter().for_each(|task| queue.push(task.runnable()));
             for task in tasks {
                 assert!(!queue.is_empty());
-                assert_eq!(queue.pop().map(Spawned), Some(task));
+                assert_eq!(queue.pop().map(Spawned::of), Some(task));
             }
         }
         for task in tasks {

@@ -21,7 +21,7 @@ use core::ptr::NonNull;
 
 use crate::primitives::explore::{Arc, Place};
 use crate::scheduler::{self, Scheduler};
-use crate::task::{SpawnOptions, Task, allocate};
+use crate::task::{Runnable, SpawnOptions, Task, allocate};
 
 /// A number of preemptions so high that all orders are run, for two threads. With a lower bound, loom's own pruning
 /// may pass over an order that is within the bound.
@@ -82,6 +82,17 @@ impl Spawned {
     fn run(self) {
         // SAFETY: the runtime's reference keeps the task alive, and each model runs it once.
         assert!(unsafe { scheduler::run(self.0) });
+    }
+
+    /// Returns the right to queue the task. Called by the thread that has it.
+    fn runnable(self) -> Runnable {
+        // SAFETY: a model queues a task once at a time.
+        unsafe { Runnable::new(self.0) }
+    }
+
+    /// Returns the task whose right to run a thread has taken from a queue.
+    fn of(task: Runnable) -> Spawned {
+        Spawned(task.into_pointer())
     }
 
     /// Drops the handle. Called once, and the handle is not used afterwards.

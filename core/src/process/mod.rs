@@ -3,6 +3,7 @@
 mod cell;
 mod timer;
 
+use crate::task::Runnable;
 pub use crate::task::{Leftover, TaskId};
 pub use cell::{Body, Process};
 use std::sync::Arc;
@@ -38,5 +39,6 @@ pub fn runtime_here() -> Option<usize> {
 
 /// Makes a new process take its first turn, in the caller's runtime or in the default one. Called once.
 pub fn start<H: Send + Sync + 'static>(process: &Process<H>) {
-    queue(process.task());
+    // SAFETY: a new process has not been queued, and the caller calls this once.
+    queue(unsafe { Runnable::new(process.task()) });
 }

@@ -11,7 +11,6 @@ mod stuck;
 
 use core::any::Any;
 use core::fmt;
-use core::ptr::NonNull;
 use std::io;
 use std::panic::{RefUnwindSafe, UnwindSafe, panic_any, resume_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,7 +31,7 @@ use crate::scheduler::{
     self, SHORT_OF_MEMORY, Scheduler,
     shared::{Settings, Shared},
 };
-use crate::task::{SpawnOptions, Task, allocate};
+use crate::task::{RunOutcome, Runnable, SpawnOptions, Task, allocate};
 use crate::wait::{self, Kind, Reason, operation};
 
 /// How long the drop of a runtime, or the end of [`run`], waits for its green threads to unwind.
@@ -173,11 +172,11 @@ impl Runtime {
         let ended = || self.runs.as_ref().and_then(|runs| runs.ended(task));
         let under_way = default::UnderWay::new();
         self.shared.runs.fetch_add(1, Ordering::AcqRel);
-        if self.shared.inject(task).is_err() {
+        // SAFETY: the task has been made just now, and has not been queued.
+        if let Err(task) = self.shared.inject(unsafe { Runnable::new(task) }) {
             self.shared.runs.fetch_sub(1, Ordering::AcqRel);
             drop(ended());
-            // SAFETY: `inject` returned the task, so it has not started and is in no queue.
-            unsafe { reject(task) };
+            reject(task);
             panic!("this runtime has been shut down");
         }
         let reason = Reason::new(Kind::Join, task.as_ptr());
@@ -260,8 +259,12 @@ impl Runtime {
         // SAFETY: the closure and its output are `Send` and `'static`.
         let task = unsafe { allocate::<Scheduler, _, _>(f, None, options) };
         let handle = JoinHandle::new(task);
-        // A green thread that has yielded is still in its runtime.
-        if !is_own || scheduler::spawn(task).is_err() {
+        // SAFETY: the task has been made just now, and has not been queued.
+        let task = unsafe { Runnable::new(task) };
+        if is_own {
+            // A green thread that has yielded is still in its runtime.
+            scheduler::spawn(task).unwrap_or_else(|task| inject(&self.shared, task));
+        } else {
             inject(&self.shared, task);
         }
         handle
@@ -362,23 +365,21 @@ fn start(settings: &Settings, class: SizeClass, workers: usize) -> io::Result<Ru
 }
 
 /// Queues a task from outside. If the runtime has ended, the task ends as cancelled, in this call.
-pub(crate) fn inject(shared: &Shared, task: NonNull<Task>) {
+pub(crate) fn inject(shared: &Shared, task: Runnable) {
     if let Err(task) = shared.inject(task) {
-        // SAFETY: `inject` returned the task, so it has not started and is in no queue.
-        unsafe { reject(task) };
+        reject(task);
     }
 }
 
-/// Ends a task that will never be run, and drops its captures on the calling thread.
-///
-/// # Safety
-///
-/// The task has not started, and is in no queue.
-unsafe fn reject(task: NonNull<Task>) {
+/// Ends a new task that no worker will run, and drops its captures on the calling thread.
+fn reject(task: Runnable) {
+    let task = task.into_pointer();
     // SAFETY: the runtime's reference keeps the task alive, and no worker has it. It is cancelled, so `run` only drops
-    // the work.
+    // the work. `finish` is called on the stack that ran the task.
     unsafe {
         Task::cancel(task);
-        let _ended = Task::run(task);
+        if Task::run(task) == RunOutcome::Finished {
+            Task::finish::<Scheduler>(task);
+        }
     }
 }

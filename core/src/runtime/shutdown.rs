@@ -167,8 +167,8 @@ fn give_up(shared: &Shared) {
         let mut tasks = Vec::new();
         queue.take_oldest(usize::MAX, |task| tasks.push(task));
         for task in &tasks {
-            // SAFETY: the task was taken out of the queue, so it is alive, and no worker has it.
-            leftovers.extend(unsafe { Task::abandon(*task) });
+            // SAFETY: the right to run the task keeps it alive.
+            leftovers.extend(unsafe { Task::abandon(task.pointer()) });
         }
         queue.push_all(tasks.into_iter());
     }

@@ -6,7 +6,7 @@ use crate::fiber::{Suspend, Switch, locals};
 use crate::scheduler::here::{running_fiber, with_worker};
 use crate::scheduler::spawn;
 use crate::scheduler::suspend::GREEN;
-use crate::task::{RunOutcome, Schedule, SpawnOptions, Task, allocate};
+use crate::task::{RunOutcome, Runnable, Schedule, SpawnOptions, Task, allocate};
 use crate::wait::WaiterVtable;
 
 /// The scheduler, as tasks know it.
@@ -17,16 +17,19 @@ impl Schedule for Scheduler {
     const WAITER: &'static WaiterVtable = &GREEN;
 
     unsafe fn schedule(task: NonNull<Task>) {
-        // SAFETY: the caller holds a reference. The task has run before, so it has a home, whose record is never freed.
-        let home = unsafe { &*task.as_ref().home() };
-        let queued = with_worker(|worker| {
-            let is_ours = worker.remote.is_in_runtime_of(home);
-            if is_ours {
+        // SAFETY: `State::wake` has returned true to the caller, which gives it the right to queue the task.
+        let task = unsafe { Runnable::new(task) };
+        // SAFETY: a stackless task that is woken has run before, so it has a home. Records of workers are never freed.
+        let home = unsafe { &*task.home() };
+        let mut task = Some(task);
+        let _ = with_worker(|worker| {
+            if worker.remote.is_in_runtime_of(home)
+                && let Some(task) = task.take()
+            {
                 worker.push_again(task);
             }
-            is_ours
         });
-        if queued != Some(true) {
+        if let Some(task) = task {
             // The task goes to a queue that its home worker and thieves see. Any worker may run it if the home worker
             // is stuck.
             home.stackless.push_behind(task);
@@ -104,7 +107,8 @@ pub(crate) fn clear_locals() {
 pub(crate) fn finish_by(work: impl FnOnce() + Send + 'static) {
     // SAFETY: the closure is `Send` and `'static`.
     let task = unsafe { allocate::<Scheduler, _, _>(work, None, SpawnOptions::default()) };
-    if let Err(task) = spawn(task) {
+    // SAFETY: the task has been made just now.
+    if let Err(task) = spawn(unsafe { Runnable::new(task) }) {
         unreachable!("{task:?} has retired on no worker");
     }
     // SAFETY: gives up the reference that `allocate` made for a handle.

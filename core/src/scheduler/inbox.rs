@@ -18,7 +18,7 @@
 use core::ptr::{self, NonNull};
 
 use crate::primitives::{AtomicPtr, Ordering};
-use crate::task::Task;
+use crate::task::{Runnable, Task};
 
 const ASLEEP: *mut Task = ptr::without_provenance_mut(1);
 /// A bit that no task's address has set.
@@ -27,17 +27,30 @@ const _: () = assert!(align_of::<Task>() > LOOK);
 
 /// Returns the task in a head that is not `ASLEEP`, or null.
 #[inline]
-fn task(head: *mut Task) -> *mut Task {
+fn address(head: *mut Task) -> *mut Task {
     head.map_addr(|addr| addr & !LOOK)
 }
 
-/// The contents of an inbox.
+/// The contents of an inbox. Iterates over the tasks, the oldest first.
 #[derive(Debug)]
+#[must_use = "the tasks have to be queued"]
 pub(crate) struct Mail {
-    /// The oldest task. The others are linked behind it. Null if there is none.
-    pub(crate) oldest: *mut Task,
+    /// The oldest task that is left. The others are linked behind it. Null if there is none.
+    oldest: *mut Task,
     /// Set when the worker is to look around.
     pub(crate) look: bool,
+}
+
+impl Iterator for Mail {
+    type Item = Runnable;
+
+    fn next(&mut self) -> Option<Runnable> {
+        // SAFETY: `Inbox::take` gave this value the whole chain, with the right to run its tasks.
+        let task = NonNull::new(self.oldest).map(|task| unsafe { Runnable::new(task) })?;
+        // Relaxed: no other thread uses the links now.
+        self.oldest = task.link.load(Ordering::Relaxed);
+        Some(task)
+    }
 }
 
 /// A queue with many senders and one receiver, the worker.
@@ -51,26 +64,21 @@ impl Inbox {
         Inbox { head: AtomicPtr::new(ptr::null_mut()) }
     }
 
-    /// Adds a chain of tasks, linked from `newest` to `oldest`, or a single task as both. Returns true if the worker
-    /// sleeps. Then the caller must wake it.
-    ///
-    /// # Safety
-    ///
-    /// The tasks are alive, in no queue, and the caller has the right to queue them.
+    /// Adds a task. Returns true if the worker sleeps. Then the caller must wake it.
     #[inline]
     #[must_use]
-    pub(crate) unsafe fn push(&self, newest: NonNull<Task>, oldest: NonNull<Task>) -> bool {
+    pub(crate) fn push(&self, task: Runnable) -> bool {
         // Relaxed: the exchange below checks the value.
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
             let asleep = head == ASLEEP;
-            let next = if asleep { ptr::null_mut() } else { task(head) };
-            // SAFETY: the task is alive, and this thread's until the exchange succeeds. Relaxed: the exchange
-            // publishes the link.
-            unsafe { oldest.as_ref() }.link.store(next, Ordering::Relaxed);
+            let next = if asleep { ptr::null_mut() } else { address(head) };
+            // Relaxed: the exchange publishes the link.
+            task.link.store(next, Ordering::Relaxed);
             let look = if asleep { 0 } else { head.addr() & LOOK };
-            let new = newest.as_ptr().map_addr(|addr| addr | look);
-            // AcqRel: the worker sees the tasks. A sender that finds `ASLEEP` sees what the worker did before.
+            let new = task.pointer().as_ptr().map_addr(|addr| addr | look);
+            // AcqRel: the worker sees the task. A sender that finds `ASLEEP` sees what the worker did before. The exchange
+            // gives the right to run the task to the inbox.
             match self.head.compare_exchange_weak(head, new, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return asleep,
                 Err(seen) => head = seen,
@@ -113,7 +121,7 @@ impl Inbox {
             return Mail { oldest: ptr::null_mut(), look: false };
         }
         let look = head.addr() & LOOK != 0;
-        let mut newer = task(head);
+        let mut newer = address(head);
         let mut oldest = ptr::null_mut();
         while let Some(task) = NonNull::new(newer) {
             // SAFETY: `push` requires tasks that are alive, and the swap gave this thread the whole chain. Relaxed: no

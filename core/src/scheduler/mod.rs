@@ -49,7 +49,7 @@ use crate::fiber::{Suspend, overflow};
 use crate::scheduler::here::with_worker;
 use crate::scheduler::shared::Shared;
 use crate::scheduler::worker::Worker;
-use crate::task::Task;
+use crate::task::{Runnable, Task};
 use crate::wait::{self, current};
 
 /// Runs a worker on the calling OS thread until its runtime ends.
@@ -93,8 +93,10 @@ pub(crate) const SHORT_OF_MEMORY: &str = "there is no memory for another stack o
 
 /// Queues a new task on the worker here. Returns the task to a caller that is not on a worker.
 #[inline]
-pub(crate) fn spawn(task: NonNull<Task>) -> Result<(), NonNull<Task>> {
-    with_worker(|worker| worker.push_unstarted(task)).ok_or(task)
+pub(crate) fn spawn(task: Runnable) -> Result<(), Runnable> {
+    let mut task = Some(task);
+    let _ = with_worker(|worker| task.take().map(|task| worker.push_unstarted(task)));
+    task.map_or(Ok(()), Err)
 }
 
 /// Yields because the budget is spent, and then unwinds if a cancel or time-out asks for it. The order matters: code
@@ -158,7 +160,8 @@ pub(crate) unsafe fn wake_task_next(task: NonNull<Task>) {
         let next_here = parks && worker.remote.is_in_runtime_of(home);
         // SAFETY: the caller holds a reference.
         if next_here && unsafe { task.as_ref() }.state.wake() {
-            worker.wake_here_next(task);
+            // SAFETY: `State::wake` has returned true, which gives the right to queue the task.
+            worker.wake_here_next(unsafe { Runnable::new(task) });
         }
         next_here
     });

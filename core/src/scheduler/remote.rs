@@ -15,7 +15,7 @@ use crate::primitives::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Lock, Ord
 use crate::scheduler::inbox::Inbox;
 use crate::scheduler::run_queue::{SharedQueue, Slot};
 use crate::scheduler::turn::{LastNotifier, Turn};
-use crate::task::{Leftover, Task};
+use crate::task::{Leftover, Runnable, Task};
 use crate::timer::wheel::Wheel;
 
 /// A worker as other threads see it. Aligned to two cache lines, apart from its neighbours.
@@ -126,14 +126,9 @@ impl Remote {
 
     /// Sends a task to the worker, from any thread. `from` is the turn counter of the sending worker, if the sender is
     /// one.
-    ///
-    /// # Safety
-    ///
-    /// The task is alive, in no queue, and the caller has the right to queue it.
-    pub(crate) unsafe fn deliver(&self, task: NonNull<Task>, from: Option<&'static Turn>) {
+    pub(crate) fn deliver(&self, task: Runnable, from: Option<&'static Turn>) {
         self.sender.note(from);
-        // SAFETY: the task is alive, in no queue, and the caller's to queue, as `push` requires.
-        if unsafe { self.inbox.push(task, task) } {
+        if self.inbox.push(task) {
             self.unpark();
         }
     }

@@ -19,7 +19,7 @@ use core::ptr::{self, NonNull};
 use std::collections::VecDeque;
 
 use crate::primitives::{AtomicPtr, AtomicUsize, Lock, Ordering};
-use crate::task::Task;
+use crate::task::{Runnable, Task};
 
 /// A worker's own queue, linked through `Task::link`.
 #[derive(Debug)]
@@ -40,12 +40,12 @@ impl LocalQueue {
 
     /// Adds a task at the end.
     #[inline]
-    pub(crate) fn push(&self, task: NonNull<Task>) {
-        // SAFETY: the caller hands over a task that is alive and in no queue. Relaxed: only this worker uses the
-        // queue.
-        unsafe { task.as_ref() }.link.store(ptr::null_mut(), Ordering::Relaxed);
+    pub(crate) fn push(&self, task: Runnable) {
+        // Relaxed (here and in `pop`): only this worker uses the queue.
+        task.link.store(ptr::null_mut(), Ordering::Relaxed);
+        let task = task.into_pointer();
         match NonNull::new(self.tail.replace(task.as_ptr())) {
-            // SAFETY: a task in a run queue is alive.
+            // SAFETY: this queue holds the right to run its tasks, which keeps them alive (`Runnable`).
             Some(tail) => unsafe { tail.as_ref() }.link.store(task.as_ptr(), Ordering::Relaxed),
             None => self.head.set(task.as_ptr()),
         }
@@ -53,10 +53,10 @@ impl LocalQueue {
 
     /// Takes the task at the front.
     #[inline]
-    pub(crate) fn pop(&self) -> Option<NonNull<Task>> {
-        let task = NonNull::new(self.head.get())?;
-        // SAFETY: a task in a run queue is alive. Relaxed: only this worker uses the queue.
-        let next = unsafe { task.as_ref() }.link.load(Ordering::Relaxed);
+    pub(crate) fn pop(&self) -> Option<Runnable> {
+        // SAFETY: `push` gave the right to run the task to this queue, which gives it up below.
+        let task = unsafe { Runnable::new(NonNull::new(self.head.get())?) };
+        let next = task.link.load(Ordering::Relaxed);
         self.head.set(next);
         if next.is_null() {
             self.tail.set(ptr::null_mut());
@@ -76,21 +76,25 @@ impl Slot {
 
     /// Puts a task in, and returns the one that was there.
     #[inline]
-    pub(crate) fn replace(&self, task: NonNull<Task>) -> Option<NonNull<Task>> {
+    pub(crate) fn replace(&self, task: Runnable) -> Option<Runnable> {
         // Release: the thread that takes the task sees what its waker did. Acquire: pairs with the put of the task
         // that is returned.
-        NonNull::new(self.0.swap(task.as_ptr(), Ordering::AcqRel))
+        let before = self.0.swap(task.into_pointer().as_ptr(), Ordering::AcqRel);
+        // SAFETY: the exchange took the task, and the right to run it, out of the slot.
+        NonNull::new(before).map(|task| unsafe { Runnable::new(task) })
     }
 
     /// Takes the task out.
     #[inline]
-    pub(crate) fn take(&self) -> Option<NonNull<Task>> {
+    pub(crate) fn take(&self) -> Option<Runnable> {
         // The Relaxed load suffices: only the owner puts tasks in, so it cannot miss one.
         if self.0.load(Ordering::Relaxed).is_null() {
             return None;
         }
         // Acquire: pairs with the put of the task (`replace`).
-        NonNull::new(self.0.swap(ptr::null_mut(), Ordering::Acquire))
+        let task = self.0.swap(ptr::null_mut(), Ordering::Acquire);
+        // SAFETY: the exchange took the task, and the right to run it, out of the slot.
+        NonNull::new(task).map(|task| unsafe { Runnable::new(task) })
     }
 
     /// Returns the address of the task in it, to compare with later.
@@ -101,29 +105,23 @@ impl Slot {
 
     /// Takes the task out for a thief that has `seen` it. The task may have run since, and been put in again. Then the
     /// thief may take it as well.
-    pub(crate) fn steal(&self, seen: usize) -> Option<NonNull<Task>> {
+    pub(crate) fn steal(&self, seen: usize) -> Option<Runnable> {
         let task = self.0.load(Ordering::Relaxed);
         // Acquire: pairs with the put of the task (`replace`).
-        (task.addr() == seen
-            && self.0.compare_exchange(task, ptr::null_mut(), Ordering::Acquire, Ordering::Relaxed).is_ok())
-        .then_some(NonNull::new(task))?
+        let taken = task.addr() == seen
+            && self.0.compare_exchange(task, ptr::null_mut(), Ordering::Acquire, Ordering::Relaxed).is_ok();
+        // SAFETY: the exchange took the task, and the right to run it, out of the slot.
+        NonNull::new(task).filter(|_| taken).map(|task| unsafe { Runnable::new(task) })
     }
 }
-
-/// A pointer to a task that this queue has the right to give out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Queued(NonNull<Task>);
-
-// SAFETY: any worker may run a task in a shared queue.
-unsafe impl Send for Queued {}
 
 /// The contents of a shared queue.
 #[derive(Debug, Default)]
 struct Tasks {
     /// The oldest at the front, the newest at the back.
-    stack: VecDeque<Queued>,
+    stack: VecDeque<Runnable>,
     /// Tasks that have had more than their share, the oldest at the front.
-    behind: VecDeque<Queued>,
+    behind: VecDeque<Runnable>,
 }
 
 impl Tasks {
@@ -172,29 +170,29 @@ impl SharedQueue {
 
     /// Adds a task as the newest.
     #[inline]
-    pub(crate) fn push(&self, task: NonNull<Task>) {
+    pub(crate) fn push(&self, task: Runnable) {
         let mut tasks = self.tasks.lock();
-        tasks.stack.push_back(Queued(task));
+        tasks.stack.push_back(task);
         self.len.store(tasks.len(), Ordering::Relaxed);
     }
 
     /// Adds tasks, the last of them as the newest.
-    pub(crate) fn push_all(&self, more: impl Iterator<Item = NonNull<Task>>) {
+    pub(crate) fn push_all(&self, more: impl Iterator<Item = Runnable>) {
         let mut tasks = self.tasks.lock();
-        tasks.stack.extend(more.map(Queued));
+        tasks.stack.extend(more);
         self.len.store(tasks.len(), Ordering::Relaxed);
     }
 
     /// Adds a task behind all others.
-    pub(crate) fn push_behind(&self, task: NonNull<Task>) {
+    pub(crate) fn push_behind(&self, task: Runnable) {
         let mut tasks = self.tasks.lock();
-        tasks.behind.push_back(Queued(task));
+        tasks.behind.push_back(task);
         self.len.store(tasks.len(), Ordering::Relaxed);
     }
 
     /// Takes a task from the given end.
     #[inline]
-    pub(crate) fn pop(&self, end: End) -> Option<NonNull<Task>> {
+    pub(crate) fn pop(&self, end: End) -> Option<Runnable> {
         if self.len() == 0 {
             return None;
         }
@@ -211,12 +209,12 @@ impl SharedQueue {
             drop(tasks);
             drop(buffer);
         }
-        task.map(|task| task.0)
+        task
     }
 
     /// Takes `count` tasks: first those behind, then the oldest of the others.
-    pub(crate) fn take_oldest(&self, count: usize, mut each: impl FnMut(NonNull<Task>)) {
-        let split = |tasks: &mut VecDeque<Queued>, count: usize| {
+    pub(crate) fn take_oldest(&self, count: usize, each: impl FnMut(Runnable)) {
+        let split = |tasks: &mut VecDeque<Runnable>, count: usize| {
             let rest = tasks.split_off(count.min(tasks.len()));
             std::mem::replace(tasks, rest)
         };
@@ -227,7 +225,7 @@ impl SharedQueue {
             self.len.store(tasks.len(), Ordering::Relaxed);
             (behind, stack)
         };
-        behind.into_iter().chain(stack).for_each(|task| each(task.0));
+        behind.into_iter().chain(stack).for_each(each);
     }
 
     /// Takes at most `count` of the oldest tasks that are `wanted`, oldest first, and none of those behind. Stops when
@@ -236,8 +234,8 @@ impl SharedQueue {
         &self,
         count: usize,
         patience: usize,
-        wanted: impl Fn(NonNull<Task>) -> bool,
-        mut each: impl FnMut(NonNull<Task>),
+        wanted: impl Fn(&Runnable) -> bool,
+        each: impl FnMut(Runnable),
     ) {
         let (mut taken, mut passed) = (Vec::new(), Vec::new());
         {
@@ -246,12 +244,12 @@ impl SharedQueue {
                 && passed.len() < patience
                 && let Some(task) = tasks.stack.pop_front()
             {
-                if wanted(task.0) { &mut taken } else { &mut passed }.push(task);
+                if wanted(&task) { &mut taken } else { &mut passed }.push(task);
             }
             passed.into_iter().rev().for_each(|task| tasks.stack.push_front(task));
             self.len.store(tasks.len(), Ordering::Relaxed);
         }
-        taken.into_iter().for_each(|task| each(task.0));
+        taken.into_iter().for_each(each);
     }
 
     /// Returns the address of the task that a thief would take first, to compare with later. `None` if the queue is
@@ -261,7 +259,7 @@ impl SharedQueue {
             return None;
         }
         let tasks = self.tasks.try_lock()?;
-        tasks.behind.front().or_else(|| tasks.stack.front()).map(|task| task.0.as_ptr().addr())
+        tasks.behind.front().or_else(|| tasks.stack.front()).map(Runnable::address)
     }
 
     /// Returns whether the queue is empty. The lock orders this call against every push: a thread whose push this call
@@ -277,9 +275,10 @@ mod tests {
 
     #[test]
     fn what_is_not_wanted_keeps_its_place() {
-        // The pointers are never dereferenced: the queue only compares and moves them.
-        let task = |n: usize| NonNull::new(ptr::without_provenance_mut(n * 64)).unwrap();
-        let number = |task: NonNull<Task>| task.addr().get() / 64;
+        // SAFETY: the pointers are never dereferenced: the queue only compares and moves them.
+        let task =
+            |n: usize| unsafe { Runnable::new(NonNull::new(ptr::without_provenance_mut(n * 64)).unwrap()) };
+        let number = |task: &Runnable| task.address() / 64;
         let queue = SharedQueue::new();
         queue.push_all((1..=9).map(task));
         let take = |count, patience| {
@@ -288,7 +287,7 @@ mod tests {
                 count,
                 patience,
                 |task| number(task).is_multiple_of(3),
-                |task| taken.push(number(task)),
+                |task| taken.push(number(&task)),
             );
             (taken, queue.len())
         };
@@ -297,20 +296,21 @@ mod tests {
         assert_eq!(take(5, 5), (vec![6], 7));
         assert_eq!(take(0, 5), (vec![], 7));
         let mut rest = Vec::new();
-        queue.take_oldest(9, |task| rest.push(number(task)));
+        queue.take_oldest(9, |task| rest.push(number(&task)));
         assert_eq!(rest, [1, 2, 4, 5, 7, 8, 9]);
     }
 
     #[test]
     fn tasks_behind_keep_their_order_and_come_after_the_others() {
-        // The pointers are never dereferenced: the queue only compares and moves them.
-        let task = |n: usize| NonNull::new(ptr::without_provenance_mut(n * 64)).unwrap();
-        let number = |task: NonNull<Task>| task.addr().get() / 64;
+        // SAFETY: the pointers are never dereferenced: the queue only compares and moves them.
+        let task =
+            |n: usize| unsafe { Runnable::new(NonNull::new(ptr::without_provenance_mut(n * 64)).unwrap()) };
+        let number = |task: &Runnable| task.address() / 64;
         let queue = SharedQueue::new();
         let fill = || {
             (11..=13).for_each(|n| queue.push_behind(task(n)));
             (1..=3).for_each(|n| queue.push(task(n)));
-            assert_eq!(queue.oldest(), Some(task(11).as_ptr().addr()));
+            assert_eq!(queue.oldest(), Some(task(11).address()));
         };
         for (end, order) in [
             (End::Newest, [3, 2, 1, 11, 12, 13]),
@@ -318,14 +318,14 @@ mod tests {
             (End::Behind, [11, 12, 13, 3, 2, 1]),
         ] {
             fill();
-            let popped: Vec<_> = std::iter::from_fn(|| queue.pop(end)).map(number).collect();
+            let popped: Vec<_> = std::iter::from_fn(|| queue.pop(end)).map(|task| number(&task)).collect();
             assert_eq!(popped, order, "{end:?}");
             assert_eq!(queue.len(), 0);
         }
         fill();
         for expected in [vec![11, 12], vec![13, 1], vec![2, 3], vec![]] {
             let mut taken = Vec::new();
-            queue.take_oldest(2, |task| taken.push(number(task)));
+            queue.take_oldest(2, |task| taken.push(number(&task)));
             assert_eq!(taken, expected);
         }
         assert!(queue.is_empty_for_sure());

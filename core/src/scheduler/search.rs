@@ -1,6 +1,5 @@
 //! The behaviour of a worker that has nothing to run: it searches, steals, keeps watch, and sleeps.
 
-use core::ptr::NonNull;
 use std::time::Duration;
 
 use crate::primitives::{Ordering, now};
@@ -8,7 +7,7 @@ use crate::scheduler::remote::Remote;
 use crate::scheduler::run_queue::SharedQueue;
 use crate::scheduler::turn::GATHER_NS;
 use crate::scheduler::worker::Worker;
-use crate::task::Task;
+use crate::task::Runnable;
 use crate::timer;
 
 /// The longest search before a sleep: as long as a sleep and a wake-up cost together. So the wrong choice costs at
@@ -121,7 +120,7 @@ impl Worker {
     /// Finds work elsewhere, or sleeps until there may be some. `None` means that the caller has to look at its own
     /// queues again.
     #[cold]
-    pub(super) fn search(&self) -> Option<NonNull<Task>> {
+    pub(super) fn search(&self) -> Option<Runnable> {
         let mut limit = SearchLimit::default();
         let idle_ns = timer::now_ns();
         // Nothing runs here until this function returns, so no further deadline is set.
@@ -241,10 +240,8 @@ impl Worker {
     fn take_half(&self, victim: &Remote, from: &SharedQueue) -> usize {
         let (mut taken, mut stackless) = (0, 0);
         from.take_oldest(from.len().div_ceil(2), |task| {
-            // SAFETY: the task was taken out of the victim's queue, so it is alive and this worker's alone.
-            let this = unsafe { task.as_ref() };
-            if this.fiber().is_null() {
-                if this.handed_over.replace(false) {
+            if task.fiber().is_null() {
+                if task.handed_over.replace(false) {
                     victim.start_handed_over();
                 }
                 self.remote.stackless.push(task);

@@ -1,6 +1,5 @@
 //! The state that the workers of one runtime share.
 
-use core::ptr::NonNull;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use crate::scheduler::deadlock::{OnDeadlock, Watch as DeadlockWatch};
 use crate::scheduler::idle::Idle;
 use crate::scheduler::remote::Remote;
 use crate::scheduler::run_queue::SharedQueue;
-use crate::task::{Leftover, SpawnOptions, Task};
+use crate::task::{Leftover, Runnable, SpawnOptions};
 use crate::wait::run_catching;
 
 /// The settings made by a runtime's builder.
@@ -95,7 +94,7 @@ impl Shared {
     }
 
     /// Queues a task that is spawned from outside. Returns the task if the runtime is closing.
-    pub(crate) fn inject(&self, task: NonNull<Task>) -> Result<(), NonNull<Task>> {
+    pub(crate) fn inject(&self, task: Runnable) -> Result<(), Runnable> {
         if self.is_closing() {
             return Err(task);
         }

@@ -1,11 +1,9 @@
 //! How tasks without a stack (stackless tasks) come to a worker, and which of them the worker starts itself.
 
-use core::ptr::NonNull;
-
 use crate::scheduler::placement;
 use crate::scheduler::run_queue::End;
 use crate::scheduler::worker::Worker;
-use crate::task::Task;
+use crate::task::Runnable;
 
 /// Of the turns that take from the stack of new tasks, one in this many takes the oldest. All others take the newest. Newest
 /// first is depth first, which keeps few tasks alive at once.
@@ -20,7 +18,7 @@ const PASS_OVER: usize = 16;
 
 impl Worker {
     /// Takes a task without a stack, to be started here. Returns `None` if there is none, or if all were handed over.
-    pub(super) fn pop_stackless(&self) -> Option<NonNull<Task>> {
+    pub(super) fn pop_stackless(&self) -> Option<Runnable> {
         if self.stolen.get() > 0 {
             // These were stolen because their worker did not get to run them. They are not handed back.
             self.stolen.set(self.stolen.get() - 1);
@@ -65,13 +63,10 @@ impl Worker {
         }
         // A stackless task that was woken stays beside its waker. The placement policy applies only to tasks that have
         // not started.
-        //
-        // SAFETY: a task in the queue is alive.
-        let is_new = |task: NonNull<Task>| unsafe { task.as_ref() }.home().is_null();
+        let is_new = |task: &Runnable| task.home().is_null();
         let mut given = Vec::new();
         self.remote.stackless.take_oldest_that(count, PASS_OVER, is_new, |task| {
-            // SAFETY: the task was removed from the queue, so it is alive and this worker's alone.
-            if unsafe { task.as_ref() }.handed_over.replace(true) {
+            if task.handed_over.replace(true) {
                 // It had been handed over to this worker, which now passes it on.
                 self.remote.start_handed_over();
             }
@@ -95,9 +90,8 @@ impl Worker {
 
     /// Queues a new task without a stack. It is the next to start.
     #[inline]
-    pub(super) fn push_unstarted(&self, task: NonNull<Task>) {
-        // SAFETY: the caller hands over a task that is alive and in no queue.
-        if unsafe { task.as_ref() }.options.local {
+    pub(super) fn push_unstarted(&self, task: Runnable) {
+        if task.options.local {
             self.local.push(task);
             return;
         }
@@ -107,7 +101,7 @@ impl Worker {
 
     /// Queues a stackless task that was woken, or that has just had a turn. It goes behind the others. If it were the
     /// newest, tasks that are woken again and again would keep older ones waiting.
-    pub(super) fn push_again(&self, task: NonNull<Task>) {
+    pub(super) fn push_again(&self, task: Runnable) {
         self.remote.stackless.push_behind(task);
         self.call_for_help();
     }

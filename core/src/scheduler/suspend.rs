@@ -7,7 +7,7 @@ use crate::fiber::{Fiber, Suspend};
 use crate::primitives::deadline_about;
 use crate::scheduler::here::{here, with_worker};
 use crate::scheduler::remote;
-use crate::task::Task;
+use crate::task::{Runnable, Task};
 use crate::timer::{self, pending::Due, wheel::Entry};
 use crate::wait::{Deadline, Waiter, WaiterVtable};
 
@@ -16,31 +16,23 @@ pub(crate) static GREEN: WaiterVtable = WaiterVtable { wake, suspend, retain: No
 
 /// Queues a claimed green thread on its home worker, or, if it may move, on the waker's worker.
 unsafe fn wake(waiter: NonNull<Waiter>) {
-    // SAFETY: only waiters in tasks have the kind `GREEN`. A claimed task is alive until it runs again.
-    let (task, home) = unsafe {
-        let task = Task::of_waiter(waiter);
-        (task, task.as_ref().home())
-    };
-    // SAFETY: records of workers are never freed.
-    let home = unsafe { &*home };
+    // SAFETY: only waiters in tasks have these functions. The caller has claimed the task, so it is alive, and the
+    // caller's to queue.
+    let task = unsafe { Runnable::new(Task::of_waiter(waiter)) };
+    // SAFETY: a task that has parked has a home, and records of workers are never freed.
+    let home = unsafe { &*task.home() };
+    let mut task = Some(task);
     let turn = with_worker(|worker| {
         // A migratory task runs beside its waker, which has just written the data that the task is woken for.
-        //
-        // SAFETY: the claimed task is alive.
         let is_here = ptr::eq(worker.remote, home)
-            || unsafe { may_move(task.as_ref()) } && worker.remote.is_in_runtime_of(home);
-        if is_here {
+            || task.as_deref().is_some_and(may_move) && worker.remote.is_in_runtime_of(home);
+        if is_here && let Some(task) = task.take() {
             worker.wake_here(task);
-            return Err(());
         }
-        Ok(&worker.remote.turn)
+        &worker.remote.turn
     });
-    match turn {
-        Some(Err(())) => {}
-        // SAFETY: the caller has claimed the task, so it is alive and the caller's to queue.
-        Some(Ok(turn)) => unsafe { home.deliver(task, Some(turn)) },
-        // SAFETY: the caller has claimed the task, so it is alive and the caller's to queue.
-        None => unsafe { home.deliver(task, None) },
+    if let Some(task) = task {
+        home.deliver(task, turn);
     }
 }
 

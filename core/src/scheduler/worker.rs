@@ -34,7 +34,7 @@ use crate::scheduler::maintenance::MaintenanceTicks;
 use crate::scheduler::remote::Remote;
 use crate::scheduler::run_queue::{End, LocalQueue};
 use crate::scheduler::shared::Shared;
-use crate::task::Task;
+use crate::task::{Runnable, Task};
 use crate::timer;
 use crate::timer::pending::PendingTimers;
 use crate::wait::BUDGET;
@@ -55,7 +55,7 @@ pub(crate) struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) remote: &'static Remote,
     current: &'static Current,
-    pub(super) next: Cell<*mut Task>,
+    pub(super) next: Cell<Option<Runnable>>,
     pub(super) local: LocalQueue,
     /// Deadlines that have not been moved into the wheel.
     pub(super) pending_timers: PendingTimers,
@@ -101,7 +101,7 @@ impl Worker {
             shared,
             // SAFETY: a worker lives in a frame of its OS thread, and the thread's locals outlive that frame.
             current: unsafe { current::of_this_thread() },
-            next: Cell::new(ptr::null_mut()),
+            next: Cell::new(None),
             local: LocalQueue::new(),
             pending_timers: PendingTimers::new(),
             pool: RefCell::new(Pool::new(super::finish::run_on_fiber)),
@@ -150,7 +150,7 @@ impl Worker {
 
     /// Returns the next task from this worker's own queues, if there is one.
     #[inline]
-    fn pick(&self) -> Option<NonNull<Task>> {
+    fn pick(&self) -> Option<Runnable> {
         if self.ticks.count_turn() {
             self.check_time();
         }
@@ -158,9 +158,7 @@ impl Worker {
             self.take_mail();
         }
         // 1. The task woken last.
-        if let Some(task) =
-            NonNull::new(self.next.replace(ptr::null_mut())).or_else(|| self.remote.next.take())
-        {
+        if let Some(task) = self.next.take().or_else(|| self.remote.next.take()) {
             let streak = self.streak.get() + 1;
             if streak < STREAK {
                 self.streak.set(streak);
@@ -200,7 +198,7 @@ impl Worker {
 
     /// Takes the oldest task of the stacked class. If both `local` and `ready` have tasks, they alternate.
     #[inline]
-    fn pop_stacked(&self) -> Option<NonNull<Task>> {
+    fn pop_stacked(&self) -> Option<Runnable> {
         if self.remote.ready.len() != 0
             && (self.ready_first.replace(!self.ready_first.get()) || self.local.is_empty())
         {
@@ -213,26 +211,29 @@ impl Worker {
 
     /// Runs a task until it ends, parks or yields.
     #[inline]
-    fn run_task(&self, task: NonNull<Task>) {
-        // SAFETY: the task was taken from a queue, so it is alive, and no other thread runs it.
-        let this = unsafe { task.as_ref() };
-        let stackless = this.fiber().is_null();
-        if stackless && !self.give_stack(task) {
-            return;
-        }
-        let fiber = this.fiber();
-        this.set_home(self.remote);
-        self.remote.set_runs(task.as_ptr());
-        if stackless && this.name().is_some() && !this.is_stackless() && this.owner().is_null() {
+    fn run_task(&self, task: Runnable) {
+        let stackless = task.fiber().is_null();
+        let task = if stackless {
+            let Some(task) = self.give_stack(task) else { return };
+            task
+        } else {
+            task
+        };
+        let fiber = task.fiber();
+        task.set_home(self.remote);
+        self.remote.set_runs(task.pointer().as_ptr());
+        if stackless && task.name().is_some() && !task.is_stackless() && task.owner().is_null() {
             // So a shutdown can name it if it never parks. Actors are listed when they first go idle.
-            self.enlist(task);
+            self.enlist(task.pointer());
         }
         self.running.set(fiber);
         #[cfg(feature = "tracing")]
-        self.note_running(Some(this));
-        if this.options.migratory {
-            this.set_at_rest(false);
+        self.note_running(Some(&task));
+        if task.options.migratory {
+            task.set_at_rest(false);
         }
+        // The right to run the task is used up here. A waker, or the end of the run, makes it anew.
+        let task = task.into_pointer();
         self.current.enter(Task::waiter(task));
         // SAFETY: the task is suspended or new on this fiber, and was queued to be run by this worker.
         let why = unsafe { Fiber::resume(NonNull::new_unchecked(fiber)) };
@@ -263,7 +264,8 @@ impl Worker {
             }
             Suspend::Yielded => {
                 self.settle(task);
-                self.queue_woken(task);
+                // SAFETY: the task has yielded, which leaves the right to queue it to this worker.
+                self.queue_woken(unsafe { Runnable::new(task) });
             }
             Suspend::Free | Suspend::FreeAgain => {
                 // SAFETY: `resume` has returned from this fiber, so the pointer is not null.
@@ -274,7 +276,9 @@ impl Worker {
                 }
                 self.pool.borrow_mut().put(fiber);
                 if why == Suspend::FreeAgain {
-                    self.push_again(task);
+                    // SAFETY: `end_run` has returned true on this fiber, which leaves the right to queue the task to
+                    // this worker.
+                    self.push_again(unsafe { Runnable::new(task) });
                 }
             }
         }
@@ -295,21 +299,20 @@ impl Worker {
         *self.remote.running.lock() = running;
     }
 
-    /// Puts a task without a stack on a fiber. Returns false if there is no memory for a stack; then the task waits.
+    /// Puts a task without a stack on a fiber, and returns the task. Returns `None` if there is no memory for a stack;
+    /// then the task waits.
     #[inline]
-    fn give_stack(&self, task: NonNull<Task>) -> bool {
-        // SAFETY: the task was taken from a queue, so it is alive, and no other thread runs it.
-        let this = unsafe { task.as_ref() };
-        if this.handed_over.replace(false) {
+    fn give_stack(&self, task: Runnable) -> Option<Runnable> {
+        if task.handed_over.replace(false) {
             self.remote.start_handed_over();
         }
         if self.shared.is_closing() {
             // SAFETY: the runtime's reference keeps the task alive.
-            unsafe { Task::cancel(task) };
+            unsafe { Task::cancel(task.pointer()) };
         }
-        let class = self.shared.class_of(this.options);
+        let class = self.shared.class_of(task.options);
         let mut taken = self.pool.borrow_mut().take(class);
-        if taken.is_err() && class != self.shared.class && this.as_waiter().is_cancelled() {
+        if taken.is_err() && class != self.shared.class && task.as_waiter().is_cancelled() {
             // The task does not start. It only drops its captures, which needs no stack of its own size.
             taken = self.pool.borrow_mut().take(self.shared.class);
         }
@@ -320,13 +323,13 @@ impl Worker {
                     self.refusals.set(0);
                 }
                 // SAFETY: a fiber in the pool is free, and its header is alive.
-                unsafe { fiber.as_ref() }.load(task.cast());
-                this.set_fiber(fiber.as_ptr());
-                true
+                unsafe { fiber.as_ref() }.load(task.pointer().cast());
+                task.set_fiber(fiber.as_ptr());
+                Some(task)
             }
             Err(_) => {
                 self.out_of_memory(task, class);
-                false
+                None
             }
         }
     }
@@ -334,22 +337,21 @@ impl Worker {
     /// Handles a task for which there is no memory for another stack of its class. The task goes behind all others,
     /// which may be of another class, and is tried again.
     #[cold]
-    fn out_of_memory(&self, task: NonNull<Task>, class: SizeClass) {
+    fn out_of_memory(&self, task: Runnable, class: SizeClass) {
         /// The number of refusals in a row after which the worker naps, however many tasks wait.
         const REFUSALS: usize = 64;
         self.shared.set_short_of(class, true);
+        let in_local = task.options.local;
         self.queue_woken(task);
         self.balance.set(-BALANCE_MAX);
         let refusals = self.refusals.get() + 1;
         self.refusals.set(refusals);
         // As many tasks as there are have been refused, and nothing else can run here. A nap keeps the worker from
         // asking the kernel again and again.
-        //
-        // SAFETY: the task has been queued here, so it is alive.
-        let in_local = unsafe { task.as_ref() }.options.local;
-        let others = !self.next.get().is_null()
-            || self.remote.ready.len() != 0
-            || (!in_local && !self.local.is_empty());
+        let next = self.next.take();
+        let has_next = next.is_some();
+        self.next.set(next);
+        let others = has_next || self.remote.ready.len() != 0 || (!in_local && !self.local.is_empty());
         if !others && refusals >= self.remote.stackless.len().clamp(1, REFUSALS) {
             self.refusals.set(0);
             self.nap();

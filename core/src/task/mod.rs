@@ -29,6 +29,7 @@
 mod cell;
 mod id;
 mod join_state;
+mod runnable;
 mod state;
 mod vtable;
 mod waker;
@@ -42,6 +43,7 @@ use core::ptr::NonNull;
 pub(crate) use cell::{Output, allocate, allocate_future};
 pub use id::TaskId;
 use join_state::JoinState;
+pub(crate) use runnable::Runnable;
 use state::Ended;
 pub(crate) use state::State;
 pub use vtable::Leftover;

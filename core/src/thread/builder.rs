@@ -1,14 +1,13 @@
 //! Spawning green threads.
 
 use core::num::NonZeroU8;
-use core::ptr::NonNull;
 use std::io;
 
 use crate::fiber::stack::SizeClass;
 use crate::handle::JoinHandle;
 use crate::runtime;
 use crate::scheduler::{self, SHORT_OF_MEMORY, Scheduler};
-use crate::task::{SpawnOptions, Task, allocate};
+use crate::task::{Runnable, SpawnOptions, allocate};
 use crate::wait::consume;
 
 /// Spawns a green thread in the caller's runtime, or in the process's default runtime.
@@ -115,7 +114,8 @@ where
     // SAFETY: the caller guarantees the rules of `allocate`.
     let task = unsafe { allocate::<Scheduler, _, _>(f, name, options) };
     let handle = JoinHandle::new(task);
-    queue(task);
+    // SAFETY: the task has been made just now, and has not been queued.
+    queue(unsafe { Runnable::new(task) });
     handle
 }
 
@@ -129,7 +129,7 @@ pub(crate) fn begin() {
 }
 
 /// Queues a new task in the caller's runtime, or in the default one. After [`begin`], this does not unwind.
-pub(crate) fn queue(task: NonNull<Task>) {
+pub(crate) fn queue(task: Runnable) {
     if let Err(task) = scheduler::spawn(task) {
         runtime::inject(runtime::default_shared(), task);
     }

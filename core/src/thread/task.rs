@@ -5,7 +5,7 @@ use core::future::Future;
 
 use crate::handle::JoinHandle;
 use crate::scheduler::{self, Scheduler};
-use crate::task::{SpawnOptions, allocate_future};
+use crate::task::{Runnable, SpawnOptions, allocate_future};
 use crate::thread::builder::{begin, queue};
 
 /// Runs `future` as a green thread that has no stack while the future is pending.
@@ -19,6 +19,7 @@ where
         SpawnOptions { migratory: scheduler::migratory_here().unwrap_or(false), ..SpawnOptions::default() };
     let task = allocate_future::<Scheduler, _>(future, name, options);
     let handle = JoinHandle::new(task);
-    queue(task);
+    // SAFETY: the task has been made just now, and has not been queued.
+    queue(unsafe { Runnable::new(task) });
     handle
 }
