@@ -23,6 +23,7 @@ use crate::receiver::{Receiver, Source};
 use crate::sender::Sender;
 use crate::state::{Taken, Wakes};
 use crate::timer_thread::TaskTimer;
+use crate::timers::Timer;
 use crate::wait_slot::{Packet, Status};
 
 /// Where a future waits.
@@ -155,6 +156,70 @@ impl<T> TaskSlot<T> {
                 }
                 Taken::Promised => promised = true,
             }
+        }
+    }
+
+    /// Polls a receive from a timer once.
+    ///
+    /// # Safety
+    ///
+    /// The slot is pinned. All polls name the same timer.
+    unsafe fn poll_timer(
+        &self,
+        timer: &Timer<T>,
+        task_timer: &TaskTimer,
+        context: &Context<'_>,
+    ) -> Poll<Result<T, RecvError>> {
+        // The waker is cloned before and dropped after the lock is held, because both run user code. Locals are dropped
+        // in reverse order, so it is declared before the lock guard. It may be dropped when the operation is done.
+        let mut waker = OwnedWaker::new(context.waker());
+        let mut state = timer.lock();
+        let fired = state.fire();
+        // SAFETY: the waiter lives as long as `self`.
+        let is_claimed = unsafe { self.waiter().as_ref() }.outcome().is_some();
+        if self.phase.get() == Phase::Queued && (fired.is_some() || is_claimed) {
+            self.close();
+            // SAFETY: the node was put into this queue, whose lock is held. If it was claimed, it is in no queue.
+            unsafe { state.waiters.remove(self.node()) };
+        }
+        if let Some(when) = fired {
+            drop(state);
+            task_timer.unset();
+            return Poll::Ready(Ok(timer.message(when)));
+        }
+        if self.phase.get() == Phase::Queued {
+            // SAFETY: the lock of the queue that the slot is in is held.
+            waker = unsafe { self.waiter.set_waker(waker.take()) };
+        } else {
+            // SAFETY: the caller guarantees that the slot is pinned. In phase `Idle` it is in no queue. Dropping the
+            // future removes it from the queue before its memory is freed.
+            unsafe {
+                let node = self.open(&mut waker, Phase::Queued);
+                state.waiters.push(node);
+            }
+        }
+        let next = state.next;
+        drop(state);
+        drop(waker);
+        match next {
+            Some(when) => task_timer.set(when, context.waker()),
+            None => task_timer.unset(),
+        }
+        Poll::Pending
+    }
+
+    /// Ends the wait of a receiver that is dropped, whatever it waits for.
+    fn leave_source(&self, source: &Source<T>) {
+        match source {
+            Source::Chan(chan) => self.leave_as_receiver(chan),
+            Source::Timer(timer) if self.phase.get() == Phase::Queued => {
+                let mut state = timer.lock();
+                self.close();
+                // SAFETY: the node was put into this queue, whose lock is held. If it was claimed, it is in no queue.
+                unsafe { state.waiters.remove(self.node()) };
+                drop(state);
+            }
+            Source::Timer(_) | Source::Never => {}
         }
     }
 
@@ -323,19 +388,8 @@ unsafe fn poll_source<T>(
     match source {
         // SAFETY: the caller guarantees that the wait slot is pinned and that all polls name the same channel.
         Source::Chan(chan) => unsafe { wait_slot.poll_recv(chan, context) },
-        Source::Timer(timer) => match timer.fire() {
-            Some(when) => {
-                task_timer.unset();
-                Poll::Ready(Ok(timer.message(when)))
-            }
-            None => {
-                match timer.next() {
-                    Some(when) => task_timer.set(when, context.waker()),
-                    None => task_timer.unset(),
-                }
-                Poll::Pending
-            }
-        },
+        // SAFETY: the caller guarantees that the slot is pinned and that all polls name the same timer.
+        Source::Timer(timer) => unsafe { wait_slot.poll_timer(timer, task_timer, context) },
         Source::Never => Poll::Pending,
     }
 }
@@ -375,9 +429,7 @@ impl<T> Future for RecvFuture<'_, T> {
 
 impl<T> Drop for RecvFuture<'_, T> {
     fn drop(&mut self) {
-        if let Source::Chan(chan) = &self.receiver.source {
-            self.wait_slot.leave_as_receiver(chan);
-        }
+        self.wait_slot.leave_source(&self.receiver.source);
     }
 }
 
@@ -422,9 +474,7 @@ impl<T> Stream for RecvStream<T> {
 
 impl<T> Drop for RecvStream<T> {
     fn drop(&mut self) {
-        if let Source::Chan(chan) = &self.receiver.source {
-            self.wait_slot.leave_as_receiver(chan);
-        }
+        self.wait_slot.leave_source(&self.receiver.source);
     }
 }
 

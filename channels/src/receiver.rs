@@ -136,7 +136,7 @@ impl<T> Receiver<T> {
             Source::Chan(chan) => chan.try_recv(),
             Source::Timer(timer) => {
                 operation();
-                timer.fire().map(|when| timer.message(when)).ok_or(TryRecvError::Empty)
+                timer.lock().fire().map(|when| timer.message(when)).ok_or(TryRecvError::Empty)
             }
             Source::Never => {
                 operation();
@@ -313,7 +313,7 @@ impl<T> Receiver<T> {
     pub fn len(&self) -> usize {
         match &self.source {
             Source::Chan(chan) => chan.lock().available(),
-            Source::Timer(timer) => usize::from(timer.is_ready()),
+            Source::Timer(timer) => usize::from(timer.lock().is_ready()),
             Source::Never => 0,
         }
     }
@@ -327,7 +327,7 @@ impl<T> Receiver<T> {
     pub fn is_full(&self) -> bool {
         match &self.source {
             Source::Chan(chan) => !chan.lock().has_room(),
-            Source::Timer(timer) => timer.is_ready(),
+            Source::Timer(timer) => timer.lock().is_ready(),
             Source::Never => true,
         }
     }

@@ -1,71 +1,57 @@
 //! Timers with the interface of a channel.
 //!
-//! A timer has neither a queue nor a thread. Its message is made by the receiver that finds that the message is due. (A
-//! receiver in async code is woken by the `task_timer` thread.)
+//! A timer has no thread. Its message is made by the receiver that finds that the message is due. (A receiver in async
+//! code is woken by the thread in `timer_thread`.)
+//!
+//! A waiting receiver sleeps until the instant at which the next message is due. That instant only moves forward while
+//! messages are taken, so the receiver does not miss it. It moves back only if a select gives up a message that it has
+//! taken. Therefore each receiver that waits is in the timer's queue, and a message that is given up wakes all of them.
+//! They look again, and one takes the message.
 
 use core::time::Duration;
 use std::time::Instant;
 
-use kahn_core::primitives::Lock;
-use kahn_core::wait::{Kind, Reason, Wait, operation};
+use kahn_core::primitives::{Lock, LockGuard};
+use kahn_core::wait::{Kind, Reason, Wait, WaitQueue, operation};
 
 use crate::clock;
 use crate::error::RecvTimeoutError;
+use crate::notify::{wait_in, wake_all};
 
 /// A channel whose messages are instants. `T` is always `Instant`. The type is generic only so that a receiver of any
 /// type can hold it.
 pub(crate) struct Timer<T> {
-    state: Lock<State>,
-    /// The time from one message to the next. `None` if there is only one message.
-    period: Option<Duration>,
+    state: Lock<TimerState>,
     /// Makes the message. It is the identity function, passed in where `T` is known to be `Instant`.
     message: fn(Instant) -> T,
 }
 
-struct State {
+pub(crate) struct TimerState {
     /// When the next message is due. `None` if no message will come.
-    next: Option<Instant>,
+    pub(crate) next: Option<Instant>,
+    /// The time from one message to the next. `None` if there is only one message.
+    period: Option<Duration>,
     /// The number of messages that were taken.
     fired: u64,
+    /// The receivers that wait, of every kind: threads, tasks and selects.
+    pub(crate) waiters: WaitQueue,
 }
 
-impl<T> Timer<T> {
-    pub(crate) fn new(next: Instant, period: Option<Duration>, message: fn(Instant) -> T) -> Timer<T> {
-        Timer { state: Lock::new(State { next: Some(next), fired: 0 }), period, message }
-    }
-
-    /// Returns when the next message is due.
-    pub(crate) fn next(&self) -> Option<Instant> {
-        self.state.lock().next
-    }
-
+impl TimerState {
+    /// Whether a message is due.
     pub(crate) fn is_ready(&self) -> bool {
-        self.next().is_some_and(|when| clock::now() >= when)
-    }
-
-    /// Returns `None` while a message is due. Otherwise returns a number that has changed if a message was due, and was
-    /// taken, since an earlier call.
-    pub(crate) fn idle_since(&self) -> Option<u64> {
-        let state = self.state.lock();
-        let is_ready = state.next.is_some_and(|when| clock::now() >= when);
-        (!is_ready).then_some(state.fired)
-    }
-
-    /// Makes the message for an instant.
-    pub(crate) fn message(&self, when: Instant) -> T {
-        (self.message)(when)
+        self.next.is_some_and(|when| clock::now() >= when)
     }
 
     /// Takes the next message if it is due. Only one receiver gets it.
-    pub(crate) fn fire(&self) -> Option<Instant> {
-        let mut state = self.state.lock();
-        let when = state.next?;
+    pub(crate) fn fire(&mut self) -> Option<Instant> {
+        let when = self.next?;
         let now = clock::now();
         if now < when {
             return None;
         }
-        state.fired += 1;
-        state.next = self.period.and_then(|period| {
+        self.fired += 1;
+        self.next = self.period.and_then(|period| {
             // Messages whose whole period has passed are skipped. A message that is received late, within its period,
             // does not delay the next.
             let on_time = when.checked_add(period);
@@ -73,26 +59,56 @@ impl<T> Timer<T> {
         });
         Some(when)
     }
+}
+
+impl<T> Timer<T> {
+    pub(crate) fn new(next: Instant, period: Option<Duration>, message: fn(Instant) -> T) -> Timer<T> {
+        let state = TimerState { next: Some(next), period, fired: 0, waiters: WaitQueue::new() };
+        Timer { state: Lock::new(state), message }
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self) -> LockGuard<'_, TimerState> {
+        self.state.lock()
+    }
+
+    /// Returns `None` while a message is due. Otherwise returns a number that has changed if a message was due, and was
+    /// taken, since an earlier call.
+    pub(crate) fn idle_since(&self) -> Option<u64> {
+        let state = self.lock();
+        (!state.is_ready()).then_some(state.fired)
+    }
+
+    /// Makes the message for an instant.
+    pub(crate) fn message(&self, when: Instant) -> T {
+        (self.message)(when)
+    }
 
     /// Takes back a message that was taken and not used.
     pub(crate) fn put_back(&self, when: Instant) {
-        self.state.lock().next = Some(when);
+        let mut state = self.lock();
+        // At most one message is kept: the earliest.
+        state.next = Some(state.next.map_or(when, |next| next.min(when)));
+        let wakes = wake_all(&mut state.waiters);
+        drop(state);
+        drop(wakes);
     }
 
     #[track_caller]
     pub(crate) fn recv(&self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
         operation();
         loop {
-            if let Some(when) = self.fire() {
+            let mut state = self.lock();
+            if let Some(when) = state.fire() {
                 return Ok(self.message(when));
             }
-            let next = self.next();
-            let until = match (next, deadline) {
+            let until = match (state.next, deadline) {
                 (Some(next), Some(deadline)) => Some(next.min(deadline)),
                 (next, deadline) => next.or(deadline),
             };
-            sleep(core::ptr::from_ref(self).cast(), until);
-            if deadline.is_some() && deadline == until && !self.is_ready() {
+            let reason = Reason::new(Kind::Recv, core::ptr::from_ref(self));
+            let waited = wait_in(&self.state, state, |state| &mut state.waiters, reason, until);
+            if waited.is_err() && deadline.is_some() && deadline == until && !self.lock().is_ready() {
                 return Err(RecvTimeoutError::Timeout);
             }
         }
@@ -118,7 +134,7 @@ mod tests {
         let mut before = None;
         for _ in 0..3 {
             let idle = loop {
-                if timer.fire().is_none()
+                if timer.lock().fire().is_none()
                     && let Some(idle) = timer.idle_since()
                 {
                     break idle;
@@ -126,11 +142,11 @@ mod tests {
             };
             assert_ne!(Some(idle), before);
             before = Some(idle);
-            while !timer.is_ready() {
+            while !timer.lock().is_ready() {
                 std::thread::yield_now();
             }
             assert_eq!(timer.idle_since(), None);
-            assert!(timer.fire().is_some());
+            assert!(timer.lock().fire().is_some());
         }
     }
 }

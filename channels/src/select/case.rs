@@ -16,7 +16,6 @@ use crate::grants::{Offer, Promise};
 use crate::receiver::{Receiver, Source};
 use crate::sender::Sender;
 use crate::state::Wakes;
-use crate::timers::Timer;
 
 /// What a selected case holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,7 +205,7 @@ impl<T> Operation for Receiver<T> {
     fn look(&self) -> Option<Grant> {
         match &self.source {
             Source::Chan(chan) => Grant::of(chan.right_now()),
-            Source::Timer(timer) => timer.fire().map(Grant::Fired),
+            Source::Timer(timer) => timer.lock().fire().map(Grant::Fired),
             Source::Never => None,
         }
     }
@@ -215,42 +214,75 @@ impl<T> Operation for Receiver<T> {
         match &self.source {
             // SAFETY: the caller guarantees what `enter` requires, which is what `enter_channel` requires.
             Source::Chan(chan) => unsafe { enter_channel(chan, node, wait, wakes) },
-            Source::Timer(timer) if timer.is_ready() => settle(wait, || timer.fire().map(Grant::Fired)),
-            Source::Timer(_) | Source::Never => Entered::Waiting,
+            Source::Timer(timer) => {
+                let mut state = timer.lock();
+                if state.is_ready() {
+                    return settle(wait, || state.fire().map(Grant::Fired));
+                }
+                // SAFETY: the caller guarantees that the node stays at its address until it is out of the queue. The
+                // wait is open.
+                unsafe { state.waiters.push(node) };
+                Entered::Waiting
+            }
+            Source::Never => Entered::Waiting,
         }
     }
 
     unsafe fn leave(&self, node: NonNull<Node>) {
-        if let Source::Chan(chan) = &self.source {
-            // SAFETY: the caller guarantees that the node is valid, and is in this queue or in none.
-            unsafe { chan.lock().receivers.remove(node) };
+        // SAFETY: the caller guarantees that the node is valid, and is in this queue or in none.
+        unsafe {
+            match &self.source {
+                Source::Chan(chan) => chan.lock().receivers.remove(node),
+                Source::Timer(timer) => timer.lock().waiters.remove(node),
+                Source::Never => false,
+            };
         }
     }
 
     fn is_ready(&self) -> bool {
         match &self.source {
             Source::Chan(chan) => chan.recv_hint() && chan.lock().recv_ready(None),
-            Source::Timer(timer) => timer.is_ready(),
+            Source::Timer(timer) => timer.lock().is_ready(),
             Source::Never => false,
         }
     }
 
     unsafe fn watch(&self, node: NonNull<Node>, wait: &Wait) -> bool {
-        let Source::Chan(chan) = &self.source else { return self.is_ready() };
-        let mut state = chan.lock();
-        let ready = state.recv_ready(Some(wait.waiter()));
-        if !ready {
-            // SAFETY: the caller guarantees that the node's payload is a wait slot, and that node and wait slot stay at their
-            // addresses until the node is out of the queue. The wait is open.
-            unsafe { state.push_watcher(node, true) };
+        match &self.source {
+            Source::Chan(chan) => {
+                let mut state = chan.lock();
+                let ready = state.recv_ready(Some(wait.waiter()));
+                if !ready {
+                    // SAFETY: the caller guarantees that the node's payload is a wait slot, and that node and slot stay
+                    // at their addresses until the node is out of the queue. The wait is open.
+                    unsafe { state.push_watcher(node, true) };
+                }
+                ready
+            }
+            Source::Timer(timer) => {
+                let mut state = timer.lock();
+                let ready = state.is_ready();
+                if !ready {
+                    // SAFETY: the caller guarantees that the node stays at its address until it is out of the queue.
+                    // The wait is open.
+                    unsafe { state.waiters.push(node) };
+                }
+                ready
+            }
+            Source::Never => false,
         }
-        ready
     }
 
     unsafe fn unwatch(&self, node: NonNull<Node>) {
-        if let Source::Chan(chan) = &self.source {
-            // SAFETY: the caller guarantees that the node is valid, and is in this queue or in none.
-            unsafe { chan.lock().remove_watcher(node, true) };
+        // SAFETY: the caller guarantees that the node is valid, and is in this queue or in none.
+        unsafe {
+            match &self.source {
+                Source::Chan(chan) => chan.lock().remove_watcher(node, true),
+                Source::Timer(timer) => {
+                    timer.lock().waiters.remove(node);
+                }
+                Source::Never => {}
+            }
         }
     }
 
@@ -264,7 +296,7 @@ impl<T> Operation for Receiver<T> {
 
     fn due(&self) -> Option<Instant> {
         match &self.source {
-            Source::Timer(timer) => Timer::next(timer),
+            Source::Timer(timer) => timer.lock().next,
             Source::Chan(_) | Source::Never => None,
         }
     }
