@@ -26,8 +26,8 @@ fn run<'a>(cases: &mut [Case<'a>], biased: bool, patience: Patience) -> Option<S
     for (index, case) in cases.iter_mut().enumerate() {
         case.index = index;
     }
-    let (place, grant) = wait_for(cases, SelectMode { goal: Goal::Choose, biased }, patience)?;
-    Some(Selected::new(cases[place], grant))
+    let (case, grant) = wait_for(cases, SelectMode { goal: Goal::Choose, biased }, patience)?;
+    Some(Selected::new(case, grant))
 }
 
 /// Waits until one of the cases can be done, and chooses it.

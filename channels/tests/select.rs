@@ -557,6 +557,91 @@ fn many_arms() {
     });
 }
 
+#[test]
+fn removing_all_operations_takes_time_in_proportion_to_their_number() {
+    everywhere(|_| {
+        let count = times(200_000);
+        let (tx, rx) = bounded(1);
+        tx.send(()).unwrap();
+        for new in [Select::new, Select::new_biased] {
+            let mut select = new();
+            for front in [true, false] {
+                let mut indices: Vec<_> = (0..count).map(|_| select.recv(&rx)).collect();
+                // Changes the order in which a random select looks.
+                select.ready();
+                if front {
+                    indices.reverse();
+                }
+                while let Some(index) = indices.pop() {
+                    select.remove(index);
+                }
+                assert!(select.try_select().is_err());
+            }
+        }
+    });
+}
+
+/// Adds and removes operations at random, and compares what is selected with the list of indices.
+#[test]
+fn operations_keep_their_indices_while_others_are_removed() {
+    let ends: Vec<_> = (0..40).map(|_| bounded(1)).collect();
+    for biased in [false, true] {
+        let mut select = if biased { Select::new_biased() } else { Select::new() };
+        // The index of each operation that is in the set, and the number of its channel.
+        let mut left: Vec<(usize, usize)> = Vec::new();
+        let mut random = 1_u64;
+        let mut below = |bound: usize| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) as usize % bound
+        };
+        for round in 0..times(20_000) {
+            // The set grows and shrinks in turns.
+            if below(8) < if round / 200 % 2 == 0 { 5 } else { 3 } || left.is_empty() {
+                let channel = below(ends.len());
+                left.push((select.recv(&ends[channel].1), channel));
+            } else {
+                let (index, _) = left.remove(below(left.len()));
+                select.remove(index);
+                let twice = std::panic::AssertUnwindSafe(|| select.remove(index));
+                assert!(round % 64 != 0 || std::panic::catch_unwind(twice).is_err());
+            }
+            if left.is_empty() {
+                continue;
+            }
+            let channel = left[below(left.len())].1;
+            ends[channel].0.send(round).unwrap();
+            let mut ready = left.iter().filter(|(_, other)| *other == channel).map(|(index, _)| *index);
+            let operation = select.select();
+            if biased {
+                assert_eq!(Some(operation.index()), ready.next());
+            } else {
+                assert!(ready.any(|index| index == operation.index()));
+            }
+            assert_eq!(operation.recv(&ends[channel].1), Ok(round));
+        }
+    }
+}
+
+#[test]
+fn operations_that_are_left_are_selected_with_equal_probability() {
+    let trials = times(20_000);
+    let (tx, rx) = bounded(1);
+    tx.send(()).unwrap();
+    let mut select = Select::new();
+    let indices: Vec<_> = (0..40).map(|_| select.recv(&rx)).collect();
+    // Less than half, so that they are not swept; all among the first.
+    indices[..19].iter().for_each(|&index| select.remove(index));
+    let mut counts = [0_i64; 40];
+    (0..trials).for_each(|_| counts[select.ready()] += 1);
+    // Ten standard deviations of a binomial distribution.
+    let share = 1.0 / 21.0;
+    let sigma = (trials as f64 * share * (1.0 - share)).sqrt();
+    for (index, count) in counts.into_iter().enumerate() {
+        let expected = if index < 19 { 0.0 } else { trials as f64 * share };
+        assert!((count as f64 - expected).abs() <= if index < 19 { 0.0 } else { 10.0 * sigma }, "{counts:?}");
+    }
+}
+
 /// AfterTimes and friends: the value is the time of firing, timers fire once, ticks skip what was missed.
 #[test]
 fn timers() {

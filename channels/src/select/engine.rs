@@ -38,6 +38,30 @@ pub struct Case<'a> {
     pub(crate) index: usize,
 }
 
+/// The cases of a select. Their order is that in which a biased select prefers them; a random select changes it.
+pub(crate) trait CaseList<'a> {
+    fn len(&self) -> usize;
+    fn get(&self, at: usize) -> Case<'a>;
+    fn swap(&mut self, one: usize, other: usize);
+}
+
+impl<'a> CaseList<'a> for [Case<'a>] {
+    #[inline]
+    fn len(&self) -> usize {
+        <[Case<'a>]>::len(self)
+    }
+
+    #[inline]
+    fn get(&self, at: usize) -> Case<'a> {
+        self[at]
+    }
+
+    #[inline]
+    fn swap(&mut self, one: usize, other: usize) {
+        <[Case<'a>]>::swap(self, one, other);
+    }
+}
+
 /// How long a select waits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Patience {
@@ -66,14 +90,14 @@ pub(crate) struct SelectMode {
     pub(crate) biased: bool,
 }
 
-/// Waits until one of the cases can be done. Returns the position of that case, and its grant if the case was selected.
-/// Returns `None` if `patience` is used up. Unless it is biased, changes the order of the cases.
+/// Waits until one of the cases can be done. Returns that case, and its grant if the case was selected. Returns `None` if
+/// `patience` is used up. Unless it is biased, changes the order of the cases.
 #[track_caller]
-pub(crate) fn wait_for(
-    cases: &mut [Case<'_>],
+pub(crate) fn wait_for<'a, L: CaseList<'a> + ?Sized>(
+    cases: &mut L,
     mode: SelectMode,
     patience: Patience,
-) -> Option<(usize, Grant)> {
+) -> Option<(Case<'a>, Grant)> {
     operation();
     let mut patience = patience;
     loop {
@@ -95,11 +119,12 @@ pub(crate) fn wait_for(
         }
         match found {
             Some((at, Grant::Promise)) => {
-                if let Some(grant) = cases[at].operation.await_promise(Location::caller()) {
-                    return Some((at, grant));
+                let case = cases.get(at);
+                if let Some(grant) = case.operation.await_promise(Location::caller()) {
+                    return Some((case, grant));
                 }
             }
-            Some(found) => return Some(found),
+            Some((at, grant)) => return Some((cases.get(at), grant)),
             None => {}
         }
     }
@@ -107,7 +132,7 @@ pub(crate) fn wait_for(
 
 /// Pass 1. With [`Goal::Watch`] the grant in the result is a placeholder.
 #[inline]
-fn look(cases: &mut [Case<'_>], mode: SelectMode) -> Option<(usize, Grant)> {
+fn look<'a, L: CaseList<'a> + ?Sized>(cases: &mut L, mode: SelectMode) -> Option<(usize, Grant)> {
     let count = cases.len();
     let mut choices = (!mode.biased && count > 1).then(Choices::new);
     for at in 0..count {
@@ -116,7 +141,7 @@ fn look(cases: &mut [Case<'_>], mode: SelectMode) -> Option<(usize, Grant)> {
             let other = at + choices.below(count - at);
             cases.swap(at, other);
         }
-        let operation = cases[at].operation;
+        let operation = cases.get(at).operation;
         match mode.goal {
             Goal::Watch if operation.is_ready() => return Some((at, Grant::Closed)),
             Goal::Watch => {}
@@ -135,18 +160,18 @@ fn look(cases: &mut [Case<'_>], mode: SelectMode) -> Option<(usize, Grant)> {
 /// One look at each case cannot tell. The first case may become ready after its look, and before the last case ceases
 /// to be ready. The caller looks again if this returns false. A case that may be ready although its look failed has
 /// changed since that look. So the caller's loop ends unless other threads keep changing the channels.
-fn were_idle_at_once(cases: &[Case<'_>]) -> bool {
+fn were_idle_at_once<'a, L: CaseList<'a> + ?Sized>(cases: &L) -> bool {
     if cases.len() <= 1 {
         return true;
     }
     // An operation whose number is the same in both rounds was idle at every moment between its two looks. So all were
     // idle at the moment between the rounds.
     let mut first: SmallVec<[u64; FEW]> = SmallVec::new();
-    for case in cases {
-        let Some(since) = case.operation.idle_since() else { return false };
+    for at in 0..cases.len() {
+        let Some(since) = cases.get(at).operation.idle_since() else { return false };
         first.push(since);
     }
-    cases.iter().zip(first).all(|(case, since)| case.operation.idle_since() == Some(since))
+    (0..cases.len()).zip(first).all(|(at, since)| cases.get(at).operation.idle_since() == Some(since))
 }
 
 /// The outcome of passes 2 and 3.
@@ -160,15 +185,13 @@ enum ParkResult {
 #[cold]
 #[inline(never)]
 #[track_caller]
-fn stand(cases: &[Case<'_>], goal: Goal, deadline: Option<Instant>) -> ParkResult {
-    let reason = Reason::new(
-        Kind::Select,
-        core::ptr::without_provenance::<()>(
-            cases.first().map_or(0, |case| case.operation.identity().address),
-        ),
-    );
+fn stand<'a, L: CaseList<'a> + ?Sized>(cases: &L, goal: Goal, deadline: Option<Instant>) -> ParkResult {
+    let identity = |at: usize| cases.get(at).operation.identity();
+    // Reports name the first channel of the select. A receiver that never receives has the address 0.
+    let resource = (0..cases.len()).map(|at| identity(at).address).find(|&address| address != 0);
+    let reason = Reason::new(Kind::Select, core::ptr::without_provenance::<()>(resource.unwrap_or(0)));
     let mut order: SmallVec<[usize; FEW]> = (0..cases.len()).collect();
-    order.sort_unstable_by_key(|&at| cases[at].operation.identity());
+    order.sort_unstable_by_key(|&at| identity(at));
     // Dropped last. Waking an async task runs user code, and the select must have left its queues by then.
     let mut wakes = Wakes::new();
     let wait = Wait::new();
@@ -183,7 +206,7 @@ fn stand(cases: &[Case<'_>], goal: Goal, deadline: Option<Instant>) -> ParkResul
     let mut until = deadline;
     let mut settled = None;
     for (&at, node) in order.iter().zip(&nodes) {
-        let operation = cases[at].operation;
+        let operation = cases.get(at).operation;
         let node = NonNull::from(node);
         // SAFETY: slots and nodes stay at their addresses until pass 3 below has removed the nodes. Nothing in between
         // can unwind.
@@ -236,8 +259,8 @@ fn stand(cases: &[Case<'_>], goal: Goal, deadline: Option<Instant>) -> ParkResul
         // SAFETY: the node was entered above, in a queue of this operation.
         unsafe {
             match goal {
-                Goal::Choose => cases[at].operation.leave(NonNull::from(node)),
-                Goal::Watch => cases[at].operation.unwatch(NonNull::from(node)),
+                Goal::Choose => cases.get(at).operation.leave(NonNull::from(node)),
+                Goal::Watch => cases.get(at).operation.unwatch(NonNull::from(node)),
             }
         }
     }

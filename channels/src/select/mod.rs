@@ -14,9 +14,9 @@ use std::time::Instant;
 use crate::clock;
 use crate::error::{ReadyTimeoutError, SelectTimeoutError, TryReadyError, TrySelectError};
 use crate::receiver::Receiver;
-use crate::select::case::{Grant, Operation};
+use crate::select::case::Operation;
 use crate::select::cases::Cases;
-use crate::select::engine::{Case, Goal, Patience, SelectMode, wait_for};
+use crate::select::engine::{Case, Goal, Patience, SelectMode};
 use crate::select::selected::{Selected, SelectedOperation};
 use crate::sender::Sender;
 
@@ -146,6 +146,8 @@ impl<'a> Select<'a> {
 
     /// Removes an operation. The indices of the others do not change.
     ///
+    /// This takes time logarithmic in the number of operations, averaged over the removals.
+    ///
     /// # Panics
     ///
     /// Panics if the set has no operation with this index, for instance because it was removed before.
@@ -168,27 +170,25 @@ impl<'a> Select<'a> {
     /// ```
     pub fn remove(&mut self, index: usize) {
         assert!(index < self.next_index, "index out of bounds; {index} >= {}", self.next_index);
-        let place = self.cases.as_ref().iter().position(|case| case.index == index);
-        let place = place.unwrap_or_else(|| panic!("no operation with this index; {index} was removed"));
-        self.cases.remove(place);
+        assert!(self.cases.remove(index), "no operation with this index; {index} was removed");
     }
 
     #[track_caller]
     fn choose(&mut self, patience: Patience) -> Option<SelectedOperation<'a>> {
         let mode = SelectMode { goal: Goal::Choose, biased: self.biased };
-        let (place, grant) = wait_for(self.cases.as_mut(), mode, patience)?;
-        Some(SelectedOperation::new(Selected::new(self.cases.as_ref()[place], grant)))
+        let (case, grant) = self.cases.wait_for(mode, patience)?;
+        Some(SelectedOperation::new(Selected::new(case, grant)))
     }
 
     #[track_caller]
     fn watch(&mut self, patience: Patience) -> Option<usize> {
         let mode = SelectMode { goal: Goal::Watch, biased: self.biased };
-        let (place, _): (usize, Grant) = wait_for(self.cases.as_mut(), mode, patience)?;
-        Some(self.cases.as_ref()[place].index)
+        let (case, _) = self.cases.wait_for(mode, patience)?;
+        Some(case.index)
     }
 
     fn assert_not_empty(&self) {
-        assert!(!self.cases.as_ref().is_empty(), "no operations have been added to `Select`");
+        assert!(!self.cases.is_empty(), "no operations have been added to `Select`");
     }
 
     /// Chooses an operation that is ready now.
