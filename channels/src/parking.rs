@@ -176,7 +176,9 @@ impl<T> Chan<T> {
         place: &mut MaybeUninit<Place<T>>,
     ) -> Begun<'a, T, (), T> {
         let mut state = self.relock(state);
-        if state.closed || state.watched || state.prepaid.is_empty() {
+        // A permit may have taken the last place. It is kept free for the permit's message, even if a receiver waits.
+        let may_be_full = state.permits > 0 && state.cap > 0;
+        if state.closed || state.watched || state.prepaid.is_empty() || may_be_full {
             return Begun::Else(state, msg);
         }
         if let Some(claimed) = state.receivers.claim_next() {

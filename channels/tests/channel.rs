@@ -3,8 +3,10 @@
 mod support;
 
 use std::collections::HashSet;
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use kahn_channels::{
@@ -444,6 +446,23 @@ fn permits() {
         tx.reserve().unwrap().send(1).unwrap();
         tx.send(2).unwrap();
         assert_eq!(receiver.join(), (Ok(1), Ok(2)));
+    });
+}
+
+/// All forms of send agree: the place of a permit is taken, whether a receiver waits or not.
+#[test]
+fn a_send_waits_while_a_permit_has_the_last_place() {
+    everywhere(|_| {
+        let (tx, rx) = bounded(1);
+        let permit = tx.reserve().unwrap();
+        let mut received = std::pin::pin!(rx.recv_async());
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(received.as_mut().poll(&mut context).is_pending());
+        assert_eq!(tx.try_send(2), Err(TrySendError::Full(2)));
+        assert_eq!(tx.send_deadline(2, Instant::now()), Err(SendTimeoutError::Timeout(2)));
+        assert_eq!(tx.send_timeout(2, Duration::ZERO), Err(SendTimeoutError::Timeout(2)));
+        permit.send(1).unwrap();
+        assert_eq!(received.as_mut().poll(&mut context), Poll::Ready(Ok(1)));
     });
 }
 
