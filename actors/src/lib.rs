@@ -87,9 +87,8 @@ pub use signal::{Down, DownCause, Mail, MonitorId};
 pub use slot::Reply;
 pub use spawn::{Builder, MAILBOX, spawn};
 pub use supervisor::{
-    AutoShutdown, Backoff, ChildError, ChildInfo, ChildKind, ChildSpec, ChildState, DynamicOrder,
-    DynamicSupervisor, DynamicSupervisorRef, Event, Order, Outcome, Restart, Shutdown, StartError, Strategy,
-    Supervisor, SupervisorRef,
+    AutoShutdown, Backoff, ChildError, ChildInfo, ChildKind, ChildSpec, ChildState, DynamicSupervisor,
+    DynamicSupervisorRef, Event, Outcome, Restart, Shutdown, StartError, Strategy, Supervisor, SupervisorRef,
 };
 pub use system::{System, SystemError};
 pub use tell_async::TellFuture;

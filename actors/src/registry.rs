@@ -48,7 +48,7 @@ const SHARDS: usize = 32;
 
 static PROCESS: LazyLock<Registry> = LazyLock::new(Registry::new);
 
-/// Registers an actor under a name in the process. Inspect [`Registry::register`].
+/// Registers an actor under a name in the process. See [`Registry::register`].
 ///
 /// # Errors
 ///
@@ -71,7 +71,7 @@ pub fn register<M: Send + 'static>(
     PROCESS.register(name, actor)
 }
 
-/// Removes a name from the process. Inspect [`Registry::unregister`].
+/// Removes a name from the process. See [`Registry::unregister`].
 ///
 /// # Examples
 ///
@@ -87,7 +87,7 @@ pub fn unregister(name: &str) -> bool {
     PROCESS.unregister(name)
 }
 
-/// Returns the actor with a name in the process. Inspect [`Registry::whereis`].
+/// Returns the actor with a name in the process. See [`Registry::whereis`].
 ///
 /// # Errors
 ///
@@ -108,7 +108,7 @@ pub fn whereis<M: Send + 'static>(name: &str) -> Result<ActorRef<M>, WhereisErro
     PROCESS.whereis(name)
 }
 
-/// Returns the names in the process. Inspect [`Registry::names`].
+/// Returns the names in the process. See [`Registry::names`].
 ///
 /// # Examples
 ///

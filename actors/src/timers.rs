@@ -113,7 +113,7 @@ impl<M> Timers<M> {
         }
     }
 
-    /// Inspect [`LocalState::advance`](crate::control::LocalState::advance).
+    /// See [`LocalState::advance`](crate::control::LocalState::advance).
     pub(crate) fn advance(&mut self, most: Duration, ready: &mut VecDeque<Ready<M>>) -> Option<Duration> {
         let Clock::Hand(time) = self.clock else { unreachable!("time passes by itself") };
         let next = self.first().map(|first| first.saturating_duration_since(time));

@@ -541,8 +541,10 @@ fn s29_restarts_multiply_with_the_depth_of_the_tree() {
                 .intensity(3, Duration::MAX)
                 .child(ChildSpec::supervisor("lower", lower.clone()))
         };
-        let top =
-            Supervisor::default().intensity(1, Duration::MAX).child(ChildSpec::new("upper", upper)).spawn();
+        let top = Supervisor::default()
+            .intensity(1, Duration::MAX)
+            .child(ChildSpec::supervisor("upper", upper))
+            .spawn();
         assert!(matches!(top.join(), ExitReason::Shutdown));
         assert_eq!(log.count("leaf"), (2 + 1) * (3 + 1) * (1 + 1));
     });

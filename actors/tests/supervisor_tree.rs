@@ -440,24 +440,16 @@ fn a_start_that_waits_keeps_its_supervisor_and_a_kill_ends_both() {
     });
 }
 
-/// A supervisor that is started like any actor is a supervisor like others.
 #[test]
-fn a_supervisor_may_be_started_as_any_actor() {
+fn a_supervisor_can_be_linked_to_the_actor_that_starts_it() {
     everywhere(|| {
         let log = Log::default();
-        let make = || patient(Supervisor::default()).child(kid("a", &log));
-        let plain = SupervisorRef::from(kahn_actors::spawn(make()));
-        sync(&plain, "a");
-        assert_eq!(plain.children()[0].state, ChildState::Running);
-        plain.stop();
-        // Linked to the actor that starts it, with which it is to end.
         let mother = Builder::new().spawn_loop({
-            let (log, supervisor) = (log.clone(), make());
-            let mut supervisor = Some(supervisor);
+            let mut supervisor = Some(patient(Supervisor::default()).child(kid("a", &log)));
             move |mailbox: &mut Mailbox<Reply<SupervisorRef>>| {
-                let linked = mailbox.spawn_linked(supervisor.take().unwrap());
-                log.add("linked");
-                let _ = mailbox.recv()?.send(linked.into());
+                let linked = supervisor.take().unwrap().spawn();
+                mailbox.link(&linked);
+                let _ = mailbox.recv()?.send(linked);
                 mailbox.recv().map(drop).map_err(ExitReason::from)
             }
         });

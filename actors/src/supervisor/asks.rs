@@ -1,26 +1,15 @@
 //! The requests that a supervisor offers.
 
-use core::time::Duration;
-
 use super::child::ChildSpec;
 use super::children::ChildInfo;
 use super::dynamic::DynamicSupervisorRef;
 use super::error::ChildError;
-use super::handle::SupervisorRef;
-use super::order::{Command, Inspect, Order};
+use super::handle::{SupervisorRef, request};
+use super::order::{Inspect, Request};
 use crate::address::ActorRef;
-use crate::error::AskError;
 use crate::slot::Reply;
 
 impl SupervisorRef {
-    #[track_caller]
-    fn command<R: Send>(&self, command: impl FnOnce(Reply<R>) -> Command) -> Result<R, ChildError> {
-        self.actor().ask_timeout(Duration::MAX, |reply| Order(command(reply))).map_err(|error| match error {
-            AskError::Deadlock(names) => ChildError::Deadlock(names),
-            _ => ChildError::Ended,
-        })
-    }
-
     /// Returns the reference to a child that takes messages of type `M`. It stays valid when the child is restarted.
     ///
     /// # Parks
@@ -54,8 +43,8 @@ impl SupervisorRef {
     /// ```
     #[track_caller]
     pub fn actor_ref<M: Send + 'static>(&self, id: &str) -> Result<ActorRef<M>, ChildError> {
-        self.command(|reply: Reply<Result<ActorRef<M>, ChildError>>| {
-            let see: Inspect = Box::new(move |child| {
+        request(&self.actor, |reply: Reply<Result<ActorRef<M>, ChildError>>| {
+            let inspect: Inspect = Box::new(move |child| {
                 let found = child.ok_or(ChildError::NotFound).and_then(|child| {
                     child.typed().downcast_ref::<ActorRef<M>>().cloned().ok_or(ChildError::WrongType {
                         expected: core::any::type_name::<M>(),
@@ -64,7 +53,7 @@ impl SupervisorRef {
                 });
                 drop(reply.send(found));
             });
-            Command::Inspect(id.into(), see)
+            Request::Inspect(id.into(), inspect)
         })?
     }
 
@@ -90,7 +79,7 @@ impl SupervisorRef {
     /// ```
     #[track_caller]
     pub fn supervisor(&self, id: &str) -> Result<SupervisorRef, ChildError> {
-        self.actor_ref(id).map(SupervisorRef::from)
+        self.actor_ref(id).map(SupervisorRef::new)
     }
 
     /// Returns the reference to a child that is a [`DynamicSupervisor`](super::DynamicSupervisor). `Args` is the type
@@ -106,14 +95,14 @@ impl SupervisorRef {
     ///
     /// # Examples
     ///
-    /// Inspect [`ChildSpec::dynamic_supervisor`].
+    /// See [`ChildSpec::dynamic_supervisor`].
     #[track_caller]
     pub fn dynamic_supervisor<Args, M>(&self, id: &str) -> Result<DynamicSupervisorRef<Args, M>, ChildError>
     where
         Args: Send + 'static,
         M: Send + 'static,
     {
-        self.actor_ref(id).map(DynamicSupervisorRef::from)
+        self.actor_ref(id).map(DynamicSupervisorRef::new)
     }
 
     /// Returns the children, in their start order. Returns an empty vector if the supervisor has ended or waits for the
@@ -137,7 +126,7 @@ impl SupervisorRef {
     /// ```
     #[track_caller]
     pub fn children(&self) -> Vec<ChildInfo> {
-        self.command(Command::Children).unwrap_or_default()
+        request(&self.actor, Request::Children).unwrap_or_default()
     }
 
     /// Adds a child after the others, and starts it at once. If other children wait for their restart, and the new
@@ -171,7 +160,7 @@ impl SupervisorRef {
     /// ```
     #[track_caller]
     pub fn start_child(&self, spec: ChildSpec) -> Result<(), ChildError> {
-        self.command(|done| Command::Start(Box::new(spec), done))?
+        request(&self.actor, |done| Request::Start(Box::new(spec), done))?
     }
 
     /// Stops a child as its [`Shutdown`](super::Shutdown) says. The child stays in the list, and its references are
@@ -200,7 +189,7 @@ impl SupervisorRef {
     /// ```
     #[track_caller]
     pub fn terminate_child(&self, id: &str) -> Result<(), ChildError> {
-        self.command(|done| Command::Terminate(id.into(), done))?
+        request(&self.actor, |done| Request::Terminate(id.into(), done))?
     }
 
     /// Starts a stopped child again. Its references are valid again. It is started at once, as by
@@ -234,7 +223,7 @@ impl SupervisorRef {
     /// ```
     #[track_caller]
     pub fn restart_child(&self, id: &str) -> Result<(), ChildError> {
-        self.command(|done| Command::Restart(id.into(), done))?
+        request(&self.actor, |done| Request::Restart(id.into(), done))?
     }
 
     /// Removes a stopped child.
@@ -267,6 +256,6 @@ impl SupervisorRef {
     /// ```
     #[track_caller]
     pub fn delete_child(&self, id: &str) -> Result<(), ChildError> {
-        self.command(|done| Command::Delete(id.into(), done))?
+        request(&self.actor, |done| Request::Delete(id.into(), done))?
     }
 }

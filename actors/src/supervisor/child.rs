@@ -1,6 +1,5 @@
 //! The child specification: how a supervisor makes, restarts and stops a child.
 
-use core::any::TypeId;
 use core::convert::Infallible;
 use core::fmt;
 use core::time::Duration;
@@ -153,9 +152,7 @@ impl ChildSpec {
     /// # let _ = spec;
     /// ```
     pub fn new<A: Actor>(id: impl Into<String>, make: impl FnMut() -> A + Send + 'static) -> ChildSpec {
-        let is_supervisor = TypeId::of::<A>() == TypeId::of::<Supervisor>();
-        let kind = if is_supervisor { ChildKind::Supervisor } else { ChildKind::Worker };
-        ChildSpec::of(id.into(), kind, |builder| Box::new(builder.spawn_again(make)))
+        ChildSpec::of(id.into(), ChildKind::Worker, |builder| Box::new(builder.spawn_again(make)))
     }
 
     /// Returns the specification of a child that is a supervisor itself.
@@ -171,8 +168,12 @@ impl ChildSpec {
     /// assert!(root.supervisor("sessions").unwrap().children().is_empty());
     /// root.stop();
     /// ```
-    pub fn supervisor(id: impl Into<String>, make: impl FnMut() -> Supervisor + Send + 'static) -> ChildSpec {
-        ChildSpec::new(id, make)
+    pub fn supervisor(
+        id: impl Into<String>,
+        mut make: impl FnMut() -> Supervisor + Send + 'static,
+    ) -> ChildSpec {
+        let make = move || make().actor;
+        ChildSpec::of(id.into(), ChildKind::Supervisor, |builder| Box::new(builder.spawn_again(make)))
     }
 
     /// Returns the specification of a child that is a [`DynamicSupervisor`]. To get a reference to it, use
@@ -199,12 +200,13 @@ impl ChildSpec {
     /// ```
     pub fn dynamic_supervisor<Args, M>(
         id: impl Into<String>,
-        make: impl FnMut() -> DynamicSupervisor<Args, M> + Send + 'static,
+        mut make: impl FnMut() -> DynamicSupervisor<Args, M> + Send + 'static,
     ) -> ChildSpec
     where
         Args: Send + 'static,
         M: Send + 'static,
     {
+        let make = move || make().into_actor();
         ChildSpec::of(id.into(), ChildKind::Supervisor, |builder| Box::new(builder.spawn_again(make)))
     }
 
@@ -339,7 +341,7 @@ impl ChildSpec {
         self
     }
 
-    /// Sets whether the child is significant: whether its end by itself can end its supervisor. Inspect
+    /// Sets whether the child is significant: whether its end by itself can end its supervisor. See
     /// [`AutoShutdown`](super::AutoShutdown).
     ///
     /// # Examples

@@ -11,19 +11,18 @@ use std::sync::Arc;
 
 use kahn_core::wait::run_shielded_catching;
 
-use super::Supervisor;
 use super::backoff::Backoff;
 use super::child::{ChildSpec, Restart, Shutdown};
 use super::children::ChildInfo;
 use super::error::ChildError;
 use super::event::Event;
-use super::handle::stop_and_join;
-use super::restarts::Keeper;
+use super::handle::{request, stop_and_join};
+use super::restarts::RestartContext;
 use super::strategy::Strategy;
+use super::{Supervisor, SupervisorActor};
 use crate::actor::{Actor, Context};
 use crate::address::{ActorRef, Address};
 use crate::cell::{AnyActor, Overflow, id_of};
-use crate::error::AskError;
 use crate::exit::{ActorId, ExitReason};
 use crate::signal::Down;
 use crate::slot::Reply;
@@ -78,7 +77,17 @@ use crate::timers::TimerId;
 /// ```
 #[must_use = "`spawn` starts it"]
 pub struct DynamicSupervisor<Args, M: Send + 'static> {
-    inner: Supervisor,
+    name: Option<String>,
+    supervisor: Supervisor,
+    template: Template<Args>,
+    settings: Settings,
+    max: usize,
+    _messages: PhantomData<fn(M)>,
+}
+
+/// The value of a running dynamic supervisor.
+pub(super) struct DynamicActor<Args, M: Send + 'static> {
+    supervisor: SupervisorActor,
     template: Template<Args>,
     settings: Settings,
     max: usize,
@@ -124,7 +133,7 @@ impl<Args: Clone + Send + 'static, M: Send + 'static> DynamicSupervisor<Args, M>
     ///
     /// # Examples
     ///
-    /// Inspect [`DynamicSupervisor`].
+    /// See [`DynamicSupervisor`].
     pub fn new<A: Actor<Message = M>>(
         make: impl Fn(Args) -> A + Send + Sync + 'static,
     ) -> DynamicSupervisor<Args, M> {
@@ -133,15 +142,14 @@ impl<Args: Clone + Send + 'static, M: Send + 'static> DynamicSupervisor<Args, M>
             let make = Arc::clone(&make);
             ChildSpec::new::<A>(id, move || make(args.clone()))
         };
-        let mut inner = Supervisor::new(Strategy::OneForOne);
-        inner.children.forgets = true;
+        let mut supervisor = Supervisor::new(Strategy::OneForOne);
+        supervisor.actor.children.forgets = true;
         DynamicSupervisor {
-            inner,
+            name: None,
+            supervisor,
             template: Box::new(template),
             settings: Settings::default(),
             max: usize::MAX,
-            last: 0,
-            name: None,
             _messages: PhantomData,
         }
     }
@@ -210,7 +218,7 @@ impl<Args: Send + 'static, M: Send + 'static> DynamicSupervisor<Args, M> {
 
     /// Sets the maximum restart intensity of all children together; see [`Supervisor::intensity`].
     pub fn intensity(mut self, max: usize, within: Duration) -> Self {
-        self.inner = self.inner.intensity(max, within);
+        self.supervisor = self.supervisor.intensity(max, within);
         self
     }
 
@@ -242,18 +250,32 @@ impl<Args: Send + 'static, M: Send + 'static> DynamicSupervisor<Args, M> {
 
     /// Calls `f` with each event of the children; see [`Supervisor::on_event`].
     pub fn on_event(mut self, f: impl Fn(&Event) + Send + Sync + 'static) -> Self {
-        self.inner = self.inner.on_event(f);
+        self.supervisor = self.supervisor.on_event(f);
         self
     }
 
     /// Starts the supervisor, without children.
     pub fn spawn(self) -> DynamicSupervisorRef<Args, M> {
         let builder = self.name.iter().fold(Builder::new(), |builder, name| builder.name(name.as_str()));
-        DynamicSupervisorRef::from(builder.spawn(self))
+        DynamicSupervisorRef::new(builder.spawn(self.into_actor()))
     }
 
+    pub(super) fn into_actor(self) -> DynamicActor<Args, M> {
+        DynamicActor {
+            supervisor: self.supervisor.actor,
+            template: self.template,
+            settings: self.settings,
+            max: self.max,
+            last: 0,
+            name: None,
+            _messages: PhantomData,
+        }
+    }
+}
+
+impl<Args: Send + 'static, M: Send + 'static> DynamicActor<Args, M> {
     fn start(&mut self, me: &AnyActor, args: Args) -> Result<ActorRef<M>, ChildError> {
-        if self.inner.children.len() >= self.max {
+        if self.supervisor.children.len() >= self.max {
             // The arguments are the user's. Their destructor must not end the supervisor.
             run_shielded_catching(|| drop(args));
             return Err(ChildError::MaxChildren(self.max));
@@ -264,12 +286,12 @@ impl<Args: Send + 'static, M: Send + 'static> DynamicSupervisor<Args, M> {
             None => self.last.to_string(),
         };
         let spec = self.settings.apply((self.template)(id.clone(), args));
-        self.inner.add(me, spec, true)?;
+        self.supervisor.add(me, spec, true)?;
         self.find(&id)
     }
 
     fn find(&mut self, id: &str) -> Result<ActorRef<M>, ChildError> {
-        let children = &mut self.inner.children;
+        let children = &mut self.supervisor.children;
         let child = children.find(id).and_then(|number| children.get(number)).ok_or(ChildError::NotFound)?;
         Ok(child.kept.typed().downcast_ref::<ActorRef<M>>().expect("made by the template").clone())
     }
@@ -281,7 +303,7 @@ impl<Args: Send + 'static, M: Send + 'static> DynamicSupervisor<Args, M> {
         id: &str,
         actor: Option<ActorId>,
     ) -> Result<(), ChildError> {
-        let children = &mut self.inner.children;
+        let children = &mut self.supervisor.children;
         let number = children.find(id).ok_or(ChildError::NotFound)?;
         let found = children.get(number).map(|child| id_of(child.any()));
         if actor.is_some() && actor != found {
@@ -289,58 +311,58 @@ impl<Args: Send + 'static, M: Send + 'static> DynamicSupervisor<Args, M> {
         }
         // The child is removed below. Its backoff timer is cancelled here, as nothing else would cancel it.
         let timer = children.backed_off(number);
-        timer.into_iter().for_each(|timer| Keeper::cancel(ctx, timer));
-        self.inner.terminate(ctx.any(), id)
+        timer.into_iter().for_each(|timer| ctx.cancel_backoff(timer));
+        self.supervisor.terminate(ctx.any(), id)
     }
 }
 
-impl<Args: Send + 'static, M: Send + 'static> Actor for DynamicSupervisor<Args, M> {
-    type Message = DynamicOrder<Args, M>;
+impl<Args: Send + 'static, M: Send + 'static> Actor for DynamicActor<Args, M> {
+    type Message = Request<Args, M>;
 
     fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
         ctx.trap_exits(true);
-        self.inner.reporter.name(ctx.any());
+        self.supervisor.reporter.name(ctx.any());
         self.name = ctx.any().name().map(str::to_owned);
         Ok(())
     }
 
-    fn handle(&mut self, order: DynamicOrder<Args, M>, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
-        match order.0 {
-            Command::Start(args, reply) => drop(reply.send(self.start(ctx.any(), args))),
-            Command::Find(id, reply) => drop(reply.send(self.find(&id))),
-            Command::Terminate(id, actor, reply) => {
+    fn handle(&mut self, request: Request<Args, M>, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+        match request {
+            Request::Start(args, reply) => drop(reply.send(self.start(ctx.any(), args))),
+            Request::Find(id, reply) => drop(reply.send(self.find(&id))),
+            Request::Terminate(id, actor, reply) => {
                 drop(reply.send(self.terminate(ctx, &id, actor)));
             }
-            Command::Children(reply) => {
-                drop(reply.send(self.inner.children.iter().map(|(_, child)| child.info()).collect()));
+            Request::Children(reply) => {
+                drop(reply.send(self.supervisor.children.iter().map(|(_, child)| child.info()).collect()));
             }
-            Command::Count(reply) => {
-                let _ = reply.send(self.inner.children.len());
+            Request::Count(reply) => {
+                let _ = reply.send(self.supervisor.children.len());
             }
-            Command::Again(number) => return self.inner.again(ctx, number),
+            Request::BackoffOver(number) => return self.supervisor.backoff_over(ctx, number),
         }
         Ok(())
     }
 
     fn down(&mut self, down: Down, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
-        self.inner.ended(ctx, down)
+        self.supervisor.ended(ctx, down)
     }
 
     fn stopped(&mut self, _: &ExitReason, ctx: &mut Context<Self>) {
-        self.inner.stop_all(ctx.any());
+        self.supervisor.stop_all(ctx.any());
     }
 }
 
-impl<Args: Send + 'static, M: Send + 'static> Keeper for Context<DynamicSupervisor<Args, M>> {
+impl<Args: Send + 'static, M: Send + 'static> RestartContext for Context<DynamicActor<Args, M>> {
     fn me(&self) -> &AnyActor {
         self.any()
     }
 
-    fn again_after(&mut self, delay: Duration, number: u64) -> TimerId {
-        self.send_after(delay, DynamicOrder(Command::Again(number)))
+    fn start_backoff(&mut self, delay: Duration, number: u64) -> TimerId {
+        self.send_after(delay, Request::BackoffOver(number))
     }
 
-    fn cancel(&mut self, timer: TimerId) {
+    fn cancel_backoff(&mut self, timer: TimerId) {
         self.cancel_timer(timer);
     }
 }
@@ -350,52 +372,33 @@ impl<Args, M: Send + 'static> fmt::Debug for DynamicSupervisor<Args, M> {
         f.debug_struct("DynamicSupervisor")
             .field("name", &self.name)
             .field("settings", &self.settings)
-            .field("intensity", &self.inner.intensity)
+            .field("intensity", &self.supervisor.actor.intensity)
             .field("max_children", &self.max)
             .finish_non_exhaustive()
     }
 }
 
-/// The message type of a [`DynamicSupervisor`]. Only [`DynamicSupervisorRef`] creates its values. An `ActorRef` of a
-/// dynamic supervisor converts into a [`DynamicSupervisorRef`].
-pub struct DynamicOrder<Args, M: Send + 'static>(Command<Args, M>);
-
-enum Command<Args, M: Send + 'static> {
+/// The messages that a dynamic supervisor handles: requests, and the restarts that it schedules for itself.
+pub(super) enum Request<Args, M: Send + 'static> {
     Start(Args, Reply<Result<ActorRef<M>, ChildError>>),
     Find(Arc<str>, Reply<Result<ActorRef<M>, ChildError>>),
+    /// Stops the child with this id. If an [`ActorId`] is given, the child must be that actor.
     Terminate(Arc<str>, Option<ActorId>, Reply<Result<(), ChildError>>),
     Children(Reply<Vec<ChildInfo>>),
     Count(Reply<usize>),
-    Again(u64),
-}
-
-impl<Args, M: Send + 'static> fmt::Debug for DynamicOrder<Args, M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            Command::Start(..) => "DynamicOrder(start)",
-            Command::Find(..) => "DynamicOrder(find)",
-            Command::Terminate(..) => "DynamicOrder(terminate)",
-            Command::Children(_) => "DynamicOrder(children)",
-            Command::Count(_) => "DynamicOrder(count)",
-            Command::Again(_) => "DynamicOrder(again)",
-        })
-    }
+    /// The backoff of this child is over: restart it.
+    BackoffOver(u64),
 }
 
 /// A reference to a [`DynamicSupervisor`]. Dropping the last one stops the supervisor, unless it is a child of another
 /// supervisor.
 pub struct DynamicSupervisorRef<Args: Send + 'static, M: Send + 'static> {
-    actor: ActorRef<DynamicOrder<Args, M>>,
+    actor: ActorRef<Request<Args, M>>,
 }
 
 impl<Args: Send + 'static, M: Send + 'static> DynamicSupervisorRef<Args, M> {
-    #[track_caller]
-    fn command<R: Send>(&self, command: impl FnOnce(Reply<R>) -> Command<Args, M>) -> Result<R, ChildError> {
-        let told = self.actor.ask_timeout(Duration::MAX, |reply| DynamicOrder(command(reply)));
-        told.map_err(|error| match error {
-            AskError::Deadlock(names) => ChildError::Deadlock(names),
-            _ => ChildError::Ended,
-        })
+    pub(super) fn new(actor: ActorRef<Request<Args, M>>) -> DynamicSupervisorRef<Args, M> {
+        DynamicSupervisorRef { actor }
     }
 
     /// Starts a child with these arguments, and returns a reference to it.
@@ -415,10 +418,10 @@ impl<Args: Send + 'static, M: Send + 'static> DynamicSupervisorRef<Args, M> {
     ///
     /// # Examples
     ///
-    /// Inspect [`DynamicSupervisor`].
+    /// See [`DynamicSupervisor`].
     #[track_caller]
     pub fn start(&self, args: Args) -> Result<ActorRef<M>, ChildError> {
-        self.command(|reply| Command::Start(args, reply))?
+        request(&self.actor, |reply| Request::Start(args, reply))?
     }
 
     /// Stops a child and removes it. A child that waits for its restart is not restarted any more.
@@ -434,12 +437,12 @@ impl<Args: Send + 'static, M: Send + 'static> DynamicSupervisorRef<Args, M> {
     ///
     /// # Examples
     ///
-    /// Inspect [`DynamicSupervisor::max_children`].
+    /// See [`DynamicSupervisor::max_children`].
     #[track_caller]
     pub fn terminate(&self, child: impl Into<Address>) -> Result<(), ChildError> {
         let child = child.into();
         let id = child.name().ok_or(ChildError::NotFound)?.into();
-        self.command(|reply| Command::Terminate(id, Some(child.id()), reply))?
+        request(&self.actor, |reply| Request::Terminate(id, Some(child.id()), reply))?
     }
 
     /// Stops the child with this id and removes it, as [`terminate`](Self::terminate) does.
@@ -453,7 +456,7 @@ impl<Args: Send + 'static, M: Send + 'static> DynamicSupervisorRef<Args, M> {
     /// Returns an error if there is no such child, or if the supervisor has ended or waits for the caller.
     #[track_caller]
     pub fn terminate_id(&self, id: &str) -> Result<(), ChildError> {
-        self.command(|reply| Command::Terminate(id.into(), None, reply))?
+        request(&self.actor, |reply| Request::Terminate(id.into(), None, reply))?
     }
 
     /// Returns the reference to the child with this id.
@@ -467,7 +470,7 @@ impl<Args: Send + 'static, M: Send + 'static> DynamicSupervisorRef<Args, M> {
     /// Returns an error if there is no such child, or if the supervisor has ended or waits for the caller.
     #[track_caller]
     pub fn actor_ref(&self, id: &str) -> Result<ActorRef<M>, ChildError> {
-        self.command(|reply| Command::Find(id.into(), reply))?
+        request(&self.actor, |reply| Request::Find(id.into(), reply))?
     }
 
     /// Returns the children, oldest first. Returns an empty vector if the supervisor has ended or waits for the caller.
@@ -477,7 +480,7 @@ impl<Args: Send + 'static, M: Send + 'static> DynamicSupervisorRef<Args, M> {
     /// Parks while the supervisor starts or stops children.
     #[track_caller]
     pub fn children(&self) -> Vec<ChildInfo> {
-        self.command(Command::Children).unwrap_or_default()
+        request(&self.actor, Request::Children).unwrap_or_default()
     }
 
     /// Returns the number of children. Children that wait for their restart are included. Returns zero if the
@@ -488,7 +491,7 @@ impl<Args: Send + 'static, M: Send + 'static> DynamicSupervisorRef<Args, M> {
     /// Parks while the supervisor starts or stops children.
     #[track_caller]
     pub fn count(&self) -> usize {
-        self.command(Command::Count).unwrap_or_default()
+        request(&self.actor, Request::Count).unwrap_or_default()
     }
 
     /// Stops all children at the same time, then the supervisor, and waits for its end, as
@@ -499,7 +502,7 @@ impl<Args: Send + 'static, M: Send + 'static> DynamicSupervisorRef<Args, M> {
     /// Parks until the children and the supervisor have ended, unless the caller is an actor of the tree itself.
     #[track_caller]
     pub fn stop(&self) {
-        stop_and_join(self.actor.any());
+        stop_and_join(&self.actor);
     }
 
     /// Kills the supervisor and its children, without waiting for their ends.
@@ -539,14 +542,6 @@ impl<Args: Send + 'static, M: Send + 'static> DynamicSupervisorRef<Args, M> {
     /// Returns the supervisor's name, if it has one.
     pub fn name(&self) -> Option<&str> {
         self.actor.name()
-    }
-}
-
-impl<Args: Send + 'static, M: Send + 'static> From<ActorRef<DynamicOrder<Args, M>>>
-    for DynamicSupervisorRef<Args, M>
-{
-    fn from(actor: ActorRef<DynamicOrder<Args, M>>) -> Self {
-        DynamicSupervisorRef { actor }
     }
 }
 

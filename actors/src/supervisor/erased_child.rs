@@ -9,9 +9,9 @@ use crate::supervision;
 /// A supervised actor, with its message type erased.
 pub(super) trait ErasedChild: Send {
     fn any(&self) -> &AnyActor;
-    /// Inspect [`supervision::close`].
+    /// See [`supervision::close`].
     fn close(&self);
-    /// Inspect [`supervision::end_for_good`].
+    /// See [`supervision::end_for_good`].
     fn end_for_good(&self);
     /// Returns the `ActorRef` itself, for a downcast.
     fn typed(&self) -> &dyn Typed;

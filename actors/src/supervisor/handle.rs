@@ -1,15 +1,19 @@
 //! References to supervisors. [`asks`](super::asks) holds their requests.
 
 use core::fmt;
+use core::time::Duration;
 
 use kahn_core::wait::operation;
 
-use super::order::Order;
+use super::error::ChildError;
+use super::order::Request;
 use crate::address::{ActorRef, Address};
 use crate::ask_cycle::wait_as_actor;
-use crate::cell::{AnyActor, Goal};
+use crate::cell::Goal;
+use crate::error::AskError;
 use crate::exit::{ActorId, ExitReason};
-use crate::lifecycle::{is_alive, is_inside, join_life, lives, stop};
+use crate::lifecycle::{is_inside, join_life, lives, stop};
+use crate::slot::Reply;
 
 /// A reference to a running supervisor. When the last reference is dropped, the supervisor ends, unless it is a child
 /// of another supervisor.
@@ -42,12 +46,12 @@ use crate::lifecycle::{is_alive, is_inside, join_life, lives, stop};
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct SupervisorRef {
-    actor: ActorRef<Order>,
+    pub(super) actor: ActorRef<Request>,
 }
 
 impl SupervisorRef {
-    pub(super) fn actor(&self) -> &ActorRef<Order> {
-        &self.actor
+    pub(super) fn new(actor: ActorRef<Request>) -> SupervisorRef {
+        SupervisorRef { actor }
     }
 
     /// Stops the children, last first, and then the supervisor.
@@ -66,7 +70,7 @@ impl SupervisorRef {
     /// ```
     #[track_caller]
     pub fn stop(&self) {
-        stop_and_join(self.actor.any());
+        stop_and_join(&self.actor);
     }
 
     /// Kills the supervisor and its children, in no order.
@@ -95,7 +99,7 @@ impl SupervisorRef {
     /// assert!(!supervisor.is_alive());
     /// ```
     pub fn is_alive(&self) -> bool {
-        is_alive(self.actor.any())
+        self.actor.is_alive()
     }
 
     /// Waits for the supervisor's end, and returns its exit reason.
@@ -173,33 +177,28 @@ impl SupervisorRef {
     }
 }
 
-/// Stops a supervisor, and waits for the end of its present incarnation, unless the caller is inside its tree.
+/// Sends a supervisor of either kind a request, and waits for the reply.
 #[track_caller]
-pub(super) fn stop_and_join(supervisor: &AnyActor) {
+pub(super) fn request<R: Send + 'static, T: Send>(
+    supervisor: &ActorRef<R>,
+    make: impl FnOnce(Reply<T>) -> R,
+) -> Result<T, ChildError> {
+    supervisor.ask_timeout(Duration::MAX, make).map_err(|error| match error {
+        AskError::Deadlock(names) => ChildError::Deadlock(names),
+        _ => ChildError::Ended,
+    })
+}
+
+/// Stops a supervisor of either kind, and waits for the end of its present incarnation, unless the caller is inside its
+/// tree.
+#[track_caller]
+pub(super) fn stop_and_join<R: Send + 'static>(supervisor: &ActorRef<R>) {
     operation();
+    let supervisor = supervisor.any();
     let lives = lives(supervisor);
     stop(supervisor, ExitReason::Shutdown);
     if !is_inside(supervisor) {
         wait_as_actor(supervisor, Goal::End, || join_life(supervisor, lives));
-    }
-}
-
-/// Converts the reference to a supervisor that was spawned as an ordinary actor.
-///
-/// # Examples
-///
-/// ```
-/// use kahn::actor::{Builder, ChildSpec, Supervisor, SupervisorRef};
-///
-/// let spec = ChildSpec::thread("task", || kahn::sleep(std::time::Duration::MAX));
-/// let actor = Builder::new().name("tasks").spawn(Supervisor::default().child(spec));
-/// let tasks = SupervisorRef::from(actor);
-/// assert_eq!(tasks.children().len(), 1);
-/// tasks.stop();
-/// ```
-impl From<ActorRef<Order>> for SupervisorRef {
-    fn from(actor: ActorRef<Order>) -> SupervisorRef {
-        SupervisorRef { actor }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Supervisors: actors that start children, and restart them when they fail.
 //!
 //! The rules are those of Erlang/OTP's [`supervisor`](https://www.erlang.org/doc/apps/stdlib/supervisor.html). A
-//! supervisor is an ordinary actor. [`supervision`](crate::supervision) holds the operations on a child that only its
+//! supervisor is an actor. [`supervision`](crate::supervision) holds the operations on a child that only its
 //! supervisor may perform.
 //!
 //! | file | |
@@ -42,13 +42,12 @@ pub use self::backoff::Backoff;
 pub use self::child::{ChildKind, ChildSpec, Restart, Shutdown};
 use self::children::Children;
 pub use self::children::{ChildInfo, ChildState};
-pub use self::dynamic::{DynamicOrder, DynamicSupervisor, DynamicSupervisorRef};
+pub use self::dynamic::{DynamicSupervisor, DynamicSupervisorRef};
 pub use self::error::{ChildError, StartError};
 pub use self::event::Event;
 use self::event::Reporter;
 pub use self::handle::SupervisorRef;
 use self::intensity::Intensity;
-pub use self::order::Order;
 pub use self::outcome::Outcome;
 pub use self::strategy::{AutoShutdown, Strategy};
 
@@ -95,6 +94,11 @@ pub use self::strategy::{AutoShutdown, Strategy};
 #[must_use = "`spawn` starts it"]
 pub struct Supervisor {
     name: Option<String>,
+    actor: SupervisorActor,
+}
+
+/// The value of a running supervisor.
+struct SupervisorActor {
     strategy: Strategy,
     intensity: Intensity,
     auto: AutoShutdown,
@@ -117,18 +121,20 @@ impl Supervisor {
     pub fn new(strategy: Strategy) -> Supervisor {
         Supervisor {
             name: None,
-            strategy,
-            intensity: Intensity::new(1, Duration::from_secs(5)),
-            auto: AutoShutdown::Never,
-            reporter: Reporter::default(),
-            specs: Vec::new(),
-            children: Children::default(),
+            actor: SupervisorActor {
+                strategy,
+                intensity: Intensity::new(1, Duration::from_secs(5)),
+                auto: AutoShutdown::Never,
+                reporter: Reporter::default(),
+                specs: Vec::new(),
+                children: Children::default(),
+            },
         }
     }
 
     /// Sets the supervisor's name, which reports show. It is used if the supervisor is started by
     /// [`spawn`](Self::spawn) or [`try_spawn`](Self::try_spawn). A supervisor that is a child is named by the id of its
-    /// [`ChildSpec`]. A supervisor that is spawned as an ordinary actor is named by its [`Builder`](crate::Builder).
+    /// [`ChildSpec`].
     ///
     /// # Examples
     ///
@@ -164,7 +170,7 @@ impl Supervisor {
     /// assert!(matches!(supervisor.join(), ExitReason::Shutdown));
     /// ```
     pub fn intensity(mut self, max: usize, within: Duration) -> Supervisor {
-        self.intensity = Intensity::new(max, within);
+        self.actor.intensity = Intensity::new(max, within);
         self
     }
 
@@ -180,7 +186,7 @@ impl Supervisor {
     /// assert!(matches!(supervisor.join(), ExitReason::Shutdown));
     /// ```
     pub fn auto_shutdown(mut self, auto: AutoShutdown) -> Supervisor {
-        self.auto = auto;
+        self.actor.auto = auto;
         self
     }
 
@@ -199,7 +205,7 @@ impl Supervisor {
     /// supervisor.stop();
     /// ```
     pub fn child(mut self, spec: ChildSpec) -> Supervisor {
-        self.specs.push(spec);
+        self.actor.specs.push(spec);
         self
     }
 
@@ -224,7 +230,7 @@ impl Supervisor {
     /// supervisor.stop();
     /// ```
     pub fn on_event(mut self, f: impl Fn(&Event) + Send + Sync + 'static) -> Supervisor {
-        self.reporter.call(f);
+        self.actor.reporter.call(f);
         self
     }
 }
@@ -239,10 +245,10 @@ impl fmt::Debug for Supervisor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Supervisor")
             .field("name", &self.name)
-            .field("strategy", &self.strategy)
-            .field("intensity", &self.intensity)
-            .field("auto_shutdown", &self.auto)
-            .field("children", &self.specs)
+            .field("strategy", &self.actor.strategy)
+            .field("intensity", &self.actor.intensity)
+            .field("auto_shutdown", &self.actor.auto)
+            .field("children", &self.actor.specs)
             .finish_non_exhaustive()
     }
 }

@@ -23,12 +23,12 @@ use std::hash::RandomState;
 
 use kahn_core::primitives::now;
 
-use super::Supervisor;
+use super::SupervisorActor;
 use super::backoff::Backoff;
 use super::child::Restart;
 use super::children::{Child, ChildState};
 use super::event::Event;
-use super::order::{Command, Order};
+use super::order::Request;
 use super::strategy::Group;
 use crate::actor::Context;
 use crate::cell::AnyActor;
@@ -36,32 +36,32 @@ use crate::exit::ExitReason;
 use crate::timers::TimerId;
 
 /// The supervisor's context, as far as restarts need it.
-pub(super) trait Keeper {
+pub(super) trait RestartContext {
     fn me(&self) -> &AnyActor;
-    /// Sends `Command::Again` to itself after `delay`.
-    fn again_after(&mut self, delay: Duration, number: u64) -> TimerId;
-    fn cancel(&mut self, timer: TimerId);
+    /// Sends the supervisor a message after `delay`: the backoff of this child is over.
+    fn start_backoff(&mut self, delay: Duration, number: u64) -> TimerId;
+    fn cancel_backoff(&mut self, timer: TimerId);
 }
 
-impl Keeper for Context<Supervisor> {
+impl RestartContext for Context<SupervisorActor> {
     fn me(&self) -> &AnyActor {
         self.any()
     }
 
-    fn again_after(&mut self, delay: Duration, number: u64) -> TimerId {
-        self.send_after(delay, Order(Command::Again(number)))
+    fn start_backoff(&mut self, delay: Duration, number: u64) -> TimerId {
+        self.send_after(delay, Request::BackoffOver(number))
     }
 
-    fn cancel(&mut self, timer: TimerId) {
+    fn cancel_backoff(&mut self, timer: TimerId) {
         self.cancel_timer(timer);
     }
 }
 
-impl Supervisor {
+impl SupervisorActor {
     /// Handles the failure of a child that should run. `lived` is the time that it ran, or `None` if it did not start.
     pub(super) fn failed(
         &mut self,
-        ctx: &mut impl Keeper,
+        ctx: &mut impl RestartContext,
         number: u64,
         reason: ExitReason,
         lived: Option<Duration>,
@@ -78,26 +78,34 @@ impl Supervisor {
         if lived.is_some() && delay.is_zero() {
             return self.go_on(ctx, number);
         }
-        let timer = ctx.again_after(delay, number);
+        let timer = ctx.start_backoff(delay, number);
         self.children.backs_off(number, timer);
         Ok(())
     }
 
     /// Handles the end of a child's backoff.
-    pub(super) fn again(&mut self, ctx: &mut impl Keeper, number: u64) -> Result<(), ExitReason> {
+    pub(super) fn backoff_over(
+        &mut self,
+        ctx: &mut impl RestartContext,
+        number: u64,
+    ) -> Result<(), ExitReason> {
         self.children.backed_off(number);
         self.go_on(ctx, number)
     }
 
     /// Handles that a child stopped waiting without being started. The children that wait with it continue without it.
-    pub(super) fn waits_no_more(&mut self, ctx: &mut impl Keeper, number: u64) -> Result<(), ExitReason> {
+    pub(super) fn waits_no_more(
+        &mut self,
+        ctx: &mut impl RestartContext,
+        number: u64,
+    ) -> Result<(), ExitReason> {
         let Some(timer) = self.children.backed_off(number) else { return Ok(()) };
-        ctx.cancel(timer);
+        ctx.cancel_backoff(timer);
         self.go_on(ctx, number)
     }
 
     /// Starts this child and the children that have waited for it, as far as they await no other child.
-    fn go_on(&mut self, ctx: &mut impl Keeper, number: u64) -> Result<(), ExitReason> {
+    fn go_on(&mut self, ctx: &mut impl RestartContext, number: u64) -> Result<(), ExitReason> {
         let Some(first) = self.children.first_waiting(Group::of(self.strategy, number)) else {
             return Ok(());
         };

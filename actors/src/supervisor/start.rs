@@ -80,9 +80,9 @@ impl Supervisor {
     fn start(mut self, spawned: impl FnOnce(Address)) -> (SupervisorRef, Result<(), ExitReason>) {
         let name = self.name.take();
         let builder = name.into_iter().fold(Builder::new(), Builder::name);
-        let actor = builder.spawn(self);
+        let actor = builder.spawn(self.actor);
         spawned(actor.address());
         let started = wait_as_actor(actor.any(), Goal::Start, || start_of(actor.any()));
-        (SupervisorRef::from(actor), started)
+        (SupervisorRef::new(actor), started)
     }
 }

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use kahn_core::primitives::now;
 
-use super::Supervisor;
+use super::SupervisorActor;
 use super::child::{ChildKind, Shutdown};
 use super::event::Event;
 use super::strategy::Strategy;
@@ -25,7 +25,7 @@ use crate::lifecycle::kill_life;
 use crate::links::{demonitor, unlink};
 use crate::supervision::{ask_to_end, end_of, let_last};
 
-impl Supervisor {
+impl SupervisorActor {
     /// Stops a running child, and waits for its end. The child is then between two incarnations.
     pub(super) fn stop(&mut self, me: &AnyActor, number: u64) {
         let Some(child) = self.children.get(number) else { return };

@@ -6,13 +6,13 @@
 use kahn_core::primitives::now;
 use kahn_core::wait::run_shielded_catching;
 
-use super::Supervisor;
+use super::SupervisorActor;
 use super::child::{ChildSpec, Restart};
 use super::children::ChildState;
 use super::error::{ChildError, StartError};
 use super::event::Event;
-use super::order::{Command, Order};
-use super::restarts::Keeper;
+use super::order::Request;
+use super::restarts::RestartContext;
 use super::strategy::{AutoShutdown, Next, next};
 use crate::actor::{Actor, Context};
 use crate::ask_cycle::while_waiting;
@@ -22,8 +22,8 @@ use crate::links::demonitor;
 use crate::signal::{Down, DownCause};
 use crate::supervision::{monitor_of, resume, start_of};
 
-impl Actor for Supervisor {
-    type Message = Order;
+impl Actor for SupervisorActor {
+    type Message = Request;
 
     fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
         // The supervisor's children do not end because an actor ends that was linked to the supervisor.
@@ -45,25 +45,25 @@ impl Actor for Supervisor {
         Ok(())
     }
 
-    fn handle(&mut self, Order(command): Order, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+    fn handle(&mut self, request: Request, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
         let me = ctx.any();
-        match command {
-            Command::Start(spec, done) => drop(done.send(self.add(me, *spec, true))),
-            Command::Restart(id, done) => drop(done.send(self.restart(me, &id))),
-            Command::Terminate(id, done) => {
+        match request {
+            Request::Start(spec, done) => drop(done.send(self.add(me, *spec, true))),
+            Request::Restart(id, done) => drop(done.send(self.restart(me, &id))),
+            Request::Terminate(id, done) => {
                 let number = self.children.find(&id);
                 drop(done.send(self.terminate(me, &id)));
                 return number.map_or(Ok(()), |number| self.waits_no_more(ctx, number));
             }
-            Command::Delete(id, done) => drop(done.send(self.delete(&id))),
-            Command::Children(reply) => {
+            Request::Delete(id, done) => drop(done.send(self.delete(&id))),
+            Request::Children(reply) => {
                 let _ = reply.send(self.children.iter().map(|(_, child)| child.info()).collect());
             }
-            Command::Inspect(id, see) => {
+            Request::Inspect(id, inspect) => {
                 let number = self.children.find(&id);
-                see(number.and_then(|number| self.children.get(number)).map(|child| &*child.kept));
+                inspect(number.and_then(|number| self.children.get(number)).map(|child| &*child.kept));
             }
-            Command::Again(number) => return self.again(ctx, number),
+            Request::BackoffOver(number) => return self.backoff_over(ctx, number),
         }
         Ok(())
     }
@@ -77,9 +77,9 @@ impl Actor for Supervisor {
     }
 }
 
-impl Supervisor {
+impl SupervisorActor {
     /// Handles the end of an actor that the supervisor monitors or is linked to.
-    pub(super) fn ended(&mut self, ctx: &mut impl Keeper, down: Down) -> Result<(), ExitReason> {
+    pub(super) fn ended(&mut self, ctx: &mut impl RestartContext, down: Down) -> Result<(), ExitReason> {
         let number = match down.cause {
             DownCause::Monitor(monitor) => self.children.ended(monitor),
             // The monitor of the child tells of the same end.
