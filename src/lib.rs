@@ -159,7 +159,7 @@ pub mod actor {
     //! * **Ask** ([`ActorRef::ask`]) sends a message that holds a [`Reply`], and waits for the reply. It has a deadline.
     //!   An ask returns an error if it would close a circle of actors that wait for each other.
     //! * **Failures**: a handler that returns an error, or panics, ends its actor with that [`ExitReason`]. Actors that
-    //!   [monitor](Control::monitor) it are told. Actors that are [linked](Control::link) to it end with it. A
+    //!   [monitor](Context::monitor) it are told. Actors that are [linked](Context::link) to it end with it. A
     //!   [`Supervisor`] restarts it, with a new value, the same mailbox and the same references.
     //!
     //! A handler is plain blocking code: it may sleep, take a lock or receive from a channel. While it waits, its worker
@@ -207,7 +207,7 @@ pub mod actor {
     //! |---|---|
     //! | start one actor | [`spawn`]; with a name or another mailbox, [`Builder`] |
     //! | receive messages in another order | [`Builder::spawn_loop`], an actor that is a loop and has a stack |
-    //! | set timers, stash messages, monitor other actors | [`Context`], which dereferences to [`Control`] |
+    //! | set timers, stash messages, monitor other actors | [`Context`]; in a loop, [`Mailbox`] |
     //! | restart actors that fail, and stop all of them in order | [`Supervisor`]; for a whole program, [`System`] |
     //! | start and stop very many actors of one kind, each with its own arguments | [`DynamicSupervisor`] |
     //! | find an actor by its name | [`registry`] |

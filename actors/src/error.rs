@@ -105,7 +105,7 @@ impl<M> fmt::Debug for TellError<M> {
 
 impl<M> Error for TellError<M> {}
 
-/// The error of [`Control::try_stash`](crate::Control::try_stash): the stash is full. Holds the message.
+/// The error of [`Context::try_stash`](crate::Context::try_stash): the stash is full. Holds the message.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct StashError<M>(pub M);
 

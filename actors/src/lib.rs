@@ -4,8 +4,8 @@
 //! # One actor
 //!
 //! An [`Actor`] has a value, a message type, and a bounded mailbox. [`spawn`] starts it and returns an [`ActorRef`],
-//! with which other threads tell and ask it. Its [`Context`] dereferences to [`Control`]: timers, links, monitors, and
-//! the stash. An actor can also be a loop that chooses which messages it receives ([`Builder::spawn_loop`]); it keeps a
+//! with which other threads tell and ask it. Its [`Context`] has its timers, links, monitors, and the stash. An actor can
+//! also be a loop that chooses which messages it receives ([`Builder::spawn_loop`]); it keeps a
 //! stack.
 //!
 //! # Many actors
@@ -74,7 +74,6 @@ pub use actor::{Actor, Context};
 pub use address::{ActorRef, Address, WeakActorRef};
 pub use ask::ASK_TIMEOUT;
 pub use cell::Overflow;
-pub use control::Control;
 pub use error::{AskError, StashError, TellError};
 pub use exit::{ActorId, ExitReason, LinkDied};
 pub use group::{Delivered, Group};

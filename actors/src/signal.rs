@@ -3,7 +3,7 @@
 use crate::exit::{ActorId, Called, ExitReason};
 use core::fmt;
 
-/// The number of one monitor of one actor; see [`Control::monitor`](crate::Control::monitor).
+/// The number of one monitor of one actor; see [`Context::monitor`](crate::Context::monitor).
 ///
 /// # Examples
 ///

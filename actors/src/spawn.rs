@@ -264,54 +264,18 @@ impl fmt::Debug for Builder {
     }
 }
 
-impl<M: Send + 'static> Control<M> {
+impl<A: Actor> Context<A> {
     /// Starts an actor that is linked to this one.
     ///
     /// # Examples
     ///
-    /// ```
-    /// use kahn::actor::{Actor, Builder, Context, ExitReason, Mailbox};
-    ///
-    /// struct Child;
-    /// impl Actor for Child {
-    ///     type Message = ();
-    ///     fn handle(&mut self, (): (), _: &mut Context<Self>) -> Result<(), ExitReason> {
-    ///         Err(ExitReason::failed("so"))
-    ///     }
-    /// }
-    /// let parent = Builder::new().spawn_loop(|mailbox: &mut Mailbox<()>| {
-    ///     let child = mailbox.spawn_linked(Child);
-    ///     child.tell(())?;
-    ///     Ok(mailbox.recv()?)
-    /// });
-    /// assert!(matches!(parent.join(), ExitReason::LinkDied(_)));
-    /// ```
-    pub fn spawn_linked<A: Actor>(&self, actor: A) -> ActorRef<A::Message> {
+    /// See [`Context`].
+    pub fn spawn_linked<B: Actor>(&self, actor: B) -> ActorRef<B::Message> {
         self.spawn_linked_by(Builder::new(), actor)
     }
 
     /// Starts an actor with the settings of `builder` that is linked to this one.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use kahn::actor::{Actor, Builder, Context, ExitReason, Mailbox};
-    ///
-    /// struct Child;
-    /// impl Actor for Child {
-    ///     type Message = ();
-    ///     fn handle(&mut self, (): (), _: &mut Context<Self>) -> Result<(), ExitReason> {
-    ///         Err(ExitReason::failed("so"))
-    ///     }
-    /// }
-    /// let parent = Builder::new().spawn_loop(|mailbox: &mut Mailbox<()>| {
-    ///     let child = mailbox.spawn_linked_by(Builder::new().name("child"), Child);
-    ///     child.tell(())?;
-    ///     Ok(mailbox.recv()?)
-    /// });
-    /// assert!(matches!(parent.join(), ExitReason::LinkDied(_)));
-    /// ```
-    pub fn spawn_linked_by<A: Actor>(&self, builder: Builder, actor: A) -> ActorRef<A::Message> {
+    pub fn spawn_linked_by<B: Actor>(&self, builder: Builder, actor: B) -> ActorRef<B::Message> {
         builder.linked(self.any()).spawn(actor)
     }
 }

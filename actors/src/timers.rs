@@ -26,7 +26,7 @@ pub(crate) enum Ready<M> {
     Message(M),
 }
 
-/// A timer of an actor; see [`Control::send_after`](crate::Control::send_after).
+/// A timer of an actor; see [`Context::send_after`](crate::Context::send_after).
 ///
 /// # Examples
 ///

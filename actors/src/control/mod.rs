@@ -18,44 +18,8 @@ use crate::signal::{Down, DownCause, Mail};
 use crate::tell::admit;
 use crate::timers::{Ready, Timers};
 
-/// An actor's access to itself: timers, links, monitors, the stash. [`Context`](crate::Context) and
-/// [`Mailbox`](crate::Mailbox) dereference to it.
-///
-/// # Examples
-///
-/// An actor that collects lines, and passes them on in batches, 20 milliseconds after the first line:
-///
-/// ```
-/// use std::time::Duration;
-/// use kahn::actor::{Actor, Context, ExitReason, spawn};
-/// use kahn::channel::{Sender, bounded};
-///
-/// struct Batch(Vec<String>, Sender<Vec<String>>);
-/// enum Message {
-///     Line(String),
-///     Flush,
-/// }
-/// impl Actor for Batch {
-///     type Message = Message;
-///     fn handle(&mut self, message: Message, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
-///         match message {
-///             Message::Line(line) => {
-///                 if self.0.is_empty() {
-///                     ctx.send_after(Duration::from_millis(20), Message::Flush);
-///                 }
-///                 self.0.push(line);
-///             }
-///             Message::Flush => self.1.send(std::mem::take(&mut self.0))?,
-///         }
-///         Ok(())
-///     }
-/// }
-/// let (batch, batches) = bounded(1);
-/// let lines = spawn(Batch(Vec::new(), batch));
-/// lines.tell(Message::Line("one".into())).unwrap();
-/// assert_eq!(batches.recv().unwrap(), ["one"]);
-/// ```
-pub struct Control<M: Send + 'static> {
+/// An actor's access to itself in one turn: what [`Context`](crate::Context) and [`Mailbox`](crate::Mailbox) wrap.
+pub(crate) struct Control<M: Send + 'static> {
     /// A copy of the turn's reference, which is never dropped.
     me: ManuallyDrop<Process<Head<M>>>,
     own: Option<Box<LocalState<M>>>,
@@ -294,10 +258,9 @@ impl<M: Send + 'static> Control<M> {
     pub(crate) fn has_passed_too_many(&self) -> bool {
         self.own.as_ref().is_some_and(|own| own.passed.len() >= self.me.lock().lane().limit())
     }
-}
 
-impl<M: Send + 'static> fmt::Debug for Control<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Control").field("id", &self.id()).field("name", &self.name()).finish_non_exhaustive()
+    /// Formats the wrapper of this type that has this name.
+    pub(crate) fn fmt_as(&self, wrapper: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct(wrapper).field("id", &self.id()).field("name", &self.name()).finish_non_exhaustive()
     }
 }

@@ -1,10 +1,8 @@
 //! The [`Actor`] trait, and the [`Context`] that its methods receive.
 
-use core::fmt;
-use core::marker::PhantomData;
-use core::ops::{Deref, DerefMut};
+mod context;
 
-use crate::control::Control;
+pub use self::context::Context;
 use crate::exit::ExitReason;
 use crate::signal::Down;
 
@@ -132,71 +130,5 @@ pub trait Actor: Sized + Send + 'static {
     /// A panic in it is ignored: the first reason counts.
     fn stopped(&mut self, reason: &ExitReason, ctx: &mut Context<Self>) {
         let _ = (reason, ctx);
-    }
-}
-
-/// The actor's access to itself, passed to each of its methods. Dereferences to [`Control`], which has most of the
-/// methods.
-///
-/// # Examples
-///
-/// ```
-/// use kahn::actor::{Actor, Context, ExitReason, Reply, spawn};
-///
-/// /// Spawns a helper for itself, and passes questions on.
-/// struct Front(Option<kahn::actor::ActorRef<Reply<u32>>>);
-/// struct Helper;
-///
-/// impl Actor for Helper {
-///     type Message = Reply<u32>;
-///     fn handle(&mut self, reply: Reply<u32>, _: &mut Context<Self>) -> Result<(), ExitReason> {
-///         let _ = reply.send(7);
-///         Ok(())
-///     }
-/// }
-/// impl Actor for Front {
-///     type Message = Reply<u32>;
-///     fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
-///         self.0 = Some(ctx.spawn_linked(Helper));
-///         Ok(())
-///     }
-///     fn handle(&mut self, reply: Reply<u32>, _: &mut Context<Self>) -> Result<(), ExitReason> {
-///         let helper = self.0.as_ref().expect("it has started");
-///         Ok(helper.tell(reply)?)
-///     }
-/// }
-/// assert_eq!(spawn(Front(None)).ask(|reply| reply), Ok(7));
-/// ```
-#[repr(transparent)]
-pub struct Context<A: Actor> {
-    control: Control<A::Message>,
-    _actor: PhantomData<fn(A)>,
-}
-
-impl<A: Actor> Context<A> {
-    pub(crate) fn of(control: &mut Control<A::Message>) -> &mut Context<A> {
-        // SAFETY: `Context` is `repr(transparent)` over `Control<A::Message>`, and the result has the lifetime of the
-        // borrow.
-        unsafe { &mut *core::ptr::from_mut(control).cast() }
-    }
-}
-
-impl<A: Actor> Deref for Context<A> {
-    type Target = Control<A::Message>;
-
-    fn deref(&self) -> &Control<A::Message> {
-        &self.control
-    }
-}
-
-impl<A: Actor> DerefMut for Context<A> {
-    fn deref_mut(&mut self) -> &mut Control<A::Message> {
-        &mut self.control
-    }
-}
-
-impl<A: Actor> fmt::Debug for Context<A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.control.fmt(f)
     }
 }

@@ -1,7 +1,8 @@
 //! Actors that are loops: a green thread that decides when it receives, and which messages.
 
+mod context_api;
+
 use core::fmt;
-use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 use core::time::Duration;
 use std::time::Instant;
@@ -10,14 +11,14 @@ use kahn_core::primitives::now;
 use kahn_core::wait::{Kind, Node, Reason, TimedOut, Wait, check_cancelled, consume};
 
 use crate::address::ActorRef;
+use crate::cell::AnyActor;
 use crate::control::{Control, Next};
 use crate::exit::ExitReason;
 use crate::life::{Incarnation, Pause};
 use crate::signal::Mail;
 use crate::spawn::Builder;
 
-/// The mailbox of an actor that is written as a loop. It dereferences to [`Control`], which has the methods that every
-/// actor has.
+/// The mailbox of an actor that is written as a loop. It also has the methods of [`Context`](crate::Context).
 ///
 /// # Examples
 ///
@@ -102,6 +103,10 @@ impl<M: Send + 'static> Mailbox<M> {
     fn of(control: &mut Control<M>) -> &mut Mailbox<M> {
         // SAFETY: `Mailbox` is `repr(transparent)` over `Control<M>`, and the result has the lifetime of the borrow.
         unsafe { &mut *core::ptr::from_mut(control).cast() }
+    }
+
+    pub(crate) fn any(&self) -> &AnyActor {
+        self.0.any()
     }
 
     /// Waits for a message, and returns it.
@@ -258,7 +263,7 @@ impl<M: Send + 'static> Mailbox<M> {
         self.message(Patience::of(timeout), &mut wanted)
     }
 
-    /// Waits for a message, or for the end of an actor that this one [monitors](Control::monitor). If this actor traps
+    /// Waits for a message, or for the end of an actor that this one [monitors](Self::monitor). If this actor traps
     /// exits, also for the end of an actor that it is linked to. The other receives leave such notifications for this
     /// one.
     ///
@@ -338,7 +343,8 @@ impl<M: Send + 'static> Mailbox<M> {
         news: bool,
         wanted: &mut dyn FnMut(&M) -> bool,
     ) -> Result<Mail<M>, RecvError> {
-        let reason = Reason::new(Kind::Actor, core::ptr::without_provenance::<()>(self.process().address()));
+        let reason =
+            Reason::new(Kind::Actor, core::ptr::without_provenance::<()>(self.0.process().address()));
         // Before anything is taken, because this may yield, and be cancelled there. A receive that fails pays too.
         // Otherwise a loop that continues after its actor was asked to end would never yield to the threads that wait
         // for its end.
@@ -373,7 +379,7 @@ impl<M: Send + 'static> Mailbox<M> {
                         self.wait(reason, deadline).map_err(|_| RecvError::Timeout)?;
                     }
                     Patience::None => {
-                        let mut state = self.process().core.state.lock();
+                        let mut state = self.0.process().core.state.lock();
                         state.let_go();
                         state.awake();
                         return Err(RecvError::Empty);
@@ -385,7 +391,7 @@ impl<M: Send + 'static> Mailbox<M> {
 
     /// Records that the message that was received last is not being handled any more.
     fn let_go(&self) {
-        self.process().core.state.lock().let_go();
+        self.0.process().core.state.lock().let_go();
     }
 
     /// Waits until something is put into the mailbox, which was found empty.
@@ -393,7 +399,7 @@ impl<M: Send + 'static> Mailbox<M> {
         let wait = Wait::new();
         let node = Node::new(wait.waiter(), 0, core::ptr::null_mut());
         let place = NonNull::from(&node);
-        let state = &self.process().core.state;
+        let state = &self.0.process().core.state;
         {
             let mut state = state.lock();
             state.let_go();
@@ -416,23 +422,9 @@ impl<M: Send + 'static> Mailbox<M> {
     }
 }
 
-impl<M: Send + 'static> Deref for Mailbox<M> {
-    type Target = Control<M>;
-
-    fn deref(&self) -> &Control<M> {
-        &self.0
-    }
-}
-
-impl<M: Send + 'static> DerefMut for Mailbox<M> {
-    fn deref_mut(&mut self) -> &mut Control<M> {
-        &mut self.0
-    }
-}
-
 impl<M: Send + 'static> fmt::Debug for Mailbox<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.0.fmt_as("Mailbox", f)
     }
 }
 
