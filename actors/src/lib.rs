@@ -78,8 +78,8 @@ pub use error::{AskError, StashError, TellError};
 pub use exit::{ActorId, ExitReason, LinkDied};
 pub use group::{Delivered, Group};
 #[cfg(fibers)]
-pub use limiter::{Limiter, TooLate};
-pub use mailbox::{Mailbox, RecvError};
+pub use limiter::{AcquireTimeoutError, Limiter};
+pub use mailbox::{Mailbox, MailboxError};
 pub use pool::{Pool, PoolBuilder, Routing};
 pub use pubsub::{Lag, PubSub};
 pub use signal::{Down, DownCause, Mail, MonitorId};

@@ -59,15 +59,15 @@ struct Bucket {
 ///
 /// let limiter = Limiter::new(2, Duration::from_secs(10));
 /// limiter.acquire(2);
-/// let too_late = limiter.acquire_timeout(1, Duration::from_millis(1)).unwrap_err();
-/// assert!(too_late.wait() > Duration::from_secs(4));
+/// let error = limiter.acquire_timeout(1, Duration::from_millis(1)).unwrap_err();
+/// assert!(error.wait() > Duration::from_secs(4));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooLate {
+pub struct AcquireTimeoutError {
     wait: Duration,
 }
 
-impl TooLate {
+impl AcquireTimeoutError {
     /// Returns how long the tokens would have taken to arrive, measured from the request.
     ///
     /// # Examples
@@ -78,21 +78,21 @@ impl TooLate {
     ///
     /// let limiter = Limiter::new(2, Duration::from_secs(10));
     /// limiter.acquire(2);
-    /// let too_late = limiter.acquire_timeout(2, Duration::ZERO).unwrap_err();
-    /// assert!(too_late.wait() > Duration::from_secs(9));
+    /// let error = limiter.acquire_timeout(2, Duration::ZERO).unwrap_err();
+    /// assert!(error.wait() > Duration::from_secs(9));
     /// ```
     pub fn wait(&self) -> Duration {
         self.wait
     }
 }
 
-impl fmt::Display for TooLate {
+impl fmt::Display for AcquireTimeoutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the rate is limited; try again in {:?}", self.wait)
     }
 }
 
-impl Error for TooLate {}
+impl Error for AcquireTimeoutError {}
 
 impl Limiter {
     /// Returns a limiter with `tokens` tokens in each `period`, evenly spread. The bucket holds `tokens` tokens, and is
@@ -215,7 +215,7 @@ impl Limiter {
     /// assert!(limiter.acquire_timeout(1, Duration::from_secs(1)).is_err(), "it says so at once");
     /// ```
     #[track_caller]
-    pub fn acquire_timeout(&self, tokens: u32, timeout: Duration) -> Result<(), TooLate> {
+    pub fn acquire_timeout(&self, tokens: u32, timeout: Duration) -> Result<(), AcquireTimeoutError> {
         operation();
         let wait = self.take(tokens, timeout)?;
         if !wait.is_zero() {
@@ -245,7 +245,7 @@ impl Limiter {
 
     /// Takes tokens that arrive within `timeout`, and returns the time until then.
     #[track_caller]
-    fn take(&self, tokens: u32, timeout: Duration) -> Result<Duration, TooLate> {
+    fn take(&self, tokens: u32, timeout: Duration) -> Result<Duration, AcquireTimeoutError> {
         let burst = self.burst;
         assert!(tokens <= burst, "Limiter: the bucket never holds {tokens} tokens; its burst is {burst}");
         let mut full_at = self.bucket.full_at.lock();
@@ -256,7 +256,7 @@ impl Limiter {
             then.saturating_sub(self.time_of(burst).saturating_add(moment)).div_ceil(u128::from(self.tokens));
         let wait = u64::try_from(wait).map_or(Duration::MAX, Duration::from_nanos);
         if wait > timeout {
-            return Err(TooLate { wait });
+            return Err(AcquireTimeoutError { wait });
         }
         *full_at = then;
         Ok(wait)

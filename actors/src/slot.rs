@@ -29,7 +29,7 @@ use core::ptr::{self, NonNull};
 use core::task::Waker;
 
 use kahn_core::primitives::{AtomicPtr, AtomicUsize, Backoff, Lock, MODEL, Ordering, fence, swap_then_load};
-use kahn_core::wait::{Deadline, OwnedWaker, Reason, TimedOut, Wait, WaitError, Waiter, Wake};
+use kahn_core::wait::{Deadline, Elapsed, OwnedWaker, Reason, Wait, WaitError, Waiter, Wake};
 
 const OPEN: usize = 0;
 const ANSWERING: usize = 1;
@@ -292,7 +292,7 @@ impl<'a, R> Asker<'a, R> {
         reason: Reason,
         deadline: Deadline,
         leaving: impl FnOnce(),
-    ) -> Result<bool, TimedOut> {
+    ) -> Result<bool, Elapsed> {
         let wait = Wait::new();
         // Release: the reply sees the waiter, and that its wait is open.
         self.slot().asker.store(wait.waiter().as_ptr(), Ordering::Release);
@@ -324,7 +324,7 @@ impl<'a, R> Asker<'a, R> {
     }
 
     #[cold]
-    fn give_up(&mut self, wait: Wait, error: WaitError, leaving: impl FnOnce()) -> TimedOut {
+    fn give_up(&mut self, wait: Wait, error: WaitError, leaving: impl FnOnce()) -> Elapsed {
         leaving();
         // Before the wait is closed, so that no claim of the reply reaches a later wait.
         self.leave();

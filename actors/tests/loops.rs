@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use kahn_actors::{Builder, ExitReason, Mailbox, RecvError};
+use kahn_actors::{Builder, ExitReason, Mailbox, MailboxError};
 use kahn_core::Runtime;
 use kahn_core::sync::Semaphore;
 use support::{everywhere, until, within};
@@ -17,7 +17,7 @@ fn alone(scenario: impl Fn() + Sync) {
     within(|| Runtime::builder().workers(1).build().unwrap().run(&scenario));
 }
 
-type Receive = fn(&mut Mailbox<u32>) -> Result<u32, RecvError>;
+type Receive = fn(&mut Mailbox<u32>) -> Result<u32, MailboxError>;
 
 const RECEIVES: [Receive; 4] = [
     |mailbox| mailbox.recv(),
@@ -54,7 +54,7 @@ fn a_loop_that_does_not_mind_its_end_lets_others_run() {
 fn a_look_into_the_mailbox_does_not_wait() {
     everywhere(|| {
         let looks = Builder::new().spawn_loop(|mailbox: &mut Mailbox<u32>| {
-            assert!(matches!(mailbox.try_recv(), Err(RecvError::Empty)));
+            assert!(matches!(mailbox.try_recv(), Err(MailboxError::Empty)));
             mailbox.me().tell(1)?;
             mailbox.me().tell(2)?;
             assert_eq!(mailbox.recv_matching(|n| *n == 2)?, 2);
@@ -67,7 +67,7 @@ fn a_look_into_the_mailbox_does_not_wait() {
             });
             loop {
                 match mailbox.try_recv() {
-                    Err(RecvError::Empty) => {}
+                    Err(MailboxError::Empty) => {}
                     other => break assert_eq!(other?, 3),
                 }
             }
@@ -75,7 +75,7 @@ fn a_look_into_the_mailbox_does_not_wait() {
             kahn_core::spawn(move || me.tell(4));
             assert_eq!(mailbox.recv()?, 4);
             mailbox.stop();
-            assert!(matches!(mailbox.try_recv(), Err(RecvError::Ended(_))));
+            assert!(matches!(mailbox.try_recv(), Err(MailboxError::Ended(_))));
             Ok(())
         });
         let reason = looks.join();

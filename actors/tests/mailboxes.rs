@@ -9,7 +9,7 @@ use std::time::Duration;
 use kahn_actors::dead_letters::Fate;
 use kahn_actors::testing::Inbox;
 use kahn_actors::{
-    Actor, ActorRef, AskError, Builder, Context, ExitReason, Mail, Mailbox, Overflow, RecvError, Reply,
+    Actor, ActorRef, AskError, Builder, Context, ExitReason, Mail, Mailbox, MailboxError, Overflow, Reply,
     TellError, dead_letters, spawn,
 };
 use kahn_core::Runtime;
@@ -288,7 +288,7 @@ fn a_loop_receives_what_it_wants_and_keeps_the_rest() {
             assert!(matches!(mailbox.next_mail().unwrap(), Mail::Message(4)));
             assert!(matches!(
                 mailbox.recv_matching_timeout(Duration::from_millis(1), |n| *n == 9),
-                Err(RecvError::Timeout)
+                Err(MailboxError::Timeout)
             ));
             mailbox.me().tell(5).unwrap();
             assert_eq!(mailbox.recv_timeout(Duration::from_secs(60)).unwrap(), 5);
@@ -304,7 +304,7 @@ fn a_loop_receives_what_it_wants_and_keeps_the_rest() {
 fn a_loop_that_wants_nothing_of_a_full_mailbox_is_told() {
     everywhere(|| {
         let looped = Builder::new().mailbox(3).spawn_loop(|mailbox: &mut Mailbox<u32>| {
-            assert!(matches!(mailbox.recv_matching(|n| *n == 9), Err(RecvError::Full)));
+            assert!(matches!(mailbox.recv_matching(|n| *n == 9), Err(MailboxError::Full)));
             assert_eq!(mailbox.recv().unwrap(), 0);
             assert_eq!(mailbox.recv_matching(|n| *n == 9).unwrap(), 9);
             Ok(())
@@ -323,7 +323,7 @@ fn a_loop_ends_when_it_is_stopped_or_nobody_refers_to_it() {
         for stop in [true, false] {
             let flag = ended.clone();
             let looped = Builder::new().spawn_loop(move |mailbox: &mut Mailbox<u32>| {
-                assert!(matches!(mailbox.recv(), Err(RecvError::Ended(ExitReason::Normal))));
+                assert!(matches!(mailbox.recv(), Err(MailboxError::Ended(ExitReason::Normal))));
                 assert!(mailbox.recv().is_err(), "it stays so");
                 flag.store(true, SeqCst);
                 Ok(())

@@ -4,7 +4,9 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use kahn_actors::{Actor, ActorRef, Builder, Context, ExitReason, Mailbox, RecvError, Reply, TimerId, spawn};
+use kahn_actors::{
+    Actor, ActorRef, Builder, Context, ExitReason, Mailbox, MailboxError, Reply, TimerId, spawn,
+};
 use kahn_channels::{Sender, bounded};
 use support::{everywhere, until};
 
@@ -212,7 +214,7 @@ fn timers_set_inside_blocking_come_and_so_do_later_ones() {
         // A loop that waits there.
         let waits = Builder::new().spawn_loop(|mailbox: &mut Mailbox<u32>| {
             kahn_core::blocking(|| {
-                assert!(matches!(mailbox.recv_timeout(Duration::from_nanos(1)), Err(RecvError::Timeout)));
+                assert!(matches!(mailbox.recv_timeout(Duration::from_nanos(1)), Err(MailboxError::Timeout)));
                 mailbox.send_after(SHORT, 5);
                 mailbox.send_every(2 * SHORT, 6);
                 assert_eq!(mailbox.recv()?, 5);
@@ -440,7 +442,7 @@ fn send_every_with_makes_each_message_when_it_is_handled() {
                 assert_eq!(mailbox.recv()?.0, n);
             }
             assert!(mailbox.cancel_timer(beat));
-            assert!(matches!(mailbox.recv_timeout(3 * SHORT), Err(RecvError::Timeout)));
+            assert!(matches!(mailbox.recv_timeout(3 * SHORT), Err(MailboxError::Timeout)));
             Ok(())
         });
         let reason = actor.join();

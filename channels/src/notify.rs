@@ -9,9 +9,7 @@ use core::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use kahn_core::primitives::{Lock, LockGuard};
-use kahn_core::wait::{
-    Node, OwnedWaker, Reason, TaskWaiter, TimedOut, Wait, WaitQueue, Wake, poll_operation,
-};
+use kahn_core::wait::{Elapsed, Node, OwnedWaker, Reason, TaskWaiter, Wait, WaitQueue, Wake, poll_operation};
 
 /// Waits in a queue of the state until woken. Releases the lock while it waits.
 pub(crate) fn wait_in<S>(
@@ -20,7 +18,7 @@ pub(crate) fn wait_in<S>(
     queue: fn(&mut S) -> &mut WaitQueue,
     reason: Reason,
     deadline: Option<Instant>,
-) -> Result<(), TimedOut> {
+) -> Result<(), Elapsed> {
     let wait = Wait::new();
     let node = Node::new(wait.waiter(), 0, core::ptr::null_mut());
     // SAFETY: the wait is open. The node stays at its address until the wait is over and the node is out of the queue,

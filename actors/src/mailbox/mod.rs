@@ -8,7 +8,7 @@ use core::time::Duration;
 use std::time::Instant;
 
 use kahn_core::primitives::now;
-use kahn_core::wait::{Kind, Node, Reason, TimedOut, Wait, check_cancelled, consume};
+use kahn_core::wait::{Elapsed, Kind, Node, Reason, Wait, check_cancelled, consume};
 
 use crate::address::ActorRef;
 use crate::cell::AnyActor;
@@ -36,18 +36,18 @@ use crate::spawn::Builder;
 #[repr(transparent)]
 pub struct Mailbox<M: Send + 'static>(Control<M>);
 
-/// The error of a receive.
+/// The error of a receive from a [`Mailbox`].
 ///
 /// # Examples
 ///
 /// ```
 /// use std::time::Duration;
-/// use kahn::actor::{Builder, Mailbox, RecvError};
+/// use kahn::actor::{Builder, Mailbox, MailboxError};
 ///
 /// let actor = Builder::new().name("me").spawn_loop(|mailbox: &mut Mailbox<u32>| {
 ///     match mailbox.recv_timeout(Duration::from_millis(1)) {
 ///         Ok(number) => println!("{number}"),
-///         Err(RecvError::Timeout) => {} // no message has arrived
+///         Err(MailboxError::Timeout) => {} // no message has arrived
 ///         Err(end) => return Err(end.into()),
 ///     }
 ///     Ok(())
@@ -56,7 +56,7 @@ pub struct Mailbox<M: Send + 'static>(Control<M>);
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum RecvError {
+pub enum MailboxError {
     /// The actor must end, for this reason: it was stopped, or its last reference was dropped.
     Ended(ExitReason),
     /// The timeout expired.
@@ -67,20 +67,20 @@ pub enum RecvError {
     Empty,
 }
 
-impl fmt::Display for RecvError {
+impl fmt::Display for MailboxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RecvError::Ended(reason) => write!(f, "the actor is to end: {reason}"),
-            RecvError::Timeout => f.write_str("no message has come in time"),
-            RecvError::Empty => f.write_str("there is no message"),
-            RecvError::Full => f.write_str(
+            MailboxError::Ended(reason) => write!(f, "the actor is to end: {reason}"),
+            MailboxError::Timeout => f.write_str("no message has come in time"),
+            MailboxError::Empty => f.write_str("there is no message"),
+            MailboxError::Full => f.write_str(
                 "as many messages were passed over as the mailbox holds; receive some of them, or make it larger",
             ),
         }
     }
 }
 
-impl core::error::Error for RecvError {}
+impl core::error::Error for MailboxError {}
 
 /// How long a receive waits.
 #[derive(Clone, Copy)]
@@ -117,7 +117,7 @@ impl<M: Send + 'static> Mailbox<M> {
     ///
     /// # Errors
     ///
-    /// Returns [`Ended`](RecvError::Ended) if the actor must end.
+    /// Returns [`Ended`](MailboxError::Ended) if the actor must end.
     ///
     /// # Examples
     ///
@@ -135,7 +135,7 @@ impl<M: Send + 'static> Mailbox<M> {
     /// assert!(actor.join().is_normal());
     /// ```
     #[track_caller]
-    pub fn recv(&mut self) -> Result<M, RecvError> {
+    pub fn recv(&mut self) -> Result<M, MailboxError> {
         self.message(FOR_EVER, &mut |_| true)
     }
 
@@ -147,24 +147,24 @@ impl<M: Send + 'static> Mailbox<M> {
     ///
     /// # Errors
     ///
-    /// Returns [`Ended`](RecvError::Ended) if the actor must end, [`Timeout`](RecvError::Timeout) if the timeout
+    /// Returns [`Ended`](MailboxError::Ended) if the actor must end, [`Timeout`](MailboxError::Timeout) if the timeout
     /// expires.
     ///
     /// # Examples
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn::actor::{Builder, Mailbox, RecvError};
+    /// use kahn::actor::{Builder, Mailbox, MailboxError};
     ///
     /// let actor = Builder::new().name("me").spawn_loop(|mailbox: &mut Mailbox<u32>| {
     ///     let soon = Duration::from_millis(1);
-    ///     assert!(matches!(mailbox.recv_timeout(soon), Err(RecvError::Timeout)));
+    ///     assert!(matches!(mailbox.recv_timeout(soon), Err(MailboxError::Timeout)));
     ///     Ok(())
     /// });
     /// assert!(actor.join().is_normal());
     /// ```
     #[track_caller]
-    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<M, RecvError> {
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<M, MailboxError> {
         self.message(Patience::of(timeout), &mut |_| true)
     }
 
@@ -172,20 +172,20 @@ impl<M: Send + 'static> Mailbox<M> {
     ///
     /// # Errors
     ///
-    /// Returns [`Ended`](RecvError::Ended) if the actor must end, [`Empty`](RecvError::Empty) if there is no message.
+    /// Returns [`Ended`](MailboxError::Ended) if the actor must end, [`Empty`](MailboxError::Empty) if there is no message.
     ///
     /// # Examples
     ///
     /// The loop continues its work while there is no message:
     ///
     /// ```
-    /// use kahn::actor::{Builder, Mailbox, RecvError, Reply};
+    /// use kahn::actor::{Builder, Mailbox, MailboxError, Reply};
     ///
     /// let counter = Builder::new().spawn_loop(|mailbox: &mut Mailbox<Reply<u64>>| {
     ///     for n in 1.. {
     ///         match mailbox.try_recv() {
     ///             Ok(reply) => drop(reply.send(n)),
-    ///             Err(RecvError::Empty) => {}
+    ///             Err(MailboxError::Empty) => {}
     ///             Err(end) => return Err(end.into()),
     ///         }
     ///     }
@@ -194,7 +194,7 @@ impl<M: Send + 'static> Mailbox<M> {
     /// assert!(counter.ask(|reply| reply).unwrap() < counter.ask(|reply| reply).unwrap());
     /// ```
     #[track_caller]
-    pub fn try_recv(&mut self) -> Result<M, RecvError> {
+    pub fn try_recv(&mut self) -> Result<M, MailboxError> {
         self.message(Patience::None, &mut |_| true)
     }
 
@@ -207,7 +207,7 @@ impl<M: Send + 'static> Mailbox<M> {
     ///
     /// # Errors
     ///
-    /// Returns [`Ended`](RecvError::Ended) if the actor must end, [`Full`](RecvError::Full) if as many messages were
+    /// Returns [`Ended`](MailboxError::Ended) if the actor must end, [`Full`](MailboxError::Full) if as many messages were
     /// passed over as the mailbox holds.
     ///
     /// # Examples
@@ -225,7 +225,7 @@ impl<M: Send + 'static> Mailbox<M> {
     /// assert!(picky.join().is_normal());
     /// ```
     #[track_caller]
-    pub fn recv_matching(&mut self, mut wanted: impl FnMut(&M) -> bool) -> Result<M, RecvError> {
+    pub fn recv_matching(&mut self, mut wanted: impl FnMut(&M) -> bool) -> Result<M, MailboxError> {
         self.message(FOR_EVER, &mut wanted)
     }
 
@@ -237,7 +237,7 @@ impl<M: Send + 'static> Mailbox<M> {
     ///
     /// # Errors
     ///
-    /// Like `recv_matching`, and [`Timeout`](RecvError::Timeout) if the timeout expires.
+    /// Like `recv_matching`, and [`Timeout`](MailboxError::Timeout) if the timeout expires.
     ///
     /// # Examples
     ///
@@ -259,7 +259,7 @@ impl<M: Send + 'static> Mailbox<M> {
         &mut self,
         timeout: Duration,
         mut wanted: impl FnMut(&M) -> bool,
-    ) -> Result<M, RecvError> {
+    ) -> Result<M, MailboxError> {
         self.message(Patience::of(timeout), &mut wanted)
     }
 
@@ -273,7 +273,7 @@ impl<M: Send + 'static> Mailbox<M> {
     ///
     /// # Errors
     ///
-    /// Returns [`Ended`](RecvError::Ended) if the actor must end.
+    /// Returns [`Ended`](MailboxError::Ended) if the actor must end.
     ///
     /// # Examples
     ///
@@ -292,7 +292,7 @@ impl<M: Send + 'static> Mailbox<M> {
     /// assert!(watcher.join().is_normal());
     /// ```
     #[track_caller]
-    pub fn next_mail(&mut self) -> Result<Mail<M>, RecvError> {
+    pub fn next_mail(&mut self) -> Result<Mail<M>, MailboxError> {
         self.receive(FOR_EVER, true, &mut |_| true)
     }
 
@@ -304,18 +304,18 @@ impl<M: Send + 'static> Mailbox<M> {
     ///
     /// # Errors
     ///
-    /// Returns [`Ended`](RecvError::Ended) if the actor must end, [`Timeout`](RecvError::Timeout) if the timeout
+    /// Returns [`Ended`](MailboxError::Ended) if the actor must end, [`Timeout`](MailboxError::Timeout) if the timeout
     /// expires.
     ///
     /// # Examples
     ///
     /// ```
     /// use std::time::Duration;
-    /// use kahn::actor::{Builder, Mail, Mailbox, RecvError};
+    /// use kahn::actor::{Builder, Mail, Mailbox, MailboxError};
     ///
     /// let watcher = Builder::new().spawn_loop(|mailbox: &mut Mailbox<()>| {
     ///     let soon = Duration::from_millis(1);
-    ///     assert!(matches!(mailbox.next_mail_timeout(soon), Err(RecvError::Timeout)));
+    ///     assert!(matches!(mailbox.next_mail_timeout(soon), Err(MailboxError::Timeout)));
     ///     let worker = Builder::new().spawn_loop(|_: &mut Mailbox<()>| Ok(()));
     ///     mailbox.monitor(&worker);
     ///     assert!(matches!(mailbox.next_mail_timeout(Duration::MAX)?, Mail::Down(_)));
@@ -324,12 +324,12 @@ impl<M: Send + 'static> Mailbox<M> {
     /// assert!(watcher.join().is_normal());
     /// ```
     #[track_caller]
-    pub fn next_mail_timeout(&mut self, timeout: Duration) -> Result<Mail<M>, RecvError> {
+    pub fn next_mail_timeout(&mut self, timeout: Duration) -> Result<Mail<M>, MailboxError> {
         self.receive(Patience::of(timeout), true, &mut |_| true)
     }
 
     #[track_caller]
-    fn message(&mut self, patience: Patience, wanted: &mut dyn FnMut(&M) -> bool) -> Result<M, RecvError> {
+    fn message(&mut self, patience: Patience, wanted: &mut dyn FnMut(&M) -> bool) -> Result<M, MailboxError> {
         match self.receive(patience, false, wanted)? {
             Mail::Message(message) => Ok(message),
             Mail::Down(_) => unreachable!("not asked for"),
@@ -342,7 +342,7 @@ impl<M: Send + 'static> Mailbox<M> {
         patience: Patience,
         news: bool,
         wanted: &mut dyn FnMut(&M) -> bool,
-    ) -> Result<Mail<M>, RecvError> {
+    ) -> Result<Mail<M>, MailboxError> {
         let reason =
             Reason::new(Kind::Actor, core::ptr::without_provenance::<()>(self.0.process().address()));
         // Before anything is taken, because this may yield, and be cancelled there. A receive that fails pays too.
@@ -360,7 +360,7 @@ impl<M: Send + 'static> Mailbox<M> {
             check_cancelled();
             if self.0.has_passed_too_many() {
                 self.let_go();
-                return Err(RecvError::Full);
+                return Err(MailboxError::Full);
             }
             match self.0.next() {
                 Next::Message(message) if wanted(&message) => return Ok(Mail::Message(message)),
@@ -372,17 +372,17 @@ impl<M: Send + 'static> Mailbox<M> {
                 Next::Down(down) => self.0.pass(Mail::Down(down)),
                 Next::End(reason) => {
                     self.let_go();
-                    return Err(RecvError::Ended(reason));
+                    return Err(MailboxError::Ended(reason));
                 }
                 Next::Idle => match patience {
                     Patience::Until(deadline) => {
-                        self.wait(reason, deadline).map_err(|_| RecvError::Timeout)?;
+                        self.wait(reason, deadline).map_err(|_| MailboxError::Timeout)?;
                     }
                     Patience::None => {
                         let mut state = self.0.process().core.state.lock();
                         state.let_go();
                         state.awake();
-                        return Err(RecvError::Empty);
+                        return Err(MailboxError::Empty);
                     }
                 },
             }
@@ -395,7 +395,7 @@ impl<M: Send + 'static> Mailbox<M> {
     }
 
     /// Waits until something is put into the mailbox, which was found empty.
-    fn wait(&mut self, reason: Reason, deadline: Option<Instant>) -> Result<(), TimedOut> {
+    fn wait(&mut self, reason: Reason, deadline: Option<Instant>) -> Result<(), Elapsed> {
         let wait = Wait::new();
         let node = Node::new(wait.waiter(), 0, core::ptr::null_mut());
         let place = NonNull::from(&node);
@@ -481,7 +481,7 @@ where
         let Err(reason) = self.0(Mailbox::of(control)) else { return Pause::End(ExitReason::Normal) };
         // The loop returned the error of `mailbox.recv()?`: the actor ends with the reason inside.
         if let ExitReason::Failed(error) = &reason
-            && let Some(RecvError::Ended(told)) = error.downcast_ref()
+            && let Some(MailboxError::Ended(told)) = error.downcast_ref()
         {
             return Pause::End(told.clone());
         }

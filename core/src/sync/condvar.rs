@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::primitives::{AtomicUsize, Ordering, maybe_const};
 use crate::sync::deadline_after;
 use crate::sync::mutex::MutexGuard;
-use crate::wait::{Kind, Reason, TimedOut, WaitError, WaitList, WaitOptions, operation, shield};
+use crate::wait::{Kind, Reason, WaitError, WaitList, WaitOptions, operation, shield};
 
 /// A condition variable: a thread releases a mutex and waits until another thread notifies it. Works like
 /// [`std::sync::Condvar`].
@@ -324,7 +324,7 @@ impl Condvar {
         match waited {
             // Shielded: this waiter has taken a notification, so the caller must get the chance to act on it.
             Ok(()) => shield(|| lock.raw().lock(location)),
-            Err(TimedOut) => lock.raw().lock(location),
+            Err(_) => lock.raw().lock(location),
         }
         // SAFETY: the lock was released above, and was just taken again. The first guard is gone.
         (unsafe { lock.relocked() }, WaitTimeoutResult(waited.is_err()))

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::primitives::maybe_const;
 use crate::sync::deadline_after;
-use crate::wait::{Kind, Queue, Reason, TimedOut, WaitError, WaitList, WaitOptions, operation};
+use crate::wait::{Elapsed, Kind, Queue, Reason, WaitError, WaitList, WaitOptions, operation};
 
 /// A counting semaphore: a number of permits that threads take and give back.
 ///
@@ -104,7 +104,7 @@ impl Semaphore {
         let reason = Reason::new(Kind::Semaphore, self);
         self.try_acquire_many(n).unwrap_or_else(|| match self.wait(n, None, reason) {
             Ok(permit) => permit,
-            Err(TimedOut) => unreachable!("there is no deadline"),
+            Err(_) => unreachable!("there is no deadline"),
         })
     }
 
@@ -241,7 +241,7 @@ impl Semaphore {
     /// Waits for `n` permits, and takes them.
     #[cold]
     #[inline(never)]
-    fn wait(&self, n: usize, deadline: Option<Instant>, reason: Reason) -> Result<Permit<'_>, TimedOut> {
+    fn wait(&self, n: usize, deadline: Option<Instant>, reason: Reason) -> Result<Permit<'_>, Elapsed> {
         let options = WaitOptions::new(reason).until(deadline).with(n);
         let look =
             |permits: &mut usize, [queue]: &mut [Queue<'_, usize>; 1]| take(permits, queue, n).then_some(());

@@ -43,6 +43,6 @@ impl TaskId {
 
 impl fmt::Debug for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ThreadId({})", self.0)
+        write!(f, "TaskId({})", self.0)
     }
 }

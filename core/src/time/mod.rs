@@ -1,7 +1,6 @@
 //! Time: sleeping, intervals, and timeouts.
 
 use core::cell::Cell;
-use core::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 #[doc(no_inline)]
 pub use std::time::{Duration, Instant, SystemTime, SystemTimeError, UNIX_EPOCH};
@@ -9,35 +8,8 @@ pub use std::time::{Duration, Instant, SystemTime, SystemTimeError, UNIX_EPOCH};
 use crate::fiber::panic_count;
 pub use crate::primitives::now;
 pub use crate::thread::{sleep, sleep_until};
+pub use crate::wait::Elapsed;
 use crate::wait::{CurrentWaiter, TimeoutFrame, TimeoutUnwind, operation, shield};
-
-/// The error of [`timeout`] when its duration has passed.
-///
-/// # Examples
-///
-/// ```
-/// use std::time::Duration;
-/// use kahn::time::{Elapsed, timeout};
-///
-/// let late: Result<(), Elapsed> = timeout(Duration::from_millis(1), || kahn::sleep(Duration::MAX));
-/// assert_eq!(std::io::Error::from(late.unwrap_err()).kind(), std::io::ErrorKind::TimedOut);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Elapsed(());
-
-impl fmt::Display for Elapsed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the time is over")
-    }
-}
-
-impl core::error::Error for Elapsed {}
-
-impl From<Elapsed> for std::io::Error {
-    fn from(elapsed: Elapsed) -> std::io::Error {
-        std::io::Error::new(std::io::ErrorKind::TimedOut, elapsed)
-    }
-}
 
 /// Runs `f` with a timeout: no park in `f`, in any library, lasts beyond `duration` from now. When the duration has
 /// passed, the current park of `f`, or its next one, unwinds to this call and runs destructors on the way.
@@ -106,7 +78,7 @@ fn bounded<T>(deadline: Instant, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
     match result {
         Ok(value) => Ok(value),
         Err(payload) => match payload.downcast::<TimeoutUnwind>() {
-            Ok(unwind) if unwind.is_for(&limit) => Err(Elapsed(())),
+            Ok(unwind) if unwind.is_for(&limit) => Err(Elapsed::new()),
             Ok(unwind) => resume_unwind(unwind),
             Err(payload) => resume_unwind(payload),
         },

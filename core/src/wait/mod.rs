@@ -52,7 +52,7 @@ pub use queue::{Claimed, Node, WaitQueue};
 pub use reason::{Kind, Reason};
 pub use task::{OwnedWaker, TaskWaiter};
 pub use unwind::{
-    CancelUnwind, Discarded, TimedOut, TimeoutUnwind, WaitError, drop_all, is_internal_unwind,
+    CancelUnwind, Discarded, Elapsed, TimeoutUnwind, WaitError, drop_all, is_internal_unwind,
     reject_stray_unwind, reject_stray_unwind_at_end, run_catching, use_and_drop,
 };
 pub use wait_list::{Queue, WaitList, WaitOptions, Waited};

@@ -62,17 +62,39 @@ enum Cause {
     Cancelled,
 }
 
-/// The error of an operation whose deadline has passed.
+/// The error of an operation whose time has passed.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use kahn::time::{Elapsed, timeout};
+///
+/// let late: Result<(), Elapsed> = timeout(Duration::from_millis(1), || kahn::sleep(Duration::MAX));
+/// assert_eq!(std::io::Error::from(late.unwrap_err()).kind(), std::io::ErrorKind::TimedOut);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TimedOut;
+pub struct Elapsed(());
 
-impl fmt::Display for TimedOut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the deadline has passed")
+impl Elapsed {
+    pub(crate) fn new() -> Elapsed {
+        Elapsed(())
     }
 }
 
-impl core::error::Error for TimedOut {}
+impl fmt::Display for Elapsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the time is over")
+    }
+}
+
+impl core::error::Error for Elapsed {}
+
+impl From<Elapsed> for std::io::Error {
+    fn from(elapsed: Elapsed) -> std::io::Error {
+        std::io::Error::new(std::io::ErrorKind::TimedOut, elapsed)
+    }
+}
 
 impl WaitError {
     pub(super) fn timed_out(limit: *const TimeoutFrame) -> WaitError {
@@ -84,11 +106,11 @@ impl WaitError {
     }
 
     /// Unwinds if the caller was cancelled, or if the deadline of an enclosing `timeout` has passed. Returns
-    /// [`TimedOut`] if the operation's own deadline has passed. The caller has left all queues.
+    /// [`Elapsed`] if the operation's own deadline has passed. The caller has left all queues.
     #[cold]
-    pub fn raise(self) -> TimedOut {
+    pub fn raise(self) -> Elapsed {
         match self.0 {
-            Cause::Deadline => TimedOut,
+            Cause::Deadline => Elapsed::new(),
             Cause::TimeoutFrame(limit) => {
                 // SAFETY: the frame of a `timeout` is on the stack of the thread that waits, in a call that encloses
                 // this one.
