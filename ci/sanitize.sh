@@ -22,7 +22,7 @@ address() {
     export LSAN_OPTIONS="suppressions=$PWD/ci/leaks.txt:print_suppressions=0"
     cargo +nightly test --target "$TARGET" -p kahn-core --features sanitizer --lib --tests
     # Allocations are larger here, so the test of their size is skipped.
-    cargo +nightly test --target "$TARGET" -p kahn-channels --features kahn-core/sanitizer --lib --tests -- --skip idle_ones_are_small
+    cargo +nightly test --target "$TARGET" -p kahn-channels --features kahn-core/sanitizer --lib --tests -- --skip idle_servers_are_small
     cargo +nightly test --target "$TARGET" -p kahn-actors --features kahn-core/sanitizer --lib --tests
 }
 

@@ -1,5 +1,5 @@
-//! Communicating processes for Rust: green threads, bounded channels, `select!` and supervised actors on all cores, in plain
-//! blocking code.
+//! Communicating processes for Rust: green threads, bounded channels, `select!` and supervised actors on all cores,
+//! in plain blocking code.
 //!
 //! ```text
 //!  green threads      actors      async tasks      OS threads      what runs
@@ -18,9 +18,9 @@
 //! | [`actor`] | actors, supervisors, names, groups, pools, topics, a test kit | Erlang/OTP |
 //! | [`runtime`] | the settings and the reports of a [`Runtime`] | tokio |
 //!
-//! [`thread`], [`sync`] and [`time`] have the names and the meaning of `std`. To port a program that uses threads, replace
-//! `std::` with `kahn::`. Channels are those of `crossbeam-channel`, except that every channel is bounded: a sender that is
-//! ahead of its receiver waits.
+//! [`thread`], [`sync`] and [`time`] have the names and the meaning of `std`. To port a program that uses threads,
+//! replace `std::` with `kahn::`. Channels are those of `crossbeam-channel`, except that every channel is bounded: a
+//! sender that is ahead of its receiver waits.
 //!
 //! # Example
 //!
@@ -59,19 +59,20 @@
 //!
 //! # Where it runs
 //!
-//! [`run`] and [`#[kahn::main]`](macro@main) start a runtime, with a worker thread for each CPU. [`Runtime::run`] runs a
-//! closure in a runtime that exists. An operation that parks a green thread also works on a plain OS thread, which it
-//! blocks. The first [`spawn`] on an OS thread that is in no runtime starts a default runtime for the process. Channels and
-//! locks work between green threads of all runtimes, OS threads and async tasks.
+//! [`run`] and [`#[kahn::main]`](macro@main) start a runtime, with a worker thread for each CPU. [`Runtime::run`]
+//! runs a closure in a runtime that exists. An operation that parks a green thread also works on a plain OS thread,
+//! which it blocks. The first [`spawn`] on an OS thread that is in no runtime starts a default runtime for the
+//! process. Channels and locks work between green threads of all runtimes, OS threads and async tasks.
 //!
-//! Calls that block without the runtime's knowledge belong in [`blocking`]: a worker that is blocked runs no green thread.
+//! Calls that block without the runtime's knowledge belong in [`blocking`]: a worker that is blocked runs no green
+//! thread.
 //!
 //! # What is safe
 //!
-//! A green thread that has parked stays on its OS thread. So thread-locals, `Rc`s and lock guards on its stack are as safe as
-//! in an OS thread. Only tasks that have not started, or have no stack, move to another OS thread. SEMANTICS.md lists the
-//! exceptions under "Known limits of soundness": a green thread must not park inside the initializer of a `thread_local!`, nor
-//! inside code that relies on last-in-first-out use of a thread-local.
+//! A green thread that has parked stays on its OS thread. So thread-locals, `Rc`s and lock guards on its stack are as
+//! safe as in an OS thread. Only tasks that have not started, or have no stack, move to another OS thread.
+//! SEMANTICS.md lists the exceptions under "Known limits of soundness": a green thread must not park inside the
+//! initializer of a `thread_local!`, nor inside code that relies on last-in-first-out use of a thread-local.
 
 #[doc(inline)]
 pub use kahn_channels::{select, select_biased, serve};
@@ -151,19 +152,19 @@ pub mod channel {
 pub mod actor {
     //! Actors: values that handle messages one at a time. An actor without messages uses no stack and no thread.
     //!
-    //! An actor owns its state. Other threads send it messages, and it handles one after the other. So the state needs no
-    //! lock. When an actor fails, its state is dropped, and no other state is affected.
+    //! An actor owns its state. Other threads send it messages, and it handles one after the other. So the state
+    //! needs no lock. When an actor fails, its state is dropped, and no other state is affected.
     //!
-    //! * **Tell** ([`ActorRef::tell`]) puts a message into the actor's mailbox. The mailbox is bounded: while it is full
-    //!   the sender waits, unless [`Overflow`] says otherwise.
-    //! * **Ask** ([`ActorRef::ask`]) sends a message that holds a [`Reply`], and waits for the reply. It has a deadline.
-    //!   An ask returns an error if it would close a circle of actors that wait for each other.
+    //! * **Tell** ([`ActorRef::tell`]) puts a message into the actor's mailbox. The mailbox is bounded: while it is
+    //!   full the sender waits, unless [`Overflow`] says otherwise.
+    //! * **Ask** ([`ActorRef::ask`]) sends a message that holds a [`Reply`], and waits for the reply. It has a
+    //!   deadline. An ask returns an error if it would close a circle of actors that wait for each other.
     //! * **Failures**: a handler that returns an error, or panics, ends its actor with that [`ExitReason`]. Actors that
     //!   [monitor](Context::monitor) it are told. Actors that are [linked](Context::link) to it end with it. A
     //!   [`Supervisor`] restarts it, with a new value, the same mailbox and the same references.
     //!
-    //! A handler is plain blocking code: it may sleep, take a lock or receive from a channel. While it waits, its worker
-    //! runs other tasks.
+    //! A handler is plain blocking code: it may sleep, take a lock or receive from a channel. While it waits, its
+    //! worker runs other tasks.
     //!
     //! ```
     //! use kahn::actor::{Actor, ChildSpec, Context, ExitReason, Reply, Supervisor};

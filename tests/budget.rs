@@ -322,7 +322,7 @@ fn each(test: impl Fn(Case) + Sync) {
 
 /// On one worker it runs until the budget has it yield, and there it is cancelled.
 #[test]
-fn what_a_cancel_ends_has_not_been_done() {
+fn operation_ended_by_a_cancel_has_not_happened() {
     each(|Case { act, done }| {
         let counted = Arc::new(AtomicUsize::new(0));
         let counts = counted.clone();
@@ -340,7 +340,7 @@ fn what_a_cancel_ends_has_not_been_done() {
 
 /// And it is ended at most once for each budget: the next is not spent already.
 #[test]
-fn what_a_time_out_ends_has_not_been_done() {
+fn operation_ended_by_a_time_out_has_not_happened() {
     each(|Case { act, done }| {
         let (mut counted, mut ended, mut just_ended) = (0, 0, false);
         for _ in 0..1000 {
@@ -358,7 +358,7 @@ fn what_a_time_out_ends_has_not_been_done() {
 
 /// A thread that catches a time-out has let others run before.
 #[test]
-fn a_loop_of_time_outs_lets_others_run() {
+fn loop_of_time_outs_lets_others_run() {
     within("the loop", || {
         runtime(1).run(|| {
             let (_tx, rx) = bounded::<u32>(1);
@@ -375,7 +375,7 @@ fn a_loop_of_time_outs_lets_others_run() {
 
 /// A child that is spawned at the moment of a cancel is a child of the scope, which ends it, or has never been one.
 #[test]
-fn a_scope_ends_that_is_cancelled_in_a_spawn() {
+fn scope_cancelled_in_a_spawn_ends() {
     for (name, spawn) in [
         ("spawn", (|scope, park| drop(scope.spawn(park))) as for<'s> fn(&'s Scope<'s, '_>, fn())),
         ("spawn_local", |scope, park| drop(scope.spawn_local(park))),
@@ -1042,7 +1042,7 @@ fn lets_others_run(name: &'static str, make: fn() -> Act) -> bool {
 }
 
 #[test]
-fn a_loop_of_any_operation_lets_others_run() {
+fn loop_of_any_operation_lets_others_run() {
     let mut starving = operations();
     starving.retain(|&(name, make)| !lets_others_run(name, make));
     let names: Vec<_> = starving.iter().map(|(name, _)| name).collect();
@@ -1050,7 +1050,7 @@ fn a_loop_of_any_operation_lets_others_run() {
 }
 
 #[test]
-fn a_loop_of_spawns_through_the_callers_own_runtime_lets_others_run() {
+fn loop_of_spawns_through_the_callers_own_runtime_lets_others_run() {
     within("the loop", || {
         let own = runtime(1);
         own.run(|| {
@@ -1075,7 +1075,7 @@ fn a_loop_of_spawns_through_the_callers_own_runtime_lets_others_run() {
 }
 
 #[test]
-fn a_loop_of_any_lock_operation_in_a_destructor_during_an_unwind_lets_others_run() {
+fn loop_of_any_lock_operation_in_a_destructor_during_an_unwind_lets_others_run() {
     struct Loop {
         name: &'static str,
         act: Act,
@@ -1122,7 +1122,7 @@ fn a_loop_of_any_lock_operation_in_a_destructor_during_an_unwind_lets_others_run
 }
 
 #[test]
-fn a_loop_of_any_operation_in_a_future_lets_others_run() {
+fn loop_of_any_operation_in_a_future_lets_others_run() {
     for (name, make) in rounds_of_futures() {
         within(name, || {
             runtime(1).run(|| {
@@ -1147,7 +1147,7 @@ fn a_loop_of_any_operation_in_a_future_lets_others_run() {
 
 /// An executor that polls on and on, and never gives way, gets on all the same: it blocks its worker, but not for ever.
 #[test]
-fn a_foreign_executor_on_a_green_thread_gets_on() {
+fn foreign_executor_on_a_green_thread_makes_progress() {
     within("the executor", || {
         runtime(1).run(|| {
             let (tx, rx) = bounded(1);

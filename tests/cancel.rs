@@ -29,7 +29,7 @@ fn parked(park: fn(), counter: &Counter) -> kahn::thread::JoinHandle<()> {
 }
 
 #[test]
-fn a_cancel_ends_every_park() {
+fn cancel_ends_every_park() {
     for workers in [1, 2] {
         runtime(workers).run(|| {
             for (name, park) in parks() {
@@ -52,7 +52,7 @@ fn a_cancel_ends_every_park() {
 }
 
 #[test]
-fn a_cancel_before_or_at_any_moment_ends_every_park() {
+fn cancel_before_or_at_any_moment_ends_every_park() {
     for seed in 0..3 {
         with_each_size(|| {
             let mut random = Random::new(seed);
@@ -75,7 +75,7 @@ fn a_cancel_before_or_at_any_moment_ends_every_park() {
 }
 
 #[test]
-fn a_timeout_ends_every_park() {
+fn timeout_ends_every_park() {
     with_each_size(|| {
         for (name, park) in parks() {
             let counter = Counter::new();
@@ -92,14 +92,14 @@ fn a_timeout_ends_every_park() {
 }
 
 #[test]
-fn a_timeout_ends_every_park_of_an_os_thread() {
+fn timeout_ends_every_park_of_an_os_thread() {
     for (name, park) in parks() {
         within(name, || assert!(timeout(Duration::from_millis(2), park).is_err(), "{name}"));
     }
 }
 
 #[test]
-fn a_shutdown_ends_every_park() {
+fn shutdown_ends_every_park() {
     for workers in support::WORKERS {
         within(&format!("{workers} workers"), || {
             for _ in 0..rounds(5) {
@@ -126,7 +126,7 @@ fn a_shutdown_ends_every_park() {
 
 /// A green thread that catches the unwind of a cancel is unwound again at its next park, of whatever kind.
 #[test]
-fn a_caught_cancel_is_raised_again_at_the_next_park() {
+fn caught_cancel_is_raised_again_at_the_next_park() {
     runtime(2).run(|| {
         for (name, park) in parks() {
             within(name, || {
@@ -155,7 +155,7 @@ fn a_caught_cancel_is_raised_again_at_the_next_park() {
 
 /// The same with a time-out, up to where the bound ends.
 #[test]
-fn a_caught_time_out_is_raised_again_within_its_bound() {
+fn caught_time_out_is_raised_again_within_its_timeout() {
     with_each_size(|| {
         for (name, park) in parks() {
             let mut caught = 0;
@@ -191,7 +191,7 @@ struct Unwind(Box<dyn Any + Send>);
 
 /// Resumed in a green thread that was not cancelled, it is a panic, which says so.
 #[test]
-fn a_caught_cancel_is_no_cancel_of_another() {
+fn caught_cancel_resumed_elsewhere_is_a_panic() {
     with_each_size(|| {
         let payload = caught_cancel();
         let error = kahn::spawn(move || resume_unwind(payload)).join().unwrap_err();
@@ -242,7 +242,7 @@ fn bounded_by<T>(bound: Duration, f: impl FnOnce() -> T) -> Result<T, kahn::time
 
 /// Resumed outside of its bound it is a panic, which says so, and not the end of another bound.
 #[test]
-fn a_caught_time_out_ends_no_other_bound() {
+fn caught_time_out_resumed_elsewhere_ends_no_other_timeout() {
     with_each_size(|| {
         let stray = |payload: &(dyn Any + Send)| {
             payload.downcast_ref::<&str>().is_some_and(|text| text.contains("outside of that `timeout`"))
@@ -294,7 +294,7 @@ fn a_caught_time_out_ends_no_other_bound() {
 
 /// Destructors that run in a cancel's unwinding park as they like, every kind that comes to an end.
 #[test]
-fn destructors_of_the_cancelled_park_and_are_let_finish() {
+fn destructors_of_cancelled_threads_may_park_and_finish() {
     with_each_size(|| {
         for _ in 0..rounds(50) {
             let finished = Arc::new(AtomicUsize::new(0));
@@ -326,7 +326,7 @@ fn destructors_of_the_cancelled_park_and_are_let_finish() {
 }
 
 #[test]
-fn a_blocking_call_is_waited_for() {
+fn cancelled_blocking_call_is_waited_for() {
     with_each_size(|| {
         let (finish, is_finished) = std::sync::mpsc::channel::<()>();
         let (started, is_started) = std::sync::mpsc::channel();
@@ -351,7 +351,7 @@ fn a_blocking_call_is_waited_for() {
 /// As any park: what comes too late to start does not, be it by a cancel or by a bound, on either kind of thread.
 /// What has started is waited for, and its value is had.
 #[test]
-fn a_blocking_call_does_not_start_when_its_time_is_over() {
+fn blocking_call_does_not_start_after_its_timeout() {
     let check = || {
         let mut started = false;
         assert!(timeout(Duration::ZERO, || kahn::blocking(|| started = true)).is_err());
@@ -424,7 +424,7 @@ fn nested_time_outs_end_at_the_earliest() {
 
 /// A cancel beats the bound, and goes through it.
 #[test]
-fn a_cancel_goes_through_a_bound() {
+fn cancel_unwinds_through_a_timeout() {
     with_each_size(|| {
         for _ in 0..rounds(100) {
             let handle = kahn::spawn(|| timeout(Duration::from_secs(3600), || kahn::sleep(Duration::MAX)));
@@ -490,7 +490,7 @@ fn in_a_destructor_that_is_let_finish(act: impl Fn() + Clone + Send + 'static) {
 
 /// A bound that such a destructor sets holds: for every kind of park, and nested. One from outside does not.
 #[test]
-fn a_bound_in_a_destructor_holds() {
+fn timeout_in_a_destructor_holds() {
     with_each_size(|| {
         let (soon, long) = (Duration::from_millis(1), Duration::from_secs(3600));
         let done = Arc::new(AtomicUsize::new(0));
@@ -524,7 +524,7 @@ fn a_bound_in_a_destructor_holds() {
 }
 
 #[test]
-fn a_bound_in_a_destructor_of_an_os_thread_holds() {
+fn timeout_in_a_destructor_of_an_os_thread_holds() {
     within("an OS thread", || {
         let done = Arc::new(AtomicUsize::new(0));
         let count = done.clone();
@@ -544,7 +544,7 @@ fn a_bound_in_a_destructor_of_an_os_thread_holds() {
 
 /// A yield is a park.
 #[test]
-fn a_bound_ends_a_loop_of_yields() {
+fn timeout_ends_a_loop_of_yields() {
     let ended = || {
         timeout(Duration::from_millis(1), || {
             loop {

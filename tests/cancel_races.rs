@@ -50,7 +50,7 @@ fn each(race: impl Fn(End, &mut Random) + Sync) {
 
 /// A receive is cut off while a sender comes: the message is in exactly one place.
 #[test]
-fn a_message_arrives_or_stays_with_its_sender() {
+fn message_arrives_or_stays_with_its_sender() {
     for cap in [0, 1] {
         each(|end, random| {
             let counter = Counter::new();
@@ -75,7 +75,7 @@ fn a_message_arrives_or_stays_with_its_sender() {
 
 /// A send is cut off while a receiver comes.
 #[test]
-fn a_message_is_received_or_dropped_once() {
+fn message_is_received_or_dropped_once() {
     for cap in [0, 1] {
         each(|end, random| {
             let counter = Counter::new();
@@ -97,7 +97,7 @@ fn a_message_is_received_or_dropped_once() {
 
 /// A select between a send and a receive is cut off: at most one of the two has happened.
 #[test]
-fn a_select_takes_one_arm_or_none() {
+fn select_takes_one_arm_or_none() {
     each(|end, random| {
         let counter = Counter::new();
         let (in_tx, in_rx) = bounded::<Counted>(0);
@@ -127,7 +127,7 @@ fn a_select_takes_one_arm_or_none() {
 }
 
 #[test]
-fn a_permit_is_held_or_free() {
+fn permit_is_held_or_free() {
     each(|end, random| {
         let semaphore = Arc::new(Semaphore::new(1));
         let (mine, theirs) = (semaphore.clone(), semaphore.clone());
@@ -144,7 +144,7 @@ fn a_permit_is_held_or_free() {
 
 /// Three want a lock; the middle one is cut off: the last still gets it.
 #[test]
-fn a_turn_at_a_lock_is_not_lost() {
+fn turn_at_a_lock_is_not_lost() {
     each(|end, random| {
         let (lock, shared) = (Arc::new(Mutex::new(0)), Arc::new(RwLock::new(0)));
         // A thread that is cut off while it holds the lock poisons it, as a panicking thread does.
@@ -171,7 +171,7 @@ fn a_turn_at_a_lock_is_not_lost() {
 
 /// A notification of one is not swallowed by a waiter that is cut off.
 #[test]
-fn a_notification_is_not_swallowed() {
+fn notification_is_not_lost() {
     each(|end, random| {
         let pair = Arc::new((Mutex::new(0), Condvar::new()));
         let waiter = |pair: &Arc<(Mutex<u32>, Condvar)>| {
@@ -200,7 +200,7 @@ fn a_notification_is_not_swallowed() {
 }
 
 #[test]
-fn a_oneshot_arrives_or_comes_back() {
+fn oneshot_message_arrives_or_is_returned() {
     each(|end, random| {
         let counter = Counter::new();
         let (tx, rx) = oneshot::<Counted>();
@@ -219,7 +219,7 @@ fn a_oneshot_arrives_or_comes_back() {
 
 /// A join that is cut off, a scope that is, while the children end.
 #[test]
-fn children_end_whoever_waits_for_them() {
+fn children_finish_although_their_waiters_are_cut_off() {
     each(|end, random| {
         let counter = Counter::new();
         let running = Arc::new(AtomicUsize::new(0));
@@ -254,7 +254,7 @@ fn children_end_whoever_waits_for_them() {
 
 /// A park that is unparked and cut off at once: the token is taken, or stays for the next.
 #[test]
-fn a_token_is_taken_or_stays() {
+fn unpark_token_is_taken_or_stays() {
     with_each_size(|| {
         let mut random = Random::new(1);
         for _ in 0..rounds(500) {
@@ -275,7 +275,7 @@ fn a_token_is_taken_or_stays() {
 
 /// Many receivers of one channel are cut off at random while messages flow: every message is received once.
 #[test]
-fn messages_flow_on_around_those_cut_off() {
+fn messages_flow_past_cancelled_waiters() {
     for cap in [0, 1, 7] {
         with_each_size(|| {
             let counter = Counter::new();

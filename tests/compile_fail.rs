@@ -99,7 +99,7 @@ fn verdict(compiler: &Compiler, source: &Path) -> Result<(), String> {
 }
 
 #[test]
-fn refused_for_the_right_reason() {
+fn programs_fail_to_compile_for_the_documented_reason() {
     let compiler = Compiler::new();
     let mut sources: Vec<_> =
         fs::read_dir("tests/compile_fail").unwrap().map(|entry| entry.unwrap().path()).collect();

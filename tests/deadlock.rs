@@ -48,8 +48,8 @@ fn named(name: &str, f: impl FnOnce() + Send + 'static) {
 }
 
 #[test]
-fn every_waiter_is_named_with_its_kind_and_its_line() {
-    alone("every_waiter_is_named_with_its_kind_and_its_line", || {
+fn report_names_every_waiter_with_kind_and_line() {
+    alone("report_names_every_waiter_with_kind_and_line", || {
         for workers in WORKERS {
             let runtime = runtime(workers);
             let report = report(&runtime, || {
@@ -119,8 +119,8 @@ fn every_waiter_is_named_with_its_kind_and_its_line() {
 
 /// Two that wait for each other's lock are seen to wait for two things; two that wait for one, for the same.
 #[test]
-fn the_report_tells_resources_apart() {
-    alone("the_report_tells_resources_apart", || {
+fn report_tells_resources_apart() {
+    alone("report_tells_resources_apart", || {
         let report = report(&runtime(2), || {
             let locks = Arc::new((Mutex::new(0), Mutex::new(0)));
             let (met, meet) = (Arc::new(Barrier::new(2)), locks.clone());
@@ -149,8 +149,8 @@ fn the_report_tells_resources_apart() {
 
 /// What waited unwinds, and the runtime can be used again, and deadlock again.
 #[test]
-fn it_unwinds_and_the_runtime_lives_on() {
-    alone("it_unwinds_and_the_runtime_lives_on", || {
+fn deadlocked_threads_unwind_and_the_runtime_is_usable() {
+    alone("deadlocked_threads_unwind_and_the_runtime_is_usable", || {
         for workers in WORKERS {
             let runtime = runtime(workers);
             let counter = Counter::new();
@@ -176,8 +176,8 @@ fn it_unwinds_and_the_runtime_lives_on() {
 }
 
 #[test]
-fn a_handler_is_called_instead() {
-    alone("a_handler_is_called_instead", || {
+fn handler_is_called_instead_of_the_panic() {
+    alone("handler_is_called_instead_of_the_panic", || {
         for workers in WORKERS {
             let calls = Arc::new(AtomicUsize::new(0));
             let (tx, rx) = bounded(1);
@@ -205,8 +205,8 @@ fn a_handler_is_called_instead() {
 
 /// Its panic ends each `run`, and not the process; the next `run` has its guard again.
 #[test]
-fn a_panic_in_a_handler_is_the_callers() {
-    alone("a_panic_in_a_handler_is_the_callers", || {
+fn panic_in_the_handler_continues_in_the_caller() {
+    alone("panic_in_the_handler_continues_in_the_caller", || {
         for workers in WORKERS {
             let runtime = Runtime::builder()
                 .workers(workers)
@@ -244,8 +244,8 @@ fn a_panic_in_a_handler_is_the_callers() {
 
 /// `kahn::run` as such.
 #[test]
-fn the_report_comes_whatever_the_main_green_thread_makes_of_its_cancel() {
-    alone("the_report_comes_whatever_the_main_green_thread_makes_of_its_cancel", || {
+fn report_comes_whatever_the_main_green_thread_makes_of_its_cancel() {
+    alone("report_comes_whatever_the_main_green_thread_makes_of_its_cancel", || {
         let is_report = |report: &str| report.starts_with("all green threads are asleep: deadlock");
         for workers in WORKERS {
             let runtime = runtime(workers);
@@ -314,8 +314,8 @@ fn two_runtimes_may_be_deadlocked_together() {
 
 /// A green thread waits for an OS thread that waits for the green thread.
 #[test]
-fn os_threads_that_wait_take_part() {
-    alone("os_threads_that_wait_take_part", || {
+fn waiting_os_threads_are_part_of_a_deadlock() {
+    alone("waiting_os_threads_are_part_of_a_deadlock", || {
         let (tx, rx) = bounded::<()>(0);
         let (never_tx, never_rx) = std::sync::mpsc::channel::<()>();
         let outsider = std::thread::spawn(move || {
@@ -333,8 +333,8 @@ fn os_threads_that_wait_take_part() {
 
 /// Idle threads of the blocking pool wait with a limit, and are no hope.
 #[test]
-fn an_idle_blocking_pool_is_no_hope() {
-    alone("an_idle_blocking_pool_is_no_hope", || {
+fn idle_blocking_pool_does_not_prevent_the_report() {
+    alone("idle_blocking_pool_does_not_prevent_the_report", || {
         let report = report(&runtime(2), || {
             assert_eq!(kahn::blocking(|| 7), 7);
             kahn::thread::park();
@@ -346,8 +346,8 @@ fn an_idle_blocking_pool_is_no_hope() {
 /// All are cancelled at once: no green thread gets what it waits for from the destructors of those that were
 /// cancelled before.
 #[test]
-fn nobody_goes_on_because_another_unwinds() {
-    alone("nobody_goes_on_because_another_unwinds", || {
+fn unwinding_threads_wake_no_other_deadlocked_thread() {
+    alone("unwinding_threads_wake_no_other_deadlocked_thread", || {
         for _ in 0..5 {
             let text = report(&runtime(2), || {
                 let (tx, rx) = bounded::<u32>(0);
@@ -370,8 +370,8 @@ fn nobody_goes_on_because_another_unwinds() {
 
 /// A program that starts no runtime of its own has no caller of `run`. The report is printed, and the process exits.
 #[test]
-fn the_default_runtime_prints_the_report_and_ends_the_process() {
-    const TEST: &str = "the_default_runtime_prints_the_report_and_ends_the_process";
+fn default_runtime_prints_the_report_and_ends_the_process() {
+    const TEST: &str = "default_runtime_prints_the_report_and_ends_the_process";
     type Scenario = (&'static str, fn(), &'static [&'static str]);
     let scenarios: [Scenario; 4] = [
         (

@@ -111,7 +111,7 @@ impl Drop for Folder {
 }
 
 #[test]
-fn all_explain_themselves() {
+fn examples_print_help() {
     let all = [
         "wordcount",
         "player",
@@ -134,7 +134,7 @@ fn all_explain_themselves() {
 }
 
 #[test]
-fn all_refuse_what_they_cannot_do() {
+fn examples_refuse_bad_arguments() {
     assert_refused("wordcount", &["no-such-file"], "no-such-file: No such file");
     assert_refused("wordcount", &["--top", "few"], "few");
     assert_refused("wordcount", &["--workers", "0"], "0");
@@ -226,7 +226,7 @@ fn wordcount_refuses_a_named_pipe() {
 
 #[cfg(unix)]
 #[test]
-fn wordcount_prints_what_it_has_after_ctrl_c() {
+fn wordcount_prints_its_counts_after_ctrl_c() {
     let folder = Folder::new();
     let file = folder.write("file", "some words ".repeat(1000));
     let mut program = example("wordcount");
@@ -277,7 +277,7 @@ fn player_counts_underruns_when_the_disk_is_slow() {
 }
 
 #[test]
-fn player_says_which_file_is_broken() {
+fn player_names_the_broken_file() {
     let folder = Folder::new();
     let song = folder.path("song.gz");
     printed(&run("player", &["--make", &song, "1"]));
@@ -327,7 +327,7 @@ fn editor_prints_a_text_that_it_cannot_save() {
 }
 
 #[test]
-fn master_worker_answers_in_order_and_replaces_who_panics() {
+fn master_worker_returns_results_in_order_and_replaces_panicked_workers() {
     let output = run("master_worker", &["--workers", "3", "examples/data/numbers.txt"]);
     let lines: Vec<&str> = printed(&output).lines().collect();
     assert_eq!(lines.len(), 12);
@@ -413,7 +413,7 @@ fn crawler_stops_at_its_depth() {
 }
 
 #[test]
-fn supervisor_tour_tells_what_happens_in_its_order() {
+fn supervisor_tour_prints_events_in_order() {
     let output = run("supervisor_tour", &[]);
     let text = printed(&output);
     // Without the times, which come first.
@@ -465,7 +465,7 @@ fn supervisor_tour_tells_what_happens_in_its_order() {
 }
 
 #[test]
-fn supervisor_tour_lists_its_scenes_to_who_asks_for_another() {
+fn supervisor_tour_lists_its_scenes_for_an_unknown_one() {
     let output = run("supervisor_tour", &["one-for-two"]);
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8(output.stderr).unwrap();
@@ -482,7 +482,7 @@ fn screen_of<'a>(printed: &'a str, name: &str) -> (Vec<&'a str>, &'a str) {
 }
 
 #[test]
-fn chat_shows_everybody_what_was_said_in_the_order_in_which_it_was() {
+fn chat_shows_messages_to_all_in_order() {
     let output = run("chat", &["examples/data/chat.txt"]);
     let printed = printed(&output);
     let (bob, _) = screen_of(printed, "bob");
@@ -547,7 +547,7 @@ fn chat_does_not_wait_for_a_slow_reader() {
 }
 
 #[test]
-fn chat_says_which_line_of_the_script_is_wrong() {
+fn chat_names_the_wrong_line_of_the_script() {
     for (script, said) in [
         ("ann\n", "line 1: words or a command are missing after ann"),
         ("ann /join tea\n\n# no\nann /jion tea\n", "line 4: /jion: no such command"),
@@ -607,7 +607,7 @@ fn bank_repeats_a_run() {
 }
 
 #[test]
-fn bank_notices_money_that_came_from_nowhere() {
+fn bank_detects_money_that_was_not_deposited() {
     let output = run("bank", &["--forgetful", "--transfers", "2000"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(
@@ -618,7 +618,7 @@ fn bank_notices_money_that_came_from_nowhere() {
 }
 
 #[test]
-fn savina_computes_what_it_should() {
+fn savina_computes_expected_results() {
     let list = run("savina", &["--list"]);
     let names: Vec<_> = printed(&list).lines().map(|line| line.split(' ').next().unwrap()).collect();
     assert_eq!(names.len(), 30, "{names:?}");

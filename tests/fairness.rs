@@ -60,7 +60,7 @@ fn two_pairs_get_equal_shares() {
 /// One that does a hundred operations without parking each turn, against one that yields after each: the hog's turns
 /// are at most twice the other's, and it cannot keep the worker.
 #[test]
-fn a_loop_that_never_parks_yields() {
+fn loop_that_never_parks_yields() {
     within("the loop", || {
         runtime(1).run(|| {
             let stop = Arc::new(AtomicBool::new(false));
@@ -95,7 +95,7 @@ fn a_loop_that_never_parks_yields() {
 
 /// A spinner that only looks lets the sender run, on its own worker, too.
 #[test]
-fn who_only_looks_lets_the_sender_run() {
+fn loop_of_failed_receives_lets_the_sender_run() {
     with_each_size(|| {
         for _ in 0..rounds(20) {
             let (tx, rx) = bounded(1);
@@ -118,7 +118,7 @@ fn who_only_looks_lets_the_sender_run() {
 
 /// The same for locks that are only tried, and lengths that are only looked at.
 #[test]
-fn who_only_tries_lets_the_holder_run() {
+fn loop_of_failed_locks_lets_the_holder_run() {
     with_each_size(|| {
         let lock = Arc::new(kahn::sync::Mutex::new(0));
         let (held, is_held) = bounded(0);
@@ -136,7 +136,7 @@ fn who_only_tries_lets_the_holder_run() {
 }
 
 #[test]
-fn yields_make_progress_beside_busy_ones() {
+fn yielding_threads_make_progress_beside_busy_ones() {
     with_each_size(|| {
         let stop = Arc::new(AtomicBool::new(false));
         let busy: Vec<_> = (0..10)
@@ -160,7 +160,7 @@ fn yields_make_progress_beside_busy_ones() {
 
 /// Timers fire beside pairs that keep every worker busy, and not before their time.
 #[test]
-fn timers_fire_beside_busy_ones() {
+fn timers_fire_beside_busy_threads() {
     with_each_size(|| {
         let stop = Arc::new(AtomicBool::new(false));
         let pairs: Vec<_> = (0..8).map(|cap| pair(cap % 2, &stop)).collect();
@@ -179,7 +179,7 @@ fn timers_fire_beside_busy_ones() {
 
 /// Work from outside starts beside those that keep every worker busy.
 #[test]
-fn work_from_outside_starts_beside_busy_ones() {
+fn work_from_outside_starts_beside_busy_threads() {
     for workers in WORKERS {
         within(&format!("{workers} workers"), || {
             let runtime = runtime(workers);
@@ -208,7 +208,7 @@ fn work_from_outside_starts_beside_busy_ones() {
 /// until the one spawned after it has started, so every one needs a worker of its own, and is noticed without anyone's
 /// help.
 #[test]
-fn what_a_stuck_worker_has_spawned_is_run_by_others() {
+fn children_of_a_stuck_worker_run_on_others() {
     for workers in [2, 3, 4, 8] {
         within(&format!("{workers} workers"), || {
             let runtime = runtime(workers);
@@ -246,7 +246,7 @@ fn what_a_stuck_worker_has_spawned_is_run_by_others() {
 
 /// What is handed over to a worker that is stuck is run by another.
 #[test]
-fn nothing_waits_for_a_stuck_worker() {
+fn work_from_outside_does_not_wait_for_a_stuck_worker() {
     for workers in [2, 3, 8] {
         within(&format!("{workers} workers"), || {
             for round in 0..rounds(20) {
@@ -295,7 +295,7 @@ fn nothing_waits_for_a_stuck_worker() {
 /// An asked actor runs next, beside the asker. An endless chain of asks still leaves turns to actors that are told,
 /// before their mailboxes are full.
 #[test]
-fn asks_leave_turns_to_who_is_told() {
+fn asks_leave_turns_to_the_asked_actor() {
     struct Sink;
     impl Actor for Sink {
         type Message = usize;
@@ -729,7 +729,7 @@ fn spin(time: Duration) {
 
 /// A deadline that passes during the first long turns is noticed after few of them.
 #[test]
-fn a_sleep_ends_after_few_turns_when_short_turns_become_long() {
+fn sleep_ends_after_few_turns_when_short_turns_become_long() {
     within("the sleep", || {
         for _ in 0..rounds(20) {
             let runtime = runtime(1);
@@ -750,7 +750,7 @@ fn a_sleep_ends_after_few_turns_when_short_turns_become_long() {
 }
 
 #[test]
-fn a_spawn_from_outside_starts_after_few_turns_when_short_turns_become_long() {
+fn spawn_from_outside_starts_after_few_turns_when_short_turns_become_long() {
     within("the spawn", || {
         for _ in 0..rounds(20) {
             let runtime = runtime(1);
@@ -771,7 +771,7 @@ fn a_spawn_from_outside_starts_after_few_turns_when_short_turns_become_long() {
 }
 
 #[test]
-fn a_shutdown_takes_few_turns_when_short_turns_become_long() {
+fn shutdown_takes_few_turns_when_short_turns_become_long() {
     within("the shutdown", || {
         for _ in 0..rounds(10) {
             let runtime = runtime(1);

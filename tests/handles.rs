@@ -64,7 +64,7 @@ fn closure_and_output_are_dropped_exactly_once() {
 
 /// The same, with OS threads and other green threads that join, cancel and drop.
 #[test]
-fn handles_are_used_elsewhere() {
+fn handles_can_be_used_on_other_threads() {
     for workers in support::WORKERS {
         within(&format!("{workers} workers"), || {
             let runtime = runtime(workers);
@@ -108,7 +108,7 @@ fn handles_are_used_elsewhere() {
 }
 
 #[test]
-fn cancelled_before_it_starts_it_never_does() {
+fn thread_cancelled_before_its_start_never_starts() {
     within("one worker", || {
         runtime(1).run(|| {
             let counter = Counter::new();
@@ -138,7 +138,7 @@ fn cancelled_before_it_starts_it_never_does() {
 
 /// A join that is itself cancelled loses nothing: the green thread runs on, and its output is dropped once.
 #[test]
-fn a_cancelled_join_lets_the_other_run_on() {
+fn cancelled_join_lets_the_joined_thread_run_on() {
     with_each_size(|| {
         let counter = Counter::new();
         let mut random = Random::new(5);
@@ -161,7 +161,7 @@ fn a_cancelled_join_lets_the_other_run_on() {
 }
 
 #[test]
-fn a_thread_handle_outlives_its_green_thread() {
+fn thread_handle_outlives_its_green_thread() {
     with_each_size(|| {
         let handle = kahn::thread::Builder::new().name("gone".into()).spawn(|| ()).unwrap();
         let thread = handle.thread().clone();
@@ -177,7 +177,7 @@ fn a_thread_handle_outlives_its_green_thread() {
 
 /// Cancels from many sides at once, of a green thread that parks in a loop: it ends once, as cancelled.
 #[test]
-fn cancels_from_all_sides() {
+fn concurrent_cancels_end_a_thread_once() {
     for workers in support::WORKERS {
         within(&format!("{workers} workers"), || {
             let runtime = runtime(workers);

@@ -21,8 +21,8 @@ fn sleeps() -> i64 {
 
 /// In a process of its own, whose other threads sleep for good.
 #[test]
-fn a_sleep_wakes_no_other_worker() {
-    let test = "a_sleep_wakes_no_other_worker";
+fn sleep_wakes_no_other_worker() {
+    let test = "sleep_wakes_no_other_worker";
     if !is_child(test) {
         let output = child(test, test);
         return assert!(output.status.success(), "{:?}: {}", output.status, stderr(&output));
@@ -49,8 +49,8 @@ fn a_sleep_wakes_no_other_worker() {
 
 /// In a process of its own, whose other threads sleep for good.
 #[test]
-fn a_computation_seldom_wakes_idle_workers() {
-    let test = "a_computation_seldom_wakes_idle_workers";
+fn computation_seldom_wakes_idle_workers() {
+    let test = "computation_seldom_wakes_idle_workers";
     if !is_child(test) {
         let output = child(test, test);
         return assert!(output.status.success(), "{:?}: {}", output.status, stderr(&output));

@@ -78,8 +78,8 @@ fn live_and_leave(workers: usize, counter: &Counter) {
 }
 
 #[test]
-fn a_hundred_runtimes_leave_nothing() {
-    alone("a_hundred_runtimes_leave_nothing", || {
+fn hundred_runtimes_leave_nothing() {
+    alone("hundred_runtimes_leave_nothing", || {
         let counter = Counter::new();
         let (mut threads, mut maps, mut kb) = (0, 0, 0);
         for i in 0..150 {
@@ -202,7 +202,7 @@ fn waves_of_green_threads_leave_a_plateau() {
 
 /// What was spawned and never started is dropped at the shutdown, wherever it was queued.
 #[test]
-fn what_never_started_is_dropped() {
+fn captures_of_unstarted_threads_are_dropped() {
     for workers in support::WORKERS {
         for _ in 0..support::rounds(20) {
             let counter = Counter::new();
@@ -223,8 +223,8 @@ fn what_never_started_is_dropped() {
 
 /// The OS gives some of the worker threads and refuses the next: those that were started end, at once.
 #[test]
-fn a_failed_start_leaves_no_os_thread() {
-    const TEST: &str = "a_failed_start_leaves_no_os_thread";
+fn failed_start_leaves_no_os_thread() {
+    const TEST: &str = "failed_start_leaves_no_os_thread";
     if !is_child(TEST) {
         let mut command = support::child_command(TEST, TEST);
         // So much address space for the stack of a thread that is refused is left for everything else.
@@ -254,8 +254,8 @@ fn a_failed_start_leaves_no_os_thread() {
 /// Green threads that park while they unwind, many more at once than their bookkeeping has room for: it stays as it
 /// is, and takes one OS thread in all.
 #[test]
-fn many_that_are_parked_in_an_unwinding_leave_nothing() {
-    alone("many_that_are_parked_in_an_unwinding_leave_nothing", || {
+fn many_threads_parked_in_an_unwind_leave_nothing() {
+    alone("many_threads_parked_in_an_unwind_leave_nothing", || {
         const MANY: usize = 5_000;
         /// What the tokens take, and room for what the allocator does. A stack each would be four times as much.
         const ROOM_KB: usize = 10 << 10;

@@ -16,7 +16,7 @@ use kahn::time::{interval, timeout};
 use support::{child, child_command, is_child, output_of, runtime, stderr, with_each_size, within};
 
 #[test]
-fn a_runtime_needs_workers_and_threads() {
+fn runtime_without_workers_or_blocking_threads_is_an_error() {
     for builder in [
         Runtime::builder().workers(0),
         Runtime::builder().workers(usize::MAX),
@@ -33,7 +33,7 @@ fn a_runtime_needs_workers_and_threads() {
 }
 
 #[test]
-fn stack_sizes_that_cannot_be() {
+fn impossible_stack_sizes_are_errors() {
     for bytes in [0, 1, 4096, (16 << 10) - 1, (256 << 20) + 1, 1 << 40, usize::MAX / 2, usize::MAX] {
         let error = Runtime::builder().stack_size(bytes).build().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{bytes}");
@@ -49,8 +49,8 @@ fn stack_sizes_that_cannot_be() {
 
 /// `KAHN_WORKERS`, in a process of its own for each value.
 #[test]
-fn the_variable_for_the_workers() {
-    let test = "the_variable_for_the_workers";
+fn workers_variable_is_parsed_strictly() {
+    let test = "workers_variable_is_parsed_strictly";
     if is_child(test) {
         match Runtime::builder().workers(3).build() {
             Ok(runtime) => eprintln!("built {runtime:?}"),
@@ -91,7 +91,7 @@ fn the_variable_for_the_workers() {
 
 /// Durations of nothing: everything answers at once, and a wait that could be satisfied is.
 #[test]
-fn no_time_at_all() {
+fn durations_of_zero_return_at_once() {
     let zero = Duration::ZERO;
     let check = || {
         let (tx, rx) = bounded(1);
@@ -130,7 +130,7 @@ fn no_time_at_all() {
 
 /// Durations of for ever: nothing overflows, and what comes is got.
 #[test]
-fn all_the_time_there_is() {
+fn endless_durations_do_not_overflow() {
     for time in [Duration::MAX, Duration::from_secs(u64::MAX), Duration::from_secs(1 << 40)] {
         let check = || {
             let (tx, rx) = bounded(0);
@@ -180,7 +180,7 @@ fn all_the_time_there_is() {
 
 /// Buffers are made as they fill.
 #[test]
-fn a_capacity_beyond_all_memory() {
+fn capacity_beyond_all_memory_costs_nothing() {
     let (tx, rx) = bounded::<[u64; 100]>(usize::MAX);
     assert_eq!(tx.capacity(), Some(usize::MAX));
     for i in 0..1000 {
@@ -200,7 +200,7 @@ fn a_capacity_beyond_all_memory() {
 }
 
 #[test]
-fn a_runtime_inside_a_green_thread_panics_at_once() {
+fn runtime_inside_a_green_thread_panics_at_once() {
     with_each_size(|| {
         let message = |caught: std::thread::Result<()>| {
             *caught
@@ -236,8 +236,8 @@ fn allow(more: Option<u64>) {
 /// Memory for stacks runs out: `Builder::spawn` says so, the rest lives on, and when some have ended all is well again.
 #[test]
 #[cfg(target_os = "linux")]
-fn memory_runs_out_and_comes_back() {
-    let test = "memory_runs_out_and_comes_back";
+fn spawn_recovers_after_memory_runs_out() {
+    let test = "spawn_recovers_after_memory_runs_out";
     if !is_child(test) {
         let output = child(test, test);
         return assert!(output.status.success(), "{:?}: {}", output.status, stderr(&output));
@@ -283,8 +283,8 @@ fn memory_runs_out_and_comes_back() {
 /// A stack that cannot be had keeps from starting what needs one of its size, and nothing else.
 #[test]
 #[cfg(target_os = "linux")]
-fn a_stack_too_large_for_the_memory_keeps_nobody_else_from_starting() {
-    let test = "a_stack_too_large_for_the_memory_keeps_nobody_else_from_starting";
+fn stack_too_large_for_the_memory_delays_no_other_start() {
+    let test = "stack_too_large_for_the_memory_delays_no_other_start";
     // A process of its own for each number: what was had once can be had again.
     let parts = [(1, "one worker"), (2, "two workers")];
     if !parts.iter().any(|(_, part)| is_child(part)) {

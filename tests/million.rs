@@ -58,8 +58,8 @@ fn park_them(workers: usize) {
 }
 
 #[test]
-fn they_cost_a_page_and_little_more() {
-    let test = "they_cost_a_page_and_little_more";
+fn parked_green_threads_cost_little_more_than_a_page() {
+    let test = "parked_green_threads_cost_little_more_than_a_page";
     if !is_child(test) {
         let output = child(test, test);
         assert!(output.status.success(), "{:?}: {}", output.status, stderr(&output));

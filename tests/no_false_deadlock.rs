@@ -44,8 +44,8 @@ fn sends_later(tx: Sender<u32>) -> std::thread::JoinHandle<()> {
 }
 
 #[test]
-fn an_os_thread_holds_a_sender() {
-    never_falsely("an_os_thread_holds_a_sender", |runtime| {
+fn os_thread_holds_a_sender() {
+    never_falsely("os_thread_holds_a_sender", |runtime| {
         let (tx, rx) = bounded(0);
         let outsider = sends_later(tx);
         assert_eq!(runtime.run(move || rx.recv()), Ok(7));
@@ -54,8 +54,8 @@ fn an_os_thread_holds_a_sender() {
 }
 
 #[test]
-fn an_os_thread_has_got_it_through_a_channel_of_stds() {
-    never_falsely("an_os_thread_has_got_it_through_a_channel_of_stds", |runtime| {
+fn os_thread_got_a_sender_through_a_std_channel() {
+    never_falsely("os_thread_got_a_sender_through_a_std_channel", |runtime| {
         let (give, get) = mpsc::channel::<Sender<u32>>();
         let outsider = std::thread::spawn(move || {
             let tx = get.recv().unwrap();
@@ -72,9 +72,9 @@ fn an_os_thread_has_got_it_through_a_channel_of_stds() {
 }
 
 #[test]
-fn an_os_thread_finds_it_in_a_static() {
+fn os_thread_finds_a_sender_in_a_static() {
     static PLACE: Mutex<Option<Sender<u32>>> = Mutex::new(None);
-    never_falsely("an_os_thread_finds_it_in_a_static", |runtime| {
+    never_falsely("os_thread_finds_a_sender_in_a_static", |runtime| {
         let outsider = std::thread::spawn(|| {
             std::thread::sleep(LONG);
             let tx = loop {
@@ -96,8 +96,8 @@ fn an_os_thread_finds_it_in_a_static() {
 
 /// The first thread of the process is the one that wakes, after a wait with a limit that is longer than any patience.
 #[test]
-fn the_first_thread_waits_with_a_limit() {
-    let test = "the_first_thread_waits_with_a_limit";
+fn main_thread_waits_with_a_limit() {
+    let test = "main_thread_waits_with_a_limit";
     if !is_child(test) {
         let output = child(test, test);
         assert!(output.status.success(), "{:?}: {}", output.status, stderr(&output));
@@ -130,8 +130,8 @@ fn the_first_thread_waits_with_a_limit() {
 }
 
 #[test]
-fn a_green_thread_sleeps() {
-    never_falsely("a_green_thread_sleeps", |runtime| {
+fn green_thread_sleeps() {
+    never_falsely("green_thread_sleeps", |runtime| {
         let value = runtime.run(|| {
             let (tx, rx) = bounded(0);
             kahn::spawn(move || {
@@ -145,8 +145,8 @@ fn a_green_thread_sleeps() {
 }
 
 #[test]
-fn a_timeout_is_pending() {
-    never_falsely("a_timeout_is_pending", |runtime| {
+fn timeout_is_pending() {
+    never_falsely("timeout_is_pending", |runtime| {
         runtime.run(|| {
             let (_tx, rx) = bounded::<u32>(0);
             assert!(kahn::time::timeout(LONG, || rx.recv()).is_err());
@@ -175,8 +175,8 @@ fn timer_channels_are_pending() {
 }
 
 #[test]
-fn a_blocking_call_is_under_way() {
-    never_falsely("a_blocking_call_is_under_way", |runtime| {
+fn blocking_call_is_under_way() {
+    never_falsely("blocking_call_is_under_way", |runtime| {
         runtime.run(|| {
             let (tx, rx) = bounded(0);
             kahn::spawn(move || {
@@ -198,8 +198,8 @@ fn a_blocking_call_is_under_way() {
 
 /// A future is woken by a thread that is woken by another.
 #[test]
-fn an_async_task_runs_elsewhere() {
-    never_falsely("an_async_task_runs_elsewhere", |runtime| {
+fn async_task_runs_elsewhere() {
+    never_falsely("async_task_runs_elsewhere", |runtime| {
         let (tx, rx) = bounded(0);
         let (started, start) = mpsc::channel::<()>();
         let executor = std::thread::spawn(move || {
@@ -240,8 +240,8 @@ fn another_runtime_will_send() {
 
 /// A pipe, from a process that ends.
 #[test]
-fn an_os_thread_reads_what_another_process_writes() {
-    never_falsely("an_os_thread_reads_what_another_process_writes", |runtime| {
+fn os_thread_reads_what_another_process_writes() {
+    never_falsely("os_thread_reads_what_another_process_writes", |runtime| {
         let (tx, rx) = bounded(0);
         let outsider = std::thread::spawn(move || {
             assert!(std::process::Command::new("sleep").arg("0.03").status().unwrap().success());
@@ -254,13 +254,13 @@ fn an_os_thread_reads_what_another_process_writes() {
 
 /// A semaphore of the C library that a signal's handler posts: all threads wait on futexes without a limit.
 #[test]
-fn a_signal_handler_wakes_an_os_thread() {
+fn signal_handler_wakes_an_os_thread() {
     static SEMAPHORE: AtomicPtr<libc::sem_t> = AtomicPtr::new(std::ptr::null_mut());
     extern "C" fn on_alarm(_: i32) {
         // SAFETY: made before the handler was installed, never freed; the call is allowed in a handler.
         unsafe { libc::sem_post(SEMAPHORE.load(SeqCst)) };
     }
-    never_falsely("a_signal_handler_wakes_an_os_thread", |runtime| {
+    never_falsely("signal_handler_wakes_an_os_thread", |runtime| {
         let semaphore =
             Box::into_raw(Box::new(std::mem::MaybeUninit::<libc::sem_t>::zeroed())).cast::<libc::sem_t>();
         // SAFETY: a place for a semaphore, which stays; a handler of the right type; a timer that fires once.
@@ -324,8 +324,8 @@ fn another_process_wakes_an_os_thread_through_shared_memory() {
 /// Threads that hand a baton on in turns of a few microseconds, all but one asleep at any time: a look at one after the
 /// other may find each of them asleep.
 #[test]
-fn a_baton_goes_round() {
-    never_falsely("a_baton_goes_round", |runtime| {
+fn token_circulates_between_os_threads() {
+    never_falsely("token_circulates_between_os_threads", |runtime| {
         const RUNNERS: usize = 4;
         let turns = Arc::new(AtomicUsize::new(0));
         let (mut ends, mut starts) = (Vec::new(), Vec::new());
@@ -400,8 +400,8 @@ thread_local! {
 
 /// Idle threads of the blocking pool end by themselves. What the destructors of their thread-locals do comes first.
 #[test]
-fn an_idle_blocking_thread_wakes_as_it_ends() {
-    never_falsely("an_idle_blocking_thread_wakes_as_it_ends", |runtime| {
+fn idle_blocking_thread_wakes_as_it_ends() {
+    never_falsely("idle_blocking_thread_wakes_as_it_ends", |runtime| {
         let value = runtime.run(|| {
             let (tx, rx) = bounded(0);
             kahn::blocking(move || AT_THE_END.set(Some(SendsAtTheEnd(tx))));
@@ -413,8 +413,8 @@ fn an_idle_blocking_thread_wakes_as_it_ends() {
 
 /// The same, of another runtime, which sends its threads home only after their time.
 #[test]
-fn an_idle_blocking_thread_of_another_runtime_wakes_as_it_ends() {
-    never_falsely("an_idle_blocking_thread_of_another_runtime_wakes_as_it_ends", |runtime| {
+fn idle_blocking_thread_of_another_runtime_wakes_as_it_ends() {
+    never_falsely("idle_blocking_thread_of_another_runtime_wakes_as_it_ends", |runtime| {
         let other = support::runtime(1);
         let (tx, rx) = bounded(0);
         other.run(move || kahn::blocking(move || AT_THE_END.set(Some(SendsAtTheEnd(tx)))));
@@ -426,8 +426,8 @@ fn an_idle_blocking_thread_of_another_runtime_wakes_as_it_ends() {
 
 /// OS threads that wait for the default runtime look for a deadlock, too.
 #[test]
-fn an_os_thread_waits_for_another_and_the_default_runtime() {
-    never_falsely("an_os_thread_waits_for_another_and_the_default_runtime", |runtime| {
+fn os_thread_waits_for_another_and_the_default_runtime() {
+    never_falsely("os_thread_waits_for_another_and_the_default_runtime", |runtime| {
         let (tx, rx) = bounded(0);
         let (on, passes_on) = bounded::<u32>(0);
         let green = kahn::spawn(move || tx.send(passes_on.recv().unwrap()).unwrap());

@@ -65,26 +65,26 @@ fn recursion_is_reported_with_the_name_and_the_remedy() {
 }
 
 #[test]
-fn a_frame_larger_than_the_stack_is_reported_too() {
-    check("a_frame_larger_than_the_stack_is_reported_too", one_huge_frame, false);
+fn frame_larger_than_the_stack_is_reported() {
+    check("frame_larger_than_the_stack_is_reported", one_huge_frame, false);
 }
 
 #[test]
-fn after_a_park_as_well() {
-    check("after_a_park_as_well", deeper, true);
+fn overflow_after_a_park_is_reported() {
+    check("overflow_after_a_park_is_reported", deeper, true);
 }
 
 #[test]
-fn the_main_green_thread_and_the_default_size() {
-    let test = "the_main_green_thread_and_the_default_size";
+fn overflow_of_the_main_green_thread_names_the_default_size() {
+    let test = "overflow_of_the_main_green_thread_names_the_default_size";
     let words = last_words(test, libc::SIGABRT, || _ = kahn::run(|| black_box(deeper(1))));
     assert!(words.contains("green thread 'main'"), "{words}");
     assert!(words.contains("has overflowed its stack of 256 KiB"), "{words}");
 }
 
 #[test]
-fn std_reports_the_overflow_of_an_os_thread_as_ever() {
-    let test = "std_reports_the_overflow_of_an_os_thread_as_ever";
+fn std_reports_the_overflow_of_an_os_thread() {
+    let test = "std_reports_the_overflow_of_an_os_thread";
     let words = last_words(test, libc::SIGABRT, || {
         runtime(2).run(|| ());
         let thread = std::thread::Builder::new().name("plain".into()).spawn(|| black_box(deeper(1)));
@@ -112,8 +112,8 @@ fn null_dereference() {
 
 /// A fault that has no handler kills the process, as it would without kahn.
 #[test]
-fn a_null_dereference_kills_as_ever() {
-    let test = "a_null_dereference_kills_as_ever";
+fn null_dereference_kills_the_process() {
+    let test = "null_dereference_kills_the_process";
     let words =
         last_words(test, libc::SIGSEGV, || runtime(2).run(|| kahn::spawn(null_dereference).join().unwrap()));
     assert!(!words.contains("overflowed"), "{words}");
@@ -133,8 +133,8 @@ extern "C" fn embedders_handler(_: i32, info: *mut libc::siginfo_t, _: *mut libc
 }
 
 #[test]
-fn a_null_dereference_goes_to_the_handler_that_was_there_before() {
-    let test = "a_null_dereference_goes_to_the_handler_that_was_there_before";
+fn null_dereference_reaches_the_previous_handler() {
+    let test = "null_dereference_reaches_the_previous_handler";
     if is_child(test) {
         // SAFETY: a handler of the right type, installed before any runtime.
         unsafe {
@@ -153,8 +153,8 @@ fn a_null_dereference_goes_to_the_handler_that_was_there_before() {
 
 /// Several overflow at once: one message, one death.
 #[test]
-fn many_overflow_at_once() {
-    let test = "many_overflow_at_once";
+fn concurrent_overflows_are_reported() {
+    let test = "concurrent_overflows_are_reported";
     let words = last_words(test, libc::SIGABRT, || {
         runtime(4).run(|| {
             let handles: Vec<_> = (0..8).map(|_| kahn::spawn(|| black_box(deeper(1)))).collect();

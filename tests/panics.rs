@@ -19,7 +19,7 @@ fn throw(payload: &'static str) -> ! {
 }
 
 #[test]
-fn a_panic_after_a_park_comes_back_from_join() {
+fn join_returns_a_panic_after_a_park() {
     with_each_size(|| {
         let counter = Counter::new();
         for _ in 0..rounds(200) {
@@ -41,7 +41,7 @@ fn a_panic_after_a_park_comes_back_from_join() {
 
 /// A catch on the stack survives parks on both sides of the panic.
 #[test]
-fn a_panic_is_caught_where_it_should_be() {
+fn panic_is_caught_by_its_own_catch() {
     with_each_size(|| {
         let handles: Vec<_> = (0..20)
             .map(|i| {
@@ -68,7 +68,7 @@ fn panic_any_quietly(value: usize) {
 
 /// Destructors may park while their green thread unwinds, and wait for other green threads, which run meanwhile.
 #[test]
-fn destructors_park_while_they_unwind() {
+fn destructors_may_park_during_an_unwind() {
     with_each_size(|| {
         for _ in 0..rounds(50) {
             let (tx, rx) = bounded::<usize>(0);
@@ -103,7 +103,7 @@ fn parked_in_its_unwinding() -> (kahn::thread::JoinHandle<()>, kahn::channel::Se
 
 /// One green thread unwinds and is parked meanwhile; another of the same OS thread is not panicking.
 #[test]
-fn who_is_parked_while_it_unwinds_does_not_make_others_panicking() {
+fn thread_parked_during_an_unwind_does_not_make_others_panicking() {
     within("one worker", || {
         runtime(1).run(|| {
             let (unwinding, go_on) = parked_in_its_unwinding();
@@ -117,7 +117,7 @@ fn who_is_parked_while_it_unwinds_does_not_make_others_panicking() {
 }
 
 #[test]
-fn locks_held_meanwhile_are_not_poisoned() {
+fn locks_held_by_others_during_an_unwind_are_not_poisoned() {
     within("one worker", || {
         runtime(1).run(|| {
             let (ours, stds) = (Mutex::new(1), std::sync::Mutex::new(1));
@@ -133,7 +133,7 @@ fn locks_held_meanwhile_are_not_poisoned() {
 
 /// And a panic meanwhile poisons as ever.
 #[test]
-fn locks_are_poisoned_by_who_panics_meanwhile() {
+fn locks_are_poisoned_by_threads_that_panic_meanwhile() {
     within("one worker", || {
         runtime(1).run(|| {
             let (unwinding, go_on) = parked_in_its_unwinding();
@@ -152,7 +152,7 @@ fn locks_are_poisoned_by_who_panics_meanwhile() {
 }
 
 #[test]
-fn cancels_and_timeouts_take_effect_meanwhile() {
+fn cancels_and_timeouts_take_effect_while_another_thread_unwinds() {
     within("one worker", || {
         runtime(1).run(|| {
             let (unwinding, go_on) = parked_in_its_unwinding();
@@ -169,7 +169,7 @@ fn cancels_and_timeouts_take_effect_meanwhile() {
 
 /// Many unwind at once, each parks several times on its way, in catches within destructors, too.
 #[test]
-fn many_unwind_and_park_at_once() {
+fn many_threads_unwind_and_park_at_once() {
     with_each_size(|| {
         let handles: Vec<_> = (0..rounds(100))
             .map(|i| {
@@ -206,7 +206,7 @@ fn many_unwind_and_park_at_once() {
 }
 
 #[test]
-fn a_panicking_message_is_dropped_once_and_the_channel_lives() {
+fn panicking_message_is_dropped_once_and_the_channel_lives() {
     struct Bomb(#[expect(dead_code, reason = "only to be dropped")] support::Counted, Arc<AtomicBool>);
     impl Drop for Bomb {
         fn drop(&mut self) {
@@ -242,7 +242,7 @@ fn a_panicking_message_is_dropped_once_and_the_channel_lives() {
 
 /// A closure, an output, a panic's payload whose destructors panic: the worker goes on.
 #[test]
-fn panics_in_destructors_of_what_a_green_thread_owned() {
+fn panics_in_destructors_of_owned_values_end_there() {
     struct Bomb;
     impl Drop for Bomb {
         fn drop(&mut self) {
@@ -280,7 +280,7 @@ fn panics_in_destructors_of_what_a_green_thread_owned() {
 }
 
 #[test]
-fn a_child_that_panics_fails_its_scope() {
+fn child_that_panics_fails_its_scope() {
     with_each_size(|| {
         let caught = catch_unwind(|| {
             kahn::scope(|s| {
@@ -293,7 +293,7 @@ fn a_child_that_panics_fails_its_scope() {
 
 /// As in std: if a handle is dropped without a join, the scope panics, also if the child had ended before.
 #[test]
-fn a_child_that_panicked_before_its_handle_was_dropped_fails_its_scope() {
+fn child_that_panicked_before_its_handle_was_dropped_fails_its_scope() {
     with_each_size(|| {
         let caught = catch_unwind(|| {
             kahn::scope(|s| {
@@ -309,7 +309,7 @@ fn a_child_that_panicked_before_its_handle_was_dropped_fails_its_scope() {
 }
 
 #[test]
-fn a_panic_of_a_blocking_call_comes_back() {
+fn panic_of_a_blocking_call_continues_in_its_caller() {
     with_each_size(|| {
         for i in 0..20_usize {
             let caught = catch_unwind(|| kahn::blocking(|| panic_any_quietly(i)));
@@ -320,7 +320,7 @@ fn a_panic_of_a_blocking_call_comes_back() {
 
 /// Locals whose destructors panic, park, use other keys and themselves.
 #[test]
-fn destructors_of_locals_may_do_anything() {
+fn destructors_of_locals_may_park_and_panic() {
     struct Noisy(Counter, #[expect(dead_code, reason = "only to be dropped")] support::Counted, u32);
     impl Drop for Noisy {
         fn drop(&mut self) {
@@ -363,7 +363,7 @@ fn destructors_of_locals_may_do_anything() {
 
 /// A payload of the user's own, through `run`.
 #[test]
-fn a_panic_of_the_main_green_thread_is_its_callers() {
+fn panic_of_the_main_green_thread_continues_in_its_caller() {
     for workers in support::WORKERS {
         let runtime = runtime(workers);
         let caught = catch_unwind(AssertUnwindSafe(|| {

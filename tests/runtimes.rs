@@ -12,7 +12,7 @@ use support::{Counted, Counter, rounds, runtime, until, within};
 
 /// A ring through several runtimes and an OS thread in between.
 #[test]
-fn a_ring_through_many_runtimes() {
+fn ring_through_many_runtimes() {
     within("the ring", || {
         let runtimes: Vec<_> = support::WORKERS.iter().map(|&workers| runtime(workers)).collect();
         for cap in [0, 1, 5] {
@@ -60,7 +60,7 @@ fn runtimes_start_and_end_at_once() {
 }
 
 #[test]
-fn dropped_inside_its_own_green_thread() {
+fn runtime_can_be_dropped_inside_its_own_green_thread() {
     for workers in support::WORKERS {
         within(&format!("{workers} workers"), || {
             for _ in 0..rounds(20) {
@@ -91,7 +91,7 @@ fn dropped_inside_its_own_green_thread() {
 }
 
 #[test]
-fn dropped_inside_another_runtimes_green_thread() {
+fn runtime_can_be_dropped_inside_another_runtime() {
     for workers in support::WORKERS {
         within(&format!("{workers} workers"), || {
             let outer = runtime(workers);
@@ -113,7 +113,7 @@ fn dropped_inside_another_runtimes_green_thread() {
 }
 
 #[test]
-fn dropped_in_a_destructor_of_a_thread_local() {
+fn runtime_can_be_dropped_in_a_destructor_of_a_thread_local() {
     thread_local! {
         static KEPT: std::cell::RefCell<Option<Runtime>> = const { std::cell::RefCell::new(None) };
     }
@@ -149,7 +149,7 @@ fn dropped_in_a_destructor_of_a_thread_local() {
 
 /// `run` may borrow from its caller, and several may run at once in one runtime.
 #[test]
-fn runs_from_many_os_threads_at_once() {
+fn run_can_be_called_from_many_os_threads_at_once() {
     for workers in support::WORKERS {
         within(&format!("{workers} workers"), || {
             let runtime = runtime(workers);
@@ -179,7 +179,7 @@ fn runs_from_many_os_threads_at_once() {
 
 /// Wake-ups of green threads that end, by OS threads that know nothing of it, while their runtime shuts down.
 #[test]
-fn a_shutdown_with_wake_ups_in_flight() {
+fn shutdown_races_with_wake_ups() {
     within("the shutdowns", || {
         for i in 0..rounds(150) {
             let counter = Counter::new();
@@ -218,7 +218,7 @@ fn a_shutdown_with_wake_ups_in_flight() {
 
 /// A shutdown names the green threads that were left. They end later, if they can.
 #[test]
-fn a_shutdown_names_who_is_left() {
+fn shutdown_names_leaked_green_threads() {
     within("the shutdown", || {
         let runtime = runtime(1);
         let (go_on, gate) = std::sync::mpsc::channel::<()>();
@@ -244,7 +244,7 @@ fn a_shutdown_names_who_is_left() {
 
 /// Also those that run and have never parked, whether they have a name or not.
 #[test]
-fn a_shutdown_counts_and_names_green_threads_that_never_park() {
+fn shutdown_counts_and_names_green_threads_that_never_park() {
     within("the shutdown", || {
         let runtime = runtime(2);
         let stop = Arc::new(AtomicBool::new(false));
@@ -278,7 +278,7 @@ fn a_shutdown_counts_and_names_green_threads_that_never_park() {
 
 /// The default runtime, which serves OS threads that are in none.
 #[test]
-fn the_default_runtime_serves_all_os_threads() {
+fn default_runtime_serves_all_os_threads() {
     within("the default runtime", || {
         let sum = Arc::new(AtomicUsize::new(0));
         let threads: Vec<_> = (0..4)
@@ -306,7 +306,7 @@ fn the_default_runtime_serves_all_os_threads() {
 
 /// How many green threads can run at once, asked inside a runtime, outside of any, and of a runtime.
 #[test]
-fn how_many_workers_there_are() {
+fn number_of_workers_is_as_set() {
     let here = || kahn::thread::available_parallelism().unwrap().get();
     for workers in support::WORKERS {
         let runtime = runtime(workers);
@@ -324,7 +324,7 @@ fn how_many_workers_there_are() {
 /// Destructors of thread-locals may take any time. A shutdown does not wait for them for longer than it was told, and
 /// says whose they are.
 #[test]
-fn a_shutdown_names_the_os_threads_that_are_left() {
+fn shutdown_names_the_os_threads_that_are_left() {
     struct WaitsAtTheEnd {
         until: std::sync::mpsc::Receiver<()>,
         _counted: Counted,

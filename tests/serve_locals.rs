@@ -10,7 +10,7 @@ kahn::thread::local! {
 }
 
 #[test]
-fn the_locals_of_a_handler_are_no_one_elses() {
+fn locals_of_a_handler_are_not_seen_by_other_threads() {
     let runtime = kahn::Runtime::builder().workers(1).build().unwrap();
     runtime.run(|| {
         let (tx, rx) = bounded(1);

@@ -249,7 +249,7 @@ fn seconds() -> u64 {
 }
 
 #[test]
-fn random_operations_balance() {
+fn random_operations_lose_nothing() {
     let run = |seed: u64| {
         within(&format!("the round with KAHN_SOAK_SEED={seed}"), || {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| round(seed))) {

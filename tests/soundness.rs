@@ -34,7 +34,7 @@ fn park_somehow(i: usize) {
 }
 
 #[test]
-fn an_rc_lives_across_parks() {
+fn rc_lives_across_parks() {
     with_each_size(|| {
         let handles: Vec<_> = (0..rounds(100))
             .map(|seed| {
@@ -55,7 +55,7 @@ fn an_rc_lives_across_parks() {
 
 /// The address of a thread-local of std's, and what a green thread finds behind it, are the same after every park.
 #[test]
-fn a_thread_local_of_the_os_thread_stays_the_same_one() {
+fn thread_local_is_the_same_after_a_park() {
     thread_local! {
         static COUNTS: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
     }
@@ -86,7 +86,7 @@ fn a_thread_local_of_the_os_thread_stays_the_same_one() {
 /// A guard of a thread-local `RefCell` held across a park: green threads of this OS thread find it borrowed, others
 /// do not.
 #[test]
-fn a_borrow_of_a_thread_local_is_held_across_a_park() {
+fn borrow_of_a_thread_local_is_held_across_a_park() {
     thread_local! {
         static CELL: RefCell<usize> = const { RefCell::new(0) };
     }
@@ -112,7 +112,7 @@ fn a_borrow_of_a_thread_local_is_held_across_a_park() {
 
 /// `spawn_local` keeps to its worker, so what it captures and answers need not be `Send`.
 #[test]
-fn a_local_green_thread_shares_what_is_not_send() {
+fn local_green_thread_shares_what_is_not_send() {
     with_each_size(|| {
         for round in 0..rounds(50) {
             let shared = Rc::new(RefCell::new(Vec::new()));
@@ -136,7 +136,7 @@ fn a_local_green_thread_shares_what_is_not_send() {
 
 /// A local green thread whose handle is dropped, or that is cancelled: its `Rc`s are dropped on its own OS thread.
 #[test]
-fn what_is_not_send_is_dropped_at_home() {
+fn values_that_are_not_send_are_dropped_on_their_worker() {
     struct Homely(std::thread::ThreadId, Rc<Cell<usize>>);
     impl Drop for Homely {
         fn drop(&mut self) {
@@ -172,7 +172,7 @@ fn what_is_not_send_is_dropped_at_home() {
 
 /// A receiver is `Send`; what it has received need not stay so while the green thread waits for the next.
 #[test]
-fn received_values_become_parts_of_something_not_send() {
+fn received_values_may_become_parts_of_values_that_are_not_send() {
     with_each_size(|| {
         let (tx, rx) = bounded(1);
         let consumer = kahn::spawn(move || {
@@ -201,7 +201,7 @@ fn received_values_become_parts_of_something_not_send() {
 
 /// A scope waits for children that borrow, whatever else happens: panics, cancels of children, a cancel of itself.
 #[test]
-fn a_scope_outlives_its_borrows() {
+fn scope_outlives_its_borrows() {
     with_each_size(|| {
         for round in 0..rounds(300) {
             let inside = std::sync::Arc::new(AtomicUsize::new(0));
@@ -253,7 +253,7 @@ fn a_scope_outlives_its_borrows() {
 }
 
 #[test]
-fn a_scope_of_local_green_threads_borrows_what_is_not_send() {
+fn scope_of_local_green_threads_borrows_what_is_not_send() {
     with_each_size(|| {
         let cell = Cell::new(0);
         kahn::scope(|s| {
@@ -304,8 +304,8 @@ fn recursion_within_the_stack_is_fine() {
 
 /// Why this is forbidden: see "Known limits of soundness". The check is there to be turned on.
 #[test]
-fn a_park_inside_the_initialiser_of_a_thread_local_is_found_by_the_check() {
-    const TEST: &str = "a_park_inside_the_initialiser_of_a_thread_local_is_found_by_the_check";
+fn check_finds_a_park_inside_a_thread_local_initializer() {
+    const TEST: &str = "check_finds_a_park_inside_a_thread_local_initializer";
     thread_local! {
         static SLEEPS: usize = { kahn::sleep(Duration::from_millis(1)); 7 };
         static YIELDS: usize = { kahn::yield_now(); 7 };
@@ -344,8 +344,8 @@ fn a_park_inside_the_initialiser_of_a_thread_local_is_found_by_the_check() {
 
 /// With the check, all else goes on as ever, on the smallest stacks, too.
 #[test]
-fn the_check_for_parks_in_initialisers_finds_nothing_else() {
-    const TEST: &str = "the_check_for_parks_in_initialisers_finds_nothing_else";
+fn check_for_parks_in_initializers_reports_nothing_else() {
+    const TEST: &str = "check_for_parks_in_initializers_reports_nothing_else";
     thread_local!(static LAZY: RefCell<Vec<usize>> = RefCell::new(vec![7]));
     kahn::thread::local!(static GREEN: usize = { kahn::yield_now(); 7 });
     if is_child(TEST) {

@@ -105,8 +105,8 @@ impl<M: Send + 'static> ActorRef<M> {
     /// Kills the actor. It ends at once if it is waiting for a message, otherwise when its handler next parks or
     /// returns.
     ///
-    /// If the actor waits for its restart by a supervisor, its next life ends before it starts. So a kill costs the actor
-    /// one life, before or after the restart.
+    /// If the actor waits for its restart by a supervisor, its next life ends before it starts. So a kill costs the
+    /// actor one life, before or after the restart.
     ///
     /// A parked handler unwinds from there, and its destructors run. [`stopped`](crate::Actor::stopped) is not called.
     ///
@@ -150,8 +150,8 @@ impl<M: Send + 'static> ActorRef<M> {
     ///
     /// # Panics
     ///
-    /// Panics if the caller is the actor itself, or an actor below it if it is a supervisor: the caller would wait for its
-    /// own end.
+    /// Panics if the caller is the actor itself, or an actor below it if it is a supervisor: the caller would wait
+    /// for its own end.
     ///
     /// # Parks
     ///

@@ -8,8 +8,9 @@
 //! - in whose full mailbox it waits for room;
 //! - whose start or end it waits for, as a supervisor does. The start is over when `started` returns, the end when the
 //!   life is over; both happen before the supervisor sees them;
-//! - that it stops together with others. A supervisor that stops several children at once waits for each of them, so its
-//!   edge leads to all that have not ended (`Goal::Ends`). A walk that comes to such an edge searches all of its ways;
+//! - that it stops together with others. A supervisor that stops several children at once waits for each of them, so
+//!   its edge leads to all that have not ended (`Goal::Ends`). A walk that comes to such an edge searches all of its
+//!   ways;
 //! - that decides what follows its life: a child between two lives waits for its supervisor. No edge is published for
 //!   that; the phase `Between` implies it.
 //!
@@ -35,14 +36,14 @@
 //! back under that lock before it continues. An ask is ended through its slot, as by a reply. A wait for room is ended
 //! by a claim of its waiter, which the edge holds only while that wait is open, and only under that lock.
 //!
-//! **Where a chain branches**, at a supervisor that waits for the ends of several children, the [`Search`] is depth first, and
-//! looks at each actor once. It first tries a child that is likely to lead to the goal, so that the mostly many other children
-//! need not be looked at:
+//! **Where a chain branches**, at a supervisor that waits for the ends of several children, the [`Search`] is depth
+//! first, and looks at each actor once. It first tries a child that is likely to lead to the goal, so that the mostly
+//! many other children need not be looked at:
 //!
-//! - A circle mostly contains a child that has just asked its own supervisor, or one further up. So the child that is, or
-//!   that keeps, the actor that searches is tried first.
-//! - A child that is being stopped may ask another actor, which then asks the supervisor. The child's own walk ended at that
-//!   actor, and has left its number there as a hint. A hint may be out of date. Then it costs one try.
+//! - A circle mostly contains a child that has just asked its own supervisor, or one further up. So the child that
+//!   is, or that keeps, the actor that searches is tried first.
+//! - A child that is being stopped may ask another actor, which then asks the supervisor. The child's own walk ended
+//!   at that actor, and has left its number there as a hint. A hint may be out of date. Then it costs one try.
 
 use core::ptr::NonNull;
 use std::collections::BTreeSet;
@@ -73,10 +74,10 @@ pub(crate) struct Asking<'a> {
 impl<'a> Asking<'a> {
     /// Publishes that `asker` waits as `edge` says.
     ///
-    /// An edge that it has published before is set aside until the guard is dropped. That happens for an ask within an
-    /// ask, in the destructor of a message that the outer ask throws out, and for an ask of a supervisor's event handler.
-    /// An actor that closes a circle over the outer edge in that time does not see the circle. So `asker` walks again
-    /// when the outer edge is back.
+    /// An edge that it has published before is set aside until the guard is dropped. That happens for an ask within
+    /// an ask, in the destructor of a message that the outer ask throws out, and for an ask of a supervisor's event
+    /// handler. An actor that closes a circle over the outer edge in that time does not see the circle. So `asker`
+    /// walks again when the outer edge is back.
     ///
     /// # Safety
     ///
@@ -111,8 +112,8 @@ pub(crate) fn while_waiting<R>(me: &AnyActor, other: &AnyActor, goal: Goal, f: i
     f()
 }
 
-/// Runs `f`, in which the caller `me`, a supervisor, waits for the ends of all of these children. A circle that this wait
-/// closes is broken at another wait.
+/// Runs `f`, in which the caller `me`, a supervisor, waits for the ends of all of these children. A circle that this
+/// wait closes is broken at another wait.
 pub(crate) fn while_waiting_for_all<R>(
     me: &AnyActor,
     mut children: Vec<AnyActor>,
@@ -121,8 +122,8 @@ pub(crate) fn while_waiting_for_all<R>(
     children.sort_unstable_by_key(id_of);
     let children: Arc<[AnyActor]> = children.into();
     let edge = numbered(me, Goal::Ends(NonNull::from(&children)));
-    // SAFETY: `me` is the caller. `children` and `edge` are declared before the guard, so they outlive it. The edge has no
-    // slot.
+    // SAFETY: `me` is the caller. `children` and `edge` are declared before the guard, so they outlive it. The edge
+    // has no slot.
     let _asking = unsafe { Asking::publish(me, &edge) };
     release(me);
     f()
@@ -238,8 +239,8 @@ fn next(actor: &AnyActor) -> Option<(Step, Way)> {
         let is_last = state.cold_if_any().is_some_and(|cold| cold.is_last);
         let step = Step { actor: actor.clone(), mark, hears, is_last };
         if let Goal::Ends(all) = edge.goal {
-            // SAFETY: the waiting actor keeps the list in place while the edge is published. It takes the edge back under
-            // the lock that is held here.
+            // SAFETY: the waiting actor keeps the list in place while the edge is published. It takes the edge back
+            // under the lock that is held here.
             return Some((step, Way::All(unsafe { all.as_ref() }.clone())));
         }
         // SAFETY: the waiting actor keeps a reference to its target while the edge is published, and the lock is held.
@@ -293,10 +294,11 @@ fn walk(actor: &AnyActor) -> Option<Vec<Step>> {
 /// A search for chains that lead to one actor.
 struct Search<'a> {
     goal: &'a AnyActor,
-    /// The children to try first: the goal, its supervisor, the supervisor of that, and so on; and the hints along the chain.
+    /// The children to try first: the goal, its supervisor, the supervisor of that, and so on; and the hints along
+    /// the chain.
     hints: Vec<ActorId>,
-    /// The actors that are in the present chain, or from which no chain leads to the goal. An actor that publishes an edge
-    /// after it was looked at searches by itself.
+    /// The actors that are in the present chain, or from which no chain leads to the goal. An actor that publishes an
+    /// edge after it was looked at searches by itself.
     seen: BTreeSet<ActorId>,
     chain: Vec<Step>,
     /// The branches of the present chain, in its order.
@@ -426,10 +428,10 @@ fn keeper_of(actor: &AnyActor) -> Option<AnyActor> {
 
 /// Returns whether all steps of a circle that was just found still exist.
 ///
-/// One walk sees the edges one after the other. So the circle counts only if a second look agrees: each step existed from
-/// the one look to the other, so all steps existed at the same moment, between the two. If they do not agree, an actor has
-/// moved on in between (a question that was on its way has arrived). A circle does that only until all of its questions
-/// are sent, so the caller can walk again until they agree.
+/// One walk sees the edges one after the other. So the circle counts only if a second look agrees: each step existed
+/// from the one look to the other, so all steps existed at the same moment, between the two. If they do not agree, an
+/// actor has moved on in between (a question that was on its way has arrived). A circle does that only until all of
+/// its questions are sent, so the caller can walk again until they agree.
 fn exists(steps: &[Step]) -> bool {
     let targets = steps.iter().skip(1).chain(steps.first());
     steps.iter().zip(targets).all(|(step, target)| {
@@ -464,7 +466,8 @@ pub(crate) fn cycle(asker: &AnyActor) -> Option<Vec<String>> {
 #[cold]
 pub(crate) fn release(actor: &AnyActor) {
     let Some((step, Way::All(all))) = next(actor) else {
-        // After the first circle, there may be others that contain another child of a supervisor that waits for several.
+        // After the first circle, there may be others that contain another child of a supervisor that waits for
+        // several.
         while circle(actor).is_some_and(|steps| end_one(&steps)) {}
         return;
     };
@@ -484,8 +487,8 @@ fn end_one(steps: &[Step]) -> bool {
     let Some(place) = steps.iter().rposition(|step| step.hears) else { return false };
     let target = &steps[(place + 1) % steps.len()].actor;
     let names = names(steps[place..].iter().chain(&steps[..place]));
-    // If it fails, that actor now waits for something else, or its question has reached the mailbox meanwhile. The caller
-    // walks again.
+    // If it fails, that actor now waits for something else, or its question has reached the mailbox meanwhile. The
+    // caller walks again.
     end_wait(&steps[place], target, names);
     true
 }

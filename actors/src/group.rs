@@ -158,8 +158,8 @@ impl<M: Send + 'static> Group<M> {
             .collect()
     }
 
-    /// Returns the number of members. Takes time proportional to it: a child that its supervisor has terminated stays in the
-    /// group for a later restart, and does not count meanwhile, so each member is looked at.
+    /// Returns the number of members. Takes time proportional to it: a child that its supervisor has terminated stays
+    /// in the group for a later restart, and does not count meanwhile, so each member is looked at.
     ///
     /// # Examples
     ///

@@ -4,9 +4,8 @@
 //! # One actor
 //!
 //! An [`Actor`] has a value, a message type, and a bounded mailbox. [`spawn`] starts it and returns an [`ActorRef`],
-//! with which other threads tell and ask it. Its [`Context`] has its timers, links, monitors, and the stash. An actor can
-//! also be a loop that chooses which messages it receives ([`Builder::spawn_loop`]); it keeps a
-//! stack.
+//! with which other threads tell and ask it. Its [`Context`] has its timers, links, monitors, and the stash. An actor
+//! can also be a loop that chooses which messages it receives ([`Builder::spawn_loop`]); it keeps a stack.
 //!
 //! # Many actors
 //!
@@ -28,9 +27,9 @@
 //!
 //! # Layout
 //!
-//! The modules are listed lowest first. `supervision` has the operations that a supervisor needs and that are not public;
-//! `Builder::spawn_again` with a `supervisor` starts a supervisor's children. An `entry` is a record of an actor held
-//! elsewhere (a name, a membership). It is removed when the actor ends for good.
+//! The modules are listed lowest first. `supervision` has the operations that a supervisor needs and that are not
+//! public; `Builder::spawn_again` with a `supervisor` starts a supervisor's children. An `entry` is a record of an
+//! actor held elsewhere (a name, a membership). It is removed when the actor ends for good.
 
 #![warn(clippy::disallowed_methods)]
 

@@ -2,13 +2,14 @@
 //!
 //! An *incarnation* is one life, from `begin` to `discard`. It ends by the first of these: an error from one of its
 //! methods, a panic, a kill, the exit of a link, a stop, the drop of the last reference. By then the message that was
-//! being handled is gone. The messages in the mailbox stay if a supervisor may start another incarnation; otherwise they
-//! become dead letters.
+//! being handled is gone. The messages in the mailbox stay if a supervisor may start another incarnation; otherwise
+//! they become dead letters.
 //!
-//! A supervisor is a supervisor. It starts each incarnation of the actors that it keeps, the first one included. It is told
-//! of the end of each incarnation as by a monitor, when the phase is `Between` or `Gone`. [`supervision`](crate::supervision)
-//! has the operations that it then uses. A supervisor dismisses all of its children before it ends, in its destructor at
-//! the latest: a child between two incarnations would wait for it for ever.
+//! A supervisor is a supervisor. It starts each incarnation of the actors that it keeps, the first one included. It
+//! is told of the end of each incarnation as by a monitor, when the phase is `Between` or `Gone`.
+//! [`supervision`](crate::supervision) has the operations that it then uses. A supervisor dismisses all of its
+//! children before it ends, in its destructor at the latest: a child between two incarnations would wait for it for
+//! ever.
 
 use core::ops::ControlFlow;
 use std::collections::VecDeque;
@@ -185,7 +186,8 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
             drop(locked);
             wake_all(this, |cold| cold.joiners.claim_next());
             exit_observers.tell(this, &reason);
-            // From now on the actor waits for its supervisor, which may be waiting for an actor that waits for this one.
+            // From now on the actor waits for its supervisor, which may be waiting for an actor that waits for this
+            // one.
             ask_cycle::release(this);
             run_shielded_catching(|| drop(old));
             drop_told(told);

@@ -99,7 +99,7 @@ fn mailbox_and_references_outlive_an_incarnation_and_the_message_that_ended_it_d
 }
 
 #[test]
-fn a_kill_ends_one_incarnation() {
+fn kill_ends_one_incarnation() {
     kept(|supervisor, child| {
         for life in 1..5 {
             assert_eq!(child.ask(Order::Who), Ok(life));
@@ -118,7 +118,7 @@ fn a_kill_ends_one_incarnation() {
 }
 
 #[test]
-fn a_kill_between_two_incarnations_ends_the_next_before_it_starts() {
+fn kill_between_two_incarnations_ends_the_next_before_it_starts() {
     kept(|supervisor, child| {
         assert_eq!(child.ask(Order::Who), Ok(1));
         child.kill();
@@ -143,7 +143,7 @@ fn a_kill_between_two_incarnations_ends_the_next_before_it_starts() {
 }
 
 #[test]
-fn one_that_is_dismissed_between_two_lives_is_dead() {
+fn actor_dismissed_between_two_lives_is_dead() {
     kept(|supervisor, child| {
         child.kill();
         down(supervisor);
@@ -159,7 +159,7 @@ fn one_that_is_dismissed_between_two_lives_is_dead() {
 }
 
 #[test]
-fn one_whose_keeper_has_ended_is_not_kept() {
+fn actor_whose_supervisor_has_ended_is_not_restarted() {
     let (tx, rx) = kahn_channels::bounded(2);
     kept(move |_, child| tx.send(child.clone()).unwrap());
     while let Ok(child) = rx.try_recv() {
@@ -202,7 +202,7 @@ impl Actor for Hoards {
 }
 
 #[test]
-fn a_restart_empties_a_full_stash_to_the_front_of_the_mailbox() {
+fn restart_empties_a_full_stash_to_the_front_of_the_mailbox() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let all = seen.clone();
     let reason = kahn_core::Runtime::builder().workers(1).build().unwrap().run(move || {

@@ -57,8 +57,8 @@ pub(crate) fn stop(process: &AnyActor, reason: ExitReason) {
 }
 
 /// Kills the actor: ends it at once if it waits for a message, otherwise when its handler next parks or returns. The
-/// first reason counts. Between two lives, it ends the next one before that starts. So a kill has the same effect whether
-/// it reaches the actor before or after its restart.
+/// first reason counts. Between two lives, it ends the next one before that starts. So a kill has the same effect
+/// whether it reaches the actor before or after its restart.
 pub(crate) fn kill(process: &AnyActor, reason: ExitReason) {
     kill_by(Killer::Anyone, process, reason);
 }
@@ -68,8 +68,8 @@ pub(crate) fn kill_life(process: &AnyActor, reason: ExitReason) {
     kill_by(Killer::Supervisor, process, reason);
 }
 
-/// Like [`kill`], for the end of a linked actor. If a stop was requested before, the actor ends at once nevertheless, but
-/// the stop's reason counts, which was first.
+/// Like [`kill`], for the end of a linked actor. If a stop was requested before, the actor ends at once nevertheless,
+/// but the stop's reason counts, which was first.
 pub(crate) fn kill_by_link(process: &AnyActor, reason: ExitReason) {
     kill_by(Killer::Link, process, reason);
 }
@@ -102,7 +102,8 @@ fn kill_by(killer: Killer, process: &AnyActor, reason: ExitReason) {
         Some(first) if killer == Killer::Link => (record(&mut state, first), Some(reason)),
         _ => (record(&mut state, reason), None),
     };
-    // Under the lock, so that the cancel cannot arrive after the turn has cleared the cancels until then (`clear_cancel`).
+    // Under the lock, so that the cancel cannot arrive after the turn has cleared the cancels until then
+    // (`clear_cancel`).
     let wake = process.cancel();
     let wake_action = state.wake_action_urgent();
     drop(state);
@@ -168,7 +169,8 @@ pub(crate) fn wait_while(process: &AnyActor, waits: impl Fn(&State) -> bool) {
 /// Waits while `waits` returns true for the state, and returns whether it has become false before the deadline. `waits`
 /// depends on the phase and on what changes with it. It runs with the actor locked.
 ///
-/// Every change of the phase wakes all joiners, except a change to `Ending`, `Closing` or `Gone`, which another change follows.
+/// Every change of the phase wakes all joiners, except a change to `Ending`, `Closing` or `Gone`, which another
+/// change follows.
 #[track_caller]
 pub(crate) fn wait_while_until(
     process: &AnyActor,

@@ -1,8 +1,8 @@
 //! A rate limiter.
 //!
-//! The bucket's level is stored as the time at which the bucket will be full again. Taking a token moves that time later
-//! by the time that one token takes to arrive. The token is available at once if the moved time is at most the time of a
-//! whole bucket away. Times are in units of 1/`tokens` ns, in which all of these values are integers.
+//! The bucket's level is stored as the time at which the bucket will be full again. Taking a token moves that time
+//! later by the time that one token takes to arrive. The token is available at once if the moved time is at most the
+//! time of a whole bucket away. Times are in units of 1/`tokens` ns, in which all of these values are integers.
 
 use core::error::Error;
 use core::fmt;

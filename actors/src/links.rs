@@ -25,8 +25,8 @@ pub(crate) fn link(me: &AnyActor, peer: &AnyActor) {
     if me.is(peer) {
         return;
     }
-    // A peer that is in the list already is linked once more: an `unlink` by the peer, in two steps, may have removed one side
-    // of the link only, if it came between the two steps of an earlier `link`.
+    // A peer that is in the list already is linked once more: an `unlink` by the peer, in two steps, may have removed
+    // one side of the link only, if it came between the two steps of an earlier `link`.
     let known = me.state.lock().cold().links.insert(id_of(peer), peer.clone());
     drop(known);
     let dead = {
@@ -252,8 +252,9 @@ pub(crate) fn hand_over(supervisor: AnyActor, child: &AnyActor) {
     state.cold().supervisor = Some((supervisor, MonitorId(0)));
 }
 
-/// Monitors `child` for `supervisor`, until the end of the incarnation that is about to begin. From here on `child` is in
-/// phase `New`. If its runtime has given up on `child` meanwhile, it has ended, and `supervisor` is told at once.
+/// Monitors `child` for `supervisor`, until the end of the incarnation that is about to begin. From here on `child`
+/// is in phase `New`. If its runtime has given up on `child` meanwhile, it has ended, and `supervisor` is told at
+/// once.
 pub(crate) fn keep(supervisor: AnyActor, child: &AnyActor) {
     let id = next_monitor();
     supervisor.state.lock().cold().watches.insert(id, child.clone());

@@ -47,8 +47,8 @@ impl<T: Send + Sync + 'static> Members<T> {
         self.join_with(actor, |_| value)
     }
 
-    /// Like [`join`](Self::join), with the value that `make` makes from the old one. `make` runs under the lock: it is no user
-    /// code, and drops none.
+    /// Like [`join`](Self::join), with the value that `make` makes from the old one. `make` runs under the lock: it
+    /// is no user code, and drops none.
     pub(crate) fn join_with(self: &Arc<Self>, actor: &AnyActor, make: impl FnOnce(Option<&T>) -> T) -> bool {
         let id = id_of(actor);
         if !is_alive(actor) {

@@ -18,9 +18,10 @@ use crate::supervisor::{Backoff, ChildSpec, StartError, Strategy, Supervisor, Su
 /// A pool of actors that do the same work, and a supervisor that restarts each of them when it fails. A clone is the
 /// same pool.
 ///
-/// A worker that is restarted keeps its position, its mailbox and its references. The pool ends when the last `Pool` and
-/// the last clone of its [`supervisor`](Pool::supervisor) reference are dropped, when it is stopped, and when its workers fail more often than its [intensity](PoolBuilder::intensity)
-/// allows. Telling a pool that has ended is an error.
+/// A worker that is restarted keeps its position, its mailbox and its references. The pool ends when the last `Pool`
+/// and the last clone of its [`supervisor`](Pool::supervisor) reference are dropped, when it is stopped, and when its
+/// workers fail more often than its [intensity](PoolBuilder::intensity) allows. Telling a pool that has ended is an
+/// error.
 ///
 /// To put a pool into a supervision tree, let an actor of that tree own it and link itself to the pool's
 /// [`supervisor`](Pool::supervisor). Then that actor ends with the pool, and the pool with the actor. A restart of the

@@ -129,10 +129,10 @@ impl<M: Send + 'static> PubSub<M> {
         PubSub { topics: Arc::new(RwLock::new(Topics { by_name: HashMap::new(), sweep_at: SWEEP_AT_LEAST })) }
     }
 
-    /// Subscribes an actor to the messages that are published under `topic` from now on. If the actor is subscribed to
-    /// the topic already, its `lag` is changed: messages that wait by [`Lag::Park`] stay before later ones, and with a change to
-    /// [`Lag::Lose`] the subscriber loses messages until these have been delivered. Returns whether the subscription is new. An actor that has ended is not
-    /// subscribed.
+    /// Subscribes an actor to the messages that are published under `topic` from now on. If the actor is subscribed
+    /// to the topic already, its `lag` is changed: messages that wait by [`Lag::Park`] stay before later ones, and
+    /// with a change to [`Lag::Lose`] the subscriber loses messages until these have been delivered. Returns whether
+    /// the subscription is new. An actor that has ended is not subscribed.
     ///
     /// # Panics
     ///
@@ -327,15 +327,15 @@ impl<M: Send + 'static> Topic<M> {
     fn leave(&self, actor: ActorId) -> bool {
         let Some(member) = self.members.get(actor) else { return false };
         if let Some(route) = &member.value.route {
-            // Before the member is removed: a thread that subscribes the actor again finds the route here or there. It is
-            // kept even if no message waits in it now, because another thread may be about to publish.
+            // Before the member is removed: a thread that subscribes the actor again finds the route here or there.
+            // It is kept even if no message waits in it now, because another thread may be about to publish.
             self.left().add(actor, Arc::downgrade(route));
         }
         self.members.leave(actor)
     }
 
-    /// Returns the route for a subscription that may replace another, and the one that is not needed. A route that is in use
-    /// is kept, so that the messages in it stay before later ones.
+    /// Returns the route for a subscription that may replace another, and the one that is not needed. A route that is
+    /// in use is kept, so that the messages in it stay before later ones.
     fn route<N: Send + 'static>(
         &self,
         actor: ActorId,
@@ -422,8 +422,8 @@ fn pass_on<N: Send + 'static>(
     })
 }
 
-/// The way to a subscriber that has, or had, `Lag::Park`. All its messages go this way, so they stay in order, also when its
-/// lag changes.
+/// The way to a subscriber that has, or had, `Lag::Park`. All its messages go this way, so they stay in order, also
+/// when its lag changes.
 struct Route<N: Send + 'static> {
     subscriber: WeakActorRef<N>,
     courier: ActorRef<Parcel<N>>,
@@ -522,7 +522,7 @@ mod tests {
     use crate::mailbox::Mailbox;
 
     #[test]
-    fn topics_that_nobody_reads_any_more_do_not_pile_up() {
+    fn topics_without_subscribers_do_not_accumulate() {
         let bus = PubSub::<u32>::new();
         let reader = || {
             Builder::new().spawn_loop(|mailbox: &mut Mailbox<u32>| {

@@ -41,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_that_were_taken_back_do_not_pile_up() {
+    fn removed_registrations_do_not_accumulate() {
         let mut entries = Registrations::default();
         let kept: Vec<Arc<Nothing>> = (0..10).map(|_| Arc::new(Nothing)).collect();
         for entry in &kept {

@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_a_queue_whatever_the_messages_size() {
+    fn ring_is_first_in_first_out_for_every_message_size() {
         agrees(|n| n);
         agrees(|_| ());
         agrees(|n| [u64::from(n); 2]);
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_is_dropped_once() {
+    fn ring_drops_remaining_messages_once() {
         let token = std::sync::Arc::new(());
         for count in 0..20 {
             let mut ring = Ring::new(64);

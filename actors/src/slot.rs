@@ -439,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_comes_or_never_will() {
+    fn asker_gets_the_reply_or_learns_that_none_will_come() {
         often(|| {
             assert_eq!(ask(|reply| reply.send(Box::new(7)).unwrap(), for_ever).as_deref(), Some(&7));
             assert_eq!(ask(drop, for_ever), None);
@@ -448,7 +448,7 @@ mod tests {
 
     /// The asker leaves at once, and its place is freed: the answer is either in time, or returned to its sender.
     #[test]
-    fn an_asker_that_leaves() {
+    fn late_reply_is_returned_after_the_asker_has_left() {
         often(|| {
             let came = Arc::new(AtomicUsize::new(0));
             let seen = came.clone();
@@ -469,7 +469,7 @@ mod tests {
 
     /// One task is woken or sees the answer; another is dropped.
     #[test]
-    fn an_asker_that_polls() {
+    fn polling_asker_is_woken_or_sees_the_reply() {
         struct Woken(AtomicUsize);
         impl Wake for Woken {
             fn wake(self: Arc<Self>) {

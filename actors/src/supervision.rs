@@ -37,8 +37,8 @@ pub(crate) fn resume(child: &AnyActor) {
         let is_closed = state.phase != Phase::Between;
         let cold = state.cold();
         let Some(supervisor) = cold.supervisor.clone() else { return };
-        // Of an actor that was closed, this is the reason of its last life. Between two lives, it is that of a kill, which
-        // counts for the next one.
+        // Of an actor that was closed, this is the reason of its last life. Between two lives, it is that of a kill,
+        // which counts for the next one.
         let old = if is_closed { cold.exit.take() } else { None };
         state.set_started(false);
         (supervisor, old)
@@ -84,8 +84,8 @@ pub(crate) fn let_last(child: &AnyActor) {
 }
 
 /// Ends an actor for good that is between two incarnations or closed. When this function returns, the actor has ended
-/// for others. Its registrations (`Registration`) are removed before the waiters that join it are woken. An actor in another
-/// phase is [dismissed](dismiss).
+/// for others. Its registrations (`Registration`) are removed before the waiters that join it are woken. An actor in
+/// another phase is [dismissed](dismiss).
 pub(crate) fn end_for_good<M: Send + 'static>(process: &Process<Head<M>>) {
     let child = any(process);
     let supervisor = {

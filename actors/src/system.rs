@@ -12,11 +12,12 @@ use crate::supervisor::{StartError, Supervisor, SupervisorRef};
 
 /// A supervision tree that is a whole program.
 ///
-/// While a `System` exists or starts, Ctrl-C (and `SIGTERM` and `SIGHUP`, where they exist) does not end the process at once:
+/// While a `System` exists or starts, Ctrl-C (and `SIGTERM` and `SIGHUP`, where they exist) does not end the process
+/// at once:
 ///
-/// - The first signal stops the tree in order, last child first, each within its [`Shutdown`](crate::Shutdown). If the tree
-///   is still starting, no further child of the root starts, and those that have started stop. [`System::start`] then
-///   returns a system that ends.
+/// - The first signal stops the tree in order, last child first, each within its [`Shutdown`](crate::Shutdown). If
+///   the tree is still starting, no further child of the root starts, and those that have started stop.
+///   [`System::start`] then returns a system that ends.
 /// - The second signal kills the rest of the tree.
 /// - The third signal ends the process.
 ///
@@ -137,8 +138,8 @@ impl System {
                 *watched = true;
             }
         }
-        // Signals are for the tree from here on: one that comes while it starts stops what has started. If the start fails
-        // or unwinds, the entry goes.
+        // Signals are for the tree from here on: one that comes while it starts stops what has started. If the start
+        // fails or unwinds, the entry goes.
         let mut entry = None;
         let root = root.try_spawn_as(|root| entry = Some(Entry::new(root))).map_err(SystemError::Start)?;
         Ok(System { entry, root })
@@ -334,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_while_the_tree_starts_stops_what_has_started_in_order() {
+    fn signal_while_the_tree_starts_stops_what_has_started_in_order() {
         let (log, logged) = bounded(10);
         let part = |name| {
             let log = log.clone();

@@ -301,9 +301,9 @@ pub(crate) fn admit<M>(locked: &mut Locked<'_, M>) -> Option<kahn_core::wait::Cl
         locked.state.set_senders(false);
     }
     let claimed = claimed?;
-    // SAFETY: the payload of a sender's node is its `PendingSend`, for the message type of this lane. The sender does not
-    // touch it now: a thread does not run between its claim and its wake-up, and a future touches its pending only under
-    // this lock.
+    // SAFETY: the payload of a sender's node is its `PendingSend`, for the message type of this lane. The sender does
+    // not touch it now: a thread does not run between its claim and its wake-up, and a future touches its pending
+    // only under this lock.
     accept_pending(locked, unsafe { &mut *claimed.payload.cast::<PendingSend<'_, M>>() });
     Some(claimed)
 }

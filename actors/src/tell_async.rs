@@ -1,7 +1,7 @@
 //! Telling from async code: a future that waits in the queue of senders together with threads.
 //!
-//! The future can be dropped at any time. So both sides touch its node, its pending and its waker only under the actor's
-//! lock, as `kahn_core::wait` requires of tasks. The future is pinned while its node is in the queue.
+//! The future can be dropped at any time. So both sides touch its node, its pending and its waker only under the
+//! actor's lock, as `kahn_core::wait` requires of tasks. The future is pinned while its node is in the queue.
 
 use core::cell::OnceCell;
 use core::fmt;

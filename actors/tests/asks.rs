@@ -63,7 +63,7 @@ fn end(links: Vec<ActorRef<Message>>) {
 }
 
 #[test]
-fn a_chain_of_asks_is_none_that_waits_for_itself() {
+fn chain_of_asks_without_a_circle_gets_its_reply() {
     everywhere(|| {
         let links = chain(100, false);
         assert_eq!(links[0].ask(Message::Count).unwrap(), Ok(100));
@@ -72,7 +72,7 @@ fn a_chain_of_asks_is_none_that_waits_for_itself() {
 }
 
 #[test]
-fn a_circle_is_found_at_once_with_its_names() {
+fn circle_is_found_at_once_and_names_its_actors() {
     everywhere(|| {
         for length in [1, 2, 3, 17] {
             let links = chain(length, true);
@@ -92,7 +92,7 @@ fn a_circle_is_found_at_once_with_its_names() {
 
 /// Two actors ask each other at the same moment: at least one sees the circle, and neither waits for the deadline.
 #[test]
-fn a_circle_that_two_close_at_once_is_found_by_one_of_them() {
+fn circle_closed_by_two_asks_at_once_is_found_by_at_least_one() {
     everywhere(|| {
         let start = Instant::now();
         let found = AtomicUsize::new(0);
@@ -116,7 +116,7 @@ fn a_circle_that_two_close_at_once_is_found_by_one_of_them() {
 
 /// A question that is kept beyond its handler closes no circle: another thread may answer it.
 #[test]
-fn a_kept_question_closes_no_circle() {
+fn reply_kept_beyond_its_handler_closes_no_circle() {
     everywhere(|| {
         let supervisor = spawn(Link { next: None, kept: None });
         let asker = Builder::new().spawn_loop({
@@ -148,7 +148,7 @@ fn a_kept_question_closes_no_circle() {
 }
 
 #[test]
-fn a_late_reply_is_handed_back_and_seen_by_no_one() {
+fn late_reply_is_returned_to_its_sender_alone() {
     everywhere(|| {
         let (tx, rx) = kahn_channels::bounded(1);
         let late = Builder::new().spawn_loop(move |mailbox: &mut Mailbox<Reply<Arc<()>>>| {
@@ -199,7 +199,7 @@ fn replies_race_with_deadlines_and_kills() {
 
 /// A cancelled asker leaves, and the reply finds no asker.
 #[test]
-fn a_cancelled_asker_leaves_nothing_behind() {
+fn cancelled_ask_leaves_nothing_behind() {
     everywhere(|| {
         let (tx, rx) = kahn_channels::bounded(1);
         let supervisor = Builder::new().spawn_loop(move |mailbox: &mut Mailbox<Reply<u32>>| {

@@ -37,7 +37,7 @@ impl Actor for Counter {
 }
 
 #[test]
-fn what_is_told_is_counted() {
+fn every_told_message_is_handled() {
     everywhere(|| {
         let counter = spawn(Counter(0));
         for n in 0..1000 {
@@ -48,7 +48,7 @@ fn what_is_told_is_counted() {
 }
 
 #[test]
-fn the_order_of_one_sender_is_kept() {
+fn messages_of_one_sender_keep_their_order() {
     struct Order(u64);
     impl Actor for Order {
         type Message = u64;
@@ -106,7 +106,7 @@ fn each_end_has_its_reason() {
 }
 
 #[test]
-fn a_dropped_reply_is_told_at_once() {
+fn ask_fails_at_once_when_its_reply_is_dropped() {
     everywhere(|| {
         let counter = spawn(Counter(0));
         assert_eq!(counter.ask(Message::Keep), Err(AskError::NoReply));
@@ -114,7 +114,7 @@ fn a_dropped_reply_is_told_at_once() {
 }
 
 #[test]
-fn nobody_refers_to_it_any_more() {
+fn actor_ends_after_its_messages_when_no_reference_is_left() {
     struct Last(mpsc::Sender<&'static str>);
     impl Actor for Last {
         type Message = &'static str;
@@ -157,7 +157,7 @@ fn many_senders_lose_nothing() {
 }
 
 #[test]
-fn references_that_are_equal_hash_alike() {
+fn equal_references_have_equal_hashes() {
     use std::collections::HashSet;
     let inboxes = [(); 3].map(|()| kahn_actors::testing::Inbox::<()>::new());
     let (mut refs, mut weak, mut addresses) = (HashSet::new(), HashSet::new(), HashSet::new());

@@ -293,7 +293,7 @@ fn round(seconds: f64) -> (u64, u64) {
 }
 
 #[test]
-fn a_tree_under_load_with_an_end_every_millisecond_loses_nothing() {
+fn tree_under_load_with_an_end_every_millisecond_loses_nothing() {
     let seconds =
         std::env::var("KAHN_CHAOS_SECONDS").map_or(2.0, |text| text.parse().expect("a number of seconds"));
     kahn_core::Runtime::builder().workers(2).build().unwrap().run(|| {

@@ -57,7 +57,7 @@ impl Actor for Sum {
 }
 
 #[test]
-fn actors_are_small_and_talk_without_allocating() {
+fn actors_are_small_and_tells_and_asks_do_not_allocate() {
     Runtime::builder().workers(1).build().unwrap().run(|| {
         // 1. Idle, each having answered.
         const MANY: usize = 10_000;

@@ -85,7 +85,7 @@ fn settle(actor: &ActorRef<Order>) {
 }
 
 #[test]
-fn the_first_exit_reason_wins() {
+fn first_exit_reason_wins() {
     everywhere(|| {
         let (one, news) = puppet(false);
         one.ask(Order::Park).unwrap();
@@ -106,7 +106,7 @@ fn the_first_exit_reason_wins() {
 }
 
 #[test]
-fn a_normal_exit_does_not_end_those_it_is_linked_to() {
+fn normal_exit_does_not_end_linked_actors() {
     everywhere(|| {
         let ((one, _news), (other, _)) = (puppet(false), puppet(false));
         tell(&one, Order::Link(other.address()));
@@ -119,7 +119,7 @@ fn a_normal_exit_does_not_end_those_it_is_linked_to() {
 }
 
 #[test]
-fn another_exit_ends_those_it_is_linked_to_in_both_directions_and_along_a_chain() {
+fn abnormal_exit_ends_linked_actors_in_both_directions_and_along_a_chain() {
     everywhere(|| {
         for first in [0, 1, 2] {
             let puppets: Vec<_> = (0..3).map(|_| puppet(false)).collect();
@@ -147,7 +147,7 @@ fn another_exit_ends_those_it_is_linked_to_in_both_directions_and_along_a_chain(
 }
 
 #[test]
-fn one_that_traps_exits_is_told_instead_of_any_reason() {
+fn actor_that_traps_exits_is_told_of_every_reason() {
     everywhere(|| {
         let (one, news) = puppet(true);
         type End = fn(&ActorRef<Order>);
@@ -170,7 +170,7 @@ fn one_that_traps_exits_is_told_instead_of_any_reason() {
 }
 
 #[test]
-fn a_link_to_the_dead_brings_its_exit_at_once() {
+fn link_to_the_dead_brings_its_exit_at_once() {
     everywhere(|| {
         let (other, _news) = puppet(false);
         other.kill();
@@ -184,7 +184,7 @@ fn a_link_to_the_dead_brings_its_exit_at_once() {
 }
 
 #[test]
-fn after_an_unlink_the_other_s_end_has_no_effect() {
+fn unlinked_actor_survives_the_end_of_the_other() {
     everywhere(|| {
         let ((one, _news), (other, _other_news)) = (puppet(false), puppet(false));
         tell(&one, Order::Link(other.address()));
@@ -199,7 +199,7 @@ fn after_an_unlink_the_other_s_end_has_no_effect() {
 }
 
 #[test]
-fn a_monitor_tells_once_each_and_on_the_dead_at_once() {
+fn each_monitor_reports_once_and_at_once_for_a_dead_actor() {
     everywhere(|| {
         let ((one, news), (other, _other_news)) = (puppet(false), puppet(false));
         let watch = || one.ask(|reply| Order::Monitor(other.address(), reply)).unwrap();
@@ -219,7 +219,7 @@ fn a_monitor_tells_once_each_and_on_the_dead_at_once() {
 }
 
 #[test]
-fn what_a_monitor_has_told_is_taken_back_with_it() {
+fn demonitor_removes_a_report_that_was_not_handled() {
     everywhere(|| {
         let looped = Builder::new().spawn_loop(|mailbox: &mut Mailbox<Address>| {
             let other = mailbox.recv()?;
@@ -241,7 +241,7 @@ fn what_a_monitor_has_told_is_taken_back_with_it() {
 }
 
 #[test]
-fn a_linked_child_ends_with_its_parent() {
+fn linked_child_ends_with_its_parent() {
     everywhere(|| {
         let (parent, _news) = puppet(false);
         let child = parent.ask(Order::SpawnLinked).unwrap();
@@ -255,7 +255,7 @@ fn a_linked_child_ends_with_its_parent() {
 }
 
 #[test]
-fn a_green_thread_that_is_a_loop_is_linked_and_killed_as_others() {
+fn loop_actor_can_be_linked_and_killed() {
     everywhere(|| {
         let (one, _news) = puppet(false);
         let looped = Builder::new().spawn_loop(|mailbox: &mut Mailbox<Address>| {
@@ -273,7 +273,7 @@ fn a_green_thread_that_is_a_loop_is_linked_and_killed_as_others() {
 }
 
 #[test]
-fn an_ask_of_one_that_dies_is_answered_at_once() {
+fn ask_fails_at_once_when_the_asked_actor_dies() {
     everywhere(|| {
         let (one, _news) = puppet(false);
         one.ask(Order::Park).unwrap();
@@ -289,7 +289,7 @@ fn an_ask_of_one_that_dies_is_answered_at_once() {
 
 /// A monitor is of one life: of a child that is restarted it tells once, and its references go on.
 #[test]
-fn a_monitor_of_a_child_tells_of_the_end_of_one_life() {
+fn monitor_of_a_child_tells_of_the_end_of_one_life() {
     everywhere(|| {
         let (news, told) = bounded(10);
         let child = ChildSpec::new("child", move || Puppet { news: news.clone(), traps: false });
@@ -333,7 +333,7 @@ fn a_monitor_of_a_child_tells_of_the_end_of_one_life() {
 
 /// A link ends, too: the child's next life has no links.
 #[test]
-fn a_link_to_a_child_ends_with_its_life() {
+fn link_to_a_child_ends_with_its_life() {
     everywhere(|| {
         let (news, told) = bounded(10);
         let (of_child, _told) = bounded(10);
@@ -359,7 +359,7 @@ fn a_link_to_a_child_ends_with_its_life() {
 
 /// A link and an unlink of the two sides at the same moment may leave either outcome. A link after both holds.
 #[test]
-fn a_link_after_a_race_of_link_and_unlink_holds() {
+fn link_after_a_race_of_link_and_unlink_holds() {
     type Step = Box<dyn FnOnce(&mut Context<Runs>) + Send>;
     /// Runs what it is told.
     struct Runs;
@@ -453,7 +453,7 @@ fn gated(is_loop: bool, stops: bool, fails: bool, peer: &ActorRef<Order>) -> (Ac
 }
 
 #[test]
-fn the_first_reason_counts_of_a_stop_and_a_linked_actors_end() {
+fn first_reason_counts_of_a_stop_and_a_linked_actors_end() {
     everywhere(|| {
         for is_loop in [false, true] {
             let peer = || spawn(Puppet { news: bounded(1).0, traps: false });
@@ -482,7 +482,7 @@ fn the_first_reason_counts_of_a_stop_and_a_linked_actors_end() {
 }
 
 #[test]
-fn a_stop_hides_no_failure_and_a_kill_counts_after_a_stop() {
+fn stop_hides_no_failure_and_a_kill_counts_after_a_stop() {
     everywhere(|| {
         for is_loop in [false, true] {
             let peer = spawn(Puppet { news: bounded(1).0, traps: false });

@@ -48,7 +48,7 @@ fn delivered(told: usize, missed: usize) -> Delivered {
 }
 
 #[test]
-fn an_actor_is_a_member_from_join_to_leave() {
+fn actor_is_a_member_from_join_to_leave() {
     everywhere(|| {
         let group = Group::new();
         assert!(group.is_empty());
@@ -62,7 +62,7 @@ fn an_actor_is_a_member_from_join_to_leave() {
 }
 
 #[test]
-fn a_broadcast_reaches_every_member_in_the_senders_order() {
+fn broadcast_reaches_every_member_in_the_senders_order() {
     everywhere(|| {
         let members = [member(), member(), member()];
         let group: Group<u32> = members.iter().map(|(actor, _)| actor).collect();
@@ -77,7 +77,7 @@ fn a_broadcast_reaches_every_member_in_the_senders_order() {
 }
 
 #[test]
-fn a_broadcast_waits_for_a_slow_member_last() {
+fn broadcast_waits_for_a_slow_member_last() {
     everywhere(|| {
         let (slow, hold, slow_is_told) = full(Overflow::Park);
         let (quick, is_told) = member();
@@ -95,7 +95,7 @@ fn a_broadcast_waits_for_a_slow_member_last() {
 }
 
 #[test]
-fn members_without_room_are_counted_as_missed() {
+fn try_broadcast_counts_members_without_room() {
     everywhere(|| {
         let (parks, hold, is_told) = full(Overflow::Park);
         let (fails, _hold, _told) = full(Overflow::Fail);
@@ -110,7 +110,7 @@ fn members_without_room_are_counted_as_missed() {
 }
 
 #[test]
-fn one_that_ends_leaves_by_itself() {
+fn actor_that_ends_leaves_its_groups() {
     everywhere(|| {
         let group = Group::new();
         let ends: [fn(&ActorRef<u32>); 3] = [|a| a.stop(), |a| a.kill(), |a| a.tell(0).unwrap()];
@@ -127,7 +127,7 @@ fn one_that_ends_leaves_by_itself() {
 }
 
 #[test]
-fn a_group_does_not_keep_its_members_going() {
+fn group_does_not_keep_its_members_alive() {
     everywhere(|| {
         let (actor, told) = member();
         let (group, address) = (Group::new(), actor.address());
@@ -140,7 +140,7 @@ fn a_group_does_not_keep_its_members_going() {
 }
 
 #[test]
-fn one_that_is_started_again_is_still_a_member() {
+fn restarted_actor_is_still_a_member() {
     everywhere(|| {
         let (told, is_told) = bounded(10);
         let spec = ChildSpec::new("member", move || Member(told.clone()));
@@ -168,7 +168,7 @@ impl Actor for Quiet {
 
 /// Members come, go and die while others tell them.
 #[test]
-fn nothing_is_left_of_a_busy_group() {
+fn group_with_many_changes_leaks_nothing() {
     within(|| {
         let group = Group::new();
         std::thread::scope(|scope| {

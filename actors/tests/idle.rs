@@ -58,7 +58,7 @@ impl Actor for Worker {
 }
 
 #[test]
-fn it_is_not_over_while_messages_wait() {
+fn idle_time_does_not_end_while_messages_wait() {
     everywhere(|| {
         let (worker, told) = Worker::of(SHORT, None);
         let worker = spawn(worker);
@@ -74,7 +74,7 @@ fn it_is_not_over_while_messages_wait() {
 }
 
 #[test]
-fn messages_of_timers_do_not_put_it_off() {
+fn timer_messages_do_not_restart_the_idle_time() {
     everywhere(|| {
         let (worker, told) = Worker::of(4 * SHORT, Some(SHORT));
         let _worker = spawn(worker);
@@ -85,7 +85,7 @@ fn messages_of_timers_do_not_put_it_off() {
 
 /// A handler that sets it, and has nothing behind it.
 #[test]
-fn it_begins_after_the_handler_that_sets_it() {
+fn idle_time_begins_after_the_handler_that_sets_it() {
     struct Sets(Sender<Duration>, Instant);
     impl Actor for Sets {
         type Message = bool;
@@ -111,7 +111,7 @@ fn it_begins_after_the_handler_that_sets_it() {
 }
 
 #[test]
-fn a_loop_is_idle_while_it_waits() {
+fn loop_is_idle_while_it_waits() {
     everywhere(|| {
         let actor = Builder::new().spawn_loop(|mailbox: &mut Mailbox<&str>| {
             mailbox.set_idle_timeout(SHORT, "idle");
@@ -130,7 +130,7 @@ fn a_loop_is_idle_while_it_waits() {
 
 /// Its moments are exact where time passes by hand.
 #[test]
-fn a_stepped_actor_is_idle_when_its_time_has_passed() {
+fn stepped_actor_is_idle_after_its_time_has_passed() {
     struct Says(ActorRef<&'static str>);
     impl Actor for Says {
         type Message = &'static str;

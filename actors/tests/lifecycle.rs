@@ -81,7 +81,7 @@ fn lines(lines: &Receiver<String>) -> Vec<String> {
 }
 
 #[test]
-fn its_methods_are_called_in_order() {
+fn actor_methods_are_called_in_order() {
     everywhere(|| {
         let (actor, log) = noisy(Where::Nowhere, Where::Nowhere);
         let actor = spawn(actor);
@@ -94,7 +94,7 @@ fn its_methods_are_called_in_order() {
 }
 
 #[test]
-fn one_that_does_not_start_is_not_stopped() {
+fn stopped_is_not_called_after_a_failed_start() {
     everywhere(|| {
         let (actor, log) = noisy(Where::Started, Where::Nowhere);
         assert!(matches!(spawn(actor).join(), ExitReason::Panicked { .. }));
@@ -105,7 +105,7 @@ fn one_that_does_not_start_is_not_stopped() {
 }
 
 #[test]
-fn a_panic_in_stopped_or_in_its_drop_does_not_change_the_reason() {
+fn panic_in_stopped_or_in_its_drop_does_not_change_the_reason() {
     everywhere(|| {
         for place in [Where::Stopped, Where::Drop] {
             let (actor, log) = noisy(place, Where::Nowhere);
@@ -118,7 +118,7 @@ fn a_panic_in_stopped_or_in_its_drop_does_not_change_the_reason() {
 }
 
 #[test]
-fn a_kill_ends_what_it_parks_in() {
+fn kill_ends_the_park_of_a_handler() {
     everywhere(|| {
         let (actor, log) = noisy(Where::Nowhere, Where::Started);
         let actor = spawn(actor);
@@ -138,7 +138,7 @@ fn a_kill_ends_what_it_parks_in() {
 }
 
 #[test]
-fn one_that_is_killed_before_it_starts_never_does() {
+fn actor_killed_before_its_start_never_starts() {
     // One worker, which is busy with this: the actor cannot have started.
     within(|| {
         Runtime::builder().workers(1).build().unwrap().run(|| {
@@ -153,7 +153,7 @@ fn one_that_is_killed_before_it_starts_never_does() {
 
 /// Stops, kills, tells and the last reference's drop, all at once: it ends once, and what it had is dropped once.
 #[test]
-fn ends_that_race() {
+fn racing_ends_give_one_reason() {
     struct Held(Arc<AtomicUsize>);
     impl Actor for Held {
         type Message = Arc<()>;
@@ -194,7 +194,7 @@ fn ends_that_race() {
 
 /// A runtime that ends takes its actors with it, wherever they are.
 #[test]
-fn the_end_of_the_runtime_ends_its_actors() {
+fn end_of_the_runtime_ends_its_actors() {
     for workers in [1, 2] {
         within(|| {
             let runtime = Runtime::builder().workers(workers).build().unwrap();
@@ -220,7 +220,7 @@ fn the_end_of_the_runtime_ends_its_actors() {
 
 /// A turn is a batch of messages: wherever in it an actor ends itself, it handles nothing after that.
 #[test]
-fn it_stops_itself_at_every_place_of_a_batch() {
+fn actor_stops_itself_at_every_position_of_a_batch() {
     struct Stops {
         at: usize,
         seen: Arc<AtomicUsize>,

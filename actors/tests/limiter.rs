@@ -11,7 +11,7 @@ use support::{everywhere, rounds, within};
 const HOUR: Duration = Duration::from_secs(3600);
 
 #[test]
-fn a_full_bucket_lets_a_burst_through_and_no_more() {
+fn full_bucket_lets_a_burst_through_and_no_more() {
     everywhere(|| {
         let limiter = Limiter::new(10, HOUR).burst(3);
         assert_eq!(limiter.available(), 3);
@@ -23,7 +23,7 @@ fn a_full_bucket_lets_a_burst_through_and_no_more() {
 }
 
 #[test]
-fn a_wait_that_would_be_too_long_is_refused_at_once_and_takes_nothing() {
+fn wait_that_would_be_too_long_is_refused_at_once_and_takes_nothing() {
     everywhere(|| {
         let limiter = Limiter::new(2, HOUR);
         limiter.acquire(2);
@@ -79,7 +79,7 @@ fn many_together_get_no_more_than_the_rate_allows() {
 }
 
 #[test]
-fn what_a_time_brings_is_there_after_it() {
+fn tokens_are_available_after_their_time() {
     everywhere(|| {
         let limiter = Limiter::new(3000, Duration::from_secs(1)).burst(60);
         for _ in 0..3 {
@@ -93,7 +93,7 @@ fn what_a_time_brings_is_there_after_it() {
 }
 
 #[test]
-fn a_wait_that_is_cut_short_gives_its_tokens_back() {
+fn wait_that_is_cut_short_gives_its_tokens_back() {
     everywhere(|| {
         let limiter = Limiter::new(1, HOUR);
         limiter.acquire(1);
@@ -110,7 +110,7 @@ fn a_wait_that_is_cut_short_gives_its_tokens_back() {
 }
 
 #[test]
-fn an_actor_that_waits_lets_its_mailbox_wait() {
+fn actor_that_waits_lets_its_mailbox_wait() {
     everywhere(|| {
         let limiter = Limiter::new(1000, Duration::from_secs(1)).burst(1);
         let start = Instant::now();

@@ -83,7 +83,7 @@ fn spawn(seen: &Seen, watch: Option<Address>, capacity: usize) -> ActorRef<Messa
 
 /// Two senders and an actor that goes idle in between: every message is handled.
 #[test]
-fn push_against_going_idle() {
+fn push_races_with_going_idle() {
     model(|| {
         let seen = Seen::default();
         let actor = spawn(&seen, None, 4);
@@ -101,7 +101,7 @@ fn push_against_going_idle() {
 
 /// A mailbox with room for one message: a sender that finds it full waits, and then sends.
 #[test]
-fn waiting_for_room() {
+fn sender_waits_for_room() {
     model(|| {
         let seen = Seen::default();
         let actor = spawn(&seen, None, 1);
@@ -118,7 +118,7 @@ fn waiting_for_room() {
 
 /// The last reference goes on one thread while another makes one from a weak one.
 #[test]
-fn the_last_reference_against_an_upgrade() {
+fn drop_of_the_last_reference_races_with_an_upgrade() {
     model(|| {
         let seen = Seen::default();
         let actor = spawn(&seen, None, 4);
@@ -133,7 +133,7 @@ fn the_last_reference_against_an_upgrade() {
 }
 
 #[test]
-fn two_monitors_on_one_end() {
+fn two_monitors_report_one_end() {
     model(|| {
         let seen = Seen::default();
         let target = spawn(&seen, None, 4);
@@ -151,7 +151,7 @@ fn two_monitors_on_one_end() {
 
 /// Either the message is handled, or it is dropped, or its sender has it back.
 #[test]
-fn stop_against_tell() {
+fn stop_races_with_tell() {
     model(|| {
         let seen = Seen::default();
         let actor = spawn(&seen, None, 1);
@@ -173,7 +173,7 @@ fn stop_against_tell() {
 
 /// Whichever comes first, no member is left that has ended.
 #[test]
-fn stop_against_joining_a_group() {
+fn stop_races_with_joining_a_group() {
     model(|| {
         let seen = Seen::default();
         let actor = spawn(&seen, None, 1);
@@ -190,7 +190,7 @@ fn stop_against_joining_a_group() {
 }
 
 #[test]
-fn kill_against_reply() {
+fn kill_races_with_reply() {
     model(|| {
         let seen = Seen::default();
         let actor = spawn(&seen, None, 1);
@@ -211,7 +211,7 @@ fn kill_against_reply() {
 
 /// Whether the reply or the deadline comes first, the reply is dropped once, by the side that has it.
 #[test]
-fn a_reply_against_a_deadline() {
+fn reply_races_with_a_deadline() {
     model(|| {
         let seen = Seen::default();
         let actor = spawn(&seen, None, 1);

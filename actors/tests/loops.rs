@@ -28,7 +28,7 @@ const RECEIVES: [Receive; 4] = [
 
 /// It was stopped, and receives on: each receive fails at once.
 #[test]
-fn a_loop_that_does_not_mind_its_end_lets_others_run() {
+fn loop_that_ignores_its_end_lets_others_run() {
     alone(|| {
         for receive in RECEIVES {
             let failed = Arc::new(AtomicUsize::new(0));
@@ -51,7 +51,7 @@ fn a_loop_that_does_not_mind_its_end_lets_others_run() {
 }
 
 #[test]
-fn a_look_into_the_mailbox_does_not_wait() {
+fn try_recv_of_a_mailbox_does_not_wait() {
     everywhere(|| {
         let looks = Builder::new().spawn_loop(|mailbox: &mut Mailbox<u32>| {
             assert!(matches!(mailbox.try_recv(), Err(MailboxError::Empty)));
@@ -84,7 +84,7 @@ fn a_look_into_the_mailbox_does_not_wait() {
 }
 
 #[test]
-fn a_loop_with_many_messages_lets_others_run() {
+fn loop_with_many_messages_lets_others_run() {
     const MANY: usize = 10_000;
     alone(|| {
         // Received, or passed over.
@@ -118,7 +118,7 @@ fn a_loop_with_many_messages_lets_others_run() {
 }
 
 #[test]
-fn demonitor_takes_back_an_end_that_a_receive_has_passed_over() {
+fn demonitor_removes_a_report_that_a_receive_has_passed_over() {
     everywhere(|| {
         let actor = Builder::new().spawn_loop(|mailbox: &mut Mailbox<u32>| {
             let other = Builder::new().spawn_loop(|other: &mut Mailbox<u32>| {

@@ -59,7 +59,7 @@ fn finish(actor: &ActorRef<Message>, gate: &Semaphore) -> Vec<u32> {
 }
 
 #[test]
-fn a_full_mailbox_makes_its_senders_wait_in_order() {
+fn full_mailbox_makes_its_senders_wait_in_order() {
     everywhere(|| {
         let (actor, gate) = slow(Overflow::Park);
         actor.tell(Message::Number(1)).unwrap();
@@ -81,7 +81,7 @@ fn a_full_mailbox_makes_its_senders_wait_in_order() {
 }
 
 #[test]
-fn the_other_policies() {
+fn fail_and_drop_policies_handle_a_full_mailbox() {
     everywhere(|| {
         let results = [
             (Overflow::Fail, vec![0, 1, 2], 0),
@@ -107,7 +107,7 @@ fn the_other_policies() {
 }
 
 #[test]
-fn the_end_of_the_actor_ends_the_wait_for_room() {
+fn end_of_the_actor_ends_the_wait_for_room() {
     everywhere(|| {
         let (actor, _gate) = slow(Overflow::Park);
         actor.tell(Message::Number(1)).unwrap();
@@ -128,7 +128,7 @@ fn the_end_of_the_actor_ends_the_wait_for_room() {
 
 /// For a waiting thread and a waiting task: a message that is returned is a dead letter.
 #[test]
-fn what_is_refused_while_it_waits_for_room_is_counted() {
+fn message_refused_while_it_waits_for_room_is_counted() {
     everywhere(|| {
         for is_async in [false, true] {
             let letters = dead_letters::watch(10_000);
@@ -160,7 +160,7 @@ fn what_is_refused_while_it_waits_for_room_is_counted() {
 }
 
 #[test]
-fn what_is_left_is_dropped_once_and_counted() {
+fn remaining_messages_are_dropped_once_and_counted() {
     struct Counted(Arc<AtomicUsize>);
     impl Drop for Counted {
         fn drop(&mut self) {
@@ -255,7 +255,7 @@ fn messages_whose_drops_panic_are_all_dropped() {
 }
 
 #[test]
-fn one_that_tells_itself_is_not_made_to_wait() {
+fn actor_that_tells_itself_never_waits() {
     struct Echo;
     impl Actor for Echo {
         type Message = Option<Reply<usize>>;
@@ -279,7 +279,7 @@ fn one_that_tells_itself_is_not_made_to_wait() {
 }
 
 #[test]
-fn a_loop_receives_what_it_wants_and_keeps_the_rest() {
+fn selective_receive_keeps_the_other_messages() {
     everywhere(|| {
         let looped = Builder::new().mailbox(4).spawn_loop(|mailbox: &mut Mailbox<u32>| {
             assert_eq!(mailbox.recv_matching(|n| *n == 3).unwrap(), 3);
@@ -301,7 +301,7 @@ fn a_loop_receives_what_it_wants_and_keeps_the_rest() {
 }
 
 #[test]
-fn a_loop_that_wants_nothing_of_a_full_mailbox_is_told() {
+fn selective_receive_on_a_full_mailbox_without_a_match_is_an_error() {
     everywhere(|| {
         let looped = Builder::new().mailbox(3).spawn_loop(|mailbox: &mut Mailbox<u32>| {
             assert!(matches!(mailbox.recv_matching(|n| *n == 9), Err(MailboxError::Full)));
@@ -317,7 +317,7 @@ fn a_loop_that_wants_nothing_of_a_full_mailbox_is_told() {
 }
 
 #[test]
-fn a_loop_ends_when_it_is_stopped_or_nobody_refers_to_it() {
+fn loop_ends_when_it_is_stopped_or_has_no_references() {
     everywhere(|| {
         let ended = Arc::new(AtomicBool::new(false));
         for stop in [true, false] {

@@ -10,7 +10,7 @@ use support::{rounds, within};
 
 /// However many others have the actor's lock at the moment.
 #[test]
-fn the_place_of_a_panic_is_known() {
+fn exit_reason_has_the_place_of_the_panic() {
     struct Panics;
     impl Actor for Panics {
         type Message = bool;

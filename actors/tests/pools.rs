@@ -41,7 +41,7 @@ fn ids(pool: &Pool<Job>) -> Vec<ActorId> {
 }
 
 #[test]
-fn round_robin_goes_round() {
+fn round_robin_visits_every_worker() {
     everywhere(|| {
         let pool = Pool::builder(3).routing(Routing::RoundRobin).spawn(|| Worker).unwrap();
         let all = ids(&pool);
@@ -53,7 +53,7 @@ fn round_robin_goes_round() {
 }
 
 #[test]
-fn the_least_loaded_is_one_that_has_nothing_to_do() {
+fn least_loaded_chooses_an_idle_worker() {
     everywhere(|| {
         let pool = Pool::builder(3).spawn(|| Worker).unwrap();
         let (hold, held) = bounded::<()>(0);
@@ -95,7 +95,7 @@ fn idle_workers_take_turns() {
 }
 
 #[test]
-fn a_key_has_one_worker_in_every_pool_of_that_size() {
+fn key_maps_to_the_same_worker_in_every_pool_of_that_size() {
     everywhere(|| {
         let pools = [4, 4].map(|size| Pool::builder(size).spawn(|| Worker).unwrap());
         let place = |pool: &Pool<Job>, key: &str| {
@@ -113,7 +113,7 @@ fn a_key_has_one_worker_in_every_pool_of_that_size() {
 }
 
 #[test]
-fn keys_are_spread_evenly_and_one_worker_more_moves_few_of_them() {
+fn keys_spread_evenly_and_one_more_worker_moves_few_keys() {
     within(|| {
         const KEYS: usize = 20_000;
         let mut before: Option<Vec<usize>> = None;
@@ -137,7 +137,7 @@ fn keys_are_spread_evenly_and_one_worker_more_moves_few_of_them() {
 }
 
 #[test]
-fn a_worker_that_fails_is_started_again_in_its_place() {
+fn worker_that_fails_is_started_again_in_its_place() {
     everywhere(|| {
         let made = Arc::new(AtomicU32::new(0));
         let counted = made.clone();
@@ -163,7 +163,7 @@ fn a_worker_that_fails_is_started_again_in_its_place() {
 }
 
 #[test]
-fn a_pool_that_fails_too_often_ends() {
+fn pool_that_fails_too_often_ends() {
     everywhere(|| {
         let pool = Pool::builder(2).intensity(1, Duration::MAX).spawn(|| Worker).unwrap();
         pool.workers()[0].tell(Job::Panic).unwrap();
@@ -175,7 +175,7 @@ fn a_pool_that_fails_too_often_ends() {
 }
 
 #[test]
-fn a_pool_ends_when_nobody_has_it() {
+fn pool_ends_when_no_reference_is_left() {
     everywhere(|| {
         let pool = Pool::builder(2).spawn(|| Worker).unwrap();
         let (worker, supervisor) = (pool.worker().address(), pool.supervisor().address());
@@ -189,7 +189,7 @@ fn a_pool_ends_when_nobody_has_it() {
 }
 
 #[test]
-fn a_worker_that_does_not_start_is_an_error() {
+fn worker_that_does_not_start_is_an_error() {
     struct Failing;
     impl Actor for Failing {
         type Message = Job;
@@ -209,7 +209,7 @@ fn a_worker_that_does_not_start_is_an_error() {
 }
 
 #[test]
-fn the_settings_reach_the_workers() {
+fn settings_reach_the_workers() {
     everywhere(|| {
         let pool = Pool::builder(2).mailbox(3).overflow(Overflow::Fail).spawn(|| Worker).unwrap();
         let worker = pool.worker_for("anything");
@@ -249,7 +249,7 @@ impl Actor for Owner {
 }
 
 #[test]
-fn a_pool_in_a_tree_ends_and_starts_with_its_owner() {
+fn pool_in_a_tree_ends_and_starts_with_its_owner() {
     everywhere(|| {
         let (pools, pool) = bounded(10);
         let spec = ChildSpec::new("owner", move || Owner { pool: None, pools: pools.clone() });

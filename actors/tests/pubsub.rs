@@ -57,7 +57,7 @@ fn take(read: &Receiver<u32>, count: usize) -> Vec<u32> {
 }
 
 #[test]
-fn what_is_published_reaches_those_who_have_subscribed_to_its_topic() {
+fn published_message_reaches_the_subscribers_of_its_topic() {
     everywhere(|| {
         let bus = PubSub::<u32>::new();
         let ((tea, of_tea), (both, of_both)) = (reader(), reader());
@@ -84,7 +84,7 @@ fn what_is_published_reaches_those_who_have_subscribed_to_its_topic() {
 static LETTERS: Mutex<()> = Mutex::new(());
 
 #[test]
-fn one_that_is_slow_loses_messages_and_the_others_none() {
+fn slow_subscriber_loses_messages_and_others_lose_none() {
     let _alone = LETTERS.lock().unwrap();
     everywhere(|| {
         let bus = PubSub::<u32>::new();
@@ -105,7 +105,7 @@ fn one_that_is_slow_loses_messages_and_the_others_none() {
 }
 
 #[test]
-fn one_that_parks_gets_all_that_its_bounds_hold_and_delays_nobody() {
+fn parked_subscriber_gets_what_its_bounds_hold_and_delays_no_other() {
     let _alone = LETTERS.lock().unwrap();
     everywhere(|| {
         let bus = PubSub::<u32>::new();
@@ -128,7 +128,7 @@ fn one_that_parks_gets_all_that_its_bounds_hold_and_delays_nobody() {
 }
 
 #[test]
-fn a_mailbox_that_drops_messages_does_so_for_publishers_too() {
+fn mailbox_policy_also_applies_to_published_messages() {
     let _alone = LETTERS.lock().unwrap();
     everywhere(|| {
         let bus = PubSub::<u32>::new();
@@ -158,7 +158,7 @@ fn subscribing_again_changes_the_lag() {
 }
 
 #[test]
-fn a_subscription_ends_with_its_actor_and_does_not_keep_it() {
+fn subscription_ends_with_its_actor_and_does_not_keep_it() {
     everywhere(|| {
         let bus = PubSub::<u32>::new();
         for lag in [Lag::Lose, Lag::Park(3)] {
@@ -182,7 +182,7 @@ fn a_subscription_ends_with_its_actor_and_does_not_keep_it() {
 }
 
 #[test]
-fn a_subscription_survives_its_actors_restarts() {
+fn subscription_survives_its_actors_restarts() {
     everywhere(|| {
         for lag in [Lag::Lose, Lag::Park(3)] {
             let (read, is_read) = bounded(10);
@@ -208,7 +208,7 @@ fn a_subscription_survives_its_actors_restarts() {
 }
 
 #[test]
-fn a_subscription_outlives_the_runtime_that_it_was_made_in() {
+fn subscription_outlives_the_runtime_that_it_was_made_in() {
     within(|| {
         let bus = PubSub::<u32>::new();
         let (reader, is_read) = reader();

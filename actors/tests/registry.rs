@@ -47,7 +47,7 @@ fn ping(server: &ActorRef<Order>) -> &'static str {
 }
 
 #[test]
-fn an_actor_is_found_by_its_name_until_that_is_taken_back() {
+fn actor_is_found_by_its_name_until_it_is_unregistered() {
     everywhere(|| {
         let names = Registry::new();
         let server = spawn(Server);
@@ -71,7 +71,7 @@ fn not_found(names: &Registry, name: &str) -> WhereisError {
 }
 
 #[test]
-fn a_name_that_is_taken_is_an_error_that_says_by_whom() {
+fn taken_name_is_an_error_that_names_the_holder() {
     everywhere(|| {
         let names = Registry::new();
         let (first, second) = (Builder::new().name("first").spawn(Server), other());
@@ -88,7 +88,7 @@ fn a_name_that_is_taken_is_an_error_that_says_by_whom() {
 }
 
 #[test]
-fn asking_for_other_messages_is_an_error_that_names_both() {
+fn lookup_with_another_message_type_is_an_error_that_names_both_types() {
     everywhere(|| {
         let names = Registry::new();
         names.register("x", other()).unwrap();
@@ -102,7 +102,7 @@ fn asking_for_other_messages_is_an_error_that_names_both() {
 }
 
 #[test]
-fn the_name_of_one_that_has_ended_is_free_whatever_ended_it() {
+fn name_is_free_after_every_kind_of_end() {
     everywhere(|| {
         let names = Registry::new();
         let ends: [fn(&ActorRef<Order>); 4] = [
@@ -150,7 +150,7 @@ impl Actor for Heir {
 }
 
 #[test]
-fn who_learns_of_an_end_by_a_monitor_can_take_the_name() {
+fn name_is_free_when_a_monitor_reports_the_end() {
     everywhere(|| {
         for _ in 0..rounds(50) {
             let names = Registry::new();
@@ -167,7 +167,7 @@ fn who_learns_of_an_end_by_a_monitor_can_take_the_name() {
 }
 
 #[test]
-fn a_name_keeps_its_actor_going() {
+fn name_keeps_its_actor_alive() {
     everywhere(|| {
         let names = Registry::new();
         names.register("x", spawn(Server)).unwrap();
@@ -181,7 +181,7 @@ fn a_name_keeps_its_actor_going() {
 }
 
 #[test]
-fn the_names_of_a_registry_go_with_it() {
+fn dropping_a_registry_removes_its_names() {
     everywhere(|| {
         let names = Registry::new();
         names.register("x", spawn(Server)).unwrap();
@@ -192,7 +192,7 @@ fn the_names_of_a_registry_go_with_it() {
 }
 
 #[test]
-fn a_name_survives_a_restart_and_ends_with_the_child() {
+fn name_survives_a_restart_and_ends_with_the_child() {
     everywhere(|| {
         let names = Registry::new();
         let supervisor =
@@ -215,7 +215,7 @@ fn a_name_survives_a_restart_and_ends_with_the_child() {
 }
 
 #[test]
-fn a_runtime_that_ends_frees_the_names_of_its_actors() {
+fn runtime_that_ends_frees_the_names_of_its_actors() {
     within(|| {
         let names = Registry::new();
         let runtime = Runtime::builder().workers(2).build().unwrap();
@@ -228,7 +228,7 @@ fn a_runtime_that_ends_frees_the_names_of_its_actors() {
 }
 
 #[test]
-fn of_those_who_want_a_name_at_once_one_gets_it() {
+fn one_of_several_concurrent_registrations_succeeds() {
     within(|| {
         const CONTENDERS: usize = 4;
         let names = Registry::new();
@@ -258,7 +258,7 @@ fn of_those_who_want_a_name_at_once_one_gets_it() {
 
 /// Registers an actor that is ending, and looks for what is left.
 #[test]
-fn an_actor_that_ends_while_it_is_registered_leaves_no_name() {
+fn actor_that_ends_while_it_is_registered_leaves_no_name() {
     within(|| {
         let names = Registry::new();
         for round in 0..rounds(2000) {
@@ -276,7 +276,7 @@ fn an_actor_that_ends_while_it_is_registered_leaves_no_name() {
 }
 
 #[test]
-fn the_process_has_a_registry() {
+fn process_has_a_registry() {
     everywhere(|| {
         let server = spawn(Server);
         until(|| registry::register("of the process", &server).is_ok());

@@ -180,7 +180,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: support::rounds(300) as u32, ..ProptestConfig::default() })]
 
     #[test]
-    fn failures_at_once_end_as_the_rules_say(
+    fn concurrent_failures_end_by_the_rules(
         restarts in prop_oneof![Just(Restarts::OneForOne), Just(Restarts::OneForAll), Just(Restarts::RestForOne)],
         max in prop_oneof![0_usize..30, Just(1_000_000)],
         specs in prop::collection::vec(spec(), 1..6),

@@ -118,7 +118,7 @@ fn tells_to_the_full_mailbox_of_a_child_that_is_down_end_when_its_supervisor_sto
 }
 
 #[test]
-fn an_ask_that_waits_for_room_ends_as_one_that_waits_for_its_answer() {
+fn ask_that_waits_for_room_ends_as_one_that_waits_for_its_answer() {
     everywhere(|| {
         let log = Log::default();
         let supervisor =
@@ -157,7 +157,7 @@ impl Actor for Between {
 }
 
 #[test]
-fn the_last_ask_of_a_chain_that_leads_to_a_child_that_is_down_ends() {
+fn last_ask_of_a_chain_that_leads_to_a_child_that_is_down_ends() {
     everywhere(|| {
         let log = Log::default();
         let supervisor = of(Restarts::RestForOne, &log, ["a", "b"].map(|name| stoic(name, &log)));
@@ -184,7 +184,7 @@ fn the_last_ask_of_a_chain_that_leads_to_a_child_that_is_down_ends() {
 }
 
 #[test]
-fn an_ask_ends_whose_asker_is_stopped_by_a_lower_supervisor() {
+fn ask_ends_whose_asker_is_stopped_by_a_lower_supervisor() {
     everywhere(|| {
         let log = Log::default();
         let lower = {
@@ -230,7 +230,7 @@ impl Actor for Asks {
 }
 
 #[test]
-fn an_ask_in_started_ends_when_the_child_that_is_asked_fails() {
+fn ask_in_started_ends_when_the_child_that_is_asked_fails() {
     everywhere(|| {
         let log = Log::default();
         let supervisor = of(Restarts::OneForOne, &log, [stoic("a", &log)]);
@@ -250,7 +250,7 @@ fn an_ask_in_started_ends_when_the_child_that_is_asked_fails() {
 
 /// With these strategies the child that is asked in `started` may be one that is started later.
 #[test]
-fn an_ask_in_started_ends_if_the_child_that_is_asked_is_still_to_be_started() {
+fn ask_in_started_ends_if_the_asked_child_has_not_started_yet() {
     struct First(Arc<std::sync::Mutex<Option<Ref>>>, Log);
     impl Actor for First {
         type Message = Order;
@@ -282,7 +282,7 @@ fn an_ask_in_started_ends_if_the_child_that_is_asked_is_still_to_be_started() {
 }
 
 #[test]
-fn an_ask_in_stopped_of_a_child_that_is_down_ends() {
+fn ask_in_stopped_of_a_child_that_is_down_ends() {
     everywhere(|| {
         let log = Log::default();
         let supervisor = of(Restarts::RestForOne, &log, [stoic("a", &log)]);
@@ -299,7 +299,7 @@ fn an_ask_in_stopped_of_a_child_that_is_down_ends() {
 
 /// The supervisor waits for `c`, which waits for `a`, and then `a` fails.
 #[test]
-fn an_ask_ends_when_the_asked_child_fails_while_its_supervisor_already_waits_for_the_asker() {
+fn ask_ends_when_the_asked_child_fails_while_its_supervisor_already_waits_for_the_asker() {
     everywhere(|| {
         let log = Log::default();
         let supervisor = of(Restarts::RestForOne, &log, ["a", "b"].map(|name| stoic(name, &log)));
@@ -319,7 +319,7 @@ fn an_ask_ends_when_the_asked_child_fails_while_its_supervisor_already_waits_for
 
 /// The start is over before the supervisor has seen it.
 #[test]
-fn a_child_that_has_started_may_ask_its_supervisor_at_once() {
+fn child_that_has_started_may_ask_its_supervisor_at_once() {
     struct Eager(Arc<std::sync::Mutex<Option<SupervisorRef>>>, Log);
     impl Actor for Eager {
         type Message = ();
@@ -351,7 +351,7 @@ fn a_child_that_has_started_may_ask_its_supervisor_at_once() {
 
 /// Starts a supervisor whose child asks it back, and stops it while its child asks it.
 #[test]
-fn an_ask_of_an_actor_that_waits_for_a_supervisor_of_the_asker_ends() {
+fn ask_of_an_actor_that_waits_for_a_supervisor_of_the_asker_ends() {
     struct Owner(Log);
     enum Do {
         All,
@@ -461,7 +461,7 @@ fn both(f: impl Fn(Arc<dyn Above>)) {
 
 /// One that asks in `stopped`, and another that ends only when the first was told, whichever the supervisor looks at.
 #[test]
-fn a_child_that_is_stopped_together_with_others_is_told_at_once_that_its_supervisor_waits_for_it() {
+fn child_that_is_stopped_together_with_others_is_told_at_once_that_its_supervisor_waits_for_it() {
     everywhere(|| {
         both(|above| {
             let (asked, told, circles) = <(Arc<AtomicUsize>, Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
@@ -506,7 +506,7 @@ impl Actor for Passes {
 }
 
 #[test]
-fn an_actor_that_asks_a_stopping_supervisor_for_a_child_of_it_is_told_at_once() {
+fn actor_that_asks_a_stopping_supervisor_for_a_child_of_it_is_told_at_once() {
     everywhere(|| {
         both(|above| {
             let (asked, told, circles) = <(Arc<AtomicUsize>, Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
@@ -538,7 +538,7 @@ fn an_actor_that_asks_a_stopping_supervisor_for_a_child_of_it_is_told_at_once() 
 
 /// The supervisor in between stops its children at once as well.
 #[test]
-fn a_grandchild_that_is_stopped_together_with_others_is_told_at_once() {
+fn grandchild_that_is_stopped_together_with_others_is_told_at_once() {
     everywhere(|| {
         both(|above| {
             let (asked, told, circles) = <(Arc<AtomicUsize>, Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
@@ -592,7 +592,7 @@ fn thousands_of_children_that_ask_their_supervisor_in_stopped_are_all_told() {
 }
 
 #[test]
-fn a_handler_that_would_wait_for_its_own_end_is_told_also_inside_blocking() {
+fn handler_that_would_wait_for_its_own_end_gets_an_error_also_inside_blocking() {
     everywhere(|| {
         for is_blocking in [false, true] {
             let log = Log::default();
@@ -757,7 +757,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: support::rounds(200) as u32, ..ProptestConfig::default() })]
 
     #[test]
-    fn trees_end_whose_children_ask_and_tell_each_other_without_a_deadline(
+    fn trees_end_although_children_ask_and_tell_each_other_without_deadline(
         strategy in prop_oneof![Just(Restarts::OneForOne), Just(Restarts::OneForAll), Just(Restarts::RestForOne)],
         upper in 1_usize..4,
         lower in 1_usize..4,

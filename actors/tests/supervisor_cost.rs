@@ -54,7 +54,7 @@ fn fail(supervisor: &SupervisorRef, id: &str) {
 }
 
 #[test]
-fn what_is_over_leaves_nothing_behind() {
+fn ended_children_and_restarts_leave_no_memory_behind() {
     kahn_core::Runtime::builder().workers(1).build().unwrap().run(|| {
         let supervisor = Supervisor::default().intensity(1_000, Duration::from_millis(1)).spawn();
         let waits = |number: usize| {

@@ -96,7 +96,7 @@ fn tell(child: &ActorRef<Work>, work: Work) {
 }
 
 #[test]
-fn a_child_is_started_with_its_arguments_and_again_with_the_same() {
+fn child_is_started_with_its_arguments_and_again_with_the_same() {
     everywhere(|| {
         let supervisor = dynamic().name("kids").spawn();
         let all = Args::default();
@@ -184,7 +184,7 @@ fn more_than_max_children_are_refused() {
 }
 
 #[test]
-fn a_child_that_does_not_start_is_not_kept() {
+fn child_that_does_not_start_is_not_kept() {
     everywhere(|| {
         let supervisor = dynamic().spawn();
         let all = Args::default();
@@ -214,7 +214,7 @@ fn more_restarts_than_allowed_end_it_with_all_its_children() {
 
 /// Each of them ends only when all have been asked. One after the other, they never would.
 #[test]
-fn a_stop_asks_all_children_at_once() {
+fn stop_asks_all_children_at_once() {
     everywhere(|| {
         let all = Args::default();
         let supervisor = dynamic().shutdown(Shutdown::Infinity).spawn();
@@ -227,7 +227,7 @@ fn a_stop_asks_all_children_at_once() {
 }
 
 #[test]
-fn a_stop_kills_those_that_have_not_ended_in_their_time() {
+fn stop_kills_those_that_have_not_ended_in_their_time() {
     everywhere(|| {
         let (all, log) = (Args::default(), Log::default());
         let short = Shutdown::Timeout(Duration::from_millis(20));
@@ -246,7 +246,7 @@ fn a_stop_kills_those_that_have_not_ended_in_their_time() {
 }
 
 #[test]
-fn a_dynamic_supervisor_may_be_a_child_of_another_supervisor() {
+fn dynamic_supervisor_may_be_a_child_of_another_supervisor() {
     everywhere(|| {
         let all = Args::default();
         let root = Supervisor::new(Restarts::OneForAll)
@@ -274,7 +274,7 @@ fn a_dynamic_supervisor_may_be_a_child_of_another_supervisor() {
 
 /// It ends if no reference to it is left. A child of it may stop it.
 #[test]
-fn it_ends_as_other_supervisors_do() {
+fn dynamic_supervisor_ends_like_other_supervisors() {
     everywhere(|| {
         let all = Args::default();
         let supervisor = dynamic().spawn();
@@ -378,7 +378,7 @@ fn children_that_were_added_later_stop_in_order_where_the_strategy_has_one() {
 }
 
 #[test]
-fn a_child_that_has_been_joined_has_no_name_and_is_in_no_group_and_no_topic() {
+fn child_that_has_been_joined_has_no_name_and_is_in_no_group_and_no_topic() {
     everywhere(|| {
         let names = registry::Registry::new();
         let (group, news) = (Group::<Work>::new(), PubSub::<u32>::new());
@@ -417,7 +417,7 @@ fn a_child_that_has_been_joined_has_no_name_and_is_in_no_group_and_no_topic() {
 }
 
 #[test]
-fn a_check_knows_that_a_supervisor_was_told_of_a_panic() {
+fn check_knows_that_a_supervisor_was_told_of_a_panic() {
     let waits = Backoff::constant(Duration::from_secs(3600));
     for restart in [Restart::Permanent, Restart::Transient, Restart::Temporary] {
         for backoff in [Backoff::constant(Duration::ZERO), waits] {
@@ -543,7 +543,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: support::rounds(200) as u32, ..ProptestConfig::default() })]
 
     #[test]
-    fn random_starts_and_ends_of_dynamic_children_are_as_the_rules_say(
+    fn random_starts_and_ends_of_dynamic_children_follow_the_rules(
         restart in prop_oneof![Just(Restart::Permanent), Just(Restart::Transient), Just(Restart::Temporary)],
         max in 1_usize..8,
         intensity in prop_oneof![0_usize..10, Just(1_000_000)],

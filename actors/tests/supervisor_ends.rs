@@ -59,7 +59,7 @@ fn s17_between_attempts_the_supervisor_serves_its_mailbox() {
 }
 
 #[test]
-fn s17_one_that_is_terminated_while_it_waits_is_not_started() {
+fn s17_child_terminated_during_its_backoff_is_not_started() {
     everywhere(|| {
         let log = Log::default();
         let supervisor = patient(Supervisor::new(Strategy::RestForOne))
@@ -121,7 +121,7 @@ fn s19_timeout_asks_waits_then_kills_and_waits() {
 }
 
 #[test]
-fn s19_one_that_ends_in_time_is_not_killed() {
+fn s19_child_that_ends_in_time_is_not_killed() {
     everywhere(|| {
         let log = Log::default();
         let supervisor = with_b(&log, |b| b.shutdown(Shutdown::Timeout(Duration::from_secs(3600))));
@@ -285,7 +285,7 @@ fn s24_any_and_all_significant_end_the_supervisor_with_shutdown_the_rest_in_reve
 }
 
 #[test]
-fn s25_deaths_that_the_supervisor_caused_never_trigger_that() {
+fn s25_ends_caused_by_the_supervisor_trigger_no_auto_shutdown() {
     everywhere(|| {
         for auto in [AutoShutdown::AnySignificant, AutoShutdown::AllSignificant] {
             // Neither the first of them nor the last.
@@ -323,8 +323,8 @@ fn s25_deaths_that_the_supervisor_caused_never_trigger_that() {
     });
 }
 
-/// Starts a supervisor of 2 * `count` children, and ends those of the second half, which are significant where `auto` asks
-/// for that. Returns how long that takes.
+/// Starts a supervisor of 2 * `count` children, and ends those of the second half, which are significant where `auto`
+/// asks for that. Returns how long that takes.
 fn end_half(auto: AutoShutdown, count: usize) -> Duration {
     let is_significant = auto == AutoShutdown::AllSignificant;
     let spec = |id: usize| {
@@ -356,7 +356,7 @@ impl Actor for Idle {
 }
 
 #[test]
-fn the_end_of_a_significant_child_looks_at_no_other_child() {
+fn end_of_a_significant_child_looks_at_no_other_child() {
     kahn_core::Runtime::builder().workers(1).build().unwrap().run(|| {
         let count = 4_000;
         let plain = end_half(AutoShutdown::Never, count);
@@ -437,7 +437,7 @@ fn s27_terminate_child_keeps_a_specification_and_delete_child_wants_a_stopped_ch
 /// A supervisor's messages are typed, so the only unknown message is the exit of a linked actor that is not its child.
 /// `supervisor_log.rs` checks that it is logged, too.
 #[test]
-fn s28_what_it_does_not_know_is_reported_and_ignored() {
+fn s28_unknown_message_is_reported_and_ignored() {
     let reasons: [(fn() -> ExitReason, _); 4] = [
         (|| ExitReason::Normal, "normal"),
         (|| ExitReason::Shutdown, "shut down"),
@@ -485,7 +485,7 @@ fn link_up(supervisor: &SupervisorRef, id: &str) {
 }
 
 #[test]
-fn the_end_of_a_child_that_is_linked_to_its_supervisor_is_reported_once() {
+fn end_of_a_child_that_is_linked_to_its_supervisor_is_reported_once() {
     everywhere(|| {
         let log = Log::default();
         let supervisor = patient(Supervisor::default())
@@ -552,7 +552,7 @@ fn s29_restarts_multiply_with_the_depth_of_the_tree() {
 
 /// A loop of restarts that fail leaves its supervisor able to handle what it is told.
 #[test]
-fn a_supervisor_in_a_loop_of_restarts_does_what_it_is_asked_to() {
+fn supervisor_in_a_loop_of_restarts_handles_requests() {
     everywhere(|| {
         for strategy in [Strategy::OneForOne, Strategy::OneForAll, Strategy::RestForOne] {
             let (log, fails) = (Log::default(), Arc::new(AtomicBool::new(false)));
@@ -582,7 +582,7 @@ fn a_supervisor_in_a_loop_of_restarts_does_what_it_is_asked_to() {
 }
 
 #[test]
-fn a_stop_ends_a_loop_of_restarts() {
+fn stop_ends_a_loop_of_restarts() {
     everywhere(|| {
         for strategy in [Strategy::OneForOne, Strategy::OneForAll, Strategy::RestForOne] {
             let (log, fails) = (Log::default(), Arc::new(AtomicBool::new(false)));
@@ -686,7 +686,7 @@ fn s30_ten_thousand_children_start_and_stop_in_time_linear_in_their_number() {
 
 /// Its own supervisor starts it again: the caller waits for the incarnation that it has stopped, and for no later one.
 #[test]
-fn a_stop_returns_although_the_supervisor_is_a_permanent_child_and_comes_back() {
+fn stop_returns_although_the_supervisor_is_a_permanent_child_and_comes_back() {
     everywhere(|| {
         let (started, starts) = kahn_channels::bounded(64);
         let outer = Supervisor::default()
@@ -708,7 +708,7 @@ fn a_stop_returns_although_the_supervisor_is_a_permanent_child_and_comes_back() 
 
 /// What a refused specification owns is dropped by the supervisor, which goes on if that panics.
 #[test]
-fn a_refused_start_whose_destructor_panics_ends_no_one_else() {
+fn refused_start_whose_destructor_panics_ends_no_one_else() {
     struct Bomb;
     impl Drop for Bomb {
         fn drop(&mut self) {

@@ -493,7 +493,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: support::rounds(800) as u32, ..ProptestConfig::default() })]
 
     #[test]
-    fn random_trees_with_random_failures_end_as_the_rules_say(
+    fn random_trees_with_random_failures_follow_the_model(
         tree in tree(),
         steps in prop::collection::vec(step(), 0..40),
         workers in 1_usize..4,

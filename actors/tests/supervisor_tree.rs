@@ -44,7 +44,7 @@ impl Actor for Adder {
 }
 
 #[test]
-fn a_restart_keeps_the_mailbox_and_the_message_that_killed_is_reported_and_not_handled_again() {
+fn restart_keeps_the_mailbox_and_the_message_that_killed_is_reported_and_not_handled_again() {
     everywhere(|| {
         let (log, lives) = (Log::default(), Arc::new(AtomicU32::new(0)));
         let make = {
@@ -70,7 +70,7 @@ fn a_restart_keeps_the_mailbox_and_the_message_that_killed_is_reported_and_not_h
 }
 
 #[test]
-fn a_question_that_kills_is_answered_by_nobody_and_the_next_by_the_next_life() {
+fn question_that_kills_gets_no_reply_and_the_next_life_replies_to_the_next() {
     everywhere(|| {
         let log = Log::default();
         let supervisor = patient(Supervisor::default()).child(kid("a", &log)).spawn();
@@ -183,7 +183,7 @@ fn kids(log: &Log) -> String {
 }
 
 #[test]
-fn a_tree_starts_and_stops_in_order() {
+fn tree_starts_and_stops_in_order() {
     everywhere(|| {
         let log = Log::default();
         let root = tree(&log);
@@ -199,7 +199,7 @@ fn a_tree_starts_and_stops_in_order() {
 }
 
 #[test]
-fn a_supervisor_that_is_killed_takes_its_children_along_and_is_restarted_with_new_ones() {
+fn supervisor_that_is_killed_takes_its_children_along_and_is_restarted_with_new_ones() {
     everywhere(|| {
         let log = Log::default();
         let root = tree(&log);
@@ -218,7 +218,7 @@ fn a_supervisor_that_is_killed_takes_its_children_along_and_is_restarted_with_ne
 }
 
 #[test]
-fn who_lets_go_of_a_supervisor_ends_it() {
+fn dropping_the_last_reference_ends_a_supervisor() {
     everywhere(|| {
         let log = Log::default();
         let root = tree(&log);
@@ -248,7 +248,7 @@ fn references_are_typed() {
 
 /// In OTP this hangs.
 #[test]
-fn a_child_that_asks_its_supervisor_while_it_starts_or_is_stopped_is_told_that_it_cannot() {
+fn child_that_asks_its_supervisor_during_its_start_or_stop_gets_deadlock() {
     struct Asker(Arc<std::sync::Mutex<Option<SupervisorRef>>>, Log);
     impl Actor for Asker {
         type Message = SupervisorRef;
@@ -297,7 +297,7 @@ fn a_child_that_asks_its_supervisor_while_it_starts_or_is_stopped_is_told_that_i
 
 /// The answer has left when its supervisor turns to the next failure, but the child has not run since.
 #[test]
-fn a_child_that_its_supervisor_has_answered_is_stopped_and_not_killed() {
+fn child_that_has_its_reply_is_stopped_and_not_killed() {
     struct Slow(Log);
     impl Actor for Slow {
         type Message = ();
@@ -346,7 +346,7 @@ fn a_child_that_its_supervisor_has_answered_is_stopped_and_not_killed() {
 }
 
 #[test]
-fn a_child_may_stop_its_whole_tree() {
+fn child_may_stop_its_whole_tree() {
     everywhere(|| {
         let log = Log::default();
         let root = tree(&log);
@@ -360,7 +360,7 @@ fn a_child_may_stop_its_whole_tree() {
 
 /// Children fail while the tree is taken down, at any moment.
 #[test]
-fn a_tree_ends_whatever_its_children_do_meanwhile() {
+fn tree_ends_whatever_its_children_do_meanwhile() {
     everywhere(|| {
         for round in 0..support::rounds(30) {
             let log = Log::default();
@@ -387,7 +387,7 @@ fn a_tree_ends_whatever_its_children_do_meanwhile() {
 
 /// A runtime that is shut down ends its trees, and hangs in none.
 #[test]
-fn a_runtime_that_ends_takes_its_trees_along() {
+fn runtime_that_ends_takes_its_trees_along() {
     for _ in 0..20 {
         let log = Log::default();
         support::within(|| {
@@ -408,7 +408,7 @@ fn a_runtime_that_ends_takes_its_trees_along() {
 }
 
 #[test]
-fn a_start_that_waits_keeps_its_supervisor_and_a_kill_ends_both() {
+fn start_that_waits_keeps_its_supervisor_and_a_kill_ends_both() {
     struct Never;
     impl Actor for Never {
         type Message = ();
@@ -441,7 +441,7 @@ fn a_start_that_waits_keeps_its_supervisor_and_a_kill_ends_both() {
 }
 
 #[test]
-fn a_supervisor_can_be_linked_to_the_actor_that_starts_it() {
+fn supervisor_can_be_linked_to_the_actor_that_starts_it() {
     everywhere(|| {
         let log = Log::default();
         let mother = Builder::new().spawn_loop({
@@ -463,7 +463,7 @@ fn a_supervisor_can_be_linked_to_the_actor_that_starts_it() {
 fn assert_send<T: Send>() {}
 
 #[test]
-fn a_supervisor_may_be_built_on_one_thread_and_started_on_another() {
+fn supervisor_may_be_built_on_one_thread_and_started_on_another() {
     assert_send::<Supervisor>();
     assert_send::<ChildSpec>();
     assert_send::<SupervisorRef>();

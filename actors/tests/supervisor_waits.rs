@@ -57,7 +57,7 @@ fn both_wait(log: &Log) -> SupervisorRef {
 }
 
 #[test]
-fn a_kill_of_a_child_that_waits_ends_its_next_life_before_it_starts() {
+fn kill_of_a_child_that_waits_ends_its_next_life_before_it_starts() {
     everywhere(|| {
         let log = Log::default();
         let supervisor = both_wait(&log);
@@ -74,7 +74,7 @@ fn a_kill_of_a_child_that_waits_ends_its_next_life_before_it_starts() {
 }
 
 #[test]
-fn a_stop_of_a_child_that_waits_ends_its_next_life_when_it_has_started() {
+fn stop_of_a_child_that_waits_ends_its_next_life_when_it_has_started() {
     everywhere(|| {
         let log = Log::default();
         let supervisor = both_wait(&log);
@@ -89,7 +89,7 @@ fn a_stop_of_a_child_that_waits_ends_its_next_life_when_it_has_started() {
 }
 
 #[test]
-fn a_stop_or_a_kill_of_a_child_that_waits_is_not_for_a_life_after_its_termination() {
+fn stop_or_a_kill_of_a_child_that_waits_is_not_for_a_life_after_its_termination() {
     everywhere(|| {
         let log = Log::default();
         let supervisor = both_wait(&log);
@@ -122,7 +122,7 @@ impl Drop for Slow {
 }
 
 #[test]
-fn a_join_of_a_terminated_child_returns_after_its_monitors_were_told() {
+fn join_of_a_terminated_child_returns_after_its_monitors_were_told() {
     struct Fails;
     impl Actor for Fails {
         type Message = Option<Slow>;
@@ -168,7 +168,7 @@ fn a_join_of_a_terminated_child_returns_after_its_monitors_were_told() {
 }
 
 #[test]
-fn delays_begin_anew_after_a_long_life() {
+fn delays_start_again_after_a_long_life() {
     everywhere(|| {
         let log = Log::default();
         // Every life is long.
@@ -210,7 +210,7 @@ fn delays_grow_with_each_start_that_fails() {
 
 /// A start by hand means that the cause of the failures was removed.
 #[test]
-fn delays_begin_anew_after_a_start_by_hand() {
+fn delays_start_again_after_a_start_by_hand() {
     everywhere(|| {
         let log = Log::default();
         let supervisor = patient(Supervisor::default())
@@ -255,7 +255,7 @@ fn states(supervisor: &SupervisorRef) -> String {
 }
 
 #[test]
-fn nobody_starts_before_an_earlier_one_that_still_waits() {
+fn no_child_starts_before_an_earlier_child_that_waits() {
     everywhere(|| {
         for strategy in [Strategy::RestForOne, Strategy::OneForAll] {
             let log = Log::default();
@@ -300,7 +300,7 @@ fn nobody_starts_before_an_earlier_one_that_still_waits() {
 }
 
 #[test]
-fn who_is_earlier_does_not_wait_for_those_behind_and_these_keep_their_own_time() {
+fn earlier_child_does_not_wait_for_later_ones_which_keep_their_own_delay() {
     everywhere(|| {
         let log = Log::default();
         let kids = vec![
@@ -326,7 +326,7 @@ fn who_is_earlier_does_not_wait_for_those_behind_and_these_keep_their_own_time()
 
 /// As in OTP, where a group is stopped before each attempt to start it.
 #[test]
-fn who_is_started_by_hand_meanwhile_is_started_again_in_its_turn() {
+fn child_started_by_hand_meanwhile_is_restarted_in_its_turn() {
     everywhere(|| {
         for strategy in [Strategy::RestForOne, Strategy::OneForAll] {
             // Time enough for what follows, or else more.
@@ -375,7 +375,7 @@ fn by_hand_while_one_waits(strategy: Strategy, delay: Duration) -> bool {
 
 /// The first wait is ended by hand before its time, which is not to end the second.
 #[test]
-fn each_wait_is_as_long_as_it_is_said_to_be() {
+fn each_delay_is_as_long_as_reported() {
     const DELAY: Duration = Duration::from_millis(40);
     everywhere(|| {
         for strategy in [Strategy::OneForOne, Strategy::RestForOne, Strategy::OneForAll] {

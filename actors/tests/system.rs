@@ -158,7 +158,7 @@ fn each_signal_stops_the_tree_in_order() {
 }
 
 #[test]
-fn the_second_signal_kills_what_does_not_stop() {
+fn second_signal_kills_what_does_not_stop() {
     let mut program = Program::start("parks", "");
     program.signal(libc::SIGINT);
     program.read_until("second stops");
@@ -168,7 +168,7 @@ fn the_second_signal_kills_what_does_not_stop() {
 }
 
 #[test]
-fn the_third_signal_ends_the_process() {
+fn third_signal_ends_the_process() {
     let mut program = Program::start("blocks", "");
     program.signal(libc::SIGINT);
     program.read_until("second stops");
@@ -185,21 +185,21 @@ fn the_third_signal_ends_the_process() {
 }
 
 #[test]
-fn without_a_system_a_signal_does_what_it_always_does() {
+fn signal_has_its_default_effect_without_a_system() {
     let mut program = Program::start("dropped", "");
     program.signal(libc::SIGINT);
     assert_eq!(program.end().1, Some(libc::SIGINT));
 }
 
 #[test]
-fn one_system_after_the_other_is_told() {
+fn each_of_two_systems_in_turn_handles_signals() {
     let mut program = Program::start("again", "");
     program.signal(libc::SIGINT);
     assert_eq!(program.end().0.last().unwrap(), "ended: shut down");
 }
 
 #[test]
-fn a_signal_that_is_ignored_from_the_start_stays_ignored() {
+fn signal_that_is_ignored_from_the_start_stays_ignored() {
     let mut program = Program::start("plain", "trap '' HUP INT;");
     program.signal(libc::SIGHUP);
     program.signal(libc::SIGINT);

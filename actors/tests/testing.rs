@@ -110,7 +110,7 @@ fn stepped() -> (Stepped<Relay>, Inbox<u32>) {
 const S: Duration = Duration::from_secs(1);
 
 #[test]
-fn a_stepped_actor_handles_what_it_is_told_when_it_is_told_to() {
+fn stepped_actor_handles_messages_only_in_steps() {
     let (mut relay, mut inbox) = stepped();
     assert_eq!(relay.actor().unwrap().seen, ["started"]);
     assert_eq!(relay.step(), Step::Idle);
@@ -134,7 +134,7 @@ fn a_stepped_actor_handles_what_it_is_told_when_it_is_told_to() {
 }
 
 #[test]
-fn its_time_passes_when_its_test_says_so() {
+fn stepped_time_passes_only_by_advance() {
     let (mut relay, mut inbox) = stepped();
     relay.deliver(Message::Later(3 * S, 3));
     relay.deliver(Message::Later(S, 1));
@@ -159,7 +159,7 @@ fn its_time_passes_when_its_test_says_so() {
 }
 
 #[test]
-fn its_answers_are_looked_at() {
+fn replies_of_a_stepped_actor_can_be_inspected() {
     let (mut relay, _inbox) = stepped();
     assert_eq!(relay.ask(Message::Ask).take(), Some(Ok(1)));
     let mut kept = relay.ask(Message::Keep);
@@ -182,7 +182,7 @@ fn its_answers_are_looked_at() {
 }
 
 #[test]
-fn it_ends_as_any_actor_does() {
+fn stepped_actor_ends_like_any_actor() {
     let (mut relay, mut inbox) = stepped();
     let actor = relay.actor_ref();
     assert_eq!(relay.deliver(Message::Fail), Step::Ended);
@@ -216,7 +216,7 @@ fn it_ends_as_any_actor_does() {
 
 /// Also if it is the first actor of the program, and on whichever thread it is stepped.
 #[test]
-fn the_place_of_its_panic_is_known() {
+fn stepped_panic_has_its_place() {
     let place = || {
         let (mut relay, _to) = stepped();
         assert_eq!(relay.deliver(Message::Panic), Step::Ended);
@@ -230,7 +230,7 @@ fn the_place_of_its_panic_is_known() {
 }
 
 #[test]
-fn one_that_does_not_start_has_ended() {
+fn stepped_actor_that_fails_to_start_has_ended() {
     struct Never;
     impl Actor for Never {
         type Message = ();
@@ -248,7 +248,7 @@ fn one_that_does_not_start_has_ended() {
 
 /// It ends with the step in which it says so, wherever that is, as an actor that runs ends with its message.
 #[test]
-fn one_that_stops_itself_has_ended_when_the_step_is_over() {
+fn stepped_actor_that_stops_itself_has_ended_after_the_step() {
     struct Stops {
         at_once: bool,
         to: ActorRef<&'static str>,
@@ -289,7 +289,7 @@ fn one_that_stops_itself_has_ended_when_the_step_is_over() {
 }
 
 #[test]
-fn it_is_told_of_those_that_it_monitors() {
+fn stepped_actor_is_told_of_monitored_ends() {
     let (mut one, _inbox) = stepped();
     let (two, _other) = stepped();
     let mut three = Inbox::<()>::new();
@@ -304,7 +304,7 @@ fn it_is_told_of_those_that_it_monitors() {
 }
 
 #[test]
-fn an_inbox_is_full_when_it_is() {
+fn inbox_is_full_at_its_capacity() {
     let mut inbox = Inbox::with_capacity(2);
     let actor = inbox.actor_ref();
     actor.tell(1).unwrap();
@@ -318,7 +318,7 @@ fn an_inbox_is_full_when_it_is() {
 }
 
 #[test]
-fn what_is_in_an_inbox_is_dropped_with_it_and_memory_is_given_back() {
+fn dropping_an_inbox_drops_its_messages_and_frees_its_memory() {
     let value = Arc::new(());
     for _ in 0..100 {
         let inbox = Inbox::new();
@@ -350,7 +350,7 @@ fn probes_are_told_in_order_and_see_ends_apart() {
 }
 
 #[test]
-fn expectations_that_are_not_met_say_what_came_instead() {
+fn failed_expectation_names_the_message_that_came() {
     everywhere(|| {
         let mut probe = Probe::<u32>::new().patience(Duration::from_millis(2));
         let text = said(|| probe.expect());
@@ -386,7 +386,7 @@ impl Actor for Fragile {
 }
 
 #[test]
-fn a_panic_that_nobody_is_told_of_fails_the_test() {
+fn unobserved_panic_fails_the_test() {
     for _ in 0..20 {
         let text = said(|| {
             check(|| {
@@ -404,7 +404,7 @@ fn a_panic_that_nobody_is_told_of_fails_the_test() {
 }
 
 #[test]
-fn panics_that_somebody_is_told_of_do_not() {
+fn observed_panic_does_not_fail_the_test() {
     for _ in 0..20 {
         assert_eq!(check(|| 7), 7);
         // By a join, before or after.
@@ -433,7 +433,7 @@ fn panics_that_somebody_is_told_of_do_not() {
 }
 
 #[test]
-fn the_panic_of_the_test_itself_comes_first() {
+fn panic_of_the_test_takes_precedence() {
     let text = said(|| {
         check(|| {
             spawn(Fragile).tell(()).unwrap();
@@ -474,7 +474,7 @@ fn run_and_advance_count_the_step_that_ends_the_actor_once() {
 }
 
 #[test]
-fn an_inbox_has_room_for_one_message_at_least() {
+fn inbox_has_room_for_one_message_at_least() {
     assert_eq!(said(|| Inbox::<u32>::with_capacity(0)), "mailbox: the capacity must be one at least");
     assert!(Inbox::with_capacity(1).actor_ref().tell(1).is_ok());
 }
@@ -512,7 +512,7 @@ impl Actor for Itself {
 }
 
 #[test]
-fn a_stepped_actor_that_asks_or_kills_itself_is_told_and_ends_as_any_other() {
+fn stepped_actor_that_asks_or_kills_itself_is_told_and_ends_as_any_other() {
     everywhere(|| {
         let logs = <[Arc<std::sync::Mutex<Vec<String>>>; 3]>::default();
         let real = kahn_actors::Builder::new().name("itself").spawn(Itself(logs[0].clone()));

@@ -101,7 +101,7 @@ fn messages_come_in_the_order_of_their_time_and_never_early() {
 }
 
 #[test]
-fn a_beat_goes_on_until_it_is_cancelled() {
+fn periodic_timer_runs_until_it_is_cancelled() {
     everywhere(|| {
         let clock = spawn(Clock::default());
         let start = Instant::now();
@@ -117,7 +117,7 @@ fn a_beat_goes_on_until_it_is_cancelled() {
 }
 
 #[test]
-fn a_timer_that_is_cancelled_sends_nothing() {
+fn timer_that_is_cancelled_sends_nothing() {
     everywhere(|| {
         let clock = spawn(Clock::default());
         order(&clock, Tick::Cancelled(SHORT, "cancelled"));
@@ -147,7 +147,7 @@ fn timers_end_with_their_actor() {
 /// Two beats of which neither is handled in time: no more of them wait than there are, and a cancel takes all of them
 /// back.
 #[test]
-fn a_beat_that_is_not_handled_in_time_does_not_pile_up() {
+fn periodic_timer_skips_while_its_message_is_not_handled() {
     struct Beats(Vec<TimerId>, Vec<u32>, Sender<Vec<u32>>);
     impl Actor for Beats {
         type Message = u32;
@@ -352,7 +352,7 @@ impl Actor for Gate {
 }
 
 #[test]
-fn what_is_put_aside_is_handled_before_what_comes_later() {
+fn stashed_messages_are_handled_before_later_ones() {
     everywhere(|| {
         let gate = spawn(Gate { open: false, seen: Vec::new() });
         let tell = |message| assert!(gate.tell(message).is_ok());
@@ -364,7 +364,7 @@ fn what_is_put_aside_is_handled_before_what_comes_later() {
 }
 
 #[test]
-fn as_much_is_put_aside_as_the_mailbox_holds() {
+fn stash_holds_as_many_messages_as_the_mailbox() {
     everywhere(|| {
         let gate = Builder::new().mailbox(3).spawn(Gate { open: false, seen: Vec::new() });
         (0..4).for_each(|n| assert!(gate.tell(Pass::Number(n)).is_ok()));

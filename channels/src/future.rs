@@ -1,9 +1,9 @@
 //! Channels in async code: futures that wait in the same queues as threads.
 //!
-//! A future can be dropped at any moment, also after it has been claimed and before it is polled. Therefore both sides
-//! touch its wait slot and slot only with the channel's lock held. Dropping the future takes the lock, leaves the queue, and
-//! returns to the channel what the future was handed and has not passed on. A future is pinned before it enters a
-//! queue, so it does not move afterwards.
+//! A future can be dropped at any moment, also after it has been claimed and before it is polled. Therefore both
+//! sides touch its wait slot and slot only with the channel's lock held. Dropping the future takes the lock, leaves
+//! the queue, and returns to the channel what the future was handed and has not passed on. A future is pinned before
+//! it enters a queue, so it does not move afterwards.
 
 use core::cell::{Cell, OnceCell};
 use core::fmt;
@@ -132,8 +132,8 @@ impl<T> TaskSlot<T> {
                     Promise::Closed => return Poll::Ready(Err(RecvError)),
                     Promise::Broken => {}
                     Promise::Open => {
-                        // SAFETY: the caller guarantees that the wait slot is pinned. In phase `Idle` it is in no queue.
-                        // Dropping the future removes it from the queue before its memory is freed.
+                        // SAFETY: the caller guarantees that the wait slot is pinned. In phase `Idle` it is in no
+                        // queue. Dropping the future removes it from the queue before its memory is freed.
                         unsafe {
                             let node = self.open(&mut waker, Phase::Promised);
                             state.promised.push(node);
@@ -268,8 +268,8 @@ pub struct SendFuture<'a, T> {
     has_message: Cell<bool>,
 }
 
-// SAFETY: other threads touch only the wait slot, the slot and the waker, and only under the channel's lock. The message may
-// move to another thread, which `T: Send` allows.
+// SAFETY: other threads touch only the wait slot, the slot and the waker, and only under the channel's lock. The
+// message may move to another thread, which `T: Send` allows.
 unsafe impl<T: Send> Send for SendFuture<'_, T> {}
 
 impl<'a, T> SendFuture<'a, T> {
@@ -406,8 +406,8 @@ pub struct RecvFuture<'a, T> {
     task_timer: TaskTimer,
 }
 
-// SAFETY: other threads touch only the wait slot, the slot and the waker, and only under the channel's lock. The message may
-// move to another thread, which `T: Send` allows. Only the future itself touches the task timer.
+// SAFETY: other threads touch only the wait slot, the slot and the waker, and only under the channel's lock. The
+// message may move to another thread, which `T: Send` allows. Only the future itself touches the task timer.
 unsafe impl<T: Send> Send for RecvFuture<'_, T> {}
 
 impl<'a, T> RecvFuture<'a, T> {
@@ -451,8 +451,8 @@ pub struct RecvStream<T> {
     task_timer: TaskTimer,
 }
 
-// SAFETY: other threads touch only the wait slot, the slot and the waker, and only under the channel's lock. The message may
-// move to another thread, which `T: Send` allows. Only the stream itself touches the task timer.
+// SAFETY: other threads touch only the wait slot, the slot and the waker, and only under the channel's lock. The
+// message may move to another thread, which `T: Send` allows. Only the stream itself touches the task timer.
 unsafe impl<T: Send> Send for RecvStream<T> {}
 
 impl<T> RecvStream<T> {

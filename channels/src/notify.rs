@@ -65,8 +65,8 @@ pub(crate) struct Awaited<'a, S, F> {
     stands: Cell<bool>,
 }
 
-// SAFETY: other threads touch only the node and the waiter (`waiter`), and only with the lock held. The other fields may
-// be sent, because `S` and `F` may.
+// SAFETY: other threads touch only the node and the waiter (`waiter`), and only with the lock held. The other fields
+// may be sent, because `S` and `F` may.
 unsafe impl<S: Send, F: Send> Send for Awaited<'_, S, F> {}
 
 impl<S, F> Awaited<'_, S, F> {

@@ -46,8 +46,8 @@ impl<T> Chan<T> {
             drop(state);
             return promise;
         }
-        // SAFETY: the wait is open. Node and wait slot stay at their address until the node has been claimed and the wait is
-        // over.
+        // SAFETY: the wait is open. Node and wait slot stay at their address until the node has been claimed and the
+        // wait is over.
         unsafe { state.promised.push(NonNull::from(&node)) };
         drop(state);
         let woken = wait.park(reason, None);
@@ -92,8 +92,8 @@ impl<T> Chan<T> {
         let wait = Wait::new();
         let wait_slot = WaitSlot::new(WaitSlotKind::Right);
         let node = Node::new(wait.waiter(), 0, wait_slot.payload());
-        // SAFETY: the wait is open. Node and wait slot stay at their address until the wait is over and the node is out of
-        // the queue, claimed or removed below.
+        // SAFETY: the wait is open. Node and wait slot stay at their address until the wait is over and the node is
+        // out of the queue, claimed or removed below.
         unsafe { state.push_sender(NonNull::from(&node), &mut wakes) };
         drop(state);
         // These are wake-ups of watchers only. Watchers are threads, so no user code runs.

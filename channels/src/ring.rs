@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_back_comes_first() {
+    fn message_put_back_comes_first() {
         let mut ring = Ring::new();
         for n in 0..8 {
             ring.push_back(n);

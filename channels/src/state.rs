@@ -28,11 +28,11 @@
 //!    takes it. `S <= M`: a message that is set aside for one select is not taken by the holder of a promise. (With a
 //!    capacity above 0 the code does not count `S`, because all rights refer to messages in the ring.)
 //! 3. A message that has a receiver and that the receiver has not taken yet can come back. It is *pending*: a message
-//!    that was handed to a task is *in hand* until the task takes it, or is dropped and puts it back; a message in the
-//!    ring that is covered by a right is pending until the right is redeemed or given up. `closed` never returns
-//!    to false. The channel has *ended* if it is closed and no message is pending. It ceases to have ended if a right to
-//!    one of its last messages is given out. No sender is in a queue while the channel is closed, and no receiver while
-//!    it has ended.
+//!    that was handed to a task is *in hand* until the task takes it, or is dropped and puts it back; a message in
+//!    the ring that is covered by a right is pending until the right is redeemed or given up. `closed` never returns
+//!    to false. The channel has *ended* if it is closed and no message is pending. It ceases to have ended if a right
+//!    to one of its last messages is given out. No sender is in a queue while the channel is closed, and no receiver
+//!    while it has ended.
 //!
 //! The channel can hold more than `cap` messages: one more for each right that was given up, and for each async receive
 //! that was dropped after it had been handed a message. An accepted message is never thrown away.
@@ -221,9 +221,9 @@ impl<T> State<T> {
     /// Gives a message to a waiting receiver that the caller has claimed.
     #[inline]
     pub(crate) fn hand(&mut self, claimed: Claimed, msg: T) -> Wake {
-        // SAFETY: the receiver was claimed under the lock behind `&mut self`, and is not woken before this returns, so
-        // its payload is valid. A node in a channel's queue has a wait slot or a packet of the channel's message type as its
-        // payload. The slot of a waiting receiver's packet is empty, and only the claimer may touch it.
+        // SAFETY: the receiver was claimed under the lock behind `&mut self`, and is not woken before this returns,
+        // so its payload is valid. A node in a channel's queue has a wait slot or a packet of the channel's message
+        // type as its payload. The slot of a waiting receiver's packet is empty, and only the claimer may touch it.
         unsafe {
             let slot_ref = WaitSlotRef::new(claimed.payload);
             match slot_ref.packet::<T>() {
@@ -244,9 +244,9 @@ impl<T> State<T> {
 
     /// Gives the first message in the ring to a waiting receiver that the caller has claimed.
     pub(crate) fn hand_first(&mut self, claimed: Claimed) -> Wake {
-        // SAFETY: the receiver was claimed under the lock behind `&mut self`, and is not woken before this returns. Its
-        // payload is a wait slot or a packet of this channel's message type. The slot of its packet is empty, and only the
-        // claimer may touch it.
+        // SAFETY: the receiver was claimed under the lock behind `&mut self`, and is not woken before this returns.
+        // Its payload is a wait slot or a packet of this channel's message type. The slot of its packet is empty, and
+        // only the claimer may touch it.
         unsafe {
             let slot_ref = WaitSlotRef::new(claimed.payload);
             match slot_ref.packet::<T>() {

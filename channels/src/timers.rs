@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn idle_since_changes_when_a_message_was_due_and_was_taken() {
+    fn idle_since_changes_when_a_due_message_is_taken() {
         let timer = Timer::new(clock::now(), Some(Duration::from_millis(20)), |when| when);
         let mut before = None;
         for _ in 0..3 {

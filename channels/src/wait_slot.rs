@@ -1,13 +1,14 @@
 //! The payload of a waiter's node in a channel's queue.
 //!
 //! There are three kinds of waiters. A plain send or receive, blocking or async, has a slot for the message (a
-//! [`Packet`]). A select or a reservation asks for a *reservation* (a permit or a right: a bare [`WaitSlot`]). A watcher
-//! only asks to be told that an operation may be ready (a bare [`WaitSlot`] too, in a queue of its own). The claimer tells
-//! packets from bare slots by the wait slot's `kind`, and leaves the outcome in the wait slot's `status`.
+//! [`Packet`]). A select or a reservation asks for a *reservation* (a permit or a right: a bare [`WaitSlot`]). A
+//! watcher only asks to be told that an operation may be ready (a bare [`WaitSlot`] too, in a queue of its own). The
+//! claimer tells packets from bare slots by the wait slot's `kind`, and leaves the outcome in the wait slot's
+//! `status`.
 //!
-//! The channel's lock protects wait slot and slot. They are written with the lock held. The owner reads them after it has
-//! been woken; an async task reads them with the lock held. While the node is in a queue, or its waiter is claimed and
-//! not yet woken, wait slot and slot belong to the channel.
+//! The channel's lock protects wait slot and slot. They are written with the lock held. The owner reads them after it
+//! has been woken; an async task reads them with the lock held. While the node is in a queue, or its waiter is
+//! claimed and not yet woken, wait slot and slot belong to the channel.
 
 use core::cell::{Cell, UnsafeCell};
 use core::mem::MaybeUninit;
@@ -143,13 +144,13 @@ pub(crate) struct WaitSlotRef<'a> {
 impl<'a> WaitSlotRef<'a> {
     /// # Safety
     ///
-    /// `payload` comes from [`WaitSlot::payload`], or from [`Packet::payload`] of a packet of the channel's message type.
-    /// Its node was claimed under the channel's lock, which the caller still holds and holds for `'a`. The waiter has
-    /// not been woken.
+    /// `payload` comes from [`WaitSlot::payload`], or from [`Packet::payload`] of a packet of the channel's message
+    /// type. Its node was claimed under the channel's lock, which the caller still holds and holds for `'a`. The
+    /// waiter has not been woken.
     #[inline]
     pub(crate) unsafe fn new(payload: *mut ()) -> WaitSlotRef<'a> {
-        // SAFETY: the caller guarantees that `payload` points to a live wait slot, which is alone or the first field of a
-        // packet.
+        // SAFETY: the caller guarantees that `payload` points to a live wait slot, which is alone or the first field
+        // of a packet.
         unsafe {
             WaitSlotRef { wait_slot: &*payload.cast::<WaitSlot>(), payload: NonNull::new_unchecked(payload) }
         }
@@ -163,8 +164,9 @@ impl<'a> WaitSlotRef<'a> {
     #[inline]
     pub(crate) unsafe fn packet<T>(self) -> Option<&'a Packet<T>> {
         match self.wait_slot.kind() {
-            // SAFETY: only the constructors of `Packet` make a wait slot with `WaitSlotKind::Message`, so this wait slot is the first
-            // field of a packet. The caller guarantees its message type, and `payload` points to the whole packet.
+            // SAFETY: only the constructors of `Packet` make a wait slot with `WaitSlotKind::Message`, so this wait
+            // slot is the first field of a packet. The caller guarantees its message type, and `payload` points to
+            // the whole packet.
             WaitSlotKind::Message => Some(unsafe { self.payload.cast::<Packet<T>>().as_ref() }),
             WaitSlotKind::Right => None,
         }

@@ -146,8 +146,8 @@ impl<T> Sender<T> {
 
     /// Replaces the value by a modified clone of it: `change` modifies the clone.
     ///
-    /// If another value is sent meanwhile, `change` is called again, with a clone of that value. So this does not return if
-    /// `change` itself sends to the channel each time that it is called.
+    /// If another value is sent meanwhile, `change` is called again, with a clone of that value. So this does not
+    /// return if `change` itself sends to the channel each time that it is called.
     ///
     /// # Parks
     ///

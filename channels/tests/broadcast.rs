@@ -45,7 +45,7 @@ impl Random {
 
 /// A message that is unread by some subscriber is alive, and no other one is.
 #[test]
-fn a_message_is_kept_until_the_last_subscriber_that_is_due_it_has_it() {
+fn message_is_kept_until_the_last_subscriber_that_is_due_it_has_it() {
     const CAPACITY: usize = 5;
     for seed in 0..times(300) {
         let mut random = Random(seed as u64);

@@ -53,13 +53,13 @@ fn every_message_comes_once() {
 
 /// MultiConsumer.
 #[test]
-fn many_consumers() {
+fn many_consumers_receive_every_message_once() {
     everywhere(|world| conserved(world, 23, 1, 23, times(271_828) / 10));
 }
 
 /// TestChan: an empty receive and a full send block, len and capacity.
 #[test]
-fn empty_and_full() {
+fn empty_and_full_channels_refuse_try_operations() {
     everywhere(|world| {
         for cap in 0..times(200) {
             let (tx, rx) = bounded(cap);
@@ -99,7 +99,7 @@ fn empty_and_full() {
 
 /// fifo: order kept, buffered and through a chain of rendezvous.
 #[test]
-fn order_is_kept() {
+fn messages_keep_their_order() {
     everywhere(|world| {
         let (tx, rx) = bounded(10);
         (0..10).for_each(|n| tx.send(n).unwrap());
@@ -123,7 +123,7 @@ fn order_is_kept() {
 
 /// sieve1: primes through a chain of filters.
 #[test]
-fn sieve() {
+fn chain_of_filters_finds_primes() {
     everywhere(|world| {
         let (tx, mut numbers) = bounded(1);
         world.spawn(move || {
@@ -153,7 +153,7 @@ fn sieve() {
 
 /// zerosize and nonblock, for several types.
 #[test]
-fn all_sizes_of_messages() {
+fn messages_of_all_sizes_are_received() {
     fn at<T: Clone + PartialEq + std::fmt::Debug + Send + 'static>(world: &World, msg: T) {
         for cap in [0, 1] {
             let (tx, rx) = bounded(cap);
@@ -190,7 +190,7 @@ fn all_sizes_of_messages() {
 
 /// close: the remaining messages are received, then the end. Waiting senders are woken, with their messages.
 #[test]
-fn close_from_either_side() {
+fn close_from_either_side_drains_and_wakes_waiters() {
     everywhere(|world| {
         for by_receiver in [false, true] {
             let (tx, rx) = bounded(2);
@@ -232,7 +232,7 @@ fn close_from_either_side() {
 
 /// The last endpoint of a side wakes the other.
 #[test]
-fn the_last_endpoint_ends_it() {
+fn last_endpoint_of_a_side_wakes_the_other_side() {
     everywhere(|world| {
         for cap in [0, 1] {
             let (tx, rx) = bounded::<i32>(cap);
@@ -271,7 +271,7 @@ impl Drop for Counted {
 
 /// Messages are dropped once, and as soon as the last receiver is gone.
 #[test]
-fn the_last_receiver_drops_what_is_left() {
+fn last_receiver_drops_remaining_messages() {
     let alive = Arc::new(AtomicUsize::new(0));
     let (tx, rx) = bounded(10);
     (0..7).for_each(|_| tx.send(Counted::new(&alive)).unwrap());
@@ -287,7 +287,7 @@ fn the_last_receiver_drops_what_is_left() {
 
 /// Sender, receiver and close race; every message is dropped once.
 #[test]
-fn races_at_the_end_drop_once() {
+fn send_receive_and_close_races_drop_each_message_once() {
     everywhere(|world| {
         for round in 0..times(500) {
             let alive = Arc::new(AtomicUsize::new(0));
@@ -323,7 +323,7 @@ fn races_at_the_end_drop_once() {
 
 /// A panic in one message's drop does not lose the others, and leaves the channel sound.
 #[test]
-fn a_panic_in_a_messages_drop() {
+fn panic_in_a_message_drop_loses_no_other_message() {
     struct Bomb(#[allow(dead_code, reason = "dropped")] Counted, bool);
     impl Drop for Bomb {
         fn drop(&mut self) {
@@ -341,7 +341,7 @@ fn a_panic_in_a_messages_drop() {
 
 /// A message whose drop sends and receives, also on its own channel.
 #[test]
-fn operations_inside_drop() {
+fn message_drop_may_use_channels() {
     struct Chatty(Sender<Option<Chatty>>, Receiver<Option<Chatty>>, Sender<i32>);
     impl Drop for Chatty {
         fn drop(&mut self) {
@@ -362,7 +362,7 @@ fn operations_inside_drop() {
 
 /// Time: zero returns at once with the message, MAX is for ever, a deadline in the past has passed.
 #[test]
-fn times_out() {
+fn timeouts_of_zero_and_forever_hold() {
     everywhere(|world| {
         for cap in [0, 1] {
             let (tx, rx) = bounded(cap);
@@ -385,7 +385,7 @@ fn times_out() {
 
 /// A capacity that no machine has costs nothing.
 #[test]
-fn an_absurd_capacity() {
+fn huge_capacity_costs_no_memory() {
     let (tx, rx) = bounded(usize::MAX);
     (0..1000).for_each(|n| tx.try_send(n).unwrap());
     assert!(rx.try_iter().eq(0..1000));
@@ -396,7 +396,7 @@ fn an_absurd_capacity() {
 
 /// chanbarrier: what was written before a rendezvous is seen after it.
 #[test]
-fn a_rendezvous_orders_memory() {
+fn rendezvous_orders_memory() {
     everywhere(|world| {
         let written = Arc::new(AtomicUsize::new(0));
         let (tx, rx) = bounded(0);
@@ -417,7 +417,7 @@ fn a_rendezvous_orders_memory() {
 
 /// reserve: the place is taken, its message comes later, a dropped permit gives it back.
 #[test]
-fn permits() {
+fn permit_keeps_room_until_used_or_dropped() {
     everywhere(|world| {
         let (tx, rx) = bounded(1);
         let permit = tx.reserve().unwrap();
@@ -451,7 +451,7 @@ fn permits() {
 
 /// All forms of send agree: the place of a permit is taken, whether a receiver waits or not.
 #[test]
-fn a_send_waits_while_a_permit_has_the_last_place() {
+fn send_waits_while_a_permit_has_the_last_place() {
     everywhere(|_| {
         let (tx, rx) = bounded(1);
         let permit = tx.reserve().unwrap();
@@ -468,7 +468,7 @@ fn a_send_waits_while_a_permit_has_the_last_place() {
 
 /// A message that passes from a permit to a waiting receiver leaves its place to a waiting sender.
 #[test]
-fn a_permit_leaves_its_place() {
+fn used_permit_leaves_its_room_to_a_waiting_sender() {
     everywhere(|world| {
         let (tx, rx) = bounded(1);
         let permit = tx.reserve().unwrap();
@@ -486,7 +486,7 @@ fn a_permit_leaves_its_place() {
 
 /// recv_many takes what is there, and no more than asked.
 #[test]
-fn many_at_once() {
+fn recv_many_takes_available_messages_up_to_its_limit() {
     everywhere(|world| {
         let (tx, rx) = bounded(4);
         let total = times(1000);
@@ -503,7 +503,7 @@ fn many_at_once() {
 
 /// NonblockRecvRace: a message is there until the channel is closed, so a look never finds nothing.
 #[test]
-fn a_look_sees_the_message_or_the_end() {
+fn try_recv_sees_the_message_or_the_end() {
     everywhere(|world| {
         for _ in 0..times(2000) {
             let (tx, rx) = bounded(1);
@@ -519,7 +519,7 @@ fn a_look_sees_the_message_or_the_end() {
 
 /// Sends and receives while the thread's locals are being destroyed.
 #[test]
-fn operations_while_the_thread_exits() {
+fn channels_work_in_thread_local_destructors() {
     struct Late(Sender<i32>, Receiver<i32>);
     impl Drop for Late {
         fn drop(&mut self) {
@@ -537,7 +537,7 @@ fn operations_while_the_thread_exits() {
 
 /// The soak: random operations of many threads; nothing is lost, nothing comes twice.
 #[test]
-fn soak() {
+fn random_operations_lose_and_duplicate_nothing() {
     everywhere(|world| {
         for cap in [0, 1, 5] {
             let (tx, rx) = bounded::<usize>(cap);
@@ -594,7 +594,7 @@ fn soak() {
 }
 
 #[test]
-fn a_place_is_taken_if_there_is_one() {
+fn try_reserve_takes_room_if_there_is_some() {
     everywhere(|world| {
         let (tx, rx) = bounded(2);
         let (one, two) = (tx.try_reserve().unwrap(), tx.try_reserve().unwrap());

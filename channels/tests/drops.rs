@@ -47,7 +47,7 @@ fn while_unwinding(f: impl FnOnce()) {
 }
 
 #[test]
-fn a_channel_drops_all_messages_and_panics_once() {
+fn channel_drops_all_messages_and_panics_once() {
     for unwinding in [false, true] {
         let dropped = Arc::new(AtomicUsize::new(0));
         let mut bomb = bombs(&dropped);
@@ -64,7 +64,7 @@ fn a_channel_drops_all_messages_and_panics_once() {
 }
 
 #[test]
-fn a_broadcast_drops_all_messages_and_panics_once() {
+fn broadcast_drops_all_messages_and_panics_once() {
     for unwinding in [false, true] {
         let dropped = Arc::new(AtomicUsize::new(0));
         let mut bomb = bombs(&dropped);
@@ -81,7 +81,7 @@ fn a_broadcast_drops_all_messages_and_panics_once() {
 
 /// Its clone panics, and so does the message itself, which it was the last to see.
 #[test]
-fn a_message_whose_clone_and_destructor_panic_does_not_abort() {
+fn message_whose_clone_and_destructor_panic_does_not_abort() {
     struct Torn(Arc<AtomicUsize>);
     impl Clone for Torn {
         fn clone(&self) -> Torn {

@@ -39,7 +39,7 @@ impl Drop for Counted {
 }
 
 #[test]
-fn hand_off() {
+fn message_is_handed_over() {
     model(|| {
         let (tx, rx) = bounded(0);
         let sender = thread::spawn(move || tx.send(Box::new(1)).unwrap());
@@ -50,7 +50,7 @@ fn hand_off() {
 }
 
 #[test]
-fn capacity_one_with_two_senders() {
+fn two_senders_share_capacity_one() {
     model(|| {
         let (tx, rx) = bounded(1);
         let parts: Vec<_> = [tx.clone(), tx]
@@ -64,7 +64,7 @@ fn capacity_one_with_two_senders() {
 }
 
 #[test]
-fn close_against_send_and_receive() {
+fn close_races_with_send_and_receive() {
     for cap in [0, 1] {
         model(move || {
             let (tx, rx) = bounded(cap);
@@ -81,7 +81,7 @@ fn close_against_send_and_receive() {
 }
 
 #[test]
-fn ends_dropped_in_a_race() {
+fn endpoints_are_dropped_concurrently() {
     for cap in [0, 1] {
         model(move || {
             let alive = StdArc::new(AtomicUsize::new(0));
@@ -109,7 +109,7 @@ fn select_timed(rx1: &Receiver<i32>, rx2: &Receiver<i32>) -> Option<Result<i32, 
 }
 
 #[test]
-fn a_select_cancelled_against_woken() {
+fn cancel_of_a_select_races_with_a_wake_up() {
     model(|| {
         let (tx1, rx1) = bounded(0);
         let (_tx2, rx2) = bounded(1);
@@ -146,7 +146,7 @@ fn two_selects_over_two_channels() {
 }
 
 #[test]
-fn a_select_meets_a_plain_receiver() {
+fn select_meets_a_plain_receiver() {
     model(|| {
         let (tx, rx) = bounded(0);
         let receiver = thread::spawn(move || rx.recv());
@@ -158,7 +158,7 @@ fn a_select_meets_a_plain_receiver() {
 }
 
 #[test]
-fn a_permit_dropped_or_used() {
+fn permit_is_dropped_or_used() {
     for cap in [0, 1] {
         model(move || {
             let (tx, rx) = bounded(cap);
@@ -173,7 +173,7 @@ fn a_permit_dropped_or_used() {
 }
 
 #[test]
-fn a_permit_against_a_sender() {
+fn permit_races_with_a_sender() {
     model(|| {
         let (tx, rx) = bounded(1);
         let other = tx.clone();
@@ -186,7 +186,7 @@ fn a_permit_against_a_sender() {
 }
 
 #[test]
-fn a_waiter_withdrawn_against_close() {
+fn withdrawn_waiter_races_with_close() {
     for cap in [0, 1] {
         model(move || {
             let alive = StdArc::new(AtomicUsize::new(0));
@@ -206,7 +206,7 @@ fn a_waiter_withdrawn_against_close() {
 }
 
 #[test]
-fn a_receiver_withdrawn_against_a_send() {
+fn withdrawn_receiver_races_with_send() {
     model(|| {
         let (tx, rx) = bounded(0);
         let sender = thread::spawn(move || tx.try_send(1).is_ok());
@@ -216,7 +216,7 @@ fn a_receiver_withdrawn_against_a_send() {
 }
 
 #[test]
-fn a_look_at_two_is_one_look() {
+fn default_needs_one_moment_without_ready_operation() {
     model(|| {
         let (tx1, rx1) = bounded(1);
         let (tx2, rx2) = bounded(1);
@@ -237,7 +237,7 @@ fn a_look_at_two_is_one_look() {
 }
 
 #[test]
-fn oneshot_against_its_drop() {
+fn oneshot_send_races_with_drop_of_the_receiver() {
     model(|| {
         let alive = StdArc::new(AtomicUsize::new(0));
         let (tx, rx) = kahn_channels::oneshot();
@@ -251,7 +251,7 @@ fn oneshot_against_its_drop() {
 }
 
 #[test]
-fn oneshot_wakes() {
+fn oneshot_send_wakes_the_receiver() {
     model(|| {
         let (tx, rx) = kahn_channels::oneshot();
         let sender = thread::spawn(move || tx.send(1).unwrap());
@@ -278,7 +278,7 @@ fn broadcast_waits_for_the_slowest() {
 }
 
 #[test]
-fn oneshot_ends_two_that_wait() {
+fn oneshot_send_ends_two_waiting_receivers() {
     model(|| {
         let (tx, rx) = kahn_channels::oneshot();
         let rx = Arc::new(rx);
@@ -292,7 +292,7 @@ fn oneshot_ends_two_that_wait() {
 }
 
 #[test]
-fn oneshot_dropped_ends_two_that_wait() {
+fn oneshot_sender_drop_ends_two_waiting_receivers() {
     model(|| {
         let (tx, rx) = kahn_channels::oneshot::<i32>();
         let rx = Arc::new(rx);
@@ -305,7 +305,7 @@ fn oneshot_dropped_ends_two_that_wait() {
 }
 
 #[test]
-fn broadcast_moves_the_message_of_a_sender_that_waits() {
+fn broadcast_takes_the_message_of_a_waiting_sender() {
     model(|| {
         let alive = StdArc::new(AtomicUsize::new(0));
         let (tx, rx) = kahn_channels::broadcast(1);
@@ -322,7 +322,7 @@ fn broadcast_moves_the_message_of_a_sender_that_waits() {
 }
 
 #[test]
-fn broadcast_hands_back_what_no_subscriber_is_left_for() {
+fn broadcast_returns_the_message_without_subscribers() {
     model(|| {
         let (tx, rx) = kahn_channels::broadcast(1);
         tx.send(1).unwrap();
@@ -336,7 +336,7 @@ fn broadcast_hands_back_what_no_subscriber_is_left_for() {
 }
 
 #[test]
-fn watch_wakes() {
+fn watch_send_wakes_the_subscriber() {
     model(|| {
         let (tx, rx) = kahn_channels::watch(0);
         let sender = thread::spawn(move || {
@@ -362,7 +362,7 @@ impl Wake for Task {
 
 /// Two tasks wait, and a value is sent: one that goes away is not touched, and one that stays is woken, or has seen it.
 #[test]
-fn a_task_that_watches_is_woken_unless_it_has_gone() {
+fn watch_send_wakes_the_task_unless_its_future_is_dropped() {
     model(|| {
         let (tx, rx) = kahn_channels::watch(0);
         let (first, second) = (rx.clone(), rx);
@@ -385,7 +385,7 @@ fn a_task_that_watches_is_woken_unless_it_has_gone() {
 
 /// As above, for a broadcast: each task sees the message, whether it was there to be seen or came.
 #[test]
-fn a_task_that_receives_what_is_broadcast_is_woken() {
+fn broadcast_send_wakes_the_task() {
     model(|| {
         let (tx, rx) = kahn_channels::broadcast(1);
         let other = rx.clone();
@@ -408,7 +408,7 @@ fn a_task_that_receives_what_is_broadcast_is_woken() {
 /// A select has met a sender that gives up, and chooses another arm. The other arm's message is there before, or comes
 /// after.
 #[test]
-fn a_select_whose_promise_is_broken_goes_on() {
+fn select_goes_on_after_a_dropped_permit() {
     for early in [true, false] {
         model(move || {
             let ((tx, rx), (other_tx, other_rx)) = (bounded::<i32>(0), bounded(1));
@@ -436,7 +436,7 @@ fn a_select_whose_promise_is_broken_goes_on() {
 
 /// The same against the time.
 #[test]
-fn a_select_whose_promise_is_broken_times_out() {
+fn select_times_out_after_a_dropped_permit() {
     model(|| {
         let (tx, rx) = bounded::<i32>(0);
         let giver = thread::spawn(move || {
@@ -455,7 +455,7 @@ fn a_select_whose_promise_is_broken_times_out() {
 
 /// Two receivers, a select and a plain one; two permits, of which one is given up.
 #[test]
-fn promises_of_two_are_not_mixed_up() {
+fn reservations_of_two_receivers_are_not_mixed_up() {
     model(|| {
         let (tx, rx) = bounded(0);
         let (other_tx, other_rx) = (tx.clone(), rx.clone());
@@ -474,7 +474,7 @@ fn promises_of_two_are_not_mixed_up() {
 
 /// A future is handed a message and dropped, while the sender is dropped: the other receiver gets the message.
 #[test]
-fn a_message_in_the_hand_of_a_dropped_future_goes_to_the_other_receiver() {
+fn message_given_to_a_dropped_future_goes_to_the_other_receiver() {
     model(|| {
         let (tx, rx) = bounded(1);
         let mut future = Box::pin(rx.recv_async());
@@ -499,7 +499,7 @@ fn give_up(selected: SelectedOperation<'_>) {
 
 /// A selected receive is given up, while the sender is dropped: the other receiver gets the message.
 #[test]
-fn a_message_of_a_right_that_is_given_up_goes_to_the_other_receiver() {
+fn message_of_an_abandoned_reservation_goes_to_the_other_receiver() {
     model(|| {
         let (tx, rx) = bounded(1);
         tx.send(1).unwrap();
@@ -517,7 +517,7 @@ fn a_message_of_a_right_that_is_given_up_goes_to_the_other_receiver() {
 
 /// A selected receive is completed, while the sender is dropped: the other receiver is told that the channel has ended.
 #[test]
-fn a_right_that_is_used_after_the_close_ends_the_channel() {
+fn reservation_used_after_the_close_ends_the_channel() {
     model(|| {
         let (tx, rx) = bounded(1);
         tx.send(1).unwrap();

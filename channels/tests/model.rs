@@ -32,7 +32,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 4 } else { 500 }, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_channel_is_a_bounded_queue(cap in 0_usize..5, steps in steps()) {
+    fn channel_is_a_bounded_queue(cap in 0_usize..5, steps in steps()) {
         let (tx, rx) = bounded(cap);
         let mut tx = Some(tx);
         let (mut model, mut closed) = (VecDeque::new(), false);
@@ -83,7 +83,7 @@ proptest! {
 
     /// The same operations on our channels and on crossbeam's: the same arms are ready, with the same results.
     #[test]
-    fn a_select_chooses_as_crossbeams_does(
+    fn select_chooses_as_crossbeams_does(
         caps in prop::collection::vec(0_usize..3, 1..5),
         steps in prop::collection::vec((0_usize..5, 0_u8..6, any::<u8>()), 0..60),
     ) {

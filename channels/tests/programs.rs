@@ -13,7 +13,7 @@ use support::{Handle, World, everywhere, times};
 
 /// goroutines: a chain of 10,000 passes a value, and comes down. Fewer where they are OS threads.
 #[test]
-fn a_long_chain() {
+fn long_chain_of_goroutines_passes_a_value() {
     everywhere(|world| {
         let links = if format!("{world:?}").starts_with("Green") { 10_000 } else { times(500) };
         let (left, mut end) = bounded(0);
@@ -147,7 +147,7 @@ impl Series {
 
 /// powser1: series are added, multiplied and derived by processes, which give the right coefficients.
 #[test]
-fn power_series() {
+fn power_series_program_computes_coefficients() {
     everywhere(|&world| {
         let count = if cfg!(miri) { 3 } else { 8 };
         let ones = || Series::ones(world);
@@ -165,7 +165,7 @@ fn power_series() {
 
 /// sieve2: primes from a chain of filters over rendezvous, which comes down from its end.
 #[test]
-fn a_sieve_over_rendezvous() {
+fn sieve_over_rendezvous_finds_primes() {
     everywhere(|world| {
         let count = if cfg!(miri) { 5 } else { 40 };
         let (tx, mut numbers) = bounded(0);
@@ -189,7 +189,7 @@ fn a_sieve_over_rendezvous() {
 
 /// chanbarrier: what was written before a rendezvous is seen after it, directly and through a select.
 #[test]
-fn a_barrier_of_channels() {
+fn barrier_of_channels_orders_memory() {
     everywhere(|world| {
         for round in 0..times(100) {
             let (writers, each) = (4, times(100));

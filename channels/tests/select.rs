@@ -14,7 +14,7 @@ use support::{everywhere, times, until};
 
 /// doubleselect: one value is never delivered by two arms of one select.
 #[test]
-fn a_value_comes_through_one_arm() {
+fn value_is_delivered_by_one_arm() {
     everywhere(|world| {
         let total = times(20_000);
         let (tx, rx) = bounded(0);
@@ -44,7 +44,7 @@ fn a_value_comes_through_one_arm() {
 
 /// select3: what blocks and what does not.
 #[test]
-fn what_is_ready() {
+fn operations_are_ready_if_they_would_not_wait() {
     let (tx, rx) = bounded::<i32>(0);
     let (full, full_rx) = bounded(1);
     full.send(1).unwrap();
@@ -85,7 +85,7 @@ fn what_is_ready() {
 
 /// select4 and 5: operands once and in order; a message only for the arm that is selected.
 #[test]
-fn operands() {
+fn operands_are_evaluated_once_and_in_order() {
     let order = std::cell::RefCell::new(Vec::new());
     let note = |n: i32| order.borrow_mut().push(n);
     let (tx, rx) = bounded(1);
@@ -110,7 +110,7 @@ fn operands() {
 
 /// The forms that arms and operands may have; flow out of an arm.
 #[test]
-fn syntax() {
+fn macro_accepts_all_forms_of_arms() {
     fn flow(rx: &Receiver<i32>) -> Result<i32, RecvError> {
         let mut sum = 0;
         loop {
@@ -162,7 +162,7 @@ fn syntax() {
 
 /// select6: a losing select that is the last waiter does not corrupt the queue.
 #[test]
-fn losers_leave_the_queues() {
+fn losing_selects_leave_the_queues() {
     everywhere(|world| {
         for _ in 0..times(200) {
             let (tx1, rx1) = bounded::<i32>(0);
@@ -187,7 +187,7 @@ fn losers_leave_the_queues() {
 
 /// SelfSelect: four threads send and receive on one channel in one select.
 #[test]
-fn self_select() {
+fn selects_on_one_channel_pair_with_each_other_and_not_themselves() {
     everywhere(|world| {
         for cap in [0, 10] {
             let (tx, rx) = bounded(cap);
@@ -218,7 +218,7 @@ fn self_select() {
 
 /// SelectStress: senders and receivers by select and without, at capacity 0 and more.
 #[test]
-fn stress() {
+fn selects_and_plain_operations_exchange_every_message() {
     everywhere(|world| {
         let each = times(10_000);
         let ends: Vec<_> = [0, 0, 2, 3].map(bounded::<usize>).into();
@@ -267,7 +267,7 @@ fn stress() {
 
 /// SelectFairness: two of four arms are ready; each is selected half of the time, within ten standard deviations.
 #[test]
-fn fair() {
+fn two_ready_arms_are_selected_equally_often() {
     let trials = times(10_000);
     let (tx1, rx1) = bounded(trials);
     let (tx2, rx2) = bounded(trials);
@@ -310,7 +310,7 @@ fn every_arm_gets_its_share() {
 
 /// A biased select prefers the first, in both forms, also after it has waited.
 #[test]
-fn biased() {
+fn biased_select_prefers_the_first_arm() {
     everywhere(|world| {
         let (tx1, rx1) = bounded(100);
         let (tx2, rx2) = bounded(100);
@@ -344,7 +344,7 @@ fn biased() {
 
 /// SelectDuplicateChannel: the same channel twice in one select leaves its queue sound.
 #[test]
-fn the_same_channel_twice() {
+fn same_channel_may_stand_in_two_arms() {
     everywhere(|world| {
         let (tx, rx) = bounded(0);
         let (other_tx, other) = bounded::<i32>(0);
@@ -446,7 +446,7 @@ fn two_selects_meet() {
 
 /// A selected operation that is not completed panics, and neither hangs its partner nor loses its message.
 #[test]
-fn an_operation_that_is_dropped() {
+fn dropped_selected_operation_panics_and_loses_no_message() {
     everywhere(|world| {
         let drop_it = |select: &mut Select<'_>| {
             let operation = select.select();
@@ -483,7 +483,7 @@ fn an_operation_that_is_dropped() {
 
 /// ready and its variants only look.
 #[test]
-fn readiness() {
+fn ready_reports_and_takes_nothing() {
     everywhere(|world| {
         for cap in [0, 1] {
             let (tx, rx) = bounded::<i32>(cap);
@@ -518,7 +518,7 @@ fn readiness() {
 
 /// An empty set: only a look, or time, can end it.
 #[test]
-fn empty_sets() {
+fn empty_select_ends_by_default_or_time() {
     let mut select = Select::new();
     assert!(select.try_select().is_err());
     assert!(select.try_ready().is_err());
@@ -534,7 +534,7 @@ fn empty_sets() {
 
 /// More arms than are kept without allocating.
 #[test]
-fn many_arms() {
+fn select_with_many_arms_allocates_and_works() {
     everywhere(|world| {
         let ends: Vec<_> = (0..64).map(|_| bounded::<usize>(0)).collect();
         let rxs: Vec<_> = ends.iter().map(|end| end.1.clone()).collect();
@@ -644,7 +644,7 @@ fn operations_that_are_left_are_selected_with_equal_probability() {
 
 /// AfterTimes and friends: the value is the time of firing, timers fire once, ticks skip what was missed.
 #[test]
-fn timers() {
+fn timer_channels_fire_once_and_ticks_skip_missed() {
     everywhere(|world| {
         // Under Miri a line takes long.
         let ms = |n| Duration::from_millis(if cfg!(miri) { 20 * n } else { n });
@@ -698,7 +698,7 @@ fn timers() {
 
 /// A send with a time-out against a select that only sometimes looks: the message is here or there.
 #[test]
-fn a_timed_send_against_selects() {
+fn timed_send_races_with_selects() {
     everywhere(|world| {
         let (tx, rx) = bounded(0);
         let (_keep, idle) = bounded::<usize>(0);
@@ -732,7 +732,7 @@ fn a_timed_send_against_selects() {
 
 /// A select that begins to wait with capacity 0 wakes a thread that waits for readiness, before it parks.
 #[test]
-fn a_select_is_seen_by_who_watches() {
+fn waiting_select_wakes_a_watcher_of_readiness() {
     everywhere(|world| {
         for _ in 0..times(200) {
             let (tx, rx) = bounded(0);
@@ -760,7 +760,7 @@ fn a_select_is_seen_by_who_watches() {
 
 /// As crossbeam's: a set of operations may go to another thread, with endpoints whose messages may not.
 #[test]
-fn a_set_of_operations_is_send_and_sync() {
+fn set_of_operations_is_send_and_sync() {
     fn is_send_and_sync<T: Send + Sync>(value: T) -> T {
         value
     }

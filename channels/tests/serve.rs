@@ -28,7 +28,7 @@ fn ended_with<T>(messages: impl ExactSizeIterator<Item = T>) -> Receiver<T> {
 }
 
 #[test]
-fn handles_all_in_order_and_ends_with_the_senders() {
+fn serve_handles_all_in_order_and_ends_with_the_senders() {
     on_any_number_of_workers(|| {
         for cap in [0, 1, 3, 100] {
             let (tx, rx) = bounded(cap);
@@ -47,7 +47,7 @@ fn handles_all_in_order_and_ends_with_the_senders() {
 }
 
 #[test]
-fn ends_at_close_after_what_was_left() {
+fn serve_ends_at_close_after_the_remaining_messages() {
     on_any_number_of_workers(|| {
         let (tx, rx) = bounded(10);
         (0..10).for_each(|n| tx.send(n).unwrap());
@@ -64,7 +64,7 @@ fn ends_at_close_after_what_was_left() {
 }
 
 #[test]
-fn ends_at_close_while_it_waits() {
+fn serve_ends_at_close_while_it_waits() {
     on_any_number_of_workers(|| {
         let (tx, rx) = bounded::<u8>(1);
         let server = serve(rx, |_| ());
@@ -75,12 +75,12 @@ fn ends_at_close_while_it_waits() {
 }
 
 #[test]
-fn ends_at_once_on_a_channel_that_has_ended() {
+fn serve_ends_at_once_on_an_ended_channel() {
     run(|| serve(ended_with::<u8>([].into_iter()), |_| unreachable!()).join().unwrap());
 }
 
 #[test]
-fn from_an_os_thread_outside_any_runtime() {
+fn serve_can_start_on_an_os_thread_outside_any_runtime() {
     let (tx, rx) = bounded(4);
     let (doubled, results) = bounded(4);
     let server = serve(rx, move |n: u32| doubled.send(2 * n).unwrap());
@@ -117,7 +117,7 @@ fn four_on_one_receiver_share_the_messages() {
 
 /// With `f` asleep in one of them, the others go on.
 #[test]
-fn a_pool_handles_messages_side_by_side() {
+fn pool_handles_messages_side_by_side() {
     with_workers(1, || {
         let (tx, rx) = bounded(0);
         let pool: Vec<_> = (0..4).map(|_| serve(rx.clone(), |pause: Duration| sleep(pause))).collect();
@@ -131,7 +131,7 @@ fn a_pool_handles_messages_side_by_side() {
 }
 
 #[test]
-fn a_million_messages() {
+fn serve_handles_a_million_messages() {
     with_workers(2, || {
         let (tx, rx) = bounded(128);
         let sum = Arc::new(AtomicU64::new(0));
@@ -147,7 +147,7 @@ fn a_million_messages() {
 }
 
 #[test]
-fn f_parks_on_time_and_on_other_channels() {
+fn handler_may_park_on_time_and_on_other_channels() {
     on_any_number_of_workers(|| {
         let (tx, rx) = bounded(2);
         let (out_tx, out) = bounded(0);
@@ -166,7 +166,7 @@ fn f_parks_on_time_and_on_other_channels() {
 }
 
 #[test]
-fn f_spawns_and_joins_and_serves() {
+fn handler_may_spawn_join_and_serve() {
     on_any_number_of_workers(|| {
         let (tx, rx) = bounded(1);
         let (out_tx, out) = bounded(1);
@@ -187,7 +187,7 @@ fn f_spawns_and_joins_and_serves() {
 
 /// A stage that receives what it has sent itself is always busy, and the worker's only other customer still gets on.
 #[test]
-fn one_that_never_waits_starves_nobody() {
+fn server_that_never_waits_starves_no_other() {
     struct Busy {
         server: kahn_core::thread::JoinHandle<()>,
         handled: Arc<AtomicU64>,
@@ -253,7 +253,7 @@ fn told() -> (Sender<Option<Tells>>, Receiver<Option<Tells>>, Arc<AtomicUsize>) 
 }
 
 #[test]
-fn cancelled_while_it_waits() {
+fn cancel_ends_a_waiting_server() {
     on_any_number_of_workers(|| {
         let (tx, rx, drops) = told();
         let owned = Tells(drops.clone());
@@ -267,7 +267,7 @@ fn cancelled_while_it_waits() {
 }
 
 #[test]
-fn cancelled_before_it_started() {
+fn cancel_ends_a_server_before_its_start() {
     with_workers(1, || {
         let (tx, rx, drops) = told();
         tx.send(Some(Tells(drops.clone()))).unwrap();
@@ -283,7 +283,7 @@ fn cancelled_before_it_started() {
 }
 
 #[test]
-fn cancelled_while_f_parks() {
+fn cancel_ends_the_park_of_a_handler() {
     on_any_number_of_workers(|| {
         let (tx, rx, drops) = told();
         (0..3).for_each(|_| tx.send(Some(Tells(drops.clone()))).unwrap());
@@ -301,7 +301,7 @@ fn cancelled_while_f_parks() {
 }
 
 #[test]
-fn a_panic_is_the_end() {
+fn panic_of_the_handler_ends_the_server() {
     on_any_number_of_workers(|| {
         let (tx, rx, drops) = told();
         let owned = Tells(drops.clone());
@@ -324,7 +324,7 @@ fn a_panic_is_the_end() {
 }
 
 #[test]
-fn a_panic_in_one_of_a_pool_leaves_the_others() {
+fn panic_of_one_server_leaves_the_others() {
     on_any_number_of_workers(|| {
         let (tx, rx) = bounded(4);
         let handled = Arc::new(AtomicUsize::new(0));
@@ -346,7 +346,7 @@ fn a_panic_in_one_of_a_pool_leaves_the_others() {
 }
 
 #[test]
-fn a_dropped_handle_lets_it_run_on() {
+fn server_runs_on_after_its_handle_is_dropped() {
     on_any_number_of_workers(|| {
         let (tx, rx) = bounded(1);
         let (done_tx, done) = bounded(1);
@@ -359,7 +359,7 @@ fn a_dropped_handle_lets_it_run_on() {
 }
 
 #[test]
-fn timers() {
+fn serve_handles_timer_channels() {
     run(|| {
         let count = Arc::new(AtomicUsize::new(0));
         let counting = || {
@@ -385,7 +385,7 @@ fn timers() {
 }
 
 #[test]
-fn shutdown_drops_what_waits() {
+fn shutdown_drops_waiting_servers_and_their_messages() {
     let drops = Arc::new(AtomicUsize::new(0));
     let runtime = Runtime::builder().workers(2).build().unwrap();
     let senders: Vec<Sender<()>> = runtime.run(|| {
@@ -404,7 +404,7 @@ fn shutdown_drops_what_waits() {
 }
 
 #[test]
-fn a_receive_in_async_code_and_a_blocking_one_share_with_it() {
+fn async_and_blocking_receivers_share_messages_with_a_server() {
     with_workers(2, || {
         let (tx, rx) = bounded(4);
         let count = Arc::new(AtomicUsize::new(0));
@@ -449,14 +449,14 @@ fn resident() -> usize {
 /// alone would be 4096.
 #[test]
 #[cfg(target_os = "linux")]
-fn idle_ones_are_small() {
+fn idle_servers_are_small() {
     const SERVERS: usize = 100_000;
     /// The other tests of this file run at the same time.
     const ALONE: &str = "KAHN_TEST_ALONE";
     if std::env::var_os(ALONE).is_none() {
         let program = std::env::current_exe().unwrap();
         let output = std::process::Command::new(program)
-            .args(["--exact", "idle_ones_are_small", "--nocapture"])
+            .args(["--exact", "idle_servers_are_small", "--nocapture"])
             .env(ALONE, "1")
             .output()
             .unwrap();
@@ -490,7 +490,7 @@ fn idle_ones_are_small() {
 }
 
 #[test]
-fn a_cancelled_server_handles_the_message_that_it_was_given() {
+fn cancelled_server_handles_the_message_that_it_was_given() {
     on_any_number_of_workers(|| {
         for victim in [0, 1].repeat(50) {
             let (tx, rx) = bounded(4);

@@ -25,7 +25,7 @@ fn waiting_for_a_timer_is_no_deadlock() {
 }
 
 #[test]
-fn waiting_for_oneself_is_a_deadlock() {
+fn server_that_waits_for_itself_is_a_deadlock() {
     let deadlock = std::panic::catch_unwind(|| {
         run(|| {
             let (tx, rx) = bounded::<u8>(1);

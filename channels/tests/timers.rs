@@ -24,7 +24,7 @@ fn give_up_after<R>(timer: &Receiver<Instant>, meanwhile: impl FnOnce() -> R) ->
 }
 
 #[test]
-fn a_message_that_a_select_gives_up_wakes_waiting_receivers() {
+fn message_that_a_select_gives_up_wakes_waiting_receivers() {
     type Receive = fn(&Receiver<Instant>) -> Instant;
     const RECEIVES: [Receive; 4] = [
         |timer| timer.recv().unwrap(),
@@ -96,7 +96,7 @@ fn give_up_while_a_future_waits(timer: &Receiver<Instant>) -> bool {
 }
 
 #[test]
-fn a_message_that_a_select_gives_up_wakes_tasks() {
+fn message_that_a_select_gives_up_wakes_tasks() {
     assert!(give_up_while_a_future_waits(&after(Duration::ZERO)));
     // The next tick may come too soon on a busy machine. Then a longer period is tried.
     let mut periods = (0..).map(|doublings| Duration::from_millis(50 << doublings));

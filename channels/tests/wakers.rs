@@ -83,7 +83,7 @@ fn poll(future: &mut Waiting, waker: &Waker) -> Poll<()> {
 }
 
 #[test]
-fn a_future_has_the_waker_of_its_last_poll_alone() {
+fn future_keeps_only_the_waker_of_its_last_poll() {
     for (name, make) in kinds() {
         let (mut future, bring) = make();
         let (first, first_alive) = waker();
@@ -202,7 +202,7 @@ fn wakings() -> Vec<Waking> {
 }
 
 #[test]
-fn a_waker_may_wait_in_every_operation_that_calls_it() {
+fn waker_may_wait_in_every_operation_that_calls_it() {
     everywhere(|world| {
         for (name, make) in wakings() {
             eprintln!("{name}");
@@ -224,7 +224,7 @@ fn a_waker_may_wait_in_every_operation_that_calls_it() {
 }
 
 #[test]
-fn a_future_that_is_dropped_leaves_no_waker() {
+fn future_that_is_dropped_leaves_no_waker() {
     for (name, make) in kinds() {
         let (mut future, bring) = make();
         let (waker, alive) = waker();
@@ -239,7 +239,7 @@ fn a_future_that_is_dropped_leaves_no_waker() {
 
 /// Five futures wait for one event, and three of them are dropped. They take no wake-up of the others.
 #[test]
-fn others_are_woken_all_the_same() {
+fn dropped_futures_take_no_wake_up_from_others() {
     fn two_of_five(mut make: impl FnMut() -> Waiting, waker: &Waker) -> Option<Vec<Waiting>> {
         let mut futures: Vec<Waiting> = (0..5).map(|_| make()).collect();
         let all_wait = futures.iter_mut().all(|future| poll(future, waker).is_pending());
@@ -274,7 +274,7 @@ fn others_are_woken_all_the_same() {
 
 /// The receiver looks at the channel that it waits for, whenever its waker is cloned, dropped or woken.
 #[test]
-fn a_waker_may_use_what_is_waited_for() {
+fn waker_may_use_the_channel_that_its_future_waits_for() {
     type Look = Box<dyn Fn() + Send + Sync>;
     const TABLE: RawWakerVTable = {
         unsafe fn call(data: *const ()) {
@@ -332,7 +332,7 @@ fn a_waker_may_use_what_is_waited_for() {
 /// The timer thread ends when all waiting futures have been dropped, however long they would have waited.
 #[cfg(all(target_os = "linux", not(miri)))]
 #[test]
-fn nobody_keeps_the_time_for_nobody() {
+fn timer_thread_ends_when_no_future_waits() {
     let is_kept = || {
         std::fs::read_dir("/proc/self/task").unwrap().flatten().any(|task| {
             std::fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.trim() == "kahn-timer")
@@ -354,7 +354,7 @@ impl Wake for Panics {
 }
 
 #[test]
-fn an_operation_that_wakes_a_task_does_not_unwind_if_the_waker_panics() {
+fn operation_that_wakes_a_task_does_not_unwind_if_the_waker_panics() {
     everywhere(|world| {
         for (name, make) in wakings() {
             let (mut task, wakes) = make();
@@ -372,7 +372,7 @@ fn an_operation_that_wakes_a_task_does_not_unwind_if_the_waker_panics() {
 }
 
 #[test]
-fn an_operation_that_wakes_a_task_does_not_unwind_if_the_waker_parks_after_a_cancel() {
+fn operation_that_wakes_a_task_does_not_unwind_if_the_waker_parks_after_a_cancel() {
     struct Parks(AtomicUsize);
     impl Wake for Parks {
         fn wake(self: Arc<Self>) {
@@ -457,7 +457,7 @@ fn receivers_are_told_of_the_end_after_a_future_has_taken_or_put_back_its_messag
 
 /// A message that a select has selected, or that a future was promised, counts as present, because it can be given up.
 #[test]
-fn receivers_are_told_of_the_end_after_a_right_was_used_or_given_up() {
+fn receivers_are_told_of_the_end_after_a_reservation_was_used_or_given_up() {
     fn receive(rx: &Receiver<u32>) -> Pin<Box<dyn Future<Output = Option<u32>> + '_>> {
         Box::pin(async { rx.recv_async().await.ok() })
     }
@@ -538,7 +538,7 @@ fn receivers_are_told_of_the_end_after_a_right_was_used_or_given_up() {
 
 /// A permit without a receiver is not a message to come, once the channel is closed.
 #[test]
-fn a_select_on_a_closed_rendezvous_waits_for_a_message_in_hand_beside_a_permit() {
+fn select_on_a_closed_rendezvous_waits_for_a_message_in_hand_beside_a_permit() {
     everywhere(|_| {
         let mut context = Context::from_waker(Waker::noop());
         let (tx, rx) = bounded(0);
@@ -577,7 +577,7 @@ fn poll_armed<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
 }
 
 #[test]
-fn a_wakers_destructor_that_panics_loses_no_result() {
+fn wakers_destructor_that_panics_loses_no_result() {
     let message = Arc::new(());
     let is_whole = |name: &str| assert_eq!(Arc::strong_count(&message), 1, "{name}: the message leaks");
     for waits in [false, true] {

@@ -71,8 +71,8 @@ struct BlockingTask {
     caller: Option<NonNull<Waiter>>,
 }
 
-// SAFETY: `task` points to a `Task<F, T>` with `F: Send` and `T: Send`, see `call`. `caller` is shared, and a `Waiter` is
-// `Sync`.
+// SAFETY: `task` points to a `Task<F, T>` with `F: Send` and `T: Send`, see `call`. `caller` is shared, and a
+// `Waiter` is `Sync`.
 unsafe impl Send for BlockingTask {}
 
 struct Task<F, T> {
@@ -266,9 +266,9 @@ impl BlockingTask {
     ///
     /// As for [`run`](Self::run).
     unsafe fn run_here(self) {
-        // SAFETY: `run_task` marks the task as done after the closure has ended, and calls no user code afterwards but the
-        // waker of the caller's own wait. The closure uses `caller` only while it runs, and the green thread waits until
-        // then, so its waiter stays in place.
+        // SAFETY: `run_task` marks the task as done after the closure has ended, and calls no user code afterwards
+        // but the waker of the caller's own wait. The closure uses `caller` only while it runs, and the green thread
+        // waits until then, so its waiter stays in place.
         unsafe { current::on_behalf_of(self.caller, || self.run()) };
     }
 }
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blocking_task_does_not_rely_on_a_thread_that_never_comes() {
+    fn blocking_task_does_not_rely_on_a_thread_that_never_comes() {
         let runtime = Runtime::builder().workers(1).build().unwrap();
         let pool = pool(stillborn);
         for _ in 0..2 {
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn without_threads_the_caller_runs_it() {
+    fn caller_runs_the_task_if_no_thread_is_available() {
         let runtime = Runtime::builder().workers(1).build().unwrap();
         let pool = pool(|_| Err(io::ErrorKind::OutOfMemory.into()));
         assert_eq!(runtime.run(|| pool.call(|| 7)), 7);

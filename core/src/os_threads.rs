@@ -332,7 +332,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_futex_wait_without_limit_is_endless() {
+    fn futex_wait_without_limit_is_endless() {
         let line = "202 0x7f698e07d000 0x80 0x2 0x0 0x0 0xffffffff 0x7ffd34fb9ff8 0x7f698e1f92ad";
         let line = line.replacen("202", &libc::SYS_futex.to_string(), 1);
         assert_eq!(sleep_of(&line), Sleep::Endless);
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handler_for_a_signal_from_outside_is_told_from_one_for_faults() {
+    fn handlers_for_external_signals_and_for_faults_are_distinguished() {
         let status = |caught: u64| format!("SigIgn:\t0000000000001000\nSigCgt:\t{caught:016x}\n");
         assert_eq!(handles_signals(&status(0x0000_0001_8000_0440)), Some(false));
         assert_eq!(handles_signals(&status(1 << (libc::SIGINT - 1))), Some(true));
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn shared_memory_is_told_by_its_mapping() {
+    fn shared_memory_is_recognized_by_its_mapping() {
         let maps = "7f00000000-7f00002000 rw-p 00000000 00:00 0\n7f00002000-7f00003000 rw-s 00000000 00:01 5 /dev/zero\n";
         assert!(!is_shared(maps, 0x7f_0000_1fff));
         assert!(is_shared(maps, 0x7f_0000_2000));
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_no_sleep() {
+    fn any_other_state_is_not_a_sleep() {
         assert_eq!(sleep_of("running"), Sleep::None);
         assert_eq!(sleep_of("0 0x3 0x7f 0x2 0x0 0x0 0x0 0x7f 0x7f"), Sleep::None);
         assert_eq!(sleep_of("-1 0x7f 0x7f"), Sleep::None);

@@ -43,7 +43,7 @@ kahn_core::local! {
 }
 
 #[test]
-fn the_youngest_is_dropped_first() {
+fn youngest_value_is_dropped_first() {
     let dropped = on_each_kind(|log| {
         FIRST.set(Some(Noted("first", log.clone(), |_| ())));
         SECOND.set(Some(Noted("second", log.clone(), |_| ())));
@@ -57,7 +57,7 @@ fn the_youngest_is_dropped_first() {
 }
 
 #[test]
-fn a_panic_in_a_destructor_ends_there() {
+fn panic_in_a_destructor_ends_there() {
     let dropped = on_each_kind(|log| {
         FIRST.set(Some(Noted("first", log.clone(), |_| ())));
         SECOND.set(Some(Noted("second", log.clone(), |_| resume_unwind(Box::new("on purpose")))));
@@ -69,7 +69,7 @@ fn a_panic_in_a_destructor_ends_there() {
 }
 
 #[test]
-fn a_destructor_may_use_keys_and_park() {
+fn destructor_may_use_keys_and_park() {
     let dropped = on_each_kind(|log| {
         FIRST.set(Some(Noted("first", log.clone(), |_| ())));
         SECOND.set(Some(Noted("second", log.clone(), |log| {
@@ -105,7 +105,7 @@ fn destructors_that_never_end_are_cut_off() {
 
 /// An OS thread's other thread-locals that are dropped later find that the values are gone.
 #[test]
-fn after_the_end_there_is_an_error() {
+fn access_after_the_end_is_an_error() {
     struct Late(Arc<Mutex<Option<Result<(), AccessError>>>>);
     impl Drop for Late {
         fn drop(&mut self) {
@@ -132,7 +132,7 @@ fn after_the_end_there_is_an_error() {
 }
 
 #[test]
-fn cells_as_in_std() {
+fn cell_and_refcell_keys_have_stds_methods() {
     kahn_core::local! {
         static CELL: Cell<u32> = Cell::new(1);
         static REF: RefCell<Vec<u32>> = RefCell::new(vec![1]);
@@ -158,7 +158,7 @@ fn cells_as_in_std() {
 
 /// An initialiser that uses its own key: the value that is made last is the one.
 #[test]
-fn an_initialiser_may_use_its_key() {
+fn initializer_may_use_its_own_key() {
     thread_local! { static DEPTH: Cell<u32> = const { Cell::new(0) } }
     kahn_core::local! {
         static KEY: Cell<u32> = {
@@ -188,6 +188,6 @@ mod inner {
 }
 
 #[test]
-fn the_macro_takes_what_stds_takes() {
+fn macro_accepts_the_forms_of_stds() {
     assert_eq!(inner::SHARED.with(|n| *n) + inner::OTHER.with(|n| *n), 15);
 }

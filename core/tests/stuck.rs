@@ -39,7 +39,7 @@ impl Subscriber for Collect {
 }
 
 #[test]
-fn a_worker_that_is_stuck_is_named_once() {
+fn stuck_worker_is_named_in_one_warning() {
     let collect = Collect::default();
     tracing::subscriber::set_global_default(collect.clone()).unwrap();
     let warnings = || collect.0.lock().unwrap().len();

@@ -60,7 +60,7 @@ impl Victim {
 }
 
 #[test]
-fn a_cancelled_lock_takes_nothing() {
+fn cancelled_lock_takes_nothing() {
     each_mode(a_cancelled_lock_takes_nothing_in);
 }
 
@@ -127,7 +127,7 @@ fn cancels_race_with_hand_overs_in(mode: Mode) {
 
 /// The guard was handed over, so nothing is poisoned, and no waiter loses its turn.
 #[test]
-fn a_cancelled_condvar_wait_leaves_the_lock_free_and_whole() {
+fn cancelled_condvar_wait_leaves_the_lock_free_and_whole() {
     each_mode(a_cancelled_condvar_wait_leaves_the_lock_free_and_whole_in);
 }
 
@@ -150,7 +150,7 @@ fn a_cancelled_condvar_wait_leaves_the_lock_free_and_whole_in(mode: Mode) {
 }
 
 #[test]
-fn a_cancelled_writer_lets_the_readers_in_that_it_held_back() {
+fn cancelled_writer_lets_waiting_readers_in() {
     each_mode(a_cancelled_writer_lets_the_readers_in_that_it_held_back_in);
 }
 
@@ -175,7 +175,7 @@ fn a_cancelled_writer_lets_the_readers_in_that_it_held_back_in(mode: Mode) {
 }
 
 #[test]
-fn a_cancelled_reader_takes_nothing() {
+fn cancelled_reader_takes_nothing() {
     each_mode(a_cancelled_reader_takes_nothing_in);
 }
 
@@ -230,7 +230,7 @@ fn cancels_race_with_turns_of_readers_and_writers_in(mode: Mode) {
 }
 
 #[test]
-fn a_cancelled_acquire_lets_those_behind_pass() {
+fn cancelled_acquire_lets_later_waiters_pass() {
     each_mode(a_cancelled_acquire_lets_those_behind_pass_in);
 }
 
@@ -252,7 +252,7 @@ fn a_cancelled_acquire_lets_those_behind_pass_in(mode: Mode) {
 }
 
 #[test]
-fn a_cancelled_barrier_wait_does_not_count() {
+fn cancelled_barrier_wait_does_not_count() {
     each_mode(a_cancelled_barrier_wait_does_not_count_in);
 }
 
@@ -306,7 +306,7 @@ fn cancelled_waits_for_an_initialiser_and_a_group_in(mode: Mode) {
 
 /// A cancelled initializer: the cell stays empty, and a waiting caller initializes it.
 #[test]
-fn a_cancelled_initialiser_is_taken_over() {
+fn cancelled_initialiser_is_taken_over() {
     each_mode(a_cancelled_initialiser_is_taken_over_in);
 }
 
@@ -377,7 +377,7 @@ fn cancelled_and_not_run<T: Send + 'static, O>(
 }
 
 #[test]
-fn a_cancelled_semaphore_waiter_holds_nobody_up_before_it_runs() {
+fn cancelled_semaphore_waiter_holds_up_no_other_before_it_runs() {
     each_mode(|mode| {
         let semaphore = Arc::new(Semaphore::new(2));
         let (first, acquire) = (semaphore.clone(), semaphore.clone());
@@ -408,7 +408,7 @@ fn newcomers_pass_a_cancelled_semaphore_waiter_before_it_runs() {
 }
 
 #[test]
-fn a_cancelled_writer_holds_no_reader_up_before_it_runs() {
+fn cancelled_writer_holds_no_reader_up_before_it_runs() {
     each_mode(|mode| {
         let lock = Arc::new(RwLock::new(0));
         let held = lock.read().unwrap();
@@ -433,7 +433,7 @@ fn a_cancelled_writer_holds_no_reader_up_before_it_runs() {
 }
 
 #[test]
-fn a_cancelled_reader_leaves_the_lock_to_those_behind_before_it_runs() {
+fn cancelled_reader_leaves_the_lock_to_later_waiters_before_it_runs() {
     each_mode(|mode| {
         let lock = Arc::new(RwLock::new(0));
         let held = lock.write().unwrap();
@@ -452,7 +452,7 @@ fn a_cancelled_reader_leaves_the_lock_to_those_behind_before_it_runs() {
 }
 
 #[test]
-fn a_mutex_passes_a_cancelled_waiter_over_before_it_runs() {
+fn mutex_passes_a_cancelled_waiter_over_before_it_runs() {
     each_mode(|mode| {
         let lock = Arc::new(Mutex::new(0));
         let held = lock.lock().unwrap();
@@ -475,7 +475,7 @@ fn a_mutex_passes_a_cancelled_waiter_over_before_it_runs() {
 }
 
 #[test]
-fn a_notification_passes_a_cancelled_waiter_over_before_it_runs() {
+fn notification_passes_a_cancelled_waiter_over_before_it_runs() {
     each_mode(|mode| {
         let shared = Arc::new((Mutex::new(0), Condvar::new()));
         let waiter = shared.clone();
@@ -505,7 +505,7 @@ fn a_notification_passes_a_cancelled_waiter_over_before_it_runs() {
 
 /// Three that live have to come. If the cancelled one counted, two would pass, and the third would wait for ever.
 #[test]
-fn a_barrier_does_not_count_a_cancelled_waiter() {
+fn barrier_does_not_count_a_cancelled_waiter() {
     each_mode(|mode| {
         let barrier = Arc::new(Barrier::new(3));
         let first = barrier.clone();
@@ -527,7 +527,7 @@ fn a_barrier_does_not_count_a_cancelled_waiter() {
 }
 
 #[test]
-fn a_barrier_does_not_count_a_waiter_whose_time_is_over() {
+fn barrier_does_not_count_a_timed_out_waiter() {
     each_mode(|mode| {
         let barrier = Arc::new(Barrier::new(3));
         let alone = timeout(Duration::from_millis(1), || barrier.wait());
@@ -545,7 +545,7 @@ fn a_barrier_does_not_count_a_waiter_whose_time_is_over() {
 
 /// Cancels that race with the last to come: each meeting has as many as it needs, and one leader.
 #[test]
-fn a_barrier_is_exact_while_waiters_are_cancelled() {
+fn barrier_is_exact_while_waiters_are_cancelled() {
     let runtime = Runtime::builder().workers(2).build().unwrap();
     each_mode(|mode| {
         for round in 0..size(300, 3) {

@@ -84,7 +84,7 @@ fn notify_one_wakes_one_and_notify_all_the_rest() {
 
 /// A notification without a waiter is not remembered.
 #[test]
-fn a_wait_times_out_and_has_the_lock_again() {
+fn timed_out_wait_holds_the_lock_again() {
     let (lock, condition) = (Mutex::new(0), Condvar::new());
     condition.notify_one();
     let start = Instant::now();
@@ -99,7 +99,7 @@ fn a_wait_times_out_and_has_the_lock_again() {
 }
 
 #[test]
-fn wait_timeout_while_tells_the_time_only_if_in_vain() {
+fn wait_timeout_while_reports_a_timeout_only_if_the_condition_holds() {
     each_mode(|mode| {
         let shared = Arc::new((Mutex::new(false), Condvar::new()));
         let guard = shared.0.lock().unwrap();
@@ -126,7 +126,7 @@ fn wait_timeout_while_tells_the_time_only_if_in_vain() {
 /// Time-outs race with notifications: a notification goes to a waiter that then returns as notified. So a token is
 /// passed on as often as it was given.
 #[test]
-fn a_notification_is_never_lost_in_a_time_out() {
+fn notification_is_never_lost_in_a_time_out() {
     each_mode(|mode| {
         let rounds = size(2_000, 5);
         let shared = Arc::new((Mutex::new(0_usize), Condvar::new()));
@@ -158,7 +158,7 @@ fn a_notification_is_never_lost_in_a_time_out() {
 }
 
 #[test]
-fn a_waiter_learns_of_the_poison() {
+fn waiter_is_told_of_poison() {
     each_mode(|mode| {
         let shared = Arc::new((Mutex::new(false), Condvar::new()));
         let waiter = {
@@ -183,7 +183,7 @@ fn a_waiter_learns_of_the_poison() {
 
 /// No thread is more than one round ahead of another, and each round has one leader.
 #[test]
-fn barrier_meets_again_and_again() {
+fn barrier_can_be_reused() {
     each_mode(|mode| {
         let (n, rounds) = (4, size(2_000, 5));
         let barrier = Arc::new(Barrier::new(n));
@@ -210,7 +210,7 @@ fn barrier_meets_again_and_again() {
 }
 
 #[test]
-fn barrier_of_none_or_one_never_waits() {
+fn barrier_of_zero_or_one_never_waits() {
     for n in [0, 1] {
         let barrier = Barrier::new(n);
         assert!(barrier.wait().is_leader() && barrier.wait().is_leader());

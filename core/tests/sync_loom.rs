@@ -371,7 +371,7 @@ fn once_lock_race_and_wait() {
 
 /// A thread that finds the value without waiting sees everything that the initializer wrote.
 #[test]
-fn once_lock_is_whole_when_seen() {
+fn once_lock_value_is_complete_when_seen() {
     model(3, || {
         let shared = Arc::new((OnceLock::new(), Checked::new()));
         let finder = {

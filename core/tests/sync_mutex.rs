@@ -11,7 +11,7 @@ use kahn_core::sync::{Arc, Mutex};
 use sync_support::{Mode, each_mode, eventually, settle, size};
 
 #[test]
-fn increments_of_many_are_all_there() {
+fn concurrent_increments_are_all_counted() {
     each_mode(|mode| {
         let each = size(100_000, 50);
         let total = Arc::new(Mutex::new(0_usize));
@@ -32,7 +32,7 @@ fn increments_of_many_are_all_there() {
 
 /// Holders that let others run see no other holder, and waiters that park are woken.
 #[test]
-fn a_holder_is_alone_even_if_it_dawdles() {
+fn holder_is_alone_while_it_parks() {
     each_mode(|mode| {
         let inside = Arc::new(AtomicUsize::new(0));
         let lock = Arc::new(Mutex::new(()));
@@ -60,7 +60,7 @@ fn a_holder_is_alone_even_if_it_dawdles() {
 /// The hog keeps the lock all the time but for an instant. What a light user gets done is counted in the hog's rounds,
 /// not in time: it is handed the lock after a few of them.
 #[test]
-fn a_hog_cannot_starve_a_light_user() {
+fn frequent_locker_cannot_starve_a_rare_one() {
     each_mode(|mode| {
         let wanted = size(50, 3);
         let lock = Arc::new(Mutex::new(()));
@@ -131,7 +131,7 @@ fn try_lock_fails_exactly_while_held() {
 
 /// `try_lock` succeeds again after waiters have come and gone: no bit of theirs is left behind.
 #[test]
-fn the_lock_is_clean_after_waiters() {
+fn lock_has_no_flags_left_after_waiters() {
     each_mode(|mode| {
         let lock = Arc::new(Mutex::new(()));
         for _ in 0..size(50, 3) {
@@ -165,7 +165,7 @@ fn poison(mode: Mode, lock: &Arc<Mutex<i32>>) {
 }
 
 #[test]
-fn an_unwinding_holder_poisons() {
+fn unwinding_holder_poisons() {
     each_mode(|mode| {
         let lock = Arc::new(Mutex::new(0));
         poison(mode, &lock);
@@ -184,7 +184,7 @@ fn an_unwinding_holder_poisons() {
 
 /// A waiter that is parked as the holder unwinds gets the lock, and is told.
 #[test]
-fn a_parked_waiter_learns_of_the_poison() {
+fn parked_waiter_is_told_of_poison() {
     each_mode(|mode| {
         let lock = Arc::new(Mutex::new(0));
         let guard = lock.lock().unwrap();
@@ -204,7 +204,7 @@ fn a_parked_waiter_learns_of_the_poison() {
 
 /// A destructor that locks and unlocks while its thread unwinds has changed the value as it should.
 #[test]
-fn a_guard_taken_while_unwinding_does_not_poison() {
+fn guard_taken_while_unwinding_does_not_poison() {
     struct Touch<'a>(&'a Mutex<i32>);
     impl Drop for Touch<'_> {
         fn drop(&mut self) {
@@ -221,7 +221,7 @@ fn a_guard_taken_while_unwinding_does_not_poison() {
 }
 
 #[test]
-fn std_traits_are_there() {
+fn mutex_has_the_traits_of_std() {
     static IN_A_STATIC: Mutex<Vec<i32>> = Mutex::new(Vec::new());
     IN_A_STATIC.lock().unwrap().push(1);
     let lock: Mutex<i32> = 3.into();

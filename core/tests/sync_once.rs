@@ -18,7 +18,7 @@ fn unwind() {
 }
 
 #[test]
-fn once_is_called_once_and_all_see_it_done() {
+fn once_runs_once_and_all_callers_see_it_done() {
     each_mode(|mode| {
         for _ in 0..size(300, 3) {
             let shared = Arc::new((Once::new(), AtomicUsize::new(0)));
@@ -56,7 +56,7 @@ fn once_is_poisoned_by_an_unwind_until_forced() {
 
 /// Threads that are parked when the initializer unwinds are told, one by one, and `wait_force` waits on.
 #[test]
-fn parked_callers_learn_of_the_poison() {
+fn parked_callers_are_told_of_poison() {
     each_mode(|mode| {
         let once = Arc::new(Once::new());
         let started = Arc::new(AtomicUsize::new(0));
@@ -123,7 +123,7 @@ fn once_lock_has_one_winner() {
 
 /// After an initializer has unwound, the next caller initializes. It may be parked already.
 #[test]
-fn once_lock_is_taken_over_after_an_unwind() {
+fn once_lock_is_initialized_by_the_next_caller_after_an_unwind() {
     each_mode(|mode| {
         let cell = Arc::new(OnceLock::new());
         let others = Arc::new(AtomicUsize::new(0));
@@ -169,7 +169,7 @@ impl Drop for Counted {
 }
 
 #[test]
-fn once_lock_drops_what_it_has_once() {
+fn once_lock_drops_its_value_once() {
     let drops = Arc::new(AtomicUsize::new(0));
     let mut cell = OnceLock::from(Counted(drops.clone()));
     assert!(cell.set(Counted(drops.clone())).is_err());
@@ -194,7 +194,7 @@ fn once_lock_has_the_traits_of_std() {
 }
 
 #[test]
-fn lazy_lock_is_made_once_and_stays_broken() {
+fn lazy_lock_is_made_once_and_stays_poisoned() {
     each_mode(|mode| {
         let made = Arc::new(AtomicUsize::new(0));
         let lazy = {

@@ -13,7 +13,7 @@ use sync_support::{Random, each_mode, eventually, settle, size};
 
 /// Both halves of the value change together, so a reader that meets a writer sees them differ.
 #[test]
-fn a_writer_is_alone_and_every_write_is_there() {
+fn writer_is_alone_and_no_write_is_lost() {
     each_mode(|mode| {
         let each = size(5_000, 20);
         let lock = Arc::new(RwLock::new((0_usize, 0_usize)));
@@ -61,7 +61,7 @@ fn a_writer_is_alone_and_every_write_is_there() {
 }
 
 #[test]
-fn readers_hold_it_together() {
+fn readers_share_the_lock() {
     each_mode(|mode| {
         let lock = Arc::new(RwLock::new(()));
         let together = Arc::new(AtomicUsize::new(0));
@@ -148,7 +148,7 @@ fn writers_cannot_starve_a_reader() {
 
 /// A hog that writes, and a light writer: by the hog's rounds, as in the mutex.
 #[test]
-fn a_writer_cannot_starve_another() {
+fn writer_cannot_starve_another() {
     each_mode(|mode| {
         let wanted = size(30, 3);
         let lock = Arc::new(RwLock::new(()));
@@ -199,7 +199,7 @@ fn try_locks_fail_exactly_when_they_must() {
 
 /// A writer that becomes a reader lets in the readers that wait, and not the writers.
 #[test]
-fn downgrade_lets_readers_in() {
+fn downgraded_writer_lets_readers_in() {
     each_mode(|mode| {
         let lock = Arc::new(RwLock::new(0));
         let mut writer = lock.write().unwrap();
@@ -218,7 +218,7 @@ fn downgrade_lets_readers_in() {
 }
 
 #[test]
-fn a_writer_poisons_and_a_reader_does_not() {
+fn unwinding_writer_poisons_and_reader_does_not() {
     let lock = RwLock::new(0);
     let unwound = |write: bool| {
         catch_unwind(AssertUnwindSafe(|| {
@@ -238,7 +238,7 @@ fn a_writer_poisons_and_a_reader_does_not() {
 }
 
 #[test]
-fn std_traits_are_there() {
+fn rwlock_has_the_traits_of_std() {
     static IN_A_STATIC: RwLock<Vec<i32>> = RwLock::new(Vec::new());
     IN_A_STATIC.write().unwrap().push(1);
     let mut lock: RwLock<i32> = 3.into();

@@ -46,7 +46,7 @@ fn permits_are_conserved_under_load() {
 
 /// A waiter for many permits that came first is served first, although there are always enough for those behind it.
 #[test]
-fn first_come_first_served() {
+fn waiters_are_served_first_come_first_served() {
     each_mode(|mode| {
         let semaphore = Arc::new(Semaphore::new(2));
         let order = Arc::new(Mutex::new(Vec::new()));
@@ -80,7 +80,7 @@ fn first_come_first_served() {
 
 /// A waiter that gives up no longer holds up those behind it.
 #[test]
-fn a_time_out_lets_those_behind_pass() {
+fn timed_out_waiter_lets_later_waiters_pass() {
     each_mode(|mode| {
         let semaphore = Arc::new(Semaphore::new(1));
         let greedy = {
@@ -117,7 +117,7 @@ fn permits_are_added_and_forgotten() {
 }
 
 #[test]
-fn a_time_out_takes_nothing() {
+fn timed_out_waiter_takes_no_permit() {
     let semaphore = Semaphore::new(0);
     let start = Instant::now();
     assert!(semaphore.acquire_timeout(Duration::from_millis(5)).is_none());

@@ -14,14 +14,14 @@ fn runtime(workers: usize) -> Runtime {
 }
 
 #[test]
-fn run_answers_the_value() {
+fn run_returns_the_value() {
     for workers in [1, 2, 5] {
         assert_eq!(runtime(workers).run(|| 6 * 7), 42);
     }
 }
 
 #[test]
-fn many_green_threads_end() {
+fn many_green_threads_finish() {
     let runtime = runtime(2);
     let count = AtomicUsize::new(0);
     let counter = &count;
@@ -36,7 +36,7 @@ fn many_green_threads_end() {
 }
 
 #[test]
-fn a_yield_lets_others_run() {
+fn yield_lets_others_run() {
     let runtime = runtime(1);
     runtime.run(|| {
         let turns = Arc::new(AtomicUsize::new(0));
@@ -57,7 +57,7 @@ fn a_yield_lets_others_run() {
 }
 
 #[test]
-fn a_panic_comes_back_from_join() {
+fn join_returns_the_panic() {
     let runtime = runtime(2);
     runtime.run(|| {
         let error = kahn_core::spawn(|| std::panic::panic_any(7_u32)).join().map(|()| 0).unwrap_err();
@@ -67,13 +67,13 @@ fn a_panic_comes_back_from_join() {
 }
 
 #[test]
-fn a_panic_of_main_goes_on_in_the_caller() {
+fn panic_of_the_main_green_thread_continues_in_the_caller() {
     let caught = std::panic::catch_unwind(|| runtime(1).run(|| std::panic::panic_any("main")));
     assert_eq!(*caught.unwrap_err().downcast::<&str>().unwrap(), "main");
 }
 
 #[test]
-fn park_takes_the_token_of_unpark() {
+fn park_consumes_the_token_of_unpark() {
     let runtime = runtime(2);
     runtime.run(|| {
         for _ in 0..1000 {
@@ -86,7 +86,7 @@ fn park_takes_the_token_of_unpark() {
 }
 
 #[test]
-fn a_sleep_lasts_at_least_its_time() {
+fn sleep_lasts_at_least_its_time() {
     let runtime = runtime(2);
     runtime.run(|| {
         let start = Instant::now();
@@ -105,7 +105,7 @@ fn a_sleep_lasts_at_least_its_time() {
 }
 
 #[test]
-fn a_cancel_unwinds_from_a_park_and_drops_what_stands_on_the_stack() {
+fn cancel_unwinds_from_a_park_and_drops_the_values_on_the_stack() {
     struct Dropped(Arc<AtomicUsize>);
     impl Drop for Dropped {
         fn drop(&mut self) {
@@ -135,7 +135,7 @@ fn a_cancel_unwinds_from_a_park_and_drops_what_stands_on_the_stack() {
 }
 
 #[test]
-fn shutdown_unwinds_what_is_parked() {
+fn shutdown_unwinds_parked_green_threads() {
     struct Dropped(Arc<AtomicUsize>);
     impl Drop for Dropped {
         fn drop(&mut self) {
@@ -158,7 +158,7 @@ fn shutdown_unwinds_what_is_parked() {
 }
 
 #[test]
-fn shutdown_says_what_is_left() {
+fn shutdown_reports_leaked_green_threads() {
     let runtime = runtime(2);
     let (started, is_started) = std::sync::mpsc::channel();
     let (finish, is_finished) = std::sync::mpsc::channel::<()>();
@@ -175,7 +175,7 @@ fn shutdown_says_what_is_left() {
 }
 
 #[test]
-fn locals_of_a_green_thread_are_its_own() {
+fn each_green_thread_has_its_own_locals() {
     kahn_core::local! {
         static NUMBER: Cell<usize> = Cell::new(0);
     }
@@ -198,7 +198,7 @@ fn locals_of_a_green_thread_are_its_own() {
 }
 
 #[test]
-fn a_green_thread_stays_on_its_os_thread() {
+fn green_thread_stays_on_its_os_thread() {
     let runtime = runtime(3);
     runtime.run(|| {
         let handles: Vec<_> = (0..200)
@@ -225,7 +225,7 @@ fn a_green_thread_stays_on_its_os_thread() {
 }
 
 #[test]
-fn a_timeout_bounds_what_is_parked_on() {
+fn timeout_bounds_every_park() {
     use kahn_core::time::timeout;
     let runtime = runtime(2);
     let check = || {
@@ -244,7 +244,7 @@ fn a_timeout_bounds_what_is_parked_on() {
 }
 
 #[test]
-fn blocking_borrows_and_gives_back() {
+fn blocking_borrows_from_its_caller() {
     let runtime = runtime(1);
     runtime.run(|| {
         let text = String::from("borrowed");

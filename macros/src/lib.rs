@@ -20,10 +20,10 @@ use crate::expand::Attribute;
 ///
 /// - that of the returned value, if `fn main` returns;
 /// - 101, if `fn main` panics;
-/// - 2, after a deadlock: all green threads are parked and nothing can wake any of them. A report is printed to standard
-///   error; it has a line for each green thread with the operation that it waits in;
-/// - 1, if the runtime does not start, for example because `KAHN_WORKERS` is not a number. One line is printed to standard
-///   error.
+/// - 2, after a deadlock: all green threads are parked and nothing can wake any of them. A report is printed to
+///   standard error; it has a line for each green thread with the operation that it waits in;
+/// - 1, if the runtime does not start, for example because `KAHN_WORKERS` is not a number. One line is printed to
+///   standard error.
 ///
 /// # Settings
 ///

@@ -78,8 +78,9 @@ impl<A: Actor> Context<A> {
         self.control.name()
     }
 
-    /// Ends the actor, with [`ExitReason::Normal`](crate::ExitReason::Normal), after the message that it is handling. If the
-    /// handler then returns an error or panics, the actor ends with that reason instead: a stop hides no failure.
+    /// Ends the actor, with [`ExitReason::Normal`](crate::ExitReason::Normal), after the message that it is handling.
+    /// If the handler then returns an error or panics, the actor ends with that reason instead: a stop hides no
+    /// failure.
     ///
     /// # Examples
     ///
@@ -108,8 +109,8 @@ impl<A: Actor> Context<A> {
         self.control.link(other);
     }
 
-    /// Removes a link. The end of the other actor has no effect if it comes after this. If it has happened already, an actor
-    /// that traps exits may still be told of it, and another ends with `LinkDied`.
+    /// Removes a link. The end of the other actor has no effect if it comes after this. If it has happened already,
+    /// an actor that traps exits may still be told of it, and another ends with `LinkDied`.
     pub fn unlink(&mut self, other: impl Into<Address>) {
         self.control.unlink(other);
     }
@@ -252,8 +253,8 @@ impl<A: Actor> Context<A> {
         self.control.clear_idle_timeout();
     }
 
-    /// Returns whether this actor was asked to stop, by itself or from outside. It will stop after the message that it is
-    /// handling. A long handler may check this and return early.
+    /// Returns whether this actor was asked to stop, by itself or from outside. It will stop after the message that
+    /// it is handling. A long handler may check this and return early.
     pub fn is_stopping(&self) -> bool {
         self.control.is_stopping()
     }

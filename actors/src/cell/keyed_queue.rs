@@ -95,7 +95,7 @@ mod tests {
     impl Eq for Key {}
 
     #[test]
-    fn items_come_in_order_without_those_that_were_removed() {
+    fn items_come_in_order_and_removed_items_do_not_come() {
         let mut queue = KeyedQueue::new();
         for n in 0..6 {
             queue.push_back((n != 2).then_some(Key(n)), n);
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_costs_a_logarithm_for_each_item() {
+    fn burst_costs_a_logarithm_for_each_item() {
         const MANY: u32 = 1 << 14;
         let mut queue = KeyedQueue::new();
         for n in 0..MANY {

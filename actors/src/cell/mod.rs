@@ -138,8 +138,8 @@ pub enum Overflow {
     DropOldest,
 }
 
-/// A wait of one actor that only certain other actors can end: one, or each of several (`Goal::Ends`). It is on the stack
-/// of the wait.
+/// A wait of one actor that only certain other actors can end: one, or each of several (`Goal::Ends`). It is on the
+/// stack of the wait.
 pub(crate) struct Edge {
     /// The actor that is waited for. The waiting actor keeps a reference to it.
     pub(crate) target: *const AnyActor,
@@ -167,8 +167,8 @@ pub(crate) enum Goal {
     Start,
     /// The end of a life.
     End,
-    /// The ends of the lives of all of these actors, which are sorted by their numbers. The waiting actor keeps the list
-    /// in place while the edge is published. `Edge::target` is then the waiting actor itself, and means nothing.
+    /// The ends of the lives of all of these actors, which are sorted by their numbers. The waiting actor keeps the
+    /// list in place while the edge is published. `Edge::target` is then the waiting actor itself, and means nothing.
     Ends(NonNull<Arc<[AnyActor]>>),
 }
 

@@ -172,7 +172,8 @@ impl<M: Send + 'static> Mailbox<M> {
     ///
     /// # Errors
     ///
-    /// Returns [`Ended`](MailboxError::Ended) if the actor must end, [`Empty`](MailboxError::Empty) if there is no message.
+    /// Returns [`Ended`](MailboxError::Ended) if the actor must end, [`Empty`](MailboxError::Empty) if there is no
+    /// message.
     ///
     /// # Examples
     ///
@@ -207,8 +208,8 @@ impl<M: Send + 'static> Mailbox<M> {
     ///
     /// # Errors
     ///
-    /// Returns [`Ended`](MailboxError::Ended) if the actor must end, [`Full`](MailboxError::Full) if as many messages were
-    /// passed over as the mailbox holds.
+    /// Returns [`Ended`](MailboxError::Ended) if the actor must end, [`Full`](MailboxError::Full) if as many messages
+    /// were passed over as the mailbox holds.
     ///
     /// # Examples
     ///

@@ -135,7 +135,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn it_doubles_up_to_its_most() {
+    fn backoff_doubles_up_to_its_maximum() {
         let backoff = Backoff::exponential(100 * MS, 1000 * MS).jitter(0.0);
         let delays: Vec<_> = (1..7).map(|n| backoff.delay(n, 0.5).as_millis()).collect();
         assert_eq!(delays, [100, 200, 400, 800, 1000, 1000]);
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_lived_long_enough_begins_anew() {
+    fn backoff_starts_again_after_a_long_life() {
         let backoff = Backoff::exponential(MS, 10 * MS).reset_after(50 * MS);
         assert_eq!(backoff.failures(0, Some(Duration::ZERO)), 1);
         assert_eq!(backoff.failures(3, Some(49 * MS)), 4);
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_not_started_has_not_lived() {
+    fn failed_start_counts_as_a_life_of_no_length() {
         for reset in [Duration::ZERO, 50 * MS, Duration::MAX] {
             let backoff = Backoff::exponential(MS, 10 * MS).reset_after(reset);
             assert_eq!(backoff.failures(0, None), 1);
@@ -165,7 +165,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_wait_is_within_its_bounds(
+        fn backoff_is_within_its_bounds(
             first in prop_oneof![Just(0), 0_u64..10_000], max in 0_u64..1_000_000, jitter in 0.0..=1.0, chance in 0.0..=1.0, n in 1_u32..2000,
         ) {
             let (first, max) = (Duration::from_micros(first), Duration::from_micros(max));

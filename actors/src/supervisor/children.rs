@@ -125,8 +125,8 @@ pub(super) struct Children {
     list: BTreeMap<u64, Child>,
     numbers: HashMap<Arc<str>, u64>,
     monitored: HashMap<MonitorId, u64>,
-    /// The children that are `Restarting`, and all others. So a step of a restart costs nothing for children that it does
-    /// not change.
+    /// The children that are `Restarting`, and all others. So a step of a restart costs nothing for children that it
+    /// does not change.
     waiting: BTreeSet<u64>,
     others: BTreeSet<u64>,
     /// The children whose backoff is not over, and the timers that end it. These children are `Restarting`.

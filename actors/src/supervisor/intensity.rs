@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_window_has_both_its_ends() {
+    fn window_includes_both_ends() {
         let start = now();
         let after = |ms| start + Duration::from_millis(ms);
         let mut once = Intensity::new(1, Duration::from_millis(100));
@@ -87,12 +87,12 @@ mod tests {
     }
 
     #[test]
-    fn none_is_none() {
+    fn intensity_of_zero_allows_no_restart() {
         assert!(!Intensity::new(0, Duration::MAX).admits(now()));
     }
 
     #[test]
-    fn any_number_for_ever_is_any_number() {
+    fn unlimited_intensity_allows_every_restart() {
         let start = now();
         for within in [Duration::ZERO, Duration::from_nanos(1), Duration::from_secs(5), Duration::MAX] {
             let mut intensity = Intensity::new(usize::MAX, within);
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn many_are_counted_to_a_thousandth_of_the_time() {
+    fn large_limits_are_counted_to_a_thousandth_of_the_time() {
         let start = now();
         let mut intensity = Intensity::new(5000, Duration::from_secs(1));
         let mut at = |nanos| intensity.admits(start + Duration::from_nanos(nanos));
@@ -120,7 +120,7 @@ mod tests {
         /// A restart that is within the limit is never refused. One that exceeds it by more than a thousandth of the
         /// period is always refused.
         #[test]
-        fn it_keeps_a_bounded_number_and_refuses_none_that_may_be(
+        fn memory_is_bounded_and_no_allowed_restart_is_refused(
             max in 0_usize..5000,
             within in 0_u64..3_000_000,
             gaps in prop::collection::vec((0_u64..2000, 1_usize..100), 1..150),
@@ -146,7 +146,7 @@ mod tests {
 
         /// Compares with a list of all restarts, up to the first that is not admitted, because a supervisor ends there.
         #[test]
-        fn it_agrees_with_counting_all_of_them(
+        fn result_agrees_with_an_exact_count(
             max in 0_usize..6,
             within in 0_u64..50,
             gaps in prop::collection::vec(0_u64..30, 1..60),

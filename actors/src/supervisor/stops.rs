@@ -79,8 +79,8 @@ impl SupervisorActor {
             stops.push(Stop { deadline: deadline(shutdown, now), any, id: child.spec.id.clone(), shutdown });
         }
         if !stops.is_empty() {
-            // The supervisor waits for all of them at any moment, whichever it looks at. A child that asks it is told of
-            // the circle at once.
+            // The supervisor waits for all of them at any moment, whichever it looks at. A child that asks it is told
+            // of the circle at once.
             let all = stops.iter().map(|stop| stop.any.clone()).collect();
             while_waiting_for_all(me, all, || self.await_ends(stops));
         }
@@ -188,7 +188,7 @@ mod tests {
     const PLANS: [Shutdown; 3] = [Shutdown::Kill, Shutdown::Timeout(FIVE), Shutdown::Infinity];
 
     #[test]
-    fn a_child_has_the_time_that_its_shutdown_gives_it() {
+    fn child_has_the_time_that_its_shutdown_gives_it() {
         let now = now();
         let given = |shutdown| deadline(shutdown, now).map(|then| then - now);
         assert_eq!(PLANS.map(given), [Some(Duration::ZERO), Some(FIVE), None]);
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_is_as_it_should_be_if_it_is_what_was_asked_for() {
+    fn end_is_expected_if_its_reason_was_requested() {
         use ExitReason::{Killed, Normal, Shutdown as Down};
         let failed = ExitReason::failed("so");
         for shutdown in PLANS {

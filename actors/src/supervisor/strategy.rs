@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_an_end_is_the_policy_s() {
+    fn restart_policy_decides_what_follows_an_end() {
         for (reason, orderly) in reasons() {
             assert_eq!(next(Restart::Permanent, &reason), Next::Restart);
             assert_eq!(next(Restart::Temporary, &reason), Next::Forget);
@@ -144,7 +144,7 @@ mod tests {
     proptest! {
         /// Compares with the definition on a list: the child itself, all children, or the child and those after it.
         #[test]
-        fn a_group_is_what_the_strategy_says(count in 1_u64..20, failed in 0_u64..20) {
+        fn strategy_decides_which_children_restart_together(count in 1_u64..20, failed in 0_u64..20) {
             let failed = failed % count;
             let members = |strategy| {
                 let group = Group::of(strategy, failed);
@@ -157,7 +157,7 @@ mod tests {
 
         /// A child awaits exactly the children whose failure concerns it.
         #[test]
-        fn a_child_waits_for_those_whose_failure_stops_it(waiting in 0_u64..20, other in 0_u64..20) {
+        fn child_waits_for_those_whose_failure_stops_it(waiting in 0_u64..20, other in 0_u64..20) {
             for strategy in [Strategy::OneForOne, Strategy::OneForAll, Strategy::RestForOne] {
                 prop_assert_eq!(
                     Group::awaited(strategy, waiting).numbers().contains(&other),

@@ -22,10 +22,10 @@ use crate::timers::Timers;
 /// An actor without a runtime, which takes a step only when its test calls for one. Each run is therefore the same.
 ///
 /// Its timers have their own time, which only [`advance`](Self::advance) moves on. A panic ends it, as it ends any
-/// actor. If it asks other actors, it waits for them, so they must be running. An ask of itself, or of an actor that waits
-/// for it, is a [`Deadlock`](crate::AskError::Deadlock), as in every actor. A kill of itself ends it when the handler
-/// returns; it does not end a wait of the handler, which runs on the thread of the test. The messages that it sends to others may
-/// go to an [`Inbox`](super::Inbox).
+/// actor. If it asks other actors, it waits for them, so they must be running. An ask of itself, or of an actor that
+/// waits for it, is a [`Deadlock`](crate::AskError::Deadlock), as in every actor. A kill of itself ends it when the
+/// handler returns; it does not end a wait of the handler, which runs on the thread of the test. The messages that it
+/// sends to others may go to an [`Inbox`](super::Inbox).
 ///
 /// # Examples
 ///

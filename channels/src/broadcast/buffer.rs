@@ -1,16 +1,16 @@
 //! The messages of a broadcast channel, and the places of its subscribers.
 //!
-//! Messages are numbered. A subscriber stands at the number of its next message. Each message counts the subscribers that
-//! stand at it, and `at_end` counts those that stand behind the last. A message is kept while a subscriber stands at it or
-//! before it.
+//! Messages are numbered. A subscriber stands at the number of its next message. Each message counts the subscribers
+//! that stand at it, and `at_end` counts those that stand behind the last. A message is kept while a subscriber
+//! stands at it or before it.
 //!
 //! Invariants:
 //!
 //! - A subscriber stands at the first message, unless the buffer is empty.
 //! - `subscribers` is the sum of the counts of all messages and of `at_end`.
 //!
-//! So a subscriber that comes, goes or moves changes two counts at most, however many messages it has yet to receive. The
-//! only loop is over messages that a leaving subscriber frees. Each message is freed once.
+//! So a subscriber that comes, goes or moves changes two counts at most, however many messages it has yet to receive.
+//! The only loop is over messages that a leaving subscriber frees. Each message is freed once.
 
 use std::collections::VecDeque;
 

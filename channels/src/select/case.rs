@@ -1,8 +1,8 @@
 //! What a select does with one channel, for any message type: it looks, enters the queue, and leaves it.
 //!
-//! A selected case gets a [`Grant`]: a reservation that is counted in the channel's state. The message moves later, in a
-//! function that knows its type. A grant is either used or given up. With capacity 0 a receive may first get a promise:
-//! the sender that it has met has yet to send its message, and may give up.
+//! A selected case gets a [`Grant`]: a reservation that is counted in the channel's state. The message moves later,
+//! in a function that knows its type. A grant is either used or given up. With capacity 0 a receive may first get a
+//! promise: the sender that it has met has yet to send its message, and may give up.
 
 use core::panic::Location;
 use core::ptr::NonNull;
@@ -74,8 +74,8 @@ pub(crate) trait Operation {
     ///
     /// # Safety
     ///
-    /// The node belongs to `wait`, and its payload is a wait slot with `WaitSlotKind::Right`. Both stay at their addresses until the
-    /// node has been claimed and the wait is over, or [`leave`](Self::leave) has been called.
+    /// The node belongs to `wait`, and its payload is a wait slot with `WaitSlotKind::Right`. Both stay at their
+    /// addresses until the node has been claimed and the wait is over, or [`leave`](Self::leave) has been called.
     unsafe fn enter(&self, node: NonNull<Node>, wait: &Wait, wakes: &mut Wakes) -> Entered;
 
     /// Leaves the queue, if the node is still in it.
@@ -141,8 +141,8 @@ impl<T> Operation for Sender<T> {
         if state.send_ready(me) {
             return settle(wait, || Grant::of(state.want_permit(me, wakes)));
         }
-        // SAFETY: the caller guarantees that the node's payload is a wait slot, and that node and wait slot stay at their
-        // addresses until the node is out of the queue. The wait is open.
+        // SAFETY: the caller guarantees that the node's payload is a wait slot, and that node and wait slot stay at
+        // their addresses until the node is out of the queue. The wait is open.
         unsafe { state.push_sender(node, wakes) };
         Entered::Waiting
     }
@@ -160,8 +160,8 @@ impl<T> Operation for Sender<T> {
         let mut state = self.chan.lock();
         let ready = state.send_ready(Some(wait.waiter()));
         if !ready {
-            // SAFETY: the caller guarantees that the node's payload is a wait slot, and that node and wait slot stay at their
-            // addresses until the node is out of the queue. The wait is open.
+            // SAFETY: the caller guarantees that the node's payload is a wait slot, and that node and wait slot stay
+            // at their addresses until the node is out of the queue. The wait is open.
             unsafe { state.push_watcher(node, false) };
         }
         ready
@@ -330,8 +330,8 @@ unsafe fn enter_channel<T>(chan: &Chan<T>, node: NonNull<Node>, wait: &Wait, wak
     if state.recv_ready(me) {
         return settle(wait, || Grant::of(state.want_right(me, wakes)));
     }
-    // SAFETY: the caller guarantees that the node's payload is a wait slot, and that node and wait slot stay at their addresses
-    // until the node is out of the queue. The wait is open.
+    // SAFETY: the caller guarantees that the node's payload is a wait slot, and that node and wait slot stay at their
+    // addresses until the node is out of the queue. The wait is open.
     unsafe { state.push_receiver(node, wakes) };
     Entered::Waiting
 }

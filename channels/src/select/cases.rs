@@ -132,7 +132,7 @@ mod tests {
     use super::{Case, CaseList, Cases, NOTHING, Receiver, Source};
 
     #[test]
-    fn the_list_is_at_most_twice_as_long_as_the_cases_that_are_left() {
+    fn list_is_at_most_twice_as_long_as_the_cases_that_are_left() {
         let receiver = Receiver::<()> { source: Source::Never };
         assert!(!core::ptr::addr_eq(&raw const receiver, &raw const NOTHING));
         let mut cases = Cases::new();

@@ -90,8 +90,8 @@ pub(crate) struct SelectMode {
     pub(crate) biased: bool,
 }
 
-/// Waits until one of the cases can be done. Returns that case, and its grant if the case was selected. Returns `None` if
-/// `patience` is used up. Unless it is biased, changes the order of the cases.
+/// Waits until one of the cases can be done. Returns that case, and its grant if the case was selected. Returns
+/// `None` if `patience` is used up. Unless it is biased, changes the order of the cases.
 #[track_caller]
 pub(crate) fn wait_for<'a, L: CaseList<'a> + ?Sized>(
     cases: &mut L,

@@ -24,11 +24,12 @@ use crate::sender::Sender;
 ///
 /// The set is built at run time. If the operations are known at compile time, [`select!`](crate::select!) is shorter.
 ///
-/// An operation is ready if it would not wait. This includes an operation that would fail. If several are ready, one of
-/// them is selected at random, with equal probability. A set made by [`new_biased`](Self::new_biased) prefers the first.
+/// An operation is ready if it would not wait. This includes an operation that would fail. If several are ready, one
+/// of them is selected at random, with equal probability. A set made by [`new_biased`](Self::new_biased) prefers the
+/// first.
 ///
-/// A selected operation must be completed with [`SelectedOperation::send`] or [`SelectedOperation::recv`], with the same
-/// endpoint.
+/// A selected operation must be completed with [`SelectedOperation::send`] or [`SelectedOperation::recv`], with the
+/// same endpoint.
 ///
 /// # Examples
 ///

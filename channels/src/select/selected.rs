@@ -82,8 +82,8 @@ impl Drop for Held<'_> {
     }
 }
 
-/// An operation that [`Select`](crate::Select) has selected. It must be completed with the endpoint that was added to the
-/// set.
+/// An operation that [`Select`](crate::Select) has selected. It must be completed with the endpoint that was added to
+/// the set.
 ///
 /// # Panics
 ///

@@ -156,7 +156,8 @@ impl Fiber {
     ///
     /// # Safety
     ///
-    /// The fiber is suspended, has work, which this thread may run, and is the caller's. The caller does not run on a fiber itself.
+    /// The fiber is suspended, has work, which this thread may run, and is the caller's. The caller does not run on a
+    /// fiber itself.
     #[inline]
     pub(crate) unsafe fn resume(fiber: NonNull<Fiber>) -> Suspend {
         // SAFETY: the coroutine is initialised, and only the caller resumes it. So the exclusive reference is unique:
@@ -175,8 +176,8 @@ impl Fiber {
     #[inline]
     pub(crate) unsafe fn suspend(&self, why: Suspend) {
         if park_check::is_on() {
-            // SAFETY: this is the caller's own waiter. If it has a reason, the caller is inside the wait that the reason
-            // is for.
+            // SAFETY: this is the caller's own waiter. If it has a reason, the caller is inside the wait that the
+            // reason is for.
             park_check::check(current::green().and_then(|waiter| unsafe { waiter.as_ref().reason() }));
         }
         // The count of panics belongs to the OS thread. The check is mostly one load of a global.

@@ -1,7 +1,7 @@
 //! Fibers: stacks, and the coroutines that run tasks on them. The only user of corosensei.
 //!
-//! [`stack`] allocates guarded memory, [`overflow`] reports when a stack was too small, [`coroutine`] makes a slot into a
-//! fiber that runs one task after another, and [`pool`] keeps each worker's idle fibers.
+//! [`stack`] allocates guarded memory, [`overflow`] reports when a stack was too small, [`coroutine`] makes a slot
+//! into a fiber that runs one task after another, and [`pool`] keeps each worker's idle fibers.
 
 pub(crate) mod overflow;
 mod overflow_alt_stack;

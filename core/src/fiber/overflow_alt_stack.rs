@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_of_std_keeps_the_one_it_has() {
+    fn std_thread_keeps_its_alternate_stack() {
         let before = current().unwrap().ss_sp;
         let kept = thread_setup();
         assert!(kept.mapping.is_null());
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_with_none_has_one_until_the_guard_is_dropped() {
+    fn thread_without_alternate_stack_has_one_until_the_guard_is_dropped() {
         let had = current().unwrap();
         let disable = libc::stack_t { ss_flags: libc::SS_DISABLE, ..had };
         // SAFETY: no handler runs now; the setting is put back below.

@@ -67,8 +67,8 @@ extern "C" fn exit_8(signal: c_int) {
 }
 
 #[test]
-fn an_overflow_names_the_green_thread_and_the_remedy() {
-    let output = in_child(module_path!(), "an_overflow_names_the_green_thread_and_the_remedy", || {
+fn overflow_names_the_green_thread_and_the_remedy() {
+    let output = in_child(module_path!(), "overflow_names_the_green_thread_and_the_remedy", || {
         install();
         install();
         set_describe(|put| {
@@ -88,8 +88,8 @@ fn an_overflow_names_the_green_thread_and_the_remedy() {
 }
 
 #[test]
-fn an_overflow_of_someone_unknown_is_reported_too() {
-    let output = in_child(module_path!(), "an_overflow_of_someone_unknown_is_reported_too", || {
+fn overflow_without_a_name_is_reported_too() {
+    let output = in_child(module_path!(), "overflow_without_a_name_is_reported_too", || {
         install();
         touch_guard(one_slot(1 << 20));
     });
@@ -97,8 +97,8 @@ fn an_overflow_of_someone_unknown_is_reported_too() {
 }
 
 #[test]
-fn guards_made_by_mprotect_are_reported_the_same() {
-    let output = in_child(module_path!(), "guards_made_by_mprotect_are_reported_the_same", || {
+fn overflow_into_an_mprotect_guard_is_reported() {
+    let output = in_child(module_path!(), "overflow_into_an_mprotect_guard_is_reported", || {
         install();
         force_method(GuardMethod::Mprotect);
         let slot = one_slot(256 * 1024);
@@ -109,8 +109,8 @@ fn guards_made_by_mprotect_are_reported_the_same() {
 }
 
 #[test]
-fn guards_made_one_by_one_are_reported_the_same() {
-    let output = in_child(module_path!(), "guards_made_one_by_one_are_reported_the_same", || {
+fn overflow_into_a_single_guard_is_reported() {
+    let output = in_child(module_path!(), "overflow_into_a_single_guard_is_reported", || {
         install();
         force_method(GuardMethod::Madvise);
         touch_guard(one_slot(256 * 1024));
@@ -119,8 +119,8 @@ fn guards_made_one_by_one_are_reported_the_same() {
 }
 
 #[test]
-fn a_discarded_slot_still_has_its_guard() {
-    let output = in_child(module_path!(), "a_discarded_slot_still_has_its_guard", || {
+fn discarded_slot_still_has_its_guard() {
+    let output = in_child(module_path!(), "discarded_slot_still_has_its_guard", || {
         install();
         let slot = one_slot(256 * 1024);
         // SAFETY: the slot was just allocated and nothing is on it.
@@ -150,13 +150,13 @@ fn on_a_foreign_thread_the_alternate_stack_is_ours() {
 }
 
 #[test]
-fn an_os_thread_still_gets_the_message_of_std() {
+fn os_thread_still_gets_the_message_of_std() {
     #[expect(unconditional_recursion, reason = "it is to overflow")]
     fn deeper(n: u64) -> u64 {
         let frame = hint::black_box([n; 64]);
         deeper(n + 1) + hint::black_box(frame)[(n % 64) as usize]
     }
-    let output = in_child(module_path!(), "an_os_thread_still_gets_the_message_of_std", || {
+    let output = in_child(module_path!(), "os_thread_still_gets_the_message_of_std", || {
         install();
         let os_thread = thread::Builder::new().name("deep".into());
         let _ = os_thread.spawn(|| hint::black_box(deeper(0))).unwrap().join();
@@ -187,8 +187,8 @@ fn another_fault_reaches_a_previous_handler_of_the_plain_kind() {
 }
 
 #[test]
-fn another_fault_without_a_previous_handler_is_deadly() {
-    let output = in_child(module_path!(), "another_fault_without_a_previous_handler_is_deadly", || {
+fn another_fault_without_a_previous_handler_kills() {
+    let output = in_child(module_path!(), "another_fault_without_a_previous_handler_kills", || {
         set_handler(libc::SIGSEGV, libc::SIG_DFL, 0);
         install();
         touch_page_zero();
@@ -197,22 +197,21 @@ fn another_fault_without_a_previous_handler_is_deadly() {
 }
 
 #[test]
-fn another_fault_that_was_ignored_is_deadly_and_a_sent_signal_is_not() {
-    let output =
-        in_child(module_path!(), "another_fault_that_was_ignored_is_deadly_and_a_sent_signal_is_not", || {
-            set_handler(libc::SIGSEGV, libc::SIG_IGN, 0);
-            install();
-            // SAFETY: `raise` takes no pointer.
-            unsafe { libc::raise(libc::SIGSEGV) };
-            eprintln!("still here");
-            touch_page_zero();
-        });
+fn ignored_fault_kills_and_ignored_sent_signal_does_not() {
+    let output = in_child(module_path!(), "ignored_fault_kills_and_ignored_sent_signal_does_not", || {
+        set_handler(libc::SIGSEGV, libc::SIG_IGN, 0);
+        install();
+        // SAFETY: `raise` takes no pointer.
+        unsafe { libc::raise(libc::SIGSEGV) };
+        eprintln!("still here");
+        touch_page_zero();
+    });
     assert_died(output, libc::SIGSEGV, &["still here"]);
 }
 
 #[test]
-fn a_sent_signal_without_a_previous_handler_is_deadly() {
-    let output = in_child(module_path!(), "a_sent_signal_without_a_previous_handler_is_deadly", || {
+fn sent_signal_without_a_previous_handler_kills() {
+    let output = in_child(module_path!(), "sent_signal_without_a_previous_handler_kills", || {
         set_handler(libc::SIGBUS, libc::SIG_DFL, 0);
         install();
         // SAFETY: `raise` takes no pointer.

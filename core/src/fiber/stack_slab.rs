@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slab_is_aligned_and_its_addresses_are_found() {
+    fn slab_is_aligned_and_its_addresses_are_found() {
         for index in 0..SizeClass::COUNT {
             let class = SizeClass::from_index(index);
             let size = class.slot_size();

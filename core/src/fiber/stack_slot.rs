@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_parts_of_a_slot_are_where_the_picture_says() {
+    fn parts_of_a_slot_are_laid_out_as_documented() {
         let class = SizeClass::for_size(DEFAULT_STACK_SIZE).unwrap();
         let base = std::ptr::without_provenance_mut::<u8>(64 << 20);
         let slot = Slot::from_base(base, class);

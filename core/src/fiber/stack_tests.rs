@@ -110,7 +110,7 @@ fn slots_are_distinct_and_the_last_released_is_the_first_given_out() {
 }
 
 #[test]
-fn a_discard_gives_the_memory_back_and_keeps_the_guards() {
+fn discard_gives_the_memory_back_and_keeps_the_guards() {
     let _turn = turn();
     let mut slots = Vec::new();
     allocate(class(4 << 20), 2 * BATCH + 3, &mut slots).unwrap();
@@ -137,7 +137,7 @@ fn a_discard_gives_the_memory_back_and_keeps_the_guards() {
 }
 
 #[test]
-fn stats_count_what_is_out_and_what_is_free() {
+fn stats_count_used_and_free_slots() {
     let _turn = turn();
     let class = class(256 << 20);
     let mut slots = Vec::new();

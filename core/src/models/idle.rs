@@ -82,7 +82,7 @@ impl Shared {
 }
 
 #[test]
-fn a_push_against_one_worker() {
+fn push_races_with_one_sleeping_worker() {
     orders(3, || {
         let (shared, parkers) = Shared::new(1, 2);
         let pusher = {
@@ -95,7 +95,7 @@ fn a_push_against_one_worker() {
 }
 
 #[test]
-fn a_push_against_two_workers() {
+fn push_races_with_two_sleeping_workers() {
     orders(2, || {
         let (shared, parkers) = Shared::new(2, 1);
         let workers: Vec<_> = parkers
@@ -113,7 +113,7 @@ fn a_push_against_two_workers() {
 
 /// The pusher relies on a searcher that has looked already and is about to give up.
 #[test]
-fn a_push_against_the_end_of_a_search() {
+fn push_races_with_the_end_of_a_search() {
     orders(ALL, || {
         let (shared, parkers) = Shared::new(1, 1);
         assert!(shared.idle.start_search());
@@ -129,7 +129,7 @@ fn a_push_against_the_end_of_a_search() {
 
 /// Each announcement is taken by one picker, or retracted.
 #[test]
-fn picked_once() {
+fn sleeper_is_picked_once() {
     orders(3, || {
         let idle = Arc::new(Idle::new(2));
         idle.announce(1);
@@ -151,7 +151,7 @@ fn picked_once() {
 }
 
 #[test]
-fn picked_against_retracted() {
+fn pick_races_with_retract() {
     orders(ALL, || {
         let idle = Arc::new(Idle::new(1));
         let picker = {
@@ -172,7 +172,7 @@ fn picked_against_retracted() {
 
 /// All sleep only if all have announced it, and the reader sees what they did before.
 #[test]
-fn all_asleep() {
+fn all_asleep_is_seen_by_the_last_sleeper() {
     orders(ALL, || {
         let idle = Arc::new(Idle::new(2));
         let done = [Arc::new(Checked::new(0)), Arc::new(Checked::new(0))];
@@ -193,7 +193,7 @@ fn all_asleep() {
 
 /// The owner pushes and pops while a thief takes the older half and another thief takes one task.
 #[test]
-fn stealing() {
+fn stolen_tasks_come_to_one_worker() {
     orders(3, || {
         let queue = Arc::new(SharedQueue::new());
         let first = letter(1);
@@ -236,7 +236,7 @@ fn stealing() {
 
 /// No threads: the worker's own queue keeps its order and its ends.
 #[test]
-fn local_queue() {
+fn local_queue_is_first_in_first_out() {
     orders(1, || {
         let queue = LocalQueue::new();
         let tasks = [letter(1), letter(2), letter(3)];

@@ -46,7 +46,7 @@ impl Worker {
 }
 
 #[test]
-fn a_sender_against_sleep() {
+fn sender_races_with_sleep() {
     orders(ALL, || {
         let (worker, parker) = Worker::new();
         let tasks = [letter(1), letter(2)];
@@ -61,7 +61,7 @@ fn a_sender_against_sleep() {
 }
 
 #[test]
-fn two_senders_against_sleep() {
+fn two_senders_race_with_sleep() {
     orders(3, || {
         let (worker, parker) = Worker::new();
         let pair = [letter(1), letter(2)];
@@ -88,7 +88,7 @@ fn two_senders_against_sleep() {
 
 /// The worker sleeps and wakes for other reasons meanwhile. Each time that a sender finds it asleep, a wake-up is due.
 #[test]
-fn waking_by_itself_against_a_sender() {
+fn own_wake_up_races_with_a_sender() {
     orders(ALL, || {
         let (worker, parker) = Worker::new();
         let task = letter(1);
@@ -110,7 +110,7 @@ fn waking_by_itself_against_a_sender() {
 /// One sender, and a thread that asks the worker to look: the worker runs the task, and looks after the thread has
 /// asked, because it finds the mark, or because it was asleep and is woken.
 #[test]
-fn a_mark_and_a_sender_against_sleep() {
+fn mark_and_sender_race_with_sleep() {
     orders(3, || {
         let (worker, parker) = Worker::new();
         let there = Arc::new(AtomicBool::new(false));

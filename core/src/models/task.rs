@@ -49,7 +49,7 @@ fn join(task: Spawned) -> Made {
 }
 
 #[test]
-fn the_end_against_a_join() {
+fn end_races_with_a_join() {
     orders(ALL, || {
         let (task, place) = maker();
         let runner = thread::spawn(move || task.run());
@@ -74,7 +74,7 @@ fn join_or_not(task: Spawned) -> Option<Made> {
 
 /// The joiner is woken by the end or by the abandonment, and the output is dropped once, by its owner.
 #[test]
-fn the_end_against_being_abandoned_and_a_join() {
+fn end_races_with_abandonment_and_a_join() {
     orders(2, || {
         let (task, place) = maker();
         task.retain();
@@ -95,7 +95,7 @@ fn the_end_against_being_abandoned_and_a_join() {
 
 /// A task that never ends. Its cell stays.
 #[test]
-fn being_abandoned_against_a_join() {
+fn abandonment_races_with_a_join() {
     orders(ALL, || {
         let (task, place) = maker();
         task.retain();
@@ -111,7 +111,7 @@ fn being_abandoned_against_a_join() {
 }
 
 #[test]
-fn the_end_against_a_handle_that_goes() {
+fn end_races_with_drop_of_the_handle() {
     orders(ALL, || {
         let (task, place) = maker();
         let runner = thread::spawn(move || task.run());
@@ -123,7 +123,7 @@ fn the_end_against_a_handle_that_goes() {
 
 /// As `JoinHandle::is_finished`: a thread that sees the end sees what the task did.
 #[test]
-fn the_end_is_seen() {
+fn joiner_sees_what_the_task_did() {
     orders(ALL, || {
         let (task, place) = maker();
         let runner = thread::spawn(move || task.run());
@@ -142,7 +142,7 @@ fn the_end_is_seen() {
 
 /// As `JoinHandle::join_timeout`; then the handle is dropped.
 #[test]
-fn the_end_against_a_join_that_times_out() {
+fn end_races_with_a_join_that_times_out() {
     orders(3, || {
         let (task, place) = maker();
         let runner = thread::spawn(move || task.run());
@@ -157,7 +157,7 @@ fn the_end_against_a_join_that_times_out() {
 
 /// A `Thread` handle waits beside the join handle. Both are woken.
 #[test]
-fn the_end_against_two_that_wait() {
+fn end_wakes_two_joiners() {
     orders(2, || {
         let (task, place) = maker();
         task.retain();
@@ -176,7 +176,7 @@ fn the_end_against_two_that_wait() {
 
 /// Three holders release at once. One frees the task, and all have finished with it by then.
 #[test]
-fn the_last_holder_frees() {
+fn last_reference_frees_the_task() {
     orders(ALL, || {
         struct Header {
             state: State,
@@ -229,7 +229,7 @@ fn the_last_holder_frees() {
 /// A stackless task, two wakers, and a worker that runs it. Each wake-up is followed by a run that sees what came
 /// before the wake-up, and the task is in one queue at a time.
 #[test]
-fn a_stackless_task_is_woken() {
+fn woken_stackless_task_runs_again() {
     struct Task {
         state: State,
         queued: AtomicBool,
@@ -286,7 +286,7 @@ fn a_stackless_task_is_woken() {
 
 /// A stackless task that is ready at once. Its output is handled like any other's.
 #[test]
-fn a_stackless_task_ends() {
+fn output_of_a_stackless_task_is_handled() {
     fn future(made: Arc<Checked>) -> Spawned {
         let future = async move {
             made.set(7);
@@ -319,7 +319,7 @@ fn ended(task: Spawned) {
 }
 
 #[test]
-fn park_against_unpark() {
+fn park_races_with_unpark() {
     orders(ALL, || {
         let task = spawn(|| ());
         let written = Arc::new(Checked::new(0));
@@ -339,7 +339,7 @@ fn park_against_unpark() {
 
 /// Two wake-ups are one or two tokens, never none. A park that times out does not lose a token.
 #[test]
-fn timed_park_against_two_unparks() {
+fn timed_park_races_with_two_unparks() {
     orders(2, || {
         let task = spawn(|| ());
         let wakers = [0, 1].map(|_| thread::spawn(move || task.task().unpark()));
@@ -353,7 +353,7 @@ fn timed_park_against_two_unparks() {
 }
 
 #[test]
-fn two_parks_against_two_unparks() {
+fn two_parks_race_with_two_unparks() {
     orders(2, || {
         let task = spawn(|| ());
         let turn = Arc::new(AtomicUsize::new(0));

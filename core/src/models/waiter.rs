@@ -92,7 +92,7 @@ impl Queue {
 }
 
 #[test]
-fn a_cancel_is_not_missed() {
+fn cancel_is_never_missed() {
     orders(ALL, || {
         let (waiter, queue) = (ModelWaiter::new(), Queue::new());
         let written = Arc::new(Checked::new(0));
@@ -111,7 +111,7 @@ fn a_cancel_is_not_missed() {
 }
 
 #[test]
-fn a_cancel_against_a_waker() {
+fn cancel_races_with_a_waker() {
     orders(3, || {
         let (waiter, queue) = (ModelWaiter::new(), Queue::new());
         let canceller = waiter.canceller();
@@ -127,7 +127,7 @@ fn a_cancel_against_a_waker() {
 
 /// A cancel that one wait has missed ends the next one.
 #[test]
-fn a_cancel_against_two_waits() {
+fn cancel_ends_one_of_two_waits() {
     orders(3, || {
         let (waiter, queue) = (ModelWaiter::new(), Queue::new());
         let canceller = waiter.canceller();
@@ -146,7 +146,7 @@ fn a_cancel_against_two_waits() {
 }
 
 #[test]
-fn a_shield_holds_against_a_cancel() {
+fn shielded_wait_ignores_a_cancel() {
     orders(3, || {
         let (waiter, queue) = (ModelWaiter::new(), Queue::new());
         let canceller = waiter.canceller();
@@ -158,7 +158,7 @@ fn a_shield_holds_against_a_cancel() {
 }
 
 #[test]
-fn a_deadline_against_a_waker() {
+fn deadline_races_with_a_waker() {
     orders(ALL, || {
         let (waiter, queue) = (ModelWaiter::new(), Queue::new());
         let waker = queue.waker();
@@ -172,7 +172,7 @@ fn a_deadline_against_a_waker() {
 /// As the drop of `Wait`: a wait that was opened and not parked takes the wake-up of a cancel that came meanwhile, so
 /// that it does not wake the next wait.
 #[test]
-fn a_wait_closed_against_a_cancel() {
+fn close_of_a_wait_races_with_a_cancel() {
     orders(3, || {
         let (model, queue) = (ModelWaiter::new(), Queue::new());
         let canceller = model.canceller();
@@ -194,7 +194,7 @@ fn a_wait_closed_against_a_cancel() {
 
 /// Two queues, two wakers, one wait: a select. One waker wins, and the owner leaves both queues.
 #[test]
-fn a_wait_in_two_queues() {
+fn wait_in_two_queues_is_claimed_once() {
     orders(3, || {
         let (model, queues) = (ModelWaiter::new(), [Queue::new(), Queue::new()]);
         let waiter = model.as_waiter();

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_never_early_and_hardly_late() {
+    fn coarse_clock_is_never_early_and_hardly_late() {
         for _ in 0..10_000 {
             let before = now();
             let about = deadline_about(Duration::from_secs(5)).unwrap();

@@ -201,8 +201,8 @@ impl<H: Send + Sync + 'static> Process<H> {
         unsafe { scheduler::wake_task_next(self.task) };
     }
 
-    /// Asks it to unwind from its present park or its next, until [`clear_cancel`](Self::clear_cancel) is called. Returns a
-    /// wake-up if the process was parked. An idle process is not woken.
+    /// Asks it to unwind from its present park or its next, until [`clear_cancel`](Self::clear_cancel) is called.
+    /// Returns a wake-up if the process was parked. An idle process is not woken.
     pub fn cancel(&self) -> Option<EndedWake> {
         // SAFETY: `self` is a counted reference. A claimed task is alive until it has been woken.
         unsafe { crate::wait::Waiter::cancel(Task::waiter(self.task)) }
@@ -269,8 +269,8 @@ impl<H: Send + Sync + 'static> Process<H> {
         unsafe { &*core::ptr::from_ref(self).cast::<Process<G>>() }
     }
 
-    /// Calls `f` with the process in whose turn the caller is, if there is one. A blocking task of a turn counts as part of
-    /// the turn, which waits for it.
+    /// Calls `f` with the process in whose turn the caller is, if there is one. A blocking task of a turn counts as
+    /// part of the turn, which waits for it.
     ///
     /// # Safety
     ///

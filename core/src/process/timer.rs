@@ -1,5 +1,5 @@
-//! A timer of a process (`ProcessTimer`). A process has no stack to wait on between its turns, so a worker calls a function
-//! at the deadline.
+//! A timer of a process (`ProcessTimer`). A process has no stack to wait on between its turns, so a worker calls a
+//! function at the deadline.
 //!
 //! A timer takes part in the waiting protocol as a waiter that is always waiting, so the wheels need no
 //! special case. The worker that pops its entry claims it under the wheel's lock, and a claim holds a reference until
@@ -54,9 +54,9 @@ unsafe impl<H: Send + Sync> Sync for Shared<H> {}
 impl<H: Send + Sync + 'static> Shared<H> {
     const KIND: WaiterVtable = WaiterVtable {
         retain: Some(|waiter| {
-            // SAFETY: only the `waiter` of a `Shared<H>` in an `Arc` has this kind, and pointers to it are derived from
-            // the whole (`ProcessTimer::new`). This is called under the wheel's lock while the entry is linked, so the owner
-            // still holds its reference.
+            // SAFETY: only the `waiter` of a `Shared<H>` in an `Arc` has this kind, and pointers to it are derived
+            // from the whole (`ProcessTimer::new`). This is called under the wheel's lock while the entry is linked,
+            // so the owner still holds its reference.
             unsafe { Arc::increment_strong_count(waiter.as_ptr().cast::<Shared<H>>()) }
         }),
         wake: |waiter| {

@@ -1,9 +1,9 @@
 //! The process's default runtime, and its report of deadlocks.
 //!
-//! No `run` waits for the default runtime, so there is no caller that could get a report. The OS threads that wait for
-//! something of kahn without a limit take the place of a caller: if they and all green threads wait for ever, the
-//! program hangs. So each of them examines, in naps, whether anything can still happen (`crate::os_threads`). If nothing
-//! can, it prints the report and ends the process, as `#[kahn::main]` does.
+//! No `run` waits for the default runtime, so there is no caller that could get a report. The OS threads that wait
+//! for something of kahn without a limit take the place of a caller: if they and all green threads wait for ever, the
+//! program hangs. So each of them examines, in naps, whether anything can still happen (`crate::os_threads`). If
+//! nothing can, it prints the report and ends the process, as `#[kahn::main]` does.
 //!
 //! An OS thread that waits for a `run` does not examine. While a `run` is under way, this module reports nothing,
 //! because that runtime has its own report.

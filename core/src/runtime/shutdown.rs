@@ -31,21 +31,21 @@ pub struct ShutdownError {
 }
 
 impl ShutdownError {
-    /// Returns how many green threads were still alive: those that were parked or had yielded, and those that ran. Green
-    /// threads that had not started, because all workers were busy, are not counted.
+    /// Returns how many green threads were still alive: those that were parked or had yielded, and those that ran.
+    /// Green threads that had not started, because all workers were busy, are not counted.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// Returns the names of the green threads that had one. An actor in its first turn, which is to start, is counted, but
-    /// not named.
+    /// Returns the names of the green threads that had one. An actor in its first turn, which is to start, is
+    /// counted, but not named.
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// Returns the names of the OS threads that were still busy: workers that ran a green thread that did not park; workers
-    /// and threads of the blocking pool that ran destructors of their thread-locals; and threads of the blocking pool that
-    /// ran a closure of [`blocking`](crate::blocking).
+    /// Returns the names of the OS threads that were still busy: workers that ran a green thread that did not park;
+    /// workers and threads of the blocking pool that ran destructors of their thread-locals; and threads of the
+    /// blocking pool that ran a closure of [`blocking`](crate::blocking).
     pub fn threads(&self) -> &[String] {
         &self.threads
     }
@@ -146,8 +146,8 @@ fn finish(
         remote.owned.lock().each(|task| {
             error.count += 1;
             running.iter_mut().filter(|running| **running == Some(task)).for_each(|running| *running = None);
-            // SAFETY: a task is removed from the list of parked tasks before it is freed, and the lock is held. The name is
-            // immutable.
+            // SAFETY: a task is removed from the list of parked tasks before it is freed, and the lock is held. The
+            // name is immutable.
             error.names.extend(unsafe { task.as_ref() }.name().map(str::to_owned));
         });
     }

@@ -54,16 +54,16 @@ impl Schedule for Scheduler {
     }
 }
 
-/// Runs a task on the fiber of which the caller is the loop. Returns `FreeAgain` if the task is stackless, has gone idle,
-/// and was woken while it ran.
+/// Runs a task on the fiber of which the caller is the loop. Returns `FreeAgain` if the task is stackless, has gone
+/// idle, and was woken while it ran.
 ///
 /// # Safety
 ///
 /// `work` is a task that the worker has taken from a queue. `switch` is that of the fiber, or none.
 pub(super) unsafe fn run_on_fiber(work: NonNull<()>, switch: Switch) -> Suspend {
     let task = work.cast::<Task>();
-    // SAFETY: the worker has taken the task from a queue, so it is alive, and this thread's to run and to finish. A task
-    // that goes idle is alive until `end_run`, which gives it up.
+    // SAFETY: the worker has taken the task from a queue, so it is alive, and this thread's to run and to finish. A
+    // task that goes idle is alive until `end_run`, which gives it up.
     unsafe {
         task.as_ref().as_waiter().set_switch(switch);
         match Task::run(task) {

@@ -77,8 +77,8 @@ impl Inbox {
             task.link.store(next, Ordering::Relaxed);
             let look = if asleep { 0 } else { head.addr() & LOOK };
             let new = task.pointer().as_ptr().map_addr(|addr| addr | look);
-            // AcqRel: the worker sees the task. A sender that finds `ASLEEP` sees what the worker did before. The exchange
-            // gives the right to run the task to the inbox.
+            // AcqRel: the worker sees the task. A sender that finds `ASLEEP` sees what the worker did before. The
+            // exchange gives the right to run the task to the inbox.
             match self.head.compare_exchange_weak(head, new, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return asleep,
                 Err(seen) => head = seen,

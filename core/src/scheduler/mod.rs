@@ -75,8 +75,8 @@ pub(crate) fn run_worker(index: usize, shared: &Arc<Shared>) {
     shared.abandon_parked(Some(shared.remotes[index]));
     here::leave();
     drop(worker);
-    // After the report another runtime may use the record. Only this worker changes the number of parked tasks, so it is
-    // final.
+    // After the report another runtime may use the record. Only this worker changes the number of parked tasks, so it
+    // is final.
     let stacks_are_left = shared.remotes[index].parked_count() > 0;
     shared.report_progress(true);
     if stacks_are_left {

@@ -24,8 +24,8 @@ impl Schedule for Scheduler {
 
     /// Runs the task until it goes idle, as its worker would.
     unsafe fn schedule(task: NonNull<Task>) {
-        // SAFETY: `State::wake` or `end_run` has returned true, so this thread may run the task. The runtime's reference
-        // keeps the task alive until it has ended.
+        // SAFETY: `State::wake` or `end_run` has returned true, so this thread may run the task. The runtime's
+        // reference keeps the task alive until it has ended.
         while unsafe { !run(task) && task.as_ref().end_run() } {}
     }
 

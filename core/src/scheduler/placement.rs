@@ -6,11 +6,11 @@
 //! - Tasks that communicate should share a worker, where a message costs nanoseconds and a wake-up needs no atomics.
 //! - Tasks that compute should not share a worker, or cores stay idle.
 //!
-//! The rule: a task starts beside its parent, until the worker has clearly more parked tasks than another, that is, more
-//! by a quarter and [`SLACK`]. Then the worker hands over its oldest waiting tasks *in a run*, as many as make the two
-//! even, so that neighbours stay neighbours. A pair, or a pair and its parent, is never split. A pool of eight, or a
-//! pipeline of three, is spread. A ring of five hundred is cut into as many arcs as there are workers, and a token
-//! crosses to another worker once an arc.
+//! The rule: a task starts beside its parent, until the worker has clearly more parked tasks than another, that is,
+//! more by a quarter and [`SLACK`]. Then the worker hands over its oldest waiting tasks *in a run*, as many as make
+//! the two even, so that neighbours stay neighbours. A pair, or a pair and its parent, is never split. A pool of
+//! eight, or a pipeline of three, is spread. A ring of five hundred is cut into as many arcs as there are workers,
+//! and a token crosses to another worker once an arc.
 //!
 //! Where the parked tasks already communicate, passing message after message, the tasks that wait to be started beside
 //! them will probably do the same. Then [`TIGHT`] takes the place of [`SLACK`]. Eight senders and their receiver are
@@ -36,8 +36,8 @@ pub(crate) const SLACK: usize = 2;
 /// Takes the place of `SLACK` while the parked tasks communicate: a group this small stays together.
 const TIGHT: usize = 16;
 
-/// Parked tasks communicate if they perform at least this many operations on channels and the like in about 20 µs. Stages
-/// that compute for a microsecond or more for each message stay below.
+/// Parked tasks communicate if they perform at least this many operations on channels and the like in about 20 µs.
+/// Stages that compute for a microsecond or more for each message stay below.
 pub(crate) const TALK: u32 = 100;
 
 /// Returns how many more parked tasks a worker may have than another.
@@ -69,34 +69,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pair_and_its_parent_stay_together() {
+    fn pair_and_its_parent_stay_together() {
         for mine in 0..=SLACK {
             assert_eq!(hand_over(false, mine, 1, 0, SLACK), 0);
         }
     }
 
     #[test]
-    fn a_pool_of_eight_is_spread_evenly() {
+    fn pool_of_eight_is_spread_evenly() {
         // The parent and two of the eight have parked here; six wait.
         assert_eq!(hand_over(false, 3, 6, 0, SLACK), 4);
         assert_eq!(hand_over(true, 3, 2, 4, SLACK), 0);
     }
 
     #[test]
-    fn a_ring_is_handed_over_in_one_run() {
+    fn ring_is_handed_over_in_one_run() {
         let given = hand_over(false, 3, 501, 0, SLACK);
         assert_eq!(given, 252);
         assert_eq!(hand_over(true, 3, 501 - given, given, SLACK), 0);
     }
 
     #[test]
-    fn no_more_is_given_than_waits() {
+    fn no_more_tasks_are_handed_over_than_wait() {
         assert_eq!(hand_over(false, 1000, 5, 0, SLACK), 5);
         assert_eq!(hand_over(true, usize::MAX / 2, 0, 0, SLACK), 0);
     }
 
     #[test]
-    fn a_chain_that_grows_link_by_link_is_cut_in_few_places() {
+    fn chain_that_grows_link_by_link_is_cut_in_few_places() {
         let (mut here, mut there, mut handoff_target, mut cuts) = (1, 0, false, 0);
         for _ in 0..3_000 {
             let gives = hand_over(handoff_target, here, 1, there, SLACK) == 1;

@@ -38,8 +38,8 @@ pub(crate) struct Remote {
     /// The tasks that have parked here, and those with a name that run here for the first time, for reports and for the
     /// shutdown.
     pub(crate) owned: Lock<OwnedTasks>,
-    /// The task that the worker runs, or ran last. Null when it sleeps or has left its loop. It is only compared with others, because
-    /// the task may have been freed. Written by the worker alone.
+    /// The task that the worker runs, or ran last. Null when it sleeps or has left its loop. It is only compared with
+    /// others, because the task may have been freed. Written by the worker alone.
     runs: AtomicPtr<Task>,
     /// The number of occupied stacks here. Written by the worker alone.
     parked_count: AtomicUsize,
@@ -166,7 +166,8 @@ impl Remote {
         self.runs.store(task, Ordering::Relaxed);
     }
 
-    /// Returns the task that the worker runs, or ran last, unless the worker sleeps or has left its loop. It may have been freed.
+    /// Returns the task that the worker runs, or ran last, unless the worker sleeps or has left its loop. It may have
+    /// been freed.
     pub(crate) fn runs(&self) -> Option<NonNull<Task>> {
         NonNull::new(self.runs.load(Ordering::Relaxed))
     }

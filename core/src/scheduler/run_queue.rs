@@ -274,7 +274,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_wanted_keeps_its_place() {
+    fn tasks_that_are_not_taken_keep_their_place() {
         // SAFETY: the pointers are never dereferenced: the queue only compares and moves them.
         let task =
             |n: usize| unsafe { Runnable::new(NonNull::new(ptr::without_provenance_mut(n * 64)).unwrap()) };

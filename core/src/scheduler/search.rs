@@ -34,12 +34,12 @@ const PAUSES: u32 = 20;
 /// How long the watching worker sleeps between two looks at the busy workers: the first nap, and the longest.
 const WATCH_FIRST: Duration = Duration::from_micros(50);
 const WATCH_LONGEST: Duration = Duration::from_millis(1);
-/// How long a worker that was picked keeps watch in its sleeps. Afterwards it dozes, unless work waits at a busy worker. So
-/// a worker that goes on pushing work which it starts itself wakes a sleeper at most once in this time.
+/// How long a worker that was picked keeps watch in its sleeps. Afterwards it dozes, unless work waits at a busy
+/// worker. So a worker that goes on pushing work which it starts itself wakes a sleeper at most once in this time.
 const CALM_NS: u64 = 50_000_000;
-/// The longest sleep of the worker that dozes. A push to a queue of tasks without a stack wakes it; this limits the wait of
-/// what is not announced: migratory tasks, and a task that moves from the injector to a busy worker's queue between the
-/// looks at the two.
+/// The longest sleep of the worker that dozes. A push to a queue of tasks without a stack wakes it; this limits the
+/// wait of what is not announced: migratory tasks, and a task that moves from the injector to a busy worker's queue
+/// between the looks at the two.
 const DOZE: Duration = Duration::from_millis(100);
 
 /// The place at a victim where a thief finds a task.

@@ -5,13 +5,13 @@ use crate::scheduler::run_queue::End;
 use crate::scheduler::worker::Worker;
 use crate::task::Runnable;
 
-/// Of the turns that take from the stack of new tasks, one in this many takes the oldest. All others take the newest. Newest
-/// first is depth first, which keeps few tasks alive at once.
+/// Of the turns that take from the stack of new tasks, one in this many takes the oldest. All others take the newest.
+/// Newest first is depth first, which keeps few tasks alive at once.
 const OLDEST_EVERY: u32 = 32;
-/// Each time the queue is longer by this many, the oldest tasks come twice as often. Otherwise a program that adds tasks
-/// faster than it removes them, newest first, would delay the old ones for ever. A tree of a million green threads must stay
-/// below this: the oldest task of a tree is the largest subtree, so starting it makes the queue longer. With 1024 here such a
-/// tree was run breadth first, in four times the time and with twenty times the memory.
+/// Each time the queue is longer by this many, the oldest tasks come twice as often. Otherwise a program that adds
+/// tasks faster than it removes them, newest first, would delay the old ones for ever. A tree of a million green
+/// threads must stay below this: the oldest task of a tree is the largest subtree, so starting it makes the queue
+/// longer. With 1024 here such a tree was run breadth first, in four times the time and with twenty times the memory.
 const CROWD: usize = 65_536;
 /// How many woken stackless tasks are passed over in the search for tasks to hand over.
 const PASS_OVER: usize = 16;

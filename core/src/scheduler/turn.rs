@@ -81,7 +81,7 @@ mod tests {
     use crate::primitives::explore::orders;
 
     #[test]
-    fn the_sender_goes_on_until_its_turn_is_over() {
+    fn notifier_continues_until_its_turn_is_over() {
         static TURN: LazyLock<Turn> = LazyLock::new(Turn::new);
         orders(0, || {
             let sender = LastNotifier::new();

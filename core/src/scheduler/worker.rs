@@ -13,12 +13,14 @@
 //! rules of fairness, whose bounds the README beside this file proves:
 //!
 //! 1. A chain has at most [`STREAK`] turns. Then `next` goes to the end of its queue.
-//! 2. Stacked and stackless tasks are two classes that get equal shares, counted in operations. All turns of a chain are
-//!    charged to the class of its first turn: `balance` grows by what chains of the stacked class have used, and
-//!    shrinks by what chains of the stackless class have used. While both classes have tasks, the next chain is stackless if
-//!    `balance` is positive, and stacked if not. `balance` is never farther from zero than [`BALANCE_MAX`].
+//! 2. Stacked and stackless tasks are two classes that get equal shares, counted in operations. All turns of a chain
+//!    are charged to the class of its first turn: `balance` grows by what chains of the stacked class have used, and
+//!    shrinks by what chains of the stackless class have used. While both classes have tasks, the next chain is
+//!    stackless if `balance` is positive, and stacked if not. `balance` is never farther from zero than
+//!    [`BALANCE_MAX`].
 //! 3. In the stacked class, `local` and `ready` alternate while both have tasks.
-//! 4. In the stackless class, new and woken tasks take turns while both wait. At least one turn in 64 takes the oldest new task.
+//! 4. In the stackless class, new and woken tasks take turns while both wait. At least one turn in 64 takes the
+//!    oldest new task.
 //!
 //! About every 20 µs a worker looks around: at timers, at the injector, and whether work waits that another could
 //! take. `search` describes a worker that finds nothing to run.
@@ -390,8 +392,8 @@ impl Worker {
     }
 
     fn enlist(&self, task: NonNull<Task>) {
-        // SAFETY: the task is suspended, has just run or is about to run here, so it is alive. `retire` removes it before
-        // it is freed.
+        // SAFETY: the task is suspended, has just run or is about to run here, so it is alive. `retire` removes it
+        // before it is freed.
         unsafe {
             task.as_ref().set_owner(self.remote);
             self.remote.owned.lock().insert(task);

@@ -192,8 +192,8 @@ where
             let FutureStage::Running { future, begun } = &mut *stage else {
                 unreachable!("polled after its end")
             };
-            // A future that has not begun is not begun after a cancel. A later poll may find what the future waited for,
-            // for example a message that it was handed. So the cancel takes effect after that poll.
+            // A future that has not begun is not begun after a cancel. A later poll may find what the future waited
+            // for, for example a message that it was handed. So the cancel takes effect after that poll.
             if !core::mem::replace(begun, true) {
                 crate::wait::check_cancelled();
             }

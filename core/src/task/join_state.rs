@@ -60,8 +60,8 @@ impl Task {
     pub(crate) unsafe fn free_join_state(&self) {
         let join_state = self.join_state.load(Ordering::Acquire);
         if !join_state.is_null() {
-            // SAFETY: the join state is not in the task's cell, so it is a box from `make_join_state`. The caller frees the
-            // task, so no other thread uses it.
+            // SAFETY: the join state is not in the task's cell, so it is a box from `make_join_state`. The caller
+            // frees the task, so no other thread uses it.
             drop(unsafe { Box::from_raw(join_state) });
         }
     }

@@ -15,8 +15,8 @@ use crate::task::Task;
 #[derive(PartialEq, Eq)]
 pub(crate) struct Runnable(NonNull<Task>);
 
-// SAFETY: the right may move to another thread. A queue that other threads take from holds only tasks that any worker may
-// run, or whose home takes them out.
+// SAFETY: the right may move to another thread. A queue that other threads take from holds only tasks that any worker
+// may run, or whose home takes them out.
 unsafe impl Send for Runnable {}
 
 impl Runnable {

@@ -111,13 +111,13 @@ fn rounded_up(deadline_ns: u64) -> u64 {
 }
 
 #[test]
-fn a_wheel_may_change_threads() {
+fn wheel_may_change_threads() {
     fn is_send<T: Send>() {}
     is_send::<Wheel>();
 }
 
 #[test]
-fn an_entry_is_due_from_the_tick_at_or_after_its_deadline() {
+fn entry_is_due_from_the_tick_at_or_after_its_deadline() {
     for deadline_ns in [1, TICK_NS - 1, TICK_NS, TICK_NS + 1, SECOND_NS, u64::MAX - TICK_NS] {
         let mut bench = Bench::new(0);
         assert!(bench.insert(1, deadline_ns));
@@ -132,7 +132,7 @@ fn an_entry_is_due_from_the_tick_at_or_after_its_deadline() {
 }
 
 #[test]
-fn the_edges_of_every_level_hold_from_every_start() {
+fn edges_of_every_level_hold_from_every_start() {
     for start_level in 0..LEVELS as u32 {
         let start = (1_u64 << (DIGIT_BITS * start_level)) - 1;
         for level in 0..LEVELS as u32 {
@@ -156,7 +156,7 @@ fn the_edges_of_every_level_hold_from_every_start() {
 }
 
 #[test]
-fn the_last_tick_of_time_is_due_and_what_is_past_it_never() {
+fn last_tick_of_time_is_due_and_what_is_past_it_never() {
     let mut bench = Bench::new(0);
     let last_ns = LAST_TICK << TICK_SHIFT;
     assert!(!bench.insert(1, u64::MAX));
@@ -178,7 +178,7 @@ fn the_last_tick_of_time_is_due_and_what_is_past_it_never() {
 }
 
 #[test]
-fn a_deadline_in_the_past_is_due_at_once() {
+fn deadline_in_the_past_is_due_at_once() {
     let mut bench = Bench::new(SECOND_NS);
     assert!(bench.insert(1, SECOND_NS / 2));
     assert!(bench.insert(2, 0));
@@ -188,7 +188,7 @@ fn a_deadline_in_the_past_is_due_at_once() {
 }
 
 #[test]
-fn a_clock_that_goes_back_stands_still() {
+fn clock_that_goes_back_stands_still() {
     let mut bench = Bench::new(0);
     bench.insert(1, SECOND_NS);
     bench.insert(2, SECOND_NS);
@@ -214,7 +214,7 @@ fn insert_says_whether_the_sleeper_must_be_woken() {
 }
 
 #[test]
-fn equals_come_out_first_in_first_out_wherever_they_were_cascaded() {
+fn equal_deadlines_fire_first_in_first_out_after_cascades() {
     let mut bench = Bench::new(0);
     let deadline_ns = 20 * SECOND_NS;
     bench.insert(1, deadline_ns);
@@ -270,7 +270,7 @@ fn unlink_all_leaves_an_empty_wheel_and_entries_that_may_be_linked_again() {
 }
 
 #[test]
-fn the_next_deadline_is_early_at_most_once_after_a_removal() {
+fn next_deadline_is_early_at_most_once_after_a_removal() {
     let mut bench = Bench::new(0);
     bench.insert(1, 100 * SECOND_NS);
     bench.insert(2, 101 * SECOND_NS);
@@ -283,7 +283,7 @@ fn the_next_deadline_is_early_at_most_once_after_a_removal() {
 
 /// A loop over the slots, or even over the cascades, of 580 years would not end.
 #[test]
-fn a_jump_of_centuries_returns_everything_in_order() {
+fn jump_of_centuries_returns_everything_in_order() {
     let mut bench = Bench::new(0);
     let deadlines_ns = (0..63).map(|bit| 1_u64 << bit);
     for (name, deadline_ns) in deadlines_ns.rev().enumerate() {

@@ -14,9 +14,9 @@
 //! [charged](charge) afterwards.
 //!
 //! Some operations are free: queries (`len`, `is_finished`, access to a value that is initialized already); creating,
-//! cloning, closing and dropping an endpoint or a guard; waking one thread (`unpark`, `cancel`, a waker); ending an actor
-//! or its membership (`stop`, `kill`, `unregister`, `leave`, `unsubscribe`). A destructor may do these, and a destructor
-//! must not yield.
+//! cloning, closing and dropping an endpoint or a guard; waking one thread (`unpark`, `cancel`, a waker); ending an
+//! actor or its membership (`stop`, `kill`, `unregister`, `leave`, `unsubscribe`). A destructor may do these, and a
+//! destructor must not yield.
 
 use core::task::{Context, Poll};
 

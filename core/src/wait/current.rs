@@ -133,8 +133,8 @@ pub enum CurrentWaiter {
 }
 
 /// A use of the waiter that an OS thread has while its locals are being destroyed. All uses at one time share one
-/// waiter, so that a `timeout` frame and a shield are seen by the waits inside them. The waiter is dropped with its last
-/// use, because no destructor of the OS thread comes later.
+/// waiter, so that a `timeout` frame and a shield are seen by the waits inside them. The waiter is dropped with its
+/// last use, because no destructor of the OS thread comes later.
 pub struct Late(Arc<ThreadWaiter>);
 
 impl Late {
@@ -143,8 +143,8 @@ impl Late {
         CURRENT.with(|current| {
             let waiter = match current.late.get() {
                 Some(waiter) => {
-                    // SAFETY: the pointer is from an `Arc`. It is set only while a `Late` of this OS thread exists, which
-                    // holds a reference.
+                    // SAFETY: the pointer is from an `Arc`. It is set only while a `Late` of this OS thread exists,
+                    // which holds a reference.
                     unsafe {
                         Arc::increment_strong_count(waiter.as_ptr().cast_const());
                         Arc::from_raw(waiter.as_ptr().cast_const())

@@ -1,8 +1,8 @@
 //! The waiting protocol: how every operation that parks waits, and how it is woken.
 //!
-//! A thread that waits opens a *wait*, leaves a *node* in the *queue* of what it waits for, and parks. A waker finds the
-//! node, *claims* the waiter, and wakes it. [`waiter`] has the rules, and the argument that no wake-up reaches the wrong
-//! wait. Two layers use the protocol:
+//! A thread that waits opens a *wait*, leaves a *node* in the *queue* of what it waits for, and parks. A waker finds
+//! the node, *claims* the waiter, and wakes it. [`waiter`] has the rules, and the argument that no wake-up reaches
+//! the wrong wait. Two layers use the protocol:
 //!
 //! - [`WaitList`] is the safe one: a state behind a lock, and the threads that wait for it to change. [`wait_list`] has
 //!   the argument that no wake-up is lost. Locks, joins, scopes and the blocking pool wait like this.
@@ -96,8 +96,8 @@ impl Wait {
         Wait { me, shielded, settled: Cell::new(false) }
     }
 
-    /// Opens a wait of the caller, whose waiter is `me`. A canceller or a timer can [withdraw](Withdrawal) the caller from
-    /// it. A shielded caller is never withdrawn.
+    /// Opens a wait of the caller, whose waiter is `me`. A canceller or a timer can [withdraw](Withdrawal) the caller
+    /// from it. A shielded caller is never withdrawn.
     ///
     /// # Safety
     ///
@@ -176,8 +176,8 @@ impl Wait {
     ///
     /// # Errors
     ///
-    /// Returns [`WaitError`] if a deadline or a cancel ended the wait. The caller then removes its nodes from all queues
-    /// and calls [`WaitError::raise`], which unwinds, or returns if the `deadline` given here has passed.
+    /// Returns [`WaitError`] if a deadline or a cancel ended the wait. The caller then removes its nodes from all
+    /// queues and calls [`WaitError::raise`], which unwinds, or returns if the `deadline` given here has passed.
     #[inline(always)]
     pub fn park(&self, reason: Reason, deadline: Option<Instant>) -> Result<usize, WaitError> {
         let waiter = self.owner();
@@ -197,8 +197,8 @@ impl Wait {
     ///
     /// # Errors
     ///
-    /// Returns [`WaitError`] if a deadline or a cancel ended the wait. The caller removes its node from its queue, if it
-    /// is still there, before it calls [`WaitError::raise`].
+    /// Returns [`WaitError`] if a deadline or a cancel ended the wait. The caller removes its node from its queue, if
+    /// it is still there, before it calls [`WaitError::raise`].
     fn park_withdrawable(
         &self,
         withdrawal: &Withdrawal,

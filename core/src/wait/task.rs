@@ -7,9 +7,9 @@ use core::task::Waker;
 use crate::wait::run_shielded_catching;
 use crate::wait::waiter::{Waiter, WaiterVtable};
 
-/// A task's waker, or none. Dropping and waking it are user code, which may run after an operation has had its effect. So
-/// both run shielded, and a panic in them ends there, after the panic hook has reported it: what the operation returns is
-/// not lost.
+/// A task's waker, or none. Dropping and waking it are user code, which may run after an operation has had its
+/// effect. So both run shielded, and a panic in them ends there, after the panic hook has reported it: what the
+/// operation returns is not lost.
 #[derive(Debug, Default)]
 pub struct OwnedWaker(Option<Waker>);
 

@@ -158,9 +158,9 @@ pub fn drop_all<T>(mut next: impl FnMut() -> Option<T>) {
     }
 }
 
-/// Calls `f` with `value`, drops `value`, and returns the result. Both are user code. If the destructor panics, the result is
-/// dropped, and the panic goes on: a destructor that runs when a function's result is complete would leak that result. If
-/// both panic, the first panic goes on.
+/// Calls `f` with `value`, drops `value`, and returns the result. Both are user code. If the destructor panics, the
+/// result is dropped, and the panic goes on: a destructor that runs when a function's result is complete would leak
+/// that result. If both panic, the first panic goes on.
 pub fn use_and_drop<T, R>(value: T, f: impl FnOnce(&T) -> R) -> R {
     let used = catch_unwind(AssertUnwindSafe(|| f(&value)));
     let dropped = catch_unwind(AssertUnwindSafe(|| drop(value)));

@@ -172,8 +172,8 @@ impl<S, P, const QUEUES: usize> WaitList<S, P, QUEUES> {
         self.wait_or(options, |state, _| look(state), |_, _| {})
     }
 
-    /// Like [`wait`](Self::wait), but `look` also gets the queues. Calls `left`, with the list locked, if the caller leaves its queue without having been
-    /// claimed.
+    /// Like [`wait`](Self::wait), but `look` also gets the queues. Calls `left`, with the list locked, if the caller
+    /// leaves its queue without having been claimed.
     ///
     /// # Errors
     ///
@@ -233,8 +233,9 @@ impl<S, P, const QUEUES: usize> WaitList<S, P, QUEUES> {
         let wait = Wait::of(me);
         let payload = UnsafeCell::new(options.payload);
         let node = Node::new(wait.waiter(), 0, payload.get().cast());
-        // SAFETY: the node is new, its wait was just opened, its waiter is a thread, and its payload is a `P`. Neither of
-        // them moves. Nothing below returns or unwinds before the node was claimed, or was removed by `leave`.
+        // SAFETY: the node is new, its wait was just opened, its waiter is a thread, and its payload is a `P`.
+        // Neither of them moves. Nothing below returns or unwinds before the node was claimed, or was removed by
+        // `leave`.
         unsafe { inner.push(NonNull::from(&node), options.queue, options.at_front) };
         drop(inner);
         drop(wakes);
@@ -278,15 +279,16 @@ impl<S, P, const QUEUES: usize> WaitList<S, P, QUEUES> {
             drop(inner);
             return Ok(Waited::Found(found));
         }
-        // SAFETY: the list is locked, and the node enters its queue before it is unlocked. The wait is parked below. The
-        // withdrawal, and `strict`, which is its resource, stay in this frame until then. Another thread may use
+        // SAFETY: the list is locked, and the node enters its queue before it is unlocked. The wait is parked below.
+        // The withdrawal, and `strict`, which is its resource, stay in this frame until then. Another thread may use
         // `strict`: the list may be shared, because `S` and `P` are `Send`, and `left` is `Sync`.
         let wait = unsafe { Wait::withdrawable(me, &withdrawal) };
         let payload = UnsafeCell::new(options.payload);
         let node = Node::new(wait.waiter(), 0, payload.get().cast());
         withdrawal.set_node(NonNull::from(&node));
-        // SAFETY: the node is new, its wait was just opened, its waiter is a thread, and its payload is a `P`. Neither of
-        // them moves. Nothing below returns or unwinds before the node was claimed, or was removed by `leave`.
+        // SAFETY: the node is new, its wait was just opened, its waiter is a thread, and its payload is a `P`.
+        // Neither of them moves. Nothing below returns or unwinds before the node was claimed, or was removed by
+        // `leave`.
         unsafe { inner.push(NonNull::from(&node), options.queue, options.at_front) };
         drop(inner);
         drop(wakes);
@@ -494,8 +496,8 @@ impl Wakes {
     fn wake(&self) {
         let mut next = self.first.get();
         while let Some(node) = next {
-            // SAFETY: the waiter is claimed and not yet woken, so its node is valid. It is a thread, so the claim needs no
-            // lock. The node is not used after the waiter is woken.
+            // SAFETY: the waiter is claimed and not yet woken, so its node is valid. It is a thread, so the claim
+            // needs no lock. The node is not used after the waiter is woken.
             unsafe {
                 next = node.as_ref().next.get();
                 drop(Wake::owed(node.as_ref().waiter));

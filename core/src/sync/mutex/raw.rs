@@ -42,8 +42,8 @@ const ONE: u32 = 8;
 /// it.
 const TICK: u32 = BATCH * ONE;
 
-/// The state of a new mutex. Its first lock pays, so a loop that uses a new mutex each time pays as well. A model starts
-/// without `TICK`, so that it has fewer steps.
+/// The state of a new mutex. Its first lock pays, so a loop that uses a new mutex each time pays as well. A model
+/// starts without `TICK`, so that it has fewer steps.
 const NEW: u32 = if MODEL { 0 } else { TICK };
 
 /// How many times a waiter is woken in vain before it is handed the lock.
@@ -221,8 +221,8 @@ impl RawMutex {
                 self.state.fetch_and(!HANDOFF, Ordering::Relaxed);
             }
             // A holder may have released the lock because of this waiter's HANDOFF. It now waits for the lock of the
-            // list and will find HANDOFF cleared. It then wakes the next waiter if WAKE is set, and WAKE is set if there
-            // is a waiter.
+            // list and will find HANDOFF cleared. It then wakes the next waiter if WAKE is set, and WAKE is set if
+            // there is a waiter.
         };
         match self.waiters.wait_or(options, look, left) {
             Ok(Waited::Found(())) => true,
@@ -234,8 +234,8 @@ impl RawMutex {
         }
     }
 
-    /// Takes the lock if it is free and not about to be handed over, and sets `flags` otherwise. Returns whether it took
-    /// the lock. The caller has the list locked.
+    /// Takes the lock if it is free and not about to be handed over, and sets `flags` otherwise. Returns whether it
+    /// took the lock. The caller has the list locked.
     fn take_or_flag(&self, flags: u32) -> bool {
         let mut seen = self.state.load(Ordering::Relaxed);
         loop {

@@ -311,8 +311,8 @@ impl RawRwLock {
         self.state.store(queued(queues), Ordering::Release);
     }
 
-    /// Hands the lock to the first writer in the queue, and returns whether there is one. The caller holds the lock as a
-    /// writer and has the queues locked.
+    /// Hands the lock to the first writer in the queue, and returns whether there is one. The caller holds the lock
+    /// as a writer and has the queues locked.
     fn hand_to_writer(&self, waiters: &mut Waiters, queues: &mut Queues<'_>) -> bool {
         waiters.starving = false;
         let Some(handed) = queues[WRITERS].claim_next() else { return false };
@@ -341,9 +341,8 @@ impl RawRwLock {
                     // Relaxed: the readers share the hold of the caller, which has synchronized with the last writer.
                     self.state.fetch_add(readers, Ordering::Relaxed);
                     self.uncover(queues);
-                    // Both queues are empty, and stay so while they are locked. So if this is the last hold, there is no
-                    // waiter to hand the lock to.
-                    // Release: as in `unlock_read`.
+                    // Both queues are empty, and stay so while they are locked. So if this is the last hold, there is
+                    // no waiter to hand the lock to. Release: as in `unlock_read`.
                     self.state.fetch_sub(READER, Ordering::Release);
                     return;
                 }

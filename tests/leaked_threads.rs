@@ -49,7 +49,7 @@ fn assert_given_up<T: std::fmt::Debug>(handle: JoinHandle<T>) {
 /// In a blocking call; in a destructor that never comes to an end; in a scope that waits for such a child, which
 /// does. The joiner comes later, or waits already: on an OS thread, and in another runtime.
 #[test]
-fn a_join_of_what_is_left_answers() {
+fn join_of_a_leaked_thread_returns() {
     for (workers, waits) in WORKERS.into_iter().flat_map(|workers| [(workers, false), (workers, true)]) {
         within(&format!("{workers} workers, waiting: {waits}"), || {
             let (ours, other) = (runtime(workers), runtime(1));
@@ -96,7 +96,7 @@ fn dawdle() {
 
 /// One that runs is not given up: its value comes. What it parks for later is.
 #[test]
-fn one_that_runs_is_waited_for() {
+fn join_waits_for_a_thread_that_runs_on() {
     for workers in WORKERS {
         within(&format!("{workers} workers"), || {
             let runtime = runtime(workers);
@@ -132,7 +132,7 @@ fn one_that_runs_is_waited_for() {
 /// All workers are stuck: what is parked there, what has not started, and what has no stack is given up at once. When
 /// the workers go on, they unwind it, and drop what it has captured.
 #[test]
-fn what_waits_for_a_stuck_worker_is_given_up() {
+fn threads_behind_a_stuck_worker_are_given_up() {
     for workers in WORKERS {
         within(&format!("{workers} workers"), || {
             let runtime = runtime(workers);
@@ -183,7 +183,7 @@ fn what_waits_for_a_stuck_worker_is_given_up() {
 
 /// The stack of one that was given up is borrowed from: by a child, and by a call on an OS thread. Both go on.
 #[test]
-fn what_is_borrowed_stays() {
+fn values_borrowed_from_a_leaked_stack_stay() {
     for _ in 0..rounds(20) {
         within("the borrowers", || {
             let runtime = runtime(2);
@@ -233,7 +233,7 @@ fn what_is_borrowed_stays() {
 
 /// A shutdown gives up green threads while they end and are joined.
 #[test]
-fn giving_up_against_the_end() {
+fn giving_up_races_with_the_end() {
     for round in 0..rounds(300) {
         within("the races", || {
             let runtime = Runtime::builder().workers(1 + round % 3).build().unwrap();
@@ -269,7 +269,7 @@ fn giving_up_against_the_end() {
 /// A thread-local of a worker, lent to a blocking call, or to a scope's child on another worker: it is there as long
 /// as they are.
 #[test]
-fn what_is_borrowed_from_a_worker_stays() {
+fn thread_locals_borrowed_from_a_worker_stay() {
     struct Value(AtomicBool, OnceLock<mpsc::Sender<()>>);
     impl Drop for Value {
         fn drop(&mut self) {

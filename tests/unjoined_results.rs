@@ -68,18 +68,18 @@ fn unjoined<T: Send + 'static>(end: fn(Parks) -> T) {
 }
 
 #[test]
-fn values_are_dropped_by_who_made_them() {
+fn unjoined_values_are_dropped_by_their_green_thread() {
     unjoined(|parks| parks);
 }
 
 #[test]
-fn payloads_are_dropped_by_who_panicked() {
+fn unjoined_panic_payloads_are_dropped_by_their_green_thread() {
     unjoined::<()>(|parks| resume_unwind(Box::new(parks)));
 }
 
 /// The last error of an actor is dropped with the actor, if no reference to it is left, and on a green thread.
 #[test]
-fn errors_are_dropped_where_they_may_park() {
+fn unjoined_errors_are_dropped_where_parks_are_possible() {
     #[derive(Debug)]
     struct Fails(#[expect(dead_code, reason = "for its drop")] Parks);
     impl std::fmt::Display for Fails {
@@ -112,7 +112,7 @@ fn errors_are_dropped_where_they_may_park() {
 
 /// The handle is dropped while the green thread ends. Either drops the value once, on a thread that may park.
 #[test]
-fn handles_that_go_meanwhile() {
+fn handle_drop_races_with_the_end() {
     with_each_size(|| {
         let (dropped, drops) = bounded(8);
         let sender = kahn::spawn(move || {
@@ -132,7 +132,7 @@ fn handles_that_go_meanwhile() {
 
 /// A value that owns a handle, and joins when it is dropped: nothing exotic.
 #[test]
-fn joins_in_destructors() {
+fn destructors_may_join() {
     struct Joined(Option<JoinHandle<()>>);
     impl Drop for Joined {
         fn drop(&mut self) {
@@ -155,7 +155,7 @@ fn joins_in_destructors() {
 
 /// What such a destructor leaves in thread-locals is not the next green thread's.
 #[test]
-fn locals_set_in_destructors_go_with_their_green_thread() {
+fn locals_set_in_destructors_are_dropped_with_their_green_thread() {
     struct Marks(Sender<u32>);
     impl Drop for Marks {
         fn drop(&mut self) {
@@ -183,7 +183,7 @@ fn locals_set_in_destructors_go_with_their_green_thread() {
 /// A server whose handler fails, and whose closure fails again when it is dropped: the first failure is its outcome,
 /// and the second one's payload is dropped where it may park and panic.
 #[test]
-fn the_second_failure_of_a_server_is_dropped_where_it_may_park() {
+fn second_failure_of_a_server_is_dropped_where_parks_are_possible() {
     struct Payload(bool);
     impl Drop for Payload {
         fn drop(&mut self) {

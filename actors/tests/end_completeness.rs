@@ -74,7 +74,7 @@ impl Actor for Spender {
 }
 
 #[test]
-fn a_kill_during_an_end_leaves_none_untold_wherever_the_budget_is_spent() {
+fn kill_during_an_end_still_tells_all_observers_wherever_the_budget_is_spent() {
     // One that receives nothing, so that the notes of dead letters find it full.
     let _behind = dead_letters::watch(1);
     within(|| {
@@ -114,7 +114,7 @@ impl Actor for Sleeper {
 }
 
 #[test]
-fn a_shutdown_ends_every_actor_completely() {
+fn shutdown_ends_every_actor_completely() {
     let _behind = dead_letters::watch(1);
     let (notes, _full) = bounded(1);
     within(|| {
@@ -180,7 +180,7 @@ fn busy(overflow: Overflow, panics: Option<Panics>) -> (ActorRef<Gather>, Sender
 }
 
 #[test]
-fn a_tell_that_unwinds_has_done_nothing_wherever_the_budget_is_spent() {
+fn unwound_tell_has_not_sent_its_message_wherever_the_budget_is_spent() {
     let _behind = dead_letters::watch(1);
     within(|| {
         runtime(1).run(|| {
@@ -208,7 +208,7 @@ fn a_tell_that_unwinds_has_done_nothing_wherever_the_budget_is_spent() {
 }
 
 #[test]
-fn a_tell_succeeds_although_the_message_that_it_throws_out_panics_in_its_destructor() {
+fn tell_succeeds_if_the_destructor_of_the_dropped_message_panics() {
     support::everywhere(|| {
         let (actor, go) = busy(Overflow::DropOldest, Some(Panics));
         assert!(actor.tell(Gather::Number(2, None)).is_ok());
@@ -239,7 +239,7 @@ impl Actor for Blocked {
 }
 
 #[test]
-fn an_actor_that_a_shutdown_gives_up_on_has_ended_for_all_others() {
+fn actor_leaked_by_a_shutdown_has_ended_for_all_others() {
     for workers in [1, 2] {
         within(|| {
             let (own, other) = (runtime(workers), runtime(1));
@@ -309,7 +309,7 @@ impl std::error::Error for LateError {}
 /// The second reason of an end may own the last reference to the actor, or look at it: no lock is held when it is
 /// dropped.
 #[test]
-fn a_reason_that_came_too_late_is_dropped_without_the_actors_lock() {
+fn reason_that_came_too_late_is_dropped_without_the_actors_lock() {
     struct Fails(mpsc::Sender<bool>);
     impl Actor for Fails {
         type Message = ();

@@ -11,7 +11,7 @@ use kahn::thread::{JoinError, JoinHandle, Thread};
 
 /// A starred name is the same item at the root and in `thread`.
 #[test]
-fn starred_names_are_at_both_places() {
+fn root_names_exist_in_root_and_module() {
     kahn::run(|| {
         assert_eq!(kahn::spawn(|| 1).join().unwrap() + kahn::thread::spawn(|| 1).join().unwrap(), 2);
         assert_eq!(
@@ -110,7 +110,7 @@ fn channels() {
 }
 
 #[test]
-fn the_other_channels() {
+fn other_channels() {
     use kahn::channel::{broadcast, oneshot, watch};
     let (tx, rx): (oneshot::Sender<u8>, oneshot::Receiver<u8>) = oneshot();
     tx.send(1).unwrap();

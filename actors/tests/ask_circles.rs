@@ -161,7 +161,7 @@ fn ask_back(when: When, builder: Builder) -> (Answer, Answer) {
 }
 
 #[test]
-fn with_the_question_in_hand_it_is_a_circle() {
+fn asking_back_with_the_question_in_hand_is_a_deadlock() {
     everywhere(|| {
         for _ in 0..rounds(10) {
             let (said, told) = ask_back(When::Before, Builder::new());
@@ -172,7 +172,7 @@ fn with_the_question_in_hand_it_is_a_circle() {
 }
 
 #[test]
-fn when_the_question_is_out_of_hand_it_is_none() {
+fn asking_back_after_the_question_is_out_of_hand_is_no_deadlock() {
     everywhere(|| {
         for when in NO_CIRCLES {
             for _ in 0..rounds(5) {
@@ -187,7 +187,7 @@ fn when_the_question_is_out_of_hand_it_is_none() {
 
 /// A mailbox that throws its oldest messages out has the one in hand all the same.
 #[test]
-fn dropped_messages_hide_no_circle() {
+fn circle_is_found_in_spite_of_dropped_messages() {
     struct Full(ActorRef<Message>);
     impl Actor for Full {
         type Message = Message;
@@ -215,7 +215,7 @@ fn dropped_messages_hide_no_circle() {
 
 /// Building the question asks another actor. Then the question goes to an actor that asks back.
 #[test]
-fn an_ask_inside_a_question_hides_no_circle() {
+fn circle_is_found_in_spite_of_an_ask_made_while_building_a_question() {
     everywhere(|| {
         let (said, says) = bounded(1);
         let asker = Builder::new().spawn_loop(move |mailbox: &mut Mailbox<Message>| {
@@ -248,7 +248,7 @@ fn an_ask_inside_a_question_hides_no_circle() {
 
 /// A loop that has taken the question, and comes back for more without having answered it, has let go of it.
 #[test]
-fn a_loop_lets_go_of_a_question_when_it_receives_again() {
+fn receive_of_a_loop_releases_the_question_in_hand() {
     everywhere(|| {
         for again in [false, true] {
             let asker = spawn(Asker);
@@ -285,7 +285,7 @@ fn a_loop_lets_go_of_a_question_when_it_receives_again() {
 
 /// Two ask each other at once, each of which answers first and asks then: there is never a circle, however they meet.
 #[test]
-fn those_who_answer_before_they_ask_close_no_circle() {
+fn actors_that_reply_before_they_ask_close_no_circle() {
     struct Polite {
         other: Option<ActorRef<Polites>>,
         over: Sender<()>,

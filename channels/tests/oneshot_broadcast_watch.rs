@@ -61,7 +61,7 @@ fn is_send<T: Send>(value: T) -> T {
 }
 
 #[test]
-fn async_ends_meet_threads() {
+fn async_and_blocking_ends_exchange_messages() {
     everywhere(|world| {
         for cap in [0, 1, 5] {
             let total = times(2000);
@@ -92,7 +92,7 @@ fn async_ends_meet_threads() {
 }
 
 #[test]
-fn async_to_async_and_streams() {
+fn async_ends_and_streams_exchange_messages() {
     everywhere(|world| {
         for cap in [0, 3] {
             let total = times(2000);
@@ -121,7 +121,7 @@ fn async_to_async_and_streams() {
 
 /// A receive that is dropped after it was handed a message gives it to the next, or puts it back in front.
 #[test]
-fn dropping_a_receive_loses_nothing() {
+fn dropped_receive_future_loses_no_message() {
     let (count, waker) = counter();
     let mut context = Context::from_waker(&waker);
     let (tx, rx) = bounded(2);
@@ -167,7 +167,7 @@ fn dropping_a_receive_loses_nothing() {
 
 /// A send that is dropped leaves the queue, with its message; one that was taken has been sent.
 #[test]
-fn dropping_a_send() {
+fn dropped_send_future_leaves_the_queue_with_its_message() {
     let (_, waker) = counter();
     let mut context = Context::from_waker(&waker);
     let (tx, rx) = bounded(1);
@@ -204,7 +204,7 @@ fn close_wakes_tasks() {
 }
 
 #[test]
-fn oneshots() {
+fn oneshot_delivers_one_message_and_reports_its_ends() {
     everywhere(|world| {
         for _ in 0..times(200) {
             let (tx, rx) = oneshot();
@@ -242,7 +242,7 @@ fn oneshots() {
 }
 
 #[test]
-fn broadcasts() {
+fn broadcast_delivers_every_message_to_every_subscriber() {
     everywhere(|world| {
         let total = times(1000);
         let (tx, first) = broadcast(4);
@@ -288,7 +288,7 @@ fn broadcasts() {
 /// On one worker a sender that has said that it is about to send has parked when the others run again.
 #[cfg(not(any(kahn_threads, miri)))]
 #[test]
-fn broadcast_serves_waiting_senders_in_the_order_of_their_coming() {
+fn broadcast_serves_waiting_senders_in_order() {
     support::World::Green1.run(|world| {
         let (tx, rx) = broadcast(2);
         let second = tx.subscribe();
@@ -317,7 +317,7 @@ fn broadcast_serves_waiting_senders_in_the_order_of_their_coming() {
 }
 
 #[test]
-fn broadcast_accounts_for_messages_of_senders_that_give_up() {
+fn broadcast_returns_messages_of_senders_that_give_up() {
     everywhere(|world| {
         let (tx, rx) = broadcast(1);
         let second = tx.subscribe();
@@ -339,7 +339,7 @@ fn broadcast_accounts_for_messages_of_senders_that_give_up() {
 }
 
 #[test]
-fn the_last_subscriber_turns_waiting_senders_away() {
+fn dropping_the_last_subscriber_ends_waiting_senders() {
     everywhere(|world| {
         for _ in 0..times(300) {
             let (tx, rx) = broadcast(1);
@@ -359,7 +359,7 @@ fn the_last_subscriber_turns_waiting_senders_away() {
 }
 
 #[test]
-fn a_oneshot_ends_every_receiver_that_waits() {
+fn oneshot_ends_every_waiting_receiver() {
     everywhere(|world| {
         for round in 0..times(300) {
             let (tx, rx) = oneshot();
@@ -383,7 +383,7 @@ fn a_oneshot_ends_every_receiver_that_waits() {
 }
 
 #[test]
-fn a_oneshot_ends_threads_and_the_future_that_wait_for_it() {
+fn oneshot_ends_waiting_threads_and_the_waiting_future() {
     everywhere(|world| {
         for round in 0..times(300) {
             let (tx, mut rx) = oneshot();
@@ -413,7 +413,7 @@ fn a_oneshot_ends_threads_and_the_future_that_wait_for_it() {
 }
 
 #[test]
-fn watches() {
+fn watch_shows_the_latest_value_and_its_changes() {
     everywhere(|world| {
         let (tx, rx) = watch(0);
         assert_eq!((rx.get(), rx.has_changed()), (0, false));
@@ -457,7 +457,7 @@ fn watches() {
 }
 
 #[test]
-fn broadcasts_are_iterated_over_and_awaited() {
+fn broadcast_can_be_iterated_and_awaited() {
     everywhere(|world| {
         let total = times(500);
         let (tx, rx) = broadcast(4);
@@ -492,7 +492,7 @@ fn broadcasts_are_iterated_over_and_awaited() {
 
 /// An iterator that is dropped is no subscriber any more, and a future that is dropped has seen nothing.
 #[test]
-fn who_stops_to_iterate_holds_nobody_up() {
+fn dropped_broadcast_iterator_holds_up_no_sender() {
     let (tx, rx) = broadcast(1);
     let other = rx.clone();
     tx.send(1).unwrap();
@@ -508,7 +508,7 @@ fn who_stops_to_iterate_holds_nobody_up() {
 }
 
 #[test]
-fn a_watched_value_that_panics_when_it_is_dropped_leaks_no_clone_of_it() {
+fn watched_value_that_panics_when_it_is_dropped_leaks_no_clone_of_it() {
     use std::cell::RefCell;
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::Arc;

@@ -110,7 +110,7 @@ fn until_somebody_waits_to_send(rx: &Receiver<i32>) {
 
 /// A select that comes to a waiting holder of a permit, which is then dropped: the time goes on.
 #[test]
-fn the_default_comes_after_a_dropped_permit() {
+fn default_is_chosen_after_a_dropped_permit() {
     everywhere(|world| {
         for wait in WAYS {
             let (tx, rx) = bounded(0);
@@ -126,7 +126,7 @@ fn the_default_comes_after_a_dropped_permit() {
 
 /// The same without any time to wait.
 #[test]
-fn a_select_that_does_not_wait_is_not_held_by_a_dropped_permit() {
+fn select_without_waiting_is_not_held_up_by_a_dropped_permit() {
     everywhere(|world| {
         for dynamic in [false, true] {
             let (tx, rx) = bounded(0);
@@ -152,7 +152,7 @@ fn a_select_that_does_not_wait_is_not_held_by_a_dropped_permit() {
 
 /// A permit finds a select that waits, and is dropped: another arm is ready, or becomes so.
 #[test]
-fn another_arm_comes_after_a_dropped_permit() {
+fn another_arm_is_chosen_after_a_dropped_permit() {
     everywhere(|world| {
         for wait in WAYS {
             for early in [false, true] {
@@ -176,7 +176,7 @@ fn another_arm_comes_after_a_dropped_permit() {
 /// A permit that is used is received, although another arm became ready meanwhile, and that one's message stays. And
 /// the end of the channel ends the wait.
 #[test]
-fn a_used_permit_is_received() {
+fn message_of_a_used_permit_is_received() {
     everywhere(|world| {
         for wait in WAYS {
             let ((tx, rx), (other_tx, other_rx)) = (bounded(0), bounded(1));
@@ -210,7 +210,7 @@ fn no_message() -> i32 {
 
 /// A selected send whose message panics has given up, too.
 #[test]
-fn a_select_whose_message_panics_gives_up() {
+fn select_whose_message_expression_panics_gives_up() {
     everywhere(|world| {
         for wait in WAYS {
             let (tx, rx) = bounded(0);
@@ -232,7 +232,7 @@ fn a_select_whose_message_panics_gives_up() {
 /// What a select was promised is not taken by another, nor the other way round: two receivers, two permits of which one
 /// is dropped, in either order.
 #[test]
-fn promises_are_not_mixed_up() {
+fn reservations_are_not_mixed_up() {
     everywhere(|world| {
         for (wait, drop_first) in WAYS.into_iter().flat_map(|wait| [(wait, true), (wait, false)]) {
             let (tx, rx) = bounded(0);
@@ -260,7 +260,7 @@ fn promises_are_not_mixed_up() {
 /// Permits used and dropped, selected sends that come and go, and receivers of all kinds: what was sent is received
 /// once.
 #[test]
-fn nothing_is_lost() {
+fn no_message_is_lost_among_permits_selects_and_receivers() {
     everywhere(|world| {
         let total = times(4_000);
         let (tx, rx) = bounded(0);

@@ -260,21 +260,21 @@ mod in_green_threads {
 }
 
 #[test]
-fn a_program_for_std_runs_on_either() {
+fn program_for_std_runs_on_both() {
     with_std::ALL.iter().for_each(|part| part());
     with_kahn::ALL.iter().for_each(|part| part());
     kahn::run(|| in_green_threads::ALL.iter().for_each(|part| part()));
 }
 
 #[test]
-fn marks_are_stds() {
+fn auto_traits_are_those_of_std() {
     assert_eq!(with_kahn::marks(), with_std::marks());
     assert_eq!(in_green_threads::marks(), with_std::marks());
 }
 
 /// Where std is stricter than it has to be, or has no such type.
 #[test]
-fn what_may_be_kept_over_an_unwind() {
+fn unwind_safe_types_are_those_of_std() {
     fn safe<T: std::panic::UnwindSafe + std::panic::RefUnwindSafe>() {}
     safe::<kahn::Runtime>();
     safe::<kahn::thread::JoinHandle<std::cell::Cell<i32>>>();
@@ -284,7 +284,7 @@ fn what_may_be_kept_over_an_unwind() {
 }
 
 #[test]
-fn a_report_of_a_deadlock_is_an_error() {
+fn deadlock_report_is_an_error() {
     fn error<T: std::error::Error + Send + Sync + 'static>() {}
     error::<kahn::runtime::DeadlockReport>();
     error::<kahn::runtime::ShutdownError>();
