@@ -490,27 +490,19 @@ impl Wakes {
             }
         }
     }
-
-    #[cold]
-    #[inline(never)]
-    fn wake(&self) {
-        let mut next = self.first.get();
-        while let Some(node) = next {
-            // SAFETY: the waiter is claimed and not yet woken, so its node is valid. It is a thread, so the claim
-            // needs no lock. The node is not used after the waiter is woken.
-            unsafe {
-                next = node.as_ref().next.get();
-                drop(Wake::owed(node.as_ref().waiter));
-            }
-        }
-    }
 }
 
 impl Drop for Wakes {
     #[inline]
     fn drop(&mut self) {
-        if self.first.get().is_some() {
-            self.wake();
+        let mut next = self.first.get();
+        while let Some(node) = next {
+            // SAFETY: the waiter is claimed and not yet woken, so its node is valid. It is a thread. The node is not used
+            // after the waiter is woken.
+            unsafe {
+                next = node.as_ref().next.get();
+                Wake::wake_thread(node.as_ref().waiter);
+            }
         }
     }
 }

@@ -65,6 +65,24 @@ impl Wake {
         Wake { waiter: waiter.as_ptr(), task: None }
     }
 
+    /// Wakes a thread, as a `Wake` of it does.
+    ///
+    /// # Safety
+    ///
+    /// The caller has won the claim and has not woken the waiter yet. The waiter is a thread's.
+    #[inline]
+    pub(super) unsafe fn wake_thread(waiter: NonNull<Waiter>) {
+        // SAFETY: a claimed thread lives until it is woken, and is woken here, once. `retain` keeps its waiter until
+        // `wake` returns.
+        unsafe {
+            let kind = waiter.as_ref().kind();
+            if let Some(retain) = kind.retain {
+                retain(waiter);
+            }
+            (kind.wake)(waiter);
+        }
+    }
+
     /// Returns whether the waiter is a task's, and not a thread's.
     #[inline(always)]
     pub fn is_for_task(&self) -> bool {
