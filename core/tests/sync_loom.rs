@@ -1,19 +1,24 @@
 //! Models of the locks: every order of the steps of two or three threads. `ci/loom.sh` runs them.
 #![cfg(kahn_loom)]
 
-use std::time::Duration;
+use std::any::Any;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
 
+use kahn_core::primitives::Arc as WaiterArc;
 use kahn_core::sync::{Barrier, Condvar, Mutex, OnceLock, RwLock, RwLockWriteGuard, Semaphore, WaitGroup};
+use kahn_core::wait::{CurrentWaiter, ThreadWaiter, TimeoutFrame, TimeoutUnwind, Waiter, is_internal_unwind};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
 
-/// A value whose every use the model checks to be ordered after the last.
+/// A value. The model fails unless each use of it is ordered after the previous one.
 struct Checked(UnsafeCell<usize>);
 
 // SAFETY: the model fails when two threads use it at once.
 unsafe impl Sync for Checked {}
-// SAFETY: as above.
+// SAFETY: the model fails if two threads use the value at once.
 unsafe impl Send for Checked {}
 
 impl Checked {
@@ -23,7 +28,7 @@ impl Checked {
 
     fn add(&self) -> usize {
         self.0.with_mut(|value| {
-            // SAFETY: as above.
+            // SAFETY: the model fails if two threads use the value at once.
             unsafe {
                 *value += 1;
                 *value
@@ -32,9 +37,74 @@ impl Checked {
     }
 
     fn get(&self) -> usize {
-        // SAFETY: as above.
+        // SAFETY: the model fails if two threads use the value at once.
         self.0.with(|value| unsafe { *value })
     }
+}
+
+/// A thread of the model, whose waits another thread can end.
+#[derive(Clone)]
+struct Victim(WaiterArc<ThreadWaiter>);
+
+impl Victim {
+    /// The calling thread.
+    fn current() -> Victim {
+        match CurrentWaiter::current() {
+            CurrentWaiter::Thread(waiter) => Victim(waiter),
+            _ => unreachable!("a model has only OS threads"),
+        }
+    }
+
+    fn waiter(&self) -> &Waiter {
+        // SAFETY: the `Arc` keeps the waiter for as long as `self` is borrowed.
+        unsafe { ThreadWaiter::waiter(&self.0).as_ref() }
+    }
+
+    /// Cancels the thread. Returns whether this has ended a wait. If so, the thread has been withdrawn from a strict
+    /// queue, but may not have run yet.
+    fn cancel(&self) -> bool {
+        // SAFETY: the `Arc` keeps the waiter.
+        let wake = unsafe { Waiter::cancel(ThreadWaiter::waiter(&self.0)) };
+        wake.is_some()
+    }
+
+    /// Ends a wait of the thread, as its timer does. Returns whether this has ended one.
+    fn time_out(&self) -> bool {
+        // SAFETY: the `Arc` keeps the waiter.
+        let wake = unsafe { Waiter::time_out(ThreadWaiter::waiter(&self.0)) };
+        wake.is_some()
+    }
+
+    /// Runs `f` on this thread, the caller. Returns `None` if a cancel has ended it. Later waits are not cancelled.
+    fn run<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
+        let result = catch_unwind(AssertUnwindSafe(f));
+        self.waiter().clear_cancel();
+        result.map_err(|payload| assert!(is_internal_unwind(&*payload), "{}", text(&*payload))).ok()
+    }
+
+    /// Runs `f` on this thread, the caller, as `time::timeout` does. Returns `None` if the timeout has ended it. In a
+    /// model, a deadline may pass at any moment.
+    fn run_in_timeout<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
+        let number = Cell::new(None);
+        let mut frame =
+            TimeoutFrame { deadline: Instant::now(), owner: std::ptr::null(), shields: 0, number };
+        frame.owner = &raw const frame;
+        self.waiter().set_timeout_frame(&raw const frame);
+        let result = catch_unwind(AssertUnwindSafe(f));
+        self.waiter().set_timeout_frame(std::ptr::null());
+        result
+            .map_err(|payload| match payload.downcast::<TimeoutUnwind>() {
+                Ok(unwind) => assert!(unwind.is_for(&frame)),
+                Err(payload) => panic!("{}", text(&*payload)),
+            })
+            .ok()
+    }
+}
+
+/// Returns the message of a panic, to fail with.
+fn text(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<String>().cloned();
+    text.or_else(|| payload.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default()
 }
 
 fn model(preemptions: usize, f: impl Fn() + Send + Sync + 'static) {
@@ -119,7 +189,7 @@ fn mutex_try_lock() {
     });
 }
 
-/// One waits for the other's word: a notification between its look and its park is not lost.
+/// A notification between a waiter's look and its park is not lost.
 #[test]
 fn condvar_notify_is_not_lost() {
     model(3, || {
@@ -156,7 +226,7 @@ fn condvar_notify_all_wakes_both() {
     });
 }
 
-/// A time-out races with a notification: one of the two ends the wait, and the lock is taken again.
+/// A timeout races with a notification. One of the two ends the wait, and the lock is taken again.
 #[test]
 fn condvar_time_out_races_with_notify() {
     model(3, || {
@@ -235,7 +305,7 @@ fn rwlock_two_writers_again_and_again() {
     });
 }
 
-/// One is on its way while another waits.
+/// A writer is on its way while another waits.
 #[test]
 fn rwlock_three_writers() {
     model(3, || {
@@ -296,7 +366,7 @@ fn semaphore_two_of_three() {
     });
 }
 
-/// A permit is the right to touch the value; and a time-out that races with its coming loses none.
+/// A permit gives access to the value. A timeout that races with a release loses no permit.
 #[test]
 fn semaphore_time_out_races_with_release() {
     model(3, || {
@@ -316,7 +386,7 @@ fn semaphore_time_out_races_with_release() {
     });
 }
 
-/// A waiter that has timed out no longer keeps those behind it, although nothing is released.
+/// A waiter that has timed out holds up no other, although nothing is released.
 #[test]
 fn semaphore_serves_those_behind_a_wait_that_has_timed_out() {
     model(2, || {
@@ -403,5 +473,254 @@ fn wait_group_sees_what_members_did() {
         }
         group.wait();
         assert_eq!(shared.0.get(), 2);
+    });
+}
+
+// The waits of the following models are ended by a cancel or by an enclosing timeout. The comment of each names a line
+// whose change makes it fail.
+
+/// A cancelled wait does not count: the barrier opens when the cancelled thread has come again.
+///
+/// Fails if `Meeting::opens` does not compare the number of claimed waiters with the wanted number.
+#[test]
+fn barrier_does_not_count_a_cancelled_wait() {
+    model(3, || {
+        let shared = Arc::new((Barrier::new(2), Checked::new()));
+        let me = Victim::current();
+        let canceller = {
+            let me = me.clone();
+            thread::spawn(move || _ = me.cancel())
+        };
+        let other = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                let leads = shared.0.wait().is_leader();
+                // Ordered after `add` below, which comes before the second arrival.
+                (usize::from(leads), shared.1.get())
+            })
+        };
+        let first = me.run(|| shared.0.wait().is_leader());
+        canceller.join().unwrap();
+        me.waiter().clear_cancel();
+        let (mine, written) = match first {
+            Some(leads) => (leads, 0),
+            None => (shared.1.add() == 1 && shared.0.wait().is_leader(), 1),
+        };
+        assert_eq!(other.join().unwrap(), (usize::from(!mine), written));
+    });
+}
+
+/// A thread that was claimed for a meeting that did not take place waits again, and counts for the next arrival.
+///
+/// Fails if `Meeting::opens` does not tell the claimed waiters to wait again, or does not count them as coming.
+#[test]
+fn barrier_keeps_those_that_a_cancelled_wait_has_failed() {
+    model(2, || {
+        let shared = Arc::new((Barrier::new(3), Checked::new()));
+        let me = Victim::current();
+        let canceller = {
+            let me = me.clone();
+            thread::spawn(move || _ = me.cancel())
+        };
+        let others = [0, 1].map(|_| {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                let leads = shared.0.wait().is_leader();
+                // Ordered after `add` below, which comes before the second arrival.
+                (usize::from(leads), shared.1.get())
+            })
+        });
+        let first = me.run(|| shared.0.wait().is_leader());
+        canceller.join().unwrap();
+        me.waiter().clear_cancel();
+        let (mine, written) = match first {
+            Some(leads) => (leads, 0),
+            None => (shared.1.add() == 1 && shared.0.wait().is_leader(), 1),
+        };
+        let [(left, seen), (right, also_seen)] = others.map(|other| other.join().unwrap());
+        assert_eq!((seen, also_seen, left + right + usize::from(mine)), (written, written, 1));
+    });
+}
+
+/// A cancelled waiter leaves the queue before its canceller goes on, and those behind it are served.
+///
+/// Fails if the semaphore serves no waiter when one has left.
+#[test]
+fn semaphore_serves_those_behind_a_cancelled_wait() {
+    model(3, || {
+        let semaphore = Arc::new(Semaphore::new(2));
+        let held = semaphore.acquire();
+        let me = Victim::current();
+        let behind = {
+            let semaphore = semaphore.clone();
+            thread::spawn(move || drop(semaphore.acquire()))
+        };
+        let canceller = {
+            let (me, semaphore) = (me.clone(), semaphore.clone());
+            thread::spawn(move || {
+                let has_ended = me.cancel();
+                // One permit is free, or the thread behind has it.
+                assert!(!has_ended || semaphore.acquire().permits() == 1);
+            })
+        };
+        assert!(me.run(|| drop(semaphore.acquire_many(2))).is_none());
+        behind.join().unwrap();
+        canceller.join().unwrap();
+        drop(held);
+        assert_eq!(semaphore.available_permits(), 2);
+    });
+}
+
+/// A waiter that a timer or a canceller has ended is out of the queue at once, before it runs.
+///
+/// Fails if `EndedWake` does not apply the withdrawal.
+#[test]
+fn semaphore_waiter_is_withdrawn_before_it_is_woken() {
+    model(3, || {
+        let semaphore = Arc::new(Semaphore::new(2));
+        let held = semaphore.acquire();
+        let me = Victim::current();
+        let ender = {
+            let (me, semaphore) = (me.clone(), semaphore.clone());
+            thread::spawn(move || {
+                let has_ended = me.time_out() || me.cancel();
+                assert!(!has_ended || semaphore.try_acquire().is_some());
+            })
+        };
+        let waited = me.run(|| semaphore.acquire_many_timeout(2, Duration::from_secs(1)).is_none());
+        assert_ne!(waited, Some(false));
+        ender.join().unwrap();
+        drop(held);
+        assert_eq!(semaphore.available_permits(), 2);
+    });
+}
+
+/// Fails if the semaphore serves no waiter when one has left.
+#[test]
+fn semaphore_serves_those_behind_a_wait_that_a_timeout_frame_ends() {
+    model(3, || {
+        let semaphore = Arc::new(Semaphore::new(2));
+        let held = semaphore.acquire();
+        let behind = {
+            let semaphore = semaphore.clone();
+            thread::spawn(move || drop(semaphore.acquire()))
+        };
+        assert!(Victim::current().run_in_timeout(|| drop(semaphore.acquire_many(2))).is_none());
+        behind.join().unwrap();
+        drop(held);
+        assert_eq!(semaphore.available_permits(), 2);
+    });
+}
+
+/// A cancelled writer lets the readers in that it has held back, before its canceller goes on.
+///
+/// Fails if `EndedWake` does not apply the withdrawal, or if a writer that leaves does not call `uncover` or
+/// `let_readers_in`.
+#[test]
+fn rwlock_lets_readers_in_behind_a_cancelled_writer() {
+    model(3, || {
+        let lock = Arc::new(RwLock::new(Checked::new()));
+        let held = lock.read().unwrap();
+        let me = Victim::current();
+        let behind = {
+            let lock = lock.clone();
+            thread::spawn(move || assert_eq!(lock.read().unwrap().get(), 0))
+        };
+        let canceller = {
+            let (me, lock) = (me.clone(), lock.clone());
+            thread::spawn(move || {
+                let has_ended = me.cancel();
+                assert!(!has_ended || lock.try_read().is_ok());
+            })
+        };
+        assert!(me.run(|| drop(lock.write())).is_none());
+        behind.join().unwrap();
+        canceller.join().unwrap();
+        drop(held);
+        assert_eq!(lock.try_write().unwrap().add(), 1);
+    });
+}
+
+/// Fails if a writer that leaves does not call `uncover` or `let_readers_in`.
+#[test]
+fn rwlock_lets_readers_in_behind_a_writer_that_a_timeout_frame_ends() {
+    model(3, || {
+        let lock = Arc::new(RwLock::new(Checked::new()));
+        let held = lock.read().unwrap();
+        let behind = {
+            let lock = lock.clone();
+            thread::spawn(move || assert_eq!(lock.read().unwrap().get(), 0))
+        };
+        assert!(Victim::current().run_in_timeout(|| drop(lock.write())).is_none());
+        behind.join().unwrap();
+        drop(held);
+        assert_eq!(lock.try_write().unwrap().add(), 1);
+    });
+}
+
+/// A cancelled waiter leaves no mark: the lock can be taken when its holder has released it. The waiter may have lost
+/// before, and may have claimed the next hand-over (`HANDOFF`).
+///
+/// Fails if `pass_on_locked` does not clear the flags when the waits of all waiters have ended.
+#[test]
+fn mutex_is_free_after_a_cancelled_wait() {
+    model(4, || {
+        let lock = Arc::new(Mutex::new(Checked::new()));
+        let me = Victim::current();
+        let holder = {
+            let lock = lock.clone();
+            thread::spawn(move || {
+                for _ in 0..3 {
+                    lock.lock().unwrap().add();
+                }
+            })
+        };
+        let canceller = {
+            let me = me.clone();
+            thread::spawn(move || _ = me.cancel())
+        };
+        let mine = me.run(|| lock.lock().unwrap().add()).is_some();
+        canceller.join().unwrap();
+        holder.join().unwrap();
+        assert_eq!(lock.try_lock().unwrap().get(), 3 + usize::from(mine));
+    });
+}
+
+/// A cancelled waiter takes no notification, and holds no lock.
+///
+/// Fails if `notify_one` claims only the waiter at the front, whose wait may have ended.
+#[test]
+fn condvar_notifies_the_waiter_behind_a_cancelled_one() {
+    model(2, || {
+        let shared = Arc::new((Mutex::new(false), Condvar::new()));
+        let me = Victim::current();
+        let other = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                drop(shared.1.wait_while(shared.0.lock().unwrap(), |ready| !*ready).unwrap());
+            })
+        };
+        let canceller = {
+            let me = me.clone();
+            thread::spawn(move || _ = me.cancel())
+        };
+        let notifier = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                *shared.0.lock().unwrap() = true;
+                shared.1.notify_one();
+            })
+        };
+        let notified = me.run(|| {
+            drop(shared.1.wait_while(shared.0.lock().unwrap(), |ready| !*ready).unwrap());
+        });
+        if notified.is_some() {
+            // It may have taken the notification that the other thread waits for.
+            shared.1.notify_one();
+        }
+        canceller.join().unwrap();
+        notifier.join().unwrap();
+        other.join().unwrap();
+        assert!(*shared.0.try_lock().unwrap());
     });
 }

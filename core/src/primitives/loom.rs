@@ -2,6 +2,7 @@
 
 pub use loom::sync::Arc;
 pub use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+pub(crate) use loom::thread_local;
 
 use std::ops::{Deref, DerefMut};
 use std::time::Instant;

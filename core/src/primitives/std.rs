@@ -4,6 +4,7 @@ pub use core::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence, fence,
 };
 pub use std::sync::Arc;
+pub(crate) use std::thread_local;
 
 /// Declares a function that is `const` except in a model, because loom's atomics cannot be created in a constant.
 macro_rules! maybe_const {

@@ -7,7 +7,7 @@
 use core::cell::Cell;
 use core::ptr::NonNull;
 
-use crate::primitives::{Arc, MODEL};
+use crate::primitives::{self, Arc};
 pub use crate::wait::budget::BUDGET;
 use crate::wait::os_thread::ThreadWaiter;
 use crate::wait::waiter::Waiter;
@@ -45,7 +45,8 @@ thread_local! {
         };
 }
 
-thread_local! {
+// The threads of a model share an OS thread, and each has a waiter of its own.
+primitives::thread_local! {
     /// Created at the first wait of an OS thread that is not a worker.
     static THREAD: Arc<ThreadWaiter> = ThreadWaiter::new();
 }
@@ -187,10 +188,6 @@ impl CurrentWaiter {
 
     #[cold]
     fn thread() -> CurrentWaiter {
-        // In a model, each wait has a waiter of its own: less state means fewer interleavings.
-        if MODEL {
-            return CurrentWaiter::Thread(ThreadWaiter::new());
-        }
         THREAD.try_with(Arc::clone).map_or_else(|_| CurrentWaiter::Late(Late::enter()), CurrentWaiter::Thread)
     }
 
