@@ -8,6 +8,7 @@ use std::sync::TryLockError;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use kahn_core::sync::{Arc, Mutex};
+use kahn_core::wait::{CurrentWaiter, Waiter};
 use sync_support::{Mode, each_mode, eventually, settle, size};
 
 #[test]
@@ -101,22 +102,26 @@ fn waiters_are_served_in_order() {
         let threads: Vec<_> = (0..5)
             .map(|number| {
                 let (order, lock) = (order.clone(), lock.clone());
+                let waiter = Arc::new(AtomicUsize::new(0));
+                let address = waiter.clone();
                 let thread = mode.spawn(move || {
+                    let me = CurrentWaiter::current();
+                    address.store(me.waiter().as_ptr().expose_provenance(), SeqCst);
                     let _guard = lock.lock().unwrap();
                     order.lock().unwrap().push(number);
                 });
-                settle();
+                // A wait is opened with the queue locked. So the thread is in the queue before any later thread is.
+                eventually(|| {
+                    let waiter = std::ptr::with_exposed_provenance::<Waiter>(waiter.load(SeqCst));
+                    // SAFETY: the thread has stored its waiter, and runs until it gets the lock, which is held.
+                    unsafe { waiter.as_ref() }.is_some_and(Waiter::is_waiting)
+                });
                 thread
             })
             .collect();
         drop(guard);
         threads.into_iter().for_each(|thread| thread.join().unwrap());
-        let order = order.lock().unwrap();
-        if cfg!(miri) {
-            assert_eq!(order.len(), 5);
-        } else {
-            assert_eq!(*order, [0, 1, 2, 3, 4]);
-        }
+        assert_eq!(*order.lock().unwrap(), [0, 1, 2, 3, 4]);
     });
 }
 
