@@ -21,7 +21,7 @@ struct Victim {
 }
 
 impl Victim {
-    /// Runs `f`, which answers by returning, or is cancelled.
+    /// Runs `f` on a thread of its own, which can be cancelled.
     fn run(mode: Mode, f: impl FnOnce() + Send + 'static) -> Victim {
         let waiter = Arc::new(AtomicUsize::new(0));
         let let_go = Arc::new(AtomicBool::new(false));
@@ -48,7 +48,7 @@ impl Victim {
         Victim { waiter, let_go, thread }
     }
 
-    /// Cancels it, and answers whether that ended it.
+    /// Cancels the thread, and returns whether that ended `f`.
     fn cancel(self) -> bool {
         let waiter = std::ptr::with_exposed_provenance_mut::<Waiter>(self.waiter.load(SeqCst));
         let waiter = std::ptr::NonNull::new(waiter).unwrap();
@@ -225,7 +225,7 @@ fn cancels_race_with_turns_of_readers_and_writers_in(mode: Mode) {
         }
         users.into_iter().for_each(|user| user.join().unwrap());
         drop(lock.try_write().expect("free and not poisoned"));
-        drop(lock.try_read().expect("nobody is thought to wait"));
+        drop(lock.try_read().expect("no waiter is left"));
     }
 }
 

@@ -112,10 +112,10 @@ fn once_lock_has_one_winner() {
                     mode.spawn(move || (cell.set(number).is_ok(), *cell.get().unwrap()))
                 })
                 .collect();
-            let answers: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
-            assert_eq!(answers.iter().filter(|(won, _)| *won).count(), 1);
-            let winner = answers.iter().position(|(won, _)| *won).unwrap();
-            assert!(answers.iter().all(|(_, value)| *value == winner));
+            let results: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+            assert_eq!(results.iter().filter(|(won, _)| *won).count(), 1);
+            let winner = results.iter().position(|(won, _)| *won).unwrap();
+            assert!(results.iter().all(|(_, value)| *value == winner));
             assert_eq!(waiter.join().unwrap(), winner);
         }
     });

@@ -40,7 +40,7 @@ fn permits_are_conserved_under_load() {
             .collect();
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         assert_eq!(semaphore.available_permits(), PERMITS);
-        assert!(semaphore.try_acquire_many(PERMITS).is_some(), "somebody is still thought to wait");
+        assert!(semaphore.try_acquire_many(PERMITS).is_some(), "a waiter is left");
     });
 }
 
@@ -69,7 +69,7 @@ fn waiters_are_served_first_come_first_served() {
             })
             .collect();
         assert_eq!(semaphore.available_permits(), 1);
-        assert!(semaphore.try_acquire().is_none(), "nobody overtakes who waits");
+        assert!(semaphore.try_acquire().is_none(), "no thread overtakes a waiter");
         assert!(order.lock().unwrap().is_empty());
         drop(one);
         threads.into_iter().for_each(|thread| thread.join().unwrap());

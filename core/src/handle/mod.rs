@@ -79,8 +79,8 @@ impl<T> JoinHandle<T> {
     pub fn join(self) -> Result<T, JoinError> {
         operation();
         let reason = Reason::new(Kind::Join, self.task.as_ptr());
-        if let Err(missed) = self.task().wait_for_end(reason, None) {
-            let _ = missed.raise();
+        if let Err(error) = self.task().wait_for_end(reason, None) {
+            let _ = error.raise();
             unreachable!("a join has no deadline of its own");
         }
         let output = if self.task().state.is_done() {

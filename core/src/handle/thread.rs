@@ -264,8 +264,8 @@ fn park_until(deadline: Option<Option<Instant>>) {
         (Some(task), deadline) => {
             // SAFETY: the running task is alive.
             let task = unsafe { task.as_ref() };
-            if let Err(missed) = task.park(core::panic::Location::caller(), deadline.flatten()) {
-                let _ = missed.raise();
+            if let Err(error) = task.park(core::panic::Location::caller(), deadline.flatten()) {
+                let _ = error.raise();
             }
         }
         (None, deadline) => park_os_thread(deadline.flatten()),
@@ -285,7 +285,7 @@ fn park_os_thread(deadline: Option<Instant>) {
             None => {}
         },
     }
-    if let Some((_, missed)) = limit.filter(|(end, _)| *end <= now()) {
-        let _ = missed.raise();
+    if let Some((_, error)) = limit.filter(|(end, _)| *end <= now()) {
+        let _ = error.raise();
     }
 }

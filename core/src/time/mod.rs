@@ -67,18 +67,18 @@ fn bounded<T>(deadline: Instant, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
     let waiter = unsafe { me.waiter().as_ref() };
     let outer = waiter.timeout_frame();
     let shields = waiter.shields();
-    let mut limit = TimeoutFrame { deadline, owner: core::ptr::null(), shields, number: Cell::new(None) };
+    let mut frame = TimeoutFrame { deadline, owner: core::ptr::null(), shields, number: Cell::new(None) };
     match waiter.timeout_in_force().filter(|outer| outer.deadline <= deadline) {
-        Some(earlier) => (limit.deadline, limit.owner) = (earlier.deadline, earlier.owner),
-        None => limit.owner = &raw const limit,
+        Some(earlier) => (frame.deadline, frame.owner) = (earlier.deadline, earlier.owner),
+        None => frame.owner = &raw const frame,
     }
-    waiter.set_timeout_frame(&raw const limit);
+    waiter.set_timeout_frame(&raw const frame);
     let result = catch_unwind(AssertUnwindSafe(f));
     waiter.set_timeout_frame(outer);
     match result {
         Ok(value) => Ok(value),
         Err(payload) => match payload.downcast::<TimeoutUnwind>() {
-            Ok(unwind) if unwind.is_for(&limit) => Err(Elapsed::new()),
+            Ok(unwind) if unwind.is_for(&frame) => Err(Elapsed::new()),
             Ok(unwind) => resume_unwind(unwind),
             Err(payload) => resume_unwind(payload),
         },

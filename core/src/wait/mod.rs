@@ -14,9 +14,9 @@
 //! resource.lock().queue.push(&node);               // 2. check once more, then enter the queue, under its lock
 //! match wait.park(reason, deadline) {              // 3. park
 //!     Ok(token) => …                               //    claimed: the payload has the result
-//!     Err(missed) => {                             //    timed out or cancelled: nothing was taken …
+//!     Err(error) => {                              //    timed out or cancelled: nothing was taken …
 //!         resource.lock().queue.remove(&node);     // 4. … leave the queue
-//!         missed.raise();                          // 5. a cancel unwinds from here; a timeout returns
+//!         error.raise();                           // 5. a cancel unwinds from here; a timeout returns
 //!     }
 //! }
 //! ```
@@ -181,7 +181,7 @@ impl Wait {
     #[inline(always)]
     pub fn park(&self, reason: Reason, deadline: Option<Instant>) -> Result<usize, WaitError> {
         let waiter = self.owner();
-        let (until, limit) = bound(waiter, deadline);
+        let (until, frame) = bound(waiter, deadline);
         waiter.set_reason(&reason);
         if self.shielded || until.is_some() || waiter.switch().is_none() {
             self.suspend(until.into());
@@ -190,7 +190,7 @@ impl Wait {
             // SAFETY: the owner calls this on its own stack, while its wait is open. Its switch is valid while it runs.
             unsafe { waiter.switch().suspend(Suspend::Parked) };
         }
-        self.ended(limit)
+        self.ended(frame)
     }
 
     /// Like [`park`](Self::park), for a wait that was opened with `withdrawal`, whose reason it uses.
@@ -205,14 +205,14 @@ impl Wait {
         deadline: Option<Instant>,
     ) -> Result<usize, WaitError> {
         let waiter = self.owner();
-        let (until, limit) = bound(waiter, deadline);
+        let (until, frame) = bound(waiter, deadline);
         if self.shielded {
             waiter.set_reason(withdrawal.reason());
         }
         // Without a shield, the reason was set before the wait was opened. It is not written here, because another
         // thread may be reading it.
         self.suspend(until.into());
-        self.ended(limit)
+        self.ended(frame)
     }
 
     /// Like [`park`](Self::park), unless `is_over` returns that there is nothing to wait for. Then the wait is ended
@@ -252,18 +252,18 @@ impl Wait {
         self.ended(core::ptr::null()).map(Some)
     }
 
-    /// Returns how the wait ended. `limit` is the timeout frame whose deadline bounded the wait, or null for the
+    /// Returns how the wait ended. `frame` is the timeout frame whose deadline bounded the wait, or null for the
     /// wait's own deadline.
     #[inline(always)]
-    fn ended(&self, limit: *const TimeoutFrame) -> Result<usize, WaitError> {
+    fn ended(&self, frame: *const TimeoutFrame) -> Result<usize, WaitError> {
         let waiter = self.owner();
         waiter.set_reason(core::ptr::null());
         self.settled.set(true);
         match waiter.outcome() {
             Some(WaitOutcome::Token(token)) => Ok(token),
             Some(WaitOutcome::Cancelled) => Err(WaitError::cancelled()),
-            Some(WaitOutcome::TimedOut) => Err(WaitError::timed_out(limit)),
-            None => unreachable!("a waiter was resumed that nobody had claimed"),
+            Some(WaitOutcome::TimedOut) => Err(WaitError::timed_out(frame)),
+            None => unreachable!("a waiter was resumed without a claim"),
         }
     }
 }

@@ -98,7 +98,7 @@ impl WaitQueue {
         // leaves the list.
         unsafe {
             let n = node.as_ref();
-            debug_assert!(!n.linked.get(), "a node stands in one queue at a time");
+            debug_assert!(!n.linked.get(), "a node is in one queue at a time");
             n.prev.set(self.tail);
             n.next.set(None);
             n.linked.set(true);
@@ -120,7 +120,7 @@ impl WaitQueue {
         // leaves the list.
         unsafe {
             let n = node.as_ref();
-            debug_assert!(!n.linked.get(), "a node stands in one queue at a time");
+            debug_assert!(!n.linked.get(), "a node is in one queue at a time");
             n.prev.set(None);
             n.next.set(self.head);
             n.linked.set(true);

@@ -26,8 +26,8 @@ pub struct TimeoutUnwind(NonZeroU64);
 
 impl TimeoutUnwind {
     /// Returns whether the payload is meant for the `timeout` with this frame.
-    pub fn is_for(&self, limit: &TimeoutFrame) -> bool {
-        limit.number.get() == Some(self.0)
+    pub fn is_for(&self, frame: &TimeoutFrame) -> bool {
+        frame.number.get() == Some(self.0)
     }
 }
 
@@ -97,8 +97,8 @@ impl From<Elapsed> for std::io::Error {
 }
 
 impl WaitError {
-    pub(super) fn timed_out(limit: *const TimeoutFrame) -> WaitError {
-        WaitError(if limit.is_null() { Cause::Deadline } else { Cause::TimeoutFrame(limit) })
+    pub(super) fn timed_out(frame: *const TimeoutFrame) -> WaitError {
+        WaitError(if frame.is_null() { Cause::Deadline } else { Cause::TimeoutFrame(frame) })
     }
 
     pub(super) fn cancelled() -> WaitError {
@@ -111,10 +111,10 @@ impl WaitError {
     pub fn raise(self) -> Elapsed {
         match self.0 {
             Cause::Deadline => Elapsed::new(),
-            Cause::TimeoutFrame(limit) => {
+            Cause::TimeoutFrame(frame) => {
                 // SAFETY: the frame of a `timeout` is on the stack of the thread that waits, in a call that encloses
                 // this one.
-                let number = unsafe { &*limit }.numbered();
+                let number = unsafe { &*frame }.numbered();
                 resume_unwind(Box::new(TimeoutUnwind(number)))
             }
             Cause::Cancelled => resume_unwind(CancelUnwind::payload()),

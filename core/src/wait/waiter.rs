@@ -107,7 +107,7 @@ pub struct Waiter {
     shields: Cell<u32>,
 }
 
-// SAFETY: `claim` and `cancelled` are atomics and `kind` is immutable. `switch`, `limit` and `shields` are touched
+// SAFETY: `claim` and `cancelled` are atomics and `kind` is immutable. `switch`, `timeout_frame` and `shields` are touched
 // only by the owner. `reason` is touched by the owner, and by reports while the owner cannot run.
 unsafe impl Send for Waiter {}
 // SAFETY: the same division of the fields holds when several threads share a reference.
@@ -130,14 +130,14 @@ pub struct TimeoutFrame {
 }
 
 // An atomic of `std` in every build: the numbers carry no meaning that a model could check.
-static LAST_LIMIT: AtomicU64 = AtomicU64::new(0);
+static LAST_FRAME: AtomicU64 = AtomicU64::new(0);
 
 impl TimeoutFrame {
     /// Returns the frame's number, and assigns one if it has none.
     pub(super) fn numbered(&self) -> NonZeroU64 {
         let number = self.number.get().unwrap_or_else(|| {
             // Relaxed: the number itself is all that is shared; no other memory is published with it.
-            let last = LAST_LIMIT.fetch_add(1, CounterOrdering::Relaxed);
+            let last = LAST_FRAME.fetch_add(1, CounterOrdering::Relaxed);
             NonZeroU64::new(last + 1).expect("2^64 time-outs")
         });
         self.number.set(Some(number));
@@ -363,8 +363,8 @@ impl Waiter {
 
     /// Sets the innermost timeout frame. Only the owner calls this.
     #[inline]
-    pub fn set_timeout_frame(&self, limit: *const TimeoutFrame) {
-        self.timeout_frame.set(limit);
+    pub fn set_timeout_frame(&self, frame: *const TimeoutFrame) {
+        self.timeout_frame.set(frame);
     }
 
     /// Returns how many shields the owner is under. Only the owner calls this.

@@ -45,7 +45,7 @@ impl Mode {
 }
 
 impl<T> Handle<T> {
-    /// What the thread answered, or its panic.
+    /// What the thread returned, or its panic.
     pub fn join(self) -> Result<T, Box<dyn Any + Send>> {
         match self {
             Handle::Os(thread) => thread.join(),
