@@ -30,8 +30,8 @@ use crate::wait::{Kind, Reason, WaitList, WaitOptions, Waiter, current, shield};
 
 /// How long an idle thread of the pool waits for work before it ends.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// How long a new thread may take until it calls `serve`. Much longer than it ever takes.
-const COMES_WITHIN: Duration = Duration::from_secs(1);
+/// How often a caller looks whether a thread that was started for its task has ended without taking it.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The stack size of a thread of the pool, in bytes.
 const STACK_SIZE: usize = 2 << 20;
 
@@ -51,16 +51,37 @@ pub(crate) struct Pool {
 struct State {
     queue: VecDeque<BlockingTask>,
     closed: bool,
-    threads: Vec<JoinHandle<()>>,
-    /// Threads that were started and have not left `serve`.
+    threads: Vec<PoolThread>,
+    /// Threads that were started and have not left `serve`. Those that end before they call `serve` count until
+    /// `forget_stillborn`.
     live: usize,
-    /// Those of the live threads that have not called `serve` yet.
-    coming: usize,
     idle: usize,
     /// How many of the idle threads are to end at once.
     dismissed: usize,
     /// Blocking tasks submitted and not done.
     active: usize,
+}
+
+/// A thread of the pool.
+struct PoolThread {
+    handle: JoinHandle<()>,
+    /// Set when the thread has called `serve`.
+    has_come: bool,
+}
+
+impl State {
+    /// Returns whether a thread has been started and has not called `serve`.
+    fn is_one_coming(&self) -> bool {
+        self.threads.iter().any(|thread| !thread.has_come)
+    }
+
+    /// Forgets the threads that have ended without calling `serve`. `std` may find no memory for a thread that the
+    /// system has started.
+    fn forget_stillborn(&mut self) {
+        let before = self.threads.len();
+        self.threads.retain(|thread| thread.has_come || !thread.handle.is_finished());
+        self.live -= before - self.threads.len();
+    }
 }
 
 /// A blocking task, on the stack of the green thread that waits for it.
@@ -126,13 +147,16 @@ impl Pool {
             caller: current::green(),
         }) {
             // The values that `f` borrows must stay until `f` has ended, so a cancel waits.
-            Ok(limit) => shield(|| {
-                let done = task.done.wait(reason, limit);
-                let mine = if done { None } else { self.take_back(place) };
-                if !done && mine.is_none() {
-                    task.done.wait(reason, None);
+            Ok(mut look_at) => shield(|| {
+                loop {
+                    if task.done.wait(reason, look_at) {
+                        return None;
+                    }
+                    match self.take_back(place) {
+                        Ok(task) => return Some(task),
+                        Err(next) => look_at = next,
+                    }
                 }
-                mine
             }),
             // No thread can be started, or the pool is closed.
             Err(task) => Some(task),
@@ -160,7 +184,7 @@ impl Pool {
         })
     }
 
-    /// Queues a blocking task. Returns how long to rely on it, if the threads that could run it may never come.
+    /// Queues a blocking task. Returns when to look whether a thread that was started for it has ended without taking it.
     fn submit(self: &Arc<Self>, task: BlockingTask) -> Result<Option<Instant>, BlockingTask> {
         let mut state = self.state();
         if state.closed {
@@ -169,10 +193,10 @@ impl Pool {
         if state.idle <= state.queue.len() && state.live < self.max {
             match (self.start)(self) {
                 Ok(thread) => {
-                    state.threads.retain(|thread| !thread.is_finished());
-                    state.threads.push(thread);
+                    state.forget_stillborn();
+                    state.threads.retain(|thread| !thread.handle.is_finished());
+                    state.threads.push(PoolThread { handle: thread, has_come: false });
                     state.live += 1;
-                    state.coming += 1;
                 }
                 Err(_) if state.live > 0 => {}
                 Err(_) => return Err(task),
@@ -181,28 +205,35 @@ impl Pool {
         state.active += 1;
         state.dismissed = 0;
         state.queue.push_back(task);
-        let in_doubt = state.coming > 0;
+        let look_at = next_look(&state);
         drop(state);
         self.work.notify_one();
-        Ok(in_doubt.then(now).and_then(|now| now.checked_add(COMES_WITHIN)))
+        Ok(look_at)
     }
 
-    /// Takes a blocking task out of the queue, if there are threads that should have come for it and have not.
+    /// Takes a blocking task out of the queue, if no thread is left that could run it.
+    ///
+    /// # Errors
+    ///
+    /// If a thread may still take it, or has. The error is the time of the next look, if one is needed.
     #[cold]
-    fn take_back(&self, task: *const ()) -> Option<BlockingTask> {
+    fn take_back(&self, task: *const ()) -> Result<BlockingTask, Option<Instant>> {
         let mut state = self.state();
-        if state.coming == 0 {
-            return None;
-        }
-        let place = state.queue.iter().position(|queued| queued.task == task)?;
+        state.forget_stillborn();
+        let place = state.queue.iter().position(|queued| queued.task == task);
+        let taken = place.filter(|_| state.live == 0).and_then(|place| state.queue.remove(place));
+        let Some(taken) = taken else { return Err(next_look(&state)) };
         state.active -= 1;
-        state.queue.remove(place)
+        Ok(taken)
     }
 
     /// The main loop of a thread of the pool.
     fn serve(&self) {
         let mut state = self.state();
-        state.coming -= 1;
+        let me = thread::current().id();
+        if let Some(thread) = state.threads.iter_mut().find(|thread| thread.handle.thread().id() == me) {
+            thread.has_come = true;
+        }
         loop {
             if let Some(task) = state.queue.pop_front() {
                 drop(state);
@@ -245,10 +276,15 @@ impl Pool {
         if left.is_empty() {
             // The threads run no more code of kahn or of the program, so a `join` returns at once.
             let threads = std::mem::take(&mut self.state().threads);
-            threads.into_iter().for_each(|thread| drop(thread.join()));
+            threads.into_iter().for_each(|thread| drop(thread.handle.join()));
         }
         left
     }
+}
+
+/// Returns when a caller is to look again, if a thread has been started that may end without serving.
+fn next_look(state: &State) -> Option<Instant> {
+    state.is_one_coming().then(now).and_then(|now| now.checked_add(LOOK_EVERY))
 }
 
 impl BlockingTask {
@@ -324,6 +360,23 @@ mod tests {
             assert!(!pool.is_busy() && pool.state().queue.is_empty());
         }
         assert!(pool.close(Some(now())).is_empty());
+    }
+
+    /// A thread that takes longer to come than a caller waits until it looks.
+    #[test]
+    fn caller_waits_for_a_thread_that_comes_late() {
+        let runtime = Runtime::builder().workers(1).build().unwrap();
+        let pool = pool(|pool| {
+            let pool = Arc::clone(pool);
+            thread::Builder::new().spawn(move || {
+                thread::sleep(LOOK_EVERY + LOOK_EVERY / 2);
+                pool.serve();
+            })
+        });
+        let is_green = runtime.run(|| pool.call(crate::thread::is_green));
+        assert!(!is_green, "the caller did not wait for the thread, and ran the task itself");
+        assert!(!pool.is_busy());
+        let _ = pool.close(Some(now()));
     }
 
     #[test]
