@@ -11,7 +11,7 @@
 //!
 //! | module | holds | shaped after |
 //! |---|---|---|
-//! | [`thread`] | green threads, scopes, locals; [`serve`], for pools of handlers; [`blocking`] calls | [`std::thread`] |
+//! | [`thread`] | green threads, scopes, locals; [`serve`] for pools of handlers; [`blocking`] | [`std::thread`] |
 //! | [`channel`] | bounded channels, `select!`; oneshot, broadcast and watch channels | `crossbeam-channel` |
 //! | [`sync`] | `Mutex`, `RwLock`, `Condvar`, `OnceLock` and the like; a semaphore, a wait group | [`std::sync`] |
 //! | [`time`] | sleep, intervals, and a timeout for any code | [`std::time`], tokio |
@@ -73,6 +73,8 @@
 //! safe as in an OS thread. Only tasks that have not started, or have no stack, move to another OS thread.
 //! SEMANTICS.md lists the exceptions under "Known limits of soundness": a green thread must not park inside the
 //! initializer of a `thread_local!`, nor inside code that relies on last-in-first-out use of a thread-local.
+
+#![warn(unreachable_pub)]
 
 #[doc(inline)]
 pub use kahn_channels::{select, select_biased, serve};

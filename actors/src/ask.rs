@@ -13,7 +13,7 @@ use kahn_core::wait::{Deadline, Reason};
 
 use crate::address::ActorRef;
 use crate::ask_cycle::{self, Asking};
-use crate::cell::{Edge, Goal};
+use crate::cell::{Edge, WaitFor};
 use crate::error::{AskError, TellError};
 use crate::lifecycle::{is_actor, with_current};
 use crate::slot::{Asker, Reply};
@@ -143,7 +143,7 @@ impl<M: Send + 'static> ActorRef<M> {
     ) -> Result<bool, AskError> {
         let mut message = Some(message);
         with_current(|me| {
-            let edge = Edge::new(self.any(), Goal::Answer(asker.place()), 0);
+            let edge = Edge::new(self.any(), WaitFor::Answer(asker.place()), 0);
             // SAFETY: `me` is the caller. `edge` is declared before the guard, so it outlives it. `tell_and_wait` drops
             // the guard in `leaving`, before the asker leaves the slot.
             let asking = unsafe { Asking::publish(me, &edge) };

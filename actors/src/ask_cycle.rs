@@ -9,7 +9,7 @@
 //! - whose start or end it waits for, as a supervisor does. The start is over when `started` returns, the end when the
 //!   life is over; both happen before the supervisor sees them;
 //! - that it stops together with others. A supervisor that stops several children at once waits for each of them, so
-//!   its edge leads to all that have not ended (`Goal::Ends`). A walk that comes to such an edge searches all of its
+//!   its edge leads to all that have not ended (`WaitFor::Ends`). A walk that comes to such an edge searches all of its
 //!   ways;
 //! - that decides what follows its life: a child between two lives waits for its supervisor. No edge is published for
 //!   that; the phase `Between` implies it.
@@ -53,7 +53,7 @@ use std::sync::atomic::{AtomicU32, Ordering as CounterOrdering};
 use kahn_core::primitives::Ordering;
 use kahn_core::wait::{Waiter, Wake};
 
-use crate::cell::{AnyActor, Edge, Goal, Phase, id_of};
+use crate::cell::{AnyActor, Edge, Phase, WaitFor, id_of};
 use crate::exit::{ActorId, Called};
 use crate::lifecycle::with_current;
 use crate::slot::{break_off, is_open};
@@ -99,13 +99,13 @@ impl Drop for Asking<'_> {
 }
 
 /// Returns an edge with a number of its own, for a wait that sends no question.
-pub(crate) fn numbered(target: &AnyActor, goal: Goal) -> Edge {
+pub(crate) fn numbered(target: &AnyActor, goal: WaitFor) -> Edge {
     // Relaxed: a number.
     Edge::new(target, goal, LAST_WAIT.fetch_add(1, CounterOrdering::Relaxed))
 }
 
 /// Runs `f`, in which the caller `me` waits for the start or the end of `other`.
-pub(crate) fn while_waiting<R>(me: &AnyActor, other: &AnyActor, goal: Goal, f: impl FnOnce() -> R) -> R {
+pub(crate) fn while_waiting<R>(me: &AnyActor, other: &AnyActor, goal: WaitFor, f: impl FnOnce() -> R) -> R {
     let edge = numbered(other, goal);
     // SAFETY: `me` is the caller. `edge` is declared before the guard, so it outlives it. It has no slot.
     let _asking = unsafe { Asking::publish(me, &edge) };
@@ -121,7 +121,7 @@ pub(crate) fn while_waiting_for_all<R>(
 ) -> R {
     children.sort_unstable_by_key(id_of);
     let children: Arc<[AnyActor]> = children.into();
-    let edge = numbered(me, Goal::Ends(NonNull::from(&children)));
+    let edge = numbered(me, WaitFor::Ends(NonNull::from(&children)));
     // SAFETY: `me` is the caller. `children` and `edge` are declared before the guard, so they outlive it. The edge
     // has no slot.
     let _asking = unsafe { Asking::publish(me, &edge) };
@@ -131,7 +131,7 @@ pub(crate) fn while_waiting_for_all<R>(
 
 /// Runs `f`, in which the caller waits for the start or the end of `other`. If the caller is in an actor's turn, the
 /// wait counts as that actor's. A circle that this wait closes is broken at another wait.
-pub(crate) fn wait_as_actor<R>(other: &AnyActor, goal: Goal, f: impl FnOnce() -> R) -> R {
+pub(crate) fn wait_as_actor<R>(other: &AnyActor, goal: WaitFor, f: impl FnOnce() -> R) -> R {
     let mut f = Some(f);
     let mut run = || f.take().expect("run once")();
     let done = with_current(|me| {
@@ -180,22 +180,22 @@ impl Step {
 
 fn mark(edge: &Edge) -> Option<u32> {
     // Relaxed: written under the target's lock. `circle` says why an older value does no harm.
-    let known = !matches!(edge.goal, Goal::Answer(_)) || edge.sent.load(Ordering::Relaxed);
+    let known = !matches!(edge.goal, WaitFor::Answer(_)) || edge.sent.load(Ordering::Relaxed);
     known.then(|| edge.number.load(Ordering::Relaxed))
 }
 
 /// Where a wait leads.
-enum Way {
+enum WaitTarget {
     One(AnyActor),
     /// To each of these that has not ended. They are sorted by their numbers.
     All(Arc<[AnyActor]>),
 }
 
-impl Way {
+impl WaitTarget {
     fn leads_to(&self, target: &AnyActor) -> bool {
         match self {
-            Way::One(one) => one.is(target),
-            Way::All(all) => place(all, id_of(target)).is_some() && has_to_end(target),
+            WaitTarget::One(one) => one.is(target),
+            WaitTarget::All(all) => place(all, id_of(target)).is_some() && has_to_end(target),
         }
     }
 }
@@ -212,50 +212,50 @@ fn has_to_end(actor: &AnyActor) -> bool {
 }
 
 /// Returns the step of `actor` and where it leads, if `actor` waits.
-fn next(actor: &AnyActor) -> Option<(Step, Way)> {
+fn next(actor: &AnyActor) -> Option<(Step, WaitTarget)> {
     let (step, target, goal) = {
         let mut state = actor.state.lock();
         if state.phase == Phase::Between {
             let (supervisor, monitor) = state.cold_if_any()?.supervisor.clone()?;
             let (actor, mark) = (actor.clone(), Some(monitor.0 as u32));
             let step = Step { actor, mark, hears: false, is_last: false };
-            return Some((step, Way::One(supervisor)));
+            return Some((step, WaitTarget::One(supervisor)));
         }
         // SAFETY: the pointer is set while the edge is valid, and taken back under this lock before the edge is gone.
         let edge = unsafe { state.asking.as_ref() }?;
         let is_over = match edge.goal {
             // SAFETY: the asker leaves the slot only after it has taken the edge back, for which it needs the lock that
             // is held here.
-            Goal::Answer(slot) => unsafe { !is_open(slot) },
+            WaitFor::Answer(slot) => unsafe { !is_open(slot) },
             // Relaxed: an older value describes a moment ago, when the actor was waiting.
-            Goal::Room => edge.is_broken() || edge.sent.load(Ordering::Relaxed),
-            Goal::Start | Goal::End | Goal::Ends(_) => false,
+            WaitFor::Room => edge.is_broken() || edge.sent.load(Ordering::Relaxed),
+            WaitFor::Start | WaitFor::End | WaitFor::Ends(_) => false,
         };
         if is_over {
             return None;
         }
-        let hears = matches!(edge.goal, Goal::Answer(_) | Goal::Room);
+        let hears = matches!(edge.goal, WaitFor::Answer(_) | WaitFor::Room);
         let mark = mark(edge);
         let is_last = state.cold_if_any().is_some_and(|cold| cold.is_last);
         let step = Step { actor: actor.clone(), mark, hears, is_last };
-        if let Goal::Ends(all) = edge.goal {
+        if let WaitFor::Ends(all) = edge.goal {
             // SAFETY: the waiting actor keeps the list in place while the edge is published. It takes the edge back
             // under the lock that is held here.
-            return Some((step, Way::All(unsafe { all.as_ref() }.clone())));
+            return Some((step, WaitTarget::All(unsafe { all.as_ref() }.clone())));
         }
         // SAFETY: the waiting actor keeps a reference to its target while the edge is published, and the lock is held.
         (step, unsafe { (*edge.target).clone() }, edge.goal)
     };
     let waits = match (goal, step.mark) {
-        (Goal::Answer(_), Some(number)) => target.state.lock().has_to_handle(number),
-        (Goal::Answer(_), None) | (Goal::Room, _) => true,
-        (Goal::Start, _) => {
+        (WaitFor::Answer(_), Some(number)) => target.state.lock().has_to_handle(number),
+        (WaitFor::Answer(_), None) | (WaitFor::Room, _) => true,
+        (WaitFor::Start, _) => {
             let state = target.state.lock();
             state.phase == Phase::New || state.phase == Phase::Ending && !state.has_started()
         }
-        (Goal::End | Goal::Ends(_), _) => has_to_end(&target),
+        (WaitFor::End | WaitFor::Ends(_), _) => has_to_end(&target),
     };
-    waits.then_some((step, Way::One(target)))
+    waits.then_some((step, WaitTarget::One(target)))
 }
 
 /// Walks the chain once. Returns the circle that `actor` is in, if it is in one.
@@ -263,8 +263,8 @@ fn walk(actor: &AnyActor) -> Option<Vec<Step>> {
     let (step, way) = next(actor)?;
     let mut chain = vec![step];
     let mut at = match way {
-        Way::One(one) => one,
-        Way::All(all) => return Search::new(actor, chain, all).run(),
+        WaitTarget::One(one) => one,
+        WaitTarget::All(all) => return Search::new(actor, chain, all).run(),
     };
     // Brent's method: if the chain leads into a cycle that does not contain `actor`, another actor reports that cycle.
     let (mut mark, mut steps, mut power) = (at.clone(), 0_u32, 1_u32);
@@ -277,8 +277,8 @@ fn walk(actor: &AnyActor) -> Option<Vec<Step>> {
         };
         chain.push(step);
         at = match way {
-            Way::One(then) => then,
-            Way::All(all) => return Search::new(actor, chain, all).run(),
+            WaitTarget::One(then) => then,
+            WaitTarget::All(all) => return Search::new(actor, chain, all).run(),
         };
         if at.is(&mark) && !at.is(actor) {
             return None;
@@ -319,10 +319,10 @@ impl<'a> Search<'a> {
     /// Continues a `chain` that starts with `goal`, and whose last actor waits for all of these children.
     fn new(goal: &'a AnyActor, chain: Vec<Step>, children: Arc<[AnyActor]>) -> Search<'a> {
         let mut hints = vec![id_of(goal)];
-        let mut supervisor = keeper_of(goal);
+        let mut supervisor = supervisor_of(goal);
         while let Some(above) = supervisor {
             hints.push(id_of(&above));
-            supervisor = keeper_of(&above);
+            supervisor = supervisor_of(&above);
         }
         hints.extend(chain.iter().filter_map(|step| hint_at(&step.actor)));
         let seen = chain.iter().map(|step| id_of(&step.actor)).collect();
@@ -387,8 +387,8 @@ impl<'a> Search<'a> {
             };
             self.chain.push(step);
             match way {
-                Way::One(then) => at = then,
-                Way::All(children) => {
+                WaitTarget::One(then) => at = then,
+                WaitTarget::All(children) => {
                     self.branch(children);
                     return false;
                 }
@@ -422,7 +422,7 @@ fn hint_at(actor: &AnyActor) -> Option<ActorId> {
     actor.state.lock().cold_if_any().and_then(|cold| cold.asked_by)
 }
 
-fn keeper_of(actor: &AnyActor) -> Option<AnyActor> {
+fn supervisor_of(actor: &AnyActor) -> Option<AnyActor> {
     actor.state.lock().cold_if_any().and_then(|cold| Some(cold.supervisor.as_ref()?.0.clone()))
 }
 
@@ -465,7 +465,7 @@ pub(crate) fn cycle(asker: &AnyActor) -> Option<Vec<String>> {
 /// Ends one wait of each circle that `actor` has just closed by something other than an ask.
 #[cold]
 pub(crate) fn release(actor: &AnyActor) {
-    let Some((step, Way::All(all))) = next(actor) else {
+    let Some((step, WaitTarget::All(all))) = next(actor) else {
         // After the first circle, there may be others that contain another child of a supervisor that waits for
         // several.
         while circle(actor).is_some_and(|steps| end_one(&steps)) {}
@@ -503,7 +503,7 @@ fn end_wait(step: &Step, target: &AnyActor, names: Vec<String>) {
         return;
     }
     let mut slot_s = None;
-    if let Goal::Answer(slot) = edge.goal {
+    if let WaitFor::Answer(slot) = edge.goal {
         // SAFETY: the asker is an actor, so it waits as a thread. It leaves the slot after it has taken the edge back,
         // for which it needs the lock that is held here.
         let (was_open, wake) = unsafe { break_off(slot) };

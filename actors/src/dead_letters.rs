@@ -35,18 +35,18 @@ pub struct DeadLetter {
     pub name: Option<Box<str>>,
     /// The type of the actor's messages.
     pub message_type: &'static str,
-    /// What happened to the message.
-    pub fate: Fate,
+    /// Why no actor has handled the message.
+    pub cause: Cause,
     /// The number of messages.
     pub count: u64,
 }
 
-/// What happened to a dead letter.
+/// Why a message is a dead letter.
 ///
 /// # Examples
 ///
 /// ```
-/// use kahn::actor::dead_letters::{self, Fate};
+/// use kahn::actor::dead_letters::{self, Cause};
 /// use kahn::actor::{ExitReason, testing::Inbox};
 ///
 /// let letters = dead_letters::watch(16);
@@ -54,15 +54,15 @@ pub struct DeadLetter {
 /// let actor = inbox.actor_ref();
 /// inbox.end(ExitReason::Normal);
 /// actor.tell(1).unwrap_err();
-/// assert_eq!(letters.iter().find(|letter| letter.id == actor.id()).unwrap().fate, Fate::Dead);
+/// assert_eq!(letters.iter().find(|letter| letter.id == actor.id()).unwrap().cause, Cause::ActorEnded);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Fate {
+pub enum Cause {
     /// It was sent to an actor that had ended. The sender received it back.
-    Dead,
+    ActorEnded,
     /// It was in the mailbox when the actor ended, and was dropped.
-    Left,
+    NotHandled,
     /// The mailbox was full, and its overflow policy dropped it.
     Overflow,
 }
@@ -131,14 +131,14 @@ fn take_gone(all: &mut Vec<Sender<DeadLetter>>) -> Vec<Sender<DeadLetter>> {
 /// Counts `count` messages of type `M` that were sent to `process`, and reports them to the watchers. Called with no
 /// lock held. Does not unwind.
 #[cold]
-pub(crate) fn note<M>(process: &AnyActor, fate: Fate, count: u64) {
+pub(crate) fn note<M>(process: &AnyActor, cause: Cause, count: u64) {
     COUNT.fetch_add(count, Ordering::Relaxed);
     // A copy, because a send wakes the watcher, which must not happen under the lock.
     let watchers = WATCHERS.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let mut is_any_gone = false;
     let tell = |watcher: &Sender<DeadLetter>| {
         let name = process.name().map(Box::from);
-        let letter = DeadLetter { id: id_of(process), name, message_type: type_name::<M>(), fate, count };
+        let letter = DeadLetter { id: id_of(process), name, message_type: type_name::<M>(), cause, count };
         if let Err(TrySendError::Disconnected(_)) = watcher.try_send(letter) {
             is_any_gone = true;
         }
@@ -156,5 +156,5 @@ pub(crate) fn note<M>(process: &AnyActor, fate: Fate, count: u64) {
 #[cold]
 pub(crate) fn lose<M>(process: &AnyActor, message: M) {
     run_shielded_catching(|| drop(message));
-    note::<M>(process, Fate::Overflow, 1);
+    note::<M>(process, Cause::Overflow, 1);
 }

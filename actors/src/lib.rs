@@ -32,6 +32,7 @@
 //! actor held elsewhere (a name, a membership). It is removed when the actor ends for good.
 
 #![warn(clippy::disallowed_methods)]
+#![warn(unreachable_pub)]
 
 mod exit;
 mod error;

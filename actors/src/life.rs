@@ -23,7 +23,7 @@ use kahn_core::wait::{
 use crate::ask_cycle;
 use crate::cell::{AnyActor, Downs, Head, Locked, Phase};
 use crate::control::{Control, LocalState, drop_each};
-use crate::dead_letters::{self, Fate};
+use crate::dead_letters::{self, Cause};
 use crate::exit::ExitReason;
 use crate::lifecycle::any;
 use crate::links::{ExitObservers, tell_all};
@@ -38,7 +38,7 @@ pub(crate) trait Incarnation<M: Send + 'static>: Send + 'static {
     /// Starts a life.
     fn begin(&mut self, control: &mut Control<M>) -> Result<(), ExitReason>;
     /// Handles a batch of messages.
-    fn run(&mut self, control: &mut Control<M>) -> Pause;
+    fn run(&mut self, control: &mut Control<M>) -> TurnEnd;
     /// Ends the life. Called before `discard`, unless the life did not start or was killed.
     fn stopped(&mut self, reason: &ExitReason, control: &mut Control<M>);
     /// Drops the value of the life.
@@ -46,7 +46,7 @@ pub(crate) trait Incarnation<M: Send + 'static>: Send + 'static {
 }
 
 /// Why a turn is over.
-pub(crate) enum Pause {
+pub(crate) enum TurnEnd {
     /// There is nothing to do. A thread that puts something into the mailbox wakes the actor.
     Idle,
     /// There is more to do, after other threads have had a turn.
@@ -57,12 +57,12 @@ pub(crate) enum Pause {
 /// The body of an actor's process.
 pub(crate) struct Life<M: Send + 'static, I> {
     incarnation: I,
-    own: Option<Box<LocalState<M>>>,
+    local: Option<Box<LocalState<M>>>,
 }
 
 impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
     pub(crate) fn new(incarnation: I) -> Life<M, I> {
-        Life { incarnation, own: None }
+        Life { incarnation, local: None }
     }
 
     pub(crate) fn incarnation(&mut self) -> &mut I {
@@ -96,7 +96,7 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
         ControlFlow::Break(self.finish(process, reason, VecDeque::new(), true))
     }
 
-    fn live(&mut self, is_new: bool, control: &mut Control<M>) -> Pause {
+    fn live(&mut self, is_new: bool, control: &mut Control<M>) -> TurnEnd {
         if is_new {
             // An actor that was ended before it started never starts.
             let ended = {
@@ -106,10 +106,10 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
             if let Some(reason) =
                 ended.or_else(|| control.process().is_cancelled().then_some(ExitReason::Killed))
             {
-                return Pause::End(reason);
+                return TurnEnd::End(reason);
             }
             if let Err(reason) = self.incarnation.begin(control) {
-                return Pause::End(reason);
+                return TurnEnd::End(reason);
             }
             control.any().state.lock().set_started(true);
             set_phase(control.any(), Phase::Running);
@@ -294,23 +294,23 @@ impl<M: Send + 'static, I: Incarnation<M>> Body<Head<M>> for Life<M, I> {
                 ControlFlow::Break(is_last) => return is_last,
             }
         };
-        let mut control = Control::new(process, self.own.take());
+        let mut control = Control::new(process, self.local.take());
         if phase.is_final() {
             // The runtime has given up on the actor, and the actor takes a turn nevertheless.
             return self.end(process, &mut control, ExitReason::Killed);
         }
         let lived = catch_unwind(AssertUnwindSafe(|| self.live(phase == Phase::New, &mut control)));
         let reason = match lived {
-            Ok(Pause::Idle) => {
-                self.own = control.take_own();
+            Ok(TurnEnd::Idle) => {
+                self.local = control.take_local();
                 return false;
             }
-            Ok(Pause::Again) => {
-                self.own = control.take_own();
+            Ok(TurnEnd::Again) => {
+                self.local = control.take_local();
                 process.wake();
                 return false;
             }
-            Ok(Pause::End(reason)) => reason,
+            Ok(TurnEnd::End(reason)) => reason,
             Err(payload) => panics::reason(any(process), reject_stray_unwind_at_end(payload, is_cancelled())),
         };
         self.end(process, &mut control, reason)
@@ -349,7 +349,7 @@ pub(crate) fn abandon<M: Send + 'static>(process: &Process<Head<M>>, lane: Ring<
         drop_each(aside);
     });
     if left > 0 {
-        dead_letters::note::<M>(this, Fate::Left, left as u64);
+        dead_letters::note::<M>(this, Cause::NotHandled, left as u64);
     }
     wake_all(this, |cold| cold.senders.claim_next());
 }

@@ -31,8 +31,8 @@ pub(crate) fn is_actor() -> bool {
     with_current(|_| ()).is_some()
 }
 
-/// Returns whether the caller is in a turn of this actor, or of an actor that this one keeps, directly or through other
-/// keepers.
+/// Returns whether the caller is in a turn of this actor, or of an actor that this one supervises, directly or through
+/// other supervisors.
 pub(crate) fn is_inside(process: &AnyActor) -> bool {
     let mut at = with_current(AnyActor::clone);
     while let Some(inside) = at {

@@ -255,7 +255,7 @@ pub(crate) fn hand_over(supervisor: AnyActor, child: &AnyActor) {
 /// Monitors `child` for `supervisor`, until the end of the incarnation that is about to begin. From here on `child`
 /// is in phase `New`. If its runtime has given up on `child` meanwhile, it has ended, and `supervisor` is told at
 /// once.
-pub(crate) fn keep(supervisor: AnyActor, child: &AnyActor) {
+pub(crate) fn supervise(supervisor: AnyActor, child: &AnyActor) {
     let id = next_monitor();
     supervisor.state.lock().cold().watches.insert(id, child.clone());
     let mut state = child.state.lock();

@@ -11,7 +11,7 @@ use kahn_core::wait::operation;
 use crate::actor::{Actor, Context};
 use crate::address::{ActorRef, Address, WeakActorRef};
 use crate::cell::{Overflow, id_of};
-use crate::dead_letters::{self, Fate};
+use crate::dead_letters::{self, Cause};
 use crate::error::TellError;
 use crate::exit::{ActorId, ExitReason};
 use crate::group::Delivered;
@@ -416,7 +416,7 @@ fn pass_on<N: Send + 'static>(
     tell(actor).map_err(|error| match error {
         TellError::Dead(_) => TellError::Dead(()),
         TellError::Full(_) | TellError::Timeout(_) => {
-            dead_letters::note::<N>(actor.any(), Fate::Overflow, 1);
+            dead_letters::note::<N>(actor.any(), Cause::Overflow, 1);
             TellError::Full(())
         }
     })
@@ -461,7 +461,7 @@ impl<N: Send + 'static> Route<N> {
         let take = |waiting: usize| (waiting < room).then_some(waiting + 1);
         // Relaxed: the courier's lock orders the messages.
         if self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err() {
-            dead_letters::note::<N>(self.courier.any(), Fate::Overflow, 1);
+            dead_letters::note::<N>(self.courier.any(), Cause::Overflow, 1);
             return Err(TellError::Full(()));
         }
         let place = Place(Arc::clone(self));

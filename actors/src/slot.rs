@@ -239,18 +239,18 @@ unsafe fn leave<R>(slot: NonNull<Slot>, answer: Option<R>) -> Option<R> {
 /// The asker's side of a slot.
 pub(crate) struct Asker<'a, R> {
     slot: NonNull<Slot>,
-    stands: Stands,
+    stands: Present,
     _place: PhantomData<&'a mut Option<R>>,
 }
 
 /// Which sides are in the slot, as far as the asker knows.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Stands {
+enum Present {
     Both,
     /// The reply has left.
-    Alone,
+    Asker,
     /// The asker has left: the slot belongs to the reply.
-    Left,
+    Reply,
 }
 
 // SAFETY: an asker that is a task moves between threads together with its place. The answer that it receives is `Send`.
@@ -265,7 +265,7 @@ impl<'a, R> Asker<'a, R> {
     /// asker's destructor leaves it at the latest.
     pub(crate) unsafe fn new(place: NonNull<Option<R>>) -> (Asker<'a, R>, Reply<R>) {
         let slot = take(place.as_ptr().cast());
-        (Asker { slot, stands: Stands::Both, _place: PhantomData }, Reply { slot, _answer: PhantomData })
+        (Asker { slot, stands: Present::Both, _place: PhantomData }, Reply { slot, _answer: PhantomData })
     }
 
     /// Returns the slot, which is valid until the asker has left it.
@@ -301,7 +301,7 @@ impl<'a, R> Asker<'a, R> {
         match parked {
             // The reply wakes the asker after it has stored `ANSWERED`.
             Ok(Some(LEFT)) => {
-                self.stands = Stands::Alone;
+                self.stands = Present::Asker;
                 Ok(true)
             }
             // Relaxed: only the reply changes `BROKEN` before the asker leaves, and `leave` sees that change.
@@ -320,7 +320,7 @@ impl<'a, R> Asker<'a, R> {
         // First, because until then the finder of the circle may access the slot.
         leaving();
         self.leave();
-        self.stands == Stands::Alone
+        self.stands == Present::Asker
     }
 
     #[cold]
@@ -361,13 +361,13 @@ impl<'a, R> Asker<'a, R> {
             left = state.compare_exchange(BROKEN, GONE, Ordering::AcqRel, Ordering::Acquire);
         }
         match left {
-            Ok(_) => self.stands = Stands::Left,
+            Ok(_) => self.stands = Present::Reply,
             Err(_) => {
                 let mut backoff = Backoff::new();
                 while state.load(Ordering::Acquire) != ANSWERED {
                     backoff.wait();
                 }
-                self.stands = Stands::Alone;
+                self.stands = Present::Asker;
             }
         }
     }
@@ -376,7 +376,7 @@ impl<'a, R> Asker<'a, R> {
 impl<R> Drop for Asker<'_, R> {
     #[inline]
     fn drop(&mut self) {
-        if self.stands == Stands::Both {
+        if self.stands == Present::Both {
             // Relaxed: this side has stored the value itself.
             if self.slot().asker.load(Ordering::Relaxed) == task() {
                 let waker = self.slot().waker.lock().take();
@@ -384,7 +384,7 @@ impl<R> Drop for Asker<'_, R> {
             }
             self.leave();
         }
-        if self.stands == Stands::Alone {
+        if self.stands == Present::Asker {
             // SAFETY: the reply has left, and the asker does not use the slot after this.
             unsafe { give_back(self.slot) };
         }

@@ -9,7 +9,7 @@ use crate::address::ActorRef;
 use crate::cell::{AnyActor, Head, Overflow};
 use crate::control::{Control, Next};
 use crate::exit::ExitReason;
-use crate::life::{Incarnation, Life, Pause};
+use crate::life::{Incarnation, Life, TurnEnd};
 use crate::links;
 use crate::panics;
 
@@ -299,20 +299,20 @@ impl<A, F: FnMut() -> A + Send + 'static> MakeActor<A> for F {
 
 /// The function of an actor that is started once, with a value that exists already. It has no size: a function pointer
 /// per actor would matter for a million actors.
-pub(crate) struct Once;
+pub(crate) struct NoFactory;
 
-impl<A> MakeActor<A> for Once {
+impl<A> MakeActor<A> for NoFactory {
     fn make(&mut self) -> A {
         unreachable!("it lives once")
     }
 }
 
 /// An actor that is started once.
-pub(crate) type SingleActor<A> = ActorFactory<A, Once>;
+pub(crate) type SingleActor<A> = ActorFactory<A, NoFactory>;
 
 impl<A: Actor> SingleActor<A> {
     pub(crate) fn once(actor: A) -> SingleActor<A> {
-        ActorFactory { actor: Some(actor), make: Once }
+        ActorFactory { actor: Some(actor), make: NoFactory }
     }
 
     pub(crate) fn actor_if_any(&mut self) -> Option<&mut A> {
@@ -335,21 +335,21 @@ impl<A: Actor, F: MakeActor<A>> Incarnation<A::Message> for ActorFactory<A, F> {
     }
 
     #[inline]
-    fn run(&mut self, control: &mut Control<A::Message>) -> Pause {
+    fn run(&mut self, control: &mut Control<A::Message>) -> TurnEnd {
         let actor = self.actor();
         for _ in 0..BATCH {
             let done = match control.next() {
                 Next::Message(message) => actor.handle(message, Context::of(control)),
                 Next::Down(down) => actor.down(down, Context::of(control)),
                 Next::End(reason) => Err(reason),
-                Next::Idle => return Pause::Idle,
+                Next::Idle => return TurnEnd::Idle,
             };
             if let Err(reason) = done {
-                return Pause::End(reason);
+                return TurnEnd::End(reason);
             }
         }
         // The next turn has another `Control`, which would not know of a stop that the actor has asked for.
-        control.own_end().map_or(Pause::Again, Pause::End)
+        control.requested_end().map_or(TurnEnd::Again, TurnEnd::End)
     }
 
     fn stopped(&mut self, reason: &ExitReason, control: &mut Control<A::Message>) {

@@ -19,7 +19,7 @@ use crate::cell::{AnyActor, Head, Phase};
 use crate::exit::ExitReason;
 use crate::life::{abandon, deregister, drop_told, wake_all};
 use crate::lifecycle::{any, kill, stop, wait_while_until};
-use crate::links::{demonitor, keep, tell_all};
+use crate::links::{demonitor, supervise, tell_all};
 use crate::signal::MonitorId;
 
 /// Returns the supervisor's monitor of a child, for its present or its last incarnation.
@@ -46,7 +46,7 @@ pub(crate) fn resume(child: &AnyActor) {
     drop(old);
     let (supervisor, last) = supervisor;
     demonitor(&supervisor, last);
-    keep(supervisor, child);
+    supervise(supervisor, child);
     wake_all(child, |cold| cold.joiners.claim_next());
     child.wake();
 }

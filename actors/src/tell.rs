@@ -9,8 +9,8 @@ use kahn_core::wait::{Deadline, Kind, Node, Reason, Wait, WaitError, consume};
 
 use crate::address::ActorRef;
 use crate::ask_cycle::{self, Asking, BROKEN};
-use crate::cell::{AnyActor, Edge, Goal, Locked, Overflow};
-use crate::dead_letters::{self, Fate};
+use crate::cell::{AnyActor, Edge, Locked, Overflow, WaitFor};
+use crate::dead_letters::{self, Cause};
 use crate::error::TellError;
 use crate::lifecycle::{is_current, with_current};
 
@@ -146,7 +146,7 @@ impl<M: Send + 'static> ActorRef<M> {
         let mut dropped = None;
         if locked.state.phase.is_dead() {
             drop(locked);
-            dead_letters::note::<M>(self.any(), Fate::Dead, 1);
+            dead_letters::note::<M>(self.any(), Cause::ActorEnded, 1);
             return Err(TellError::Dead(message));
         }
         if locked.lane().is_full() {
@@ -189,7 +189,7 @@ impl<M: Send + 'static> ActorRef<M> {
             if let Some(edge) = edge {
                 return self.park_for_room(reason, take(), deadline, Some((me, edge)));
             }
-            let edge = ask_cycle::numbered(self.any(), Goal::Room);
+            let edge = ask_cycle::numbered(self.any(), WaitFor::Room);
             // SAFETY: `me` is the caller. `edge` is declared before the guard, so it outlives it. It has no slot.
             let _asking = unsafe { Asking::publish(me, &edge) };
             if ask_cycle::cycle(me).is_some() {
@@ -265,7 +265,7 @@ impl<M: Send + 'static> ActorRef<M> {
         match pending.message.take() {
             None => Ok(()),
             Some(message) => {
-                dead_letters::note::<M>(self.any(), Fate::Dead, 1);
+                dead_letters::note::<M>(self.any(), Cause::ActorEnded, 1);
                 Err(TellError::Dead(message))
             }
         }

@@ -15,7 +15,7 @@ use kahn_core::wait::{Node, OwnedWaker, TaskWaiter, poll_operation};
 
 use crate::address::ActorRef;
 use crate::cell::Overflow;
-use crate::dead_letters::{self, Fate};
+use crate::dead_letters::{self, Cause};
 use crate::error::TellError;
 use crate::tell::{PendingSend, accept_pending};
 
@@ -100,7 +100,7 @@ impl<M: Send + 'static> Future for TellFuture<M> {
             }
             if locked.state.phase.is_dead() {
                 drop(locked);
-                dead_letters::note::<M>(this.actor.any(), Fate::Dead, 1);
+                dead_letters::note::<M>(this.actor.any(), Cause::ActorEnded, 1);
                 return Poll::Ready(Err(TellError::Dead(message.take().expect("put there above"))));
             }
             if !locked.lane().is_full() {
@@ -128,7 +128,7 @@ impl<M: Send + 'static> Future for TellFuture<M> {
                 return Poll::Ready(match this.pending.message.take() {
                     None => Ok(()),
                     Some(message) => {
-                        dead_letters::note::<M>(this.actor.any(), Fate::Dead, 1);
+                        dead_letters::note::<M>(this.actor.any(), Cause::ActorEnded, 1);
                         Err(TellError::Dead(message))
                     }
                 });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use kahn_actors::dead_letters::Fate;
+use kahn_actors::dead_letters::Cause;
 use kahn_actors::testing::Inbox;
 use kahn_actors::{
     Actor, ActorRef, AskError, Builder, Context, ExitReason, Mail, Mailbox, MailboxError, Overflow, Reply,
@@ -151,8 +151,10 @@ fn message_refused_while_it_waits_for_room_is_counted() {
             let mut refused = 0;
             until(|| {
                 let mine = letters.try_iter().filter(|letter| letter.id == actor.id());
-                refused +=
-                    mine.filter(|letter| letter.fate == Fate::Dead).map(|letter| letter.count).sum::<u64>();
+                refused += mine
+                    .filter(|letter| letter.cause == Cause::ActorEnded)
+                    .map(|letter| letter.count)
+                    .sum::<u64>();
                 refused == 3
             });
         }

@@ -4,6 +4,7 @@
 //! The modules are listed lowest first. Each uses only the modules above it.
 
 #![warn(clippy::disallowed_methods)]
+#![warn(unreachable_pub)]
 
 mod timer_thread;
 mod error;

@@ -4,6 +4,8 @@
 //! helper in `kahn::__private` with the settings and the original function. The expansion names the crate `::kahn`, so
 //! a user must not rename the dependency in `Cargo.toml`.
 
+#![warn(unreachable_pub)]
+
 mod settings;
 mod expand;
 

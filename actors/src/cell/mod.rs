@@ -138,12 +138,12 @@ pub enum Overflow {
     DropOldest,
 }
 
-/// A wait of one actor that only certain other actors can end: one, or each of several (`Goal::Ends`). It is on the
+/// A wait of one actor that only certain other actors can end: one, or each of several (`WaitFor::Ends`). It is on the
 /// stack of the wait.
 pub(crate) struct Edge {
     /// The actor that is waited for. The waiting actor keeps a reference to it.
     pub(crate) target: *const AnyActor,
-    pub(crate) goal: Goal,
+    pub(crate) goal: WaitFor,
     /// The number of the message of the tell or ask, once it is in the mailbox. Written under the target's lock. For
     /// other waits, the number of the wait.
     pub(crate) number: AtomicU32,
@@ -158,7 +158,7 @@ pub(crate) struct Edge {
 
 /// What an actor waits for.
 #[derive(Clone, Copy)]
-pub(crate) enum Goal {
+pub(crate) enum WaitFor {
     /// The answer that this slot hands over. The asker leaves the slot after it has taken the edge back.
     Answer(NonNull<Slot>),
     /// Room in the mailbox, for a message that is no ask.
@@ -174,7 +174,7 @@ pub(crate) enum Goal {
 
 impl Edge {
     #[inline]
-    pub(crate) fn new(target: &AnyActor, goal: Goal, number: u32) -> Edge {
+    pub(crate) fn new(target: &AnyActor, goal: WaitFor, number: u32) -> Edge {
         Edge {
             target,
             goal,

@@ -54,8 +54,8 @@ impl<M: Send + 'static> Control<M> {
 
     pub(crate) fn demonitor(&mut self, monitor: MonitorId) {
         links::demonitor(self.any(), monitor);
-        if let Some(own) = &mut self.own {
-            drop(own.passed_downs.remove(monitor));
+        if let Some(local) = &mut self.local {
+            drop(local.passed_downs.remove(monitor));
         }
     }
 
@@ -64,7 +64,7 @@ impl<M: Send + 'static> Control<M> {
     }
 
     pub(crate) fn send_after(&mut self, delay: Duration, message: M) -> TimerId {
-        self.own().timers.once(delay, message)
+        self.local().timers.once(delay, message)
     }
 
     #[track_caller]
@@ -73,7 +73,7 @@ impl<M: Send + 'static> Control<M> {
         M: Clone,
     {
         assert!(!period.is_zero(), "send_every: the period must be longer than zero");
-        self.own().timers.every(period, move || message.clone())
+        self.local().timers.every(period, move || message.clone())
     }
 
     #[track_caller]
@@ -83,20 +83,20 @@ impl<M: Send + 'static> Control<M> {
         make: impl FnMut() -> M + Send + 'static,
     ) -> TimerId {
         assert!(!period.is_zero(), "send_every_with: the period must be longer than zero");
-        self.own().timers.every(period, make)
+        self.local().timers.every(period, make)
     }
 
     pub(crate) fn cancel_timer(&mut self, timer: TimerId) -> bool {
-        self.own.as_mut().is_some_and(|own| own.timers.cancel(timer))
+        self.local.as_mut().is_some_and(|local| local.timers.cancel(timer))
     }
 
     pub(crate) fn set_idle_timeout(&mut self, idle: Duration, message: M) {
-        self.own().timers.set_idle(idle, message);
+        self.local().timers.set_idle(idle, message);
     }
 
     pub(crate) fn clear_idle_timeout(&mut self) {
-        if let Some(own) = &mut self.own {
-            own.timers.clear_idle();
+        if let Some(local) = &mut self.local {
+            local.timers.clear_idle();
         }
     }
 
@@ -115,7 +115,7 @@ impl<M: Send + 'static> Control<M> {
 
     pub(crate) fn try_stash(&mut self, message: M) -> Result<(), StashError<M>> {
         let limit = self.me.lock().lane().limit();
-        let stash = &mut self.own().stash;
+        let stash = &mut self.local().stash;
         if stash.len() >= limit {
             return Err(StashError(message));
         }
@@ -124,9 +124,9 @@ impl<M: Send + 'static> Control<M> {
     }
 
     pub(crate) fn unstash_all(&mut self) {
-        if let Some(own) = &mut self.own {
-            while let Some(message) = own.stash.pop_back() {
-                own.ready.push_front(Ready::Message(message));
+        if let Some(local) = &mut self.local {
+            while let Some(message) = local.stash.pop_back() {
+                local.ready.push_front(Ready::Message(message));
             }
         }
     }

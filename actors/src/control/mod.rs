@@ -22,14 +22,14 @@ use crate::timers::{Ready, Timers};
 pub(crate) struct Control<M: Send + 'static> {
     /// A copy of the turn's reference, which is never dropped.
     me: ManuallyDrop<Process<Head<M>>>,
-    own: Option<Box<LocalState<M>>>,
+    local: Option<Box<LocalState<M>>>,
     /// The actor has requested its own end in this turn.
     stops: bool,
     /// The actor has taken a message in this turn.
     has_taken: bool,
     /// The actor fell asleep when it took the message that it is handling; see
     /// [`Locked::sleep_early`](crate::cell::Locked::sleep_early).
-    dozes: bool,
+    sleeps_early: bool,
 }
 
 /// Private state that most actors do not need. It is allocated on first use.
@@ -86,17 +86,17 @@ pub(crate) enum Next<M> {
 
 impl<M: Send + 'static> Control<M> {
     /// Creates the `Control` of a turn of `process`.
-    pub(crate) fn new(process: &Process<Head<M>>, own: Option<Box<LocalState<M>>>) -> Control<M> {
+    pub(crate) fn new(process: &Process<Head<M>>, local: Option<Box<LocalState<M>>>) -> Control<M> {
         // SAFETY: the copy is in a `ManuallyDrop`, so it is never dropped. A `Control` does not outlive the turn, which
         // borrows `process`.
         let me = unsafe { core::ptr::read((&raw const *process).cast()) };
-        Control { me, own, stops: false, has_taken: false, dozes: false }
+        Control { me, local, stops: false, has_taken: false, sleeps_early: false }
     }
 
     /// Takes out the private state, which is kept for the next turn.
     #[inline]
-    pub(crate) fn take_own(&mut self) -> Option<Box<LocalState<M>>> {
-        self.own.take()
+    pub(crate) fn take_local(&mut self) -> Option<Box<LocalState<M>>> {
+        self.local.take()
     }
 
     pub(crate) fn process(&self) -> &Process<Head<M>> {
@@ -108,33 +108,33 @@ impl<M: Send + 'static> Control<M> {
     }
 
     /// Returns the reason for which the actor has requested its own end, if it has.
-    pub(crate) fn own_end(&self) -> Option<ExitReason> {
+    pub(crate) fn requested_end(&self) -> Option<ExitReason> {
         if self.stops { self.me.core.state.lock().end_reason() } else { None }
     }
 
-    fn own(&mut self) -> &mut LocalState<M> {
-        self.own.get_or_insert_with(|| LocalState::with(Timers::new(any(&self.me))))
+    fn local(&mut self) -> &mut LocalState<M> {
+        self.local.get_or_insert_with(|| LocalState::with(Timers::new(any(&self.me))))
     }
 
     /// Returns what the actor does next.
     #[inline]
     pub(crate) fn next(&mut self) -> Next<M> {
-        if let Some(reason) = self.own_end() {
+        if let Some(reason) = self.requested_end() {
             return Next::End(reason);
         }
         if self.me.is_cancelled() {
             return Next::End(self.cancelled());
         }
-        if core::mem::take(&mut self.dozes) {
+        if core::mem::take(&mut self.sleeps_early) {
             // Not with private state: idle time begins here, if the handler has set any.
-            if self.own.is_none() && !self.me.is_woken() {
+            if self.local.is_none() && !self.me.is_woken() {
                 return Next::Idle;
             }
             self.me.look_again();
         }
         loop {
             let mut locked = self.me.lock();
-            let is_fast_path = self.own.is_none() && locked.state.is_fast_path();
+            let is_fast_path = self.local.is_none() && locked.state.is_fast_path();
             if !is_fast_path && locked.state.is_urgent() {
                 locked.state.let_go();
                 match locked.state.take_urgent() {
@@ -142,8 +142,8 @@ impl<M: Send + 'static> Control<M> {
                     Urgent::Down(down) => return Next::Down(down),
                     Urgent::Timer => {
                         drop(locked);
-                        if let Some(own) = &mut self.own {
-                            own.timers.fire(&mut own.ready);
+                        if let Some(local) = &mut self.local {
+                            local.timers.fire(&mut local.ready);
                         }
                         continue;
                     }
@@ -151,15 +151,15 @@ impl<M: Send + 'static> Control<M> {
                 }
             }
             if !is_fast_path
-                && let Some(own) = &mut self.own
-                && let Some(ready) = own.ready.pop_front()
+                && let Some(local) = &mut self.local
+                && let Some(ready) = local.ready.pop_front()
             {
                 locked.state.let_go();
                 // Unlocked first: the message of a timer may be made by user code.
                 drop(locked);
                 match ready {
                     Ready::Message(message) => return Next::Message(message),
-                    Ready::Timer(timer) => match own.timers.take(timer) {
+                    Ready::Timer(timer) => match local.timers.take(timer) {
                         Some(message) => return Next::Message(message),
                         None => continue,
                     },
@@ -170,10 +170,10 @@ impl<M: Send + 'static> Control<M> {
                 if self.me.core.strong.load(Ordering::Acquire) == 0 {
                     return Next::End(ExitReason::Normal);
                 }
-                if let Some(own) = self.own.as_mut().filter(|own| own.timers.has_idle_to_look_at()) {
+                if let Some(local) = self.local.as_mut().filter(|local| local.timers.has_idle_to_look_at()) {
                     locked.state.let_go();
                     drop(locked);
-                    match own.timers.is_idle() {
+                    match local.timers.is_idle() {
                         Some(message) => return Next::Message(message),
                         // Something may have been put in meanwhile.
                         None => continue,
@@ -190,13 +190,13 @@ impl<M: Send + 'static> Control<M> {
                 locked.state.count_in();
                 admitted = admit(&mut locked);
             }
-            if self.own.is_none() && !core::mem::replace(&mut self.has_taken, true) {
-                self.dozes = locked.sleep_early();
+            if self.local.is_none() && !core::mem::replace(&mut self.has_taken, true) {
+                self.sleeps_early = locked.sleep_early();
             }
             drop(locked);
             drop(admitted);
-            if let Some(own) = &mut self.own {
-                own.timers.busy();
+            if let Some(local) = &mut self.local {
+                local.timers.busy();
             }
             return Next::Message(message);
         }
@@ -204,8 +204,8 @@ impl<M: Send + 'static> Control<M> {
 
     /// Records that a message is handled that did not come from [`next`](Self::next).
     pub(crate) fn busy(&mut self) {
-        if let Some(own) = &mut self.own {
-            own.timers.busy();
+        if let Some(local) = &mut self.local {
+            local.timers.busy();
         }
     }
 
@@ -219,44 +219,44 @@ impl<M: Send + 'static> Control<M> {
     /// or none does.
     pub(crate) fn take_aside(&mut self) -> VecDeque<M> {
         self.stops = false;
-        let Some(mut own) = self.own.take() else { return VecDeque::new() };
-        let mut aside = core::mem::take(&mut own.passed);
-        aside.append(&mut own.stash);
-        aside.extend(core::mem::take(&mut own.ready).into_iter().filter_map(|ready| match ready {
+        let Some(mut local) = self.local.take() else { return VecDeque::new() };
+        let mut aside = core::mem::take(&mut local.passed);
+        aside.append(&mut local.stash);
+        aside.extend(core::mem::take(&mut local.ready).into_iter().filter_map(|ready| match ready {
             Ready::Message(message) => Some(message),
             Ready::Timer(_) => None,
         }));
-        run_catching(|| drop(own));
+        run_catching(|| drop(local));
         aside
     }
 
     /// Returns the first item that a loop has passed over and that it wants now.
     pub(crate) fn take_passed(&mut self, news: bool, wanted: &mut dyn FnMut(&M) -> bool) -> Option<Mail<M>> {
-        let own = self.own.as_mut()?;
-        if news && let Some(down) = own.passed_downs.pop_front() {
+        let local = self.local.as_mut()?;
+        if news && let Some(down) = local.passed_downs.pop_front() {
             return Some(Mail::Down(down));
         }
-        let place = own.passed.iter().position(wanted)?;
-        own.passed.remove(place).map(Mail::Message)
+        let place = local.passed.iter().position(wanted)?;
+        local.passed.remove(place).map(Mail::Message)
     }
 
     /// Keeps an item that a loop passes over.
     pub(crate) fn pass(&mut self, mail: Mail<M>) {
         match mail {
-            Mail::Message(message) => self.own().passed.push_back(message),
+            Mail::Message(message) => self.local().passed.push_back(message),
             Mail::Down(down) => {
                 let monitor = match down.cause {
                     DownCause::Monitor(id) => Some(id),
                     DownCause::Link => None,
                 };
-                self.own().passed_downs.push_back(monitor, down);
+                self.local().passed_downs.push_back(monitor, down);
             }
         }
     }
 
     /// Returns whether a loop has passed over as many messages as the mailbox holds.
     pub(crate) fn has_passed_too_many(&self) -> bool {
-        self.own.as_ref().is_some_and(|own| own.passed.len() >= self.me.lock().lane().limit())
+        self.local.as_ref().is_some_and(|local| local.passed.len() >= self.me.lock().lane().limit())
     }
 
     /// Formats the wrapper of this type that has this name.

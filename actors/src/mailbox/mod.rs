@@ -14,7 +14,7 @@ use crate::address::ActorRef;
 use crate::cell::AnyActor;
 use crate::control::{Control, Next};
 use crate::exit::ExitReason;
-use crate::life::{Incarnation, Pause};
+use crate::life::{Incarnation, TurnEnd};
 use crate::signal::Mail;
 use crate::spawn::Builder;
 
@@ -478,15 +478,15 @@ where
         Ok(())
     }
 
-    fn run(&mut self, control: &mut Control<M>) -> Pause {
-        let Err(reason) = self.0(Mailbox::of(control)) else { return Pause::End(ExitReason::Normal) };
+    fn run(&mut self, control: &mut Control<M>) -> TurnEnd {
+        let Err(reason) = self.0(Mailbox::of(control)) else { return TurnEnd::End(ExitReason::Normal) };
         // The loop returned the error of `mailbox.recv()?`: the actor ends with the reason inside.
         if let ExitReason::Failed(error) = &reason
             && let Some(MailboxError::Ended(told)) = error.downcast_ref()
         {
-            return Pause::End(told.clone());
+            return TurnEnd::End(told.clone());
         }
-        Pause::End(reason)
+        TurnEnd::End(reason)
     }
 
     fn stopped(&mut self, _: &ExitReason, _: &mut Control<M>) {}

@@ -1,16 +1,17 @@
 //! The children of a supervisor, in their start order.
 
+use core::any::{Any as Typed, type_name};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::child::{ChildKind, ChildSpec, Restart};
-use super::erased_child::ErasedChild;
+use super::child_spec::{ChildKind, ChildSpec, Restart};
 use super::strategy::Group;
+use crate::address::ActorRef;
 use crate::cell::{AnyActor, id_of};
 use crate::exit::{ActorId, ExitReason};
 use crate::signal::MonitorId;
-use crate::supervision::dismiss;
+use crate::supervision::{self, dismiss};
 use crate::timers::TimerId;
 
 /// The state of a child, as far as its supervisor knows.
@@ -75,7 +76,7 @@ pub struct ChildInfo {
 
 pub(super) struct Child {
     pub(super) spec: ChildSpec,
-    pub(super) kept: Box<dyn ErasedChild>,
+    pub(super) actor: Box<dyn ErasedChild>,
     /// Set when the child was added while the supervisor ran.
     pub(super) is_dynamic: bool,
     /// Changed by [`Children::enter`] alone.
@@ -91,7 +92,7 @@ pub(super) struct Child {
 
 impl Child {
     pub(super) fn any(&self) -> &AnyActor {
-        self.kept.any()
+        self.actor.any()
     }
 
     pub(super) fn info(&self) -> ChildInfo {
@@ -135,7 +136,7 @@ pub(super) struct Children {
     significant: usize,
     last: u64,
     /// Set when a stopped child is removed, whatever its restart policy.
-    pub(super) forgets: bool,
+    pub(super) removes_stopped: bool,
 }
 
 impl Children {
@@ -143,13 +144,13 @@ impl Children {
     pub(super) fn add(
         &mut self,
         spec: ChildSpec,
-        kept: Box<dyn ErasedChild>,
+        actor: Box<dyn ErasedChild>,
         is_dynamic: bool,
         now: Instant,
     ) -> u64 {
         self.last += 1;
         let child = Child {
-            kept,
+            actor,
             is_dynamic,
             state: ChildState::Stopped,
             monitor: None,
@@ -192,12 +193,12 @@ impl Children {
     }
 
     /// Marks a child that does not run as waiting for its restart.
-    pub(super) fn await_restart(&mut self, number: u64) {
+    pub(super) fn set_restarting(&mut self, number: u64) {
         self.enter(number, ChildState::Restarting);
     }
 
     /// Marks a child as running, under this monitor.
-    pub(super) fn runs(&mut self, number: u64, monitor: Option<MonitorId>, now: Instant) {
+    pub(super) fn set_running(&mut self, number: u64, monitor: Option<MonitorId>, now: Instant) {
         self.enter(number, ChildState::Running);
         let Some(child) = self.list.get_mut(&number) else { return };
         (child.monitor, child.since) = (monitor, now);
@@ -205,7 +206,7 @@ impl Children {
     }
 
     /// Marks the child of this monitor as stopped, and returns its number. Returns `None` if the monitor is no child's.
-    pub(super) fn ended(&mut self, monitor: MonitorId) -> Option<u64> {
+    pub(super) fn set_ended(&mut self, monitor: MonitorId) -> Option<u64> {
         let number = self.monitored.remove(&monitor)?;
         self.enter(number, ChildState::Stopped);
         self.list.get_mut(&number)?.monitor = None;
@@ -237,12 +238,12 @@ impl Children {
     }
 
     /// Records the timer that ends the child's backoff.
-    pub(super) fn backs_off(&mut self, number: u64, timer: TimerId) {
+    pub(super) fn start_backoff(&mut self, number: u64, timer: TimerId) {
         self.backing_off.insert(number, timer);
     }
 
     /// Ends the child's backoff. Returns its timer, if it was backing off.
-    pub(super) fn backed_off(&mut self, number: u64) -> Option<TimerId> {
+    pub(super) fn end_backoff(&mut self, number: u64) -> Option<TimerId> {
         self.backing_off.remove(&number)
     }
 
@@ -262,18 +263,18 @@ impl Children {
         if let Some(monitor) = child.monitor {
             self.monitored.remove(&monitor);
         }
-        child.kept.end_for_good();
+        child.actor.end_for_good();
     }
 
     /// Marks a child that does not run as stopped, and resets its count of failures. It is started again only by a
     /// request. If it is temporary, or if stopped children are not kept, it is removed instead.
-    pub(super) fn rest(&mut self, number: u64) {
+    pub(super) fn set_stopped(&mut self, number: u64) {
         let Some(child) = self.list.get_mut(&number) else { return };
-        if self.forgets || child.spec.restart == Restart::Temporary {
+        if self.removes_stopped || child.spec.restart == Restart::Temporary {
             return self.remove(number);
         }
         child.failures = 0;
-        child.kept.close();
+        child.actor.close();
         self.enter(number, ChildState::Stopped);
     }
 }
@@ -284,5 +285,39 @@ impl Drop for Children {
         for (_, child) in self.list.iter().rev() {
             dismiss(child.any(), ExitReason::Killed, true);
         }
+    }
+}
+
+/// A supervised actor, with its message type erased.
+pub(super) trait ErasedChild: Send {
+    fn any(&self) -> &AnyActor;
+    /// See [`supervision::close`].
+    fn close(&self);
+    /// See [`supervision::end_for_good`].
+    fn end_for_good(&self);
+    /// Returns the `ActorRef` itself, for a downcast.
+    fn typed(&self) -> &dyn Typed;
+    fn message_type(&self) -> &'static str;
+}
+
+impl<M: Send + 'static> ErasedChild for ActorRef<M> {
+    fn any(&self) -> &AnyActor {
+        ActorRef::any(self)
+    }
+
+    fn close(&self) {
+        supervision::close(self.process());
+    }
+
+    fn end_for_good(&self) {
+        supervision::end_for_good(self.process());
+    }
+
+    fn typed(&self) -> &dyn Typed {
+        self
+    }
+
+    fn message_type(&self) -> &'static str {
+        type_name::<M>()
     }
 }

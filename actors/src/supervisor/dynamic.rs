@@ -11,15 +11,15 @@ use std::sync::Arc;
 
 use kahn_core::wait::run_shielded_catching;
 
+use super::Supervisor;
+use super::actor::{RestartContext, SupervisorActor};
 use super::backoff::Backoff;
-use super::child::{ChildSpec, Restart, Shutdown};
+use super::child_spec::{ChildSpec, Restart, Shutdown};
 use super::children::ChildInfo;
 use super::error::ChildError;
 use super::event::Event;
-use super::handle::{request, stop_and_join};
-use super::restarts::RestartContext;
 use super::strategy::Strategy;
-use super::{Supervisor, SupervisorActor};
+use super::supervisor_ref::{request, stop_and_join};
 use crate::actor::{Actor, Context};
 use crate::address::{ActorRef, Address};
 use crate::cell::{AnyActor, Overflow, id_of};
@@ -143,7 +143,7 @@ impl<Args: Clone + Send + 'static, M: Send + 'static> DynamicSupervisor<Args, M>
             ChildSpec::new::<A>(id, move || make(args.clone()))
         };
         let mut supervisor = Supervisor::new(Strategy::OneForOne);
-        supervisor.actor.children.forgets = true;
+        supervisor.actor.children.removes_stopped = true;
         DynamicSupervisor {
             name: None,
             supervisor,
@@ -286,14 +286,14 @@ impl<Args: Send + 'static, M: Send + 'static> DynamicActor<Args, M> {
             None => self.last.to_string(),
         };
         let spec = self.settings.apply((self.template)(id.clone(), args));
-        self.supervisor.add(me, spec, true)?;
+        self.supervisor.start_child(me, spec, true)?;
         self.find(&id)
     }
 
     fn find(&mut self, id: &str) -> Result<ActorRef<M>, ChildError> {
         let children = &mut self.supervisor.children;
         let child = children.find(id).and_then(|number| children.get(number)).ok_or(ChildError::NotFound)?;
-        Ok(child.kept.typed().downcast_ref::<ActorRef<M>>().expect("made by the template").clone())
+        Ok(child.actor.typed().downcast_ref::<ActorRef<M>>().expect("made by the template").clone())
     }
 
     /// Stops the child with this id. If `actor` is given, the child must be that actor.
@@ -310,7 +310,7 @@ impl<Args: Send + 'static, M: Send + 'static> DynamicActor<Args, M> {
             return Err(ChildError::NotFound);
         }
         // The child is removed below. Its backoff timer is cancelled here, as nothing else would cancel it.
-        let timer = children.backed_off(number);
+        let timer = children.end_backoff(number);
         timer.into_iter().for_each(|timer| ctx.cancel_backoff(timer));
         self.supervisor.terminate(ctx.any(), id)
     }
@@ -345,11 +345,11 @@ impl<Args: Send + 'static, M: Send + 'static> Actor for DynamicActor<Args, M> {
     }
 
     fn down(&mut self, down: Down, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
-        self.supervisor.ended(ctx, down)
+        self.supervisor.child_ended(ctx, down)
     }
 
     fn stopped(&mut self, _: &ExitReason, ctx: &mut Context<Self>) {
-        self.supervisor.stop_all(ctx.any());
+        self.supervisor.shut_down_all(ctx.any());
     }
 }
 

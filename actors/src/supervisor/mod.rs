@@ -4,52 +4,52 @@
 //! supervisor is an actor. [`supervision`](crate::supervision) holds the operations on a child that only its
 //! supervisor may perform.
 //!
-//! | file | |
+//! In the order of OTP's `supervisor.erl`:
+//!
+//! | file | holds |
 //! |---|---|
-//! | `strategy`, `intensity`, `backoff` | the policies, as pure functions |
-//! | `child`, `outcome` | the child specification, and the return type of a child thread |
-//! | `children`, `kept` | the table of children, and the interface of a child whose message type is erased |
+//! | `child_spec` | child specifications |
+//! | `children` | the table of children |
+//! | `strategy`, `intensity`, `backoff` | which children are restarted, how often, and when: pure functions |
+//! | `actor` | the running supervisor: start, requests, restart, shutdown |
 //! | `event`, `error` | the events that it reports, and the errors that it returns |
-//! | `order` | the messages that it handles |
-//! | `handle`, `asks` | references to it, and the requests that they offer |
-//! | `start` | its own start |
-//! | `tree`, `stops` | its message handlers, and the shutdown of children |
-//! | `restarts` | the steps after a failure |
+//! | `supervisor_ref` | the reference to a supervisor, and its requests |
 //! | `dynamic` | a supervisor of many children of one kind |
+//!
+//! This file has the settings of a supervisor, and its start.
 
-mod asks;
-mod backoff;
-mod child;
+mod child_spec;
 mod children;
-mod dynamic;
-mod error;
-mod event;
-mod handle;
-mod intensity;
-mod erased_child;
-mod order;
-mod outcome;
-mod restarts;
-mod start;
-mod stops;
 mod strategy;
-mod tree;
+mod intensity;
+mod backoff;
+mod event;
+mod error;
+mod actor;
+mod supervisor_ref;
+mod dynamic;
 
 use core::fmt;
 use core::time::Duration;
 
+use self::actor::SupervisorActor;
 pub use self::backoff::Backoff;
-pub use self::child::{ChildKind, ChildSpec, Restart, Shutdown};
+pub use self::child_spec::{ChildKind, ChildSpec, Outcome, Restart, Shutdown};
 use self::children::Children;
 pub use self::children::{ChildInfo, ChildState};
 pub use self::dynamic::{DynamicSupervisor, DynamicSupervisorRef};
 pub use self::error::{ChildError, StartError};
 pub use self::event::Event;
 use self::event::Reporter;
-pub use self::handle::SupervisorRef;
 use self::intensity::Intensity;
-pub use self::outcome::Outcome;
 pub use self::strategy::{AutoShutdown, Strategy};
+pub use self::supervisor_ref::SupervisorRef;
+use crate::address::Address;
+use crate::ask_cycle::wait_as_actor;
+use crate::cell::WaitFor;
+use crate::exit::ExitReason;
+use crate::spawn::Builder;
+use crate::supervision::start_of;
 
 /// An actor that starts its children in order, restarts them when they end, and stops them in reverse order when it
 /// ends itself.
@@ -95,16 +95,6 @@ pub use self::strategy::{AutoShutdown, Strategy};
 pub struct Supervisor {
     name: Option<String>,
     actor: SupervisorActor,
-}
-
-/// The value of a running supervisor.
-struct SupervisorActor {
-    strategy: Strategy,
-    intensity: Intensity,
-    auto: AutoShutdown,
-    reporter: Reporter,
-    specs: Vec<ChildSpec>,
-    children: Children,
 }
 
 impl Supervisor {
@@ -232,6 +222,83 @@ impl Supervisor {
     pub fn on_event(mut self, f: impl Fn(&Event) + Send + Sync + 'static) -> Supervisor {
         self.actor.reporter.call(f);
         self
+    }
+}
+
+impl Supervisor {
+    /// Starts the supervisor, then its children in order.
+    ///
+    /// If a child does not start, the children before it are stopped and the supervisor ends.
+    /// [`join`](SupervisorRef::join) then returns the reason. [`try_spawn`](Self::try_spawn) returns it at once.
+    ///
+    /// # Parks
+    ///
+    /// Parks until all children have started, or one of them has failed to start.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn::actor::{ChildSpec, Supervisor};
+    ///
+    /// let supervisor = Supervisor::default().child(ChildSpec::supervisor("lower", Supervisor::default)).spawn();
+    /// assert_eq!(supervisor.children().len(), 1);
+    /// supervisor.stop();
+    /// ```
+    #[track_caller]
+    pub fn spawn(self) -> SupervisorRef {
+        self.start(|_| {}).0
+    }
+
+    /// Starts the supervisor as [`spawn`](Self::spawn) does, and returns an error if a child did not start.
+    ///
+    /// # Parks
+    ///
+    /// Parks until all children have started, or one of them has failed to start.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a child did not start, or if its specification is invalid: two children have the same id, or
+    /// a child is significant that must not be.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn::actor::{ChildSpec, Supervisor};
+    ///
+    /// let twice = Supervisor::default()
+    ///     .child(ChildSpec::thread("task", || ()))
+    ///     .child(ChildSpec::thread("task", || ()));
+    /// let error = twice.try_spawn().unwrap_err();
+    /// assert_eq!(&*error.child, "task");
+    /// ```
+    #[track_caller]
+    pub fn try_spawn(self) -> Result<SupervisorRef, StartError> {
+        self.try_spawn_as(|_| {})
+    }
+
+    /// Like [`try_spawn`](Self::try_spawn). Calls `spawned` with the supervisor before it waits for the start.
+    #[track_caller]
+    pub(crate) fn try_spawn_as(self, spawned: impl FnOnce(Address)) -> Result<SupervisorRef, StartError> {
+        let (supervisor, started) = self.start(spawned);
+        match started {
+            Ok(()) => Ok(supervisor),
+            Err(reason) => Err(match &reason {
+                ExitReason::Failed(error) if error.is::<StartError>() => {
+                    error.downcast_ref::<StartError>().expect("just seen").clone()
+                }
+                _ => StartError { child: "supervisor".into(), error: ChildError::Failed(reason) },
+            }),
+        }
+    }
+
+    #[track_caller]
+    fn start(mut self, spawned: impl FnOnce(Address)) -> (SupervisorRef, Result<(), ExitReason>) {
+        let name = self.name.take();
+        let builder = name.into_iter().fold(Builder::new(), Builder::name);
+        let actor = builder.spawn(self.actor);
+        spawned(actor.address());
+        let started = wait_as_actor(actor.any(), WaitFor::Start, || start_of(actor.any()));
+        (SupervisorRef::new(actor), started)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use core::ops::RangeInclusive;
 
-use super::child::Restart;
+use super::child_spec::Restart;
 use crate::exit::ExitReason;
 
 /// Which children are restarted when one fails.
@@ -59,21 +59,21 @@ pub enum AutoShutdown {
 
 /// What follows a child's end that its supervisor has not caused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum AfterEnd {
     Restart,
     /// The child stays in the list, stopped.
-    Rest,
+    Stop,
     /// The child is removed, with its specification.
-    Forget,
+    Remove,
 }
 
 /// Returns what follows the end of a child with this policy.
-pub(super) fn next(restart: Restart, reason: &ExitReason) -> Next {
+pub(super) fn after_end(restart: Restart, reason: &ExitReason) -> AfterEnd {
     match restart {
-        Restart::Permanent => Next::Restart,
-        Restart::Transient if reason.is_orderly() => Next::Rest,
-        Restart::Transient => Next::Restart,
-        Restart::Temporary => Next::Forget,
+        Restart::Permanent => AfterEnd::Restart,
+        Restart::Transient if reason.is_orderly() => AfterEnd::Stop,
+        Restart::Transient => AfterEnd::Restart,
+        Restart::Temporary => AfterEnd::Remove,
     }
 }
 
@@ -134,10 +134,10 @@ mod tests {
     #[test]
     fn restart_policy_decides_what_follows_an_end() {
         for (reason, orderly) in reasons() {
-            assert_eq!(next(Restart::Permanent, &reason), Next::Restart);
-            assert_eq!(next(Restart::Temporary, &reason), Next::Forget);
-            let transient = if orderly { Next::Rest } else { Next::Restart };
-            assert_eq!(next(Restart::Transient, &reason), transient, "{reason}");
+            assert_eq!(after_end(Restart::Permanent, &reason), AfterEnd::Restart);
+            assert_eq!(after_end(Restart::Temporary, &reason), AfterEnd::Remove);
+            let transient = if orderly { AfterEnd::Stop } else { AfterEnd::Restart };
+            assert_eq!(after_end(Restart::Transient, &reason), transient, "{reason}");
         }
     }
 

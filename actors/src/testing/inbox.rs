@@ -8,7 +8,7 @@ use crate::address::ActorRef;
 use crate::cell::{Head, Overflow};
 use crate::control::{Control, Next};
 use crate::exit::ExitReason;
-use crate::life::{Incarnation, Life, Pause};
+use crate::life::{Incarnation, Life, TurnEnd};
 use crate::lifecycle::any;
 use crate::spawn::MAILBOX;
 
@@ -74,8 +74,8 @@ impl<M: Send + 'static> Incarnation<M> for Empty {
         Ok(())
     }
 
-    fn run(&mut self, _: &mut Control<M>) -> Pause {
-        Pause::Idle
+    fn run(&mut self, _: &mut Control<M>) -> TurnEnd {
+        TurnEnd::Idle
     }
 
     fn stopped(&mut self, _: &ExitReason, _: &mut Control<M>) {}

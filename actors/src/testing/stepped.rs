@@ -66,7 +66,7 @@ use crate::timers::Timers;
 pub struct Stepped<A: Actor> {
     me: ActorRef<A::Message>,
     life: Life<A::Message, SingleActor<A>>,
-    own: Option<Box<LocalState<A::Message>>>,
+    local: Option<Box<LocalState<A::Message>>>,
     ended: Option<ExitReason>,
 }
 
@@ -156,7 +156,7 @@ impl<A: Actor> Stepped<A> {
         let me = unstarted(Some(name), MAILBOX);
         let timers = Timers::by_hand();
         let life = Life::new(SingleActor::once(actor));
-        let mut stepped = Stepped { me, life, own: Some(LocalState::with(timers)), ended: None };
+        let mut stepped = Stepped { me, life, local: Some(LocalState::with(timers)), ended: None };
         stepped.run_step(|being, control| {
             let begun = being.begin(control);
             if begun.is_ok() {
@@ -177,7 +177,7 @@ impl<A: Actor> Stepped<A> {
             return Step::Ended;
         }
         let process = self.me.process();
-        let mut control = Control::new(process, self.own.take());
+        let mut control = Control::new(process, self.local.take());
         if let Some(reason) = killed(any(process)) {
             return self.end(control, reason);
         }
@@ -187,12 +187,12 @@ impl<A: Actor> Stepped<A> {
         }));
         let reason = match done {
             Ok(done) => {
-                let step = match (done, killed(any(process)).or_else(|| control.own_end())) {
+                let step = match (done, killed(any(process)).or_else(|| control.requested_end())) {
                     (Some(Err(reason)), _) | (_, Some(reason)) => return self.end(control, reason),
                     (None, None) => Step::Idle,
                     (Some(Ok(())), None) => Step::Handled,
                 };
-                self.own = control.take_own();
+                self.local = control.take_local();
                 return step;
             }
             Err(payload) => panics::reason(any(process), payload),
@@ -354,8 +354,8 @@ impl<A: Actor> Stepped<A> {
         let mut left = time;
         let mut steps = self.run();
         loop {
-            let Some(own) = &mut self.own else { return steps };
-            let Some(passed) = own.advance(left) else { return steps };
+            let Some(local) = &mut self.local else { return steps };
+            let Some(passed) = local.advance(left) else { return steps };
             left -= passed;
             steps += self.run();
         }

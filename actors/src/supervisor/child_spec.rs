@@ -7,9 +7,8 @@ use std::sync::Arc;
 
 use super::Supervisor;
 use super::backoff::Backoff;
+use super::children::ErasedChild;
 use super::dynamic::DynamicSupervisor;
-use super::erased_child::ErasedChild;
-use super::outcome::Outcome;
 use crate::actor::Actor;
 use crate::cell::{AnyActor, Overflow};
 use crate::exit::ExitReason;
@@ -418,5 +417,48 @@ impl fmt::Debug for ChildSpec {
             .field("backoff", &self.backoff)
             .field("significant", &self.significant)
             .finish_non_exhaustive()
+    }
+}
+
+/// The return type of a supervised green thread: `()`, or a `Result` whose error is the exit reason.
+///
+/// # Examples
+///
+/// ```
+/// use std::num::ParseIntError;
+/// use kahn::actor::{ChildSpec, ExitReason};
+///
+/// let nothing = ChildSpec::thread("nothing", || ());
+/// let error = ChildSpec::thread("error", || -> Result<(), ParseIntError> { "x".parse::<u32>().map(drop) });
+/// let reason = ChildSpec::thread("reason", || Err(ExitReason::Killed));
+/// # let _ = (nothing, error, reason);
+/// ```
+pub trait Outcome {
+    /// Converts the return value into the thread's end.
+    ///
+    /// # Errors
+    ///
+    /// Returns the exit reason, if it is not normal.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn::actor::{ExitReason, Outcome};
+    ///
+    /// assert!(().into_result().is_ok());
+    /// assert!(matches!(Err::<(), _>("x".parse::<u8>().unwrap_err()).into_result(), Err(ExitReason::Failed(_))));
+    /// ```
+    fn into_result(self) -> Result<(), ExitReason>;
+}
+
+impl Outcome for () {
+    fn into_result(self) -> Result<(), ExitReason> {
+        Ok(())
+    }
+}
+
+impl<E: Into<ExitReason>> Outcome for Result<(), E> {
+    fn into_result(self) -> Result<(), ExitReason> {
+        self.map_err(Into::into)
     }
 }
