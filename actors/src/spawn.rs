@@ -235,6 +235,16 @@ impl Builder {
         incarnation: impl Incarnation<M>,
         is_loop: bool,
     ) -> ActorRef<M> {
+        self.start_prepared(incarnation, is_loop, |_| {})
+    }
+
+    /// Like [`start`](Self::start). Calls `prepare` with the actor before its first turn can begin.
+    pub(crate) fn start_prepared<M: Send + 'static>(
+        self,
+        incarnation: impl Incarnation<M>,
+        is_loop: bool,
+        prepare: impl FnOnce(&ActorRef<M>),
+    ) -> ActorRef<M> {
         panics::watch();
         let capacity = self.mailbox.unwrap_or(MAILBOX as u32);
         let head = Head::new(capacity, self.overflow, is_loop);
@@ -249,6 +259,7 @@ impl Builder {
         if let Some(link) = &self.link {
             links::link(link, actor.any());
         }
+        prepare(&actor);
         process::start(actor.process());
         actor
     }

@@ -43,12 +43,13 @@ pub use self::event::Event;
 use self::event::Reporter;
 use self::intensity::Intensity;
 pub use self::strategy::{AutoShutdown, Strategy};
+use self::supervisor_ref::Request;
 pub use self::supervisor_ref::SupervisorRef;
-use crate::address::Address;
+use crate::address::{ActorRef, Address};
 use crate::ask_cycle::wait_as_actor;
 use crate::cell::WaitFor;
 use crate::exit::ExitReason;
-use crate::spawn::Builder;
+use crate::spawn::{ActorFactory, Builder};
 use crate::supervision::start_of;
 
 /// An actor that starts its children in order, restarts them when they end, and stops them in reverse order when it
@@ -276,10 +277,10 @@ impl Supervisor {
         self.try_spawn_as(|_| {})
     }
 
-    /// Like [`try_spawn`](Self::try_spawn). Calls `spawned` with the supervisor before it waits for the start.
+    /// Like [`try_spawn`](Self::try_spawn). Calls `prepare` with the supervisor before it can start.
     #[track_caller]
-    pub(crate) fn try_spawn_as(self, spawned: impl FnOnce(Address)) -> Result<SupervisorRef, StartError> {
-        let (supervisor, started) = self.start(spawned);
+    pub(crate) fn try_spawn_as(self, prepare: impl FnOnce(Address)) -> Result<SupervisorRef, StartError> {
+        let (supervisor, started) = self.start(prepare);
         match started {
             Ok(()) => Ok(supervisor),
             Err(reason) => Err(match &reason {
@@ -292,11 +293,11 @@ impl Supervisor {
     }
 
     #[track_caller]
-    fn start(mut self, spawned: impl FnOnce(Address)) -> (SupervisorRef, Result<(), ExitReason>) {
+    fn start(mut self, prepare: impl FnOnce(Address)) -> (SupervisorRef, Result<(), ExitReason>) {
         let name = self.name.take();
         let builder = name.into_iter().fold(Builder::new(), Builder::name);
-        let actor = builder.spawn(self.actor);
-        spawned(actor.address());
+        let prepare = |actor: &ActorRef<Request>| prepare(actor.address());
+        let actor = builder.start_prepared(ActorFactory::once(self.actor), false, prepare);
         let started = wait_as_actor(actor.any(), WaitFor::Start, || start_of(actor.any()));
         (SupervisorRef::new(actor), started)
     }
