@@ -1,9 +1,9 @@
 //! Channels in async code: futures that wait in the same queues as threads.
 //!
-//! A future can be dropped at any moment, also after it has been claimed and before it is polled. Therefore both
-//! sides touch its wait slot and slot only with the channel's lock held. Dropping the future takes the lock, leaves
-//! the queue, and returns to the channel what the future was handed and has not passed on. A future is pinned before
-//! it enters a queue, so it does not move afterwards.
+//! A future can be dropped at any moment, also after it has been claimed and before it is polled. Therefore both sides
+//! touch its wait slot and slot only with the channel's lock held. Dropping the future takes the lock, leaves the queue, and
+//! returns to the channel what the future was handed and has not passed on. A future is pinned before it enters a
+//! queue, so it does not move afterwards.
 
 use core::cell::{Cell, OnceCell};
 use core::fmt;
@@ -16,15 +16,16 @@ use futures_core::Stream;
 use kahn_core::primitives::Arc;
 use kahn_core::wait::{Node, OwnedWaker, TaskWaiter, Waiter, poll_operation};
 
-use crate::chan::Chan;
+use crate::channel::Chan;
 use crate::error::{RecvError, SendError, TryRecvError, TrySendError};
-use crate::grants::Promise;
+use crate::flavors::Taken;
+use crate::flavors::timer::Timer;
 use crate::receiver::{Receiver, Source};
+use crate::reservation::Reservation;
 use crate::sender::Sender;
-use crate::state::{Taken, Wakes};
 use crate::timer_thread::TaskTimer;
-use crate::timers::Timer;
-use crate::wait_slot::{Packet, Status};
+use crate::waiters::Wakes;
+use crate::waiters::{Packet, Status};
 
 /// Where a future waits.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,8 +34,8 @@ enum Phase {
     Idle,
     /// In the queue of senders or of receivers, or claimed there.
     Queued,
-    /// A receiver that holds a promise: in the queue `promised`, or claimed there.
-    Promised,
+    /// A receiver that holds an unsent reservation: in the queue `awaiting`, or claimed there.
+    Awaiting,
 }
 
 /// A task's waiter: its waiter, its packet, and its node in one queue.
@@ -95,7 +96,7 @@ impl<T> TaskSlot<T> {
         let mut waker = OwnedWaker::new(context.waker());
         let mut wakes = Wakes::new();
         let mut state = chan.lock();
-        let mut promised = false;
+        let mut unsent = false;
         if self.phase.get() != Phase::Idle {
             match self.packet.wait_slot().status() {
                 Status::Waiting => {
@@ -116,27 +117,27 @@ impl<T> TaskSlot<T> {
                     self.close();
                     return Poll::Ready(Err(RecvError));
                 }
-                Status::Promised => promised = true,
+                Status::Unsent => unsent = true,
                 Status::Retry => {}
             }
             self.close();
         }
         loop {
-            if promised {
-                match state.collect() {
-                    Promise::Kept => {
-                        let msg = state.redeem();
+            if unsent {
+                match state.check_unsent() {
+                    Some(Reservation::Reserved) => {
+                        let msg = state.take_reserved();
                         state.settle(&mut wakes);
                         return Poll::Ready(Ok(msg));
                     }
-                    Promise::Closed => return Poll::Ready(Err(RecvError)),
-                    Promise::Broken => {}
-                    Promise::Open => {
-                        // SAFETY: the caller guarantees that the wait slot is pinned. In phase `Idle` it is in no
-                        // queue. Dropping the future removes it from the queue before its memory is freed.
+                    Some(Reservation::Closed) => return Poll::Ready(Err(RecvError)),
+                    Some(Reservation::Fired(_)) | None => {}
+                    Some(Reservation::Unsent) => {
+                        // SAFETY: the caller guarantees that the wait slot is pinned. In phase `Idle` it is in no queue.
+                        // Dropping the future removes it from the queue before its memory is freed.
                         unsafe {
-                            let node = self.open(&mut waker, Phase::Promised);
-                            state.promised.push(node);
+                            let node = self.open(&mut waker, Phase::Awaiting);
+                            state.awaiting.push(node);
                         }
                         return Poll::Pending;
                     }
@@ -154,7 +155,7 @@ impl<T> TaskSlot<T> {
                     }
                     return Poll::Pending;
                 }
-                Taken::Promised => promised = true,
+                Taken::Unsent => unsent = true,
             }
         }
     }
@@ -223,7 +224,8 @@ impl<T> TaskSlot<T> {
         }
     }
 
-    /// Ends the wait of a receiver that is dropped. A message or a promise that it was handed goes back to the channel.
+    /// Ends the wait of a receiver that is dropped. A message that it was handed goes back to the channel, and
+    /// a reservation is given up.
     fn leave_as_receiver(&self, chan: &Chan<T>) {
         let phase = self.phase.get();
         if phase == Phase::Idle {
@@ -239,12 +241,12 @@ impl<T> TaskSlot<T> {
                 let msg = unsafe { self.packet.take() };
                 state.put_back(msg, &mut wakes);
             }
-            (Phase::Promised, Status::Waiting) => {
+            (Phase::Awaiting, Status::Waiting) => {
                 // SAFETY: the node was put into this queue, and is valid. The lock is held.
-                unsafe { state.promised.remove(self.node()) };
-                state.drop_promise(&mut wakes);
+                unsafe { state.awaiting.remove(self.node()) };
+                state.release_unsent(&mut wakes);
             }
-            (_, Status::Promised) => state.drop_promise(&mut wakes),
+            (_, Status::Unsent) => state.release_unsent(&mut wakes),
             (_, Status::Waiting) => {
                 // SAFETY: the node was put into this queue, and is valid. The lock is held.
                 unsafe { state.receivers.remove(self.node()) };
@@ -268,8 +270,8 @@ pub struct SendFuture<'a, T> {
     has_message: Cell<bool>,
 }
 
-// SAFETY: other threads touch only the wait slot, the slot and the waker, and only under the channel's lock. The
-// message may move to another thread, which `T: Send` allows.
+// SAFETY: other threads touch only the wait slot, the slot and the waker, and only under the channel's lock. The message may
+// move to another thread, which `T: Send` allows.
 unsafe impl<T: Send> Send for SendFuture<'_, T> {}
 
 impl<'a, T> SendFuture<'a, T> {
@@ -406,8 +408,8 @@ pub struct RecvFuture<'a, T> {
     task_timer: TaskTimer,
 }
 
-// SAFETY: other threads touch only the wait slot, the slot and the waker, and only under the channel's lock. The
-// message may move to another thread, which `T: Send` allows. Only the future itself touches the task timer.
+// SAFETY: other threads touch only the wait slot, the slot and the waker, and only under the channel's lock. The message may
+// move to another thread, which `T: Send` allows. Only the future itself touches the task timer.
 unsafe impl<T: Send> Send for RecvFuture<'_, T> {}
 
 impl<'a, T> RecvFuture<'a, T> {
@@ -451,8 +453,8 @@ pub struct RecvStream<T> {
     task_timer: TaskTimer,
 }
 
-// SAFETY: other threads touch only the wait slot, the slot and the waker, and only under the channel's lock. The
-// message may move to another thread, which `T: Send` allows. Only the stream itself touches the task timer.
+// SAFETY: other threads touch only the wait slot, the slot and the waker, and only under the channel's lock. The message may
+// move to another thread, which `T: Send` allows. Only the stream itself touches the task timer.
 unsafe impl<T: Send> Send for RecvStream<T> {}
 
 impl<T> RecvStream<T> {

@@ -3,8 +3,7 @@
 use core::time::Duration;
 
 use crate::receiver::Receiver;
-use crate::select::engine::{Case, Goal, Patience, SelectMode, wait_for};
-use crate::select::patience;
+use crate::select::engine::{Case, Goal, SelectMode, Timeout, wait_for};
 use crate::select::selected::Selected;
 use crate::sender::Sender;
 
@@ -22,19 +21,19 @@ pub fn send<T>(sender: &Sender<T>) -> Case<'_> {
 
 #[inline]
 #[track_caller]
-fn run<'a>(cases: &mut [Case<'a>], biased: bool, patience: Patience) -> Option<Selected<'a>> {
+fn run<'a>(cases: &mut [Case<'a>], biased: bool, timeout: Timeout) -> Option<Selected<'a>> {
     for (index, case) in cases.iter_mut().enumerate() {
         case.index = index;
     }
-    let (case, grant) = wait_for(cases, SelectMode { goal: Goal::Choose, biased }, patience)?;
-    Some(Selected::new(case, grant))
+    let (case, reservation) = wait_for(cases, SelectMode { goal: Goal::Select, biased }, timeout)?;
+    Some(Selected::new(case, reservation))
 }
 
 /// Waits until one of the cases can be done, and chooses it.
 #[inline]
 #[track_caller]
 pub fn select<'a>(cases: &mut [Case<'a>], biased: bool) -> Selected<'a> {
-    run(cases, biased, Patience::Endless).expect("waits until one is selected")
+    run(cases, biased, Timeout::Never).expect("waits until one is selected")
 }
 
 /// Waits for at most `timeout` until one of the cases can be done, and chooses it. Without a `timeout`, does not wait.
@@ -45,5 +44,5 @@ pub fn select_or_default<'a>(
     biased: bool,
     timeout: Option<Duration>,
 ) -> Option<Selected<'a>> {
-    run(cases, biased, timeout.map_or(Patience::None, patience))
+    run(cases, biased, timeout.map_or(Timeout::Now, Timeout::after))
 }

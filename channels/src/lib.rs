@@ -8,29 +8,23 @@
 
 mod timer_thread;
 mod error;
-mod ring;
-mod wait_slot;
-mod state;
-mod grants;
-mod chan;
-mod spin_policy;
-mod promise;
-mod parking;
 mod clock;
 mod notify;
-pub mod broadcast;
-mod endpoints;
-mod timers;
+mod waiters;
+mod reservation;
+mod flavors;
+mod channel;
 mod receiver;
 mod sender;
+mod open;
+mod iter;
 mod future;
 mod select;
 /// Not covered by semver.
 #[doc(hidden)]
 pub mod internal;
 pub mod oneshot;
-mod open;
-mod iter;
+pub mod broadcast;
 pub mod watch;
 
 #[cfg(fibers)]

@@ -49,7 +49,7 @@ pub(crate) fn wait_for<'a, S, T, F>(
 where
     F: Fn(&mut S) -> Option<T>,
 {
-    Awaited { lock, queue, look, waiter: TaskWaiter::new(), node: OnceCell::new(), stands: Cell::new(false) }
+    Awaited { lock, queue, look, waiter: TaskWaiter::new(), node: OnceCell::new(), queued: Cell::new(false) }
 }
 
 /// The future of [`wait_for`]. It has at most one node in the queue, with the waker of its last poll, until it is
@@ -62,7 +62,7 @@ pub(crate) struct Awaited<'a, S, F> {
     /// Made at the first wait. The future is pinned then, so the address is final.
     node: OnceCell<Node>,
     /// Whether the node has been put into the queue. It may have been claimed since.
-    stands: Cell<bool>,
+    queued: Cell<bool>,
 }
 
 // SAFETY: other threads touch only the node and the waiter (`waiter`), and only with the lock held. The other fields
@@ -76,13 +76,13 @@ impl<S, F> Awaited<'_, S, F> {
     /// # Safety
     ///
     /// The future is pinned. `state` is the state behind `self.lock`, whose lock is held.
-    unsafe fn stand(&self, state: &mut S, waker: OwnedWaker) -> OwnedWaker {
+    unsafe fn enter(&self, state: &mut S, waker: OwnedWaker) -> OwnedWaker {
         let waiter = TaskWaiter::waiter(NonNull::from(&self.waiter));
         // SAFETY: the waiter lives as long as `self`.
         let is_claimed = unsafe { waiter.as_ref() }.outcome().is_some();
         // SAFETY: the caller holds the lock of the queue.
         let old = unsafe { self.waiter.set_waker(waker) };
-        if !self.stands.get() || is_claimed {
+        if !self.queued.get() || is_claimed {
             let node = self.node.get_or_init(|| Node::new(waiter, 0, core::ptr::null_mut()));
             // SAFETY: the waiter lives as long as `self`. The node is in no queue: it has never been in one, or it has
             // been claimed, which removes it. The future is pinned, so the node stays at its address until the future
@@ -91,14 +91,14 @@ impl<S, F> Awaited<'_, S, F> {
                 waiter.as_ref().prepare(false);
                 (self.queue)(state).push(NonNull::from(node));
             }
-            self.stands.set(true);
+            self.queued.set(true);
         }
         old
     }
 
     /// Leaves the queue, if the node is in it.
     fn leave(&self, state: &mut S) {
-        if self.stands.take() {
+        if self.queued.take() {
             let node = self.node.get().expect("made when it was put into the queue");
             // SAFETY: the node was put into this queue, whose lock is held. The waiter lives as long as `self`.
             unsafe {
@@ -127,7 +127,7 @@ where
             return Poll::Ready(found);
         }
         // SAFETY: the future is pinned, and the lock of its state is held.
-        let old = unsafe { this.stand(&mut state, waker) };
+        let old = unsafe { this.enter(&mut state, waker) };
         drop(state);
         drop(old);
         Poll::Pending
@@ -136,7 +136,7 @@ where
 
 impl<S, F> Drop for Awaited<'_, S, F> {
     fn drop(&mut self) {
-        if self.stands.get() {
+        if self.queued.get() {
             self.leave(&mut self.lock.lock());
         }
     }

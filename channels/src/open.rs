@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use kahn_core::primitives::Arc;
 
-use crate::chan::Chan;
+use crate::channel::Chan;
 use crate::clock;
+use crate::flavors::timer::Timer;
 use crate::receiver::Receiver;
 use crate::sender::Sender;
-use crate::timers::Timer;
 
 /// Makes a channel that holds at most `cap` messages, and returns its two ends.
 ///

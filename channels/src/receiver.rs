@@ -8,12 +8,12 @@ use std::time::Instant;
 use kahn_core::primitives::Arc;
 use kahn_core::wait::{charge, operation};
 
-use crate::chan::Chan;
+use crate::channel::Chan;
 use crate::clock;
-use crate::endpoints;
 use crate::error::{RecvError, RecvTimeoutError, TryRecvError};
-use crate::state::{Taken, Wakes};
-use crate::timers::{Timer, sleep};
+use crate::flavors::Taken;
+use crate::flavors::timer::{Timer, sleep};
+use crate::waiters::Wakes;
 
 /// The receiving end of a channel.
 ///
@@ -174,9 +174,9 @@ impl<T> Receiver<T> {
                 Taken::Message(msg) => return Ok(msg),
                 Taken::Nothing(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
                 Taken::Nothing(TryRecvError::Empty) => {}
-                Taken::Promised => {
-                    if let Some(fetched) = chan.fetch() {
-                        return fetched.map_err(|_| RecvTimeoutError::Disconnected);
+                Taken::Unsent => {
+                    if let Some(received) = chan.recv_unsent() {
+                        return received.map_err(|_| RecvTimeoutError::Disconnected);
                     }
                 }
             }
@@ -367,7 +367,7 @@ impl<T> Clone for Receiver<T> {
         Receiver {
             source: match &self.source {
                 Source::Chan(chan) => {
-                    endpoints::add(&chan.receivers);
+                    chan.add_receiver();
                     Source::Chan(chan.clone())
                 }
                 Source::Timer(timer) => Source::Timer(timer.clone()),

@@ -9,11 +9,10 @@ use std::time::Instant;
 use kahn_core::primitives::Arc;
 use kahn_core::wait::operation;
 
-use crate::chan::Chan;
+use crate::channel::Chan;
 use crate::clock;
-use crate::endpoints;
 use crate::error::{SendError, SendTimeoutError, TrySendError};
-use crate::grants::Offer;
+use crate::reservation::Reservation;
 
 /// The sending end of a channel.
 ///
@@ -167,7 +166,7 @@ impl<T> Sender<T> {
     #[inline]
     #[track_caller]
     pub fn reserve(&self) -> Result<Permit<'_, T>, SendError<()>> {
-        if self.chan.reserve() { Ok(Permit { sender: self }) } else { Err(SendError(())) }
+        if self.chan.reserve_send() { Ok(Permit { sender: self }) } else { Err(SendError(())) }
     }
 
     /// Reserves a place in the channel if there is one. Sending with the permit then never waits.
@@ -196,9 +195,9 @@ impl<T> Sender<T> {
     /// assert_eq!(tx.try_reserve().unwrap_err(), TrySendError::Disconnected(()));
     /// ```
     pub fn try_reserve(&self) -> Result<Permit<'_, T>, TrySendError<()>> {
-        match self.chan.try_reserve() {
-            Offer::Granted => Ok(Permit { sender: self }),
-            Offer::Closed => Err(TrySendError::Disconnected(())),
+        match self.chan.try_reserve_send() {
+            Some(Reservation::Reserved) => Ok(Permit { sender: self }),
+            Some(Reservation::Closed) => Err(TrySendError::Disconnected(())),
             _ => Err(TrySendError::Full(())),
         }
     }
@@ -273,7 +272,7 @@ impl<T> Sender<T> {
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Sender<T> {
-        endpoints::add(&self.chan.senders);
+        self.chan.add_sender();
         Sender { chan: self.chan.clone() }
     }
 }
@@ -328,13 +327,13 @@ impl<T> Permit<'_, T> {
     /// ```
     pub fn send(self, msg: T) -> Result<(), SendError<T>> {
         let this = ManuallyDrop::new(self);
-        this.sender.chan.fill_permit(msg).map_err(SendError)
+        this.sender.chan.send_reserved(msg).map_err(SendError)
     }
 }
 
 impl<T> Drop for Permit<'_, T> {
     fn drop(&mut self) {
-        self.sender.chan.drop_permit();
+        self.sender.chan.release_send();
     }
 }
 

@@ -151,7 +151,7 @@ fn dropped_receive_future_loses_no_message() {
     assert_eq!(tx.try_send(1), Ok(()));
     drop(receive);
     assert_eq!(rx.try_recv(), Ok(1));
-    // Promised by a permit, then given up by either.
+    // Met by a permit, then given up by either.
     let mut receive = Box::pin(rx.recv_async());
     assert!(receive.as_mut().poll(&mut context).is_pending());
     let permit = tx.reserve().unwrap();

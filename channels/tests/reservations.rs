@@ -229,8 +229,8 @@ fn select_whose_message_expression_panics_gives_up() {
     });
 }
 
-/// What a select was promised is not taken by another, nor the other way round: two receivers, two permits of which one
-/// is dropped, in either order.
+/// An unsent message that a select waits for is not taken by another receiver, nor the other way round: two receivers,
+/// two permits of which one is dropped, in either order.
 #[test]
 fn reservations_are_not_mixed_up() {
     everywhere(|world| {

@@ -455,7 +455,7 @@ fn receivers_are_told_of_the_end_after_a_future_has_taken_or_put_back_its_messag
     });
 }
 
-/// A message that a select has selected, or that a future was promised, counts as present, because it can be given up.
+/// A message that a select has selected, or that a future waits for, counts as present, because it can be given up.
 #[test]
 fn receivers_are_told_of_the_end_after_a_reservation_was_used_or_given_up() {
     fn receive(rx: &Receiver<u32>) -> Pin<Box<dyn Future<Output = Option<u32>> + '_>> {
@@ -505,14 +505,14 @@ fn receivers_are_told_of_the_end_after_a_reservation_was_used_or_given_up() {
             });
         }
         let (tx, rx) = bounded(0);
-        let mut promised = receive(&rx);
-        assert!(promised.as_mut().poll(&mut context).is_pending());
+        let mut awaiting = receive(&rx);
+        assert!(awaiting.as_mut().poll(&mut context).is_pending());
         tx.try_reserve().unwrap().send(7).unwrap();
         check(&tx, &rx, uses, || {
             if uses {
-                assert_eq!(promised.as_mut().poll(&mut context), Poll::Ready(Some(7)));
+                assert_eq!(awaiting.as_mut().poll(&mut context), Poll::Ready(Some(7)));
             } else {
-                drop(promised);
+                drop(awaiting);
             }
         });
     }
@@ -542,13 +542,13 @@ fn select_on_a_closed_rendezvous_waits_for_a_message_in_hand_beside_a_permit() {
     everywhere(|_| {
         let mut context = Context::from_waker(Waker::noop());
         let (tx, rx) = bounded(0);
-        let mut promised = Box::pin(rx.recv_async());
-        assert!(promised.as_mut().poll(&mut context).is_pending());
+        let mut awaiting = Box::pin(rx.recv_async());
+        assert!(awaiting.as_mut().poll(&mut context).is_pending());
         let mut holds = Box::pin(rx.recv_async());
         assert!(holds.as_mut().poll(&mut context).is_pending());
         let permit = tx.try_reserve().unwrap();
         tx.try_send(7).unwrap();
-        drop(promised);
+        drop(awaiting);
         tx.close();
         let received = kahn_channels::select! {
             recv(rx) -> msg => Some(msg),

@@ -21,7 +21,7 @@ use crate::broadcast::buffer::Buffer;
 use crate::clock;
 use crate::error::{RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError};
 use crate::notify::{wait_for, wait_in, wake_all};
-use crate::wait_slot::{Packet, Status, WaitSlotRef};
+use crate::waiters::{Packet, Status, WaitSlotRef};
 
 pub use iter::{IntoIter, Iter, TryIter};
 

@@ -1,8 +1,8 @@
 //! What a select does with one channel, for any message type: it looks, enters the queue, and leaves it.
 //!
-//! A selected case gets a [`Grant`]: a reservation that is counted in the channel's state. The message moves later,
-//! in a function that knows its type. A grant is either used or given up. With capacity 0 a receive may first get a
-//! promise: the sender that it has met has yet to send its message, and may give up.
+//! A selected case gets a [`Reservation`]. The message moves later, in a function that knows its type. A reservation is
+//! either used or given up. With capacity 0 a receive may first get an unsent one: the sender that it has met has yet
+//! to send its message, and may give up.
 
 use core::panic::Location;
 use core::ptr::NonNull;
@@ -11,48 +11,21 @@ use std::time::Instant;
 use kahn_core::primitives::Arc;
 use kahn_core::wait::{Node, Wait};
 
-use crate::chan::Chan;
-use crate::grants::{Offer, Promise};
+use crate::channel::Chan;
 use crate::receiver::{Receiver, Source};
+use crate::reservation::Reservation;
 use crate::sender::Sender;
-use crate::state::Wakes;
+use crate::waiters::Wakes;
 
-/// What a selected case holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Grant {
-    /// A permit to send, or a right to receive.
-    Operation,
-    /// A promise of a message. It never reaches the code that completes the operation: [`Operation::await_promise`]
-    /// turns it into another grant.
-    Promise,
-    /// Nothing: the channel is closed, and the operation will fail.
-    Closed,
-    /// The message of a timer.
-    Fired(Instant),
-}
-
-impl Grant {
-    fn of(offer: Offer) -> Option<Grant> {
-        match offer {
-            Offer::Granted => Some(Grant::Operation),
-            Offer::Promised => Some(Grant::Promise),
-            Offer::Closed => Some(Grant::Closed),
-            Offer::Nothing => None,
-        }
-    }
-}
-
-/// The outcome of an attempt to enter a queue.
+/// The outcome of an attempt of a select to enter the queue of one case.
 pub(crate) enum Entered {
     /// The node is in the queue.
     Waiting,
-    /// The operation was ready. The select has ended its own wait, and the case has its grant.
-    Ready(Grant),
+    /// The operation was ready. The select has ended its own wait. It has the reservation, or none if the partner was
+    /// gone by then: it starts again.
+    Ready(Option<Reservation>),
     /// Another thread had already claimed the wait, through another case.
     Claimed,
-    /// The operation was ready, and the select has ended its own wait. Then the partner was gone. The select starts
-    /// again.
-    Lost,
 }
 
 /// One side of a channel, or a timer. Two cases with equal identities are the same operation.
@@ -67,14 +40,14 @@ pub(crate) trait Operation {
     /// Returns the identity. Selects enter queues in the order of the identities.
     fn identity(&self) -> Identity;
 
-    /// Takes a grant if the operation can be done now.
-    fn look(&self) -> Option<Grant>;
+    /// Takes a reservation if the operation can be done now.
+    fn look(&self) -> Option<Reservation>;
 
     /// Enters the queue, unless the operation can be done now.
     ///
     /// # Safety
     ///
-    /// The node belongs to `wait`, and its payload is a wait slot with `WaitSlotKind::Right`. Both stay at their
+    /// The node belongs to `wait`, and its payload is a wait slot with `WaitSlotKind::Reservation`. Both stay at their
     /// addresses until the node has been claimed and the wait is over, or [`leave`](Self::leave) has been called.
     unsafe fn enter(&self, node: NonNull<Node>, wait: &Wait, wakes: &mut Wakes) -> Entered;
 
@@ -109,20 +82,17 @@ pub(crate) trait Operation {
     /// Returns when the operation becomes ready by the passing of time alone.
     fn due(&self) -> Option<Instant>;
 
-    /// Waits until a promise has become a grant. Returns `None` if the promise was broken. `location` is the place in
-    /// the user's code that reports show for this wait.
-    fn await_promise(&self, location: &'static Location<'static>) -> Option<Grant>;
+    /// Waits until the message of an unsent reservation has been sent. Returns `None` if the sender has given up.
+    /// `location` is the place in the user's code that reports show for this wait.
+    fn await_unsent(&self, location: &'static Location<'static>) -> Option<Reservation>;
 
-    /// Gives back an unused grant.
-    fn give_up(&self, grant: Grant);
+    /// Gives up an unused reservation.
+    fn give_up(&self, reservation: Reservation);
 }
 
-/// Ends the wait by the owner's own claim, and then requests a grant with `ask`.
-fn settle(wait: &Wait, ask: impl FnOnce() -> Option<Grant>) -> Entered {
-    if !wait.claim_self() {
-        return Entered::Claimed;
-    }
-    ask().map_or(Entered::Lost, Entered::Ready)
+/// Ends the wait by the owner's own claim, and then takes a reservation.
+fn settle(wait: &Wait, reserve: impl FnOnce() -> Option<Reservation>) -> Entered {
+    if wait.claim_self() { Entered::Ready(reserve()) } else { Entered::Claimed }
 }
 
 impl<T> Operation for Sender<T> {
@@ -131,15 +101,15 @@ impl<T> Operation for Sender<T> {
     }
 
     #[inline]
-    fn look(&self) -> Option<Grant> {
-        Grant::of(self.chan.permit_now())
+    fn look(&self) -> Option<Reservation> {
+        self.chan.try_reserve_send()
     }
 
     unsafe fn enter(&self, node: NonNull<Node>, wait: &Wait, wakes: &mut Wakes) -> Entered {
         let mut state = self.chan.lock();
         let me = Some(wait.waiter());
         if state.send_ready(me) {
-            return settle(wait, || Grant::of(state.want_permit(me, wakes)));
+            return settle(wait, || state.reserve_send(me, wakes));
         }
         // SAFETY: the caller guarantees that the node's payload is a wait slot, and that node and wait slot stay at
         // their addresses until the node is out of the queue. The wait is open.
@@ -160,16 +130,16 @@ impl<T> Operation for Sender<T> {
         let mut state = self.chan.lock();
         let ready = state.send_ready(Some(wait.waiter()));
         if !ready {
-            // SAFETY: the caller guarantees that the node's payload is a wait slot, and that node and wait slot stay
-            // at their addresses until the node is out of the queue. The wait is open.
-            unsafe { state.push_watcher(node, false) };
+            // SAFETY: the caller guarantees that the node's payload is a wait slot, and that node and wait slot stay at
+            // their addresses until the node is out of the queue. The wait is open.
+            unsafe { state.watchers.push(node, false) };
         }
         ready
     }
 
     unsafe fn unwatch(&self, node: NonNull<Node>) {
         // SAFETY: the caller guarantees that the node is valid, and is in this queue or in none.
-        unsafe { self.chan.lock().remove_watcher(node, false) };
+        unsafe { self.chan.lock().watchers.remove(node, false) };
     }
 
     fn idle_since(&self) -> Option<u64> {
@@ -180,13 +150,13 @@ impl<T> Operation for Sender<T> {
         None
     }
 
-    fn await_promise(&self, _location: &'static Location<'static>) -> Option<Grant> {
-        unreachable!("a send is promised nothing")
+    fn await_unsent(&self, _location: &'static Location<'static>) -> Option<Reservation> {
+        unreachable!("a send never waits for its partner's message")
     }
 
-    fn give_up(&self, grant: Grant) {
-        if grant == Grant::Operation {
-            self.chan.drop_permit();
+    fn give_up(&self, reservation: Reservation) {
+        if reservation == Reservation::Reserved {
+            self.chan.release_send();
         }
     }
 }
@@ -202,10 +172,10 @@ impl<T> Operation for Receiver<T> {
     }
 
     #[inline]
-    fn look(&self) -> Option<Grant> {
+    fn look(&self) -> Option<Reservation> {
         match &self.source {
-            Source::Chan(chan) => Grant::of(chan.right_now()),
-            Source::Timer(timer) => timer.lock().fire().map(Grant::Fired),
+            Source::Chan(chan) => chan.try_reserve_recv(),
+            Source::Timer(timer) => timer.lock().fire().map(Reservation::Fired),
             Source::Never => None,
         }
     }
@@ -217,7 +187,7 @@ impl<T> Operation for Receiver<T> {
             Source::Timer(timer) => {
                 let mut state = timer.lock();
                 if state.is_ready() {
-                    return settle(wait, || state.fire().map(Grant::Fired));
+                    return settle(wait, || state.fire().map(Reservation::Fired));
                 }
                 // SAFETY: the caller guarantees that the node stays at its address until it is out of the queue. The
                 // wait is open.
@@ -255,7 +225,7 @@ impl<T> Operation for Receiver<T> {
                 if !ready {
                     // SAFETY: the caller guarantees that the node's payload is a wait slot, and that node and slot stay
                     // at their addresses until the node is out of the queue. The wait is open.
-                    unsafe { state.push_watcher(node, true) };
+                    unsafe { state.watchers.push(node, true) };
                 }
                 ready
             }
@@ -277,7 +247,7 @@ impl<T> Operation for Receiver<T> {
         // SAFETY: the caller guarantees that the node is valid, and is in this queue or in none.
         unsafe {
             match &self.source {
-                Source::Chan(chan) => chan.lock().remove_watcher(node, true),
+                Source::Chan(chan) => chan.lock().watchers.remove(node, true),
                 Source::Timer(timer) => {
                     timer.lock().waiters.remove(node);
                 }
@@ -301,19 +271,15 @@ impl<T> Operation for Receiver<T> {
         }
     }
 
-    fn await_promise(&self, location: &'static Location<'static>) -> Option<Grant> {
-        let Source::Chan(chan) = &self.source else { unreachable!("a timer promises nothing") };
-        match chan.await_promise(location) {
-            Promise::Kept => Some(Grant::Operation),
-            Promise::Closed => Some(Grant::Closed),
-            _ => None,
-        }
+    fn await_unsent(&self, location: &'static Location<'static>) -> Option<Reservation> {
+        let Source::Chan(chan) = &self.source else { unreachable!("a timer has no unsent message") };
+        chan.await_unsent(location)
     }
 
-    fn give_up(&self, grant: Grant) {
-        match (&self.source, grant) {
-            (Source::Chan(chan), Grant::Operation) => chan.drop_right(),
-            (Source::Timer(timer), Grant::Fired(when)) => timer.put_back(when),
+    fn give_up(&self, reservation: Reservation) {
+        match (&self.source, reservation) {
+            (Source::Chan(chan), Reservation::Reserved) => chan.release_recv(),
+            (Source::Timer(timer), Reservation::Fired(when)) => timer.put_back(when),
             _ => {}
         }
     }
@@ -328,7 +294,7 @@ unsafe fn enter_channel<T>(chan: &Chan<T>, node: NonNull<Node>, wait: &Wait, wak
     let mut state = chan.lock();
     let me = Some(wait.waiter());
     if state.recv_ready(me) {
-        return settle(wait, || Grant::of(state.want_right(me, wakes)));
+        return settle(wait, || state.reserve_recv(me, wakes));
     }
     // SAFETY: the caller guarantees that the node's payload is a wait slot, and that node and wait slot stay at their
     // addresses until the node is out of the queue. The wait is open.

@@ -1,8 +1,8 @@
 //! The operations of a dynamic select: up to [`FEW`] in place, more in a `Vec`.
 
 use crate::receiver::{Receiver, Source};
-use crate::select::case::Grant;
-use crate::select::engine::{Case, CaseList, FEW, Patience, SelectMode, wait_for};
+use crate::reservation::Reservation;
+use crate::select::engine::{Case, CaseList, FEW, SelectMode, Timeout, wait_for};
 
 /// Takes the place of an operation that was removed, and of one that has not been added yet. It is never ready.
 static NOTHING: Receiver<()> = Receiver { source: Source::Never };
@@ -30,11 +30,11 @@ impl<'a> Cases<'a> {
 
     /// Waits until one of the cases can be done, as the function of the same name in `engine` does.
     #[track_caller]
-    pub(crate) fn wait_for(&mut self, mode: SelectMode, patience: Patience) -> Option<(Case<'a>, Grant)> {
+    pub(crate) fn wait_for(&mut self, mode: SelectMode, timeout: Timeout) -> Option<(Case<'a>, Reservation)> {
         if self.many.cases.is_empty() {
-            wait_for(&mut self.few[..self.count], mode, patience)
+            wait_for(&mut self.few[..self.count], mode, timeout)
         } else {
-            wait_for(&mut self.many, mode, patience)
+            wait_for(&mut self.many, mode, timeout)
         }
     }
 

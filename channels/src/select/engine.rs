@@ -4,7 +4,7 @@
 //! 2. Enter every queue, in the order of the channels' addresses, unless a case can be done by now. Then park.
 //! 3. Leave every queue. The claimer has already removed the node through which the wait was claimed.
 //!
-//! With capacity 0, a receive that has met a selected sender or a permit is not done until its message has been sent.
+//! With capacity 0, a receive that has met a sender with a reservation is not done until its message has been sent.
 //! Until then the select waits for nothing else. If the sender gives up, the select starts again.
 //!
 //! A select that chooses and does not wait gives up after pass 1 only if there was a moment when no case could be done.
@@ -17,15 +17,17 @@
 
 use core::panic::Location;
 use core::ptr::NonNull;
+use core::time::Duration;
 use std::time::Instant;
 
-use kahn_core::wait::{Kind, Node, Reason, Wait, operation};
+use kahn_core::wait::{Elapsed, Kind, Node, Reason, Wait, operation};
 use smallvec::SmallVec;
 
-use crate::select::case::{Entered, Grant, Operation};
+use crate::clock;
+use crate::reservation::Reservation;
+use crate::select::case::{Entered, Operation};
 use crate::select::shuffle::Choices;
-use crate::state::Wakes;
-use crate::wait_slot::{Status, WaitSlot, WaitSlotKind};
+use crate::waiters::{Status, WaitSlot, WaitSlotKind, Wakes};
 
 /// The number of cases up to which a select allocates nothing.
 pub(crate) const FEW: usize = 8;
@@ -64,22 +66,30 @@ impl<'a> CaseList<'a> for [Case<'a>] {
 
 /// How long a select waits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Patience {
+pub(crate) enum Timeout {
     /// It does not wait.
-    None,
+    Now,
     /// Until this instant.
-    Until(Instant),
+    At(Instant),
     /// Without limit.
-    Endless,
+    Never,
+}
+
+impl Timeout {
+    /// Without limit if the clock cannot express the end.
+    pub(crate) fn after(timeout: Duration) -> Timeout {
+        clock::deadline_in(timeout).map_or(Timeout::Never, Timeout::At)
+    }
 }
 
 /// What a select does with a case that is ready.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Goal {
     /// It takes a reservation for the operation.
-    Choose,
-    /// It only reports that the operation is ready.
-    Watch,
+    Select,
+    /// It only reports that the operation is ready. Where a reservation is returned, it is `Closed`: nothing is
+    /// reserved.
+    Ready,
 }
 
 /// The mode of a select.
@@ -90,49 +100,49 @@ pub(crate) struct SelectMode {
     pub(crate) biased: bool,
 }
 
-/// Waits until one of the cases can be done. Returns that case, and its grant if the case was selected. Returns
-/// `None` if `patience` is used up. Unless it is biased, changes the order of the cases.
+/// Waits until one of the cases can be done. Returns that case and its reservation. Returns `None` if the time-out has
+/// elapsed. Unless it is biased, changes the order of the cases.
 #[track_caller]
 pub(crate) fn wait_for<'a, L: CaseList<'a> + ?Sized>(
     cases: &mut L,
     mode: SelectMode,
-    patience: Patience,
-) -> Option<(Case<'a>, Grant)> {
+    timeout: Timeout,
+) -> Option<(Case<'a>, Reservation)> {
     operation();
-    let mut patience = patience;
+    let mut timeout = timeout;
     loop {
         let mut found = look(cases, mode);
         if found.is_none() {
-            let deadline = match patience {
-                Patience::None if mode.goal == Goal::Watch || were_idle_at_once(cases) => {
+            let deadline = match timeout {
+                Timeout::Now if mode.goal == Goal::Ready || were_idle_at_once(cases) => {
                     return None;
                 }
-                Patience::None => continue,
-                Patience::Until(deadline) => Some(deadline),
-                Patience::Endless => None,
+                Timeout::Now => continue,
+                Timeout::At(deadline) => Some(deadline),
+                Timeout::Never => None,
             };
-            match stand(cases, mode.goal, deadline) {
-                ParkResult::Found(at, grant) => found = Some((at, grant)),
-                ParkResult::TimedOut => patience = Patience::None,
-                ParkResult::Again => {}
+            match enter_and_park(cases, mode.goal, deadline) {
+                Ok(outcome) => found = outcome,
+                // One more look, which decides.
+                Err(_) => timeout = Timeout::Now,
             }
         }
         match found {
-            Some((at, Grant::Promise)) => {
+            Some((at, Reservation::Unsent)) => {
                 let case = cases.get(at);
-                if let Some(grant) = case.operation.await_promise(Location::caller()) {
-                    return Some((case, grant));
+                if let Some(reservation) = case.operation.await_unsent(Location::caller()) {
+                    return Some((case, reservation));
                 }
             }
-            Some((at, grant)) => return Some((cases.get(at), grant)),
+            Some((at, reservation)) => return Some((cases.get(at), reservation)),
             None => {}
         }
     }
 }
 
-/// Pass 1. With [`Goal::Watch`] the grant in the result is a placeholder.
+/// Pass 1.
 #[inline]
-fn look<'a, L: CaseList<'a> + ?Sized>(cases: &mut L, mode: SelectMode) -> Option<(usize, Grant)> {
+fn look<'a, L: CaseList<'a> + ?Sized>(cases: &mut L, mode: SelectMode) -> Option<(usize, Reservation)> {
     let count = cases.len();
     let mut choices = (!mode.biased && count > 1).then(Choices::new);
     for at in 0..count {
@@ -143,11 +153,11 @@ fn look<'a, L: CaseList<'a> + ?Sized>(cases: &mut L, mode: SelectMode) -> Option
         }
         let operation = cases.get(at).operation;
         match mode.goal {
-            Goal::Watch if operation.is_ready() => return Some((at, Grant::Closed)),
-            Goal::Watch => {}
-            Goal::Choose => {
-                if let Some(grant) = operation.look() {
-                    return Some((at, grant));
+            Goal::Ready if operation.is_ready() => return Some((at, Reservation::Closed)),
+            Goal::Ready => {}
+            Goal::Select => {
+                if let Some(reservation) = operation.look() {
+                    return Some((at, reservation));
                 }
             }
         }
@@ -174,18 +184,25 @@ fn were_idle_at_once<'a, L: CaseList<'a> + ?Sized>(cases: &L) -> bool {
     (0..cases.len()).zip(first).all(|(at, since)| cases.get(at).operation.idle_since() == Some(since))
 }
 
-/// The outcome of passes 2 and 3.
-enum ParkResult {
-    Found(usize, Grant),
-    TimedOut,
-    Again,
+/// The nodes of a select that waits, one for each case, in the order of the channels' addresses.
+struct Nodes {
+    /// The positions of the cases.
+    order: SmallVec<[usize; FEW]>,
+    nodes: SmallVec<[Node; FEW]>,
+    /// How many of the nodes have been put into queues.
+    entered: usize,
 }
 
-/// Passes 2 and 3.
+/// Passes 2 and 3. Returns the position of a case that can be done, with its reservation, or `None` if the select has
+/// to start again.
 #[cold]
 #[inline(never)]
 #[track_caller]
-fn stand<'a, L: CaseList<'a> + ?Sized>(cases: &L, goal: Goal, deadline: Option<Instant>) -> ParkResult {
+fn enter_and_park<'a, L: CaseList<'a> + ?Sized>(
+    cases: &L,
+    goal: Goal,
+    deadline: Option<Instant>,
+) -> Result<Option<(usize, Reservation)>, Elapsed> {
     let identity = |at: usize| cases.get(at).operation.identity();
     // Reports name the first channel of the select. A receiver that never receives has the address 0.
     let resource = (0..cases.len()).map(|at| identity(at).address).find(|&address| address != 0);
@@ -195,87 +212,110 @@ fn stand<'a, L: CaseList<'a> + ?Sized>(cases: &L, goal: Goal, deadline: Option<I
     // Dropped last. Waking an async task runs user code, and the select must have left its queues by then.
     let mut wakes = Wakes::new();
     let wait = Wait::new();
-    let slots: SmallVec<[WaitSlot; FEW]> = order.iter().map(|_| WaitSlot::new(WaitSlotKind::Right)).collect();
-    let nodes: SmallVec<[Node; FEW]> = slots
+    let slots: SmallVec<[WaitSlot; FEW]> =
+        order.iter().map(|_| WaitSlot::new(WaitSlotKind::Reservation)).collect();
+    let nodes = slots
         .iter()
         .enumerate()
-        .map(|(token, wait_slot)| Node::new(wait.waiter(), token, wait_slot.payload()))
+        .map(|(token, slot)| Node::new(wait.waiter(), token, slot.payload()))
         .collect();
+    let mut nodes = Nodes { order, nodes, entered: 0 };
 
-    let mut entered = 0;
     let mut until = deadline;
-    let mut settled = None;
-    for (&at, node) in order.iter().zip(&nodes) {
+    // SAFETY: slots and nodes stay at their addresses until `leave_all` below has removed the nodes. Nothing in between
+    // can unwind. Each payload is a wait slot for a reservation.
+    let ready = unsafe { enter_all(cases, goal, &mut nodes, &wait, &mut wakes, &mut until) };
+    if let Some((at, reservation)) = ready {
+        // SAFETY: the nodes are valid.
+        unsafe { leave_all(cases, goal, &nodes, None) };
+        return Ok(reservation.map(|reservation| (at, reservation)));
+    }
+    // The select has claimed no partner, so these are wake-ups of watchers only. Watchers are threads, so no user code
+    // runs. They are woken before the park, because one of them may be the partner that this select waits for.
+    drop(core::mem::replace(&mut wakes, Wakes::new()));
+    let woken = wait.park(reason, until);
+    // SAFETY: the nodes are valid. The claimer has removed the node with the token that it has claimed.
+    unsafe { leave_all(cases, goal, &nodes, woken.as_ref().ok().copied()) };
+    match woken {
+        Ok(token) => {
+            let reservation = match slots[token].status() {
+                Status::Done => Reservation::Reserved,
+                Status::Unsent => Reservation::Unsent,
+                Status::Closed => Reservation::Closed,
+                Status::Waiting | Status::Retry => return Ok(None),
+            };
+            Ok(Some((nodes.order[token], reservation)))
+        }
+        Err(error) => {
+            let timed_out = error.raise();
+            if deadline.is_some() && until == deadline { Err(timed_out) } else { Ok(None) }
+        }
+    }
+}
+
+/// Enters the queues one after the other. Stops at a case that can be done, and returns its position with the outcome
+/// of [`Entered::Ready`]; the select has then ended its own wait. Returns `None` if it has entered all queues, or if
+/// another thread has claimed the wait. Lowers `until` to the first instant at which a case becomes ready by itself.
+///
+/// # Safety
+///
+/// The requirements of [`Operation::enter`] hold for all nodes.
+#[track_caller]
+unsafe fn enter_all<'a, L: CaseList<'a> + ?Sized>(
+    cases: &L,
+    goal: Goal,
+    nodes: &mut Nodes,
+    wait: &Wait,
+    wakes: &mut Wakes,
+    until: &mut Option<Instant>,
+) -> Option<(usize, Option<Reservation>)> {
+    for (&at, node) in nodes.order.iter().zip(&nodes.nodes) {
         let operation = cases.get(at).operation;
         let node = NonNull::from(node);
-        // SAFETY: slots and nodes stay at their addresses until pass 3 below has removed the nodes. Nothing in between
-        // can unwind.
-        let outcome = unsafe {
+        // SAFETY: the caller guarantees the requirements of `enter`, which are those of `watch`.
+        let entered = unsafe {
             match goal {
-                Goal::Choose => operation.enter(node, &wait, &mut wakes),
-                Goal::Watch if !operation.watch(node, &wait) => Entered::Waiting,
-                Goal::Watch if wait.claim_self() => Entered::Ready(Grant::Closed),
-                Goal::Watch => Entered::Claimed,
+                Goal::Select => operation.enter(node, wait, wakes),
+                Goal::Ready if !operation.watch(node, wait) => Entered::Waiting,
+                Goal::Ready if wait.claim_self() => Entered::Ready(Some(Reservation::Closed)),
+                Goal::Ready => Entered::Claimed,
             }
         };
-        match outcome {
-            Entered::Waiting => entered += 1,
-            Entered::Ready(grant) => {
-                settled = Some(ParkResult::Found(at, grant));
-                break;
-            }
-            Entered::Lost => {
-                settled = Some(ParkResult::Again);
-                break;
-            }
-            Entered::Claimed => break,
+        match entered {
+            Entered::Waiting => nodes.entered += 1,
+            Entered::Ready(reservation) => return Some((at, reservation)),
+            Entered::Claimed => return None,
         }
-        until = match (until, operation.due()) {
+        *until = match (*until, operation.due()) {
             (Some(until), Some(due)) => Some(until.min(due)),
             (until, due) => until.or(due),
         };
     }
+    None
+}
 
-    let claimed = match &settled {
-        Some(_) => None,
-        None => {
-            // The select has claimed no partner, so these are wake-ups of watchers only. Watchers are threads, so no
-            // user code runs. They are woken before the park, because one of them may be the partner that this select
-            // waits for.
-            drop(core::mem::replace(&mut wakes, Wakes::new()));
-            Some(wait.park(reason, until))
-        }
-    };
-
-    let through = match &claimed {
-        Some(Ok(token)) => Some(*token),
-        _ => None,
-    };
-    for (place, (&at, node)) in order.iter().zip(&nodes).enumerate().take(entered) {
-        if Some(place) == through {
-            // The claimer has removed this node.
+/// Removes the nodes that have been put into queues, except the one that a claimer has removed.
+///
+/// # Safety
+///
+/// The nodes are valid. Those that have been entered are in the queues of their operations, or in none.
+unsafe fn leave_all<'a, L: CaseList<'a> + ?Sized>(
+    cases: &L,
+    goal: Goal,
+    nodes: &Nodes,
+    claimed: Option<usize>,
+) {
+    for (token, (&at, node)) in nodes.order.iter().zip(&nodes.nodes).enumerate().take(nodes.entered) {
+        if Some(token) == claimed {
             continue;
         }
-        // SAFETY: the node was entered above, in a queue of this operation.
+        let operation = cases.get(at).operation;
+        // SAFETY: the caller guarantees that the node was entered in a queue of this operation, and is valid.
         unsafe {
             match goal {
-                Goal::Choose => cases.get(at).operation.leave(NonNull::from(node)),
-                Goal::Watch => cases.get(at).operation.unwatch(NonNull::from(node)),
+                Goal::Select => operation.leave(NonNull::from(node)),
+                Goal::Ready => operation.unwatch(NonNull::from(node)),
             }
-        }
-    }
-
-    match claimed {
-        None => settled.expect("not parked, so settled"),
-        Some(Ok(token)) => match slots[token].status() {
-            Status::Done => ParkResult::Found(order[token], Grant::Operation),
-            Status::Promised => ParkResult::Found(order[token], Grant::Promise),
-            Status::Closed => ParkResult::Found(order[token], Grant::Closed),
-            _ => ParkResult::Again,
-        },
-        Some(Err(error)) => {
-            error.raise();
-            if deadline.is_some() && until == deadline { ParkResult::TimedOut } else { ParkResult::Again }
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The macros `select!` and `select_biased!`: a thin syntax over the functions in `internal`.
 //!
-//! First the arms are read one by one into a list. Then each operand is bound, in source order, by a `match` around
-//! the remaining expansion, so that temporaries live as long as the whole. Last, the selected arm is found by its
-//! number. The bodies are expanded in the caller's function, so `break`, `return` and `?` work in them.
+//! First the arms are read one by one into a list. Then each operand is bound, in source order, by a `match` around the
+//! remaining expansion, so that temporaries live as long as the whole. Last, the selected arm is found by its number.
+//! The bodies are expanded in the caller's function, so `break`, `return` and `?` work in them.
 
 /// Waits until one of several channel operations can be done, does it, and runs the body of its arm.
 ///

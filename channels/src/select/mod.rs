@@ -11,12 +11,11 @@ use core::fmt;
 use core::time::Duration;
 use std::time::Instant;
 
-use crate::clock;
 use crate::error::{ReadyTimeoutError, SelectTimeoutError, TryReadyError, TrySelectError};
 use crate::receiver::Receiver;
 use crate::select::case::Operation;
 use crate::select::cases::Cases;
-use crate::select::engine::{Case, Goal, Patience, SelectMode};
+use crate::select::engine::{Case, Goal, SelectMode, Timeout};
 use crate::select::selected::{Selected, SelectedOperation};
 use crate::sender::Sender;
 
@@ -24,8 +23,8 @@ use crate::sender::Sender;
 ///
 /// The set is built at run time. If the operations are known at compile time, [`select!`](crate::select!) is shorter.
 ///
-/// An operation is ready if it would not wait. This includes an operation that would fail. If several are ready, one
-/// of them is selected at random, with equal probability. A set made by [`new_biased`](Self::new_biased) prefers the
+/// An operation is ready if it would not wait. This includes an operation that would fail. If several are ready, one of
+/// them is selected at random, with equal probability. A set made by [`new_biased`](Self::new_biased) prefers the
 /// first.
 ///
 /// A selected operation must be completed with [`SelectedOperation::send`] or [`SelectedOperation::recv`], with the
@@ -175,16 +174,16 @@ impl<'a> Select<'a> {
     }
 
     #[track_caller]
-    fn choose(&mut self, patience: Patience) -> Option<SelectedOperation<'a>> {
-        let mode = SelectMode { goal: Goal::Choose, biased: self.biased };
-        let (case, grant) = self.cases.wait_for(mode, patience)?;
-        Some(SelectedOperation::new(Selected::new(case, grant)))
+    fn choose(&mut self, timeout: Timeout) -> Option<SelectedOperation<'a>> {
+        let mode = SelectMode { goal: Goal::Select, biased: self.biased };
+        let (case, reservation) = self.cases.wait_for(mode, timeout)?;
+        Some(SelectedOperation::new(Selected::new(case, reservation)))
     }
 
     #[track_caller]
-    fn watch(&mut self, patience: Patience) -> Option<usize> {
-        let mode = SelectMode { goal: Goal::Watch, biased: self.biased };
-        let (case, _) = self.cases.wait_for(mode, patience)?;
+    fn watch(&mut self, timeout: Timeout) -> Option<usize> {
+        let mode = SelectMode { goal: Goal::Ready, biased: self.biased };
+        let (case, _) = self.cases.wait_for(mode, timeout)?;
         Some(case.index)
     }
 
@@ -214,7 +213,7 @@ impl<'a> Select<'a> {
     /// ```
     #[track_caller]
     pub fn try_select(&mut self) -> Result<SelectedOperation<'a>, TrySelectError> {
-        self.choose(Patience::None).ok_or(TrySelectError)
+        self.choose(Timeout::Now).ok_or(TrySelectError)
     }
 
     /// Waits until an operation is ready, and chooses it.
@@ -241,7 +240,7 @@ impl<'a> Select<'a> {
     #[track_caller]
     pub fn select(&mut self) -> SelectedOperation<'a> {
         self.assert_not_empty();
-        self.choose(Patience::Endless).expect("waits until one is selected")
+        self.choose(Timeout::Never).expect("waits until one is selected")
     }
 
     /// Waits for at most `timeout` until an operation is ready, and chooses it.
@@ -268,7 +267,7 @@ impl<'a> Select<'a> {
     /// ```
     #[track_caller]
     pub fn select_timeout(&mut self, timeout: Duration) -> Result<SelectedOperation<'a>, SelectTimeoutError> {
-        self.choose(patience(timeout)).ok_or(SelectTimeoutError)
+        self.choose(Timeout::after(timeout)).ok_or(SelectTimeoutError)
     }
 
     /// Waits until an operation is ready, at most until `deadline`, and chooses it.
@@ -296,7 +295,7 @@ impl<'a> Select<'a> {
         &mut self,
         deadline: Instant,
     ) -> Result<SelectedOperation<'a>, SelectTimeoutError> {
-        self.choose(Patience::Until(deadline)).ok_or(SelectTimeoutError)
+        self.choose(Timeout::At(deadline)).ok_or(SelectTimeoutError)
     }
 
     /// Returns the index of an operation that is ready now. It reserves nothing: another thread may do the operation
@@ -325,7 +324,7 @@ impl<'a> Select<'a> {
     /// ```
     #[track_caller]
     pub fn try_ready(&mut self) -> Result<usize, TryReadyError> {
-        self.watch(Patience::None).ok_or(TryReadyError)
+        self.watch(Timeout::Now).ok_or(TryReadyError)
     }
 
     /// Waits until an operation is ready, and returns its index.
@@ -356,7 +355,7 @@ impl<'a> Select<'a> {
     #[track_caller]
     pub fn ready(&mut self) -> usize {
         self.assert_not_empty();
-        self.watch(Patience::Endless).expect("waits until one is ready")
+        self.watch(Timeout::Never).expect("waits until one is ready")
     }
 
     /// Waits for at most `timeout` until an operation is ready, and returns its index, like [`ready`](Self::ready).
@@ -381,7 +380,7 @@ impl<'a> Select<'a> {
     /// ```
     #[track_caller]
     pub fn ready_timeout(&mut self, timeout: Duration) -> Result<usize, ReadyTimeoutError> {
-        self.watch(patience(timeout)).ok_or(ReadyTimeoutError)
+        self.watch(Timeout::after(timeout)).ok_or(ReadyTimeoutError)
     }
 
     /// Waits until an operation is ready, at most until `deadline`, and returns its index, like [`ready`](Self::ready).
@@ -406,13 +405,8 @@ impl<'a> Select<'a> {
     /// ```
     #[track_caller]
     pub fn ready_deadline(&mut self, deadline: Instant) -> Result<usize, ReadyTimeoutError> {
-        self.watch(Patience::Until(deadline)).ok_or(ReadyTimeoutError)
+        self.watch(Timeout::At(deadline)).ok_or(ReadyTimeoutError)
     }
-}
-
-/// Returns how long a select with this timeout waits: without limit if the clock cannot express the end.
-pub(crate) fn patience(timeout: Duration) -> Patience {
-    clock::deadline_in(timeout).map_or(Patience::Endless, Patience::Until)
 }
 
 impl Default for Select<'_> {

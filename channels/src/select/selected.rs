@@ -5,23 +5,24 @@ use core::mem::ManuallyDrop;
 
 use crate::error::{RecvError, SendError};
 use crate::receiver::{Receiver, Source};
-use crate::select::case::{Grant, Identity, Operation};
+use crate::reservation::Reservation;
+use crate::select::case::{Identity, Operation};
 use crate::select::engine::Case;
 use crate::sender::Sender;
 
-/// A selected operation with its grant.
+/// A selected operation with its reservation.
 ///
 /// It has no destructor, so that the arms of the macros may move or drop what the operands borrow. While code runs that
 /// may panic, the operation is [held](Self::hold).
 #[must_use]
 pub struct Selected<'a> {
     case: Case<'a>,
-    grant: Grant,
+    reservation: Reservation,
 }
 
 impl<'a> Selected<'a> {
-    pub(crate) fn new(case: Case<'a>, grant: Grant) -> Selected<'a> {
-        Selected { case, grant }
+    pub(crate) fn new(case: Case<'a>, reservation: Reservation) -> Selected<'a> {
+        Selected { case, reservation }
     }
 
     /// Returns the index of the operation.
@@ -34,7 +35,7 @@ impl<'a> Selected<'a> {
         self.case.operation.identity() == identity
     }
 
-    /// Turns this into a guard that gives up the grant if it is dropped before the operation is completed.
+    /// Turns this into a guard that gives up the reservation if it is dropped before the operation is completed.
     #[inline]
     pub fn hold(self) -> Held<'a> {
         Held(self)
@@ -43,9 +44,9 @@ impl<'a> Selected<'a> {
     /// Completes a receive.
     #[inline]
     pub fn recv<T>(self, receiver: &Receiver<T>) -> Result<T, RecvError> {
-        match (&receiver.source, self.grant) {
-            (Source::Chan(chan), Grant::Operation) => Ok(chan.redeem()),
-            (Source::Timer(timer), Grant::Fired(when)) => Ok(timer.message(when)),
+        match (&receiver.source, self.reservation) {
+            (Source::Chan(chan), Reservation::Reserved) => Ok(chan.take_reserved()),
+            (Source::Timer(timer), Reservation::Fired(when)) => Ok(timer.message(when)),
             _ => Err(RecvError),
         }
     }
@@ -53,20 +54,20 @@ impl<'a> Selected<'a> {
     /// Completes a send.
     #[inline]
     fn send<T>(self, sender: &Sender<T>, msg: T) -> Result<(), SendError<T>> {
-        match self.grant {
-            Grant::Operation => sender.chan.fill_permit(msg).map_err(SendError),
+        match self.reservation {
+            Reservation::Reserved => sender.chan.send_reserved(msg).map_err(SendError),
             _ => Err(SendError(msg)),
         }
     }
 }
 
-/// A selected operation that gives up its grant when it is dropped.
+/// A selected operation that gives up its reservation when it is dropped.
 pub struct Held<'a>(Selected<'a>);
 
 impl<'a> Held<'a> {
     fn release(self) -> Selected<'a> {
         let this = ManuallyDrop::new(self);
-        Selected { case: this.0.case, grant: this.0.grant }
+        Selected { case: this.0.case, reservation: this.0.reservation }
     }
 
     /// Completes a send.
@@ -78,7 +79,7 @@ impl<'a> Held<'a> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        self.0.case.operation.give_up(self.0.grant);
+        self.0.case.operation.give_up(self.0.reservation);
     }
 }
 
@@ -133,7 +134,7 @@ impl<'a> SelectedOperation<'a> {
     /// Takes the operation out, without running the destructor.
     fn complete(self) -> Selected<'a> {
         let this = ManuallyDrop::new(self);
-        Selected { case: this.0.0.case, grant: this.0.0.grant }
+        Selected { case: this.0.0.case, reservation: this.0.0.reservation }
     }
 
     /// Completes a send.
