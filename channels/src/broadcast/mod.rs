@@ -1,6 +1,6 @@
 //! A channel in which every subscriber receives every message.
 //!
-//! The buffer keeps a message until all subscribers that existed when it was sent have received it ([`buffer`]). So the
+//! The buffer keeps a message until all subscribers that existed when it was sent have received it (`buffer.rs`). So the
 //! slowest subscriber bounds the buffer, senders wait for it, and no message is ever skipped.
 //!
 //! A waiting sender leaves its message in the queue. The receiver that makes room moves the message into the buffer, in
