@@ -503,3 +503,7 @@ mod tests {
         });
     }
 }
+
+#[cfg(all(test, kahn_loom))]
+#[path = "slot_models.rs"]
+mod models;
