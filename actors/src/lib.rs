@@ -28,8 +28,8 @@
 //! # Layout
 //!
 //! The modules are listed lowest first. `supervision` has the operations that a supervisor needs and that are not
-//! public; `Builder::spawn_again` with a `supervisor` starts a supervisor's children. An `entry` is a record of an
-//! actor held elsewhere (a name, a membership). It is removed when the actor ends for good.
+//! public; `Builder::spawn_again` with a `supervisor` starts a supervisor's children. A `registration` is a record
+//! of an actor held elsewhere (a name, a membership). It is removed when the actor ends for good.
 
 #![warn(clippy::disallowed_methods)]
 #![warn(unreachable_pub)]

@@ -5,8 +5,8 @@
 //! being handled is gone. The messages in the mailbox stay if a supervisor may start another incarnation; otherwise
 //! they become dead letters.
 //!
-//! A supervisor is a supervisor. It starts each incarnation of the actors that it keeps, the first one included. It
-//! is told of the end of each incarnation as by a monitor, when the phase is `Between` or `Gone`.
+//! A supervisor starts each incarnation of its children, the first one included. It is told of the end of each
+//! incarnation as by a monitor, when the phase is `Between` or `Gone`.
 //! [`supervision`](crate::supervision) has the operations that it then uses. A supervisor dismisses all of its
 //! children before it ends, in its destructor at the latest: a child between two incarnations would wait for it for
 //! ever.

@@ -1,4 +1,4 @@
-//! Tests of kept actors: the supervisor decides what follows the end of an incarnation.
+//! Tests of supervised actors: the supervisor decides what follows the end of an incarnation.
 
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -37,7 +37,7 @@ impl Actor for Child {
 }
 
 /// Runs `scenario` in a supervisor that has one child, on one and on two workers. Waits for the supervisor's end.
-fn kept(scenario: impl Fn(&mut Mailbox<()>, &ActorRef<Order>) + Send + Sync + 'static) {
+fn with_child(scenario: impl Fn(&mut Mailbox<()>, &ActorRef<Order>) + Send + Sync + 'static) {
     let scenario = Arc::new(scenario);
     for workers in [1, 2] {
         let scenario = scenario.clone();
@@ -72,7 +72,7 @@ fn down(supervisor: &mut Mailbox<()>) -> Down {
 
 #[test]
 fn mailbox_and_references_outlive_an_incarnation_and_the_message_that_ended_it_does_not() {
-    kept(|supervisor, child| {
+    with_child(|supervisor, child| {
         assert_eq!(child.ask(Order::Who), Ok(1));
         let stashed = {
             let child = child.clone();
@@ -100,7 +100,7 @@ fn mailbox_and_references_outlive_an_incarnation_and_the_message_that_ended_it_d
 
 #[test]
 fn kill_ends_one_incarnation() {
-    kept(|supervisor, child| {
+    with_child(|supervisor, child| {
         for life in 1..5 {
             assert_eq!(child.ask(Order::Who), Ok(life));
             if life % 2 == 0 {
@@ -119,7 +119,7 @@ fn kill_ends_one_incarnation() {
 
 #[test]
 fn kill_between_two_incarnations_ends_the_next_before_it_starts() {
-    kept(|supervisor, child| {
+    with_child(|supervisor, child| {
         assert_eq!(child.ask(Order::Who), Ok(1));
         child.kill();
         assert!(matches!(down(supervisor).reason, ExitReason::Killed));
@@ -144,7 +144,7 @@ fn kill_between_two_incarnations_ends_the_next_before_it_starts() {
 
 #[test]
 fn actor_dismissed_between_two_lives_is_dead() {
-    kept(|supervisor, child| {
+    with_child(|supervisor, child| {
         child.kill();
         down(supervisor);
         let asks = {
@@ -161,7 +161,7 @@ fn actor_dismissed_between_two_lives_is_dead() {
 #[test]
 fn actor_whose_supervisor_has_ended_is_not_restarted() {
     let (tx, rx) = kahn_channels::bounded(2);
-    kept(move |_, child| tx.send(child.clone()).unwrap());
+    with_child(move |_, child| tx.send(child.clone()).unwrap());
     while let Ok(child) = rx.try_recv() {
         child.kill();
         // If the kill does not end it, the end of its runtime does.

@@ -48,7 +48,7 @@ impl<T: Send + Sync + 'static> Members<T> {
     }
 
     /// Like [`join`](Self::join), with the value that `make` makes from the old one. `make` runs under the lock: it
-    /// is no user code, and drops none.
+    /// is not user code, and drops none.
     pub(crate) fn join_with(self: &Arc<Self>, actor: &AnyActor, make: impl FnOnce(Option<&T>) -> T) -> bool {
         let id = id_of(actor);
         if !is_alive(actor) {

@@ -73,7 +73,7 @@ pub(crate) fn reason(actor: &AnyActor, payload: Box<dyn Payload + Send>) -> Exit
     let message = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
         (Some(text), _) => Arc::from(*text),
         (_, Some(text)) => Arc::from(text.as_str()),
-        _ => Arc::from("a value that is no text"),
+        _ => Arc::from("a value that is not a text"),
     };
     run_catching(|| drop(payload));
     let location = actor.state.lock().cold_if_any().and_then(|cold| cold.panicked.take());

@@ -219,7 +219,7 @@ impl Builder {
     /// ```
     pub fn spawn_with<A: Actor>(self, make: impl FnOnce() -> A + Send + 'static) -> ActorRef<A::Message> {
         let mut make = Some(make);
-        self.spawn_again(move || make.take().expect("it lives once")())
+        self.spawn_again(move || make.take().expect("it is started once")())
     }
 
     /// Starts an actor that its supervisor may restart, with a new value each time.
@@ -314,7 +314,7 @@ pub(crate) struct NoFactory;
 
 impl<A> MakeActor<A> for NoFactory {
     fn make(&mut self) -> A {
-        unreachable!("it lives once")
+        unreachable!("it is started once")
     }
 }
 

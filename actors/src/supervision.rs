@@ -1,4 +1,4 @@
-//! What a supervisor does with its child: see [`life`](crate::life).
+//! The operations of a supervisor on its child: see [`life`](crate::life).
 //!
 //! | | phase before | after |
 //! |---|---|---|

@@ -41,7 +41,7 @@ impl<M: Send + 'static> ActorRef<M> {
     /// - the mailbox is full, and the caller is an actor whose wait for room would close a circle of actors that wait
     ///   for each other.
     ///
-    /// A message that the overflow policy drops is no error: [`dropped`](Self::dropped) counts it.
+    /// A message that the overflow policy drops is not an error: [`dropped`](Self::dropped) counts it.
     ///
     /// # Examples
     ///

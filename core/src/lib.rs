@@ -3,9 +3,12 @@
 //! The modules are listed lowest first: a module uses only modules above it.
 
 #![warn(clippy::disallowed_methods)]
+#![warn(unreachable_pub)]
 
+/// Not covered by semver.
 #[doc(hidden)]
 pub mod primitives;
+/// Not covered by semver.
 #[doc(hidden)]
 pub mod wait;
 
@@ -29,6 +32,7 @@ mod handle;
 pub mod runtime;
 #[cfg(fibers)]
 pub mod thread;
+/// Not covered by semver.
 #[cfg(fibers)]
 #[doc(hidden)]
 pub mod process;
@@ -49,6 +53,7 @@ pub use thread::{block_on, blocking, scope, sleep, spawn, spawn_local, yield_now
 #[path = "scheduler/model.rs"]
 #[allow(dead_code, reason = "models use a part of it, in tests alone")]
 mod scheduler;
+/// Not covered by semver.
 #[cfg(not(fibers))]
 #[doc(hidden)]
 #[path = "process/model.rs"]

@@ -161,7 +161,7 @@ pub(crate) struct Edge {
 pub(crate) enum WaitFor {
     /// The answer that this slot hands over. The asker leaves the slot after it has taken the edge back.
     Answer(NonNull<Slot>),
-    /// Room in the mailbox, for a message that is no ask.
+    /// Room in the mailbox, for a message that is not an ask.
     Room,
     /// The end of `started`.
     Start,

@@ -357,7 +357,7 @@ impl<M: Send + 'static> Mailbox<M> {
         }
         // 2. Messages in the mailbox.
         loop {
-            // A kill unwinds from here. It is no error, so the loop cannot ignore it.
+            // A kill unwinds from here. It is not an error, so the loop cannot ignore it.
             check_cancelled();
             if self.0.has_passed_too_many() {
                 self.let_go();
@@ -454,7 +454,7 @@ impl Builder {
         F: FnOnce(&mut Mailbox<M>) -> Result<(), ExitReason> + Send + 'static,
     {
         let mut f = Some(f);
-        self.spawn_loop_again(move |mailbox| f.take().expect("it lives once")(mailbox))
+        self.spawn_loop_again(move |mailbox| f.take().expect("it is started once")(mailbox))
     }
 
     /// Starts a loop that its supervisor may start again.

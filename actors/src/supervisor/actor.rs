@@ -421,7 +421,7 @@ impl SupervisorActor {
         let Some(monitor) = child.monitor else { return };
         let (any, id, kind) = (child.any().clone(), child.spec.id.clone(), child.spec.kind);
         let shutdown = child.spec.shutdown;
-        // The end of a child that is stopped is no news, and the child may be forgotten when its exit signal arrives.
+        // The link would report an end that is expected, and the child may have been removed when the signal arrives.
         unlink(me, &any);
         let end = stop_and_wait(me, &any, kind, shutdown);
         demonitor(me, monitor);

@@ -205,7 +205,7 @@ impl Children {
         self.monitored.extend(monitor.map(|monitor| (monitor, number)));
     }
 
-    /// Marks the child of this monitor as stopped, and returns its number. Returns `None` if the monitor is no child's.
+    /// Marks the child of this monitor as stopped, and returns its number. Returns `None` if no child has this monitor.
     pub(super) fn set_ended(&mut self, monitor: MonitorId) -> Option<u64> {
         let number = self.monitored.remove(&monitor)?;
         self.enter(number, ChildState::Stopped);

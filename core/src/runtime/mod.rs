@@ -2,6 +2,7 @@
 
 mod builder;
 mod default;
+/// Not covered by semver.
 #[doc(hidden)]
 pub mod entry;
 mod handler;
@@ -151,9 +152,8 @@ impl Runtime {
     }
 
     /// As [`run`](Self::run), but returns a deadlock and a panic as different errors.
-    #[doc(hidden)]
     #[track_caller]
-    pub fn run_or_deadlock<F, T>(&self, f: F) -> Result<Result<T, Box<dyn Any + Send>>, DeadlockReport>
+    pub(crate) fn run_or_deadlock<F, T>(&self, f: F) -> Result<Result<T, Box<dyn Any + Send>>, DeadlockReport>
     where
         F: FnOnce() -> T + Send,
         T: Send,

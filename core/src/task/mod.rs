@@ -65,7 +65,7 @@ pub(crate) struct SpawnOptions {
 
 /// The header of every task.
 #[repr(C)]
-pub struct Task {
+pub(crate) struct Task {
     waiter: Waiter,
     pub(crate) state: State,
     vtable: &'static TaskVtable,
@@ -212,12 +212,12 @@ impl Task {
     }
 
     /// Returns its name, if it has one.
-    pub fn name(&self) -> Option<&str> {
+    pub(crate) fn name(&self) -> Option<&str> {
         self.name.as_deref().map(|name| &**name)
     }
 
     /// Returns its id. The id is unique in the process, and assigned at the first call.
-    pub fn id(&self) -> TaskId {
+    pub(crate) fn id(&self) -> TaskId {
         TaskId::of(&self.id)
     }
 

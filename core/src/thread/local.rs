@@ -94,6 +94,7 @@ impl fmt::Display for AccessError {
 impl core::error::Error for AccessError {}
 
 impl<T: 'static> LocalKey<T> {
+    /// Makes the key that `local!` declares. Not covered by semver.
     #[doc(hidden)]
     pub const fn new(init: fn() -> T) -> LocalKey<T> {
         LocalKey { init, _identity: 0 }

@@ -8,7 +8,7 @@ use crate::scheduler::{self, Scheduler};
 use crate::task::{Runnable, SpawnOptions, allocate_future};
 use crate::thread::builder::{begin, queue};
 
-/// Runs `future` as a green thread that has no stack while the future is pending.
+/// Runs `future` as a green thread that has no stack while the future is pending. Not covered by semver.
 pub fn spawn_task<F>(name: Option<Box<str>>, future: F) -> JoinHandle<F::Output>
 where
     F: Future + Send + 'static,
