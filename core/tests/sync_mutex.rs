@@ -5,7 +5,7 @@ mod sync_support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::TryLockError;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::SeqCst};
 
 use kahn_core::sync::{Arc, Mutex};
 use kahn_core::wait::{CurrentWaiter, Waiter};
@@ -102,19 +102,18 @@ fn waiters_are_served_in_order() {
         let threads: Vec<_> = (0..5)
             .map(|number| {
                 let (order, lock) = (order.clone(), lock.clone());
-                let waiter = Arc::new(AtomicUsize::new(0));
-                let address = waiter.clone();
+                let waiter = Arc::new(AtomicPtr::new(std::ptr::null_mut::<Waiter>()));
+                let published = waiter.clone();
                 let thread = mode.spawn(move || {
                     let me = CurrentWaiter::current();
-                    address.store(me.waiter().as_ptr().expose_provenance(), SeqCst);
+                    published.store(me.waiter().as_ptr(), SeqCst);
                     let _guard = lock.lock().unwrap();
                     order.lock().unwrap().push(number);
                 });
                 // A wait is opened with the queue locked. So the thread is in the queue before any later thread is.
                 eventually(|| {
-                    let waiter = std::ptr::with_exposed_provenance::<Waiter>(waiter.load(SeqCst));
                     // SAFETY: the thread has stored its waiter, and runs until it gets the lock, which is held.
-                    unsafe { waiter.as_ref() }.is_some_and(Waiter::is_waiting)
+                    unsafe { waiter.load(SeqCst).as_ref() }.is_some_and(Waiter::is_waiting)
                 });
                 thread
             })
