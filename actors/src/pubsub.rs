@@ -111,6 +111,7 @@ struct Subscriber<M> {
 }
 
 type AnyRoute = dyn Any + Send + Sync;
+type MaybeRoute<N> = Option<Arc<Route<N>>>;
 
 type Told = Result<(), TellError<()>>;
 
@@ -341,7 +342,7 @@ impl<M: Send + 'static> Topic<M> {
         actor: ActorId,
         old: Option<&Subscriber<M>>,
         new: Option<Arc<Route<N>>>,
-    ) -> (Option<Arc<Route<N>>>, Option<Arc<Route<N>>>) {
+    ) -> (MaybeRoute<N>, MaybeRoute<N>) {
         let member = old.and_then(|old| old.route.clone());
         let used = member.or_else(|| self.left().routes.remove(&actor)?.upgrade());
         match used.and_then(|route| route.downcast::<Route<N>>().ok()) {
