@@ -1,11 +1,12 @@
 //! The waiting protocol: how every operation that parks waits, and how it is woken.
 //!
 //! A thread that waits opens a *wait*, leaves a *node* in the *queue* of what it waits for, and parks. A waker finds
-//! the node, *claims* the waiter, and wakes it. [`waiter`] has the rules, and the argument that no wake-up reaches
-//! the wrong wait. Two layers use the protocol:
+//! the node, *claims* the waiter, and wakes it. [`waiter`](crate::wait::waiter) has the rules, and the argument that no
+//! wake-up reaches the wrong wait. Two layers use the protocol:
 //!
-//! - [`WaitList`] is the safe one: a state behind a lock, and the threads that wait for it to change. [`wait_list`] has
-//!   the argument that no wake-up is lost. Locks, joins, scopes and the blocking pool wait like this.
+//! - [`WaitList`](crate::wait::WaitList) is the safe one: a state behind a lock, and the threads that wait for it to
+//!   change. [`wait_list`](crate::wait::wait_list) has the argument that no wake-up is lost. Locks, joins, scopes and the
+//!   blocking pool wait like this.
 //! - Channels, select, timers, mailboxes and async tasks use waits, nodes and queues themselves, like this:
 //!
 //! ```text

@@ -6,7 +6,7 @@
 //! | `RUNNING` | The waiter waits for nothing. | The owner, to one of the next three. |
 //! | `WAITING` | The waiter is in some queues, or is about to enter them. | Any waker, by compare-and-swap, to its outcome. |
 //! | `SHIELDED` | As `WAITING`, but a cancel must not end the wait. | Any waker but a canceller. |
-//! | `WITHDRAWABLE` | As `WAITING`, and the wait has a [`Withdrawal`]. | As `WAITING`. |
+//! | `WITHDRAWABLE` | As `WAITING`, and the wait has a `Withdrawal`. | As `WAITING`. |
 //! | an outcome | One waker has won the claim, and wakes the waiter once. | The owner, to `RUNNING`, when it was woken. |
 //!
 //! An outcome is `TIMED_OUT`, `CANCELLED`, or `FIRST_TOKEN + n`, where `n` is the token of the node that was claimed.
@@ -25,7 +25,7 @@
 //!    dropped, if not before.
 //! 4. A waiter whose wait was ended by a cancel or a timer leaves its queue when it runs again, which may be much
 //!    later. Claimers pass over it. Where its mere presence would hold up the waiters behind it, the wait has a
-//!    [`Withdrawal`]: the canceller or the timer applies it, which removes the node from the queue, before it wakes
+//!    `Withdrawal`: the canceller or the timer applies it, which removes the node from the queue, before it wakes
 //!    the waiter.
 
 use core::cell::Cell;

@@ -119,7 +119,7 @@ fn wake_task(task: Waker) {
     run_shielded_catching(|| task.wake());
 }
 
-/// The wake-up of a waiter whose wait was ended by a cancel or a timer. If the wait has a [`Withdrawal`], the waiter
+/// The wake-up of a waiter whose wait was ended by a cancel or a timer. If the wait has a `Withdrawal`, the waiter
 /// is removed from its queue first.
 #[must_use = "wakes when dropped: hold it until the lock is released"]
 #[derive(Debug)]
