@@ -441,3 +441,29 @@ fn default_runtime_prints_the_report_and_ends_the_process() {
         }
     }
 }
+
+/// Main and a child wait for each other, and so do their destructors when the deadlock's cancel unwinds them. `run` cannot
+/// return, because it may have lent data to main.
+#[test]
+fn destructors_that_deadlock_end_the_process_with_both_reports() {
+    let name = "destructors_that_deadlock_end_the_process_with_both_reports";
+    if is_child(name) {
+        for workers in WORKERS {
+            runtime(workers).run(|| {
+                let (tx, _rx) = bounded::<()>(0);
+                let mut child = Some(kahn::spawn(move || {
+                    let _send = OnDrop(|| tx.send(()).unwrap());
+                    kahn::thread::park();
+                }));
+                let _join = OnDrop(|| drop(child.take().map(|child| child.join())));
+                kahn::thread::park();
+            });
+        }
+        unreachable!("it never returns");
+    }
+    let output = child(name, name);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    let text = stderr(&output);
+    assert_eq!(text.matches("all green threads are asleep: deadlock").count(), 2, "{text}");
+    assert!(text.contains("their destructors wait for ever"), "{text}");
+}

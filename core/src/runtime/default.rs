@@ -16,9 +16,8 @@ use std::time::Instant;
 use crate::handle::thread;
 use crate::os_threads::IgnoredThread;
 use crate::primitives::{AtomicUsize, Ordering, now};
-use crate::runtime::entry::DEADLOCKED;
 use crate::runtime::{Builder, DeadlockReport, Runtime, Waiting};
-use crate::scheduler::deadlock::{Examination, nothing_is_due, report_of};
+use crate::scheduler::deadlock::{DEADLOCKED, Examination, nothing_is_due, report_of};
 use crate::scheduler::shared::Shared;
 use crate::wait::{self, Reason};
 

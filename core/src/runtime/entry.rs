@@ -8,9 +8,7 @@ use std::process::{ExitCode, Termination};
 
 use crate::os_threads::InTest;
 use crate::runtime::Builder;
-
-/// The exit code of a program that ends by a deadlock.
-pub(super) const DEADLOCKED: u8 = 2;
+use crate::scheduler::deadlock::DEADLOCKED;
 
 /// Runs a program.
 ///

@@ -78,6 +78,9 @@ impl fmt::Display for DeadlockReport {
     }
 }
 
+/// The exit code of a program that ends by a deadlock.
+pub(crate) const DEADLOCKED: u8 = 2;
+
 /// A runtime's deadlock detector.
 pub(crate) struct Watch {
     handler: Option<OnDeadlock>,
@@ -101,7 +104,7 @@ impl Watch {
     /// Returns whether a worker that finds all workers asleep has to examine the process for a deadlock.
     pub(crate) fn is_on_guard(&self, shared: &Shared) -> bool {
         shared.runs.load(Ordering::Acquire) > 0
-            && !self.found.load(Ordering::Acquire)
+            && (self.handler.is_none() || !self.found.load(Ordering::Acquire))
             && !shared.is_closing()
             && !shared.is_terminated()
     }
@@ -217,6 +220,16 @@ pub(crate) fn nothing_is_due(shared: &Shared) -> bool {
 /// Reports the deadlock. Without a handler, cancels every green thread that waits.
 fn declare(shared: &Shared, harmless: os_threads::IgnoredThread, turn: os_threads::Turn) {
     let report = report_of(shared);
+    if shared.deadlock.handler.is_none() && shared.deadlock.found.load(Ordering::Acquire) {
+        // The green threads have been cancelled already, and a `run` still waits for its main green thread, whose
+        // destructors wait for ever. So no caller can be told. The turn is kept, so that no other examiner finds the
+        // same deadlock while the process ends.
+        if let Some(first) = shared.deadlock.report_since(0) {
+            eprint!("{first}");
+        }
+        eprint!("these were cancelled, and their destructors wait for ever, so the process ends:\n{report}");
+        std::process::exit(i32::from(DEADLOCKED));
+    }
     // Without a handler, the report is for each `run` that is under way now, and for none that begins later. None can
     // begin before the turn is given back: until then nothing moves in the process.
     let handled = match &shared.deadlock.handler {
