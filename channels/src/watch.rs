@@ -10,7 +10,7 @@ use core::time::Duration;
 use std::time::Instant;
 
 use kahn_core::primitives::{Arc, AtomicU64, Lock, Ordering};
-use kahn_core::wait::{Discarded, Kind, Reason, WaitQueue, operation, use_and_drop};
+use kahn_core::wait::{Discarded, Kind, Reason, WaitQueue, operation, shield, use_and_drop};
 
 use crate::clock;
 use crate::error::{RecvError, RecvTimeoutError, SendError};
@@ -92,7 +92,8 @@ impl<T> Shared<T> {
         let wakes = wake_all(&mut state.waiting);
         drop(state);
         drop(wakes);
-        drop(old);
+        // The value has been sent, so the caller is not unwound by a cancel or a timeout any more.
+        shield(|| drop(old));
         Ok(())
     }
 
@@ -173,7 +174,8 @@ impl<T> Sender<T> {
             let state = self.shared.0.lock();
             let (current, number) = (state.value.clone(), state.number);
             drop(state);
-            let mut value = T::clone(&current);
+            // Before the effect, so that only `replace` may have the last reference to a value that it has replaced.
+            let mut value = use_and_drop(current, |current| T::clone(current));
             change(&mut value);
             match self.shared.replace(value, Some(number)) {
                 Ok(()) => return Ok(()),
@@ -319,8 +321,10 @@ impl<T> Receiver<T> {
     where
         T: Clone,
     {
-        // Another value may be sent meanwhile. Then this has the last reference to the old one.
-        use_and_drop(self.borrow(), |current| T::clone(current))
+        let current = self.borrow();
+        // Another value may be sent meanwhile. Then this has the last reference to the old one. The value counts as
+        // seen, so the user code in here is shielded.
+        shield(|| use_and_drop(current, |current| T::clone(current)))
     }
 
     /// Returns `true` if there is a value that this subscriber has not seen.

@@ -15,7 +15,7 @@ use core::time::Duration;
 use std::time::Instant;
 
 use kahn_core::primitives::{Arc, AtomicU64, Lock, LockGuard, Ordering};
-use kahn_core::wait::{Kind, Node, Reason, Wait, WaitQueue, Wake, operation, use_and_drop};
+use kahn_core::wait::{Kind, Node, Reason, Wait, WaitQueue, Wake, operation, shield, use_and_drop};
 
 use crate::broadcast::buffer::Buffer;
 use crate::clock;
@@ -376,9 +376,10 @@ impl<T> Receiver<T> {
 }
 
 impl<T: Clone> Receiver<T> {
-    /// Clones the message for this subscriber, outside of the lock.
+    /// Clones the message for this subscriber, outside of the lock. The subscriber has moved past the message, which an
+    /// unwind from here would lose. So the user code in here is shielded.
     fn own(message: Arc<T>) -> T {
-        use_and_drop(message, |message| T::clone(message))
+        shield(|| use_and_drop(message, |message| T::clone(message)))
     }
 
     #[track_caller]
