@@ -195,6 +195,7 @@ impl<T> Sender<T> {
     /// assert_eq!(tx.try_reserve().unwrap_err(), TrySendError::Disconnected(()));
     /// ```
     pub fn try_reserve(&self) -> Result<Permit<'_, T>, TrySendError<()>> {
+        operation();
         match self.chan.try_reserve_send() {
             Some(Reservation::Reserved) => Ok(Permit { sender: self }),
             Some(Reservation::Closed) => Err(TrySendError::Disconnected(())),

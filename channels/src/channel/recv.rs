@@ -43,7 +43,7 @@ impl<T> Chan<T> {
         Err(state)
     }
 
-    /// Receives if no wait is needed, except a wait for a unsent message.
+    /// Receives if no wait is needed, except a wait for an unsent message.
     #[inline]
     pub(crate) fn recv_now(&self) -> Taken<T> {
         match self.recv_fast() {
@@ -72,7 +72,7 @@ impl<T> Chan<T> {
         msg
     }
 
-    /// Receives if no wait is needed, except that it waits for a unsent message.
+    /// Receives if no wait is needed, except that it waits for an unsent message.
     #[inline]
     #[track_caller]
     pub(crate) fn try_recv(&self) -> Result<T, TryRecvError> {

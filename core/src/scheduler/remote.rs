@@ -108,7 +108,7 @@ impl Remote {
         debug_assert_eq!(
             (self.parked_count(), self.handed_over()),
             (0, 0),
-            "a worker ended with parked_count"
+            "a worker ended with occupied stacks"
         );
         UNUSED.lock().unwrap_or_else(PoisonError::into_inner).push(self);
     }
@@ -180,13 +180,13 @@ impl Remote {
         self.parked_count.load(Ordering::Relaxed)
     }
 
-    /// Adds a process. Called by the worker alone.
+    /// Adds an occupied stack. Called by the worker alone.
     #[inline]
     pub(crate) fn add_parked(&self) {
         self.parked_count.store(self.parked_count() + 1, Ordering::Relaxed);
     }
 
-    /// Removes a process. Called by the worker alone.
+    /// Removes an occupied stack. Called by the worker alone.
     #[inline]
     pub(crate) fn remove_parked(&self) {
         self.parked_count.store(self.parked_count() - 1, Ordering::Relaxed);

@@ -129,7 +129,7 @@ impl BudgetBatch {
         self.left -= 1;
     }
 
-    /// Adds a batch. Returns its cost, which the caller [spends](spend) after unlocking.
+    /// Adds a batch. Returns its cost, which the caller [consumes](consume) after unlocking.
     #[must_use]
     pub fn refill(&mut self) -> u32 {
         self.left = self.next;
