@@ -3,7 +3,7 @@
 
 use std::any::Any;
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
 use kahn_core::primitives::Arc as WaiterArc;
@@ -11,6 +11,7 @@ use kahn_core::sync::{Barrier, Condvar, Mutex, OnceLock, RwLock, RwLockWriteGuar
 use kahn_core::wait::{CurrentWaiter, ThreadWaiter, TimeoutFrame, TimeoutUnwind, Waiter, is_internal_unwind};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
+use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
 /// A value. The model fails unless each use of it is ordered after the previous one.
@@ -436,6 +437,65 @@ fn once_lock_race_and_wait() {
         };
         let mine = *cell.get_or_init(|| 2);
         assert_eq!((other.join().unwrap(), waiter.join().unwrap()), (mine, mine));
+    });
+}
+
+/// An initializer that unwinds is followed by that of a waiter, and the other waiter is told of its end.
+///
+/// One unwinds at most. While one does, the others panic as well for std and loom, because the threads of a model are
+/// coroutines of one OS thread.
+///
+/// Fails if the end of an unwound attempt wakes no waiter.
+#[test]
+fn once_lock_waiter_follows_an_unwound_initializer() {
+    model(2, || {
+        let shared = Arc::new((OnceLock::new(), AtomicUsize::new(0)));
+        let call = |shared: &(OnceLock<usize>, AtomicUsize)| {
+            let init = || match shared.1.fetch_add(1, Ordering::Relaxed) {
+                0 => resume_unwind(Box::new("on purpose")),
+                number => number,
+            };
+            catch_unwind(AssertUnwindSafe(|| *shared.0.get_or_init(init))).ok()
+        };
+        let others: Vec<_> = (0..2)
+            .map(|_| {
+                let shared = shared.clone();
+                thread::spawn(move || call(&shared))
+            })
+            .collect();
+        let mine = call(&shared);
+        let results = others.into_iter().map(|other| other.join().unwrap()).chain([mine]);
+        assert_eq!(results.flatten().collect::<Vec<_>>(), [1, 1]);
+    });
+}
+
+/// Fails if a waiter that is woken to initialize does nothing because it was cancelled.
+#[test]
+fn once_lock_cancelled_waiter_holds_up_no_other() {
+    model(2, || {
+        let cell = Arc::new(OnceLock::new());
+        let (told, victim) = (Arc::new(loom::sync::Mutex::new(None)), Victim::current());
+        *told.lock().unwrap() = Some(victim.clone());
+        let first = {
+            let cell = cell.clone();
+            thread::spawn(move || {
+                let init = || {
+                    if let Some(victim) = told.lock().unwrap().take() {
+                        victim.cancel();
+                    }
+                    resume_unwind(Box::new("on purpose"))
+                };
+                catch_unwind(AssertUnwindSafe(|| *cell.get_or_init(init))).ok()
+            })
+        };
+        let other = {
+            let cell = cell.clone();
+            thread::spawn(move || *cell.get_or_init(|| 1))
+        };
+        let mine = victim.run(|| *cell.get_or_init(|| 1));
+        assert_eq!(other.join().unwrap(), 1);
+        assert!(mine.is_none_or(|mine| mine == 1));
+        assert!(first.join().unwrap().is_none_or(|first| first == 1));
     });
 }
 

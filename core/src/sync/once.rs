@@ -16,6 +16,14 @@ const RUNNING: u32 = 2;
 /// The initialization is complete, for good.
 const COMPLETE: u32 = 3;
 
+/// The queue of the callers that panic if an initializer has unwound.
+const TOLD: usize = 0;
+/// The queue of the callers that run their own initializers if another one has unwound. One such end wakes one of them:
+/// more would find that its initializer runs, and wait again.
+const RETRYING: usize = 1;
+/// The queue of the callers that wait until an initializer has completed, however many unwind before.
+const PATIENT: usize = 2;
+
 /// Runs an initializer once, no matter how many threads call it. Works like [`std::sync::Once`].
 ///
 /// No lock is held while the initializer runs, and it may park. As in std, calling the same `Once` from inside it is
@@ -37,7 +45,10 @@ pub struct Once {
     /// | `INCOMPLETE`, `POISONED` | `RUNNING` | the thread that runs the initializer, by compare-and-swap |
     /// | `RUNNING` | `COMPLETE`, `POISONED`, `INCOMPLETE` | the same thread, with `waiters` locked, at the end |
     state: AtomicU32,
-    waiters: WaitList<()>,
+    /// A caller that was claimed in `RETRYING` owes the others there an attempt, or that another one is running. It
+    /// keeps that: a claimed waiter is not cancelled, it does not park before it has looked at the state, and
+    /// the end of each attempt, which may be an unwind, claims the next one.
+    waiters: WaitList<(), (), 3>,
 }
 
 // If an initializer unwinds, the state records it as poisoning.
@@ -239,12 +250,17 @@ impl Once {
         f: &mut dyn FnMut(&OnceState),
     ) {
         operation();
+        let queue = if ignore_poison { RETRYING } else { TOLD };
+        let mut has_waited = false;
         loop {
             // Acquire: pairs with the Release at the end of an attempt.
             let seen = self.state.load(Ordering::Acquire);
             match seen {
                 COMPLETE => return,
-                RUNNING => self.wait_for_attempt(|state| state == RUNNING, location),
+                RUNNING => {
+                    self.wait_while(|state| state == RUNNING, queue, has_waited, location);
+                    has_waited = true;
+                }
                 POISONED if !ignore_poison => poisoned(location),
                 _ => {
                     // Acquire: an earlier initializer that unwound may have written something.
@@ -267,20 +283,30 @@ impl Once {
 
     fn wait_done(&self, ignore_poison: bool, location: &'static Location<'static>) {
         operation();
+        let queue = if ignore_poison { PATIENT } else { TOLD };
         loop {
             // Acquire: pairs with the Release at the end of an attempt.
             match self.state.load(Ordering::Acquire) {
                 COMPLETE => return,
                 POISONED if !ignore_poison => poisoned(location),
-                // Waits until the current attempt ends, or, if none runs, until the next one ends.
-                seen => self.wait_for_attempt(|state| state == seen || state == RUNNING, location),
+                _ => {
+                    let waits = |state| state != COMPLETE && (ignore_poison || state != POISONED);
+                    self.wait_while(waits, queue, false, location);
+                }
             }
         }
     }
 
-    /// Waits for the end of an attempt if `waits` returns true for the state.
-    fn wait_for_attempt(&self, waits: impl FnOnce(u32) -> bool, location: &'static Location<'static>) {
+    /// Waits in this queue, unless `waits` returns false for the state.
+    fn wait_while(
+        &self,
+        waits: impl FnOnce(u32) -> bool,
+        queue: usize,
+        at_front: bool,
+        location: &'static Location<'static>,
+    ) {
         let options = WaitOptions::new(Reason::at(Kind::WaitGroup, self, location));
+        let options = options.in_queue(queue).at_front(at_front);
         // Relaxed: if an attempt has ended, the lock of the list orders this load after its end.
         let look = |(): &mut ()| (!waits(self.state.load(Ordering::Relaxed))).then_some(());
         if let Err(error) = self.waiters.wait(options, look) {
@@ -303,9 +329,15 @@ struct Attempt<'a> {
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         // Release: a thread that sees the new state sees what the initializer wrote.
-        self.once.waiters.update(|(), [waiters]| {
+        self.once.waiters.update(|(), queues| {
             self.once.state.store(self.outcome, Ordering::Release);
-            waiters.claim_all();
+            queues[TOLD].claim_all();
+            if self.outcome == COMPLETE {
+                queues[RETRYING].claim_all();
+                queues[PATIENT].claim_all();
+            } else {
+                queues[RETRYING].claim_next();
+            }
         });
     }
 }
@@ -324,5 +356,62 @@ impl Default for Once {
 impl fmt::Debug for Once {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Once").finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, fibers))]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::runtime::Runtime;
+
+    fn waiting(once: &Once) -> [usize; 3] {
+        once.waiters.update(|(), queues| core::array::from_fn(|queue| queues[queue].waiting()))
+    }
+
+    /// Calls `once` with an initializer that unwinds when `others` callers wait.
+    fn fail(once: &Once, unwound: Unwound, others: usize) {
+        let mut initializer = |_: &OnceState| {
+            while waiting(once).iter().sum::<usize>() < others {
+                crate::yield_now();
+            }
+            resume_unwind(Box::new("on purpose"));
+        };
+        once.call(true, unwound, Location::caller(), &mut initializer);
+    }
+
+    fn unwinds(f: impl FnOnce()) -> bool {
+        catch_unwind(AssertUnwindSafe(f)).is_err()
+    }
+
+    /// With one worker, no woken waiter has run when this thread looks at the queues.
+    #[test]
+    fn unwound_initializer_wakes_one_waiter_that_retries() {
+        const RETRIES: usize = 4;
+        Runtime::builder().workers(1).build().unwrap().run(|| {
+            for unwound in [Unwound::Retries, Unwound::Poisons] {
+                let once = Arc::new(Once::new());
+                let spawn = |wait: fn(&Once, Unwound)| {
+                    let once = once.clone();
+                    crate::spawn_local(move || unwinds(|| wait(&once, unwound)))
+                };
+                let mut callers: Vec<_> =
+                    (0..RETRIES).map(|_| spawn(|once, unwound| fail(once, unwound, 0))).collect();
+                // Nobody is told of poison by an initializer that does not poison.
+                if unwound == Unwound::Poisons {
+                    callers.extend([spawn(|once, _| once.wait()), spawn(|once, _| once.call_once(|| {}))]);
+                }
+                let patient = [spawn(|once, _| once.wait_force()), spawn(|once, _| once.wait_force())];
+                assert!(unwinds(|| fail(&once, unwound, callers.len() + patient.len())));
+                assert_eq!(waiting(&once), [0, RETRIES - 1, patient.len()]);
+                // Each that retries wakes the next one.
+                callers.into_iter().for_each(|caller| assert!(caller.join().unwrap()));
+                assert_eq!(waiting(&once), [0, 0, patient.len()]);
+                once.call_once_force(|_| {});
+                patient.into_iter().for_each(|patient| assert!(!patient.join().unwrap()));
+            }
+        });
     }
 }
