@@ -64,10 +64,9 @@ enum Clock {
 }
 
 struct Timer<M> {
-    /// `None` if the time is beyond the clock's range, or if the timer has fired and does not repeat.
+    /// The next due time, or, while its message waits to be handled, that for which it has fired. `None` if the time is
+    /// beyond the clock's range.
     due: Option<Instant>,
-    /// The timer has fired, and its message has not been handled.
-    has_come: bool,
     what: What<M>,
 }
 
@@ -141,7 +140,7 @@ impl<M> Timers<M> {
         self.last += 1;
         let id = TimerId(self.last);
         let due = self.now().checked_add(delay);
-        self.all.insert(id, Timer { due, has_come: false, what });
+        self.all.insert(id, Timer { due, what });
         self.order.extend(due.map(|due| (due, id)));
         self.set_timer();
         id
@@ -159,9 +158,16 @@ impl<M> Timers<M> {
 
     /// Returns the message of a timer that has fired, unless the timer was cancelled since.
     pub(crate) fn take(&mut self, id: TimerId) -> Option<M> {
+        let now = self.now();
         let timer = self.all.get_mut(&id)?;
-        timer.has_come = false;
-        if let What::Every(_, make) = &mut timer.what {
+        if let What::Every(period, _) = timer.what {
+            // It is due again only now. An actor whose timers are all late would otherwise reschedule all of them for
+            // each message.
+            timer.due = timer.due.and_then(|due| following(due, period, now));
+            self.order.extend(timer.due.map(|due| (due, id)));
+            self.set_timer();
+        }
+        if let What::Every(_, make) = &mut self.all.get_mut(&id)?.what {
             return Some(make());
         }
         match self.all.remove(&id)?.what {
@@ -212,15 +218,7 @@ impl<M> Timers<M> {
             && due <= now
         {
             self.order.pop_first();
-            let timer = self.all.get_mut(&id).expect("what is in order is there");
-            timer.due = match timer.what {
-                What::Once(_) => None,
-                What::Every(period, ..) => following(due, period, now),
-            };
-            self.order.extend(timer.due.map(|due| (due, id)));
-            if !core::mem::replace(&mut timer.has_come, true) {
-                ready.push_back(Ready::Timer(id));
-            }
+            ready.push_back(Ready::Timer(id));
         }
         if let Some(idle) = &mut self.idle {
             idle.over = !idle.busy && idle.due().is_some_and(|due| due <= now);
@@ -264,4 +262,26 @@ fn following(due: Instant, period: Duration, now: Instant) -> Option<Instant> {
     let missed = now.saturating_duration_since(due).as_nanos() / period.as_nanos();
     let step = u64::try_from((missed + 1).saturating_mul(period.as_nanos())).ok()?;
     due.checked_add(Duration::from_nanos(step))
+}
+
+#[cfg(all(test, fibers))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn periodic_timer_is_due_again_only_when_its_message_is_taken() {
+        const PERIOD: Duration = Duration::from_millis(1);
+        let mut timers = Timers::<u32>::by_hand();
+        let mut ready = VecDeque::new();
+        let id = timers.every(PERIOD, || 7);
+        assert_eq!(timers.advance(PERIOD, &mut ready), Some(PERIOD));
+        assert_eq!(ready.len(), 1);
+        // Late by two periods and a half: nothing is due meanwhile.
+        assert_eq!(timers.advance(PERIOD * 5 / 2, &mut ready), None);
+        assert_eq!((ready.len(), timers.order.len()), (1, 0));
+        assert_eq!(timers.take(id), Some(7));
+        // It keeps its beat.
+        assert_eq!(timers.advance(PERIOD, &mut ready), Some(PERIOD / 2));
+        assert_eq!(ready.len(), 2);
+    }
 }
