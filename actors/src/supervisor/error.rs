@@ -102,14 +102,17 @@ impl Error for ChildError {}
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StartError {
-    /// The id of the child.
+    /// The id of the child. Empty if the supervisor itself was killed while it started its children.
     pub child: Arc<str>,
-    /// The error of the child.
+    /// The error of the child, or why the supervisor ended.
     pub error: ChildError,
 }
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.child.is_empty() {
+            return write!(f, "the supervisor ended while it started its children: {}", self.error);
+        }
         write!(f, "child {:?}: {}", self.child, self.error)
     }
 }

@@ -287,7 +287,7 @@ impl Supervisor {
                 ExitReason::Failed(error) if error.is::<StartError>() => {
                     error.downcast_ref::<StartError>().expect("just seen").clone()
                 }
-                _ => StartError { child: "supervisor".into(), error: ChildError::Failed(reason) },
+                _ => StartError { child: "".into(), error: ChildError::Failed(reason) },
             }),
         }
     }
