@@ -176,7 +176,7 @@ impl<M: Send + 'static> Group<M> {
         self.members.len()
     }
 
-    /// Returns whether there are no members. Looks for one that has not ended, which mostly is the first.
+    /// Returns whether there are no members. Stops at the first member that has not ended.
     ///
     /// # Examples
     ///

@@ -335,8 +335,8 @@ impl<M: Send + 'static> Topic<M> {
         self.members.leave(actor)
     }
 
-    /// Returns the route for a subscription that may replace another, and the one that is not needed. A route that is
-    /// in use is kept, so that the messages in it stay before later ones.
+    /// Returns the route for a subscription that may replace another, and the route that is not needed. A route in use is
+    /// kept, so that the messages in it stay before later ones.
     fn route<N: Send + 'static>(
         &self,
         actor: ActorId,
@@ -364,7 +364,7 @@ impl Left {
 }
 
 impl Lag {
-    /// Returns how many messages may wait: the one that waits for room, and those behind it. Zero if none waits.
+    /// Returns how many messages may wait: the message that waits for room, and those behind it. Zero if no message waits.
     ///
     /// # Panics
     ///
@@ -430,7 +430,7 @@ struct Route<N: Send + 'static> {
     courier: ActorRef<Parcel<N>>,
     /// How many messages may wait. Zero for `Lag::Lose`.
     room: AtomicUsize,
-    /// How many messages the courier has, the one that it is passing on included.
+    /// How many messages the courier has, including the message that it is passing on.
     waiting: AtomicUsize,
 }
 

@@ -138,7 +138,7 @@ impl System {
                 *watched = true;
             }
         }
-        // Signals are for the tree from here on: one that comes while it starts stops what has started. If the start
+        // From here on signals stop the tree. A signal during the start stops the children that have started. If the start
         // fails or unwinds, the entry goes.
         let mut entry = None;
         let root = root.try_spawn_as(|root| entry = Some(Entry::new(root))).map_err(SystemError::Start)?;

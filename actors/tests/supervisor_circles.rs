@@ -459,7 +459,8 @@ fn both(f: impl Fn(Arc<dyn Above>)) {
     f(Arc::new(DynamicSupervisor::new(Ends).shutdown(Shutdown::Infinity).spawn()));
 }
 
-/// One that asks in `stopped`, and another that ends only when the first was told, whichever the supervisor looks at.
+/// One child asks in `stopped`, and another ends only when the first child was told. The supervisor may look at either
+/// first.
 #[test]
 fn child_that_is_stopped_together_with_others_is_told_at_once_that_its_supervisor_waits_for_it() {
     everywhere(|| {

@@ -527,7 +527,7 @@ fn stepped_actor_that_asks_or_kills_itself_is_told_and_ends_as_any_other() {
         assert_eq!(logs[1].lock().unwrap().len(), 2);
         assert_eq!(logs[1].lock().unwrap()[1], "returns");
         assert!(logs[1].lock().unwrap()[0].starts_with("Err(Deadlock"));
-        // One that was killed handles nothing more.
+        // A killed actor handles no more messages.
         let mut stepped = Stepped::named("itself", Itself(logs[2].clone()));
         stepped.actor_ref().kill();
         assert_eq!(stepped.deliver(Own::Ask), Step::Ended);

@@ -179,7 +179,7 @@ mod inner {
     kahn_core::local! {}
     kahn_core::local! {
         /// Documented.
-        #[allow(dead_code)]
+        #[allow(dead_code, reason = "shows that a key takes attributes")]
         pub(crate) static SHARED: u32 = 7;
         #[cfg(any())]
         static LEFT_OUT: NoSuchType = no_such_value;
