@@ -17,10 +17,11 @@ import tomllib
 # The folder of each crate, and the crates of this workspace that it may use.
 CRATES = {
     "macros": set(),
+    "io": {"kahn-core", "kahn-channels"},
     "core": set(),
     "channels": {"kahn-core"},
     "actors": {"kahn-core", "kahn-channels"},
-    ".": {"kahn-core", "kahn-channels", "kahn-actors", "kahn-macros"},
+    ".": {"kahn-core", "kahn-channels", "kahn-actors", "kahn-io", "kahn-macros"},
 }
 # A pattern for a crate or cfg, and the folders that may name it.
 CONFINED = {

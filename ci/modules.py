@@ -15,6 +15,7 @@ CRATES = {
     "actors": "kahn-actors",
     "channels": "kahn-channels",
     "core": "kahn-core",
+    "io": "kahn-io",
     "macros": "kahn-macros",
 }
 

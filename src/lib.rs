@@ -151,6 +151,14 @@ pub mod channel {
     };
 }
 
+/// Waiting for descriptors.
+///
+/// [`Source`](io::Source) wraps any value that owns a descriptor. Its documentation has an example.
+pub mod io {
+    #[doc(inline)]
+    pub use kahn_io::io::{Interest, Source};
+}
+
 pub mod actor {
     //! Actors: values that handle messages one at a time. An actor without messages uses no stack and no thread.
     //!

@@ -19,6 +19,8 @@ mod os_threads;
 #[cfg(fibers)]
 mod exits;
 #[cfg(fibers)]
+mod reactor;
+#[cfg(fibers)]
 mod blocking;
 #[cfg(fibers)]
 mod fiber;
@@ -41,6 +43,8 @@ pub mod sync;
 
 #[cfg(fibers)]
 pub mod time;
+#[cfg(fibers)]
+pub mod source;
 
 #[cfg(fibers)]
 pub use runtime::{Runtime, run};
@@ -53,6 +57,9 @@ pub use thread::{block_on, blocking, scope, sleep, spawn, spawn_local, yield_now
 #[path = "scheduler/model.rs"]
 #[allow(dead_code, reason = "models use a part of it, in tests alone")]
 mod scheduler;
+#[cfg(all(test, not(fibers)))]
+#[path = "reactor/model.rs"]
+mod reactor;
 /// Not covered by semver.
 #[cfg(not(fibers))]
 #[doc(hidden)]

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `inbox` | mail against going to sleep |
 //! | `idle` | work for any worker against going to sleep; stealing |
+//! | `sleep` | a wake-up against a worker that sleeps on its parker or in its poller |
 //! | `task` | the end of a task against joiners, a handle that is dropped, and wakers |
 //! | `waiter` | which thread ends a wait |
 //!
@@ -14,6 +15,7 @@
 
 mod idle;
 mod inbox;
+mod sleep;
 mod task;
 mod waiter;
 

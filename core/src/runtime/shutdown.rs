@@ -113,6 +113,8 @@ fn finish(
 ) -> Result<(), ShutdownError> {
     let drained = shared.wait_for(deadline, |_| shared.is_drained());
     shared.terminate(drained);
+    // A worker that is stuck in a task polls no more.
+    shared.remotes.iter().for_each(|remote| remote.reactor.close());
     if drained {
         leave_records(shared, shared.workers());
         let deadline = deadline.map(|deadline| deadline.max(now() + GRACE));

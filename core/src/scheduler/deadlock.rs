@@ -194,7 +194,7 @@ pub(crate) fn examine(shared: &Shared, me: &Remote, has_work: impl Fn() -> bool)
     };
     let mut examination = Examination::new();
     loop {
-        me.parker.park_deadline(now() + examination.nap());
+        me.reactor.park(Some(now() + examination.nap()));
         if has_work() || !nothing_is_due(shared) || !shared.deadlock.is_on_guard(shared) {
             return;
         }
@@ -207,12 +207,14 @@ pub(crate) fn examine(shared: &Shared, me: &Remote, has_work: impl Fn() -> bool)
     }
 }
 
-/// Returns whether all workers sleep, no worker has a timer, and the injector and all inboxes are empty.
+/// Returns whether all workers sleep, no worker has a timer or a descriptor that is waited for, and the injector and
+/// all inboxes are empty.
 pub(crate) fn nothing_is_due(shared: &Shared) -> bool {
     shared.idle.all_asleep()
         && shared.injector.is_empty_for_sure()
         && shared.remotes.iter().all(|remote| {
             !remote.inbox.has_mail()
+                && !remote.reactor.has_waiting()
                 && remote.wheel.lock().as_ref().is_none_or(|wheel| wheel.next_deadline_ns().is_none())
         })
 }

@@ -122,8 +122,9 @@ impl Worker {
         self.ticks.looked(ticks, now_ns.saturating_sub(self.looked_ns.replace(now_ns)));
         let talks = self.ops.replace(0) >= placement::TALK;
         self.remote.set_communicating(talks);
-        // 2. Wake the tasks whose deadline has passed.
+        // 2. Wake the tasks whose deadline has passed, or whose descriptor has changed.
         self.fire_timers(now_ns);
+        self.poll();
         // 3. Take tasks from the injector.
         self.take_injected();
         // 4. Ask for help if the oldest stealable task was also the oldest at the last look.
@@ -193,6 +194,31 @@ impl Worker {
             if count < BATCH {
                 return;
             }
+        }
+    }
+
+    /// Wakes the tasks that wait for a descriptor that has changed. Returns whether any task waits for a descriptor.
+    #[inline]
+    pub(super) fn poll(&self) -> bool {
+        let waiting = self.remote.reactor.has_waiting();
+        if waiting {
+            self.remote.reactor.poll(&mut self.events.borrow_mut());
+            self.dispatch();
+        }
+        waiting
+    }
+
+    /// Wakes the tasks that wait for the events that the last poll has found.
+    pub(super) fn dispatch(&self) {
+        let mut events = self.events.borrow_mut();
+        if events.is_empty() {
+            return;
+        }
+        self.bulk.set(true);
+        let more = self.remote.reactor.dispatch(&mut events);
+        self.bulk.set(false);
+        if more {
+            self.ticks.at_once();
         }
     }
 

@@ -72,6 +72,8 @@ pub(crate) fn run_worker(index: usize, shared: &Arc<Shared>) {
     unsafe { here::enter(&worker) };
     worker.run();
     shared.remotes[index].set_runs(core::ptr::null_mut());
+    // Threads of other runtimes may wait for descriptors that are registered here.
+    shared.remotes[index].reactor.close();
     shared.abandon_parked(Some(shared.remotes[index]));
     here::leave();
     drop(worker);

@@ -11,7 +11,8 @@ use std::sync::{Mutex, PoisonError};
 
 use crossbeam_utils::CachePadded;
 
-use crate::primitives::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Lock, Ordering, Parker, Unparker};
+use crate::primitives::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Lock, Ordering};
+use crate::reactor::Reactor;
 use crate::scheduler::inbox::Inbox;
 use crate::scheduler::run_queue::{SharedQueue, Slot};
 use crate::scheduler::turn::{LastNotifier, Turn};
@@ -52,14 +53,14 @@ pub(crate) struct Remote {
     /// The task that the worker runs now, if the runtime warns of stuck workers.
     #[cfg(feature = "tracing")]
     pub(crate) running: Lock<Option<Running>>,
-    pub(crate) parker: Parker,
-    unparker: Unparker,
+    /// What the worker sleeps on, and the descriptors that are registered with it.
+    pub(crate) reactor: Reactor,
 }
 
-// SAFETY: `parker` is used by the worker alone. All other fields are atomics and locks.
-unsafe impl Send for Remote {}
-// SAFETY: `parker` is used by the worker alone. All other fields are atomics and locks.
-unsafe impl Sync for Remote {}
+const _: () = {
+    const fn is_sync<T: Send + Sync>() {}
+    is_sync::<Remote>();
+};
 
 static UNUSED: Mutex<Vec<&'static Remote>> = Mutex::new(Vec::new());
 
@@ -68,8 +69,6 @@ impl Remote {
     pub(crate) fn obtain(runtime: u64) -> &'static Remote {
         let unused = UNUSED.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let remote = unused.unwrap_or_else(|| {
-            let parker = Parker::new();
-            let unparker = parker.unparker();
             Box::leak(Box::new(Remote {
                 inbox: CachePadded::new(Inbox::new()),
                 sender: LastNotifier::new(),
@@ -87,14 +86,14 @@ impl Remote {
                 naps: AtomicU64::new(0),
                 #[cfg(feature = "tracing")]
                 running: Lock::new(None),
-                parker,
-                unparker,
+                reactor: Reactor::new(),
             }))
         });
         // Relaxed: a thread that compares the number has the record from a task of this runtime, or from a task of a
         // runtime that has ended since, and then the numbers differ.
         remote.runtime.store(runtime, Ordering::Relaxed);
         *remote.wheel.lock() = Some(Wheel::new(crate::timer::now_ns()));
+        remote.reactor.open();
         remote
     }
 
@@ -121,7 +120,7 @@ impl Remote {
 
     /// Wakes the worker if it sleeps.
     pub(crate) fn unpark(&self) {
-        self.unparker.unpark();
+        self.reactor.unpark();
     }
 
     /// Sends a task to the worker, from any thread. `from` is the turn counter of the sending worker, if the sender is

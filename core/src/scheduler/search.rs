@@ -1,6 +1,6 @@
 //! The behaviour of a worker that has nothing to run: it searches, steals, keeps watch, and sleeps.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::primitives::{Ordering, now};
 use crate::scheduler::remote::Remote;
@@ -163,6 +163,9 @@ impl Worker {
             if self.take_injected() || self.steal(limit, now_ns) {
                 return true;
             }
+            if self.poll() && self.has_work() {
+                return true;
+            }
             if now_ns.saturating_sub(start_ns) > self.search_ns.get().max(SEARCH_LEAST_NS)
                 || self.shared.is_closing()
             {
@@ -286,7 +289,7 @@ impl Worker {
             }
             if all_asleep
                 && due.is_none()
-                && !self.timers_elsewhere()
+                && !self.timers_or_descriptors_elsewhere()
                 && self.shared.deadlock.is_on_guard(&self.shared)
             {
                 crate::scheduler::deadlock::examine(&self.shared, self.remote, || self.has_work());
@@ -296,12 +299,10 @@ impl Worker {
                 on_watch = true;
             } else if !all_asleep && !self.shared.migratory && idle.take_doze() {
                 let wake_at = now() + DOZE;
-                self.remote.parker.park_deadline(due.flatten().map_or(wake_at, |due| due.min(wake_at)));
+                self.sleep_until(Some(due.flatten().map_or(wake_at, |due| due.min(wake_at))));
                 idle.leave_doze();
-            } else if let Some(due) = due.flatten() {
-                self.remote.parker.park_deadline(due);
             } else {
-                self.remote.parker.park();
+                self.sleep_until(due.flatten());
             }
         }
         // 4. Awake.
@@ -313,18 +314,24 @@ impl Worker {
             self.calm_from_ns.set(now_ns + CALM_NS);
         }
         self.fire_timers(now_ns);
+        self.dispatch();
         if (on_watch || picked) && self.has_work() {
             self.pass_on();
         }
     }
 
-    /// Returns whether another worker has a timer. If all workers sleep, that one wakes by itself, and decides anew
-    /// when it goes to sleep.
-    fn timers_elsewhere(&self) -> bool {
+    /// Sleeps until there may be something to do, or until the deadline.
+    fn sleep_until(&self, deadline: Option<Instant>) {
+        self.remote.reactor.sleep(deadline, &mut self.events.borrow_mut());
+    }
+
+    /// Returns whether another worker has a timer, or whether a thread waits for a descriptor that is registered with
+    /// a worker. If all workers sleep, that one wakes by itself, and decides anew when it goes to sleep.
+    fn timers_or_descriptors_elsewhere(&self) -> bool {
         let has_timer = |remote: &Remote| {
             remote.wheel.lock().as_ref().is_some_and(|wheel| wheel.next_deadline_ns().is_some())
         };
-        self.shared.remotes.iter().any(|remote| has_timer(remote))
+        self.shared.remotes.iter().any(|remote| has_timer(remote) || remote.reactor.has_waiting())
     }
 
     /// Returns whether this worker may doze although others are awake. `elsewhere` is what it has seen there since it
@@ -343,9 +350,10 @@ impl Worker {
             // Read anew each time: another thread may set an earlier deadline here.
             let due = self.next_timer_ns().and_then(timer::to_instant);
             let until = due.map_or(wake_at, |due| due.min(wake_at));
-            self.remote.parker.park_deadline(until);
+            self.sleep_until(Some(until));
             let now = now();
             if self.has_work()
+                || !self.events.borrow().is_empty()
                 || self.shared.idle.is_picked(self.index)
                 || self.shared.injector.len() != 0
                 || due.is_some_and(|due| due <= now)

@@ -32,6 +32,7 @@ use std::sync::Arc;
 use crate::fiber::pool::Pool;
 use crate::fiber::stack::SizeClass;
 use crate::fiber::{Fiber, Suspend};
+use crate::reactor::Events;
 use crate::scheduler::maintenance::MaintenanceTicks;
 use crate::scheduler::remote::Remote;
 use crate::scheduler::run_queue::{End, LocalQueue};
@@ -62,6 +63,8 @@ pub(crate) struct Worker {
     /// Deadlines that have not been moved into the wheel.
     pub(super) pending_timers: PendingTimers,
     pub(super) pool: RefCell<Pool>,
+    /// What the last poll has found. Empty between turns.
+    pub(super) events: RefCell<Events>,
     /// Turns of this chain that were taken from `next`.
     streak: Cell<u32>,
     /// The class of this chain.
@@ -107,6 +110,7 @@ impl Worker {
             local: LocalQueue::new(),
             pending_timers: PendingTimers::new(),
             pool: RefCell::new(Pool::new(super::finish::run_on_fiber)),
+            events: RefCell::new(Events::new()),
             streak: Cell::new(0),
             chain: Cell::new(STACKED),
             balance: Cell::new(0),
@@ -370,7 +374,7 @@ impl Worker {
         if let Some(until) = timer::to_instant(until_ns)
             && self.remote.inbox.sleep()
         {
-            self.remote.parker.park_deadline(until);
+            self.remote.reactor.park(Some(until));
         }
         self.remote.inbox.awake();
         self.ticks.at_once();

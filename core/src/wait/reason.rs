@@ -37,6 +37,10 @@ pub enum Kind {
     Future,
     /// A message for an actor, or the reply of an actor.
     Actor,
+    /// Data from a descriptor, such as a socket. The resource is the descriptor's number.
+    Readable,
+    /// Space for data in a descriptor, such as a socket. The resource is the descriptor's number.
+    Writable,
 }
 
 impl fmt::Display for Kind {
@@ -57,6 +61,8 @@ impl fmt::Display for Kind {
             Kind::Blocking => "blocking call",
             Kind::Future => "future",
             Kind::Actor => "actor",
+            Kind::Readable => "readable",
+            Kind::Writable => "writable",
         })
     }
 }

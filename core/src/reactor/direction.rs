@@ -1,0 +1,259 @@
+//! The threads and tasks that wait for one direction of a descriptor.
+//!
+//! Threads take turns: a thread has the turn from its first try of the system call until the call has succeeded or
+//! failed, its waits included. The others wait for the turn, and get it in order. So threads that read from one
+//! descriptor are served first come, first served, and only the thread with the turn waits for an event.
+//!
+//! A task of async code polls instead. It leaves its waker before it tries. There is one such task for each direction,
+//! the one that has polled last, as `poll_read` and its kin require.
+//!
+//! | state | meaning |
+//! |---|---|
+//! | `busy` | a thread has the turn |
+//! | `ready` | an event has come since the thread with the turn last began to try |
+//! | `drained` | the last read took all that was there, and `ready` was not set. The next thread waits without trying: a later change is an event |
+//! | `ends` | the peer has closed its side, or there is an error. Then there may be no further event, so `drained` is not set |
+//! | `closed` | the owner has closed the descriptor |
+
+use core::task::{Context, Poll};
+use std::io;
+use std::time::Instant;
+
+use super::{Home, Reactor};
+use crate::wait::{OwnedWaker, Reason, WaitError, WaitList, WaitOptions, Waited};
+
+/// The queue of the thread that has the turn, and waits for an event.
+const EVENT: usize = 0;
+/// The queue of the threads that wait for the turn.
+const TURN: usize = 1;
+
+/// One direction of a descriptor, reading or writing.
+#[derive(Default)]
+pub(crate) struct Direction(WaitList<State, Granted, 2>);
+
+#[derive(Default)]
+struct State {
+    busy: bool,
+    ready: bool,
+    drained: bool,
+    ends: bool,
+    closed: bool,
+    waker: OwnedWaker,
+    /// The reactor that counts the task with this waker as waiting.
+    counted: Option<&'static Reactor>,
+}
+
+/// Whether a woken thread has been given the turn. If not, the descriptor was closed.
+type Granted = bool;
+
+/// What a system call has left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    /// There may be more.
+    Maybe,
+    /// It has taken all that was there. Only reads of streams report this.
+    Drained,
+}
+
+/// Returns the error of an operation on a closed descriptor.
+fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "the descriptor was closed by `close`")
+}
+
+/// Unwinds if the wait was ended by a cancel or an enclosing timeout. Otherwise returns the error of a deadline.
+fn timed_out(error: WaitError) -> io::Error {
+    let _ = error.raise();
+    io::ErrorKind::TimedOut.into()
+}
+
+/// How a thread waits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) reason: Reason,
+    pub(crate) deadline: Option<Instant>,
+}
+
+/// The right to try the system call. Passed on when it is dropped.
+struct Turn<'a> {
+    direction: &'a Direction,
+    /// Whether the caller should wait before it tries.
+    drained: bool,
+    left: Readiness,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.direction.0.update(|state, queues| {
+            state.drained = self.left == Readiness::Drained && !state.ready && !state.ends;
+            match queues[TURN].claim_next() {
+                Some(granted) => *granted = true,
+                None => state.busy = false,
+            }
+        });
+    }
+}
+
+impl Direction {
+    /// Tries `call` until it returns something else than `WouldBlock`, and parks in between. `register` returns the
+    /// reactor with which the descriptor is registered.
+    pub(crate) fn run<R>(
+        &self,
+        wanted: Wanted,
+        mut register: impl FnMut() -> io::Result<Home>,
+        mut call: impl FnMut() -> io::Result<(R, Readiness)>,
+    ) -> io::Result<R> {
+        let turn = self.take_turn(wanted)?;
+        if !turn.drained {
+            match call() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return turn.end(result),
+            }
+        }
+        loop {
+            self.wait(wanted, register()?)?;
+            match call() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return turn.end(result),
+            }
+        }
+    }
+
+    /// Waits for the turn.
+    fn take_turn(&self, wanted: Wanted) -> io::Result<Turn<'_>> {
+        let options = WaitOptions::new(wanted.reason).until(wanted.deadline).in_queue(TURN).with(false);
+        let waited = self.0.wait(options, |state| {
+            if state.closed {
+                return Some(None);
+            }
+            (!state.busy).then(|| {
+                state.busy = true;
+                Some(state.begin())
+            })
+        });
+        let drained = match waited.map_err(timed_out)? {
+            Waited::Found(Some(drained)) => drained,
+            Waited::Woken(true) => {
+                let mut turn = Turn { direction: self, drained: false, left: Readiness::Maybe };
+                turn.drained = self.0.update(|state, _| state.begin());
+                return Ok(turn);
+            }
+            Waited::Found(None) | Waited::Woken(false) => return Err(closed()),
+        };
+        Ok(Turn { direction: self, drained, left: Readiness::Maybe })
+    }
+
+    /// Waits for an event. The caller has the turn.
+    fn wait(&self, wanted: Wanted, home: Home) -> io::Result<()> {
+        let _counted = Counted::new(home);
+        let options = WaitOptions::new(wanted.reason).until(wanted.deadline).in_queue(EVENT).with(false);
+        let waited = self.0.wait(options, |state| {
+            if state.closed {
+                return Some(false);
+            }
+            std::mem::take(&mut state.ready).then_some(true)
+        });
+        match waited.map_err(timed_out)? {
+            Waited::Found(true) | Waited::Woken(true) => Ok(()),
+            Waited::Found(false) | Waited::Woken(false) => Err(closed()),
+        }
+    }
+
+    /// Tries `call` for a task, and leaves the task's waker if it returns `WouldBlock`.
+    pub(crate) fn poll<R>(
+        &self,
+        context: &Context<'_>,
+        mut register: impl FnMut() -> io::Result<Home>,
+        mut call: impl FnMut() -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        // The waker comes first: an event after a failed try finds it.
+        let home = register()?;
+        let waker = OwnedWaker::new(context.waker());
+        home.reactor.add_waiting(home.is_here);
+        let (old, counted, is_closed) = self.0.update(|state, _| {
+            if state.closed {
+                return (waker, Some(home.reactor), true);
+            }
+            (state.waker.replace(waker), state.counted.replace(home.reactor), false)
+        });
+        drop(old);
+        if let Some(counted) = counted {
+            counted.remove_waiting();
+        }
+        if is_closed {
+            return Poll::Ready(Err(closed()));
+        }
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            result => {
+                drop(self.take_waker());
+                Poll::Ready(result)
+            }
+        }
+    }
+
+    /// Removes the waker of a task that polls no more.
+    pub(crate) fn take_waker(&self) -> OwnedWaker {
+        let (waker, counted) = self.0.update(|state, _| (state.waker.take(), state.counted.take()));
+        if let Some(counted) = counted {
+            counted.remove_waiting();
+        }
+        waker
+    }
+
+    /// Records an event, and wakes the thread and the task that wait for it.
+    pub(super) fn notify(&self, ends: bool) {
+        let has_waker = self.0.update(|state, queues| {
+            state.ends |= ends;
+            state.drained = false;
+            match queues[EVENT].claim_next() {
+                Some(granted) => *granted = true,
+                None => state.ready = true,
+            }
+            state.counted.is_some()
+        });
+        if has_waker {
+            self.take_waker().wake();
+        }
+    }
+
+    /// Ends all waits, now and later.
+    pub(super) fn close(&self) {
+        self.0.update(|state, queues| {
+            state.closed = true;
+            queues.iter_mut().for_each(|queue| _ = queue.claim_all());
+        });
+        self.take_waker().wake();
+    }
+}
+
+impl State {
+    /// Begins a turn. Returns whether there is nothing to try for until the next event.
+    fn begin(&mut self) -> bool {
+        self.ready = false;
+        std::mem::take(&mut self.drained)
+    }
+}
+
+impl Turn<'_> {
+    fn end<R>(mut self, result: io::Result<(R, Readiness)>) -> io::Result<R> {
+        let (value, left) = result?;
+        self.left = left;
+        Ok(value)
+    }
+}
+
+/// Counts the caller as waiting while it lives.
+struct Counted(&'static Reactor);
+
+impl Counted {
+    fn new(home: Home) -> Counted {
+        home.reactor.add_waiting(home.is_here);
+        Counted(home.reactor)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.remove_waiting();
+    }
+}
