@@ -79,6 +79,8 @@
 #[doc(inline)]
 pub use kahn_channels::{select, select_biased, serve};
 #[doc(inline)]
+pub use kahn_core::async_task as task;
+#[doc(inline)]
 pub use kahn_core::{
     Runtime, block_on, blocking, local, run, scope, sleep, spawn, spawn_local, sync, time, yield_now,
 };

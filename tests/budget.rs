@@ -280,6 +280,16 @@ fn cases() -> Vec<Named> {
                 kahn::spawn_local(move || count.fetch_add(1, SeqCst));
             })
         }),
+        ("spawn a task", || {
+            Case::starting(|count| {
+                drop(kahn::task::spawn(async move { count.fetch_add(1, SeqCst) }));
+            })
+        }),
+        ("spawn a task here", || {
+            Case::starting(|count| {
+                drop(kahn::task::spawn_local(async move { count.fetch_add(1, SeqCst) }));
+            })
+        }),
         ("serve", || {
             Case::starting(|count| {
                 let (tx, rx) = bounded::<Arc<AtomicUsize>>(1);
@@ -764,6 +774,7 @@ fn lock_operations() -> Vec<Operation> {
 fn thread_operations() -> Vec<Operation> {
     vec![
         ("spawn and join", || act(|| kahn::spawn(|| ()).join().unwrap())),
+        ("spawn and join a task", || act(|| kahn::task::spawn(async {}).join().unwrap())),
         ("spawn in another runtime", || {
             let other = runtime(1);
             act(move || drop(other.spawn(|| ())))
@@ -1008,6 +1019,15 @@ fn rounds_of_futures() -> Vec<NamedRounds> {
                 Box::pin(async move { assert!(actor.tell_async(()).await.is_err()) })
             })
         }),
+        ("await what has finished", || {
+            let mut finished: Vec<_> = (0..FAIR).map(|_| kahn::task::spawn_local(async {})).collect();
+            until("all have finished", || finished.iter().all(|task| task.is_finished()));
+            rounds(move || {
+                let task = finished.pop().expect("the other has run by now");
+                Box::pin(async move { task.await.unwrap() })
+            })
+        }),
+        ("yield", || rounds(|| Box::pin(kahn::task::yield_now()))),
         ("a future that wakes itself", || {
             rounds(|| {
                 let mut woken = false;
@@ -1139,6 +1159,31 @@ fn loop_of_any_operation_in_a_future_lets_others_run() {
                     }
                     panic!("{name}: no other has run");
                 });
+                other.join().unwrap();
+            });
+        });
+    }
+}
+
+#[test]
+fn loop_of_any_operation_in_a_task_lets_others_run() {
+    for (name, make) in rounds_of_futures() {
+        within(name, || {
+            runtime(1).run(|| {
+                let mut round = make();
+                let flag = Arc::new(AtomicBool::new(false));
+                let sets = flag.clone();
+                let other = kahn::spawn_local(move || sets.store(true, SeqCst));
+                let task = kahn::task::spawn_local(async move {
+                    for _ in 0..FAIR {
+                        round().await;
+                        if flag.load(SeqCst) {
+                            return;
+                        }
+                    }
+                    panic!("{name}: no other has run");
+                });
+                task.join().unwrap();
                 other.join().unwrap();
             });
         });

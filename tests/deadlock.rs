@@ -117,6 +117,65 @@ fn report_names_every_waiter_with_kind_and_line() {
     });
 }
 
+/// A task is shown with what it waits for and the line of its spawn; one that is parked, with the line that parks. A server
+/// is a task.
+#[test]
+fn report_names_every_task_with_kind_and_line() {
+    alone("report_names_every_task_with_kind_and_line", || {
+        for workers in WORKERS {
+            let report = report(&runtime(workers), || {
+                fn task(name: &str, future: impl Future<Output = ()> + Send + 'static) -> u32 {
+                    let line = line!() + 1;
+                    drop(kahn::task::Builder::new().name(name.to_owned()).spawn(future).unwrap());
+                    line
+                }
+                let ((tx, rx), (full, _kept)) = (bounded::<u32>(1), bounded::<u32>(0));
+                let received = rx.clone();
+                task("receives", async move { _ = received.recv_async().await });
+                task("sends", async move { _ = full.send_async(1).await });
+                task("joins", async { _ = kahn::task::spawn(std::future::pending::<()>()).await });
+                task("futures", std::future::pending());
+                task("again", async {
+                    // It waits for the last of these, as far as kahn knows.
+                    kahn::task::spawn(async {}).await.unwrap();
+                    std::future::pending().await
+                });
+                task("parks", async { kahn::thread::park() });
+                let line = task("yields", async {
+                    kahn::task::yield_now().await;
+                    std::future::pending().await
+                });
+                let server = kahn::serve(rx, |_| ());
+                kahn::thread::Builder::new()
+                    .name("line".to_owned() + &line.to_string())
+                    .spawn(kahn::thread::park)
+                    .unwrap();
+                server.join().unwrap();
+                drop((tx, _kept));
+            });
+            let spawn_line = report.split("line").nth(1).unwrap().split_whitespace().next().unwrap();
+            for (name, kind) in [
+                ("receives", "receive"),
+                ("sends", "send"),
+                ("joins", "join"),
+                ("futures", "future"),
+                ("again", "future"),
+                ("yields", "future"),
+            ] {
+                let line = line(&report, name);
+                assert!(line.contains(&format!(" {kind} ")), "{kind} in {line}");
+                assert!(line.contains(&format!("tests/deadlock.rs:{spawn_line}:")), "{spawn_line} in {line}");
+                assert!(line.contains(" ms "), "since when in {line}");
+            }
+            let parks = line(&report, "parks");
+            assert!(parks.contains(" park ") && !parks.contains(&format!(":{spawn_line}:")), "{parks}");
+            // The server and the task that receives wait for the same channel.
+            let resource = line(&report, "receives").split_whitespace().nth(3).unwrap().to_owned();
+            assert_eq!(report.matches(&resource).count(), 2, "{report}");
+        }
+    });
+}
+
 /// Two that wait for each other's lock are seen to wait for two things; two that wait for one, for the same.
 #[test]
 fn report_tells_resources_apart() {

@@ -27,8 +27,8 @@ fn root_names_exist_in_root_and_module() {
         kahn::yield_now();
         kahn::thread::yield_now();
         let ended = || kahn::channel::bounded::<()>(1).1;
-        let _: JoinHandle<()> = kahn::serve(ended(), |()| ());
-        let _: JoinHandle<()> = kahn::thread::serve(ended(), |()| ());
+        let _server: JoinHandle<()> = kahn::serve(ended(), |()| ());
+        let _other: JoinHandle<()> = kahn::thread::serve(ended(), |()| ());
     });
 }
 
@@ -72,6 +72,23 @@ fn green_threads() -> io::Result<()> {
     kahn::thread::park_timeout(Duration::ZERO);
     kahn::thread::sleep_until(Instant::now());
     assert!(!kahn::thread::is_green());
+    Ok(())
+}
+
+#[test]
+fn tasks() -> io::Result<()> {
+    let task: kahn::task::JoinHandle<u8> = kahn::task::spawn(async { 1 });
+    assert_eq!(kahn::block_on(task).unwrap(), 1);
+    let builder = kahn::task::Builder::new().name("named".to_owned()).stack_size(64 * 1024);
+    let task: JoinHandle<u8> = builder.clone().spawn(async { 2 })?;
+    let result: Result<u8, kahn::task::JoinError> = task.join();
+    assert_eq!(result.unwrap(), 2);
+    kahn::run(|| {
+        let local = kahn::task::spawn_local(async { kahn::task::yield_now().await });
+        local.join().unwrap();
+        builder.spawn_local(async {}).unwrap().join().unwrap();
+        let _yields: kahn::task::YieldNow = kahn::task::yield_now();
+    });
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 
 use futures_core::Stream;
-use kahn_core::thread::{JoinHandle, spawn_task};
+use kahn_core::async_task::{self, JoinHandle};
 
 use crate::future::RecvStream;
 use crate::receiver::Receiver;
@@ -51,12 +51,13 @@ const TURN: u32 = 64;
 ///     server.join().unwrap();
 /// }
 /// ```
+#[track_caller]
 pub fn serve<M, F>(rx: Receiver<M>, f: F) -> JoinHandle<()>
 where
     M: Send + 'static,
     F: FnMut(M) + Send + 'static,
 {
-    spawn_task(None, Serve { messages: rx.into_stream(), f })
+    async_task::spawn(Serve { messages: rx.into_stream(), f })
 }
 
 struct Serve<M, F> {

@@ -34,6 +34,8 @@ mod handle;
 pub mod runtime;
 #[cfg(fibers)]
 pub mod thread;
+#[cfg(fibers)]
+pub mod async_task;
 /// Not covered by semver.
 #[cfg(fibers)]
 #[doc(hidden)]

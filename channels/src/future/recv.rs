@@ -6,7 +6,8 @@ use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 
 use futures_core::Stream;
-use kahn_core::wait::{OwnedWaker, poll_operation};
+use kahn_core::primitives::Arc;
+use kahn_core::wait::{Kind, OwnedWaker, note_pending, poll_operation};
 
 use crate::channel::Chan;
 use crate::error::{RecvError, TryRecvError};
@@ -260,13 +261,22 @@ unsafe fn poll_source<T>(
     context: &Context<'_>,
 ) -> Poll<Result<T, RecvError>> {
     ready!(poll_operation(context));
-    match source {
+    let resource = match source {
+        Source::Chan(chan) => chan.address(),
+        Source::Timer(timer) => Arc::as_ptr(timer).cast(),
+        Source::Never => core::ptr::null(),
+    };
+    let received = match source {
         // SAFETY: the caller guarantees that the slot is pinned and that all polls name the same channel.
         Source::Chan(chan) => unsafe { slot.poll_recv(chan, context) },
         // SAFETY: the caller guarantees that the slot is pinned and that all polls name the same timer.
         Source::Timer(timer) => unsafe { slot.poll_timer(timer, task_timer, context) },
         Source::Never => Poll::Pending,
+    };
+    if received.is_pending() {
+        note_pending(Kind::Recv, resource);
     }
+    received
 }
 
 /// The future of a receive. Made by [`Receiver::recv_async`].

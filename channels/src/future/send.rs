@@ -7,7 +7,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 
 use kahn_core::primitives::Arc;
-use kahn_core::wait::{OwnedWaker, poll_operation};
+use kahn_core::wait::{Kind, OwnedWaker, note_pending, poll_operation};
 
 use crate::channel::Chan;
 use crate::error::{SendError, TrySendError};
@@ -88,12 +88,22 @@ impl<T> Future for SendFuture<'_, T> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         ready!(poll_operation(context));
         let this = self.into_ref().get_ref();
-        let slot = &this.slot;
+        let sent = this.poll_send(context);
+        if sent.is_pending() {
+            note_pending(Kind::Send, this.chan.address());
+        }
+        sent
+    }
+}
+
+impl<T> SendFuture<'_, T> {
+    fn poll_send(&self, context: &Context<'_>) -> Poll<Result<(), SendError<T>>> {
+        let slot = &self.slot;
         // The waker is cloned before and dropped after the lock is held, because both run user code. Locals are dropped
         // in reverse order, so it is declared before the lock guard. It may be dropped when the operation is done.
         let mut waker = OwnedWaker::new(context.waker());
         let mut wakes = Wakes::new();
-        let mut state = this.chan.lock();
+        let mut state = self.chan.lock();
         if slot.phase.get() == Phase::Queued {
             match slot.packet.wait_slot().status() {
                 Status::Waiting => {
@@ -105,23 +115,23 @@ impl<T> Future for SendFuture<'_, T> {
                 }
                 Status::Done => {
                     slot.close();
-                    this.has_message.set(false);
+                    self.has_message.set(false);
                     return Poll::Ready(Ok(()));
                 }
                 _ => {
                     slot.close();
                     // SAFETY: the channel was closed, so no receiver has taken the message. The waiter was claimed, so
                     // it is in no queue.
-                    return Poll::Ready(Err(SendError(unsafe { this.take() })));
+                    return Poll::Ready(Err(SendError(unsafe { self.take() })));
                 }
             }
         }
-        if !this.has_message.get() {
+        if !self.has_message.get() {
             drop(state);
             panic!("`SendFuture` polled after it was ready");
         }
         // SAFETY: `has_message` is set. The phase is `Idle`, so the slot is in no queue.
-        match state.send(unsafe { this.take() }, &mut wakes) {
+        match state.send(unsafe { self.take() }, &mut wakes) {
             Ok(()) => Poll::Ready(Ok(())),
             Err(TrySendError::Disconnected(msg)) => Poll::Ready(Err(SendError(msg))),
             Err(TrySendError::Full(msg)) => {
@@ -129,7 +139,7 @@ impl<T> Future for SendFuture<'_, T> {
                 // it is in no queue. Dropping the future removes it from the queue before its memory is freed.
                 unsafe {
                     slot.packet.put(msg);
-                    this.has_message.set(true);
+                    self.has_message.set(true);
                     let node = slot.open(&mut waker, Phase::Queued);
                     state.push_sender(node, &mut wakes);
                 }

@@ -4,9 +4,12 @@ pub(crate) mod thread;
 
 use core::any::Any;
 use core::fmt;
+use core::future::Future;
 use core::marker::PhantomData;
 use core::mem::{self, MaybeUninit};
+use core::pin::Pin;
 use core::ptr::NonNull;
+use core::task::{Context, Poll, ready};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use crate::scheduler;
@@ -15,7 +18,12 @@ pub(crate) use thread::Thread;
 
 use crate::wait::{CancelUnwind, Kind, Reason, is_internal_unwind, operation, reject_stray_unwind};
 
-/// Waits for a green thread and receives its value. Dropping the handle detaches the green thread.
+/// Waits for a green thread or a [task](crate::async_task), and receives its value. Dropping the handle detaches the
+/// green thread.
+///
+/// The handle is also a future, so that async code can await the end. It can be polled by any executor. The future is
+/// cancel-safe: dropping it detaches the green thread, and `(&mut handle).await` can be dropped and repeated. The handle
+/// keeps the waker of its last poll until the end, and none after it is dropped.
 ///
 /// # Examples
 ///
@@ -67,6 +75,10 @@ impl<T> JoinHandle<T> {
     /// Returns an error if the green thread panicked or was cancelled. A green thread that the shutdown of its
     /// runtime has given up on counts as cancelled.
     ///
+    /// # Panics
+    ///
+    /// Panics if the handle was awaited before, and has returned the value.
+    ///
     /// # Examples
     ///
     /// ```
@@ -84,6 +96,7 @@ impl<T> JoinHandle<T> {
             unreachable!("a join has no deadline of its own");
         }
         let output = if self.task().state.is_done() {
+            self.assert_has_output();
             self.into_output()
         } else {
             // A shutdown has given up on the task. Its cell stays as it is, for the thread that runs it and for
@@ -93,7 +106,24 @@ impl<T> JoinHandle<T> {
         output.map_err(JoinError::new)
     }
 
-    /// Returns the output of a task that has ended.
+    #[track_caller]
+    fn assert_has_output(&self) {
+        assert!(self.task().state.has_output(), "the `JoinHandle` has returned its value before");
+    }
+
+    /// Takes the output of a task that has ended. The handle stays.
+    fn take_output(&mut self) -> Output<T> {
+        let mut output = MaybeUninit::<Output<T>>::uninit();
+        self.assert_has_output();
+        // SAFETY: the task is done. Only its handle takes the output, and it has not done so before.
+        unsafe {
+            Task::take_output(self.task, output.as_mut_ptr().cast());
+            self.task().state.output_taken();
+            output.assume_init()
+        }
+    }
+
+    /// Returns the output of a task that has ended, which the handle has not taken.
     pub(crate) fn into_output(self) -> Output<T> {
         debug_assert!(self.task().state.is_done());
         let mut output = MaybeUninit::<Output<T>>::uninit();
@@ -161,9 +191,31 @@ impl<T> JoinHandle<T> {
     }
 }
 
+// The output is in the task, not in the handle.
+impl<T> Unpin for JoinHandle<T> {}
+
+impl<T> Future for JoinHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    /// # Panics
+    ///
+    /// Panics if the handle has returned its value before.
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        ready!(self.task().poll_end(context));
+        let output = if self.task().state.is_done() {
+            self.take_output()
+        } else {
+            // A shutdown has given up on the task, as in `join`.
+            Err(CancelUnwind::payload())
+        };
+        Poll::Ready(output.map_err(JoinError::new))
+    }
+}
+
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
-        // SAFETY: this is called once, and the output has not been taken (`into_output` forgets the handle).
+        // SAFETY: this is called once. If the output was taken, `take_output` has recorded it, or `into_output` has
+        // forgotten the handle.
         unsafe { Task::drop_handle(self.task) };
     }
 }

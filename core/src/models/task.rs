@@ -3,11 +3,14 @@
 
 use core::mem::MaybeUninit;
 use core::panic::Location;
+use core::task::{Context, Poll, Waker};
+use std::sync::Arc as Counted;
+use std::task::Wake;
 use std::time::Instant;
 
 use super::{ALL, Checked, Spawned, spawn};
 use crate::primitives::explore::{Arc, orders, thread};
-use crate::primitives::{AtomicBool, AtomicUsize, Lock, Ordering, Parker, now};
+use crate::primitives::{AtomicBool, AtomicUsize, Lock, Ordering, Parker, Unparker, now};
 use crate::scheduler::Scheduler;
 use crate::task::{Output, SpawnOptions, State, Task, allocate_future};
 use crate::wait::{Kind, Reason};
@@ -107,6 +110,103 @@ fn abandonment_races_with_a_join() {
         task.run();
         assert_eq!(place.get(), 0, "the output was not dropped");
         task.release();
+    });
+}
+
+/// The executor of a task that polls a handle: its wakers unpark the thread that polls.
+struct Executor(Parker);
+
+struct Signal {
+    woken: AtomicBool,
+    unparker: Unparker,
+}
+
+impl Wake for Signal {
+    fn wake(self: Counted<Self>) {
+        // Relaxed: the state word of the task publishes its end.
+        self.woken.store(true, Ordering::Relaxed);
+        self.unparker.unpark();
+    }
+}
+
+impl Executor {
+    fn signal(&self) -> Counted<Signal> {
+        Counted::new(Signal { woken: AtomicBool::new(false), unparker: self.0.unparker() })
+    }
+
+    /// As the poll of a `JoinHandle`.
+    fn poll(task: Spawned, signal: &Counted<Signal>) -> Poll<()> {
+        let waker = Waker::from(signal.clone());
+        task.task().poll_end(&Context::from_waker(&waker))
+    }
+
+    fn until_woken(&self, signal: &Signal) {
+        while !signal.woken.load(Ordering::Relaxed) {
+            self.0.park();
+        }
+    }
+}
+
+/// The handle is polled with one waker, and then with another, which the end has to wake.
+#[test]
+fn end_races_with_a_poll_with_a_new_waker() {
+    orders(3, || {
+        let executor = Executor(Parker::new());
+        let (first, second) = (executor.signal(), executor.signal());
+        let (task, place) = maker();
+        let runner = thread::spawn(move || task.run());
+        if Executor::poll(task, &first).is_pending() && Executor::poll(task, &second).is_pending() {
+            executor.until_woken(&second);
+            assert!(Executor::poll(task, &second).is_ready());
+        }
+        drop(join(task));
+        runner.join().unwrap();
+        assert_eq!(place.get(), 0);
+        assert_eq!((Counted::strong_count(&first), Counted::strong_count(&second)), (1, 1));
+    });
+}
+
+/// A handle that was polled is dropped, with its waker.
+#[test]
+fn end_races_with_drop_of_a_polled_handle() {
+    orders(3, || {
+        let executor = Executor(Parker::new());
+        let signal = executor.signal();
+        let (task, place) = maker();
+        let runner = thread::spawn(move || task.run());
+        let _ = Executor::poll(task, &signal);
+        task.drop_handle();
+        runner.join().unwrap();
+        assert_eq!(place.get(), 0, "the output was not dropped");
+        assert_eq!(Counted::strong_count(&signal), 1, "the waker was not dropped");
+    });
+}
+
+/// The task that polls the handle is woken by the end or by the abandonment.
+#[test]
+fn end_races_with_abandonment_and_a_poll() {
+    orders(2, || {
+        let executor = Executor(Parker::new());
+        let signal = executor.signal();
+        let (task, place) = maker();
+        task.retain();
+        let runner = thread::spawn(move || task.run());
+        let abandoner = thread::spawn(move || {
+            // SAFETY: `task` is a reference.
+            if let Some(leftover) = unsafe { Task::abandon(task.0) } {
+                leftover();
+            }
+            task.release();
+        });
+        if Executor::poll(task, &signal).is_pending() {
+            executor.until_woken(&signal);
+            assert!(Executor::poll(task, &signal).is_ready());
+        }
+        task.drop_handle();
+        runner.join().unwrap();
+        abandoner.join().unwrap();
+        assert_eq!(place.get(), 0, "the output was not dropped");
+        assert_eq!(Counted::strong_count(&signal), 1, "the waker was not dropped");
     });
 }
 
@@ -292,7 +392,10 @@ fn output_of_a_stackless_task_is_handled() {
             made.set(7);
             Made(made)
         };
-        Spawned(allocate_future::<Scheduler, _>(future, None, SpawnOptions::default()))
+        // SAFETY: the future and its output are `Send` and `'static`.
+        Spawned(unsafe {
+            allocate_future::<Scheduler, _>(future, None, SpawnOptions::default(), Location::caller())
+        })
     }
     orders(3, || {
         let place = Arc::new(Checked::new(0));

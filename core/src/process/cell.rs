@@ -55,6 +55,7 @@ impl<H: Send + Sync + 'static, B: Body<H>> Cell<H, B> {
         take_output: |_, _| unreachable!("a process has no output"),
         free: free::<H, B>,
         abandon: abandon::<H, B>,
+        idle_since: |_| None,
         schedule: Scheduler::schedule,
         is_stackless: true,
         is_process: true,

@@ -274,8 +274,11 @@ pub(crate) fn report_of(shared: &Shared) -> DeadlockReport {
             let task = unsafe { task.as_ref() };
             // SAFETY: no thread of the process can run the task (`os_threads` has shown it), so it stays in its wait.
             let Some(reason) = (unsafe { task.as_waiter().reason() }) else { return };
-            // SAFETY: a task that has a reason is parked on a fiber.
-            let since_ns = unsafe { task.fiber().as_ref() }.map_or(now_ns, |fiber| fiber.since_ns.get());
+            // SAFETY: a task that has a reason and a fiber is parked on it.
+            let since_ns = match unsafe { task.fiber().as_ref() } {
+                Some(fiber) => fiber.since_ns.get(),
+                None => task.idle_since().map_or(now_ns, core::cell::Cell::get),
+            };
             waiting.push(Waiting {
                 id: task.id().get(),
                 name: task.name().map(str::to_owned),

@@ -21,15 +21,20 @@ impl Schedule for Scheduler {
         let task = unsafe { Runnable::new(task) };
         // SAFETY: a stackless task that is woken has run before, so it has a home. Records of workers are never freed.
         let home = unsafe { &*task.home() };
+        let is_local = task.options.local;
         let mut task = Some(task);
-        let _ = with_worker(|worker| {
-            if worker.remote.is_in_runtime_of(home)
-                && let Some(task) = task.take()
-            {
-                worker.push_again(task);
+        let turn = with_worker(|worker| {
+            let runs_here =
+                if is_local { ptr::eq(worker.remote, home) } else { worker.remote.is_in_runtime_of(home) };
+            if runs_here && let Some(task) = task.take() {
+                worker.queue_idle(task);
             }
+            &worker.remote.turn
         });
         if let Some(task) = task {
+            if is_local {
+                return home.deliver(task, turn);
+            }
             // The task goes to a queue that its home worker and thieves see. Any worker may run it if the home worker
             // is stuck.
             home.stackless.push_behind(task);
@@ -90,6 +95,10 @@ unsafe fn go_idle(task: NonNull<Task>) -> bool {
     let _ = with_worker(|worker| {
         worker.leave_stack(task);
         worker.enlist_idle(task);
+        // SAFETY: the caller owns the run of the task, which keeps it alive.
+        if let Some(since_ns) = unsafe { task.as_ref() }.idle_since() {
+            since_ns.set(worker.looked_ns.get());
+        }
     });
     // SAFETY: the caller owns the run of the task, which keeps it alive until `end_run` gives the run up.
     unsafe { task.as_ref() }.end_run()

@@ -106,6 +106,15 @@ impl Worker {
         self.call_for_help();
     }
 
+    /// As [`push_again`](Self::push_again). A local task goes to the queue that no other worker takes from.
+    pub(super) fn queue_idle(&self, task: Runnable) {
+        if task.options.local {
+            self.local.push(task);
+        } else {
+            self.push_again(task);
+        }
+    }
+
     /// Wakes an idle worker for a task that it may take, unless one is on watch, which finds the task by itself.
     #[inline]
     pub(super) fn call_for_help(&self) {

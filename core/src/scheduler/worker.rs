@@ -228,7 +228,7 @@ impl Worker {
         let fiber = task.fiber();
         task.set_home(self.remote);
         self.remote.set_runs(task.pointer().as_ptr());
-        if stackless && task.name().is_some() && !task.is_stackless() && task.owner().is_null() {
+        if stackless && task.name().is_some() && !task.is_process() && task.owner().is_null() {
             // So a shutdown can name it if it never parks. Actors are listed when they first go idle.
             self.enlist(task.pointer());
         }
@@ -284,7 +284,7 @@ impl Worker {
                 if why == Suspend::FreeAgain {
                     // SAFETY: `end_run` has returned true on this fiber, which leaves the right to queue the task to
                     // this worker.
-                    self.push_again(unsafe { Runnable::new(task) });
+                    self.queue_idle(unsafe { Runnable::new(task) });
                 }
             }
         }

@@ -1,22 +1,30 @@
 //! The join state of a task (`JoinState`): the rarely used part, for the waiters for its end, and for its own `park`.
 //!
+//! Threads wait for the end in a queue. A task that polls the handle leaves its waker. There is one handle, and a handle
+//! is polled by one task at a time, so there is one waker at most. It is the waker of the last poll.
+//!
 //! It is behind a lock, and reached through a pointer in the header. A closure or a future that is spawned to be
 //! joined has it in its own cell. A process gets it when it is first needed, because there may be a million processes
 //! that are never joined.
 
 use core::panic::Location;
+use core::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use crate::primitives::Ordering;
 use crate::task::Task;
-use crate::wait::{Kind, Reason, WaitError, WaitList, WaitOptions};
+use crate::wait::{Kind, OwnedWaker, Reason, WaitError, WaitList, WaitOptions, note_pending, poll_operation};
 
-/// The rarely used part: the joiners, the task itself while it waits in `park`, and the token of `park`.
-pub(super) type JoinState = WaitList<Token, (), 2>;
+/// The rarely used part: the joiners, the task itself while it waits in `park`, and their data.
+pub(super) type JoinState = WaitList<JoinData, (), 2>;
 
-/// Whether `unpark` was called, and `park` has not returned since.
 #[derive(Default)]
-pub(super) struct Token(bool);
+pub(super) struct JoinData {
+    /// Whether `unpark` was called, and `park` has not returned since.
+    token: bool,
+    /// The waker of the task that polls the handle.
+    awaiter: OwnedWaker,
+}
 
 const JOINERS: usize = 0;
 const PARKED: usize = 1;
@@ -76,7 +84,7 @@ impl Task {
             return Ok(());
         }
         // A new joiner waits, unless the task ended or was abandoned just now.
-        let look = |_: &mut Token| (!self.state.wait_for_end()).then_some(());
+        let look = |_: &mut JoinData| (!self.state.wait_for_end()).then_some(());
         self.join_state().wait(WaitOptions::new(reason).until(deadline).in_queue(JOINERS), look).map(drop)
     }
 
@@ -91,16 +99,45 @@ impl Task {
         deadline: Option<Instant>,
     ) -> Result<(), WaitError> {
         let reason = Reason::at(Kind::Park, self, location);
-        let look = |Token(token): &mut Token| core::mem::take(token).then_some(());
+        let look = |data: &mut JoinData| core::mem::take(&mut data.token).then_some(());
         self.join_state().wait(WaitOptions::new(reason).until(deadline).in_queue(PARKED), look).map(drop)
     }
 
     /// Wakes the thread that waits in [`park`](Self::park), or leaves the token for its next call.
     pub(crate) fn unpark(&self) {
-        self.join_state().update(|Token(token), queues| *token = queues[PARKED].claim_next().is_none());
+        self.join_state().update(|data, queues| data.token = queues[PARKED].claim_next().is_none());
     }
 
-    /// Wakes all waiters for the end.
+    /// Polls for the end of the task, or its abandonment, on behalf of its handle.
+    pub(crate) fn poll_end(&self, context: &Context<'_>) -> Poll<()> {
+        ready!(poll_operation(context));
+        if self.state.is_over() {
+            return Poll::Ready(());
+        }
+        // The waker is cloned before and dropped after the lock is held, because both run user code.
+        let mut waker = OwnedWaker::new(context.waker());
+        let (is_over, old) = self.join_state().update(|data, _| {
+            if self.state.await_end() {
+                (false, data.awaiter.replace(waker.take()))
+            } else {
+                (true, data.awaiter.take())
+            }
+        });
+        drop((old, waker));
+        if is_over {
+            return Poll::Ready(());
+        }
+        note_pending(Kind::Join, self);
+        Poll::Pending
+    }
+
+    /// Takes the waker of the task that polls the handle, if there is one.
+    #[cold]
+    pub(super) fn take_awaiter(&self) -> OwnedWaker {
+        self.join_state().update(|data, _| data.awaiter.take())
+    }
+
+    /// Wakes all threads that wait for the end.
     #[cold]
     pub(super) fn wake_joiners(&self) {
         self.join_state().update(|_, queues| _ = queues[JOINERS].claim_all());

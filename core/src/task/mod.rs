@@ -27,6 +27,7 @@
 //! is queued exactly once: at its spawn, and by the one waker that has claimed it.
 
 mod cell;
+mod future_cell;
 mod id;
 mod join_state;
 mod runnable;
@@ -40,7 +41,9 @@ use core::num::NonZeroU8;
 use core::ptr::NonNull;
 
 #[cfg_attr(not(fibers), allow(unused_imports, reason = "models spawn tasks in tests alone"))]
-pub(crate) use cell::{Output, allocate, allocate_future};
+pub(crate) use cell::{Output, allocate};
+#[cfg_attr(not(fibers), allow(unused_imports, reason = "models spawn tasks in tests alone"))]
+pub(crate) use future_cell::allocate_future;
 pub use id::TaskId;
 use join_state::JoinState;
 pub(crate) use runnable::Runnable;
@@ -211,6 +214,13 @@ impl Task {
         self.vtable.is_stackless
     }
 
+    /// Returns where a future keeps since when it is idle. Called by the worker that runs the task, and by reports
+    /// while no worker can.
+    pub(crate) fn idle_since(&self) -> Option<&Cell<u64>> {
+        // SAFETY: the vtable is the task's own. The cell is in the task, which outlives the borrow of `self`.
+        unsafe { (self.vtable.idle_since)(NonNull::from(self)).map(|since| since.as_ref()) }
+    }
+
     /// Returns its name, if it has one.
     pub(crate) fn name(&self) -> Option<&str> {
         self.name.as_deref().map(|name| &**name)
@@ -265,11 +275,16 @@ impl Task {
         unsafe {
             S::clear_locals();
             let this = task.as_ref();
-            let Ended { unwanted, waited } = this.state.end();
+            let Ended { unwanted, waited, awaited } = this.state.end();
             if unwanted {
                 // The destructor is user code, and may park. So the task still has its stack, and its place among the
                 // parked tasks.
                 (this.vtable.drop_output)(task);
+                S::clear_locals();
+            }
+            if awaited {
+                // A waker is user code as well.
+                this.take_awaiter().wake();
                 S::clear_locals();
             }
             // From here on no user code may run on this stack: if it parked, the task would be run again as if it were
@@ -298,8 +313,14 @@ impl Task {
         // SAFETY: the reference keeps the task alive, and the vtable is its own.
         unsafe {
             let this = task.as_ref();
-            if this.state.abandon() {
+            let Ended { waited, awaited, .. } = this.state.abandon();
+            if waited {
                 this.wake_joiners();
+            }
+            if awaited {
+                // A waker is user code. Only a process has remaining work of its own, and no process has a handle.
+                let awaiter = this.take_awaiter();
+                return Some(Box::new(move || awaiter.wake()));
             }
             (this.vtable.abandon)(task)
         }
@@ -345,15 +366,23 @@ impl Task {
     ///
     /// # Safety
     ///
-    /// The handle calls this, once, and does not use the task afterwards. It has not taken the output.
+    /// The handle calls this, once, and does not use the task afterwards. If it has taken the output, it has called
+    /// [`State::output_taken`].
     pub(crate) unsafe fn drop_handle(task: NonNull<Task>) {
         // SAFETY: the handle's reference keeps the task alive.
         unsafe {
-            match task.as_ref().state.drop_handle() {
+            let this = task.as_ref();
+            if this.state.is_awaited() {
+                // The handle was polled. Its waker does not outlast it.
+                drop(this.take_awaiter());
+            }
+            match this.state.drop_handle() {
                 Some(false) => {}
-                Some(true) => (task.as_ref().vtable.free)(task),
+                Some(true) => (this.vtable.free)(task),
                 None => {
-                    (task.as_ref().vtable.drop_output)(task);
+                    if this.state.has_output() {
+                        (this.vtable.drop_output)(task);
+                    }
                     Task::release(task);
                 }
             }

@@ -1,15 +1,16 @@
 //! The state word of a task: its references and its phase, and every transition.
 //!
 //! ```text
-//!   63 … 8       7 … 6    5          4        3        2        1         0
-//!   references   unused   ABANDONED  BUSY     WOKEN    WAITED   INTEREST  DONE
+//!   63 … 8       7        6        5          4        3        2        1         0
+//!   references   unused   AWAITED  ABANDONED  BUSY     WOKEN    WAITED   INTEREST  DONE
 //! ```
 //!
 //! | bit | set by | meaning |
 //! |---|---|---|
 //! | `DONE` | the task, once | the output is there, and the task never runs again |
-//! | `INTEREST` | `new`; cleared by the join handle | a handle exists, and the output is for it |
+//! | `INTEREST` | `new`; cleared by the join handle | a handle exists, and the output is for it, which it has not taken |
 //! | `WAITED` | a joiner, under the join state's lock | a joiner waits for `DONE`: take the join state's lock and wake it |
+//! | `AWAITED` | the poll of the handle, under the join state's lock | the join state has, or had, the waker of the task that polls the handle |
 //! | `BUSY` | the waker of an idle stackless task, which queues it | it is queued, or runs, perhaps parked meanwhile |
 //! | `WOKEN` | wakers of a busy stackless task | another run is to follow, if the present one has begun |
 //! | `ABANDONED` | the runtime, at its end | its joiners do not wait for it any more. It may still run, and even end |
@@ -26,18 +27,22 @@ const WAITED: usize = 4;
 const WOKEN: usize = 8;
 const BUSY: usize = 16;
 const ABANDONED: usize = 32;
+const AWAITED: usize = 64;
 const REFERENCE: usize = 256;
 
 /// The state word.
 pub(crate) struct State(AtomicUsize);
 
-/// The work that remains for a task that has just ended.
+/// The work that remains for a task that has just ended, or was abandoned.
 #[must_use]
+#[derive(Default)]
 pub(crate) struct Ended {
     /// Set if no handle will take the output: the task drops it.
     pub(crate) unwanted: bool,
     /// Set if a joiner waits for the end.
     pub(crate) waited: bool,
+    /// Set if the handle was polled: the join state may have a waker.
+    pub(crate) awaited: bool,
 }
 
 impl State {
@@ -87,11 +92,11 @@ impl State {
         // Acquire: if only the runtime's reference is left, this thread sees all that the other holders did.
         let seen = self.0.load(Ordering::Acquire);
         if seen / REFERENCE == 1 && seen & INTEREST == 0 {
-            return Ended { unwanted: true, waited: false };
+            return Ended { unwanted: true, ..Ended::default() };
         }
         // AcqRel: a thread that finds DONE sees the output, and this thread sees what a joiner wrote.
         let seen = self.0.fetch_or(DONE, Ordering::AcqRel);
-        Ended { unwanted: seen & INTEREST == 0, waited: seen & WAITED != 0 }
+        Ended { unwanted: seen & INTEREST == 0, waited: seen & WAITED != 0, awaited: seen & AWAITED != 0 }
     }
 
     /// Returns whether the task has ended. Then the thread that has the right to the output may read it.
@@ -126,11 +131,45 @@ impl State {
         self.0.fetch_or(WAITED, Ordering::AcqRel) & (DONE | ABANDONED) == 0
     }
 
-    /// Marks the task as abandoned, so that no joiner waits for its end. Returns true if a joiner waits now.
+    /// Announces a task that polls the handle and whose waker is about to be stored. Returns false if it need not wait
+    /// any more. The caller holds the join state's lock until the waker is stored. A thread that ends the task and
+    /// finds the bit takes that lock, and so finds the waker.
     #[must_use]
-    pub(crate) fn abandon(&self) -> bool {
+    pub(crate) fn await_end(&self) -> bool {
+        // AcqRel: a poll that finds DONE sees the output, and the end sees what the poller did before.
+        self.0.fetch_or(AWAITED, Ordering::AcqRel) & (DONE | ABANDONED) == 0
+    }
+
+    /// Returns whether the handle was polled before the task's end.
+    #[inline]
+    pub(crate) fn is_awaited(&self) -> bool {
+        // Relaxed: only the handle sets the bit, and it is the handle that asks.
+        self.0.load(Ordering::Relaxed) & AWAITED != 0
+    }
+
+    /// Returns whether the handle has not taken the output of a task that has ended. The handle calls this.
+    #[inline]
+    pub(crate) fn has_output(&self) -> bool {
+        // Relaxed: only the handle clears the bit.
+        self.0.load(Ordering::Relaxed) & INTEREST != 0
+    }
+
+    /// Records that the handle has taken the output, and is still there. The task has ended.
+    pub(crate) fn output_taken(&self) {
+        // Relaxed: after the end, only the handle reads the bit.
+        self.0.fetch_and(!INTEREST, Ordering::Relaxed);
+    }
+
+    /// Marks the task as abandoned, so that no joiner waits for its end. Returns which waiters there are now.
+    pub(crate) fn abandon(&self) -> Ended {
         // AcqRel: this thread sees what a joiner wrote. Nothing of the task's is read through the bit.
-        self.0.fetch_or(ABANDONED, Ordering::AcqRel) & (WAITED | DONE) == WAITED
+        let seen = self.0.fetch_or(ABANDONED, Ordering::AcqRel);
+        let is_done = seen & DONE != 0;
+        Ended {
+            unwanted: false,
+            waited: !is_done && seen & WAITED != 0,
+            awaited: !is_done && seen & AWAITED != 0,
+        }
     }
 
     /// Releases the join handle. If the task has not ended, the task drops its output itself, and this returns `Some`:
@@ -215,6 +254,7 @@ impl fmt::Debug for State {
             .field("done", &(seen & DONE != 0))
             .field("interest", &(seen & INTEREST != 0))
             .field("waited", &(seen & WAITED != 0))
+            .field("awaited", &(seen & AWAITED != 0))
             .field("woken", &(seen & WOKEN != 0))
             .field("busy", &(seen & BUSY != 0))
             .field("abandoned", &(seen & ABANDONED != 0))

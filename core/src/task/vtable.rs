@@ -1,5 +1,6 @@
 //! What a task knows of its type, and of the scheduler that runs it.
 
+use core::cell::Cell;
 use core::ptr::NonNull;
 
 use crate::task::Task;
@@ -53,6 +54,9 @@ pub(crate) struct TaskVtable {
     pub(crate) free: unsafe fn(NonNull<Task>),
     /// Tells waiters outside of the runtime that the runtime gives up on the task, at its end.
     pub(crate) abandon: unsafe fn(NonNull<Task>) -> Option<Leftover>,
+    /// Where a future keeps since when it is idle, in nanoseconds since the clock's origin. Other tasks return `None`.
+    /// Used by the worker that runs the task, and by reports while no worker can.
+    pub(crate) idle_since: unsafe fn(NonNull<Task>) -> Option<NonNull<Cell<u64>>>,
     /// [`Schedule::schedule`] of its scheduler.
     pub(crate) schedule: unsafe fn(NonNull<Task>),
     /// Whether the task has no stack while it waits: a future, or a process between its turns.

@@ -275,7 +275,7 @@ impl Builder {
         Ok(unsafe { start(f, self.name.map(String::into_boxed_str), options) })
     }
 
-    pub(super) fn options(&self, migratory: bool) -> io::Result<SpawnOptions> {
+    pub(crate) fn options(&self, migratory: bool) -> io::Result<SpawnOptions> {
         let class = self.stack_size.map(SizeClass::for_size).transpose()?;
         let number = |class: SizeClass| u8::try_from(class.index() + 1).ok().and_then(NonZeroU8::new);
         let class = class.map(|class| number(class).expect("there are eight classes"));
@@ -286,7 +286,7 @@ impl Builder {
         Ok(options)
     }
 
-    pub(super) fn into_name(self) -> Option<Box<str>> {
+    pub(crate) fn into_name(self) -> Option<Box<str>> {
         self.name.map(String::into_boxed_str)
     }
 }

@@ -4,7 +4,6 @@ mod block_on;
 mod builder;
 pub mod local;
 mod scope;
-mod task;
 
 pub use crate::handle::thread::{Thread, ThreadId, current, park, park_timeout};
 pub use crate::handle::{JoinError, JoinHandle};
@@ -15,8 +14,6 @@ pub use local::{AccessError, LocalKey};
 pub use scope::{Scope, ScopedJoinHandle, scope};
 #[doc(no_inline)]
 pub use std::thread::panicking;
-#[doc(hidden)]
-pub use task::spawn_task;
 
 /// The result of [`JoinHandle::join`]. Works like [`std::thread::Result`].
 ///

@@ -5,8 +5,11 @@
 //! still waits for them.
 
 use core::fmt;
+use core::future::Future;
 use core::marker::PhantomData;
+use core::pin::Pin;
 use core::ptr::NonNull;
+use core::task::{Context, Poll, ready};
 use std::panic::{AssertUnwindSafe, RefUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
@@ -436,7 +439,8 @@ impl fmt::Debug for Scope<'_, '_> {
     }
 }
 
-/// The handle of a scoped green thread, to wait for it and to receive its value.
+/// The handle of a scoped green thread, to wait for it and to receive its value. It is also a future, as a
+/// [`JoinHandle`] is.
 ///
 /// # Examples
 ///
@@ -480,8 +484,7 @@ impl<T> ScopedJoinHandle<'_, T> {
     #[track_caller]
     pub fn join(self) -> Result<T, JoinError> {
         self.handle.join()?;
-        let result = self.packet.result.lock().take();
-        result.expect("ended, so there is a result").map_err(JoinError::new)
+        take_result(&self.packet)
     }
 
     /// Returns whether the green thread has ended.
@@ -527,6 +530,23 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// ```
     pub fn thread(&self) -> &Thread {
         self.handle.thread()
+    }
+}
+
+fn take_result<T>(packet: &Packet<T>) -> Result<T, JoinError> {
+    let result = packet.result.lock().take();
+    result.expect("ended, so there is a result").map_err(JoinError::new)
+}
+
+impl<T> Future for ScopedJoinHandle<'_, T> {
+    type Output = Result<T, JoinError>;
+
+    /// # Panics
+    ///
+    /// Panics if the handle has returned its value before.
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let ended = ready!(Pin::new(&mut self.handle).poll(context));
+        Poll::Ready(ended.and_then(|()| take_result(&self.packet)))
     }
 }
 

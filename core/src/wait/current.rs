@@ -10,6 +10,7 @@ use core::ptr::NonNull;
 use crate::primitives::{self, Arc};
 pub use crate::wait::budget::BUDGET;
 use crate::wait::os_thread::ThreadWaiter;
+use crate::wait::reason::Kind;
 use crate::wait::waiter::Waiter;
 
 /// What an OS thread records about the green thread that it runs.
@@ -28,6 +29,20 @@ pub struct Current {
     late: Cell<Option<NonNull<ThreadWaiter>>>,
     /// The number of `Late` values of this OS thread.
     late_users: Cell<usize>,
+    /// What the stackless task that was polled last waits for.
+    pending: Cell<Pending>,
+}
+
+/// What a future has found that it waits for, in a poll of the stackless task `task`.
+#[derive(Clone, Copy)]
+struct Pending {
+    task: Option<NonNull<Waiter>>,
+    kind: Kind,
+    resource: usize,
+}
+
+impl Pending {
+    const NONE: Pending = Pending { task: None, kind: Kind::Future, resource: 0 };
 }
 
 thread_local! {
@@ -41,6 +56,7 @@ thread_local! {
                 yield_now: Cell::new(None),
                 late: Cell::new(None),
                 late_users: Cell::new(0),
+                pending: Cell::new(Pending::NONE),
             }
         };
 }
@@ -99,6 +115,32 @@ pub fn green() -> Option<NonNull<Waiter>> {
 #[inline(never)]
 pub fn green_or_caller() -> Option<NonNull<Waiter>> {
     CURRENT.with(|current| current.green.get().or(current.caller.get()))
+}
+
+/// Begins a poll of the calling stackless task: forgets what an earlier poll has noted.
+#[inline(never)]
+pub fn begin_poll() {
+    CURRENT.with(|current| current.pending.set(Pending::NONE));
+}
+
+/// Notes what a future waits for, as its poll returns `Pending`. The report of a deadlock shows what the last future of
+/// a stackless task's poll has noted. On other threads this has no effect.
+#[inline(never)]
+pub fn note_pending<T: ?Sized>(kind: Kind, resource: *const T) {
+    let resource = resource.cast::<()>().addr();
+    CURRENT.with(|current| current.pending.set(Pending { task: current.green.get(), kind, resource }));
+}
+
+/// Returns what was noted in this poll of the calling stackless task. If nothing was, or if the poll has parked and
+/// another task was polled on this OS thread in the meantime, returns that the task waits for a future.
+#[inline(never)]
+pub fn noted_pending() -> (Kind, usize) {
+    CURRENT.with(|current| {
+        let noted = current.pending.get();
+        let is_own = noted.task.is_some() && noted.task == current.green.get();
+        let Pending { kind, resource, .. } = if is_own { noted } else { Pending::NONE };
+        (kind, resource)
+    })
 }
 
 /// Runs `f`, a blocking task of the green thread `caller`, on this OS thread.

@@ -46,7 +46,7 @@ use crate::primitives::{Ordering, Suspend, fence};
 use withdrawal::Withdrawal;
 
 pub use budget::{BATCH, BUDGET, BudgetBatch, charge, consume, operation, poll_operation};
-pub use current::CurrentWaiter;
+pub use current::{CurrentWaiter, begin_poll, note_pending, noted_pending};
 pub use deadline::Deadline;
 pub use os_thread::{EndlessWait, ThreadWaiter, set_endless_wait};
 pub use queue::{Claimed, Node, WaitQueue};

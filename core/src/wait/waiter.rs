@@ -95,7 +95,8 @@ pub struct Waiter {
     /// stack. Only the owner touches it.
     switch: Cell<Switch>,
     /// The reason of the wait, on the owner's stack; null while the owner does not wait. Reports read it. In a
-    /// `WITHDRAWABLE` wait it is set before the wait is opened, and points to the first field of a `Withdrawal`.
+    /// `WITHDRAWABLE` wait it is set before the wait is opened, and points to the first field of a `Withdrawal`. While a
+    /// stackless task is idle, it points to the reason in the task's cell.
     reason: Cell<*const Reason>,
     /// The frame of the innermost [`time::timeout`](crate::time::timeout) that the owner is in. Only the owner
     /// touches it.
@@ -342,8 +343,8 @@ impl Waiter {
     ///
     /// The owner cannot run during the call.
     pub unsafe fn reason(&self) -> Option<Reason> {
-        // SAFETY: the pointer is non-null only while the owner is inside the wait whose stack frame holds the reason.
-        // The owner cannot run during this call, so that frame stays.
+        // SAFETY: the pointer is non-null only while the owner is inside the wait whose stack frame holds the reason, or
+        // is an idle task whose cell holds it. The owner cannot run during this call, so the reason stays.
         unsafe { self.reason.get().as_ref() }.copied()
     }
 
