@@ -1028,6 +1028,23 @@ fn rounds_of_futures() -> Vec<NamedRounds> {
             })
         }),
         ("yield", || rounds(|| Box::pin(kahn::task::yield_now()))),
+        ("sleep for no time", || rounds(|| Box::pin(kahn::time::sleep_async(Duration::ZERO)))),
+        ("sleep until a moment that has been", || {
+            rounds(|| Box::pin(kahn::time::sleep_until_async(Instant::now())))
+        }),
+        ("a bound of no time", || {
+            rounds(|| {
+                Box::pin(async {
+                    let pending = std::future::pending::<()>();
+                    assert!(kahn::time::timeout_async(Duration::ZERO, pending).await.is_err());
+                })
+            })
+        }),
+        ("beats without a pause", || {
+            rounds(|| {
+                Box::pin(async { _ = kahn::time::interval(Duration::from_nanos(1)).tick_async().await })
+            })
+        }),
         ("a future that wakes itself", || {
             rounds(|| {
                 let mut woken = false;

@@ -135,6 +135,10 @@ fn report_names_every_task_with_kind_and_line() {
                 task("sends", async move { _ = full.send_async(1).await });
                 task("joins", async { _ = kahn::task::spawn(std::future::pending::<()>()).await });
                 task("futures", std::future::pending());
+                task("sleeps", kahn::time::sleep_async(std::time::Duration::MAX));
+                task("bounded", async {
+                    _ = kahn::time::timeout_async(std::time::Duration::MAX, never::<()>().recv_async()).await;
+                });
                 task("again", async {
                     // It waits for the last of these, as far as kahn knows.
                     kahn::task::spawn(async {}).await.unwrap();
@@ -159,6 +163,8 @@ fn report_names_every_task_with_kind_and_line() {
                 ("sends", "send"),
                 ("joins", "join"),
                 ("futures", "future"),
+                ("sleeps", "sleep"),
+                ("bounded", "receive"),
                 ("again", "future"),
                 ("yields", "future"),
             ] {

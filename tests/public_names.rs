@@ -198,4 +198,11 @@ fn locks_and_time() {
     let elapsed: Result<(), kahn::time::Elapsed> =
         kahn::time::timeout(Duration::from_millis(1), || kahn::sleep(Duration::MAX));
     assert!(elapsed.is_err());
+    let _sleep: kahn::time::SleepFuture = kahn::time::sleep_async(Duration::ZERO);
+    let _sleep: kahn::time::SleepFuture = kahn::time::sleep_until_async(Instant::now());
+    kahn::block_on(async {
+        let bounded: kahn::time::TimeoutFuture<_> = kahn::time::timeout_async(Duration::MAX, async { 1 });
+        assert_eq!(bounded.await, Ok(1));
+        kahn::time::interval(Duration::from_secs(1)).tick_async().await;
+    });
 }

@@ -6,7 +6,6 @@
 #![warn(clippy::disallowed_methods)]
 #![warn(unreachable_pub)]
 
-mod timer_thread;
 mod error;
 mod clock;
 mod notify;

@@ -1,7 +1,7 @@
 //! Timers with the interface of a channel.
 //!
 //! A timer has no thread. Its message is made by the receiver that finds that the message is due. (A receiver in async
-//! code is woken by the thread in `timer_thread`.)
+//! code is woken by the thread of a `TaskTimer`.)
 //!
 //! A waiting receiver sleeps until the instant at which the next message is due. That instant only moves forward while
 //! messages are taken, so the receiver does not miss it. It moves back only if a select gives up a message that it has

@@ -7,7 +7,7 @@ use core::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use kahn_core::primitives::Arc;
-use kahn_core::wait::{Kind, OwnedWaker, note_pending, poll_operation};
+use kahn_core::wait::{Kind, OwnedWaker, TaskTimer, note_pending, poll_operation};
 
 use crate::channel::Chan;
 use crate::error::{RecvError, TryRecvError};
@@ -16,7 +16,6 @@ use crate::flavors::timer::Timer;
 use crate::future::{Phase, TaskSlot};
 use crate::receiver::{Receiver, Source};
 use crate::reservation::Reservation;
-use crate::timer_thread::TaskTimer;
 use crate::waiters::{Packet, Status, Wakes};
 
 impl<T> Receiver<T> {

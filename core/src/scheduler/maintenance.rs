@@ -177,9 +177,10 @@ impl Worker {
                 }
                 while count < BATCH {
                     let Some(entry) = wheel.pop_expired(now_ns) else { break };
-                    // SAFETY: the entry was made by `suspend_until`, and its wheel is locked. A sleeper leaves, with
-                    // its entry and waiter, only after it resumes: on this worker, after this function, or elsewhere,
-                    // after it has taken the wheel's lock.
+                    // SAFETY: the entry was made by `suspend_until`, a `ProcessTimer` or a `SleepFuture`, and its wheel
+                    // is locked. A sleeper leaves, with its entry and waiter, only after it resumes: on this worker,
+                    // after this function, or elsewhere, after it has taken the wheel's lock. The other two are not
+                    // dropped before they have taken the wheel's lock.
                     let waiter = unsafe { super::suspend::waiter_of(entry) };
                     // SAFETY: the waiter lives as long as the entry, by the same argument.
                     if let Some(wake) = unsafe { Waiter::time_out(waiter) } {

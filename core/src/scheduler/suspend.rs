@@ -112,7 +112,7 @@ fn forget(entry: NonNull<Entry>, remote: &remote::Remote) {
 ///
 /// # Safety
 ///
-/// The entry was made by `suspend_until`, is linked or was popped just now, and the lock of its wheel is held.
+/// The entry was made by `suspend_until`, or for another waiter that follows the same rule, is linked or was popped just now, and the lock of its wheel is held.
 pub(super) unsafe fn waiter_of(entry: NonNull<Entry>) -> NonNull<Waiter> {
     // SAFETY: the sleeper takes the wheel's lock before it drops its entry, or runs on the worker that is calling. So
     // the entry is alive.

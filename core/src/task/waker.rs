@@ -1,6 +1,6 @@
 //! The `Waker` of a stackless task. It holds a reference to the task.
 
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 use core::task::{RawWaker, RawWakerVTable, Waker};
 
 use crate::task::Task;
@@ -34,6 +34,14 @@ impl Task {
             task.as_ref().state.retain();
             Waker::from_raw(RawWaker::new(task.as_ptr().cast_const().cast(), &WAKER))
         }
+    }
+}
+
+impl Task {
+    /// Returns whether `waker` is a waker of `task`, as far as that can be seen without user code.
+    #[cfg_attr(not(fibers), allow(dead_code, reason = "models have no timers"))]
+    pub(crate) fn is_waker_of(task: NonNull<Task>, waker: &Waker) -> bool {
+        ptr::eq(waker.vtable(), &WAKER) && waker.data() == task.as_ptr().cast_const().cast()
     }
 }
 

@@ -1,5 +1,8 @@
 //! Time: sleeping, intervals, and timeouts.
 
+mod sleep;
+mod timeout_async;
+
 use core::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 #[doc(no_inline)]
@@ -10,6 +13,8 @@ pub use crate::primitives::now;
 pub use crate::thread::{sleep, sleep_until};
 pub use crate::wait::Elapsed;
 use crate::wait::{CurrentWaiter, TimeoutFrame, TimeoutUnwind, operation, shield};
+pub use sleep::{SleepFuture, sleep_async, sleep_until_async};
+pub use timeout_async::{TimeoutFuture, timeout_async};
 
 /// Runs `f` with a timeout: no park in `f`, in any library, lasts beyond `duration` from now. When the duration has
 /// passed, the current park of `f`, or its next one, unwinds to this call and runs destructors on the way.
@@ -150,6 +155,33 @@ impl Interval {
         if due > now() {
             crate::thread::sleep_until(due);
         }
+        self.ticked(due)
+    }
+
+    /// Waits for the next tick in async code, and returns its instant. If the future is dropped before it is ready, the
+    /// tick is not lost.
+    ///
+    /// # Parks
+    ///
+    /// Never parks the thread. The task waits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let mut beat = kahn::time::interval(Duration::from_millis(1));
+    /// let moments = kahn::task::spawn(async move { [beat.tick_async().await, beat.tick_async().await] });
+    /// assert!(moments.join().unwrap().is_sorted());
+    /// ```
+    pub async fn tick_async(&mut self) -> Instant {
+        let due = self.next;
+        SleepFuture::new(due).await;
+        self.ticked(due.expect("an endless sleep does not end"))
+    }
+
+    /// Moves on from the tick at `due`, which the caller returns.
+    fn ticked(&mut self, due: Instant) -> Instant {
         let now = now();
         // Skips ticks in the past, and keeps the phase.
         let behind = now.saturating_duration_since(due).as_nanos();

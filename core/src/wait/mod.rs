@@ -33,6 +33,7 @@ pub mod waiter;
 pub mod queue;
 pub mod reason;
 mod task;
+mod timer_thread;
 mod unwind;
 mod wake;
 mod withdrawal;
@@ -52,6 +53,7 @@ pub use os_thread::{EndlessWait, ThreadWaiter, set_endless_wait};
 pub use queue::{Claimed, Node, WaitQueue};
 pub use reason::{Kind, Reason};
 pub use task::{OwnedWaker, TaskWaiter};
+pub use timer_thread::TaskTimer;
 pub use unwind::{
     CancelUnwind, Discarded, Elapsed, TimeoutUnwind, WaitError, drop_all, is_internal_unwind,
     reject_stray_unwind, reject_stray_unwind_at_end, run_catching, use_and_drop,

@@ -104,6 +104,17 @@ impl TaskWaiter {
         unsafe { (*self.waker.get()).replace(waker) }
     }
 
+    /// Returns whether the waker is one of the same task as `waker`, as far as that can be seen without user code.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the lock of the queue that the waiter is in, or the waiter is in no queue.
+    pub unsafe fn will_wake(&self, waker: &Waker) -> bool {
+        // SAFETY: the caller holds the queue's lock, or no other thread can reach this waiter. So the access is
+        // exclusive.
+        unsafe { (*self.waker.get()).will_wake(waker) }
+    }
+
     /// Takes the waker of a task.
     ///
     /// # Safety

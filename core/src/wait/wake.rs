@@ -151,8 +151,8 @@ impl EndedWake {
     ///
     /// The caller has just claimed `waiter`, and the claim returned `ended`.
     unsafe fn owed(waiter: NonNull<Waiter>, ended: &Ended<'_>) -> EndedWake {
-        // SAFETY: the caller has just claimed the waiter. Cancellers and timers never claim a `TaskWaiter`, so no lock
-        // is needed.
+        // SAFETY: the caller has just claimed the waiter. Cancellers never claim a `TaskWaiter`. A timer claims that of
+        // a `SleepFuture`, and holds the lock of the wheel, which is the queue that the waiter is in.
         let wake = unsafe { Wake::owed(waiter) };
         EndedWake { withdrawal: ended.withdrawal.map(NonNull::from), wake: Some(wake) }
     }
@@ -177,7 +177,8 @@ impl Waiter {
     ///
     /// # Safety
     ///
-    /// `waiter` lives until the returned value has been dropped.
+    /// `waiter` lives until the returned value has been dropped. If it is a `TaskWaiter`, it need only live during the
+    /// call, and the caller holds the lock of the queue that it is in.
     pub unsafe fn time_out(waiter: NonNull<Waiter>) -> Option<EndedWake> {
         // SAFETY: the caller keeps the waiter alive.
         let ended = unsafe { waiter.as_ref() }.claim_timed_out()?;

@@ -14,8 +14,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
-use kahn_core::primitives::now;
-use kahn_core::wait::OwnedWaker;
+use crate::primitives::now;
+use crate::wait::task::OwnedWaker;
 
 /// How long the thread stays when no task waits. Tasks often wait again at once, and then need no new thread.
 const LINGER: Duration = Duration::from_millis(100);
@@ -43,15 +43,18 @@ fn timer_queue() -> MutexGuard<'static, TimerQueue> {
 }
 
 /// The entry of a future that waits for a timer.
-pub(crate) struct TaskTimer(Cell<Option<Key>>);
+#[derive(Debug)]
+pub struct TaskTimer(Cell<Option<Key>>);
 
 impl TaskTimer {
-    pub(crate) fn new() -> TaskTimer {
+    /// Creates an entry without a deadline.
+    #[expect(clippy::new_without_default, reason = "a timer that is not set is no useful value")]
+    pub fn new() -> TaskTimer {
         TaskTimer(Cell::new(None))
     }
 
     /// Wakes `waker` at `when`. This replaces the instant and the waker that were set before.
-    pub(crate) fn set(&self, when: Instant, waker: &Waker) {
+    pub fn set(&self, when: Instant, waker: &Waker) {
         let known = self.0.get().filter(|key| key.0 == when);
         // Usually the same task polls again. `will_wake` compares two pointers and calls no user code.
         if known.is_some_and(|key| timer_queue().wakers.get(&key).is_some_and(|old| old.will_wake(waker))) {
@@ -76,7 +79,7 @@ impl TaskTimer {
     }
 
     /// Removes the entry. The waker is not woken.
-    pub(crate) fn unset(&self) {
+    pub fn unset(&self) {
         let Some(key) = self.0.take() else { return };
         let mut timers = timer_queue();
         let old = timers.wakers.remove(&key);
