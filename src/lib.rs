@@ -15,6 +15,7 @@
 //! | [`channel`] | bounded channels, `select!`; oneshot, broadcast and watch channels | `crossbeam-channel` |
 //! | [`sync`] | `Mutex`, `RwLock`, `Condvar`, `OnceLock` and the like; a semaphore, a wait group | [`std::sync`] |
 //! | [`time`] | sleep, intervals, and a timeout for any code | [`std::time`], tokio |
+//! | [`net`] | sockets | [`std::net`] |
 //! | [`actor`] | actors, supervisors, names, groups, pools, topics, a test kit | Erlang/OTP |
 //! | [`runtime`] | the settings and the reports of a [`Runtime`] | tokio |
 //!
@@ -158,8 +159,11 @@ pub mod channel {
 /// [`Source`](io::Source) wraps any value that owns a descriptor. Its documentation has an example.
 pub mod io {
     #[doc(inline)]
-    pub use kahn_io::io::{Interest, Source};
+    pub use kahn_io::io::{Closer, Interest, Source};
 }
+
+#[doc(inline)]
+pub use kahn_io::net;
 
 pub mod actor {
     //! Actors: values that handle messages one at a time. An actor without messages uses no stack and no thread.

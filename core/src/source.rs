@@ -5,11 +5,11 @@ use core::task::{Context, Poll};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::panic::Location;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use crate::primitives::{AtomicUsize, Ordering};
-use crate::reactor::{Direction, Home, Reactor, Readiness, Registration, Wanted};
+use crate::reactor::{Direction, Home, Reactor, Readiness, Registration, Wanted, closed};
 use crate::runtime::default_shared;
 use crate::scheduler::remote_here;
 use crate::wait::{Kind, Reason, operation, poll_operation};
@@ -65,6 +65,30 @@ pub enum Interest {
     Writable,
 }
 
+/// Closes a [`Source`] without a reference to it. See [`Source::closer`].
+#[derive(Clone)]
+pub struct Closer(Weak<Registration>);
+
+impl Closer {
+    /// Does what [`Source::close`] does. Does nothing if the source has been dropped.
+    pub fn close(&self) {
+        if let Some(registration) = self.0.upgrade() {
+            registration.close();
+        }
+    }
+
+    /// Returns whether the source has been dropped.
+    pub fn is_gone(&self) -> bool {
+        self.0.strong_count() == 0
+    }
+}
+
+impl fmt::Debug for Closer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Closer").field("is_gone", &self.is_gone()).finish()
+    }
+}
+
 impl<T: AsFd> Source<T> {
     /// Wraps `io`, and sets its descriptor to non-blocking mode. `as_fd` of `T` must always return the same descriptor;
     /// if it does not, waits may last for ever.
@@ -74,7 +98,13 @@ impl<T: AsFd> Source<T> {
     /// Returns the error of the operating system if the mode cannot be set.
     pub fn new(io: T) -> io::Result<Source<T>> {
         rustix::io::ioctl_fionbio(&io, true)?;
-        Ok(Source { registration: Arc::default(), io: Some(io) })
+        Ok(Source::from_nonblocking(io))
+    }
+
+    /// Like [`new`](Self::new), for a descriptor that is in non-blocking mode already. If it is not, operations block
+    /// the worker.
+    pub fn from_nonblocking(io: T) -> Source<T> {
+        Source { registration: Arc::default(), io: Some(io) }
     }
 
     /// Returns the wrapped value.
@@ -183,6 +213,20 @@ impl<T: AsFd> Source<T> {
         self.run(interest, deadline, |io| Ok((f(io)?, Readiness::Maybe)))
     }
 
+    /// Calls `f` once, and never waits for the descriptor. `f` does not wait for its turn either: other threads may use
+    /// the descriptor at the same time.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of `f`, and [`NotConnected`](io::ErrorKind::NotConnected) after [`close`](Self::close).
+    pub fn try_io<R>(&self, f: impl FnOnce(&T) -> io::Result<R>) -> io::Result<R> {
+        operation();
+        if self.is_closed() {
+            return Err(closed());
+        }
+        f(self.get_ref())
+    }
+
     /// Like [`io`](Self::io) with [`Interest::Readable`], for a stream of bytes. `f` reads at most `len` bytes. If it
     /// reads fewer, the stream is empty, and the next read waits before it tries.
     ///
@@ -241,6 +285,16 @@ impl<T: AsFd> Source<T> {
     /// closed when the source is dropped. A system call that another thread is in at this moment may still succeed.
     pub fn close(&self) {
         self.registration.close();
+    }
+
+    /// Returns whether [`close`](Self::close) has been called.
+    pub fn is_closed(&self) -> bool {
+        self.registration.is_closed()
+    }
+
+    /// Returns a handle that closes this source.
+    pub fn closer(&self) -> Closer {
+        Closer(Arc::downgrade(&self.registration))
     }
 
     fn direction(&self, interest: Interest) -> &Direction {

@@ -6,5 +6,9 @@
 
 /// Waiting for any descriptor, and standard input.
 pub mod io {
-    pub use kahn_core::source::{Interest, Source};
+    pub use kahn_core::source::{Closer, Interest, Source};
 }
+
+mod socket;
+
+pub mod net;

@@ -56,7 +56,7 @@ pub(crate) enum Readiness {
 }
 
 /// Returns the error of an operation on a closed descriptor.
-fn closed() -> io::Error {
+pub(crate) fn closed() -> io::Error {
     io::Error::new(io::ErrorKind::NotConnected, "the descriptor was closed by `close`")
 }
 
@@ -214,6 +214,10 @@ impl Direction {
         if has_waker {
             self.take_waker().wake();
         }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.update(|state, _| state.closed)
     }
 
     /// Ends all waits, now and later.

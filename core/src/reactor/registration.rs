@@ -89,6 +89,12 @@ impl Registration {
         }
     }
 
+    /// Returns whether [`close`](Self::close) has closed both directions.
+    pub(crate) fn is_closed(&self) -> bool {
+        // `close` closes the writing direction last.
+        self.write.is_closed()
+    }
+
     /// Ends all waits for the descriptor, now and later.
     pub(crate) fn close(&self) {
         self.read.close();
