@@ -2,6 +2,7 @@
 
 use core::cell::UnsafeCell;
 use core::future::{Future, poll_fn};
+use core::panic::Location;
 use core::pin::pin;
 use core::ptr::NonNull;
 use core::task::{Context, Poll};
@@ -9,7 +10,7 @@ use core::time::Duration;
 
 use kahn_channels::after;
 use kahn_core::primitives::now;
-use kahn_core::wait::{Deadline, Reason};
+use kahn_core::wait::Deadline;
 
 use crate::address::ActorRef;
 use crate::ask_cycle::{self, Asking};
@@ -115,7 +116,7 @@ impl<M: Send + 'static> ActorRef<M> {
         question: impl FnOnce(Reply<R>) -> M,
     ) -> Result<R, AskError> {
         // Taken here, because a closure does not pass on the location of the caller.
-        let reason = self.reason();
+        let location = Location::caller();
         let place = UnsafeCell::new(None);
         // SAFETY: `place` is declared before `asker`, so the asker is dropped first, also when this function unwinds.
         // `place` holds `None`, and only the reply uses it until then.
@@ -123,9 +124,9 @@ impl<M: Send + 'static> ActorRef<M> {
         // Before an edge is published, because `question` is user code and may itself ask.
         let message = question(reply);
         let in_time = if is_actor() {
-            self.ask_as_actor(reason, message, &mut asker, deadline)
+            self.ask_as_actor(location, message, &mut asker, deadline)
         } else {
-            self.tell_and_wait(reason, message, &mut asker, deadline, None, || {})
+            self.tell_and_wait(location, message, &mut asker, deadline, None, || {})
         };
         drop(asker);
         in_time.and_then(|in_time| {
@@ -136,7 +137,7 @@ impl<M: Send + 'static> ActorRef<M> {
     /// Like [`tell_and_wait`](Self::tell_and_wait), for a caller that is an actor.
     fn ask_as_actor<R: Send>(
         &self,
-        reason: Reason,
+        location: &'static Location<'static>,
         message: M,
         asker: &mut Asker<'_, R>,
         deadline: Deadline,
@@ -151,7 +152,7 @@ impl<M: Send + 'static> ActorRef<M> {
                 return Err(AskError::Deadlock(cycle));
             }
             let message = message.take().expect("taken once");
-            self.tell_and_wait(reason, message, asker, deadline, Some(&edge), || drop(asking))
+            self.tell_and_wait(location, message, asker, deadline, Some(&edge), || drop(asking))
         })
         .expect("the caller is an actor")
     }
@@ -161,20 +162,20 @@ impl<M: Send + 'static> ActorRef<M> {
     #[inline(always)]
     fn tell_and_wait<R: Send>(
         &self,
-        reason: Reason,
+        location: &'static Location<'static>,
         message: M,
         asker: &mut Asker<'_, R>,
         mut deadline: Deadline,
         edge: Option<&Edge>,
         leaving: impl FnOnce(),
     ) -> Result<bool, AskError> {
-        if let Err(error) = self.tell_until::<true>(reason, message, &mut deadline, edge) {
+        if let Err(error) = self.tell_until::<true>(location, message, &mut deadline, edge) {
             // Before the error is converted, which drops the message: its destructor is user code.
             leaving();
             let circle = edge.filter(|edge| error.is_full() && edge.is_broken());
             return Err(circle.map_or_else(|| error.into(), |_| self.circle()));
         }
-        match asker.wait(reason, deadline, leaving) {
+        match asker.wait(self.reason(location), deadline, leaving) {
             Ok(true) => Ok(true),
             Ok(false) => Err(self.circle()),
             Err(_) => Ok(false),

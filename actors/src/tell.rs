@@ -1,11 +1,12 @@
 //! Telling an actor: puts a message into its mailbox, or waits for room.
 
+use core::panic::Location;
 use core::ptr::NonNull;
 use core::time::Duration;
 use std::time::Instant;
 
 use kahn_core::primitives::{Ordering, now};
-use kahn_core::wait::{Deadline, Kind, Node, Reason, Wait, WaitError, consume};
+use kahn_core::wait::{Claimed, Deadline, Kind, Node, Reason, Wait, WaitError, consume};
 
 use crate::address::ActorRef;
 use crate::ask_cycle::{self, Asking, BROKEN};
@@ -64,7 +65,7 @@ impl<M: Send + 'static> ActorRef<M> {
     #[track_caller]
     #[inline]
     pub fn tell(&self, message: M) -> Result<(), TellError<M>> {
-        self.tell_until::<false>(self.reason(), message, &mut Deadline::Never, None)
+        self.tell_until::<false>(Location::caller(), message, &mut Deadline::Never, None)
     }
 
     /// Like [`tell`](Self::tell), but never waits for room.
@@ -113,27 +114,26 @@ impl<M: Send + 'static> ActorRef<M> {
     /// ```
     #[track_caller]
     pub fn tell_timeout(&self, message: M, timeout: Duration) -> Result<(), TellError<M>> {
-        self.tell_until::<false>(self.reason(), message, &mut now().checked_add(timeout).into(), None)
+        self.tell_until::<false>(Location::caller(), message, &mut now().checked_add(timeout).into(), None)
     }
 
-    /// Returns the reason of a wait in one of the public methods: for this actor, at the location of the caller.
-    #[track_caller]
+    /// Returns the reason of a wait for this actor, in a public method that was called at `location`.
     #[inline]
-    pub(crate) fn reason(&self) -> Reason {
-        Reason::new(Kind::Actor, core::ptr::without_provenance::<()>(self.process().address()))
+    pub(crate) fn reason(&self, location: &'static Location<'static>) -> Reason {
+        Reason::at(Kind::Actor, core::ptr::without_provenance::<()>(self.process().address()), location)
     }
 
     #[inline(always)]
     pub(crate) fn tell_until<const WAITS: bool>(
         &self,
-        reason: Reason,
+        location: &'static Location<'static>,
         message: M,
         deadline: &mut Deadline,
         edge: Option<&Edge>,
     ) -> Result<(), TellError<M>> {
         consume(1);
         match self.put::<WAITS>(message, edge) {
-            Err(TellError::Full(message)) => self.wait_for_room(reason, message, deadline.fix(), edge),
+            Err(TellError::Full(message)) => self.wait_for_room(location, message, deadline.fix(), edge),
             done => done,
         }
     }
@@ -175,7 +175,7 @@ impl<M: Send + 'static> ActorRef<M> {
     #[cold]
     fn wait_for_room(
         &self,
-        reason: Reason,
+        location: &'static Location<'static>,
         message: M,
         deadline: Option<Instant>,
         edge: Option<&Edge>,
@@ -183,6 +183,7 @@ impl<M: Send + 'static> ActorRef<M> {
         if self.process().lock().state.overflow == Overflow::Fail || is_current(self.any()) {
             return Err(TellError::Full(message));
         }
+        let reason = self.reason(location);
         let mut message = Some(message);
         let mut take = || message.take().expect("taken once");
         let waited = with_current(|me| {
@@ -292,7 +293,7 @@ pub(crate) fn accept_pending<M>(locked: &mut Locked<'_, M>, pending: &mut Pendin
 
 /// Lets in one of the senders that wait for room, if there is room. The caller wakes it after unlocking.
 #[must_use]
-pub(crate) fn admit<M>(locked: &mut Locked<'_, M>) -> Option<kahn_core::wait::Claimed> {
+pub(crate) fn admit<M>(locked: &mut Locked<'_, M>) -> Option<Claimed> {
     if !locked.state.has_senders() || locked.lane().is_full() {
         return None;
     }

@@ -42,6 +42,7 @@ impl Deadline {
 
     /// Fixes the deadline to an instant, so that several waits in a row share one deadline. Returns it, or `None` if
     /// it never passes.
+    #[inline]
     pub fn fix(&mut self) -> Option<Instant> {
         if let Deadline::After(Nanos(ns)) = *self {
             *self = deadline_about(Duration::from_nanos(ns)).into();
