@@ -336,6 +336,43 @@ fn asks_leave_turns_to_the_asked_actor() {
     });
 }
 
+/// An actor that handles messages without a pause gets as many operations as the green threads of its worker.
+#[test]
+fn messages_of_an_actor_count_as_operations() {
+    const MESSAGES: usize = 6400;
+    struct Counter {
+        gate: Arc<kahn::sync::Semaphore>,
+        handled: Arc<AtomicUsize>,
+    }
+    impl Actor for Counter {
+        type Message = ();
+
+        fn handle(&mut self, (): (), _: &mut Context<Self>) -> Result<(), ExitReason> {
+            if self.handled.load(SeqCst) == 0 {
+                self.gate.acquire().forget();
+            }
+            self.handled.fetch_add(1, SeqCst);
+            Ok(())
+        }
+    }
+    within("one worker", || {
+        runtime(1).run(|| {
+            let (gate, handled) = (Arc::new(kahn::sync::Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+            let counter = Counter { gate: gate.clone(), handled: handled.clone() };
+            let counter = actor::Builder::new().mailbox(MESSAGES).spawn(counter);
+            (0..MESSAGES).for_each(|_| counter.tell(()).unwrap());
+            let mut yields = 0;
+            gate.add_permits(1);
+            while handled.load(SeqCst) < MESSAGES {
+                kahn::yield_now();
+                yields += 1;
+            }
+            // A turn costs at least one operation, and at most two if the thread only yields.
+            assert!(yields >= MESSAGES / 4, "{yields} turns beside {MESSAGES} messages");
+        });
+    });
+}
+
 /// What the two sides of a contest share.
 #[derive(Default)]
 struct Contest {

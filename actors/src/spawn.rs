@@ -3,6 +3,7 @@
 use core::fmt;
 
 use kahn_core::process;
+use kahn_core::wait::charge;
 
 use crate::actor::{Actor, Context};
 use crate::address::ActorRef;
@@ -359,6 +360,9 @@ impl<A: Actor, F: MakeActor<A>> Incarnation<A::Message> for ActorFactory<A, F> {
                 return TurnEnd::End(reason);
             }
         }
+        // As each message has cost its sender one operation. Without this, the actor would get a turn of a batch for each
+        // operation of the threads with a stack, and empty its mailbox before its senders run again.
+        charge(BATCH);
         // The next turn has another `Control`, which would not know of a stop that the actor has asked for.
         control.requested_end().map_or(TurnEnd::Again, TurnEnd::End)
     }

@@ -291,7 +291,8 @@ pub(crate) fn accept_pending<M>(locked: &mut Locked<'_, M>, pending: &mut Pendin
     accept(locked, message, pending.edge);
 }
 
-/// Lets in one of the senders that wait for room, if there is room. The caller wakes it after unlocking.
+/// Lets in one of the senders that wait for room, if there is room. The caller wakes it after unlocking, with
+/// [`wake_admitted`].
 #[must_use]
 pub(crate) fn admit<M>(locked: &mut Locked<'_, M>) -> Option<Claimed> {
     if !locked.state.has_senders() || locked.lane().is_full() {
@@ -307,4 +308,12 @@ pub(crate) fn admit<M>(locked: &mut Locked<'_, M>) -> Option<Claimed> {
     // only under this lock.
     accept_pending(locked, unsafe { &mut *claimed.payload.cast::<PendingSend<'_, M>>() });
     Some(claimed)
+}
+
+/// Wakes a sender whose message was let in. It runs after those that can run now: if it ran next, it would fill the
+/// mailbox again, and each of the other senders would find the mailbox full, and park.
+#[cold]
+#[inline(never)]
+pub(crate) fn wake_admitted(sender: Claimed) {
+    sender.wake.wake_last();
 }

@@ -341,3 +341,55 @@ fn loop_ends_when_it_is_stopped_or_has_no_references() {
         }
     });
 }
+
+/// Records the number of each message.
+struct Record(Vec<u32>);
+
+enum Recorded {
+    By(u32),
+    All(Reply<Vec<u32>>),
+}
+
+impl Actor for Record {
+    type Message = Recorded;
+
+    fn handle(&mut self, message: Recorded, _: &mut Context<Self>) -> Result<(), ExitReason> {
+        match message {
+            Recorded::By(sender) => self.0.push(sender),
+            Recorded::All(reply) => drop(reply.send(self.0.clone())),
+        }
+        Ok(())
+    }
+}
+
+/// A sender that is let in does not fill the mailbox again before the others have had room.
+#[test]
+fn senders_of_a_full_mailbox_take_turns_of_many_messages() {
+    const SENDERS: u32 = 8;
+    const MESSAGES: usize = 2000;
+    const MAILBOX: usize = 128;
+    let runtime = Runtime::builder().workers(1).build().unwrap();
+    let order = runtime.run(|| {
+        let actor = Builder::new().mailbox(MAILBOX).spawn(Record(Vec::new()));
+        let senders: Vec<_> = (0..SENDERS)
+            .map(|sender| {
+                let actor = actor.clone();
+                kahn_core::spawn(move || {
+                    (0..MESSAGES).for_each(|_| actor.tell(Recorded::By(sender)).unwrap());
+                })
+            })
+            .collect();
+        senders.into_iter().for_each(|sender| sender.join().unwrap());
+        actor.ask(Recorded::All).unwrap()
+    });
+    assert_eq!(order.len(), SENDERS as usize * MESSAGES);
+    let changes = order.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    // One for each mailbox of messages, if the senders never find the mailbox filled by another.
+    assert!(changes <= 3 * order.len() / MAILBOX, "{changes} changes of the sender");
+    let mut counts = [0; SENDERS as usize];
+    for sender in order {
+        counts[sender as usize] += 1;
+        let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
+        assert!(most - least <= 4 * MAILBOX, "the senders have sent {counts:?}");
+    }
+}

@@ -15,7 +15,7 @@ use crate::cell::{AnyActor, Downs, Head, Urgent};
 use crate::exit::ExitReason;
 use crate::lifecycle::any;
 use crate::signal::{Down, DownCause, Mail};
-use crate::tell::admit;
+use crate::tell::{admit, wake_admitted};
 use crate::timers::{Ready, Timers};
 
 /// An actor's access to itself in one turn: what [`Context`](crate::Context) and [`Mailbox`](crate::Mailbox) wrap.
@@ -194,7 +194,9 @@ impl<M: Send + 'static> Control<M> {
                 self.sleeps_early = locked.sleep_early();
             }
             drop(locked);
-            drop(admitted);
+            if let Some(sender) = admitted {
+                wake_admitted(sender);
+            }
             if let Some(local) = &mut self.local {
                 local.timers.busy();
             }

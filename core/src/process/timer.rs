@@ -64,6 +64,7 @@ impl<H: Send + Sync + 'static> Shared<H> {
             let this = unsafe { Arc::from_raw(waiter.as_ptr().cast::<Shared<H>>()) };
             (this.ring)(&this.process);
         },
+        wake_last: None,
         suspend: |_, _| unreachable!("a timer never waits itself"),
         is_task: false,
     };

@@ -16,8 +16,13 @@ use crate::wait::WaiterVtable;
 pub(crate) struct Scheduler;
 
 /// Tasks in a model never park themselves. The threads that call their methods do.
-static NEVER_PARKS: WaiterVtable =
-    WaiterVtable { wake: |_| unreachable!(), suspend: |_, _| unreachable!(), retain: None, is_task: false };
+static NEVER_PARKS: WaiterVtable = WaiterVtable {
+    wake: |_| unreachable!(),
+    wake_last: None,
+    suspend: |_, _| unreachable!(),
+    retain: None,
+    is_task: false,
+};
 
 impl Schedule for Scheduler {
     const WAITER: &'static WaiterVtable = &NEVER_PARKS;

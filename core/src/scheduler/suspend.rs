@@ -12,10 +12,17 @@ use crate::timer::{self, pending::Due, wheel::Entry};
 use crate::wait::{Deadline, Waiter, WaiterVtable};
 
 /// The waiter functions of green threads.
-pub(crate) static GREEN: WaiterVtable = WaiterVtable { wake, suspend, retain: None, is_task: false };
+pub(crate) static GREEN: WaiterVtable = WaiterVtable {
+    wake: wake::<false>,
+    wake_last: Some(wake::<true>),
+    suspend,
+    retain: None,
+    is_task: false,
+};
 
-/// Queues a claimed green thread on its home worker, or, if it may move, on the waker's worker.
-unsafe fn wake(waiter: NonNull<Waiter>) {
+/// Queues a claimed green thread on its home worker, or, if it may move, on the waker's worker. With `LAST`, the green
+/// thread goes to the end of its queue.
+unsafe fn wake<const LAST: bool>(waiter: NonNull<Waiter>) {
     // SAFETY: only waiters in tasks have these functions. The caller has claimed the task, so it is alive, and the
     // caller's to queue.
     let task = unsafe { Runnable::new(Task::of_waiter(waiter)) };
@@ -27,7 +34,7 @@ unsafe fn wake(waiter: NonNull<Waiter>) {
         let is_here = ptr::eq(worker.remote, home)
             || task.as_deref().is_some_and(may_move) && worker.remote.is_in_runtime_of(home);
         if is_here && let Some(task) = task.take() {
-            worker.wake_here(task);
+            if LAST { worker.queue_woken(task) } else { worker.wake_here(task) }
         }
         &worker.remote.turn
     });

@@ -39,6 +39,7 @@ pub fn set_endless_wait(wait: EndlessWait) {
 
 static THREAD_KIND: WaiterVtable = WaiterVtable {
     wake: ThreadWaiter::wake,
+    wake_last: None,
     suspend: ThreadWaiter::suspend,
     retain: Some(ThreadWaiter::retain),
     is_task: false,

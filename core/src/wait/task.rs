@@ -77,8 +77,13 @@ unsafe impl Send for TaskWaiter {}
 // SAFETY: `waker` is touched only while the queue's lock is held.
 unsafe impl Sync for TaskWaiter {}
 
-static TASK_KIND: WaiterVtable =
-    WaiterVtable { wake: |_| unreachable!(), suspend: |_, _| unreachable!(), retain: None, is_task: true };
+static TASK_KIND: WaiterVtable = WaiterVtable {
+    wake: |_| unreachable!(),
+    wake_last: None,
+    suspend: |_, _| unreachable!(),
+    retain: None,
+    is_task: true,
+};
 
 impl TaskWaiter {
     /// Creates a waiter for a future. It must not move while one of its nodes is in a queue.

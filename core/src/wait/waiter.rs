@@ -55,8 +55,10 @@ fn is_claimable(claim: usize) -> bool {
 
 /// The functions and properties that differ between the kinds of waiter.
 pub struct WaiterVtable {
-    /// Makes a claimed waiter run again. It is called once per claim.
+    /// Makes a claimed waiter run again. Either this or `wake_last` is called, once per claim.
     pub wake: unsafe fn(NonNull<Waiter>),
+    /// Like `wake`, but the waiter runs after those that can run on its worker now. `None` if that is no difference.
+    pub wake_last: Option<unsafe fn(NonNull<Waiter>)>,
     /// Suspends the owner, which is the caller. It returns when the waiter has been claimed and woken, or when the
     /// deadline has passed and the waiter has claimed itself with [`Waiter::claim_timeout`].
     pub suspend: unsafe fn(NonNull<Waiter>, Deadline),

@@ -94,6 +94,21 @@ impl Wake {
     pub fn wake(self) {
         drop(self);
     }
+
+    /// Like [`wake`](Self::wake), but a green thread goes behind those that can run on its worker now. For a waker that
+    /// goes on serving others, and that the woken thread would keep from it.
+    #[inline]
+    pub fn wake_last(mut self) {
+        if let Some(waiter) = NonNull::new(self.waiter.cast_mut())
+            // SAFETY: `owed` requires that the waiter is claimed and not yet woken. So it is alive.
+            && let Some(wake_last) = unsafe { waiter.as_ref() }.kind().wake_last
+        {
+            // Without a waiter, the drop wakes no thread.
+            self.waiter = core::ptr::null();
+            // SAFETY: the waiter is claimed, and is woken here only.
+            unsafe { wake_last(waiter) };
+        }
+    }
 }
 
 impl Drop for Wake {
