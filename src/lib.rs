@@ -16,6 +16,7 @@
 //! | [`sync`] | `Mutex`, `RwLock`, `Condvar`, `OnceLock` and the like; a semaphore, a wait group | [`std::sync`] |
 //! | [`time`] | sleep, intervals, and a timeout for any code | [`std::time`], tokio |
 //! | [`net`] | sockets | [`std::net`] |
+//! | [`fs`], [`io`], [`os`] | files, descriptors | [`std::fs`], [`std::io`], [`std::os`] |
 //! | [`actor`] | actors, supervisors, names, groups, pools, topics, a test kit | Erlang/OTP |
 //! | [`runtime`] | the settings and the reports of a [`Runtime`] | tokio |
 //!
@@ -154,16 +155,8 @@ pub mod channel {
     };
 }
 
-/// Waiting for descriptors.
-///
-/// [`Source`](io::Source) wraps any value that owns a descriptor. Its documentation has an example.
-pub mod io {
-    #[doc(inline)]
-    pub use kahn_io::io::{Closer, Interest, Source};
-}
-
 #[doc(inline)]
-pub use kahn_io::net;
+pub use kahn_io::{fs, io, net, os};
 
 pub mod actor {
     //! Actors: values that handle messages one at a time. An actor without messages uses no stack and no thread.

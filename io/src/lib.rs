@@ -4,11 +4,11 @@
 
 #![warn(unreachable_pub)]
 
-/// Waiting for any descriptor, and standard input.
-pub mod io {
-    pub use kahn_core::source::{Closer, Interest, Source};
-}
+pub mod io;
 
 mod socket;
 
 pub mod net;
+
+pub mod fs;
+pub mod os;

@@ -1,0 +1,3 @@
+//! What only Unix systems have, with the names of [`std::os::unix`].
+
+pub mod fs;
