@@ -24,8 +24,8 @@ use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use kahn::channel::{Receiver, Sender, bounded, select};
+use kahn::spawn;
 use kahn::thread::{JoinError, JoinHandle};
-use kahn::{blocking, spawn};
 
 use crate::count::{Counts, count_words};
 use crate::options::Options;
@@ -138,8 +138,7 @@ fn spawn_pairs(
 
 /// Sends the paths of files in batches.
 fn walk(paths: Vec<PathBuf>, files: &Sender<Vec<PathBuf>>, tally: &Tally) {
-    let mut walk = Walk::new(paths, tally);
-    while let Some(batch) = blocking(|| walk.next()) {
+    for batch in Walk::new(paths, tally) {
         if files.send(batch).is_err() {
             return;
         }
@@ -158,7 +157,7 @@ fn read(
         let mut source = Source::new(batch, with_binary, tally);
         while !source.is_empty() {
             let Ok(chunk) = empty_chunks.recv() else { return };
-            let chunk = blocking(|| source.fill(chunk));
+            let chunk = source.fill(chunk);
             if chunks.send(chunk).is_err() {
                 return;
             }

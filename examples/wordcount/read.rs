@@ -1,10 +1,11 @@
 //! Reads files into chunks that end between two words.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::vec;
+
+use kahn::fs::File;
+use kahn::io::{self, Read};
 
 use crate::count::last_word_boundary;
 use crate::tally::Tally;

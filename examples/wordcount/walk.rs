@@ -1,10 +1,11 @@
 //! Finds the files to count.
 
-use std::fs::{self, DirEntry, ReadDir};
-use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::vec;
+
+use kahn::fs::{self, DirEntry, ReadDir};
+use kahn::io;
 
 use crate::tally::Tally;
 
@@ -47,7 +48,7 @@ impl<'a> Walk<'a> {
             } else {
                 let root = self.roots.next()?;
                 // A path on the command line is read whatever its type is: a link, standard input.
-                if !root.is_dir() {
+                if !fs::metadata(&root).is_ok_and(|metadata| metadata.is_dir()) {
                     return Some(root);
                 }
                 self.folders.push(root);
