@@ -7,7 +7,7 @@ pub const USAGE: &str = "\
 kahn-bench [WORKLOAD…] [--peers LIST] [--rounds N] [--workers N] [--one] [--quick] [--list]
 
   WORKLOAD…     the workloads to run (all)
-  --peers LIST  comma-separated rows to run (all): kahn (its three rows), kahn-safe, kahn-migratory, kahn-local, tokio,
+  --peers LIST  comma-separated rows to run (all): kahn (its four rows), kahn-safe, kahn-migratory, kahn-local, kahn-task, tokio,
                 may, go, kameo, ractor, actix
   --rounds N    the number of rounds; the table has their median (5)
   --workers N   worker threads of every peer (2)

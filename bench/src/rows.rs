@@ -1,4 +1,4 @@
-//! The rows of a measurement: the peers, and three ways of running kahn. Each is a column of the printed table.
+//! The rows of a measurement: the peers, and four ways of running kahn. Each is a column of the printed table.
 
 use crate::actor_peers::{self, Peer};
 use crate::kahn_side::{self, Mode};
@@ -15,10 +15,11 @@ pub enum Row {
 }
 
 /// All rows in the order of the table, with the name on the command line and the name in the table.
-pub const ALL: [(Row, &str, &str); 9] = [
+pub const ALL: [(Row, &str, &str); 10] = [
     (Row::Kahn(Mode::Safe), "kahn-safe", "kahn"),
     (Row::Kahn(Mode::Migratory), "kahn-migratory", "kahn migratory"),
     (Row::Kahn(Mode::Local), "kahn-local", "kahn local"),
+    (Row::Kahn(Mode::Task), "kahn-task", "kahn task"),
     (Row::Tokio, "tokio", "tokio"),
     (Row::May, "may", "may"),
     (Row::Go, "go", "Go"),
@@ -28,7 +29,7 @@ pub const ALL: [(Row, &str, &str); 9] = [
 ];
 
 impl Row {
-    /// Returns the rows that a name in `--peers` stands for. `kahn` stands for its three rows.
+    /// Returns the rows that a name in `--peers` stands for. `kahn` stands for its four rows.
     pub fn named(name: &str) -> Vec<Row> {
         ALL.iter()
             .filter(|(row, key, _)| *key == name || (name == "kahn" && row.is_kahn()))
@@ -58,6 +59,7 @@ impl Row {
         let of_actors = matches!(workload, Workload::Actor(_));
         match self {
             Row::Kahn(Mode::Local) => kahn_side::has_local(workload),
+            Row::Kahn(Mode::Task) => kahn_side::has_task(workload),
             Row::Kahn(_) => true,
             Row::Tokio | Row::May | Row::Go => !of_actors,
             Row::Actors(_) => of_actors,

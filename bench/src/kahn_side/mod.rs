@@ -1,7 +1,9 @@
-//! The workloads on kahn. The three rows of kahn share this code and differ in how they start a task.
+//! The workloads on kahn. Three rows of kahn share this code and differ in how they start a task. The fourth, in
+//! `futures`, runs stackless tasks.
 
 mod actors;
 mod channels;
+mod futures;
 mod tasks;
 mod work;
 
@@ -17,6 +19,8 @@ pub enum Mode {
     Migratory,
     /// The main green thread starts all tasks with `spawn_local`, so all run on one worker.
     Local,
+    /// Stackless tasks (`kahn::task`), in async code.
+    Task,
 }
 
 /// Whether a workload is meaningful with `spawn_local`. Workloads that measure the use of all cores or the number of
@@ -24,6 +28,13 @@ pub enum Mode {
 pub fn has_local(workload: Workload) -> bool {
     use Workload::*;
     matches!(workload, Yield | Pingpong | Pairs | Ring | Spsc | Mpsc | Mpmc | Select | Sieve | Mutex)
+}
+
+/// Whether there is a variant of the workload in async code. These workloads measure tasks, and the others channels and
+/// locks.
+pub fn has_task(workload: Workload) -> bool {
+    use Workload::*;
+    matches!(workload, Spawn | Yield | Pingpong | Sleep | Idle)
 }
 
 /// Runs one workload in a new runtime and returns the total in nanoseconds or bytes.
@@ -36,7 +47,22 @@ pub fn run(mode: Mode, workload: Workload, size: u64, workers: usize) -> f64 {
     }
     let runtime = builder.build().expect("the runtime starts");
     let start = Start { local: mode == Mode::Local };
-    runtime.run(move || measure(start, workload, size))
+    runtime.run(move || match mode {
+        Mode::Task => measure_task(workload, size),
+        _ => measure(start, workload, size),
+    })
+}
+
+fn measure_task(workload: Workload, size: u64) -> f64 {
+    let time = match workload {
+        Workload::Spawn => futures::spawn(size),
+        Workload::Yield => futures::yielding(size),
+        Workload::Sleep => futures::sleep(size),
+        Workload::Pingpong => futures::pingpong(size),
+        Workload::Idle => return futures::idle(size) as f64,
+        _ => panic!("this workload has no variant in async code"),
+    };
+    time.as_nanos() as f64
 }
 
 /// Starts the tasks of a run.

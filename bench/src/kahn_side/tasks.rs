@@ -10,24 +10,24 @@ use std::time::{Duration, Instant};
 
 /// Waits for many tasks without a handle for each. It is leaked, because a reference count per task is not part of what
 /// is measured.
-struct Countdown {
+pub struct Countdown {
     left: AtomicU64,
     done: (Sender<()>, Receiver<()>),
 }
 
 impl Countdown {
-    fn from(tasks: u64) -> &'static Countdown {
+    pub fn from(tasks: u64) -> &'static Countdown {
         Box::leak(Box::new(Countdown { left: AtomicU64::new(tasks), done: bounded(1) }))
     }
 
-    fn decrement(&self) {
+    pub fn decrement(&self) {
         // AcqRel: the last task to decrement sees all that the other tasks did before they decremented.
         if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.done.0.send(()).expect("the countdown is never dropped");
         }
     }
 
-    fn wait(&self) {
+    pub fn wait(&self) {
         self.done.1.recv().expect("the countdown is never dropped");
         assert_eq!(self.left.load(Ordering::Acquire), 0);
     }
