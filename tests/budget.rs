@@ -4,8 +4,11 @@
 //! Method: each operation runs in a loop that never waits, so only the budget can end it. Then both sides count
 //! what it has done.
 
+#[path = "support/parks.rs"]
+mod parks;
 mod support;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
@@ -775,6 +778,19 @@ fn thread_operations() -> Vec<Operation> {
     vec![
         ("spawn and join", || act(|| kahn::spawn(|| ()).join().unwrap())),
         ("spawn and join a task", || act(|| kahn::task::spawn(async {}).join().unwrap())),
+        ("spawn with a stack that is too large", || act(|| assert!(too_large().spawn(|| ()).is_err()))),
+        ("spawn a task with a stack that is too large", || {
+            let builder = || kahn::task::Builder::new().stack_size(usize::MAX);
+            act(move || assert!(builder().spawn(async {}).is_err()))
+        }),
+        ("spawn a task here with a stack that is too large", || {
+            let builder = || kahn::task::Builder::new().stack_size(usize::MAX);
+            act(move || assert!(builder().spawn_local(async {}).is_err()))
+        }),
+        ("spawn what may migrate with a stack that is too large", || {
+            // SAFETY: nothing is spawned.
+            act(|| assert!(unsafe { too_large().spawn_migratory(|| ()) }.is_err()))
+        }),
         ("spawn in another runtime", || {
             let other = runtime(1);
             act(move || drop(other.spawn(|| ())))
@@ -804,6 +820,10 @@ fn thread_operations() -> Vec<Operation> {
         ("block on what is ready", || act(|| kahn::block_on(async {}))),
         ("call what blocks", || act(|| kahn::blocking(|| ()))),
     ]
+}
+
+fn too_large() -> kahn::thread::Builder {
+    kahn::thread::Builder::new().stack_size(usize::MAX)
 }
 
 /// An actor that ignores its messages.
@@ -1084,6 +1104,87 @@ fn loop_of_any_operation_lets_others_run() {
     starving.retain(|&(name, make)| !lets_others_run(name, make));
     let names: Vec<_> = starving.iter().map(|(name, _)| name).collect();
     assert!(names.is_empty(), "no other runs beside a loop of: {names:?}");
+}
+
+#[test]
+fn loop_of_refused_spawns_in_a_scope_lets_others_run() {
+    within("the loop", || {
+        runtime(1).run(|| {
+            let flag = Arc::new(AtomicBool::new(false));
+            let sets = flag.clone();
+            let other = kahn::spawn_local(move || sets.store(true, SeqCst));
+            kahn::scope(|scope| {
+                let refused = || assert!(scope.spawn_with(too_large(), || ()).is_err());
+                (0..FAIR).take_while(|_| !flag.load(SeqCst)).for_each(|_| refused());
+            });
+            assert!(flag.load(SeqCst), "no other has run");
+            other.join().unwrap();
+        });
+    });
+}
+
+/// Has `act` unwind at each call, by a cancel or by a time-out, and catches the unwinds until another green thread has
+/// run. Returns whether it has.
+fn caught_lets_others_run(name: &str, act: impl FnMut() + Send + 'static, cancelled: bool) -> bool {
+    /// A panic of `act` itself would be printed at each call.
+    fn catching(act: &mut impl FnMut()) {
+        let _ = catch_unwind(AssertUnwindSafe(act));
+    }
+    let looping = |mut act: Box<dyn FnMut() + Send>| {
+        let flag = Arc::new(AtomicBool::new(false));
+        let sets = flag.clone();
+        let other = kahn::spawn_local(move || sets.store(true, SeqCst));
+        let done = (0..FAIR).take_while(|_| !flag.load(SeqCst)).inspect(|_| catching(&mut act)).count();
+        drop(other);
+        done < FAIR
+    };
+    let mut act: Box<dyn FnMut() + Send> = Box::new(act);
+    if !cancelled {
+        let mut fair = false;
+        let _ = timeout(Duration::ZERO, || {
+            catching(&mut || kahn::sleep(Duration::MAX));
+            fair = looping(act);
+        });
+        return fair;
+    }
+    let fair = Arc::new(AtomicBool::new(false));
+    let sets = fair.clone();
+    let handle = kahn::spawn_local(move || {
+        catching(&mut || kahn::sleep(Duration::MAX));
+        sets.store(looping(std::mem::replace(&mut act, Box::new(|| ()))), SeqCst);
+    });
+    kahn::yield_now();
+    handle.cancel();
+    let ended = handle.join();
+    assert!(ended.is_ok(), "{name}: {ended:?}");
+    fair.load(SeqCst)
+}
+
+fn check_caught(cancelled: bool) {
+    let mut starving = Vec::new();
+    let mut check = |name: &'static str, make: &(dyn Fn() -> Act + Sync)| {
+        within(name, || {
+            let fair = runtime(1).run(|| caught_lets_others_run(name, make(), cancelled));
+            starving.extend((!fair).then_some(name));
+        });
+    };
+    for (name, make) in operations() {
+        check(name, &make);
+    }
+    for (name, park) in parks::parks() {
+        check(name, &|| act(park));
+    }
+    assert!(starving.is_empty(), "no other runs beside a loop of: {starving:?}");
+}
+
+#[test]
+fn loop_of_any_operation_that_catches_its_cancel_lets_others_run() {
+    check_caught(true);
+}
+
+#[test]
+fn loop_of_any_operation_that_catches_its_time_out_lets_others_run() {
+    check_caught(false);
 }
 
 #[test]

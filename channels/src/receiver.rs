@@ -72,6 +72,7 @@ impl<T> Receiver<T> {
     #[cold]
     #[track_caller]
     fn recv_never(&self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
+        operation();
         loop {
             sleep(core::ptr::null(), deadline);
             if deadline.is_some() {

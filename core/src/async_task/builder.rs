@@ -7,7 +7,7 @@ use crate::async_task::{assert_has_worker, start};
 use crate::handle::JoinHandle;
 use crate::scheduler;
 use crate::task::SpawnOptions;
-use crate::thread;
+use crate::thread::{self, begin};
 
 /// The settings of a task, like [`thread::Builder`].
 ///
@@ -56,6 +56,7 @@ impl Builder {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
+        begin();
         let options = self.0.options(scheduler::migratory_here().unwrap_or(false))?;
         // SAFETY: the bounds require that the future and its output are `Send` and `'static`.
         Ok(unsafe { start(future, self.0.into_name(), options) })
@@ -81,6 +82,7 @@ impl Builder {
         F::Output: 'static,
     {
         assert_has_worker();
+        begin();
         let options = SpawnOptions { local: true, ..self.0.options(false)? };
         // SAFETY: only this worker runs a local task, and the handle is not `Send` if the output is not. The bounds
         // require that both are `'static`.

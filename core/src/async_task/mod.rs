@@ -102,6 +102,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
+    begin();
     let migratory = scheduler::migratory_here().unwrap_or(false);
     // SAFETY: the bounds require that the future and its output are `Send` and `'static`.
     unsafe { start(future, None, SpawnOptions { migratory, ..SpawnOptions::default() }) }
@@ -143,6 +144,7 @@ where
     F::Output: 'static,
 {
     assert_has_worker();
+    begin();
     // SAFETY: only this worker runs a local task, and the handle is not `Send` if the output is not. The bounds require
     // that both are `'static`.
     unsafe { start(future, None, SpawnOptions { local: true, ..SpawnOptions::default() }) }
@@ -156,7 +158,7 @@ fn assert_has_worker() {
     );
 }
 
-/// Allocates and queues a task.
+/// Allocates and queues a task. The caller has called [`begin`].
 ///
 /// # Safety
 ///
@@ -167,7 +169,6 @@ unsafe fn start<F: Future>(
     name: Option<Box<str>>,
     options: SpawnOptions,
 ) -> JoinHandle<F::Output> {
-    begin();
     // SAFETY: the caller guarantees the rules of `allocate_future`.
     let task = unsafe { allocate_future::<Scheduler, _>(future, name, options, Location::caller()) };
     let handle = JoinHandle::new(task);

@@ -249,12 +249,12 @@ impl Runtime {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
+        operation();
         let is_own = scheduler::is_worker_of(&self.shared);
         assert!(
             !(is_own && scheduler::is_short_of_memory_for(SpawnOptions::default())),
             "spawn: {SHORT_OF_MEMORY}"
         );
-        operation();
         let options = SpawnOptions { migratory: self.shared.migratory, ..SpawnOptions::default() };
         // SAFETY: the closure and its output are `Send` and `'static`.
         let task = unsafe { allocate::<Scheduler, _, _>(f, None, options) };

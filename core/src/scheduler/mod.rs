@@ -112,6 +112,9 @@ pub(crate) fn give_way() {
 }
 
 /// Lets other green threads run. Calls `otherwise` if the caller is not a green thread. Inlined: see `Wait::park`.
+///
+/// A yield that a cancel or a time-out may end pays for an operation first. Otherwise a loop that catches those unwinds
+/// would never yield.
 #[inline(always)]
 pub(crate) fn yield_or(otherwise: fn()) {
     let Some(fiber) = running_fiber() else { return otherwise() };
@@ -120,9 +123,11 @@ pub(crate) fn yield_or(otherwise: fn()) {
         let fiber = fiber.as_ref();
         let waiter = (*fiber.work().cast::<Task>()).as_waiter();
         if waiter.is_cancelled() {
+            wait::operation();
             wait::check_cancelled();
         }
         if !waiter.timeout_frame().is_null() {
+            wait::operation();
             wait::check_timeout();
         }
         fiber.suspend(Suspend::Yielded);

@@ -40,6 +40,7 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
+    begin();
     assert!(!scheduler::is_short_of_memory_for(SpawnOptions::default()), "spawn: {SHORT_OF_MEMORY}");
     let migratory = scheduler::migratory_here();
     let options = SpawnOptions { migratory: migratory.unwrap_or(false), ..SpawnOptions::default() };
@@ -95,13 +96,14 @@ where
         crate::thread::is_green(),
         "spawn_local: the caller is not a green thread, so there is no worker to stay on; use spawn"
     );
+    begin();
     let options = SpawnOptions { local: true, ..SpawnOptions::default() };
     // SAFETY: only this worker runs a local task, and the handle is not `Send` if `T` is not. The caller guarantees
     // the lifetimes.
     unsafe { start(f, None, options) }
 }
 
-/// Allocates and queues a task.
+/// Allocates and queues a task. The caller has called [`begin`]. This does not unwind.
 ///
 /// # Safety
 ///
@@ -110,7 +112,6 @@ pub(super) unsafe fn start<F, T>(f: F, name: Option<Box<str>>, options: SpawnOpt
 where
     F: FnOnce() -> T,
 {
-    begin();
     // SAFETY: the caller guarantees the rules of `allocate`.
     let task = unsafe { allocate::<Scheduler, _, _>(f, name, options) };
     let handle = JoinHandle::new(task);
@@ -119,8 +120,9 @@ where
     handle
 }
 
-/// Does the steps of a spawn that may fail, before anything exists that would be left behind. It yields if the budget
-/// is spent, which a cancel or a timeout may end. It starts the default runtime if the caller is in no runtime.
+/// Begins a spawn, before anything exists that an unwind would leave behind, and before the spawn is refused: a loop
+/// that retries a refused spawn pays for it. Yields if the budget is spent, which a cancel or a timeout may end. Starts
+/// the default runtime if the caller is in no runtime.
 pub(crate) fn begin() {
     consume(1);
     if !scheduler::is_on_worker() {
@@ -223,6 +225,7 @@ impl Builder {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
+        begin();
         let options = self.options(scheduler::migratory_here().unwrap_or(false))?;
         // SAFETY: the bounds require that the closure and its value are `Send` and `'static`.
         Ok(unsafe { start(f, self.name.map(String::into_boxed_str), options) })
@@ -269,6 +272,7 @@ impl Builder {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
+        begin();
         let options = self.options(true)?;
         // SAFETY: the bounds require that the closure and its value are `Send` and `'static`. The caller guarantees
         // the rule about the values on the stack.

@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 use crate::primitives::now;
 use crate::runtime;
 use crate::scheduler;
-use crate::wait::{Kind, Reason, Wait, check_cancelled, check_timeout, current as waiting};
+use crate::wait::{Kind, Reason, Wait, check_cancelled, check_timeout, current as waiting, operation};
 
 /// Returns whether the caller is a green thread.
 ///
@@ -159,6 +159,7 @@ pub fn sleep_until(deadline: Instant) {
 
 #[track_caller]
 fn sleep_to(deadline: Option<Instant>) {
+    operation();
     let reason = Reason::new::<()>(Kind::Sleep, core::ptr::null());
     let error = Wait::new().park(reason, deadline);
     if let Err(error) = error {
@@ -194,6 +195,8 @@ where
     F: FnOnce() -> T + Send,
     T: Send,
 {
+    // Paid for first: otherwise a loop that catches the unwinds below would never yield.
+    operation();
     check_cancelled();
     check_timeout();
     if !is_green() {

@@ -18,7 +18,7 @@ use crate::handle::{JoinError, JoinHandle};
 use crate::primitives::Lock;
 use crate::scheduler;
 use crate::task::{Output, Task};
-use crate::thread::builder::{Builder, spawn_local_unchecked, start};
+use crate::thread::builder::{Builder, begin, spawn_local_unchecked, start};
 use crate::wait::{
     self, Kind, Reason, WaitError, WaitList, WaitOptions, is_internal_unwind, operation,
     reject_stray_unwind_at_end, run_catching, shield,
@@ -326,6 +326,7 @@ impl<'scope> Scope<'scope, '_> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
+        begin();
         let options = builder.options(scheduler::migratory_here().unwrap_or(false))?;
         let name = builder.into_name();
         // SAFETY: `F` and `T` are `Send`. `scope` waits for the drop of `Ended`. By then nothing of `F` and `T` is
