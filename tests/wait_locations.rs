@@ -8,8 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
-use kahn::actor::{Actor, ActorRef, Builder, Context, ExitReason, Mailbox, Overflow, Reply, spawn};
-use kahn::channel::{Select, bounded, broadcast, never, oneshot, select, watch};
+use kahn::actor::{
+    Actor, ActorRef, Builder, ChildSpec, Context, ExitReason, Mailbox, Overflow, Reply, Shutdown, Strategy,
+    Supervisor, SupervisorRef, spawn,
+};
+use kahn::channel::{Receiver, Select, bounded, broadcast, never, oneshot, select, watch};
 use kahn::sync::{Barrier, Condvar, LazyLock, Mutex, Once, OnceLock, RwLock, Semaphore, WaitGroup};
 use support::{child, is_child, runtime, stderr};
 
@@ -76,6 +79,32 @@ fn parks_inside(f: impl FnOnce(&dyn Fn()) + Send + 'static) {
     }
 }
 
+/// Receives with capacity 0 while another green thread waits for a permit, gets it, and parks with it.
+fn bound_to_a_permit(receive: fn(&Receiver<u32>)) {
+    let (tx, rx) = bounded::<u32>(0);
+    let begun = Arc::new(AtomicBool::new(false));
+    let begins = begun.clone();
+    let _detached = kahn::spawn(move || {
+        begins.store(true, SeqCst);
+        let _permit = tx.reserve();
+        kahn::thread::park();
+    });
+    while !begun.load(SeqCst) {
+        kahn::yield_now();
+    }
+    receive(&rx);
+}
+
+/// As [`bound_to_a_permit`], but the receiver waits before the permit is taken.
+fn waits_for_a_permit(receive: fn(&Receiver<u32>)) {
+    let (tx, rx) = bounded::<u32>(0);
+    let _detached = kahn::spawn_local(move || {
+        let _permit = tx.reserve();
+        kahn::thread::park();
+    });
+    receive(&rx);
+}
+
 type Case = (&'static str, fn());
 
 const ACTORS: &[Case] = &[
@@ -94,6 +123,55 @@ const ACTORS: &[Case] = &[
     ("next_mail", || in_loop(|mailbox| _ = mailbox.next_mail())),
     ("next_mail_timeout", || in_loop(|mailbox| _ = mailbox.next_mail_timeout(LONG))),
 ];
+
+/// Where a supervisor itself waits, for a child.
+const SUPERVISOR: &str = "actors/src/supervisor/actor.rs";
+
+const SUPERVISORS: &[Case] = &[
+    ("Supervisor::spawn", || {
+        drop(Supervisor::new(Strategy::OneForOne).child(ChildSpec::new("stuck", || StartsNever)).spawn());
+    }),
+    ("Supervisor::try_spawn", || {
+        drop(Supervisor::new(Strategy::OneForOne).child(ChildSpec::new("stuck", || StartsNever)).try_spawn());
+    }),
+    ("SupervisorRef::stop", || with_child_that_never_ends().stop()),
+    ("SupervisorRef::stop in a handler", || in_handler(|_| with_child_that_never_ends().stop())),
+    ("SupervisorRef::join", || _ = with_child_that_never_ends().join()),
+    ("SupervisorRef::terminate_child", || {
+        with_child_that_never_ends().terminate_child("stuck").unwrap();
+    }),
+];
+
+struct StartsNever;
+
+impl Actor for StartsNever {
+    type Message = ();
+
+    fn started(&mut self, _: &mut Context<Self>) -> Result<(), ExitReason> {
+        kahn::thread::park();
+        Ok(())
+    }
+
+    fn handle(&mut self, (): (), _: &mut Context<Self>) -> Result<(), ExitReason> {
+        Ok(())
+    }
+}
+
+fn with_child_that_never_ends() -> SupervisorRef {
+    let begun = Arc::new(AtomicBool::new(false));
+    let begins = begun.clone();
+    let parks = move |_: &mut Mailbox<()>| {
+        begins.store(true, SeqCst);
+        kahn::thread::park();
+        Ok(())
+    };
+    let child = ChildSpec::spawn_loop("stuck", parks).shutdown(Shutdown::Infinity);
+    let supervisor = Supervisor::new(Strategy::OneForOne).child(child).spawn();
+    while !begun.load(SeqCst) {
+        kahn::yield_now();
+    }
+    supervisor
+}
 
 const CHANNELS: &[Case] = &[
     ("send", || {
@@ -145,6 +223,59 @@ const CHANNELS: &[Case] = &[
         let mut select = Select::new();
         select.recv(&rx);
         select.ready();
+    }),
+    ("recv, bound to a permit", || bound_to_a_permit(|rx| _ = rx.recv())),
+    ("recv of a receiver that waits, bound to a permit", || waits_for_a_permit(|rx| _ = rx.recv())),
+    ("recv after a failed select, bound to a permit", || {
+        bound_to_a_permit(|rx| {
+            let mut select = Select::new();
+            select.recv(rx);
+            _ = rx.recv();
+        });
+    }),
+    ("try_recv, bound to a permit", || bound_to_a_permit(|rx| _ = rx.try_recv())),
+    ("recv_timeout, bound to a permit", || bound_to_a_permit(|rx| _ = rx.recv_timeout(LONG))),
+    ("recv_timeout of a receiver that waits, bound to a permit", || {
+        waits_for_a_permit(|rx| _ = rx.recv_timeout(LONG));
+    }),
+    ("recv_many, bound to a permit", || bound_to_a_permit(|rx| _ = rx.recv_many(&mut Vec::new(), 2))),
+    ("recv_many of a receiver that waits, bound to a permit", || {
+        waits_for_a_permit(|rx| _ = rx.recv_many(&mut Vec::new(), 2));
+    }),
+    ("iter, bound to a permit", || bound_to_a_permit(|rx| _ = rx.iter().next())),
+    ("iter of a receiver that waits, bound to a permit", || waits_for_a_permit(|rx| _ = rx.iter().next())),
+    ("try_iter, bound to a permit", || bound_to_a_permit(|rx| _ = rx.try_iter().next())),
+    ("select!, bound to a permit", || {
+        bound_to_a_permit(|rx| {
+            select! {
+                recv(rx) -> _ => {}
+                recv(never::<u32>()) -> _ => {}
+            }
+        });
+    }),
+    ("select! that waits, bound to a permit", || {
+        waits_for_a_permit(|rx| {
+            select! {
+                recv(rx) -> _ => {}
+                recv(never::<u32>()) -> _ => {}
+            }
+        });
+    }),
+    ("select! with a default, bound to a permit", || {
+        bound_to_a_permit(|rx| {
+            select! {
+                recv(rx) -> _ => {}
+                default => {}
+            }
+        });
+    }),
+    ("Select::select, bound to a permit", || {
+        bound_to_a_permit(|rx| {
+            let mut select = Select::new();
+            select.recv(rx);
+            let operation = select.select();
+            let _ = operation.recv(rx);
+        });
     }),
     ("oneshot recv", || {
         let (_tx, rx) = oneshot::<u32>();
@@ -271,7 +402,8 @@ fn check(cases: &[Case]) {
     let mut wrong = Vec::new();
     for (name, f) in cases {
         let rows = rows(*f);
-        if rows.is_empty() || !rows.iter().all(|row| row.contains(file!())) {
+        let names_the_program = |row: &String| row.contains(file!()) || row.contains(SUPERVISOR);
+        if rows.is_empty() || !rows.iter().all(names_the_program) {
             wrong.push(format!("{name}: {rows:#?}"));
         }
     }
@@ -292,6 +424,11 @@ fn alone(test: &str, cases: &[Case]) {
 #[test]
 fn actors_are_reported_at_the_line_that_waits() {
     alone("actors_are_reported_at_the_line_that_waits", ACTORS);
+}
+
+#[test]
+fn supervisors_are_reported_at_the_line_that_waits() {
+    alone("supervisors_are_reported_at_the_line_that_waits", SUPERVISORS);
 }
 
 #[test]

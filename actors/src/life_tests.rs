@@ -132,7 +132,7 @@ fn kill_between_two_incarnations_ends_the_next_before_it_starts() {
         child.kill();
         child.kill();
         resume(child.any());
-        assert!(matches!(start_of(child.any()), Err(ExitReason::Killed)));
+        assert!(matches!(start_of(child.any(), std::panic::Location::caller()), Err(ExitReason::Killed)));
         assert!(matches!(down(supervisor).reason, ExitReason::Killed));
         // The value of the third life was never made.
         resume(child.any());

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use core::panic::Location;
 use core::ptr::NonNull;
 
 use kahn_core::process::Process;
@@ -151,9 +152,9 @@ pub(crate) fn lives(process: &AnyActor) -> u64 {
 }
 
 /// Waits until the incarnation that began after `lives` others has ended. Its supervisor may start the actor again.
-#[track_caller]
-pub(crate) fn join_life(process: &AnyActor, lives: u64) {
-    wait_while(process, |state| {
+/// `location` is the line that waits; see [`wait_while_until`].
+pub(crate) fn join_life(process: &AnyActor, lives: u64, location: &'static Location<'static>) {
+    let _over = wait_while_until(process, location, None, |state| {
         !(state.phase.is_over() || state.phase.is_supervised()) && state.lives() == lives
     });
     if process.state.lock().phase.is_over() {
@@ -163,7 +164,7 @@ pub(crate) fn join_life(process: &AnyActor, lives: u64) {
 
 #[track_caller]
 pub(crate) fn wait_while(process: &AnyActor, waits: impl Fn(&State) -> bool) {
-    let _over = wait_while_until(process, None, waits);
+    let _over = wait_while_until(process, Location::caller(), None, waits);
 }
 
 /// Waits while `waits` returns true for the state, and returns whether it has become false before the deadline. `waits`
@@ -171,13 +172,17 @@ pub(crate) fn wait_while(process: &AnyActor, waits: impl Fn(&State) -> bool) {
 ///
 /// Every change of the phase wakes all joiners, except a change to `Ending`, `Closing` or `Gone`, which another
 /// change follows.
-#[track_caller]
+///
+/// `location` is the line of the program that waits. It is an argument, because callers wait in closures, which do not
+/// inherit `#[track_caller]`.
 pub(crate) fn wait_while_until(
     process: &AnyActor,
+    location: &'static Location<'static>,
     deadline: Option<Instant>,
     waits: impl Fn(&State) -> bool,
 ) -> bool {
-    let reason = Reason::new(Kind::Actor, core::ptr::without_provenance::<()>(process.address()));
+    let resource = core::ptr::without_provenance::<()>(process.address());
+    let reason = Reason::at(Kind::Actor, resource, location);
     while waits(&process.state.lock()) {
         let wait = Wait::new();
         let node = Node::new(wait.waiter(), 0, core::ptr::null_mut());

@@ -9,13 +9,14 @@
 //!
 //! A child that ends after [`let_last`] enters `Dead` without entering `Between`.
 
+use core::panic::Location;
 use std::collections::VecDeque;
 use std::time::Instant;
 
 use kahn_core::process::Process;
 use kahn_core::wait::run_shielded_catching;
 
-use crate::cell::{AnyActor, Head, Phase};
+use crate::cell::{AnyActor, Head, Phase, State};
 use crate::exit::ExitReason;
 use crate::life::{abandon, deregister, drop_told, wake_all};
 use crate::lifecycle::{any, kill, stop, wait_while_until};
@@ -135,27 +136,33 @@ pub(crate) fn ask_to_end(child: &AnyActor) {
 /// first.
 #[track_caller]
 pub(crate) fn end_of(child: &AnyActor, deadline: Option<Instant>) -> Option<ExitReason> {
-    wait_while_until(child, deadline, |state| !(state.phase.is_supervised() || state.phase.is_over())).then(
-        || {
-            let mut state = child.state.lock();
-            match state.phase {
-                Phase::Between => state.cold().last.clone().unwrap_or(ExitReason::Shutdown),
-                _ => state.reason(),
-            }
-        },
-    )
+    end_at(child, Location::caller(), deadline)
 }
 
-/// Waits until the child has started its incarnation.
+fn end_at(
+    child: &AnyActor,
+    location: &'static Location<'static>,
+    deadline: Option<Instant>,
+) -> Option<ExitReason> {
+    let lives = |state: &State| !(state.phase.is_supervised() || state.phase.is_over());
+    wait_while_until(child, location, deadline, lives).then(|| {
+        let mut state = child.state.lock();
+        match state.phase {
+            Phase::Between => state.cold().last.clone().unwrap_or(ExitReason::Shutdown),
+            _ => state.reason(),
+        }
+    })
+}
+
+/// Waits until the child has started its incarnation. `location` is the line that waits; see [`wait_while_until`].
 ///
 /// # Errors
 ///
 /// Returns the exit reason if the incarnation ended before it had started.
-#[track_caller]
-pub(crate) fn start_of(child: &AnyActor) -> Result<(), ExitReason> {
-    wait_while_until(child, None, |state| state.phase == Phase::New);
+pub(crate) fn start_of(child: &AnyActor, location: &'static Location<'static>) -> Result<(), ExitReason> {
+    wait_while_until(child, location, None, |state| state.phase == Phase::New);
     if child.state.lock().has_started() {
         return Ok(());
     }
-    end_of(child, None).map_or(Ok(()), Err)
+    end_at(child, location, None).map_or(Ok(()), Err)
 }

@@ -43,6 +43,7 @@
 //! of its end at once.
 
 use core::hash::{BuildHasher, Hasher};
+use core::panic::Location;
 use core::time::Duration;
 use std::hash::RandomState;
 use std::sync::Arc;
@@ -178,7 +179,7 @@ impl SupervisorActor {
         let (any, id) = (child.any().clone(), child.spec.id.clone());
         let started = while_waiting(me, &any, WaitFor::Start, || {
             resume(&any);
-            start_of(&any)
+            start_of(&any, Location::caller())
         });
         let monitor = monitor_of(&any);
         match &started {

@@ -30,6 +30,7 @@ mod supervisor_ref;
 mod dynamic;
 
 use core::fmt;
+use core::panic::Location;
 use core::time::Duration;
 
 use self::actor::SupervisorActor;
@@ -298,7 +299,8 @@ impl Supervisor {
         let builder = name.into_iter().fold(Builder::new(), Builder::name);
         let prepare = |actor: &ActorRef<Request>| prepare(actor.address());
         let actor = builder.start_prepared(ActorFactory::once(self.actor), false, prepare);
-        let started = wait_as_actor(actor.any(), WaitFor::Start, || start_of(actor.any()));
+        let location = Location::caller();
+        let started = wait_as_actor(actor.any(), WaitFor::Start, || start_of(actor.any(), location));
         (SupervisorRef::new(actor), started)
     }
 }

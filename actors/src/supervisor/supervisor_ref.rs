@@ -1,6 +1,7 @@
 //! References to supervisors, and the requests that they send.
 
 use core::fmt;
+use core::panic::Location;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -452,7 +453,8 @@ pub(super) fn stop_and_join<R: Send + 'static>(supervisor: &ActorRef<R>) {
     let lives = lives(supervisor);
     stop(supervisor, ExitReason::Shutdown);
     if !is_inside(supervisor) {
-        wait_as_actor(supervisor, WaitFor::End, || join_life(supervisor, lives));
+        let location = Location::caller();
+        wait_as_actor(supervisor, WaitFor::End, || join_life(supervisor, lives, location));
     }
 }
 

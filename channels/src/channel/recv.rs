@@ -18,6 +18,14 @@ use crate::flavors::{State, Taken, rendezvous};
 use crate::reservation::Reservation;
 use crate::waiters::{Packet, Status, ThreadSlot, WaitSlot, WaitSlotKind, Wakes};
 
+/// What a receive does that was not done at once, and is not in the queue.
+enum Next {
+    /// It starts again.
+    Retry,
+    /// It has met a sender that holds a reservation, and waits for that sender's message.
+    AwaitUnsent,
+}
+
 impl<T> Chan<T> {
     // Without a wait.
 
@@ -104,9 +112,9 @@ impl<T> Chan<T> {
             // The slot is not used after this call.
             Attempt::Queued => match unsafe { self.recv_park(slot.assume_init_ref(), deadline) } {
                 Some(received) => received,
-                None => self.recv_slow(None, deadline),
+                None => self.recv_slow(None, Next::Retry, deadline),
             },
-            Attempt::Slow(state, ()) => self.recv_slow(Some(state), deadline),
+            Attempt::Slow(state, next) => self.recv_slow(Some(state), next, deadline),
         }
     }
 
@@ -146,14 +154,14 @@ impl<T> Chan<T> {
         &'a self,
         state: LockGuard<'a, State<T>>,
         slot: &mut MaybeUninit<ThreadSlot<T>>,
-    ) -> Attempt<'a, T, T, ()> {
+    ) -> Attempt<'a, T, T, Next> {
         let mut state = self.relock(state);
         if state.closed
             || !state.watchers.is_empty()
             || state.prepaid.is_empty()
             || state.ring.len() + state.send_reservations + state.recv_reservations > 0
         {
-            return Attempt::Slow(state, ());
+            return Attempt::Slow(state, Next::Retry);
         }
         if self.cap == 0
             && let Some(claimed) = state.senders.claim_next()
@@ -164,17 +172,14 @@ impl<T> Chan<T> {
                 state.count();
                 drop(state);
                 wake.wake();
-                return match self.recv_unsent() {
-                    Some(Ok(msg)) => Attempt::Done(msg),
-                    _ => Attempt::Slow(self.lock(), ()),
-                };
+                return Attempt::Slow(self.lock(), Next::AwaitUnsent);
             };
             state.count();
             drop(state);
             wake.wake();
             return Attempt::Done(msg);
         }
-        let Some(me) = current::green() else { return Attempt::Slow(state, ()) };
+        let Some(me) = current::green() else { return Attempt::Slow(state, Next::Retry) };
         // SAFETY: `current::green` has returned `me`, so it is the calling green thread.
         let slot = ThreadSlot::write(slot, unsafe { Wait::of_green(me) }, Packet::empty());
         // SAFETY: the wait in the slot is open. The caller keeps the slot at its address until the wait is over and
@@ -191,6 +196,7 @@ impl<T> Chan<T> {
     /// message is in the packet. The slot is not used afterwards.
     #[cold]
     #[inline(never)]
+    #[track_caller]
     unsafe fn recv_leave(
         &self,
         slot: &ThreadSlot<T>,
@@ -218,9 +224,16 @@ impl<T> Chan<T> {
     #[track_caller]
     fn recv_slow(
         &self,
-        locked: Option<Locked<'_, T>>,
+        mut locked: Option<Locked<'_, T>>,
+        next: Next,
         deadline: Option<Instant>,
     ) -> Result<T, RecvTimeoutError> {
+        if let Next::AwaitUnsent = next {
+            drop(locked.take());
+            if let Some(fetched) = self.recv_unsent() {
+                return fetched.map_err(|_| RecvTimeoutError::Disconnected);
+            }
+        }
         let mut locked = Some(self.refill(locked.unwrap_or_else(|| self.lock())));
         let mut spin_policy = SpinPolicy::new(deadline);
         loop {
