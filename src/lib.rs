@@ -16,7 +16,7 @@
 //! | [`sync`] | `Mutex`, `RwLock`, `Condvar`, `OnceLock` and the like; a semaphore, a wait group | [`std::sync`] |
 //! | [`time`] | sleep, intervals, and a timeout for any code | [`std::time`], tokio |
 //! | [`net`] | sockets | [`std::net`] |
-//! | [`fs`], [`io`], [`os`] | files, descriptors | [`std::fs`], [`std::io`], [`std::os`] |
+//! | [`fs`], [`process`], [`io`], [`os`] | files, child processes, descriptors | the same of [`std`] |
 //! | [`actor`] | actors, supervisors, names, groups, pools, topics, a test kit | Erlang/OTP |
 //! | [`runtime`] | the settings and the reports of a [`Runtime`] | tokio |
 //!
@@ -156,7 +156,7 @@ pub mod channel {
 }
 
 #[doc(inline)]
-pub use kahn_io::{fs, io, net, os};
+pub use kahn_io::{fs, io, net, os, process};
 
 pub mod actor {
     //! Actors: values that handle messages one at a time. An actor without messages uses no stack and no thread.

@@ -11,4 +11,5 @@ mod socket;
 pub mod net;
 
 pub mod fs;
+pub mod process;
 pub mod os;

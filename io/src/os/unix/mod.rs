@@ -1,3 +1,4 @@
 //! What only Unix systems have, with the names of [`std::os::unix`].
 
 pub mod fs;
+pub mod process;
