@@ -8,6 +8,7 @@
 //! | a thread of the process is | then it |
 //! |---|---|
 //! | in a wait on a futex without a time limit, in memory that no other process shares | acts only if another thread acts first |
+//! | in a wait on `epoll` without a time limit, and registered as [`Polling`], while no thread waits for a descriptor there | wakes at an event, looks around, and sleeps again |
 //! | in a wait with a time limit, and registered as [`IgnoredThread`] | wakes by itself, looks around, and sleeps again |
 //! | in a wait with a time limit, and registered as [`Idle`] | will end, and its thread-locals' destructors may do anything |
 //! | anywhere else: it runs, sleeps with a limit, reads, polls | may act at any time |
@@ -45,6 +46,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 /// The OS threads of kahn whose waits with a time limit are known.
 struct Known {
     threads: BTreeMap<i32, (usize, Role)>,
+    /// The threads that poll, with a function that returns whether an event may wake another thread.
+    polling: BTreeMap<i32, Box<dyn Fn() -> bool + Send + Sync>>,
     /// The number of departures: how often a thread has stopped being harmless or idle.
     departures: u64,
 }
@@ -60,7 +63,8 @@ enum Role {
     Idle,
 }
 
-static KNOWN: Mutex<Known> = Mutex::new(Known { threads: BTreeMap::new(), departures: 0 });
+static KNOWN: Mutex<Known> =
+    Mutex::new(Known { threads: BTreeMap::new(), polling: BTreeMap::new(), departures: 0 });
 
 fn known() -> MutexGuard<'static, Known> {
     KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -111,6 +115,25 @@ impl IgnoredThread {
     #[cfg(feature = "tracing")]
     pub(crate) fn unless(may_act: Arc<dyn Fn() -> bool + Send + Sync>) -> IgnoredThread {
         IgnoredThread { _registration: Registration::new(thread_id(), Role::IgnoredUnless(may_act)) }
+    }
+}
+
+/// While it lives, registers that the calling OS thread polls for events of descriptors. A poll without a limit that
+/// finds an event for which no thread waits wakes no other thread.
+pub(crate) struct Polling(i32);
+
+impl Polling {
+    /// `may_wake` returns whether a thread waits for an event. Another thread calls it, with a lock held.
+    pub(crate) fn new(may_wake: impl Fn() -> bool + Send + Sync + 'static) -> Polling {
+        let thread = thread_id();
+        known().polling.insert(thread, Box::new(may_wake));
+        Polling(thread)
+    }
+}
+
+impl Drop for Polling {
+    fn drop(&mut self) {
+        known().polling.remove(&self.0);
     }
 }
 
@@ -230,7 +253,9 @@ fn look_at_all(has_handler: bool) -> Option<Look> {
             // A join waits like this, too, in memory of this process.
             Sleep::Shareable(address)
                 if !is_shared(&std::fs::read_to_string("/proc/self/maps").ok()?, address) => {}
-            Sleep::Shareable(_) | Sleep::None => return None,
+            // A thread that begins to wait for a descriptor between two looks is awake at some moment in between.
+            Sleep::Polling if known().polling.get(&thread).is_some_and(|may_wake| !may_wake()) => {}
+            Sleep::Polling | Sleep::Shareable(_) | Sleep::None => return None,
         }
         snapshot_threads
             .threads
@@ -255,6 +280,8 @@ enum Sleep {
     Shareable(u64),
     /// Waits on a futex until another thread wakes it, or until a deadline.
     Limited,
+    /// Waits on `epoll` without a deadline.
+    Polling,
     /// Runs, or waits for something that may come from outside.
     None,
 }
@@ -266,14 +293,18 @@ fn sleep_of(syscall: &str) -> Sleep {
     const PRIVATE: u64 = libc::FUTEX_PRIVATE_FLAG as u64;
     let mut words = syscall.split_ascii_whitespace();
     let number = words.next().and_then(|word| word.parse::<i64>().ok());
-    if number != Some(libc::SYS_futex) {
-        return Sleep::None;
-    }
     let arguments: Vec<u64> = words
         .take(4)
         .filter_map(|word| u64::from_str_radix(word.trim_start_matches("0x"), 16).ok())
         .collect();
     let [address, operation, _, limit] = arguments[..] else { return Sleep::None };
+    // The limit is an `int`, and −1 stands for none.
+    if number == Some(libc::SYS_epoll_pwait) && limit as u32 == u32::MAX {
+        return Sleep::Polling;
+    }
+    if number != Some(libc::SYS_futex) {
+        return Sleep::None;
+    }
     let command = i32::try_from(operation & COMMAND).unwrap_or(-1);
     match command {
         libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET if limit != 0 => Sleep::Limited,
@@ -340,6 +371,15 @@ mod tests {
         assert_eq!(sleep_of(&line.replacen("0x80", "0x109", 1)), Sleep::Shareable(0x7f69_8e07_d000));
         // FUTEX_WAKE
         assert_eq!(sleep_of(&line.replacen("0x80", "0x81", 1)), Sleep::None);
+    }
+
+    #[test]
+    fn epoll_wait_without_limit_is_polling() {
+        let line = "281 0xc 0x7f63140013f0 0x80 0xffffffffffffffff 0x0 0x0 0x7f6323bfbdf0 0x55c88410b9de";
+        let line = line.replacen("281", &libc::SYS_epoll_pwait.to_string(), 1);
+        assert_eq!(sleep_of(&line), Sleep::Polling);
+        assert_eq!(sleep_of(&line.replacen("0xffffffffffffffff", "0xffffffff", 1)), Sleep::Polling);
+        assert_eq!(sleep_of(&line.replacen("0xffffffffffffffff", "0x5", 1)), Sleep::None);
     }
 
     #[test]

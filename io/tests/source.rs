@@ -323,6 +323,20 @@ fn deadlock_is_reported_beside_a_source_without_waiters() {
     let _ = receiver.recv();
 }
 
+/// A future that has waited for a descriptor is dropped, and then the descriptor. Neither counts as waiting.
+#[kahn::test(workers = 2)]
+#[should_panic(expected = "deadlock")]
+fn deadlock_is_reported_after_a_task_has_given_up_its_wait() {
+    let (ours, _theirs) = pair();
+    let waiting =
+        poll_fn(|context| ours.poll_io(Interest::Readable, context, |mut stream| stream.read(&mut [0; 1])));
+    let late = kahn::time::timeout(Duration::from_millis(1), || kahn::block_on(waiting));
+    assert!(late.is_err());
+    drop(ours);
+    let (_sender, receiver) = kahn::channel::bounded::<()>(1);
+    let _ = receiver.recv();
+}
+
 /// The process itself writes, from an OS thread that kahn does not know, after a time in which a false report would
 /// have come.
 #[test]

@@ -46,6 +46,7 @@ pub(crate) use here::{
 };
 
 use crate::fiber::{Suspend, overflow};
+use crate::os_threads;
 use crate::scheduler::here::with_worker;
 use crate::scheduler::shared::Shared;
 use crate::scheduler::worker::Worker;
@@ -67,13 +68,15 @@ pub(crate) fn run_worker(index: usize, shared: &Arc<Shared>) {
     let _alternate_stack = overflow::thread_setup();
     overflow::install();
     overflow::set_describe(describe_running);
+    let reactor = &shared.remotes[index].reactor;
+    let _polling = os_threads::Polling::new(|| reactor.has_waiting());
     let worker = Worker::new(index, Arc::clone(shared));
     // SAFETY: the worker stays in this frame until `leave`.
     unsafe { here::enter(&worker) };
     worker.run();
     shared.remotes[index].set_runs(core::ptr::null_mut());
     // Threads of other runtimes may wait for descriptors that are registered here.
-    shared.remotes[index].reactor.close();
+    reactor.close();
     shared.abandon_parked(Some(shared.remotes[index]));
     here::leave();
     drop(worker);
