@@ -9,6 +9,7 @@
 //! | `idle` | work for any worker against going to sleep; stealing |
 //! | `sleep` | a wake-up against a worker that sleeps on its parker or in its poller |
 //! | `task` | the end of a task against joiners, a handle that is dropped, and wakers |
+//! | `wait_list` | futures in a wait list: claims against drops, polls, and cancels of threads beside them |
 //! | `waiter` | which thread ends a wait |
 //!
 //! A lost wake-up is a thread that waits for ever, which loom reports as a deadlock.
@@ -17,6 +18,7 @@ mod idle;
 mod inbox;
 mod sleep;
 mod task;
+mod wait_list;
 mod waiter;
 
 use core::ptr::NonNull;

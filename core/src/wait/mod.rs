@@ -4,10 +4,10 @@
 //! the node, *claims* the waiter, and wakes it. [`waiter`](crate::wait::waiter) has the rules, and the argument that no
 //! wake-up reaches the wrong wait. Two layers use the protocol:
 //!
-//! - [`WaitList`](crate::wait::WaitList) is the safe one: a state behind a lock, and the threads that wait for it to
-//!   change. [`wait_list`](crate::wait::wait_list) has the argument that no wake-up is lost. Locks, joins, scopes and the
-//!   blocking pool wait like this.
-//! - Channels, select, timers, mailboxes and async tasks use waits, nodes and queues themselves, like this:
+//! - [`WaitList`](crate::wait::WaitList) is the safe one: a state behind a lock, and the threads and async tasks that
+//!   wait for it to change. [`wait_list`](crate::wait::wait_list) has the argument that no wake-up is lost. Locks, joins,
+//!   scopes and the blocking pool wait like this.
+//! - Channels, select, timers and mailboxes use waits, nodes and queues themselves, like this:
 //!
 //! ```text
 //! let wait = Wait::new();                          // 1. open a wait: from now on it can be claimed
@@ -58,7 +58,7 @@ pub use unwind::{
     CancelUnwind, Discarded, Elapsed, TimeoutUnwind, WaitError, drop_all, is_internal_unwind,
     reject_stray_unwind, reject_stray_unwind_at_end, run_catching, use_and_drop,
 };
-pub use wait_list::{Queue, WaitList, WaitOptions, Waited};
+pub use wait_list::{MixedWaitList, Queue, WaitFuture, WaitList, WaitOptions, Waited};
 pub use waiter::{TimeoutFrame, WaitOutcome, Waiter, WaiterVtable};
 pub use wake::{EndedWake, Wake};
 

@@ -1,9 +1,10 @@
 //! The waiter of an async task: it stores the waker of the task that polls.
 
-use core::cell::UnsafeCell;
+use core::cell::{Cell, OnceCell, UnsafeCell};
 use core::ptr::NonNull;
 use core::task::Waker;
 
+use crate::wait::queue::{Node, WaitQueue};
 use crate::wait::run_shielded_catching;
 use crate::wait::waiter::{Waiter, WaiterVtable};
 
@@ -135,5 +136,112 @@ impl TaskWaiter {
 impl Default for TaskWaiter {
     fn default() -> TaskWaiter {
         TaskWaiter::new()
+    }
+}
+
+/// A future's place in one queue: its waiter, its payload and its node.
+///
+/// | `entered` | waiter | means |
+/// |---|---|---|
+/// | false | any | The node is in no queue. |
+/// | true | not claimed | The node is in the queue. |
+/// | true | claimed | The node is in no queue, and the future has not been told. |
+///
+/// All of it is used only while the lock of the queue is held, except by the owner while `entered` is false.
+pub(super) struct TaskNode<P> {
+    waiter: TaskWaiter,
+    payload: UnsafeCell<P>,
+    /// Made when the future first enters the queue. The future is pinned then, so the address is final.
+    node: OnceCell<Node>,
+    entered: Cell<bool>,
+}
+
+impl<P> TaskNode<P> {
+    pub(super) fn new(payload: P) -> TaskNode<P> {
+        TaskNode {
+            waiter: TaskWaiter::new(),
+            payload: UnsafeCell::new(payload),
+            node: OnceCell::new(),
+            entered: Cell::new(false),
+        }
+    }
+
+    fn waiter(&self) -> NonNull<Waiter> {
+        TaskWaiter::waiter(NonNull::from(&self.waiter))
+    }
+
+    /// Returns whether the node was put into the queue, and the future has not [settled](Self::settle) that.
+    pub(super) fn is_entered(&self) -> bool {
+        self.entered.get()
+    }
+
+    /// Returns whether the node is in the queue. The caller holds the queue's lock.
+    pub(super) fn is_queued(&self) -> bool {
+        // SAFETY: the waiter lives as long as `self`.
+        self.entered.get() && unsafe { self.waiter().as_ref() }.outcome().is_none()
+    }
+
+    /// Returns the payload.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the queue's lock, and the node is not in the queue, as long as the reference is used. There is no
+    /// other reference to the payload.
+    #[expect(clippy::mut_from_ref, reason = "the payload is in a cell, and the caller has exclusive access")]
+    pub(super) unsafe fn payload(&self) -> &mut P {
+        // SAFETY: the caller guarantees that the access is exclusive.
+        unsafe { &mut *self.payload.get() }
+    }
+
+    /// Opens a wait, and adds the node at the back of the queue.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the lock of the queue. `self` is pinned, and its node is not in a queue. Before `self` is
+    /// dropped, the caller calls [`leave`](Self::leave) with the same queue.
+    pub(super) unsafe fn enter(&self, queue: &mut WaitQueue) {
+        let node = self.node.get_or_init(|| Node::new(self.waiter(), 0, self.payload.get().cast()));
+        // SAFETY: the waiter lives as long as `self`. The node is in no queue, and its wait is opened here. `self` is
+        // pinned, so the node stays at its address until it is dropped, and by then it has left the queue.
+        unsafe {
+            self.waiter().as_ref().prepare(false);
+            queue.push(NonNull::from(node));
+        }
+        self.entered.set(true);
+    }
+
+    /// Closes the wait of a node that was claimed. The caller holds the queue's lock.
+    pub(super) fn settle(&self) {
+        // SAFETY: the waiter lives as long as `self`.
+        unsafe { self.waiter().as_ref() }.finish();
+        self.entered.set(false);
+    }
+
+    /// Removes the node from the queue, and closes the wait. Returns whether the node had been claimed, and the future
+    /// had not settled that.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the lock of the queue, which is the one that the node was put into.
+    pub(super) unsafe fn leave(&self, queue: &mut WaitQueue) -> bool {
+        if !self.entered.get() {
+            return false;
+        }
+        let node = self.node.get().expect("made when it was put into the queue");
+        // SAFETY: the node is valid. It is in this queue, or a claim has removed it, and it is in none.
+        let was_queued = unsafe { queue.remove(NonNull::from(node)) };
+        self.settle();
+        !was_queued
+    }
+
+    /// Replaces the waker. Returns the old one, which the caller drops after unlocking.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the lock of the queue.
+    #[must_use]
+    pub(super) unsafe fn set_waker(&self, waker: OwnedWaker) -> OwnedWaker {
+        // SAFETY: the caller holds the lock of the queue that the waiter is in, or was in.
+        unsafe { self.waiter.set_waker(waker) }
     }
 }

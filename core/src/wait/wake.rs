@@ -125,7 +125,7 @@ impl Drop for Wake {
 
 #[cold]
 #[inline(never)]
-fn wake_task(task: Waker) {
+pub(super) fn wake_task(task: Waker) {
     // If this thread had an open wait, a waker that waits would open a second wait of the same waiter, and close the
     // first.
     debug_assert!(!current::has_open_wait(), "a waker is called by a thread whose own wait is open");
