@@ -9,12 +9,13 @@ use core::ops::Deref;
 use core::time::Duration;
 use std::time::Instant;
 
-use kahn_core::primitives::{Arc, AtomicU64, Lock, Ordering};
-use kahn_core::wait::{Discarded, Kind, Reason, WaitQueue, operation, shield, use_and_drop};
+use kahn_core::primitives::{Arc, AtomicU64, Ordering};
+use kahn_core::wait::{
+    Discarded, Kind, MixedWaitList, Reason, WaitError, WaitOptions, Waited, operation, shield, use_and_drop,
+};
 
 use crate::clock;
 use crate::error::{RecvError, RecvTimeoutError, SendError};
-use crate::notify::{wait_for, wait_in, wake_all};
 
 struct State<T> {
     value: Arc<T>,
@@ -23,10 +24,10 @@ struct State<T> {
     subscribers: usize,
     senders: usize,
     closed: bool,
-    waiting: WaitQueue,
 }
 
-struct Shared<T>(Lock<State<T>>);
+/// The subscribers wait in the queue. Each change wakes all of them, and a subscriber that was woken looks again.
+struct Shared<T>(MixedWaitList<State<T>>);
 
 /// Makes a channel that holds the latest value that was sent, and `initial` until then.
 ///
@@ -40,13 +41,12 @@ struct Shared<T>(Lock<State<T>>);
 /// assert_eq!(rx.get(), "blue");
 /// ```
 pub fn watch<T>(initial: T) -> (Sender<T>, Receiver<T>) {
-    let shared = Arc::new(Shared(Lock::new(State {
+    let shared = Arc::new(Shared(MixedWaitList::new(State {
         value: Arc::new(initial),
         number: 0,
         subscribers: 1,
         senders: 1,
         closed: false,
-        waiting: WaitQueue::new(),
     })));
     (Sender { shared: shared.clone() }, Receiver { shared, seen: AtomicU64::new(0) })
 }
@@ -81,28 +81,24 @@ impl<T> Shared<T> {
     /// Replaces the value. If `expected` is given, does so only if it is still the number of the value. Otherwise
     /// returns the new value, and whether the channel is closed.
     fn replace(&self, value: T, expected: Option<u64>) -> Result<(), (T, bool)> {
-        let mut state = self.0.lock();
-        let ended = state.closed;
-        if ended || expected.is_some_and(|expected| expected != state.number) {
-            drop(state);
-            return Err((value, ended));
-        }
-        let old = Discarded::new(core::mem::replace(&mut state.value, Arc::new(value)));
-        state.number += 1;
-        let wakes = wake_all(&mut state.waiting);
-        drop(state);
-        drop(wakes);
+        let old = self.0.update(|state, [waiting]| {
+            if state.closed || expected.is_some_and(|expected| expected != state.number) {
+                return Err((value, state.closed));
+            }
+            state.number += 1;
+            waiting.claim_all();
+            Ok(Discarded::new(core::mem::replace(&mut state.value, Arc::new(value))))
+        })?;
         // The value has been sent, so the caller is not unwound by a cancel or a timeout any more.
         shield(|| drop(old));
         Ok(())
     }
 
     fn close(&self) {
-        let mut state = self.0.lock();
-        state.closed = true;
-        let wakes = wake_all(&mut state.waiting);
-        drop(state);
-        drop(wakes);
+        self.0.update(|state, [waiting]| {
+            state.closed = true;
+            waiting.claim_all();
+        });
     }
 }
 
@@ -171,9 +167,7 @@ impl<T> Sender<T> {
     {
         operation();
         loop {
-            let state = self.shared.0.lock();
-            let (current, number) = (state.value.clone(), state.number);
-            drop(state);
+            let (current, number) = self.shared.0.with_state(|state| (state.value.clone(), state.number));
             // Before the effect, so that only `replace` may have the last reference to a value that it has replaced.
             let mut value = use_and_drop(current, |current| T::clone(current));
             change(&mut value);
@@ -199,7 +193,7 @@ impl<T> Sender<T> {
     /// ```
     pub fn borrow(&self) -> Ref<T> {
         operation();
-        Ref(self.shared.0.lock().value.clone())
+        Ref(self.shared.0.with_state(|state| state.value.clone()))
     }
 
     /// Adds a subscriber, which has seen the present value.
@@ -213,10 +207,10 @@ impl<T> Sender<T> {
     /// assert_eq!(late.get(), 1);
     /// ```
     pub fn subscribe(&self) -> Receiver<T> {
-        let mut state = self.shared.0.lock();
-        state.subscribers += 1;
-        let seen = AtomicU64::new(state.number);
-        drop(state);
+        let seen = self.shared.0.with_state(|state| {
+            state.subscribers += 1;
+            AtomicU64::new(state.number)
+        });
         Receiver { shared: self.shared.clone(), seen }
     }
 
@@ -230,7 +224,7 @@ impl<T> Sender<T> {
     /// assert_eq!(tx.subscribers(), 0);
     /// ```
     pub fn subscribers(&self) -> usize {
-        self.shared.0.lock().subscribers
+        self.shared.0.with_state(|state| state.subscribers)
     }
 
     /// Closes the channel. Later sends fail. Subscribers keep the last value.
@@ -250,18 +244,18 @@ impl<T> Sender<T> {
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Sender<T> {
-        self.shared.0.lock().senders += 1;
+        self.shared.0.with_state(|state| state.senders += 1);
         Sender { shared: self.shared.clone() }
     }
 }
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        let mut state = self.shared.0.lock();
-        state.senders -= 1;
-        let last = state.senders == 0;
-        drop(state);
-        if last {
+        let is_last = self.shared.0.with_state(|state| {
+            state.senders -= 1;
+            state.senders == 0
+        });
+        if is_last {
             self.shared.close();
         }
     }
@@ -303,10 +297,11 @@ impl<T> Receiver<T> {
     /// ```
     pub fn borrow(&self) -> Ref<T> {
         operation();
-        let state = self.shared.0.lock();
-        // Relaxed: the lock orders all accesses.
-        self.seen.store(state.number, Ordering::Relaxed);
-        Ref(state.value.clone())
+        self.shared.0.with_state(|state| {
+            // Relaxed: the lock orders all accesses.
+            self.seen.store(state.number, Ordering::Relaxed);
+            Ref(state.value.clone())
+        })
     }
 
     /// Returns a clone of the latest value, and marks it as seen.
@@ -339,32 +334,36 @@ impl<T> Receiver<T> {
     /// ```
     pub fn has_changed(&self) -> bool {
         // Relaxed: the lock orders all accesses.
-        self.shared.0.lock().number != self.seen.load(Ordering::Relaxed)
+        self.shared.0.with_state(|state| state.number != self.seen.load(Ordering::Relaxed))
     }
 
-    /// Marks the latest value as seen. Returns whether it was new, or `None` if it was not new and no other value will
-    /// come.
-    fn step(&self, state: &State<T>) -> Option<bool> {
+    /// Marks the latest value as seen, and returns `Ok` if it was new. Returns `None` if another value may come.
+    fn look(&self, state: &State<T>) -> Option<Result<(), RecvError>> {
         // Relaxed: the lock orders all accesses.
         if self.seen.swap(state.number, Ordering::Relaxed) != state.number {
-            return Some(true);
+            return Some(Ok(()));
         }
-        (!state.closed).then_some(false)
+        state.closed.then_some(Err(RecvError))
     }
 
     #[track_caller]
     fn changed_until(&self, deadline: Option<Instant>) -> Result<(), RecvTimeoutError> {
         operation();
+        match self.shared.0.with_state(|state| self.look(state)) {
+            Some(found) => found.map_err(|RecvError| RecvTimeoutError::Disconnected),
+            None => self.wait(Reason::new(Kind::Recv, Arc::as_ptr(&self.shared)), deadline),
+        }
+    }
+
+    #[cold]
+    fn wait(&self, reason: Reason, deadline: Option<Instant>) -> Result<(), RecvTimeoutError> {
+        let options = WaitOptions::new(reason).until(deadline);
         loop {
-            let state = self.shared.0.lock();
-            match self.step(&state) {
-                Some(true) => return Ok(()),
-                None => return Err(RecvTimeoutError::Disconnected),
-                Some(false) => {}
+            match self.shared.0.wait(options, |state| self.look(state)).map_err(WaitError::raise) {
+                Ok(Waited::Found(found)) => return found.map_err(|RecvError| RecvTimeoutError::Disconnected),
+                Ok(Waited::Woken(())) => {}
+                Err(_) => return Err(RecvTimeoutError::Timeout),
             }
-            let reason = Reason::new(Kind::Recv, Arc::as_ptr(&self.shared));
-            wait_in(&self.shared.0, state, |state| &mut state.waiting, reason, deadline)
-                .map_err(|_| RecvTimeoutError::Timeout)?;
         }
     }
 
@@ -440,29 +439,25 @@ impl<T> Receiver<T> {
     /// assert_eq!(changed.as_mut().poll(&mut context), Poll::Ready(Ok(())));
     /// ```
     pub async fn changed_async(&self) -> Result<(), RecvError> {
-        let look = |state: &mut State<T>| match self.step(state) {
-            Some(true) => Some(Ok(())),
-            Some(false) => None,
-            None => Some(Err(RecvError)),
-        };
-        wait_for(&self.shared.0, |state| &mut state.waiting, look).await
+        // A future that is dropped passes nothing on, because the others were woken, too.
+        self.shared.0.wait_async(0, (), |state, _, ()| self.look(state), |_, _, ()| {}).await
     }
 }
 
 impl<T> Clone for Receiver<T> {
     fn clone(&self) -> Receiver<T> {
-        let mut state = self.shared.0.lock();
-        state.subscribers += 1;
-        // Relaxed: the lock orders all accesses.
-        let seen = AtomicU64::new(self.seen.load(Ordering::Relaxed));
-        drop(state);
+        let seen = self.shared.0.with_state(|state| {
+            state.subscribers += 1;
+            // Relaxed: the lock orders all accesses.
+            AtomicU64::new(self.seen.load(Ordering::Relaxed))
+        });
         Receiver { shared: self.shared.clone(), seen }
     }
 }
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        self.shared.0.lock().subscribers -= 1;
+        self.shared.0.with_state(|state| state.subscribers -= 1);
     }
 }
 
