@@ -11,12 +11,13 @@ use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use std::time::Instant;
 
-use kahn_core::primitives::{Arc, Lock};
-use kahn_core::wait::{Discarded, Kind, OwnedWaker, Reason, WaitQueue, operation, poll_operation};
+use kahn_core::primitives::Arc;
+use kahn_core::wait::{
+    Discarded, Kind, OwnedWaker, Reason, WaitError, WaitList, WaitOptions, Waited, operation, poll_operation,
+};
 
 use crate::clock;
 use crate::error::{RecvError, RecvTimeoutError, SendError, TryRecvError};
-use crate::notify::{wait_in, wake_all};
 
 struct State<T> {
     message: Option<T>,
@@ -24,14 +25,26 @@ struct State<T> {
     sender_done: bool,
     /// The receiver was dropped, or has closed the channel.
     receiver_done: bool,
-    receivers: WaitQueue,
-    /// Threads that wait for `receiver_done`.
-    closers: WaitQueue,
-    /// The task that waits for the message.
+    /// The task that waits for the message. It has no node in a queue, because a receiver may move between its polls.
     waker: OwnedWaker,
 }
 
-struct Shared<T>(Lock<State<T>>);
+/// Threads that wait for the message.
+const RECEIVERS: usize = 0;
+/// Threads that wait for `receiver_done`.
+const CLOSERS: usize = 1;
+
+struct Shared<T>(WaitList<State<T>, (), 2>);
+
+impl<T> State<T> {
+    /// Takes the message, or returns an error if none will come. Returns `None` if it may still come.
+    fn take(&mut self) -> Option<Result<T, RecvError>> {
+        match self.message.take() {
+            Some(msg) => Some(Ok(msg)),
+            None => (self.sender_done || self.receiver_done).then_some(Err(RecvError)),
+        }
+    }
+}
 
 impl<T> Shared<T> {
     #[track_caller]
@@ -50,12 +63,10 @@ impl<T> Shared<T> {
 /// assert_eq!(rx.recv(), Ok(42));
 /// ```
 pub fn oneshot<T>() -> (Sender<T>, Receiver<T>) {
-    let shared = Arc::new(Shared(Lock::new(State {
+    let shared = Arc::new(Shared(WaitList::new(State {
         message: None,
         sender_done: false,
         receiver_done: false,
-        receivers: WaitQueue::new(),
-        closers: WaitQueue::new(),
         waker: OwnedWaker::none(),
     })));
     (Sender { shared: shared.clone() }, Receiver { shared })
@@ -116,7 +127,7 @@ impl<T> Sender<T> {
     /// assert!(tx.is_closed());
     /// ```
     pub fn is_closed(&self) -> bool {
-        self.shared.0.lock().receiver_done
+        self.shared.0.with_state(|state| state.receiver_done)
     }
 
     /// Waits until the receiver is dropped or closes the channel, so that the message is no longer wanted.
@@ -136,30 +147,24 @@ impl<T> Sender<T> {
     #[track_caller]
     pub fn closed(&self) {
         operation();
-        loop {
-            let state = self.shared.0.lock();
-            if state.receiver_done {
-                return;
-            }
-            let reason = self.shared.reason(Kind::Send);
-            let _ = wait_in(&self.shared.0, state, |state| &mut state.closers, reason, None);
-        }
+        let options = WaitOptions::new(self.shared.reason(Kind::Send)).in_queue(CLOSERS);
+        let waited = self.shared.0.wait(options, |state| state.receiver_done.then_some(()));
+        // Without a deadline, only an unwind ends the wait before that.
+        let _ = waited.map_err(WaitError::raise);
     }
 }
 
 fn finish<T>(shared: &Shared<T>, msg: Option<T>) -> Result<(), SendError<T>> {
-    let mut state = shared.0.lock();
-    state.sender_done = true;
-    if state.receiver_done {
-        drop(state);
-        return msg.map_or(Ok(()), |msg| Err(SendError(msg)));
-    }
-    state.message = msg;
-    let waker = state.waker.take();
-    // Wakes all receivers. One takes the message. The others find that there is none for them.
-    let wakes = wake_all(&mut state.receivers);
-    drop(state);
-    drop(wakes);
+    let waker = shared.0.update(|state, queues| {
+        state.sender_done = true;
+        if state.receiver_done {
+            return msg.map_or(Ok(OwnedWaker::none()), |msg| Err(SendError(msg)));
+        }
+        state.message = msg;
+        // Wakes all receivers. One takes the message. The others find that there is none for them.
+        queues[RECEIVERS].claim_all();
+        Ok(state.waker.take())
+    })?;
     waker.wake();
     Ok(())
 }
@@ -190,17 +195,21 @@ impl<T> Receiver<T> {
     #[track_caller]
     fn recv_until(&self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
         operation();
+        match self.shared.0.with_state(State::take) {
+            Some(found) => found.map_err(|RecvError| RecvTimeoutError::Disconnected),
+            None => self.wait(self.shared.reason(Kind::Recv), deadline),
+        }
+    }
+
+    #[cold]
+    fn wait(&self, reason: Reason, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
+        let options = WaitOptions::new(reason).until(deadline).in_queue(RECEIVERS);
         loop {
-            let mut state = self.shared.0.lock();
-            if let Some(msg) = state.message.take() {
-                return Ok(msg);
+            match self.shared.0.wait(options, State::take).map_err(WaitError::raise) {
+                Ok(Waited::Found(found)) => return found.map_err(|RecvError| RecvTimeoutError::Disconnected),
+                Ok(Waited::Woken(())) => {}
+                Err(_) => return Err(RecvTimeoutError::Timeout),
             }
-            if state.sender_done || state.receiver_done {
-                return Err(RecvTimeoutError::Disconnected);
-            }
-            let reason = self.shared.reason(Kind::Recv);
-            wait_in(&self.shared.0, state, |state| &mut state.receivers, reason, deadline)
-                .map_err(|_| RecvTimeoutError::Timeout)?;
         }
     }
 
@@ -251,13 +260,10 @@ impl<T> Receiver<T> {
     /// ```
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
         operation();
-        let mut state = self.shared.0.lock();
-        if let Some(msg) = state.message.take() {
-            return Ok(msg);
+        match self.shared.0.with_state(State::take) {
+            Some(found) => found.map_err(|RecvError| TryRecvError::Disconnected),
+            None => Err(TryRecvError::Empty),
         }
-        let over = state.sender_done || state.receiver_done;
-        drop(state);
-        Err(if over { TryRecvError::Disconnected } else { TryRecvError::Empty })
     }
 
     /// Receives the message, and waits for it for at most `timeout`.
@@ -330,18 +336,16 @@ impl<T> Receiver<T> {
     /// assert_eq!(rx.recv(), Ok(5));
     /// ```
     pub fn is_closed(&self) -> bool {
-        let state = self.shared.0.lock();
-        state.sender_done || state.receiver_done
+        self.shared.0.with_state(|state| state.sender_done || state.receiver_done)
     }
 
     fn end(&self) -> OwnedWaker {
-        let mut state = self.shared.0.lock();
-        state.receiver_done = true;
-        let waker = state.waker.take();
-        let mut wakes = wake_all(&mut state.closers);
-        wakes.extend(wake_all(&mut state.receivers));
-        drop(state);
-        waker
+        self.shared.0.update(|state, queues| {
+            state.receiver_done = true;
+            queues[CLOSERS].claim_all();
+            queues[RECEIVERS].claim_all();
+            state.waker.take()
+        })
     }
 }
 
@@ -350,25 +354,23 @@ impl<T> Future for Receiver<T> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         ready!(poll_operation(context));
-        let waker = OwnedWaker::new(context.waker());
-        let mut state = self.shared.0.lock();
-        if let Some(msg) = state.message.take() {
-            return Poll::Ready(Ok(msg));
-        }
-        if state.sender_done || state.receiver_done {
-            return Poll::Ready(Err(RecvError));
-        }
-        let old = state.waker.replace(waker);
-        drop(state);
-        drop(old);
-        Poll::Pending
+        // Declared here, so that this waker or the one before it is dropped after unlocking: that is user code.
+        let mut waker = OwnedWaker::new(context.waker());
+        let found = self.shared.0.with_state(|state| {
+            let found = state.take();
+            if found.is_none() {
+                core::mem::swap(&mut state.waker, &mut waker);
+            }
+            found
+        });
+        found.map_or(Poll::Pending, Poll::Ready)
     }
 }
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         let waker = self.end();
-        let msg = Discarded::new(self.shared.0.lock().message.take());
+        let msg = Discarded::new(self.shared.0.with_state(|state| state.message.take()));
         drop(waker);
         drop(msg);
     }
