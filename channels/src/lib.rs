@@ -8,7 +8,6 @@
 
 mod error;
 mod clock;
-mod notify;
 mod waiters;
 mod reservation;
 mod flavors;

@@ -3,7 +3,7 @@
 //! The buffer keeps a message until all subscribers that existed when it was sent have received it (`buffer.rs`). So the
 //! slowest subscriber bounds the buffer, senders wait for it, and no message is ever skipped.
 //!
-//! A waiting sender leaves its message in the queue. The receiver that makes room moves the message into the buffer, in
+//! A waiting sender leaves its message in its payload. The receiver that makes room moves the message into the buffer, in
 //! the same critical section. So a sender waits only while the buffer is full, and senders are served in the order in
 //! which they arrived.
 
@@ -14,14 +14,14 @@ use core::fmt;
 use core::time::Duration;
 use std::time::Instant;
 
-use kahn_core::primitives::{Arc, AtomicU64, Lock, LockGuard, Ordering};
-use kahn_core::wait::{Kind, Node, Reason, Wait, WaitQueue, Wake, operation, shield, use_and_drop};
+use kahn_core::primitives::{Arc, AtomicU64, Ordering};
+use kahn_core::wait::{
+    Kind, MixedWaitList, Queue, Reason, WaitError, WaitOptions, Waited, operation, shield, use_and_drop,
+};
 
 use crate::broadcast::buffer::Buffer;
 use crate::clock;
 use crate::error::{RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError};
-use crate::notify::{wait_for, wait_in, wake_all};
-use crate::waiters::{Packet, Status, WaitSlotRef};
 
 pub use iter::{IntoIter, Iter, TryIter};
 
@@ -29,53 +29,53 @@ struct State<T> {
     buffer: Buffer<T>,
     senders: usize,
     closed: bool,
-    /// The payload of each node is the [`Packet`] that holds the sender's message.
-    waiting_senders: WaitQueue,
-    waiting_receivers: WaitQueue,
     cap: usize,
 }
 
+/// The payload of a sender is its message, until a receiver takes it. That of a receiver is `None`.
+type Queues<'a, T> = [Queue<'a, Option<T>>; 2];
+
+const SENDERS: usize = 0;
+/// Each message wakes all receivers. A receiver that was woken looks again.
+const RECEIVERS: usize = 1;
+
 struct Shared<T> {
-    state: Lock<State<T>>,
+    state: MixedWaitList<State<T>, Option<T>, 2>,
 }
 
 impl<T> State<T> {
     /// Adds a message to the buffer, for the present subscribers.
-    fn put(&mut self, msg: T, wakes: &mut Vec<Wake>) {
+    fn put(&mut self, msg: T, queues: &mut Queues<'_, T>) {
         self.buffer.push(msg);
-        wakes.extend(wake_all(&mut self.waiting_receivers));
+        queues[RECEIVERS].claim_all();
     }
 
-    /// Claims the first waiting sender, and sets its `status`. Returns `None` if no sender waits. Takes the sender's
-    /// message if the status is `Done`.
-    fn serve(&mut self, status: Status, wakes: &mut Vec<Wake>) -> Option<Option<T>> {
-        let claimed = self.waiting_senders.claim_next()?;
-        // SAFETY: the sender was claimed under the lock behind `&mut self`, and is not woken before the lock is
-        // released. The payload of a waiting sender is a packet of this channel's message type, with the message in its
-        // slot. Only the claimer may touch the slot. The status `Done` tells the sender that the message was taken.
-        let msg = unsafe {
-            let slot_ref = WaitSlotRef::new(claimed.payload);
-            slot_ref.wait_slot().set_status(status);
-            slot_ref.packet::<T>().filter(|_| status == Status::Done).map(|packet| packet.take())
-        };
-        wakes.push(claimed.wake);
-        Some(msg)
+    /// Takes the message for the buffer if there is a place. Returns the message if the channel is closed or has no
+    /// subscriber. Otherwise returns `None`, and leaves the message.
+    fn look(&mut self, msg: &mut Option<T>, queues: &mut Queues<'_, T>) -> Option<Result<(), T>> {
+        if self.closed || self.buffer.subscribers() == 0 {
+            return msg.take().map(Err);
+        }
+        if self.buffer.len() >= self.cap {
+            return None;
+        }
+        self.put(msg.take()?, queues);
+        Some(Ok(()))
     }
 
     /// Fills free places with the messages of waiting senders. If there is no subscriber, all waiting senders fail
     /// instead.
-    fn refill(&mut self, wakes: &mut Vec<Wake>) {
+    fn refill(&mut self, queues: &mut Queues<'_, T>) {
         if self.buffer.subscribers() == 0 {
-            return self.turn_senders_away(wakes);
+            // They find their messages in their payloads.
+            queues[SENDERS].claim_all();
+            return;
         }
         while self.buffer.len() < self.cap {
-            let Some(msg) = self.serve(Status::Done, wakes) else { return };
-            self.put(msg.expect("a waiting sender has its message"), wakes);
+            let Some(msg) = queues[SENDERS].claim_next() else { return };
+            let msg = msg.take().expect("a waiting sender has its message");
+            self.put(msg, queues);
         }
-    }
-
-    fn turn_senders_away(&mut self, wakes: &mut Vec<Wake>) {
-        while self.serve(Status::Closed, wakes).is_some() {}
     }
 }
 
@@ -98,15 +98,8 @@ impl<T> State<T> {
 /// ```
 pub fn broadcast<T>(cap: usize) -> (Sender<T>, Receiver<T>) {
     assert!(cap > 0, "a broadcast channel needs a capacity of at least 1");
-    let state = State {
-        buffer: Buffer::new(),
-        senders: 1,
-        closed: false,
-        waiting_senders: WaitQueue::new(),
-        waiting_receivers: WaitQueue::new(),
-        cap,
-    };
-    let shared = Arc::new(Shared { state: Lock::new(state) });
+    let state = State { buffer: Buffer::new(), senders: 1, closed: false, cap };
+    let shared = Arc::new(Shared { state: MixedWaitList::new(state) });
     (Sender { shared: shared.clone() }, Receiver { shared, next: AtomicU64::new(0) })
 }
 
@@ -126,63 +119,36 @@ pub struct Sender<T> {
     shared: Arc<Shared<T>>,
 }
 
-/// The outcome of an attempt to send.
-enum Looked<'a, T> {
-    Done,
-    Full(LockGuard<'a, State<T>>, T),
-    Disconnected(T),
-}
-
 impl<T> Sender<T> {
-    fn look(&self, msg: T) -> Looked<'_, T> {
-        let mut state = self.shared.state.lock();
-        if state.closed || state.buffer.subscribers() == 0 {
-            drop(state);
-            return Looked::Disconnected(msg);
-        }
-        if state.buffer.len() >= state.cap {
-            return Looked::Full(state, msg);
-        }
-        let mut wakes = Vec::new();
-        state.put(msg, &mut wakes);
-        drop(state);
-        drop(wakes);
-        Looked::Done
-    }
-
     #[track_caller]
     fn send_until(&self, msg: T, deadline: Option<Instant>) -> Result<(), SendTimeoutError<T>> {
-        operation();
-        let (mut state, msg) = match self.look(msg) {
-            Looked::Done => return Ok(()),
-            Looked::Disconnected(msg) => return Err(SendTimeoutError::Disconnected(msg)),
-            Looked::Full(state, msg) => (state, msg),
-        };
-        let wait = Wait::new();
-        let packet = Packet::full(msg);
-        let node = Node::new(wait.waiter(), 0, packet.payload());
-        // SAFETY: the wait is open. Packet and node stay at their addresses until the wait is over and the node is out
-        // of the queue, claimed or removed below.
-        unsafe { state.waiting_senders.push((&node).into()) };
-        drop(state);
-        let error = wait.park(Reason::new(Kind::Send, Arc::as_ptr(&self.shared)), deadline).err();
-        if error.is_some() {
-            // SAFETY: the node was put into this queue, and is valid.
-            unsafe { self.shared.state.lock().waiting_senders.remove((&node).into()) };
-        }
-        drop(wait);
-        if packet.wait_slot().status() == Status::Done {
-            return Ok(());
-        }
-        // SAFETY: the node is in no queue, and the status is not `Done`, so the message was not taken. If `raise`
-        // unwinds, it drops `msg`.
-        let msg = unsafe { packet.take() };
-        match error {
-            Some(error) => {
-                error.raise();
-                Err(SendTimeoutError::Timeout(msg))
+        match self.try_send(msg) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Disconnected(msg)) => Err(SendTimeoutError::Disconnected(msg)),
+            Err(TrySendError::Full(msg)) => {
+                self.wait_for_place(msg, Reason::new(Kind::Send, Arc::as_ptr(&self.shared)), deadline)
             }
-            None => Err(SendTimeoutError::Disconnected(msg)),
+        }
+    }
+
+    #[cold]
+    fn wait_for_place(
+        &self,
+        msg: T,
+        reason: Reason,
+        deadline: Option<Instant>,
+    ) -> Result<(), SendTimeoutError<T>> {
+        let options = WaitOptions::new(reason).until(deadline).in_queue(SENDERS).with(Some(msg));
+        match self.shared.state.wait_with(options, |state, queues, msg| state.look(msg, queues)) {
+            Ok(Waited::Found(Ok(())) | Waited::Woken(None)) => Ok(()),
+            Ok(Waited::Found(Err(msg)) | Waited::Woken(Some(msg))) => {
+                Err(SendTimeoutError::Disconnected(msg))
+            }
+            Err((error, msg)) => {
+                // If this unwinds, it drops `msg`.
+                error.raise();
+                Err(SendTimeoutError::Timeout(msg.expect("the sender was not claimed")))
+            }
         }
     }
 
@@ -232,13 +198,11 @@ impl<T> Sender<T> {
     /// ```
     pub fn try_send(&self, msg: T) -> Result<(), TrySendError<T>> {
         operation();
-        match self.look(msg) {
-            Looked::Done => Ok(()),
-            Looked::Disconnected(msg) => Err(TrySendError::Disconnected(msg)),
-            Looked::Full(state, msg) => {
-                drop(state);
-                Err(TrySendError::Full(msg))
-            }
+        let mut msg = Some(msg);
+        match self.shared.state.update(|state, queues| state.look(&mut msg, queues)) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(msg)) => Err(TrySendError::Disconnected(msg)),
+            None => Err(TrySendError::Full(msg.expect("a full channel takes no message"))),
         }
     }
 
@@ -279,10 +243,11 @@ impl<T> Sender<T> {
     /// assert_eq!(second.recv(), Ok(2));
     /// ```
     pub fn subscribe(&self) -> Receiver<T> {
-        let mut state = self.shared.state.lock();
-        let next = state.buffer.end();
-        state.buffer.join(next);
-        drop(state);
+        let next = self.shared.state.with_state(|state| {
+            let next = state.buffer.end();
+            state.buffer.join(next);
+            next
+        });
         Receiver { shared: self.shared.clone(), next: AtomicU64::new(next) }
     }
 
@@ -297,7 +262,7 @@ impl<T> Sender<T> {
     /// assert_eq!(tx.subscribers(), 0);
     /// ```
     pub fn subscribers(&self) -> usize {
-        self.shared.state.lock().buffer.subscribers()
+        self.shared.state.with_state(|state| state.buffer.subscribers())
     }
 
     /// Closes the channel. Later sends fail. Subscribers receive the messages that are left.
@@ -317,27 +282,28 @@ impl<T> Sender<T> {
 }
 
 fn close<T>(shared: &Shared<T>) {
-    let mut state = shared.state.lock();
-    state.closed = true;
-    let mut wakes = wake_all(&mut state.waiting_receivers);
-    state.turn_senders_away(&mut wakes);
-    drop(state);
+    shared.state.update(|state, queues| {
+        state.closed = true;
+        queues[RECEIVERS].claim_all();
+        // The senders find their messages in their payloads.
+        queues[SENDERS].claim_all();
+    });
 }
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Sender<T> {
-        self.shared.state.lock().senders += 1;
+        self.shared.state.with_state(|state| state.senders += 1);
         Sender { shared: self.shared.clone() }
     }
 }
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        let mut state = self.shared.state.lock();
-        state.senders -= 1;
-        let last = state.senders == 0;
-        drop(state);
-        if last {
+        let is_last = self.shared.state.with_state(|state| {
+            state.senders -= 1;
+            state.senders == 0
+        });
+        if is_last {
             close(&self.shared);
         }
     }
@@ -361,17 +327,16 @@ pub struct Receiver<T> {
 }
 
 impl<T> Receiver<T> {
-    /// Takes the next message if there is one. Returns it with the wake-ups, which the caller drops after unlocking.
-    fn step(&self, state: &mut State<T>) -> Option<(Arc<T>, Vec<Wake>)> {
+    /// Takes the next message, or returns an error if none will come. Returns `None` if there is none now.
+    fn look(&self, state: &mut State<T>, queues: &mut Queues<'_, T>) -> Option<Result<Arc<T>, RecvError>> {
         // Relaxed: the lock orders all accesses.
         let next = self.next.load(Ordering::Relaxed);
-        let taken = state.buffer.take(next)?;
+        let Some(taken) = state.buffer.take(next) else { return state.closed.then_some(Err(RecvError)) };
         self.next.store(next + 1, Ordering::Relaxed);
-        let mut wakes = Vec::new();
         if taken.was_last {
-            state.refill(&mut wakes);
+            state.refill(queues);
         }
-        Some((taken.content, wakes))
+        Some(Ok(taken.content))
     }
 }
 
@@ -384,20 +349,26 @@ impl<T: Clone> Receiver<T> {
 
     #[track_caller]
     fn recv_until(&self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
-        operation();
+        match self.try_recv() {
+            Ok(msg) => Ok(msg),
+            Err(TryRecvError::Disconnected) => Err(RecvTimeoutError::Disconnected),
+            Err(TryRecvError::Empty) => {
+                self.wait(Reason::new(Kind::Recv, Arc::as_ptr(&self.shared)), deadline)
+            }
+        }
+    }
+
+    #[cold]
+    fn wait(&self, reason: Reason, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
         loop {
-            let mut state = self.shared.state.lock();
-            if let Some((message, wakes)) = self.step(&mut state) {
-                drop(state);
-                drop(wakes);
-                return Ok(Self::own(message));
+            let options = WaitOptions::new(reason).until(deadline).in_queue(RECEIVERS).with(None);
+            let waited = self.shared.state.wait_with(options, |state, queues, _| self.look(state, queues));
+            match waited.map_err(|(error, _)| WaitError::raise(error)) {
+                Ok(Waited::Found(Ok(message))) => return Ok(Self::own(message)),
+                Ok(Waited::Found(Err(RecvError))) => return Err(RecvTimeoutError::Disconnected),
+                Ok(Waited::Woken(_)) => {}
+                Err(_) => return Err(RecvTimeoutError::Timeout),
             }
-            if state.closed {
-                return Err(RecvTimeoutError::Disconnected);
-            }
-            let reason = Reason::new(Kind::Recv, Arc::as_ptr(&self.shared));
-            wait_in(&self.shared.state, state, |state| &mut state.waiting_receivers, reason, deadline)
-                .map_err(|_| RecvTimeoutError::Timeout)?;
         }
     }
 
@@ -449,16 +420,10 @@ impl<T: Clone> Receiver<T> {
     /// ```
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
         operation();
-        let mut state = self.shared.state.lock();
-        let stepped = self.step(&mut state);
-        let closed = state.closed;
-        drop(state);
-        match stepped {
-            Some((message, wakes)) => {
-                drop(wakes);
-                Ok(Self::own(message))
-            }
-            None => Err(if closed { TryRecvError::Disconnected } else { TryRecvError::Empty }),
+        match self.shared.state.update(|state, queues| self.look(state, queues)) {
+            Some(Ok(message)) => Ok(Self::own(message)),
+            Some(Err(RecvError)) => Err(TryRecvError::Disconnected),
+            None => Err(TryRecvError::Empty),
         }
     }
 
@@ -510,13 +475,10 @@ impl<T: Clone> Receiver<T> {
     /// assert_eq!(received.as_mut().poll(&mut context), Poll::Ready(Ok(7)));
     /// ```
     pub async fn recv_async(&self) -> Result<T, RecvError> {
-        let look = |state: &mut State<T>| match self.step(state) {
-            Some(taken) => Some(Ok(taken)),
-            None => state.closed.then_some(Err(RecvError)),
-        };
-        let (message, wakes) =
-            wait_for(&self.shared.state, |state| &mut state.waiting_receivers, look).await?;
-        drop(wakes);
+        let look =
+            |state: &mut State<T>, queues: &mut Queues<'_, T>, _: &mut Option<T>| self.look(state, queues);
+        // A future that is dropped passes nothing on, because the others were woken, too.
+        let message = self.shared.state.wait_async(RECEIVERS, None, look, |_, _, _| {}).await?;
         Ok(Self::own(message))
     }
 }
@@ -532,9 +494,8 @@ impl<T> Receiver<T> {
     /// assert_eq!(rx.len(), 1);
     /// ```
     pub fn len(&self) -> usize {
-        let state = self.shared.state.lock();
         // Relaxed: the lock orders all accesses.
-        state.buffer.len_from(self.next.load(Ordering::Relaxed))
+        self.shared.state.with_state(|state| state.buffer.len_from(self.next.load(Ordering::Relaxed)))
     }
 
     /// Returns `true` if this subscriber has received every message.
@@ -554,24 +515,24 @@ impl<T> Receiver<T> {
 
 impl<T> Clone for Receiver<T> {
     fn clone(&self) -> Receiver<T> {
-        let mut state = self.shared.state.lock();
-        // Relaxed: the lock orders all accesses.
-        let next = self.next.load(Ordering::Relaxed);
-        state.buffer.join(next);
-        drop(state);
+        let next = self.shared.state.with_state(|state| {
+            // Relaxed: the lock orders all accesses.
+            let next = self.next.load(Ordering::Relaxed);
+            state.buffer.join(next);
+            next
+        });
         Receiver { shared: self.shared.clone(), next: AtomicU64::new(next) }
     }
 }
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        let mut state = self.shared.state.lock();
-        // Relaxed: the lock orders all accesses.
-        let freed = state.buffer.leave(self.next.load(Ordering::Relaxed));
-        let mut wakes = Vec::new();
-        state.refill(&mut wakes);
-        drop(state);
-        drop(wakes);
+        let freed = self.shared.state.update(|state, queues| {
+            // Relaxed: the lock orders all accesses.
+            let freed = state.buffer.leave(self.next.load(Ordering::Relaxed));
+            state.refill(queues);
+            freed
+        });
         drop(freed);
     }
 }

@@ -8,15 +8,15 @@
 //! taken. Therefore each receiver that waits is in the timer's queue, and a message that is given up wakes all of them.
 //! They look again, and one takes the message.
 
+use core::ptr::NonNull;
 use core::time::Duration;
 use std::time::Instant;
 
 use kahn_core::primitives::{Lock, LockGuard};
-use kahn_core::wait::{Kind, Reason, Wait, WaitQueue, operation};
+use kahn_core::wait::{Elapsed, Kind, Node, Reason, Wait, WaitQueue, Wake, operation};
 
 use crate::clock;
 use crate::error::RecvTimeoutError;
-use crate::notify::{wait_in, wake_all};
 
 /// A channel whose messages are instants. `T` is always `Instant`. The type is generic only so that a receiver of any
 /// type can hold it.
@@ -89,7 +89,8 @@ impl<T> Timer<T> {
         let mut state = self.lock();
         // At most one message is kept: the earliest.
         state.next = Some(state.next.map_or(when, |next| next.min(when)));
-        let wakes = wake_all(&mut state.waiters);
+        let claimed = core::iter::from_fn(|| state.waiters.claim_next());
+        let wakes: Vec<Wake> = claimed.map(|claimed| claimed.wake).collect();
         drop(state);
         drop(wakes);
     }
@@ -107,9 +108,33 @@ impl<T> Timer<T> {
                 (next, deadline) => next.or(deadline),
             };
             let reason = Reason::new(Kind::Recv, core::ptr::from_ref(self));
-            let waited = wait_in(&self.state, state, |state| &mut state.waiters, reason, until);
+            let waited = self.wait(state, reason, until);
             if waited.is_err() && deadline.is_some() && deadline == until && !self.lock().is_ready() {
                 return Err(RecvTimeoutError::Timeout);
+            }
+        }
+    }
+
+    /// Waits until woken. Releases the lock while it waits. This is not a `WaitList`, because a select waits in the
+    /// queue, too, with nodes in several queues at once.
+    fn wait(
+        &self,
+        mut state: LockGuard<'_, TimerState>,
+        reason: Reason,
+        deadline: Option<Instant>,
+    ) -> Result<(), Elapsed> {
+        let wait = Wait::new();
+        let node = Node::new(wait.waiter(), 0, core::ptr::null_mut());
+        // SAFETY: the wait is open. The node stays at its address until the wait is over and the node is out of the
+        // queue, claimed or removed below.
+        unsafe { state.waiters.push(NonNull::from(&node)) };
+        drop(state);
+        match wait.park(reason, deadline) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                // SAFETY: the node was put into this queue, and is valid.
+                unsafe { self.lock().waiters.remove(NonNull::from(&node)) };
+                Err(error.raise())
             }
         }
     }
