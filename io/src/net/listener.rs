@@ -2,10 +2,12 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Weak;
 
+use super::accept::Accept;
 use super::address::each_address;
 use super::{TcpStream, ToSocketAddrs};
-use crate::socket::{Socket, implement_descriptor_traits};
+use crate::socket::{Socket, Watcher, implement_descriptor_traits};
 
 /// The number of connections that wait to be accepted. The system has a limit of its own, which is lower.
 const BACKLOG: i32 = 1 << 16;
@@ -87,7 +89,7 @@ impl TcpListener {
     /// Returns [`NotConnected`](io::ErrorKind::NotConnected) after [`close`](Self::close),
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) in non-blocking mode, and the error of the operating system. If that is
     /// about one connection, such as [`ConnectionAborted`](io::ErrorKind::ConnectionAborted), or about too many open
-    /// files, the caller can go on.
+    /// files, the caller can go on. [`serve`](super::serve) does.
     #[track_caller]
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let (stream, address) = self.0.read(accept)?;
@@ -183,6 +185,20 @@ fn accept(listener: &std::net::TcpListener) -> io::Result<(std::net::TcpStream, 
     let (stream, address) = listener.accept()?;
     stream.set_nonblocking(true)?;
     Ok((stream, address))
+}
+
+impl Accept for TcpListener {
+    type Stream = TcpStream;
+
+    #[track_caller]
+    fn accept_stream(&self) -> io::Result<TcpStream> {
+        let (stream, _) = self.0.read_waiting(accept)?;
+        Ok(TcpStream(Socket::from_nonblocking(stream)))
+    }
+
+    fn on_close(&self, tell: Weak<dyn Fn() + Send + Sync>) -> io::Result<()> {
+        self.0.watch(Watcher::Server(tell))
+    }
 }
 
 /// The connections of a [`TcpListener`]; see [`TcpListener::incoming`].

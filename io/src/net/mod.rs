@@ -7,6 +7,7 @@
 //! - A cancel of the green thread, and an enclosing [`timeout`](kahn_core::time::timeout), end every wait.
 //! - [`close`](TcpStream::close) ends the operations of all threads on a socket.
 //! - Several threads that read from one socket, or accept from one listener, are served in the order in which they came.
+//! - [`serve`] handles each connection in a green thread.
 //!
 //! # Time-outs
 //!
@@ -52,15 +53,22 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod accept;
 mod address;
-mod connect;
+pub(crate) mod connect;
 mod listener;
+mod serve;
 mod stream;
+mod udp;
 
 pub use std::net::{
     AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6,
 };
 
+pub(crate) use self::accept::Accept;
+pub use self::accept::Listener;
 pub use self::address::ToSocketAddrs;
 pub use self::listener::{Incoming, TcpListener};
+pub use self::serve::{Served, Server, serve};
 pub use self::stream::TcpStream;
+pub use self::udp::UdpSocket;

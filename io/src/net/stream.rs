@@ -108,7 +108,7 @@ impl TcpStream {
 
     /// Shuts the connection down, and ends all operations on it and on its clones, now and later, with
     /// [`NotConnected`](io::ErrorKind::NotConnected). The peer reads the end of the stream at once. An operation that
-    /// another thread is just doing may still succeed, or read 0 bytes.
+    /// another thread is just doing may still succeed.
     ///
     /// The descriptor itself is closed when the stream is dropped.
     ///

@@ -2,6 +2,7 @@
 //!
 //! | file | holds |
 //! |---|---|
+//! | `pause` | growing pauses between attempts, for what the operating system does not report |
 //! | `shared` | the settings that clones share, and who is told of a close |
 //! | `traits` | macros for the traits that all sockets implement |
 //!
@@ -14,6 +15,7 @@
 //! | has a time-out | waits until the deadline, which is fixed when the operation begins, and returns `WouldBlock` then |
 //! | neither | waits |
 
+mod pause;
 mod shared;
 #[macro_use]
 mod traits;
@@ -28,6 +30,7 @@ use kahn_core::source::{Interest, Source};
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_timeout};
 
+pub(crate) use self::pause::Pause;
 use self::shared::Shared;
 pub(crate) use self::shared::Watcher;
 pub(crate) use self::traits::{implement_descriptor_traits, implement_stream_traits};
@@ -49,6 +52,30 @@ enum Mode {
 fn closed() -> io::Error {
     io::Error::new(io::ErrorKind::NotConnected, "the socket was closed by `close`")
 }
+
+/// What an operation returns.
+pub(crate) trait Outcome {
+    /// Returns whether a socket that has been shut down may have caused this.
+    fn may_be_end(&self) -> bool {
+        false
+    }
+}
+
+impl Outcome for usize {
+    fn may_be_end(&self) -> bool {
+        *self == 0
+    }
+}
+
+/// A message with its sender, or a connection with its peer.
+impl<T: Outcome, A> Outcome for (T, A) {
+    fn may_be_end(&self) -> bool {
+        self.0.may_be_end()
+    }
+}
+
+impl Outcome for std::net::TcpStream {}
+impl Outcome for std::os::unix::net::UnixStream {}
 
 /// Converts the error of a deadline into the error that `std` returns when a time-out has passed.
 fn timed_out(error: io::Error) -> io::Error {
@@ -140,22 +167,34 @@ impl<T: AsFd> Socket<T> {
 
     /// Calls `f` until it returns something else than `WouldBlock`, and waits in between as the mode says.
     #[track_caller]
-    pub(crate) fn run<R>(&self, interest: Interest, f: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
-        match self.mode(interest) {
+    fn run<R: Outcome>(&self, interest: Interest, f: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
+        self.unless_closed(match self.mode(interest) {
             Mode::Never => self.source.try_io(f),
             Mode::Until(deadline) => self.source.io(interest, deadline, f).map_err(timed_out),
-        }
+        })
+    }
+
+    /// Replaces an outcome that may be due to the shutdown that `close` makes while the operation goes on.
+    fn unless_closed<R: Outcome>(&self, result: io::Result<R>) -> io::Result<R> {
+        let may_be_end = result.as_ref().map_or(true, Outcome::may_be_end);
+        if may_be_end && self.source.is_closed() { Err(closed()) } else { result }
     }
 
     /// Reads with `f`.
     #[track_caller]
-    pub(crate) fn read<R>(&self, f: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
+    pub(crate) fn read<R: Outcome>(&self, f: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
         self.run(Interest::Readable, f)
+    }
+
+    /// Reads with `f`, and waits whatever mode and time-out the program has set.
+    #[track_caller]
+    pub(crate) fn read_waiting<R: Outcome>(&self, f: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
+        self.unless_closed(self.source.read_with(f))
     }
 
     /// Writes with `f`.
     #[track_caller]
-    pub(crate) fn write<R>(&self, f: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
+    pub(crate) fn write<R: Outcome>(&self, f: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
         self.run(Interest::Writable, f)
     }
 
@@ -166,9 +205,43 @@ impl<T: AsFd> Socket<T> {
         len: usize,
         f: impl FnMut(&T) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        match self.mode(Interest::Readable) {
+        self.unless_closed(match self.mode(Interest::Readable) {
             Mode::Never => self.source.try_io(f),
             Mode::Until(deadline) => self.source.read_stream(len, deadline, f).map_err(timed_out),
+        })
+    }
+
+    /// Reads at most `len` bytes with `f`, from a stream in which a read of fewer bytes says nothing about the rest.
+    #[track_caller]
+    pub(crate) fn read_available(
+        &self,
+        _len: usize,
+        f: impl FnMut(&T) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        self.run(Interest::Readable, f)
+    }
+
+    /// Writes with `f`, to a receiver of which the operating system does not report that it has room again. So `f` is
+    /// called from time to time.
+    #[track_caller]
+    pub(crate) fn write_repeating<R: Outcome>(
+        &self,
+        mut f: impl FnMut(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let deadline = match self.mode(Interest::Writable) {
+            Mode::Never => return self.source.try_io(f),
+            Mode::Until(deadline) => deadline,
+        };
+        let mut pause = Pause::default();
+        loop {
+            let next = now() + pause.next();
+            let until = deadline.map_or(next, |deadline| deadline.min(next));
+            match self.source.io(Interest::Writable, Some(until), &mut f).map_err(timed_out) {
+                Err(error)
+                    if error.kind() == io::ErrorKind::WouldBlock
+                        && deadline.is_none_or(|deadline| now() < deadline) => {}
+                result => return self.unless_closed(result),
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use kahn_core::source::{Closer, Interest};
@@ -30,18 +30,26 @@ struct Watchers {
 pub(crate) enum Watcher {
     /// A clone, which is closed too.
     Clone(Closer),
+    /// A server that accepts connections.
+    Server(Weak<dyn Fn() + Send + Sync>),
 }
 
 impl Watcher {
     fn tell(&self) {
         match self {
             Watcher::Clone(closer) => closer.close(),
+            Watcher::Server(server) => {
+                if let Some(tell) = server.upgrade() {
+                    tell();
+                }
+            }
         }
     }
 
     fn is_gone(&self) -> bool {
         match self {
             Watcher::Clone(closer) => closer.is_gone(),
+            Watcher::Server(server) => server.strong_count() == 0,
         }
     }
 }

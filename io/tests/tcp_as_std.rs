@@ -1,7 +1,6 @@
 //! The sockets have the names, the signatures and the behaviour of `std`. One source text is compiled and run twice:
 //! with std's names and with kahn's.
 
-#[path = "../../tests/support/mod.rs"]
 mod support;
 
 use support::within;
