@@ -61,6 +61,7 @@ pub use thread::{block_on, blocking, scope, sleep, spawn, spawn_local, yield_now
 mod scheduler;
 #[cfg(all(test, not(fibers)))]
 #[path = "reactor/model.rs"]
+#[allow(dead_code, reason = "models use a part of it")]
 mod reactor;
 /// Not covered by semver.
 #[cfg(not(fibers))]

@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use crate::primitives::{AtomicUsize, Ordering};
-use crate::reactor::{Direction, Home, Reactor, Readiness, Registration, Wanted, closed};
+use crate::reactor::{Counted, Direction, Reactor, Readiness, Registration, Wanted, closed};
 use crate::runtime::default_shared;
 use crate::scheduler::remote_here;
 use crate::wait::{Kind, Reason, operation, poll_operation};
@@ -313,12 +313,12 @@ impl<T: AsFd> Source<T> {
         Reason { kind, resource: usize::try_from(fd).unwrap_or(0), location }
     }
 
-    /// Registers the descriptor, unless that has been done.
-    fn register(&self) -> io::Result<Home> {
+    /// Registers the descriptor, unless that has been done, and counts the caller as waiting for it.
+    fn register(&self) -> io::Result<Counted> {
         let here = remote_here().map(|remote| &remote.reactor);
         let reactor =
             self.registration.ensure(self.get_ref().as_fd(), || here.unwrap_or_else(reactor_elsewhere))?;
-        Ok(Home { reactor, is_here: here.is_some_and(|here| std::ptr::eq(here, reactor)) })
+        Ok(Counted::new(reactor, here.is_some_and(|here| std::ptr::eq(here, reactor))))
     }
 
     fn deregister(&self) {

@@ -6,6 +6,7 @@
 //! | file | models |
 //! |---|---|
 //! | `inbox` | mail against going to sleep |
+//! | `direction` | an event of a descriptor against a thread or a task that begins to wait; the turns of threads |
 //! | `idle` | work for any worker against going to sleep; stealing |
 //! | `sleep` | a wake-up against a worker that sleeps on its parker or in its poller |
 //! | `task` | the end of a task against joiners, a handle that is dropped, and wakers |
@@ -14,6 +15,7 @@
 //!
 //! A lost wake-up is a thread that waits for ever, which loom reports as a deadlock.
 
+mod direction;
 mod idle;
 mod inbox;
 mod sleep;

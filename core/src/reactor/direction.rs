@@ -19,7 +19,7 @@ use core::task::{Context, Poll};
 use std::io;
 use std::time::Instant;
 
-use super::{Home, Reactor};
+use super::Counted;
 use crate::wait::{OwnedWaker, Reason, WaitError, WaitList, WaitOptions, Waited};
 
 /// The queue of the thread that has the turn, and waits for an event.
@@ -39,8 +39,8 @@ struct State {
     ends: bool,
     closed: bool,
     waker: OwnedWaker,
-    /// The reactor that counts the task with this waker as waiting.
-    counted: Option<&'static Reactor>,
+    /// Counts the task with this waker as waiting.
+    counted: Option<Counted>,
 }
 
 /// Whether a woken thread has been given the turn. If not, the descriptor was closed.
@@ -94,12 +94,12 @@ impl Drop for Turn<'_> {
 }
 
 impl Direction {
-    /// Tries `call` until it returns something else than `WouldBlock`, and parks in between. `register` returns the
-    /// reactor with which the descriptor is registered.
+    /// Tries `call` until it returns something else than `WouldBlock`, and parks in between. `register` registers
+    /// the descriptor, unless that has been done, and counts the caller as waiting.
     pub(crate) fn run<R>(
         &self,
         wanted: Wanted,
-        mut register: impl FnMut() -> io::Result<Home>,
+        mut register: impl FnMut() -> io::Result<Counted>,
         mut call: impl FnMut() -> io::Result<(R, Readiness)>,
     ) -> io::Result<R> {
         let turn = self.take_turn(wanted)?;
@@ -142,9 +142,8 @@ impl Direction {
         Ok(Turn { direction: self, drained, left: Readiness::Maybe })
     }
 
-    /// Waits for an event. The caller has the turn.
-    fn wait(&self, wanted: Wanted, home: Home) -> io::Result<()> {
-        let _counted = Counted::new(home);
+    /// Waits for an event. The caller has the turn, and is counted as waiting.
+    fn wait(&self, wanted: Wanted, _counted: Counted) -> io::Result<()> {
         let options = WaitOptions::new(wanted.reason).until(wanted.deadline).in_queue(EVENT).with(false);
         let waited = self.0.wait(options, |state| {
             if state.closed {
@@ -162,23 +161,18 @@ impl Direction {
     pub(crate) fn poll<R>(
         &self,
         context: &Context<'_>,
-        mut register: impl FnMut() -> io::Result<Home>,
+        mut register: impl FnMut() -> io::Result<Counted>,
         mut call: impl FnMut() -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         // The waker comes first: an event after a failed try finds it.
-        let home = register()?;
+        let counted = register()?;
         let waker = OwnedWaker::new(context.waker());
-        home.reactor.add_waiting(home.is_here);
-        let (old, counted, is_closed) = self.0.update(|state, _| {
+        let (_old, is_closed) = self.0.update(|state, _| {
             if state.closed {
-                return (waker, Some(home.reactor), true);
+                return ((waker, Some(counted)), true);
             }
-            (state.waker.replace(waker), state.counted.replace(home.reactor), false)
+            ((state.waker.replace(waker), state.counted.replace(counted)), false)
         });
-        drop(old);
-        if let Some(counted) = counted {
-            counted.remove_waiting();
-        }
         if is_closed {
             return Poll::Ready(Err(closed()));
         }
@@ -193,15 +187,12 @@ impl Direction {
 
     /// Removes the waker of a task that polls no more.
     pub(crate) fn take_waker(&self) -> OwnedWaker {
-        let (waker, counted) = self.0.update(|state, _| (state.waker.take(), state.counted.take()));
-        if let Some(counted) = counted {
-            counted.remove_waiting();
-        }
+        let (waker, _counted) = self.0.update(|state, _| (state.waker.take(), state.counted.take()));
         waker
     }
 
     /// Records an event, and wakes the thread and the task that wait for it.
-    pub(super) fn notify(&self, ends: bool) {
+    pub(crate) fn notify(&self, ends: bool) {
         let has_waker = self.0.update(|state, queues| {
             state.ends |= ends;
             state.drained = false;
@@ -221,7 +212,7 @@ impl Direction {
     }
 
     /// Ends all waits, now and later.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.0.update(|state, queues| {
             state.closed = true;
             queues.iter_mut().for_each(|queue| _ = queue.claim_all());
@@ -243,21 +234,5 @@ impl Turn<'_> {
         let (value, left) = result?;
         self.left = left;
         Ok(value)
-    }
-}
-
-/// Counts the caller as waiting while it lives.
-struct Counted(&'static Reactor);
-
-impl Counted {
-    fn new(home: Home) -> Counted {
-        home.reactor.add_waiting(home.is_here);
-        Counted(home.reactor)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.remove_waiting();
     }
 }

@@ -36,7 +36,7 @@
 //!
 //! Only if a thread or a task waits for a descriptor that is registered here. Otherwise it sleeps on its parker, where
 //! a wake-up is cheaper, and where the deadlock detector sees that no event from outside can wake it.
-//! [`Reactor::add_waiting`] counts the waiters. The thread that raises the count from zero wakes the worker, which may
+//! [`Counted`] counts the waiters. The thread that raises the count from zero wakes the worker, which may
 //! be asleep on its parker; then it looks at the count again.
 
 mod direction;
@@ -82,12 +82,21 @@ struct Entry {
     registration: Arc<Registration>,
 }
 
-/// The reactor with which a descriptor is registered, as its waiter sees it.
-#[derive(Clone, Copy)]
-pub(crate) struct Home {
-    pub(crate) reactor: &'static Reactor,
-    /// Whether the caller runs on the worker that polls there.
-    pub(crate) is_here: bool,
+/// Counts a thread or a task as waiting for a descriptor that is registered with a reactor.
+pub(crate) struct Counted(&'static Reactor);
+
+impl Counted {
+    /// `is_here` is set if the caller runs on the worker that polls there, and which so is awake.
+    pub(crate) fn new(reactor: &'static Reactor, is_here: bool) -> Counted {
+        reactor.add_waiting(is_here);
+        Counted(reactor)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.remove_waiting();
+    }
 }
 
 /// Identifies a registration. The upper half of its bits are the generation, the lower half the place in the table.
@@ -190,8 +199,7 @@ impl Reactor {
         self.waiting.load(Ordering::Acquire) != 0
     }
 
-    /// Counts a waiter for a descriptor that is registered here. `is_here` is set if the caller runs on the worker
-    /// that polls here, and which so is awake.
+    /// Counts a waiter, and wakes the worker at the first one. See [`Counted`].
     fn add_waiting(&self, is_here: bool) {
         // Release: the worker that is woken by this sees the new count.
         if self.waiting.fetch_add(1, Ordering::AcqRel) == 0 && !is_here {
