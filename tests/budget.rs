@@ -1048,6 +1048,21 @@ fn rounds_of_futures() -> Vec<NamedRounds> {
             })
         }),
         ("yield", || rounds(|| Box::pin(kahn::task::yield_now()))),
+        ("take and give back a permit", || {
+            let semaphore = Arc::new(Semaphore::new(1));
+            rounds(move || {
+                let semaphore = semaphore.clone();
+                Box::pin(async move { drop(semaphore.acquire_async().await) })
+            })
+        }),
+        ("take and give back an owned permit", || {
+            let semaphore = Arc::new(Semaphore::new(1));
+            rounds(move || {
+                let semaphore = semaphore.clone();
+                Box::pin(async move { drop(semaphore.acquire_owned_async().await) })
+            })
+        }),
+        ("wait for a group of one", || rounds(|| Box::pin(async { WaitGroup::new().wait_async().await }))),
         ("sleep for no time", || rounds(|| Box::pin(kahn::time::sleep_async(Duration::ZERO)))),
         ("sleep until a moment that has been", || {
             rounds(|| Box::pin(kahn::time::sleep_until_async(Instant::now())))

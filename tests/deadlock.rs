@@ -134,6 +134,11 @@ fn report_names_every_task_with_kind_and_line() {
                 task("receives", async move { _ = received.recv_async().await });
                 task("sends", async move { _ = full.send_async(1).await });
                 task("joins", async { _ = kahn::task::spawn(std::future::pending::<()>()).await });
+                let none = Arc::new(Semaphore::new(0));
+                task("acquires", async move { drop(none.acquire_async().await) });
+                let group = WaitGroup::new();
+                std::mem::forget(group.clone());
+                task("groups", group.wait_async());
                 task("futures", std::future::pending());
                 task("sleeps", kahn::time::sleep_async(std::time::Duration::MAX));
                 task("bounded", async {
@@ -163,6 +168,8 @@ fn report_names_every_task_with_kind_and_line() {
                 ("sends", "send"),
                 ("joins", "join"),
                 ("futures", "future"),
+                ("acquires", "semaphore"),
+                ("groups", "wait group"),
                 ("sleeps", "sleep"),
                 ("bounded", "receive"),
                 ("again", "future"),

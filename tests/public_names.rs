@@ -190,6 +190,16 @@ fn locks_and_time() {
     OnceLock::new().get_or_init(|| 1);
     assert_eq!(Semaphore::new(1).available_permits(), 1);
     WaitGroup::new().wait();
+    let semaphore = kahn::sync::Arc::new(Semaphore::new(2));
+    let owned: kahn::sync::OwnedPermit = semaphore.clone().acquire_owned();
+    assert!(kahn::sync::Arc::ptr_eq(owned.semaphore(), &semaphore));
+    assert!(semaphore.clone().try_acquire_owned().is_some());
+    kahn::block_on(async {
+        drop(semaphore.acquire_async().await);
+        drop(semaphore.acquire_many_async(1).await);
+        drop(semaphore.clone().acquire_owned_async().await);
+        WaitGroup::new().wait_async().await;
+    });
 
     let _: Instant = kahn::time::now();
     kahn::time::sleep(kahn::time::Duration::ZERO);

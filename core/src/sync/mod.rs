@@ -21,6 +21,16 @@
 //! also interrupts the holder's work. A cancelled [`Condvar::wait`] poisons nothing: the waiter has released the
 //! lock, so the value is consistent.
 
+//!
+//! # In async code
+//!
+//! [`Semaphore::acquire_async`] and [`WaitGroup::wait_async`] wait without a stack. A [`Permit`] and an [`OwnedPermit`] may be
+//! held over an `.await`. The guards of [`Mutex`] and [`RwLock`] are not `Send`, as std's are not, so a
+//! [task](crate::async_task) cannot hold them over an `.await`: the compiler refuses it. There is no async form of `lock`,
+//! because its guard could not be used otherwise than that of `lock`. A task that calls `lock` parks for as long as another
+//! thread holds the lock, which is short if none is held over a wait. To exclude others over an `.await`, use a semaphore
+//! with one permit, or an actor. `Condvar`, `Barrier`, `Once` and `OnceLock` have no async form; a task parks in them.
+
 mod poison;
 mod spin;
 
@@ -41,7 +51,7 @@ pub use mutex::{Mutex, MutexGuard};
 pub use once::{Once, OnceState};
 pub use once_lock::OnceLock;
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
-pub use semaphore::{Permit, Semaphore};
+pub use semaphore::{OwnedPermit, Permit, Semaphore};
 pub use wait_group::WaitGroup;
 
 use core::time::Duration;

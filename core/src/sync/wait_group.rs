@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::primitives::{Arc, AtomicUsize, Ordering};
-use crate::wait::{Kind, Reason, WaitList, WaitOptions, operation};
+use crate::wait::{Kind, MixedWaitList, Reason, WaitOptions, noting, operation};
 
 /// Waits until all its clones are dropped. Works like `crossbeam_utils::sync::WaitGroup`.
 ///
@@ -29,7 +29,7 @@ pub struct WaitGroup {
 #[derive(Debug)]
 struct Group {
     members: AtomicUsize,
-    waiters: WaitList<()>,
+    waiters: MixedWaitList<()>,
 }
 
 impl WaitGroup {
@@ -43,7 +43,7 @@ impl WaitGroup {
     /// alone.wait();
     /// ```
     pub fn new() -> WaitGroup {
-        WaitGroup { group: Arc::new(Group { members: AtomicUsize::new(1), waiters: WaitList::new(()) }) }
+        WaitGroup { group: Arc::new(Group { members: AtomicUsize::new(1), waiters: MixedWaitList::new(()) }) }
     }
 
     /// Leaves the group, and waits until all other members have left.
@@ -74,11 +74,47 @@ impl WaitGroup {
         let reason = Reason::new(Kind::WaitGroup, &raw const *self.group);
         let group = self.group.clone();
         drop(self);
-        // Acquire: pairs with the Release of the members that have left, so the caller sees what they did.
-        let look = |(): &mut ()| (group.members.load(Ordering::Acquire) == 0).then_some(());
-        if let Err(error) = group.waiters.wait(WaitOptions::new(reason), look) {
+        if let Err(error) = group.waiters.wait(WaitOptions::new(reason), |()| group.is_empty()) {
             error.raise();
         }
+    }
+
+    /// Leaves the group, and waits in async code until all other members have left. The caller leaves when the future is
+    /// first polled or dropped.
+    ///
+    /// # Parks
+    ///
+    /// Never parks the thread. The task waits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn::sync::WaitGroup;
+    ///
+    /// let group = WaitGroup::new();
+    /// for _ in 0..3 {
+    ///     let member = group.clone();
+    ///     kahn::task::spawn(async move {
+    ///         // … work …
+    ///         drop(member);
+    ///     });
+    /// }
+    /// kahn::block_on(group.wait_async());
+    /// ```
+    pub async fn wait_async(self) {
+        let group = self.group.clone();
+        drop(self);
+        let group = &*group;
+        let wait = group.waiters.wait_async(0, (), |(), _, ()| group.is_empty(), |(), _, ()| {});
+        noting(Kind::WaitGroup, group, wait).await;
+    }
+}
+
+impl Group {
+    /// Returns something if there is no member.
+    fn is_empty(&self) -> Option<()> {
+        // Acquire: pairs with the Release of the members that have left, so the caller sees what they did.
+        (self.members.load(Ordering::Acquire) == 0).then_some(())
     }
 }
 
