@@ -237,3 +237,37 @@ fn wait_group_is_awaited_by_tasks_and_threads() {
     assert_eq!(Arc::strong_count(&wakes), 1);
     drop(member);
 }
+
+/// A waker of another executor is user code, which may park. A worker that ends the wait of a green thread, because its
+/// deadline has passed, may have to wake the task behind it, and is between two turns then.
+#[test]
+fn waker_that_a_worker_calls_at_a_deadline_may_park() {
+    struct Locks(kahn::sync::Mutex<()>, AtomicUsize);
+    impl Wake for Locks {
+        fn wake(self: Arc<Self>) {
+            drop(self.0.lock());
+            self.1.fetch_add(1, SeqCst);
+        }
+    }
+    with_each_size(|| {
+        let locks = Arc::new(Locks(kahn::sync::Mutex::new(()), AtomicUsize::new(0)));
+        let semaphore = Semaphore::new(1);
+        kahn::scope(|s| {
+            let front =
+                s.spawn_local(|| semaphore.acquire_many_timeout(2, Duration::from_millis(5)).is_none());
+            kahn::yield_now();
+            let mut behind: Acquiring = Box::pin(semaphore.acquire_async());
+            let waker = Waker::from(locks.clone());
+            let mut context = Context::from_waker(&waker);
+            assert!(behind.as_mut().poll(&mut context).is_pending());
+            // The lock is held until the worker has ended the wait in front.
+            let guard = locks.0.lock().unwrap();
+            assert!(front.join().unwrap());
+            kahn::sleep(Duration::from_millis(1));
+            assert_eq!(locks.1.load(SeqCst), 0);
+            drop(guard);
+            support::until("the task is woken", || locks.1.load(SeqCst) == 1);
+            assert!(behind.as_mut().poll(&mut context).is_ready());
+        });
+    });
+}

@@ -1,13 +1,14 @@
 //! How a task runs on a fiber, and how it ends or goes idle.
 
 use core::ptr::{self, NonNull};
+use core::task::Waker;
 
 use crate::fiber::{Suspend, Switch, locals};
 use crate::scheduler::here::{running_fiber, with_worker};
 use crate::scheduler::spawn;
 use crate::scheduler::suspend::GREEN;
 use crate::task::{RunOutcome, Runnable, Schedule, SpawnOptions, Task, allocate};
-use crate::wait::WaiterVtable;
+use crate::wait::{WaiterVtable, run_shielded_catching};
 
 /// The scheduler, as tasks know it.
 #[derive(Debug)]
@@ -110,6 +111,25 @@ pub(crate) fn clear_locals() {
         // SAFETY: the caller runs on this fiber, whose header outlives the call.
         locals::clear(unsafe { fiber.as_ref() });
     }
+}
+
+/// Calls a waker on a worker that is between two turns. The waker of a task of kahn only queues the task. Any other is user
+/// code, which a green thread calls, because it may park.
+pub(super) fn wake_outside(waker: Waker) {
+    /// Wakes also if the green thread never starts, because its runtime ends.
+    struct WakeOnDrop(Option<Waker>);
+    impl Drop for WakeOnDrop {
+        fn drop(&mut self) {
+            if let Some(waker) = self.0.take() {
+                run_shielded_catching(|| waker.wake());
+            }
+        }
+    }
+    if Task::is_waker(&waker) {
+        return waker.wake();
+    }
+    let wake = WakeOnDrop(Some(waker));
+    finish_by(move || drop(wake));
 }
 
 /// Spawns a green thread that does the remaining work of a task that has retired here.

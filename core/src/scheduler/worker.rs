@@ -136,6 +136,7 @@ impl Worker {
     /// Runs tasks until the runtime ends.
     pub(super) fn run(&self) {
         self.current.set_yield(Some(super::give_way));
+        self.current.set_wake_outside(Some(super::finish::wake_outside));
         loop {
             let task = match self.pick() {
                 Some(task) => task,
@@ -152,6 +153,7 @@ impl Worker {
             self.run_task(task);
         }
         self.current.set_yield(None);
+        self.current.set_wake_outside(None);
     }
 
     /// Returns the next task from this worker's own queues, if there is one.

@@ -41,7 +41,13 @@ impl Task {
     /// Returns whether `waker` is a waker of `task`, as far as that can be seen without user code.
     #[cfg_attr(not(fibers), allow(dead_code, reason = "models have no timers"))]
     pub(crate) fn is_waker_of(task: NonNull<Task>, waker: &Waker) -> bool {
-        ptr::eq(waker.vtable(), &WAKER) && waker.data() == task.as_ptr().cast_const().cast()
+        Task::is_waker(waker) && waker.data() == task.as_ptr().cast_const().cast()
+    }
+
+    /// Returns whether `waker` is a waker of a task of kahn, as far as that can be seen without user code.
+    #[cfg_attr(not(fibers), allow(dead_code, reason = "models have no workers"))]
+    pub(crate) fn is_waker(waker: &Waker) -> bool {
+        ptr::eq(waker.vtable(), &WAKER)
     }
 }
 

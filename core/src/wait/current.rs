@@ -6,11 +6,13 @@
 
 use core::cell::Cell;
 use core::ptr::NonNull;
+use core::task::Waker;
 
 use crate::primitives::{self, Arc};
 pub use crate::wait::budget::BUDGET;
 use crate::wait::os_thread::ThreadWaiter;
 use crate::wait::reason::Kind;
+use crate::wait::run_shielded_catching;
 use crate::wait::waiter::Waiter;
 
 /// What an OS thread records about the green thread that it runs.
@@ -25,6 +27,8 @@ pub struct Current {
     pub(super) refusals: Cell<u32>,
     /// Yields the CPU to other green threads.
     pub(super) yield_now: Cell<Option<fn()>>,
+    /// Calls a waker for a worker that is between two turns.
+    wake_outside: Cell<Option<fn(Waker)>>,
     /// The waiter of this OS thread while its `THREAD` is destroyed, if it is in use. Valid while `late_users > 0`.
     late: Cell<Option<NonNull<ThreadWaiter>>>,
     /// The number of `Late` values of this OS thread.
@@ -54,6 +58,7 @@ thread_local! {
                 budget: Cell::new(BUDGET),
                 refusals: Cell::new(0),
                 yield_now: Cell::new(None),
+                wake_outside: Cell::new(None),
                 late: Cell::new(None),
                 late_users: Cell::new(0),
                 pending: Cell::new(Pending::NONE),
@@ -87,9 +92,30 @@ impl Current {
         self.budget.get()
     }
 
+    /// Sets the function that calls a waker on this OS thread while no green thread runs on it.
+    pub fn set_wake_outside(&self, wake_outside: Option<fn(Waker)>) {
+        self.wake_outside.set(wake_outside);
+    }
+
     /// Sets the function that is called on this OS thread when the budget is spent.
     pub fn set_yield(&self, yield_now: Option<fn()>) {
         self.yield_now.set(yield_now);
+    }
+}
+
+/// Calls the waker of a task of any executor. It is user code, which may park and may panic. The operation that wakes the
+/// task has had its effect, so nothing may unwind from here: not a panic of the waker, and not a cancel or a timeout of the
+/// caller. A worker that is between two turns (it has found that a deadline has passed, for example) has no stack on which
+/// user code may park. It hands the waker over.
+#[inline(never)]
+pub(super) fn call_waker(waker: Waker) {
+    let wake_outside = CURRENT.with(|current| match current.green.get() {
+        Some(_) => None,
+        None => current.wake_outside.get(),
+    });
+    match wake_outside {
+        Some(wake_outside) => wake_outside(waker),
+        None => run_shielded_catching(|| waker.wake()),
     }
 }
 

@@ -4,6 +4,7 @@ use core::cell::{Cell, OnceCell, UnsafeCell};
 use core::ptr::NonNull;
 use core::task::Waker;
 
+use crate::wait::current::call_waker;
 use crate::wait::queue::{Node, WaitQueue};
 use crate::wait::run_shielded_catching;
 use crate::wait::waiter::{Waiter, WaiterVtable};
@@ -45,7 +46,7 @@ impl OwnedWaker {
     /// Wakes the task, if there is a waker.
     pub fn wake(mut self) {
         if let Some(waker) = self.0.take() {
-            run_shielded_catching(|| waker.wake());
+            call_waker(waker);
         }
     }
 

@@ -8,7 +8,6 @@ use core::ptr::NonNull;
 use core::task::Waker;
 
 use crate::wait::current;
-use crate::wait::run_shielded_catching;
 use crate::wait::task::TaskWaiter;
 use crate::wait::waiter::{Waiter, WaiterVtable};
 use crate::wait::withdrawal::{Ended, Withdrawal};
@@ -129,9 +128,7 @@ pub(super) fn wake_task(task: Waker) {
     // If this thread had an open wait, a waker that waits would open a second wait of the same waiter, and close the
     // first.
     debug_assert!(!current::has_open_wait(), "a waker is called by a thread whose own wait is open");
-    // The operation that wakes the task has had its effect, so nothing may unwind from here: not a panic of the waker,
-    // and not a cancel or a timeout of the caller, if the waker parks.
-    run_shielded_catching(|| task.wake());
+    current::call_waker(task);
 }
 
 /// The wake-up of a waiter whose wait was ended by a cancel or a timer. If the wait has a `Withdrawal`, the waiter
