@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use kahn::channel::bounded;
 use kahn::time::timeout;
 use parks::parks;
-use support::{Counter, OnDrop, Random, dawdle, rounds, runtime, until, with_each_size, within};
+use support::{Counter, OnDrop, Random, WORKERS, dawdle, rounds, runtime, until, with_each_size, within};
 
 /// Spawned beside a caller that is alone on its worker: when it has started, and the caller runs again, it is parked.
 fn parked(park: fn(), counter: &Counter) -> kahn::thread::JoinHandle<()> {
@@ -350,6 +350,142 @@ fn cancelled_blocking_call_is_waited_for() {
 
 /// As any park: what comes too late to start does not, be it by a cancel or by a bound, on either kind of thread.
 /// What has started is waited for, and its value is had.
+/// A runtime with one thread for blocking calls, which is busy until the sender is dropped.
+fn with_a_busy_pool(workers: usize, f: impl FnOnce(kahn::channel::Sender<()>) + Send) {
+    within("the calls", || {
+        let runtime = kahn::Runtime::builder().workers(workers).blocking_threads(1).build().unwrap();
+        runtime.run(|| {
+            let (release, released) = bounded::<()>(0);
+            let (begins, has_begun) = bounded(1);
+            let occupies = kahn::spawn_local(move || {
+                kahn::blocking(move || {
+                    begins.send(()).unwrap();
+                    let _ = released.recv();
+                });
+            });
+            has_begun.recv().unwrap();
+            f(release);
+            occupies.join().unwrap();
+        });
+    });
+}
+
+#[test]
+fn blocking_call_that_waits_for_a_thread_ends_by_a_cancel() {
+    for workers in WORKERS {
+        with_a_busy_pool(workers, |release| {
+            let counter = Counter::new();
+            let ran = Arc::new(AtomicUsize::new(0));
+            let called = Arc::new(AtomicUsize::new(0));
+            let callers: Vec<_> = (0..3)
+                .map(|_| {
+                    let (ran, called, captured) = (ran.clone(), called.clone(), counter.make());
+                    kahn::spawn_local(move || {
+                        called.fetch_add(1, SeqCst);
+                        kahn::blocking(move || {
+                            let _captured = captured;
+                            ran.fetch_add(1, SeqCst);
+                        });
+                    })
+                })
+                .collect();
+            // Each calls in the turn in which it counts itself.
+            until("all wait", || called.load(SeqCst) == 3);
+            let [first, second, third] = <[_; 3]>::try_from(callers).unwrap();
+            second.cancel();
+            assert!(second.join().is_err_and(|error| error.is_cancelled()));
+            assert_eq!(counter.dropped(), 1);
+            third.cancel();
+            assert!(third.join().is_err_and(|error| error.is_cancelled()));
+            assert_eq!((ran.load(SeqCst), counter.dropped()), (0, 2));
+            drop(release);
+            first.join().unwrap();
+            assert_eq!(ran.load(SeqCst), 1);
+            counter.assert_all_gone();
+        });
+    }
+}
+
+#[test]
+fn blocking_call_that_waits_for_a_thread_ends_by_a_timeout() {
+    with_a_busy_pool(1, |release| {
+        let mut ran = false;
+        assert!(timeout(Duration::from_millis(1), || kahn::blocking(|| ran = true)).is_err());
+        drop(release);
+        assert!(!ran);
+        kahn::blocking(|| ran = true);
+        assert!(ran);
+    });
+}
+
+#[test]
+fn shutdown_ends_blocking_calls_that_wait_for_a_thread() {
+    within("the shutdown", || {
+        let runtime = kahn::Runtime::builder().workers(1).blocking_threads(1).build().unwrap();
+        let (begins, has_begun) = bounded(1);
+        let (release, released) = bounded::<()>(0);
+        let occupies = runtime.spawn(move || {
+            kahn::blocking(move || {
+                begins.send(()).unwrap();
+                let _ = released.recv();
+            });
+        });
+        has_begun.recv().unwrap();
+        let (calls, has_called) = bounded(1);
+        let waits = runtime.spawn(move || {
+            calls.send(()).unwrap();
+            kahn::blocking(|| ());
+        });
+        has_called.recv().unwrap();
+        let releases = std::thread::spawn(move || {
+            assert!(waits.join().is_err_and(|error| error.is_cancelled()));
+            drop(release);
+        });
+        runtime.shutdown(Duration::from_secs(60)).unwrap();
+        releases.join().unwrap();
+        let _ = occupies.join();
+    });
+}
+
+/// A call is cancelled while a thread takes it. It has run, or it has unwound before.
+#[test]
+fn blocking_call_cancelled_while_a_thread_takes_it_runs_or_unwinds() {
+    for workers in WORKERS {
+        for round in 0..rounds(50) {
+            with_a_busy_pool(workers, |release| {
+                let counter = Counter::new();
+                let callers: Vec<_> = (0..4)
+                    .map(|_| {
+                        let ran = Arc::new(AtomicUsize::new(0));
+                        let (runs, captured) = (ran.clone(), counter.make());
+                        let caller = kahn::spawn(move || {
+                            let call = move || {
+                                let _captured = captured;
+                                runs.fetch_add(1, SeqCst);
+                            };
+                            kahn::blocking(call);
+                            // A cancel that came later takes effect here.
+                            kahn::yield_now();
+                        });
+                        (caller, ran)
+                    })
+                    .collect();
+                if round % 2 == 0 {
+                    kahn::yield_now();
+                }
+                let releases = kahn::spawn(move || drop(release));
+                callers.iter().for_each(|(caller, _)| caller.cancel());
+                for (caller, ran) in callers {
+                    let is_ok = caller.join().map_err(|error| assert!(error.is_cancelled())).is_ok();
+                    assert!(ran.load(SeqCst) == 1 || !is_ok && ran.load(SeqCst) == 0);
+                }
+                releases.join().unwrap();
+                counter.assert_all_gone();
+            });
+        }
+    }
+}
+
 #[test]
 fn blocking_call_does_not_start_after_its_timeout() {
     let check = || {

@@ -1,12 +1,14 @@
 //! The blocking pool: OS threads for calls that would hold up a worker.
 //!
-//! A blocking task (`BlockingTask`) is on the stack of the green thread that waits for it, so it may borrow. The green
-//! thread is shielded from cancels meanwhile. Threads are started on demand up to a bound, and end when they have been
-//! idle for a while.
+//! A blocking task (`BlockingTask`) is on the stack of the green thread that waits for it, so it may borrow. A cancel or
+//! a time-out takes a task out of the queue, and its caller unwinds. When a thread has taken the task, its caller is
+//! shielded: it must not leave its frame before the task is done. The lock of the pool decides which comes first.
+//! Threads are started on demand up to a bound, and end when they have been idle for a while.
 //!
 //! | a blocking task is | its caller | may be run by |
 //! |---|---|---|
 //! | in `queue` | parks, or is about to | the pool's threads; its caller, after removing it from the queue |
+//! | taken out of the queue by its caller, after a cancel or a time-out | unwinds | no thread |
 //! | out of the queue, not done | parks | the thread that took it out |
 //! | done | takes the output | no thread |
 //!
@@ -16,7 +18,7 @@
 
 use core::cell::UnsafeCell;
 use core::ptr::NonNull;
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -26,7 +28,7 @@ use std::time::{Duration, Instant};
 use crate::exits::Exits;
 use crate::os_threads;
 use crate::primitives::now;
-use crate::wait::{Kind, Reason, WaitList, WaitOptions, Waiter, current, shield};
+use crate::wait::{Kind, Reason, WaitError, WaitList, WaitOptions, Waiter, current, shield};
 
 /// How long an idle thread of the pool waits for work before it ends.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
@@ -49,7 +51,9 @@ pub(crate) struct Pool {
 
 #[derive(Default)]
 struct State {
-    queue: VecDeque<BlockingTask>,
+    /// The tasks that no thread has taken, by their tickets. The oldest has the smallest.
+    queue: BTreeMap<u64, BlockingTask>,
+    next_ticket: u64,
     closed: bool,
     threads: Vec<PoolThread>,
     /// Threads that were started and have not left `serve`. Those that end before they call `serve` count until
@@ -60,6 +64,13 @@ struct State {
     dismissed: usize,
     /// Blocking tasks submitted and not done.
     active: usize,
+}
+
+/// What a caller knows of its task in the queue.
+struct Submitted {
+    ticket: u64,
+    /// When to look whether a thread that was started for the task has ended without taking it.
+    look_at: Option<Instant>,
 }
 
 /// A thread of the pool.
@@ -146,18 +157,7 @@ impl Pool {
             task: place,
             caller: current::green(),
         }) {
-            // The values that `f` borrows must stay until `f` has ended, so a cancel waits.
-            Ok(mut look_at) => shield(|| {
-                loop {
-                    if task.done.wait(reason, look_at) {
-                        return None;
-                    }
-                    match self.take_back(place) {
-                        Ok(task) => return Some(task),
-                        Err(next) => look_at = next,
-                    }
-                }
-            }),
+            Ok(submitted) => self.wait(&task.done, reason, submitted),
             // No thread can be started, or the pool is closed.
             Err(task) => Some(task),
         };
@@ -174,6 +174,36 @@ impl Pool {
         }
     }
 
+    /// Parks the caller until its task is done. Returns the task if the caller has to run it. Unwinds, after a cancel or
+    /// a time-out, if no thread has taken the task.
+    fn wait(&self, done: &Signal, reason: Reason, submitted: Submitted) -> Option<BlockingTask> {
+        let Submitted { ticket, mut look_at } = submitted;
+        loop {
+            let Err(error) = done.wait(reason, look_at) else { return None };
+            if error.is_deadline() {
+                match self.take_back(ticket) {
+                    Ok(task) => return Some(task),
+                    Err(next) => look_at = next,
+                }
+            } else if self.withdraw(ticket) {
+                let _ = error.raise();
+            } else {
+                break;
+            }
+        }
+        // A thread has taken the task. The values that it borrows must stay until it is done.
+        shield(|| while done.wait(reason, None).is_err() {});
+        None
+    }
+
+    /// Takes a blocking task that is not to run out of the queue. Returns false if a thread has taken it.
+    fn withdraw(&self, ticket: u64) -> bool {
+        let mut state = self.state();
+        let is_queued = state.queue.remove(&ticket).is_some();
+        state.active -= usize::from(is_queued);
+        is_queued
+    }
+
     fn start(self: &Arc<Self>) -> io::Result<JoinHandle<()>> {
         let pool = Arc::clone(self);
         let name = format!("{}-blocking", self.name);
@@ -184,8 +214,12 @@ impl Pool {
         })
     }
 
-    /// Queues a blocking task. Returns when to look whether a thread that was started for it has ended without taking it.
-    fn submit(self: &Arc<Self>, task: BlockingTask) -> Result<Option<Instant>, BlockingTask> {
+    /// Queues a blocking task.
+    ///
+    /// # Errors
+    ///
+    /// Returns the task if no thread can be started, or if the pool is closed.
+    fn submit(self: &Arc<Self>, task: BlockingTask) -> Result<Submitted, BlockingTask> {
         let mut state = self.state();
         if state.closed {
             return Err(task);
@@ -204,11 +238,13 @@ impl Pool {
         }
         state.active += 1;
         state.dismissed = 0;
-        state.queue.push_back(task);
+        let ticket = state.next_ticket;
+        state.next_ticket += 1;
+        state.queue.insert(ticket, task);
         let look_at = next_look(&state);
         drop(state);
         self.work.notify_one();
-        Ok(look_at)
+        Ok(Submitted { ticket, look_at })
     }
 
     /// Takes a blocking task out of the queue, if no thread is left that could run it.
@@ -217,11 +253,10 @@ impl Pool {
     ///
     /// If a thread may still take it, or has. The error is the time of the next look, if one is needed.
     #[cold]
-    fn take_back(&self, task: *const ()) -> Result<BlockingTask, Option<Instant>> {
+    fn take_back(&self, ticket: u64) -> Result<BlockingTask, Option<Instant>> {
         let mut state = self.state();
         state.forget_stillborn();
-        let place = state.queue.iter().position(|queued| queued.task == task);
-        let taken = place.filter(|_| state.live == 0).and_then(|place| state.queue.remove(place));
+        let taken = if state.live == 0 { state.queue.remove(&ticket) } else { None };
         let Some(taken) = taken else { return Err(next_look(&state)) };
         state.active -= 1;
         Ok(taken)
@@ -235,7 +270,7 @@ impl Pool {
             thread.has_come = true;
         }
         loop {
-            if let Some(task) = state.queue.pop_front() {
+            if let Some((_, task)) = state.queue.pop_first() {
                 drop(state);
                 // SAFETY: the submitter waits until the task is done. It is out of the queue, so only this thread runs
                 // it.
@@ -314,9 +349,13 @@ impl BlockingTask {
 struct Signal(WaitList<bool>);
 
 impl Signal {
-    /// Waits under a shield until the task is done. Returns false if the deadline passes before.
-    fn wait(&self, reason: Reason, deadline: Option<Instant>) -> bool {
-        self.0.wait(WaitOptions::new(reason).until(deadline), |done| done.then_some(())).is_ok()
+    /// Waits until the task is done.
+    ///
+    /// # Errors
+    ///
+    /// If the deadline passes before, or if a cancel or a time-out ends the wait.
+    fn wait(&self, reason: Reason, deadline: Option<Instant>) -> Result<(), WaitError> {
+        self.0.wait(WaitOptions::new(reason).until(deadline), |done| done.then_some(())).map(drop)
     }
 }
 

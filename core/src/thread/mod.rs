@@ -173,9 +173,9 @@ fn sleep_to(deadline: Option<Instant>) {
 ///
 /// # Parks
 ///
-/// Parks until `f` has returned. A cancel, or the deadline of an enclosing [`timeout`](crate::time::timeout), also
-/// waits for that, and takes effect at the next park. If either has come before the call, this unwinds and `f` does
-/// not run.
+/// Parks until `f` has returned. If a cancel, or the deadline of an enclosing [`timeout`](crate::time::timeout), comes
+/// before an OS thread has taken the call, this unwinds and `f` does not run. Later, it waits for the end of `f`, and
+/// takes effect at the next park.
 ///
 /// # Panics
 ///

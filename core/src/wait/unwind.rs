@@ -105,6 +105,11 @@ impl WaitError {
         WaitError(Cause::Cancelled)
     }
 
+    /// Returns whether the operation's own deadline has passed.
+    pub(crate) fn is_deadline(&self) -> bool {
+        matches!(self.0, Cause::Deadline)
+    }
+
     /// Unwinds if the caller was cancelled, or if the deadline of an enclosing `timeout` has passed. Returns
     /// [`Elapsed`] if the operation's own deadline has passed. The caller has left all queues.
     #[cold]
