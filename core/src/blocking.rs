@@ -414,7 +414,10 @@ mod tests {
         });
         let is_green = runtime.run(|| pool.call(crate::thread::is_green));
         assert!(!is_green, "the caller did not wait for the thread, and ran the task itself");
-        assert!(!pool.is_busy());
+        // The thread leaves the task after it has marked it as done.
+        while pool.is_busy() {
+            thread::yield_now();
+        }
         let _ = pool.close(Some(now()));
     }
 
