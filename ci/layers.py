@@ -3,6 +3,7 @@
 1. Crates: a crate depends only on the crates that `CRATES` allows, both in Cargo.toml's [dependencies] and in the source.
 2. Modules: a module imports only modules that `lib.rs` lists before it. `lib.rs` lists the lowest module first.
 3. Confined names: only certain folders may use a name in `CONFINED`.
+4. Other runtimes: a published crate depends on tokio only optionally, and without any of its features.
 
 Comments, strings and test code are ignored. A path with `$crate` in a macro is also ignored, because it is an import of the
 macro's caller.
@@ -29,6 +30,8 @@ CONFINED = {
     r"\bcorosensei\b": ["core/src/primitives/", "core/src/fiber/"],
     r"\bloom::": ["core/src/primitives/"],
     r"\bpolling::": ["core/src/reactor/"],
+    # The traits of other libraries.
+    r"\b(?:futures_io|hyper|tokio)::": ["io/src/interop/"],
     r"\b(?:kahn_loom|kahn_threads|miri)\b": ["core/src/primitives/"],
 }
 
@@ -134,6 +137,20 @@ def module_of(path, source):
     return parts[:-1] if parts[-1] == "mod" else parts
 
 
+def check_tokio(folder, tables, offences):
+    """Checks that no dependency on tokio turns on a feature. Its runtime is a feature."""
+    shared = tomllib.loads(pathlib.Path("Cargo.toml").read_text())["workspace"]["dependencies"]
+    for table in tables:
+        if "tokio" not in table.get("dependencies", {}):
+            continue
+        spec = table["dependencies"]["tokio"]
+        spec = spec if isinstance(spec, dict) else {}
+        if spec.get("workspace"):
+            spec = {**shared["tokio"], **spec}
+        if spec.get("default-features", True) or spec.get("features") or not spec.get("optional"):
+            offences.append(f"{folder}/Cargo.toml: tokio must be optional, and have no features")
+
+
 def check_crate(folder, allowed, offences):
     source = folder / "src"
     lib = source / "lib.rs"
@@ -142,6 +159,7 @@ def check_crate(folder, allowed, offences):
     used = {name for table in tables for name in table.get("dependencies", {}) if name.startswith("kahn")}
     for name in sorted(used - allowed):
         offences.append(f"{folder}/Cargo.toml: depends on {name}")
+    check_tokio(folder, tables, offences)
 
     root, test_modules = without_tests(read(lib))
     order = re.findall(r"\bmod\s+(\w+)\s*[;{]", root)

@@ -155,6 +155,9 @@ pub mod channel {
     };
 }
 
+#[cfg(any(feature = "futures-io", feature = "hyper", feature = "tokio-io"))]
+#[doc(inline)]
+pub use kahn_io::interop;
 #[doc(inline)]
 pub use kahn_io::{fs, io, net, os, process};
 

@@ -13,3 +13,6 @@ pub mod net;
 pub mod fs;
 pub mod process;
 pub mod os;
+
+#[cfg(any(feature = "futures-io", feature = "hyper", feature = "tokio-io"))]
+pub mod interop;

@@ -30,7 +30,7 @@ use crate::socket::{Socket, implement_descriptor_traits, implement_stream_traits
 /// stream.read_to_string(&mut page)?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
-pub struct TcpStream(pub(super) Socket<std::net::TcpStream>);
+pub struct TcpStream(pub(crate) Socket<std::net::TcpStream>);
 
 impl TcpStream {
     /// Connects to an address. Tries all addresses of a name until one connects.

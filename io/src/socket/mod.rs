@@ -3,6 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `pause` | growing pauses between attempts, for what the operating system does not report |
+//! | `poll` | reading and writing for async code |
 //! | `shared` | the settings that clones share, and who is told of a close |
 //! | `traits` | macros for the traits that all sockets implement |
 //!
@@ -16,6 +17,8 @@
 //! | neither | waits |
 
 mod pause;
+#[cfg(any(feature = "futures-io", feature = "hyper", feature = "tokio-io"))]
+mod poll;
 mod shared;
 #[macro_use]
 mod traits;

@@ -31,7 +31,7 @@ use crate::socket::{Socket, implement_descriptor_traits, implement_stream_traits
 /// assert_eq!(text, "hello");
 /// # Ok::<(), std::io::Error>(())
 /// ```
-pub struct UnixStream(pub(super) Socket<std::os::unix::net::UnixStream>);
+pub struct UnixStream(pub(crate) Socket<std::os::unix::net::UnixStream>);
 
 impl UnixStream {
     /// Connects to the socket at this path.
