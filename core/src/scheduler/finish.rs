@@ -98,7 +98,7 @@ unsafe fn go_idle(task: NonNull<Task>) -> bool {
         worker.enlist_idle(task);
         // SAFETY: the caller owns the run of the task, which keeps it alive.
         if let Some(since_ns) = unsafe { task.as_ref() }.idle_since() {
-            since_ns.set(worker.looked_ns.get());
+            since_ns.set(worker.maintenance.looked_ns());
         }
     });
     // SAFETY: the caller owns the run of the task, which keeps it alive until `end_run` gives the run up.

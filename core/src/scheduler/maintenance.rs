@@ -4,7 +4,6 @@
 use core::cell::Cell;
 
 use crate::primitives::ticks;
-use crate::scheduler::placement;
 use crate::scheduler::worker::Worker;
 use crate::timer;
 use crate::wait::{EndedWake, Waiter};
@@ -24,7 +23,7 @@ const TRIM_EVERY: u32 = 512;
 /// There are at most [`CHECK_TURNS`] turns between two checks. If these took longer than [`LOOK_NS`], there is a check
 /// before each turn, until turns are short again.
 #[derive(Debug)]
-pub(super) struct MaintenanceTicks {
+struct MaintenanceTicks {
     /// Turns until the next check.
     check_in: Cell<u32>,
     /// Turns between two checks.
@@ -39,7 +38,7 @@ pub(super) struct MaintenanceTicks {
 }
 
 impl MaintenanceTicks {
-    pub(super) fn new() -> MaintenanceTicks {
+    const fn new() -> MaintenanceTicks {
         MaintenanceTicks {
             check_in: Cell::new(1),
             check_every: Cell::new(1),
@@ -52,7 +51,7 @@ impl MaintenanceTicks {
 
     /// Counts a turn. Returns whether a check is due.
     #[inline]
-    pub(super) fn count_turn(&self) -> bool {
+    fn count_turn(&self) -> bool {
         let check_in = self.check_in.get() - 1;
         self.check_in.set(check_in);
         check_in == 0
@@ -93,14 +92,60 @@ impl MaintenanceTicks {
     }
 
     /// Makes the next turn begin with a look.
-    pub(super) fn at_once(&self) {
+    fn at_once(&self) {
         self.check_in.set(1);
         self.checks.set(CHECKS);
     }
 
     /// Records that the worker has slept, so that the sleep does not count as a long turn.
-    pub(super) fn slept(&self) {
+    fn slept(&self) {
         self.checked.set(ticks());
+    }
+}
+
+/// What a worker remembers from one look around for the next.
+pub(super) struct Maintenance {
+    ticks: MaintenanceTicks,
+    /// When the worker looked around last.
+    looked_ns: Cell<u64>,
+    looks: Cell<u32>,
+    /// The oldest stealable task at the last look.
+    waiting: Cell<Option<usize>>,
+    /// Set when the parked tasks were cancelled for a shutdown.
+    cancelled_all: Cell<bool>,
+}
+
+impl Maintenance {
+    pub(super) const fn new() -> Maintenance {
+        Maintenance {
+            ticks: MaintenanceTicks::new(),
+            looked_ns: Cell::new(0),
+            looks: Cell::new(0),
+            waiting: Cell::new(None),
+            cancelled_all: Cell::new(false),
+        }
+    }
+
+    /// Counts a turn. Returns whether to check the time.
+    #[inline]
+    pub(super) fn count_turn(&self) -> bool {
+        self.ticks.count_turn()
+    }
+
+    /// Makes the next turn begin with a look.
+    pub(super) fn at_once(&self) {
+        self.ticks.at_once();
+    }
+
+    /// Records that the worker has slept.
+    pub(super) fn slept(&self) {
+        self.ticks.slept();
+    }
+
+    /// Returns when the worker looked around last.
+    #[inline]
+    pub(super) fn looked_ns(&self) -> u64 {
+        self.looked_ns.get()
     }
 }
 
@@ -110,7 +155,7 @@ impl Worker {
     #[inline(never)]
     pub(super) fn check_time(&self) {
         let ticks = ticks();
-        if self.ticks.check(ticks) {
+        if self.maintenance.ticks.check(ticks) {
             self.maintain(ticks);
         }
     }
@@ -119,9 +164,10 @@ impl Worker {
     fn maintain(&self, ticks: u64) {
         let now_ns = timer::now_ns();
         // 1. Measure the interval since the last look.
-        self.ticks.looked(ticks, now_ns.saturating_sub(self.looked_ns.replace(now_ns)));
-        let talks = self.ops.replace(0) >= placement::TALK;
-        self.remote.set_communicating(talks);
+        self.maintenance
+            .ticks
+            .looked(ticks, now_ns.saturating_sub(self.maintenance.looked_ns.replace(now_ns)));
+        self.remote.set_communicating(self.starts.end_interval());
         // 2. Wake the tasks whose deadline has passed, or whose descriptor has changed.
         self.fire_timers(now_ns);
         self.poll();
@@ -129,17 +175,17 @@ impl Worker {
         self.take_injected();
         // 4. Ask for help if the oldest stealable task was also the oldest at the last look.
         let oldest = self.remote.ready.oldest().or_else(|| self.remote.stackless.oldest());
-        if oldest.is_some() && self.waiting.replace(oldest) == oldest {
+        if oldest.is_some() && self.maintenance.waiting.replace(oldest) == oldest {
             self.shared.wake_one();
         }
         // 5. Take part in a shutdown.
         if self.shared.is_closing() {
             self.cancel_all();
         }
-        let looks = self.looks.get().wrapping_add(1);
-        self.looks.set(looks);
+        let looks = self.maintenance.looks.get().wrapping_add(1);
+        self.maintenance.looks.set(looks);
         if looks.is_multiple_of(TRIM_EVERY) {
-            self.pool.borrow_mut().trim();
+            self.stacks.trim();
         }
     }
 
@@ -189,9 +235,7 @@ impl Worker {
                     }
                 }
             }
-            self.bulk.set(true);
-            wakes[..count].iter_mut().for_each(|wake| drop(wake.take()));
-            self.bulk.set(false);
+            self.local.in_bulk(|| wakes[..count].iter_mut().for_each(|wake| drop(wake.take())));
             if count < BATCH {
                 return;
             }
@@ -215,11 +259,9 @@ impl Worker {
         if events.is_empty() {
             return;
         }
-        self.bulk.set(true);
-        let more = self.remote.reactor.dispatch(&mut events);
-        self.bulk.set(false);
+        let more = self.local.in_bulk(|| self.remote.reactor.dispatch(&mut events));
         if more {
-            self.ticks.at_once();
+            self.maintenance.ticks.at_once();
         }
     }
 
@@ -246,14 +288,14 @@ impl Worker {
 
     /// In a shutdown, cancels everything that is parked here, once. `enlist` cancels what parks later.
     pub(super) fn cancel_all(&self) {
-        if self.cancelled_all.replace(true) {
+        if self.maintenance.cancelled_all.replace(true) {
             return;
         }
-        self.bulk.set(true);
-        for task in self.remote.listed() {
-            // SAFETY: `listed` holds a reference to the task.
-            unsafe { super::cancel(task.pointer()) };
-        }
-        self.bulk.set(false);
+        self.local.in_bulk(|| {
+            for task in self.remote.listed() {
+                // SAFETY: `listed` holds a reference to the task.
+                unsafe { super::cancel(task.pointer()) };
+            }
+        });
     }
 }

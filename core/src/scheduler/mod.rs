@@ -10,6 +10,8 @@
 //! | `shared` | what the workers of a runtime share |
 //! | `turn` | counts of turns, by which other workers see whether a worker is still in the same turn |
 //! | `worker` | the main loop |
+//! | `fairness` | from which class of queues the next turn is taken |
+//! | `stacks` | how tasks get stacks |
 //! | `here` | the worker, the runtime and the task that the caller runs on |
 //! | `stackless`, `wake` | how tasks without and with a stack come to a worker |
 //! | `suspend` | how a green thread parks, and how a waker queues it |
@@ -19,6 +21,7 @@
 //! | `deadlock` | the examination of a process in which all workers sleep |
 
 pub(crate) mod deadlock;
+mod fairness;
 mod finish;
 mod here;
 mod idle;
@@ -31,6 +34,7 @@ mod search;
 pub(crate) mod shared;
 mod slots;
 mod stackless;
+mod stacks;
 mod suspend;
 mod turn;
 mod wake;

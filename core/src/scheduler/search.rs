@@ -1,5 +1,6 @@
 //! The behaviour of a worker that has nothing to run: it searches, steals, keeps watch, and sleeps.
 
+use core::cell::Cell;
 use std::time::{Duration, Instant};
 
 use crate::primitives::{Ordering, now};
@@ -116,6 +117,20 @@ impl SearchLimit {
     }
 }
 
+/// What a worker remembers from one search and sleep for the next.
+pub(super) struct Idling {
+    /// The longest search before a sleep, in nanoseconds, if that is more than `SEARCH_LEAST_NS`.
+    search_ns: Cell<u64>,
+    /// When this worker may doze instead of keeping watch.
+    calm_from_ns: Cell<u64>,
+}
+
+impl Idling {
+    pub(super) const fn new() -> Idling {
+        Idling { search_ns: Cell::new(0), calm_from_ns: Cell::new(0) }
+    }
+}
+
 impl Worker {
     /// Finds work elsewhere, or sleeps until there may be some. `None` means that the caller has to look at its own
     /// queues again.
@@ -129,7 +144,7 @@ impl Worker {
             let found = self.search_for(&mut limit, idle_ns);
             let last = self.shared.idle.stop_search();
             if found {
-                self.search_ns.set(SEARCH_NS);
+                self.idling.search_ns.set(SEARCH_NS);
                 if last {
                     self.pass_on();
                 }
@@ -138,7 +153,7 @@ impl Worker {
         }
         self.sleep(&mut limit);
         let paid = timer::now_ns().saturating_sub(idle_ns) < 2 * SEARCH_NS;
-        self.search_ns.set(if paid { SEARCH_NS } else { self.search_ns.get() / 2 });
+        self.idling.search_ns.set(if paid { SEARCH_NS } else { self.idling.search_ns.get() / 2 });
         None
     }
 
@@ -166,7 +181,7 @@ impl Worker {
             if self.poll() && self.has_work() {
                 return true;
             }
-            if now_ns.saturating_sub(start_ns) > self.search_ns.get().max(SEARCH_LEAST_NS)
+            if now_ns.saturating_sub(start_ns) > self.idling.search_ns.get().max(SEARCH_LEAST_NS)
                 || self.shared.is_closing()
             {
                 return false;
@@ -209,7 +224,7 @@ impl Worker {
     /// Takes the older half of the tasks that have waited too long at another worker.
     fn steal(&self, limit: &mut SearchLimit, now_ns: u64) -> bool {
         let remotes = &self.shared.remotes;
-        let start = self.random() as usize;
+        let start = self.starts.random() as usize;
         for i in 0..remotes.len() {
             let victim = (start + i) % remotes.len();
             if victim == self.index {
@@ -255,7 +270,7 @@ impl Worker {
             taken += 1;
         });
         if stackless > 0 {
-            self.stolen.set(stackless);
+            self.starts.note_stolen(stackless);
         }
         taken
     }
@@ -263,7 +278,7 @@ impl Worker {
     /// Sleeps until there may be something to do.
     fn sleep(&self, limit: &mut SearchLimit) {
         let idle = &self.shared.idle;
-        self.trim();
+        self.stacks.trim();
         if self.shared.is_closing() {
             self.cancel_all();
         }
@@ -306,12 +321,12 @@ impl Worker {
             }
         }
         // 4. Awake.
-        self.ticks.slept();
+        self.maintenance.slept();
         let picked = idle.retract(self.index);
         self.remote.inbox.awake();
         let now_ns = timer::now_ns();
         if picked {
-            self.calm_from_ns.set(now_ns + CALM_NS);
+            self.idling.calm_from_ns.set(now_ns + CALM_NS);
         }
         self.fire_timers(now_ns);
         self.dispatch();
@@ -338,7 +353,7 @@ impl Worker {
     /// announced its sleep. A thread that pushes later wakes it, because there is no watch.
     fn is_calm(&self, elsewhere: Elsewhere, now_ns: u64) -> bool {
         // Pushes of woken migratory tasks are not announced.
-        !self.shared.migratory && elsewhere == Elsewhere::Nothing && now_ns >= self.calm_from_ns.get()
+        !self.shared.migratory && elsewhere == Elsewhere::Nothing && now_ns >= self.idling.calm_from_ns.get()
     }
 
     /// Sleeps in naps until there is something to do, or until it may doze instead. Looks after each nap whether work
@@ -366,7 +381,7 @@ impl Worker {
             if self.steal(limit, now_ns) {
                 return;
             }
-            if now_ns >= self.calm_from_ns.get() && self.is_calm(self.work_elsewhere(), now_ns) {
+            if now_ns >= self.idling.calm_from_ns.get() && self.is_calm(self.work_elsewhere(), now_ns) {
                 return;
             }
             nap = if limit.seen.is_some() && self.work_elsewhere() == Elsewhere::Waiting {

@@ -1,5 +1,7 @@
 //! How tasks without a stack (stackless tasks) come to a worker, and which of them the worker starts itself.
 
+use core::cell::Cell;
+
 use crate::scheduler::placement;
 use crate::scheduler::run_queue::End;
 use crate::scheduler::worker::Worker;
@@ -16,20 +18,79 @@ const CROWD: usize = 65_536;
 /// How many woken stackless tasks are passed over in the search for tasks to hand over.
 const PASS_OVER: usize = 16;
 
+/// What a worker remembers for the choice of the tasks that it starts itself.
+pub(super) struct Starts {
+    /// Turns that took from the queue of tasks without a stack.
+    turns: Cell<u32>,
+    /// How many of the next tasks without a stack were stolen, and are not to be handed over.
+    stolen: Cell<usize>,
+    /// The worker that a run of tasks is being handed over to.
+    handoff_target: Cell<Option<usize>>,
+    /// Operations on channels and the like since the last look around, counted while tasks wait to be started.
+    operations: Cell<u32>,
+    /// The state of a random number generator.
+    seed: Cell<u64>,
+}
+
+impl Starts {
+    pub(super) const fn new(index: usize) -> Starts {
+        Starts {
+            turns: Cell::new(0),
+            stolen: Cell::new(0),
+            handoff_target: Cell::new(None),
+            operations: Cell::new(0),
+            seed: Cell::new((index as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15)),
+        }
+    }
+
+    /// Counts operations of the running task.
+    #[inline]
+    pub(super) fn count_operations(&self, count: u32) {
+        self.operations.set(self.operations.get() + count);
+    }
+
+    /// Returns whether the parked tasks have communicated since the last look around.
+    fn is_communicating(&self) -> bool {
+        self.operations.get() >= placement::TALK
+    }
+
+    /// Begins a new interval between two looks around. Returns whether the parked tasks communicated in the last one.
+    pub(super) fn end_interval(&self) -> bool {
+        let communicating = self.is_communicating();
+        self.operations.set(0);
+        communicating
+    }
+
+    /// Records that the next `count` tasks without a stack were stolen.
+    pub(super) fn note_stolen(&self, count: usize) {
+        self.stolen.set(count);
+    }
+
+    /// Returns a number of a xorshift generator, which suffices for choices that need no quality.
+    pub(super) fn random(&self) -> u64 {
+        let mut x = self.seed.get();
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        self.seed.set(x);
+        x
+    }
+}
+
 impl Worker {
     /// Takes a task without a stack, to be started here. Returns `None` if there is none, or if all were handed over.
     pub(super) fn pop_stackless(&self) -> Option<Runnable> {
-        if self.stolen.get() > 0 {
+        if self.starts.stolen.get() > 0 {
             // These were stolen because their worker did not get to run them. They are not handed back.
-            self.stolen.set(self.stolen.get() - 1);
+            self.starts.stolen.set(self.starts.stolen.get() - 1);
         } else if self.remote.parked_count() > placement::SLACK
             && self.shared.remotes.len() > 1
             && !self.shared.migratory
         {
             self.hand_over();
         }
-        let turn = self.turn.get().wrapping_add(1);
-        self.turn.set(turn);
+        let turn = self.starts.turns.get().wrapping_add(1);
+        self.starts.turns.set(turn);
         // Every second turn belongs to the woken tasks, which are first in, first out.
         if !turn.is_multiple_of(2) {
             return self.remote.stackless.pop(End::Behind);
@@ -48,15 +109,15 @@ impl Worker {
             let workers = self.shared.remotes.len();
             (self.index + 1 + i % (workers - 1)) % workers
         };
-        let random = self.random() as usize;
+        let random = self.starts.random() as usize;
         let (a, b) = (other(random), other(random >> 32));
         let load = |i: usize| self.shared.remotes[i].parked_count() + self.shared.remotes[i].handed_over();
-        let handoff_target = self.handoff_target.get();
+        let handoff_target = self.starts.handoff_target.get();
         let to = handoff_target.unwrap_or(if load(a) <= load(b) { a } else { b });
-        let talks = self.ops.get() >= placement::TALK || self.remote.is_communicating();
+        let talks = self.starts.is_communicating() || self.remote.is_communicating();
         let count =
             placement::hand_over(handoff_target.is_some(), mine, waiting, load(to), placement::slack(talks));
-        self.handoff_target.set((count > 0).then_some(to));
+        self.starts.handoff_target.set((count > 0).then_some(to));
         // During a shutdown the other worker may have left its loop.
         if count == 0 || self.shared.is_closing() {
             return;
@@ -73,7 +134,7 @@ impl Worker {
             given.push(task);
         });
         if given.is_empty() {
-            self.handoff_target.set(None);
+            self.starts.handoff_target.set(None);
             return;
         }
         let remote = self.shared.remotes[to];

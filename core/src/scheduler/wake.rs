@@ -1,20 +1,78 @@
 //! How woken tasks, above all those with a stack, come to run again.
 
+use core::cell::Cell;
+
+use crate::scheduler::run_queue::LocalQueue;
 use crate::scheduler::worker::Worker;
 use crate::task::Runnable;
+
+/// The tasks that wait for this worker, and that no other takes.
+pub(super) struct LocalTasks {
+    /// The task that runs next.
+    next: Cell<Option<Runnable>>,
+    queue: LocalQueue,
+    /// Set when wake-ups go to the end of the queue, because the worker itself wakes, and not a task.
+    bulk: Cell<bool>,
+}
+
+impl LocalTasks {
+    pub(super) const fn new() -> LocalTasks {
+        LocalTasks { next: Cell::new(None), queue: LocalQueue::new(), bulk: Cell::new(false) }
+    }
+
+    /// Takes the task that runs next.
+    #[inline]
+    pub(super) fn take_next(&self) -> Option<Runnable> {
+        self.next.take()
+    }
+
+    pub(super) fn has_next(&self) -> bool {
+        let next = self.next.take();
+        let any = next.is_some();
+        self.next.set(next);
+        any
+    }
+
+    /// Adds a task at the end of the queue.
+    #[inline]
+    pub(super) fn push(&self, task: Runnable) {
+        self.queue.push(task);
+    }
+
+    /// Takes the task at the front of the queue.
+    #[inline]
+    pub(super) fn pop(&self) -> Option<Runnable> {
+        self.queue.pop()
+    }
+
+    /// Returns whether the queue has no tasks. The task that runs next does not count.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Calls `wake`, which wakes tasks for the worker and not for a task. They go to the ends of their queues.
+    #[inline]
+    pub(super) fn in_bulk<R>(&self, wake: impl FnOnce() -> R) -> R {
+        self.bulk.set(true);
+        let result = wake();
+        self.bulk.set(false);
+        result
+    }
+}
 
 impl Worker {
     /// Wakes a task on this worker: one with a stack here, or a migratory one.
     #[inline]
     pub(super) fn wake_here(&self, task: Runnable) {
-        if self.bulk.get() {
+        if self.local.bulk.get() {
             self.queue_woken(task);
             return;
         }
         let before = if task.options.migratory {
             self.remote.next.replace(task)
         } else {
-            self.next.replace(Some(task))
+            self.local.next.replace(Some(task))
         };
         if let Some(before) = before {
             self.queue_woken(before);
@@ -24,7 +82,7 @@ impl Worker {
     /// Wakes a task without a stack on this worker, from a task that is about to park. The woken one runs after that.
     #[inline]
     pub(super) fn wake_here_next(&self, task: Runnable) {
-        if let Some(before) = self.next.replace(Some(task)) {
+        if let Some(before) = self.local.next.replace(Some(task)) {
             self.queue_woken(before);
         }
     }

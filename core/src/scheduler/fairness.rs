@@ -1,0 +1,107 @@
+//! Fairness between the tasks of a worker: from which class of queues the next turn is taken.
+//!
+//! A *chain* is a turn that was taken from a queue, and the turns taken from `next` that follow it. These are the
+//! rules, whose bounds the README beside this file proves:
+//!
+//! 1. A chain has at most [`STREAK`] turns. Then `next` goes to the end of its queue.
+//! 2. Stacked and stackless tasks are two classes that get equal shares, counted in operations. All turns of a chain
+//!    are charged to the class of its first turn: `balance` grows by what chains of the stacked class have used, and
+//!    shrinks by what chains of the stackless class have used. While both classes have tasks, the next chain is
+//!    stackless if `balance` is positive, and stacked if not. `balance` is never farther from zero than
+//!    [`BALANCE_MAX`].
+//! 3. In the stacked class, `local` and `ready` alternate while both have tasks.
+//! 4. In the stackless class, new and woken tasks take turns while both wait. At least one turn in 64 takes the
+//!    oldest new task (`stackless`).
+
+use core::cell::Cell;
+
+use crate::wait::BUDGET;
+
+/// The most turns of a chain.
+const STREAK: u32 = 64;
+/// How far one class may get ahead of the other, in operations.
+const BALANCE_MAX: i32 = BUDGET as i32;
+
+/// A class of queues. The value is the sign with which its operations count in `balance`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub(super) enum Class {
+    Stacked = 1,
+    Stackless = -1,
+}
+
+/// What a worker has given to each class.
+#[derive(Debug)]
+pub(super) struct Fairness {
+    /// Turns of this chain that were taken from `next`.
+    streak: Cell<u32>,
+    /// The class of this chain.
+    chain: Cell<Class>,
+    balance: Cell<i32>,
+    /// Set when `ready` comes first, should `local` have tasks, too.
+    ready_first: Cell<bool>,
+}
+
+impl Fairness {
+    pub(super) const fn new() -> Fairness {
+        Fairness {
+            streak: Cell::new(0),
+            chain: Cell::new(Class::Stacked),
+            balance: Cell::new(0),
+            ready_first: Cell::new(false),
+        }
+    }
+
+    /// Counts a turn that is taken from `next`. Returns false if the chain may have no more turns.
+    #[inline]
+    pub(super) fn continue_chain(&self) -> bool {
+        let streak = self.streak.get() + 1;
+        let goes_on = streak < STREAK;
+        if goes_on {
+            self.streak.set(streak);
+        }
+        goes_on
+    }
+
+    /// Ends the chain. The next turn is taken from a queue.
+    #[inline]
+    pub(super) fn end_chain(&self) {
+        self.streak.set(0);
+    }
+
+    /// Begins a chain of this class.
+    #[inline]
+    pub(super) fn begin_chain(&self, class: Class) {
+        self.chain.set(class);
+    }
+
+    /// Returns whether the next chain is stackless, if both classes have tasks.
+    #[inline]
+    pub(super) fn is_stackless_due(&self) -> bool {
+        self.balance.get() > 0
+    }
+
+    /// Records that one of the classes has no tasks. While that is so, no class gets ahead.
+    #[inline]
+    pub(super) fn reset(&self) {
+        self.balance.set(0);
+    }
+
+    /// Charges a turn of this chain, which used so many operations, to the class of the chain.
+    #[inline]
+    pub(super) fn charge(&self, used: i32) {
+        let balance = self.balance.get() + self.chain.get() as i32 * used;
+        self.balance.set(balance.clamp(-BALANCE_MAX, BALANCE_MAX));
+    }
+
+    /// Gives the stacked class as much as it can be behind, because no stackless task can start.
+    pub(super) fn prefer_stacked(&self) {
+        self.balance.set(-BALANCE_MAX);
+    }
+
+    /// Returns whether `ready` comes before `local` now, and lets them alternate. Called when `ready` has tasks.
+    #[inline]
+    pub(super) fn alternate(&self) -> bool {
+        self.ready_first.replace(!self.ready_first.get())
+    }
+}
