@@ -139,6 +139,13 @@ fn report_names_every_task_with_kind_and_line() {
                 let group = WaitGroup::new();
                 std::mem::forget(group.clone());
                 task("groups", group.wait_async());
+                let (first, once) = kahn::channel::oneshot::<u32>();
+                task("once", async move { _ = once.await });
+                let (second, casts) = kahn::channel::broadcast::<u32>(1);
+                task("casts", async move { _ = casts.recv_async().await });
+                let (third, watches) = kahn::channel::watch(0);
+                task("watches", async move { _ = watches.changed_async().await });
+                let _open = (first, second, third);
                 task("futures", std::future::pending());
                 task("sleeps", kahn::time::sleep_async(std::time::Duration::MAX));
                 task("bounded", async {
@@ -168,6 +175,9 @@ fn report_names_every_task_with_kind_and_line() {
                 ("sends", "send"),
                 ("joins", "join"),
                 ("futures", "future"),
+                ("once", "receive"),
+                ("casts", "receive"),
+                ("watches", "receive"),
                 ("acquires", "semaphore"),
                 ("groups", "wait group"),
                 ("sleeps", "sleep"),

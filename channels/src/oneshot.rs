@@ -13,7 +13,8 @@ use std::time::Instant;
 
 use kahn_core::primitives::Arc;
 use kahn_core::wait::{
-    Discarded, Kind, OwnedWaker, Reason, WaitError, WaitList, WaitOptions, Waited, operation, poll_operation,
+    Discarded, Kind, OwnedWaker, Reason, WaitError, WaitList, WaitOptions, Waited, note_pending, operation,
+    poll_operation,
 };
 
 use crate::clock;
@@ -363,6 +364,9 @@ impl<T> Future for Receiver<T> {
             }
             found
         });
+        if found.is_none() {
+            note_pending(Kind::Recv, Arc::as_ptr(&self.shared));
+        }
         found.map_or(Poll::Pending, Poll::Ready)
     }
 }

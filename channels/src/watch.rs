@@ -11,7 +11,8 @@ use std::time::Instant;
 
 use kahn_core::primitives::{Arc, AtomicU64, Ordering};
 use kahn_core::wait::{
-    Discarded, Kind, MixedWaitList, Reason, WaitError, WaitOptions, Waited, operation, shield, use_and_drop,
+    Discarded, Kind, MixedWaitList, Reason, WaitError, WaitOptions, Waited, noting, operation, shield,
+    use_and_drop,
 };
 
 use crate::clock;
@@ -440,7 +441,8 @@ impl<T> Receiver<T> {
     /// ```
     pub async fn changed_async(&self) -> Result<(), RecvError> {
         // A future that is dropped passes nothing on, because the others were woken, too.
-        self.shared.0.wait_async(0, (), |state, _, ()| self.look(state), |_, _, ()| {}).await
+        let wait = self.shared.0.wait_async(0, (), |state, _, ()| self.look(state), |_, _, ()| {});
+        noting(Kind::Recv, Arc::as_ptr(&self.shared), wait).await
     }
 }
 

@@ -16,7 +16,8 @@ use std::time::Instant;
 
 use kahn_core::primitives::{Arc, AtomicU64, Ordering};
 use kahn_core::wait::{
-    Kind, MixedWaitList, Queue, Reason, WaitError, WaitOptions, Waited, operation, shield, use_and_drop,
+    Kind, MixedWaitList, Queue, Reason, WaitError, WaitOptions, Waited, noting, operation, shield,
+    use_and_drop,
 };
 
 use crate::broadcast::buffer::Buffer;
@@ -478,7 +479,8 @@ impl<T: Clone> Receiver<T> {
         let look =
             |state: &mut State<T>, queues: &mut Queues<'_, T>, _: &mut Option<T>| self.look(state, queues);
         // A future that is dropped passes nothing on, because the others were woken, too.
-        let message = self.shared.state.wait_async(RECEIVERS, None, look, |_, _, _| {}).await?;
+        let wait = self.shared.state.wait_async(RECEIVERS, None, look, |_, _, _| {});
+        let message = noting(Kind::Recv, Arc::as_ptr(&self.shared), wait).await?;
         Ok(Self::own(message))
     }
 }

@@ -25,7 +25,21 @@
 //!
 //! A task may also park: it may lock a [`Mutex`](crate::sync::Mutex), call [`blocking`](crate::blocking), or receive from
 //! a channel with `recv`. It then keeps the stack, and stays on its worker, until that call returns, as a green thread
-//! does. Other tasks run meanwhile. The async forms of these operations end in `_async`, and need no stack.
+//! does. Other tasks run meanwhile. The async forms of these operations need no stack:
+//!
+//! | blocking | async |
+//! |---|---|
+//! | `send` and `recv` of a channel, its iterator | `send_async`, `recv_async`, `into_stream` |
+//! | `recv` of a oneshot, a broadcast and a watch channel | its receiver is a future; `recv_async`; `changed_async` |
+//! | `tell` and `ask` of an actor | `tell_async`, `ask_async` |
+//! | [`JoinHandle::join`] | the handle is a future |
+//! | `acquire` of a [`Semaphore`](crate::sync::Semaphore), `wait` of a [`WaitGroup`](crate::sync::WaitGroup) | `acquire_async`, `acquire_owned_async`, `wait_async` |
+//! | [`sleep`](crate::sleep), [`timeout`](crate::time::timeout), [`tick`](crate::time::Interval::tick) | [`sleep_async`](crate::time::sleep_async), [`timeout_async`](crate::time::timeout_async), [`tick_async`](crate::time::Interval::tick_async) |
+//! | `select!` | the `select` of a library of futures, such as `futures-util` |
+//!
+//! The others have none: `reserve`, `recv_many`, the send of a broadcast channel, and [the other locks](crate::sync#in-async-code).
+//! A future of a channel that has been handed a message keeps others from it until it is polled or dropped. So a task that
+//! polls several futures of one channel drops those that it does not wait for any more.
 //!
 //! Between two polls the [budget](crate::thread::yield_now) is renewed. When a future of kahn finds it spent, it lets
 //! other tasks run first. A future that is always ready and uses nothing of kahn calls [`yield_now`] now and then.
