@@ -18,6 +18,10 @@ impl<K: Ord + Copy, T> KeyedQueue<K, T> {
         KeyedQueue { items: BTreeMap::new(), numbers: BTreeMap::new(), last: 0 }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
     /// Puts an item at the end. No other item in the queue has the same key.
     pub(crate) fn push_back(&mut self, key: Option<K>, item: T) {
         self.last += 1;

@@ -124,8 +124,11 @@ impl<M: Send + 'static> Control<M> {
     }
 
     pub(crate) fn unstash_all(&mut self) {
-        if let Some(local) = &mut self.local {
-            while let Some(message) = local.stash.pop_back() {
+        let Some(local) = &mut self.local else { return };
+        // A loop receives what it has passed over first. So that the stash comes before it, both go into `ready`. That
+        // stays bounded: a loop takes a message of the mailbox only when `ready` is empty.
+        for messages in [&mut local.passed, &mut local.stash] {
+            while let Some(message) = messages.pop_back() {
                 local.ready.push_front(Ready::Message(message));
             }
         }

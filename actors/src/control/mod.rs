@@ -217,19 +217,29 @@ impl<M: Send + 'static> Control<M> {
         state.cold_if_any().and_then(|cold| cold.exit.clone()).unwrap_or(ExitReason::Killed)
     }
 
-    /// Ends the timers, and takes out the messages that were stashed or passed over. Another incarnation handles them,
-    /// or none does.
+    /// Ends the timers, and takes out the messages that were stashed or passed over, in the order in which
+    /// [`unstash_all`](Self::unstash_all) puts them. Another incarnation handles them, or none does.
     pub(crate) fn take_aside(&mut self) -> VecDeque<M> {
         self.stops = false;
         let Some(mut local) = self.local.take() else { return VecDeque::new() };
-        let mut aside = core::mem::take(&mut local.passed);
-        aside.append(&mut local.stash);
+        let mut aside = core::mem::take(&mut local.stash);
+        aside.append(&mut local.passed);
         aside.extend(core::mem::take(&mut local.ready).into_iter().filter_map(|ready| match ready {
             Ready::Message(message) => Some(message),
             Ready::Timer(_) => None,
         }));
         run_catching(|| drop(local));
         aside
+    }
+
+    /// Returns whether a loop has passed over anything that it has not received.
+    pub(crate) fn has_passed(&self) -> bool {
+        self.local.as_ref().is_some_and(|local| !local.passed.is_empty() || !local.passed_downs.is_empty())
+    }
+
+    /// Returns the reason for which the actor ends before its next message, if it does.
+    pub(crate) fn end_reason(&self) -> Option<ExitReason> {
+        self.me.core.state.lock().end_reason()
     }
 
     /// Returns the first item that a loop has passed over and that it wants now.

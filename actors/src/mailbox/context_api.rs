@@ -332,7 +332,8 @@ impl<M: Send + 'static> Mailbox<M> {
         self.0.try_stash(message)
     }
 
-    /// Moves all stashed messages to the front: they are received next, in the order in which they were stashed.
+    /// Moves all stashed messages to the front: they are received next, in the order in which they were stashed. Messages
+    /// that were passed over come after them.
     pub fn unstash_all(&mut self) {
         self.0.unstash_all();
     }

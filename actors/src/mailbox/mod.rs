@@ -200,7 +200,8 @@ impl<M: Send + 'static> Mailbox<M> {
     }
 
     /// Waits for the first message for which `wanted` returns true. Messages before it are passed over: they stay, in
-    /// their order, for later receives.
+    /// their order, for later receives. So does the message that `wanted` looks at, if `wanted` panics or if a timeout
+    /// or a cancel unwinds from it.
     ///
     /// # Parks
     ///
@@ -350,10 +351,17 @@ impl<M: Send + 'static> Mailbox<M> {
         // Otherwise a loop that continues after its actor was asked to end would never yield to the threads that wait
         // for its end.
         consume(1);
-        // 1. Messages that were passed over.
-        if let Some(mail) = self.0.take_passed(news, wanted) {
-            self.let_go();
-            return Ok(mail);
+        // 1. Messages that were passed over, unless the loop must end.
+        if self.0.has_passed() {
+            check_cancelled();
+            if let Some(reason) = self.0.end_reason() {
+                self.let_go();
+                return Err(MailboxError::Ended(reason));
+            }
+            if let Some(mail) = self.0.take_passed(news, wanted) {
+                self.let_go();
+                return Ok(mail);
+            }
         }
         // 2. Messages in the mailbox.
         loop {
@@ -364,11 +372,10 @@ impl<M: Send + 'static> Mailbox<M> {
                 return Err(MailboxError::Full);
             }
             match self.0.next() {
-                Next::Message(message) if wanted(&message) => return Ok(Mail::Message(message)),
-                Next::Message(message) => {
-                    self.0.pass(Mail::Message(message));
-                    consume(1);
-                }
+                Next::Message(message) => match self.consider(message, wanted) {
+                    Some(message) => return Ok(Mail::Message(message)),
+                    None => consume(1),
+                },
                 Next::Down(down) if news => return Ok(Mail::Down(down)),
                 Next::Down(down) => self.0.pass(Mail::Down(down)),
                 Next::End(reason) => {
@@ -388,6 +395,30 @@ impl<M: Send + 'static> Mailbox<M> {
                 },
             }
         }
+    }
+
+    /// Returns `message` if it is wanted. Otherwise, and if `wanted` unwinds, passes it over: all messages before it
+    /// were passed over, too, so it keeps its place.
+    fn consider(&mut self, message: M, wanted: &mut dyn FnMut(&M) -> bool) -> Option<M> {
+        /// Holds the message while `wanted` runs. Has something to do only if `wanted` unwinds.
+        struct Considered<'a, M: Send + 'static>(&'a mut Mailbox<M>, Option<M>);
+        impl<M: Send + 'static> Drop for Considered<'_, M> {
+            fn drop(&mut self) {
+                if let Some(message) = self.1.take() {
+                    self.0.0.pass(Mail::Message(message));
+                    self.0.let_go();
+                }
+            }
+        }
+        let mut considered = Considered(self, Some(message));
+        let is_wanted = considered.1.as_ref().is_some_and(wanted);
+        let message = considered.1.take()?;
+        drop(considered);
+        if is_wanted {
+            return Some(message);
+        }
+        self.0.pass(Mail::Message(message));
+        None
     }
 
     /// Records that the message that was received last is not being handled any more.
