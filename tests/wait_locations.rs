@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
+use kahn::actor::testing::Probe;
 use kahn::actor::{
-    Actor, ActorRef, Builder, ChildSpec, Context, ExitReason, Mailbox, Overflow, Reply, Shutdown, Strategy,
-    Supervisor, SupervisorRef, spawn,
+    Actor, ActorRef, Builder, ChildSpec, Context, DynamicSupervisor, DynamicSupervisorRef, ExitReason, Group,
+    Limiter, Mailbox, Overflow, Pool, Reply, Shutdown, Strategy, Supervisor, SupervisorRef, spawn,
 };
 use kahn::channel::{Receiver, Select, bounded, broadcast, never, oneshot, select, watch};
 use kahn::sync::{Barrier, Condvar, LazyLock, Mutex, Once, OnceLock, RwLock, Semaphore, WaitGroup};
@@ -124,27 +125,10 @@ const ACTORS: &[Case] = &[
     ("next_mail_timeout", || in_loop(|mailbox| _ = mailbox.next_mail_timeout(LONG))),
 ];
 
-/// Where a supervisor itself waits, for a child.
-const SUPERVISOR: &str = "actors/src/supervisor/actor.rs";
+/// An actor that never starts.
+struct Never;
 
-const SUPERVISORS: &[Case] = &[
-    ("Supervisor::spawn", || {
-        drop(Supervisor::new(Strategy::OneForOne).child(ChildSpec::new("stuck", || StartsNever)).spawn());
-    }),
-    ("Supervisor::try_spawn", || {
-        drop(Supervisor::new(Strategy::OneForOne).child(ChildSpec::new("stuck", || StartsNever)).try_spawn());
-    }),
-    ("SupervisorRef::stop", || with_child_that_never_ends().stop()),
-    ("SupervisorRef::stop in a handler", || in_handler(|_| with_child_that_never_ends().stop())),
-    ("SupervisorRef::join", || _ = with_child_that_never_ends().join()),
-    ("SupervisorRef::terminate_child", || {
-        with_child_that_never_ends().terminate_child("stuck").unwrap();
-    }),
-];
-
-struct StartsNever;
-
-impl Actor for StartsNever {
+impl Actor for Never {
     type Message = ();
 
     fn started(&mut self, _: &mut Context<Self>) -> Result<(), ExitReason> {
@@ -157,20 +141,167 @@ impl Actor for StartsNever {
     }
 }
 
-fn with_child_that_never_ends() -> SupervisorRef {
-    let begun = Arc::new(AtomicBool::new(false));
-    let begins = begun.clone();
-    let parks = move |_: &mut Mailbox<()>| {
-        begins.store(true, SeqCst);
+fn never_starts() -> ChildSpec {
+    ChildSpec::new("never", || Never)
+}
+
+/// An actor that never ends.
+struct Stuck;
+
+impl Actor for Stuck {
+    type Message = ();
+
+    fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+        Ok(ctx.me().tell(())?)
+    }
+
+    fn handle(&mut self, (): (), _: &mut Context<Self>) -> Result<(), ExitReason> {
         kahn::thread::park();
         Ok(())
-    };
-    let child = ChildSpec::spawn_loop("stuck", parks).shutdown(Shutdown::Infinity);
-    let supervisor = Supervisor::new(Strategy::OneForOne).child(child).spawn();
-    while !begun.load(SeqCst) {
+    }
+}
+
+fn stuck() -> ChildSpec {
+    ChildSpec::new("stuck", || Stuck).shutdown(Shutdown::Infinity)
+}
+
+fn stuck_child() -> Supervisor {
+    Supervisor::new(Strategy::OneForAll).child(stuck())
+}
+
+/// A supervisor whose child does not end.
+fn supervisor() -> SupervisorRef {
+    let supervisor = stuck_child().spawn();
+    let_others_run();
+    supervisor
+}
+
+/// A supervisor that waits for the end of its child.
+fn stopping() -> SupervisorRef {
+    let supervisor = supervisor();
+    let stops = supervisor.clone();
+    let _stopping = kahn::spawn(move || stops.stop());
+    let_others_run();
+    supervisor
+}
+
+/// There is one worker, so the others have run until they parked.
+fn let_others_run() {
+    (0..10).for_each(|_| kahn::yield_now());
+}
+
+type Kids = DynamicSupervisorRef<(), Run>;
+
+/// A dynamic supervisor whose child does not end.
+fn kids() -> (Kids, ActorRef<Run>) {
+    let kids = DynamicSupervisor::new(|()| Runs).shutdown(Shutdown::Infinity).spawn();
+    let child = kids.start(()).unwrap();
+    child.tell(Run::This(|_| kahn::thread::park())).ok();
+    while !child.is_empty() {
         kahn::yield_now();
     }
-    supervisor
+    (kids, child)
+}
+
+fn stopping_kids() -> (Kids, ActorRef<Run>) {
+    let (kids, child) = kids();
+    let stops = kids.clone();
+    let _stopping = kahn::spawn(move || stops.stop());
+    let_others_run();
+    (kids, child)
+}
+
+const SUPERVISORS: &[Case] = &[
+    ("Supervisor::spawn", || _ = Supervisor::default().child(never_starts()).spawn()),
+    ("Supervisor::try_spawn", || _ = Supervisor::default().child(never_starts()).try_spawn()),
+    ("Supervisor::spawn, of a tree", || {
+        let lower = ChildSpec::supervisor("lower", || Supervisor::default().child(never_starts()));
+        Supervisor::default().child(lower).spawn();
+    }),
+    ("Supervisor::spawn in a handler", || {
+        in_handler(|_| _ = Supervisor::default().child(never_starts()).spawn())
+    }),
+    ("SupervisorRef::stop", || supervisor().stop()),
+    ("SupervisorRef::stop, of a tree", || {
+        let supervisor = Supervisor::default().child(ChildSpec::supervisor("lower", stuck_child)).spawn();
+        let_others_run();
+        supervisor.stop();
+    }),
+    ("SupervisorRef::stop in a handler", || in_handler(|_| supervisor().stop())),
+    ("SupervisorRef::join", || _ = supervisor().join()),
+    ("SupervisorRef::actor_ref", || _ = stopping().actor_ref::<()>("stuck")),
+    ("SupervisorRef::supervisor", || _ = stopping().supervisor("stuck")),
+    ("SupervisorRef::dynamic_supervisor", || _ = stopping().dynamic_supervisor::<(), ()>("stuck")),
+    ("SupervisorRef::children", || _ = stopping().children()),
+    ("SupervisorRef::start_child", || _ = supervisor().start_child(never_starts())),
+    ("SupervisorRef::terminate_child", || _ = supervisor().terminate_child("stuck")),
+    ("SupervisorRef::restart_child", || _ = stopping().restart_child("stuck")),
+    ("SupervisorRef::delete_child", || _ = stopping().delete_child("stuck")),
+    ("a restart of all children", || {
+        let fails = ChildSpec::thread("fails", || Err::<(), _>(ExitReason::failed("so")));
+        let supervisor = stuck_child().child(fails).spawn();
+        supervisor.join();
+    }),
+    ("the end of a supervisor with added children", || {
+        let supervisor = Supervisor::default().spawn();
+        supervisor.start_child(stuck()).unwrap();
+        let_others_run();
+        supervisor.stop();
+    }),
+    ("DynamicSupervisorRef::start", || {
+        let kids = DynamicSupervisor::new(|()| Never).spawn();
+        let _ = kids.start(());
+    }),
+    ("DynamicSupervisorRef::start, stopping", || _ = stopping_kids().0.start(())),
+    ("DynamicSupervisorRef::terminate", || {
+        let (kids, child) = kids();
+        let _ = kids.terminate(&child);
+    }),
+    ("DynamicSupervisorRef::terminate_id", || _ = kids().0.terminate_id("1")),
+    ("DynamicSupervisorRef::actor_ref", || _ = stopping_kids().0.actor_ref("1")),
+    ("DynamicSupervisorRef::children", || _ = stopping_kids().0.children()),
+    ("DynamicSupervisorRef::count", || _ = stopping_kids().0.count()),
+    ("DynamicSupervisorRef::stop", || kids().0.stop()),
+    ("DynamicSupervisorRef::join", || _ = kids().0.join()),
+    ("a dynamic supervisor in a tree", || {
+        let kids = ChildSpec::dynamic_supervisor("kids", || DynamicSupervisor::new(|()| Never));
+        let root = Supervisor::default().child(kids).spawn();
+        let _ = root.dynamic_supervisor::<(), ()>("kids").unwrap().start(());
+    }),
+    ("PoolBuilder::spawn", || _ = Pool::builder(1).spawn(|| Never)),
+    ("Pool::stop", || {
+        let pool = Pool::builder(1).spawn(|| Runs).unwrap();
+        pool.supervisor().start_child(stuck()).unwrap();
+        let_others_run();
+        pool.stop();
+    }),
+];
+
+const GROUPS: &[Case] = &[
+    ("Group::broadcast", || {
+        let (group, loops) = (Group::new(), parked_loop());
+        group.join(&loops);
+        (0..3).for_each(|n| _ = group.broadcast(n));
+    }),
+    ("Limiter::acquire", || {
+        let limiter = Limiter::new(1, LONG);
+        limiter.acquire(1);
+        limiter.acquire(1);
+    }),
+    ("Probe::expect", || _ = Probe::<u32>::new().patience(LONG).expect()),
+    ("Probe::expect_matching", || _ = Probe::<u32>::new().patience(LONG).expect_matching(|_| true)),
+    ("Probe::expect_none", || Probe::<u32>::new().expect_none(LONG)),
+    ("Probe::expect_down", || {
+        let never = full();
+        _ = Probe::<u32>::new().patience(LONG).expect_down(&never);
+    }),
+];
+
+fn parked_loop() -> ActorRef<u32> {
+    Builder::new().mailbox(1).spawn_loop(|_: &mut Mailbox<u32>| {
+        kahn::thread::park();
+        Ok(())
+    })
 }
 
 const CHANNELS: &[Case] = &[
@@ -402,8 +533,7 @@ fn check(cases: &[Case]) {
     let mut wrong = Vec::new();
     for (name, f) in cases {
         let rows = rows(*f);
-        let names_the_program = |row: &String| row.contains(file!()) || row.contains(SUPERVISOR);
-        if rows.is_empty() || !rows.iter().all(names_the_program) {
+        if rows.is_empty() || !rows.iter().all(|row| row.contains(file!())) {
             wrong.push(format!("{name}: {rows:#?}"));
         }
     }
@@ -427,8 +557,13 @@ fn actors_are_reported_at_the_line_that_waits() {
 }
 
 #[test]
-fn supervisors_are_reported_at_the_line_that_waits() {
-    alone("supervisors_are_reported_at_the_line_that_waits", SUPERVISORS);
+fn supervisors_are_reported_at_the_line_that_waits_or_has_spawned_them() {
+    alone("supervisors_are_reported_at_the_line_that_waits_or_has_spawned_them", SUPERVISORS);
+}
+
+#[test]
+fn groups_and_probes_are_reported_at_the_line_that_waits() {
+    alone("groups_and_probes_are_reported_at_the_line_that_waits", GROUPS);
 }
 
 #[test]

@@ -293,12 +293,16 @@ impl PoolBuilder {
             supervisor = supervisor.child(spec);
         }
         let supervisor = supervisor.try_spawn()?;
-        let worker = |id: &String| {
-            supervisor.actor_ref(id).map_err(|error| StartError { child: id.as_str().into(), error })
-        };
-        let workers = ids.iter().map(worker).collect::<Result<Box<[_]>, _>>()?;
+        // A loop, because a closure would not pass on the location of the caller.
+        let mut workers = Vec::with_capacity(ids.len());
+        for id in &ids {
+            let worker = supervisor.actor_ref(id);
+            workers.push(worker.map_err(|error| StartError { child: id.as_str().into(), error })?);
+        }
         let turn = AtomicUsize::new(0);
-        Ok(Pool { parts: Arc::new(Parts { workers, routing: self.routing, turn, supervisor }) })
+        Ok(Pool {
+            parts: Arc::new(Parts { workers: workers.into(), routing: self.routing, turn, supervisor }),
+        })
     }
 }
 

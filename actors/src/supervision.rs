@@ -133,13 +133,8 @@ pub(crate) fn ask_to_end(child: &AnyActor) {
 }
 
 /// Waits until the child's incarnation has ended, and returns its exit reason. Returns `None` if the deadline passes
-/// first.
-#[track_caller]
-pub(crate) fn end_of(child: &AnyActor, deadline: Option<Instant>) -> Option<ExitReason> {
-    end_at(child, Location::caller(), deadline)
-}
-
-fn end_at(
+/// first. `location` is the line that waits; see [`wait_while_until`].
+pub(crate) fn end_of(
     child: &AnyActor,
     location: &'static Location<'static>,
     deadline: Option<Instant>,
@@ -164,5 +159,5 @@ pub(crate) fn start_of(child: &AnyActor, location: &'static Location<'static>) -
     if child.state.lock().has_started() {
         return Ok(());
     }
-    end_at(child, location, None).map_or(Ok(()), Err)
+    end_of(child, location, None).map_or(Ok(()), Err)
 }

@@ -78,6 +78,8 @@ pub(super) struct SupervisorActor {
     pub(super) reporter: Reporter,
     pub(super) specs: Vec<ChildSpec>,
     pub(super) children: Children,
+    /// The line that spawned the supervisor. A report shows it when the supervisor waits for a child.
+    pub(super) spawned_at: &'static Location<'static>,
 }
 
 // 1. The supervisor as an actor.
@@ -179,7 +181,7 @@ impl SupervisorActor {
         let (any, id) = (child.any().clone(), child.spec.id.clone());
         let started = while_waiting(me, &any, WaitFor::Start, || {
             resume(&any);
-            start_of(&any, Location::caller())
+            start_of(&any, self.spawned_at)
         });
         let monitor = monitor_of(&any);
         match &started {
@@ -424,7 +426,7 @@ impl SupervisorActor {
         let shutdown = child.spec.shutdown;
         // The link would report an end that is expected, and the child may have been removed when the signal arrives.
         unlink(me, &any);
-        let end = stop_and_wait(me, &any, kind, shutdown);
+        let end = stop_and_wait(me, &any, kind, shutdown, self.spawned_at);
         demonitor(me, monitor);
         self.children.set_ended(monitor);
         self.report_stop(id, shutdown, end);
@@ -490,7 +492,7 @@ impl SupervisorActor {
         stops.sort_by_key(|stop| (stop.deadline.is_none(), stop.deadline));
         let mut killed = Vec::new();
         for stop in stops {
-            match end_of(&stop.any, stop.deadline) {
+            match end_of(&stop.any, self.spawned_at, stop.deadline) {
                 Some(reason) => {
                     let forced = stop.shutdown == Shutdown::Kill;
                     self.report_stop(stop.id, stop.shutdown, End { reason, forced });
@@ -502,7 +504,7 @@ impl SupervisorActor {
             }
         }
         for stop in killed {
-            let reason = end_of(&stop.any, None).unwrap_or(ExitReason::Killed);
+            let reason = end_of(&stop.any, self.spawned_at, None).unwrap_or(ExitReason::Killed);
             self.report_stop(stop.id, stop.shutdown, End { reason, forced: true });
         }
     }
@@ -555,8 +557,14 @@ fn deadline(shutdown: Shutdown, now: Instant) -> Option<Instant> {
     }
 }
 
-/// Stops a child, and returns how it ended.
-fn stop_and_wait(me: &AnyActor, child: &AnyActor, kind: ChildKind, shutdown: Shutdown) -> End {
+/// Stops a child, and returns how it ended. `at` is the line that a report shows.
+fn stop_and_wait(
+    me: &AnyActor,
+    child: &AnyActor,
+    kind: ChildKind,
+    shutdown: Shutdown,
+    at: &'static Location<'static>,
+) -> End {
     let deadline = deadline(shutdown, now());
     while_waiting(me, child, WaitFor::End, || {
         ask(child, kind, shutdown);
@@ -564,12 +572,12 @@ fn stop_and_wait(me: &AnyActor, child: &AnyActor, kind: ChildKind, shutdown: Shu
             // Without `release`, a child that waits for its supervisor, or for another stopped child of it, would wait
             // until the deadline.
             release(me);
-            if let Some(reason) = end_of(child, deadline) {
+            if let Some(reason) = end_of(child, at, deadline) {
                 return End { reason, forced: false };
             }
             kill_life(child, ExitReason::Killed);
         }
-        End { reason: end_of(child, None).unwrap_or(ExitReason::Killed), forced: true }
+        End { reason: end_of(child, at, None).unwrap_or(ExitReason::Killed), forced: true }
     })
 }
 

@@ -2,11 +2,13 @@
 
 use core::convert::Infallible;
 use core::fmt;
+use core::panic::Location;
 use core::time::Duration;
 use std::sync::Arc;
 
 use super::Supervisor;
 use super::backoff::Backoff;
+use super::actor::SupervisorActor;
 use super::children::ErasedChild;
 use super::dynamic::DynamicSupervisor;
 use crate::actor::Actor;
@@ -167,11 +169,13 @@ impl ChildSpec {
     /// assert!(root.supervisor("sessions").unwrap().children().is_empty());
     /// root.stop();
     /// ```
+    #[track_caller]
     pub fn supervisor(
         id: impl Into<String>,
         mut make: impl FnMut() -> Supervisor + Send + 'static,
     ) -> ChildSpec {
-        let make = move || make().actor;
+        let at = Location::caller();
+        let make = move || SupervisorActor { spawned_at: at, ..make().actor };
         ChildSpec::of(id.into(), ChildKind::Supervisor, |builder| Box::new(builder.spawn_again(make)))
     }
 
@@ -197,6 +201,7 @@ impl ChildSpec {
     /// root.stop();
     /// assert!(!session.is_alive());
     /// ```
+    #[track_caller]
     pub fn dynamic_supervisor<Args, M>(
         id: impl Into<String>,
         mut make: impl FnMut() -> DynamicSupervisor<Args, M> + Send + 'static,
@@ -205,7 +210,8 @@ impl ChildSpec {
         Args: Send + 'static,
         M: Send + 'static,
     {
-        let make = move || make().into_actor();
+        let at = Location::caller();
+        let make = move || make().into_actor(at);
         ChildSpec::of(id.into(), ChildKind::Supervisor, |builder| Box::new(builder.spawn_again(make)))
     }
 

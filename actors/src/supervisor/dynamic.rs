@@ -6,6 +6,7 @@
 
 use core::fmt;
 use core::marker::PhantomData;
+use core::panic::Location;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -134,6 +135,7 @@ impl<Args: Clone + Send + 'static, M: Send + 'static> DynamicSupervisor<Args, M>
     /// # Examples
     ///
     /// See [`DynamicSupervisor`].
+    #[track_caller]
     pub fn new<A: Actor<Message = M>>(
         make: impl Fn(Args) -> A + Send + Sync + 'static,
     ) -> DynamicSupervisor<Args, M> {
@@ -255,14 +257,16 @@ impl<Args: Send + 'static, M: Send + 'static> DynamicSupervisor<Args, M> {
     }
 
     /// Starts the supervisor, without children.
+    #[track_caller]
     pub fn spawn(self) -> DynamicSupervisorRef<Args, M> {
         let builder = self.name.iter().fold(Builder::new(), |builder, name| builder.name(name.as_str()));
-        DynamicSupervisorRef::new(builder.spawn(self.into_actor()))
+        DynamicSupervisorRef::new(builder.spawn(self.into_actor(Location::caller())))
     }
 
-    pub(super) fn into_actor(self) -> DynamicActor<Args, M> {
+    /// Returns the actor. `at` is the line that starts it.
+    pub(super) fn into_actor(self, at: &'static Location<'static>) -> DynamicActor<Args, M> {
         DynamicActor {
-            supervisor: self.supervisor.actor,
+            supervisor: SupervisorActor { spawned_at: at, ..self.supervisor.actor },
             template: self.template,
             settings: self.settings,
             max: self.max,

@@ -110,6 +110,7 @@ impl Supervisor {
     /// let supervisor = Supervisor::new(Strategy::OneForAll).spawn();
     /// supervisor.stop();
     /// ```
+    #[track_caller]
     pub fn new(strategy: Strategy) -> Supervisor {
         Supervisor {
             name: None,
@@ -120,6 +121,7 @@ impl Supervisor {
                 reporter: Reporter::default(),
                 specs: Vec::new(),
                 children: Children::default(),
+                spawned_at: Location::caller(),
             },
         }
     }
@@ -295,17 +297,19 @@ impl Supervisor {
 
     #[track_caller]
     fn start(mut self, prepare: impl FnOnce(Address)) -> (SupervisorRef, Result<(), ExitReason>) {
+        let at = Location::caller();
+        self.actor.spawned_at = at;
         let name = self.name.take();
         let builder = name.into_iter().fold(Builder::new(), Builder::name);
         let prepare = |actor: &ActorRef<Request>| prepare(actor.address());
         let actor = builder.start_prepared(ActorFactory::once(self.actor), false, prepare);
-        let location = Location::caller();
-        let started = wait_as_actor(actor.any(), WaitFor::Start, || start_of(actor.any(), location));
+        let started = wait_as_actor(actor.any(), WaitFor::Start, || start_of(actor.any(), at));
         (SupervisorRef::new(actor), started)
     }
 }
 
 impl Default for Supervisor {
+    #[track_caller]
     fn default() -> Supervisor {
         Supervisor::new(Strategy::default())
     }

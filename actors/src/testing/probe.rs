@@ -168,6 +168,7 @@ impl<M: Send + 'static> Probe<M> {
     }
 
     /// Receives mail until there is `enough`, or until the time is over. Returns whether there is enough.
+    #[track_caller]
     fn wait(&mut self, time: Duration, mut enough: impl FnMut(&mut Self) -> bool) -> bool {
         let deadline = now().checked_add(time);
         while !enough(self) {
