@@ -578,3 +578,47 @@ fn events_name_the_children() {
         );
     });
 }
+
+struct Deaf;
+
+impl Actor for Deaf {
+    type Message = u8;
+
+    fn handle(&mut self, _: u8, _: &mut Context<Self>) -> Result<(), ExitReason> {
+        Ok(())
+    }
+}
+
+#[test]
+fn error_of_a_wrong_type_names_no_private_type() {
+    everywhere(|| {
+        let root = Supervisor::default()
+            .child(ChildSpec::supervisor("lower", Supervisor::default))
+            .child(ChildSpec::dynamic_supervisor("kids", || DynamicSupervisor::new(|_: u32| Deaf)))
+            .child(ChildSpec::new("deaf", || Deaf))
+            .child(ChildSpec::thread("thread", || kahn_core::sleep(Duration::MAX)))
+            .spawn();
+        const DYNAMIC: &str = "a dynamic supervisor with arguments of type u32 and messages of type u8";
+        let said = [
+            (
+                root.actor_ref::<u16>("lower").unwrap_err(),
+                "a supervisor",
+                "an actor with messages of type u16",
+            ),
+            (root.actor_ref::<u16>("kids").unwrap_err(), DYNAMIC, "an actor with messages of type u16"),
+            (root.supervisor("kids").unwrap_err(), DYNAMIC, "a supervisor"),
+            (root.supervisor("deaf").unwrap_err(), "an actor with messages of type u8", "a supervisor"),
+            (root.supervisor("thread").unwrap_err(), "a thread", "a supervisor"),
+            (root.dynamic_supervisor::<u32, u8>("lower").unwrap_err(), "a supervisor", DYNAMIC),
+            (
+                root.dynamic_supervisor::<u64, u8>("kids").unwrap_err(),
+                DYNAMIC,
+                "a dynamic supervisor with arguments of type u64 and messages of type u8",
+            ),
+        ];
+        for (error, found, expected) in said {
+            assert_eq!(error.to_string(), format!("the child is {found}, not {expected}"));
+        }
+        root.stop();
+    });
+}

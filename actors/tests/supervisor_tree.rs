@@ -237,7 +237,8 @@ fn references_are_typed() {
         let log = Log::default();
         let root = tree(&log);
         let wrong = root.actor_ref::<u32>("a").unwrap_err();
-        assert!(matches!(wrong, ChildError::WrongType { expected: "u32", .. }), "{wrong}");
+        let ChildError::WrongType { expected, .. } = &wrong else { panic!("{wrong}") };
+        assert_eq!(expected, "an actor with messages of type u32");
         assert!(root.supervisor("a").is_err());
         assert!(matches!(root.actor_ref::<u32>("x"), Err(ChildError::NotFound)));
         root.stop();

@@ -7,11 +7,15 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use super::Supervisor;
-use super::backoff::Backoff;
 use super::actor::SupervisorActor;
-use super::children::ErasedChild;
+use super::backoff::Backoff;
+use super::children::{
+    ErasedChild, TypedChild, describe_actor, describe_dynamic_supervisor, describe_supervisor,
+    describe_thread,
+};
 use super::dynamic::DynamicSupervisor;
 use crate::actor::Actor;
+use crate::address::ActorRef;
 use crate::cell::{AnyActor, Overflow};
 use crate::exit::ExitReason;
 use crate::mailbox::Mailbox;
@@ -153,7 +157,9 @@ impl ChildSpec {
     /// # let _ = spec;
     /// ```
     pub fn new<A: Actor>(id: impl Into<String>, make: impl FnMut() -> A + Send + 'static) -> ChildSpec {
-        ChildSpec::of(id.into(), ChildKind::Worker, |builder| Box::new(builder.spawn_again(make)))
+        ChildSpec::of(id.into(), ChildKind::Worker, describe_actor::<A::Message>, |builder| {
+            builder.spawn_again(make)
+        })
     }
 
     /// Returns the specification of a child that is a supervisor itself.
@@ -176,7 +182,9 @@ impl ChildSpec {
     ) -> ChildSpec {
         let at = Location::caller();
         let make = move || SupervisorActor { spawned_at: at, ..make().actor };
-        ChildSpec::of(id.into(), ChildKind::Supervisor, |builder| Box::new(builder.spawn_again(make)))
+        ChildSpec::of(id.into(), ChildKind::Supervisor, describe_supervisor, |builder| {
+            builder.spawn_again(make)
+        })
     }
 
     /// Returns the specification of a child that is a [`DynamicSupervisor`]. To get a reference to it, use
@@ -212,7 +220,8 @@ impl ChildSpec {
     {
         let at = Location::caller();
         let make = move || make().into_actor(at);
-        ChildSpec::of(id.into(), ChildKind::Supervisor, |builder| Box::new(builder.spawn_again(make)))
+        let describe = describe_dynamic_supervisor::<Args, M>;
+        ChildSpec::of(id.into(), ChildKind::Supervisor, describe, |builder| builder.spawn_again(make))
     }
 
     /// Returns the specification of a child that is a loop over its mailbox: see [`Builder::spawn_loop`].
@@ -238,7 +247,9 @@ impl ChildSpec {
         M: Send + 'static,
         F: FnMut(&mut Mailbox<M>) -> Result<(), ExitReason> + Send + 'static,
     {
-        ChildSpec::of(id.into(), ChildKind::Worker, |builder| Box::new(builder.spawn_loop_again(f)))
+        ChildSpec::of(id.into(), ChildKind::Worker, describe_actor::<M>, |builder| {
+            builder.spawn_loop_again(f)
+        })
     }
 
     /// Returns the specification of a child that is a green thread, which calls `f` for each start. When the thread is
@@ -263,14 +274,17 @@ impl ChildSpec {
     /// ```
     pub fn thread<R: Outcome>(id: impl Into<String>, mut f: impl FnMut() -> R + Send + 'static) -> ChildSpec {
         let body = move |_: &mut Mailbox<Infallible>| f().into_result();
-        ChildSpec::of(id.into(), ChildKind::Thread, |builder| Box::new(builder.spawn_loop_again(body)))
+        ChildSpec::of(id.into(), ChildKind::Thread, describe_thread, |builder| builder.spawn_loop_again(body))
     }
 
-    fn of(
+    fn of<M: Send + 'static>(
         id: String,
         kind: ChildKind,
-        make: impl FnOnce(Builder) -> Box<dyn ErasedChild> + Send + 'static,
+        describe: fn() -> String,
+        make: impl FnOnce(Builder) -> ActorRef<M> + Send + 'static,
     ) -> ChildSpec {
+        let make =
+            move |builder| Box::new(TypedChild { actor: make(builder), describe }) as Box<dyn ErasedChild>;
         ChildSpec {
             kind,
             restart: Restart::default(),

@@ -288,6 +288,30 @@ impl Drop for Children {
     }
 }
 
+/// A child and its description, for the error of a wrong type. The message types of supervisors are private, so they do
+/// not occur in descriptions.
+pub(super) struct TypedChild<M: Send + 'static> {
+    pub(super) actor: ActorRef<M>,
+    pub(super) describe: fn() -> String,
+}
+
+pub(super) fn describe_actor<M>() -> String {
+    format!("an actor with messages of type {}", type_name::<M>())
+}
+
+pub(super) fn describe_thread() -> String {
+    "a thread".to_owned()
+}
+
+pub(super) fn describe_supervisor() -> String {
+    "a supervisor".to_owned()
+}
+
+pub(super) fn describe_dynamic_supervisor<Args, M>() -> String {
+    let (args, messages) = (type_name::<Args>(), type_name::<M>());
+    format!("a dynamic supervisor with arguments of type {args} and messages of type {messages}")
+}
+
 /// A supervised actor, with its message type erased.
 pub(super) trait ErasedChild: Send {
     fn any(&self) -> &AnyActor;
@@ -297,27 +321,28 @@ pub(super) trait ErasedChild: Send {
     fn end_for_good(&self);
     /// Returns the `ActorRef` itself, for a downcast.
     fn typed(&self) -> &dyn Typed;
-    fn message_type(&self) -> &'static str;
+    /// Describes the child's type.
+    fn describe(&self) -> String;
 }
 
-impl<M: Send + 'static> ErasedChild for ActorRef<M> {
+impl<M: Send + 'static> ErasedChild for TypedChild<M> {
     fn any(&self) -> &AnyActor {
-        ActorRef::any(self)
+        self.actor.any()
     }
 
     fn close(&self) {
-        supervision::close(self.process());
+        supervision::close(self.actor.process());
     }
 
     fn end_for_good(&self) {
-        supervision::end_for_good(self.process());
+        supervision::end_for_good(self.actor.process());
     }
 
     fn typed(&self) -> &dyn Typed {
-        self
+        &self.actor
     }
 
-    fn message_type(&self) -> &'static str {
-        type_name::<M>()
+    fn describe(&self) -> String {
+        (self.describe)()
     }
 }

@@ -39,12 +39,13 @@ pub enum ChildError {
     MaxChildren(usize),
     /// The child did not start, for this reason.
     Failed(ExitReason),
-    /// The messages of the child have another type.
+    /// The child is of another kind, or its messages have another type. Each field describes a kind of child, such as
+    /// "a supervisor" or "an actor with messages of type u32".
     WrongType {
-        /// The requested type.
-        expected: &'static str,
-        /// The type of the child's messages.
-        found: &'static str,
+        /// What was requested.
+        expected: String,
+        /// What the child is.
+        found: String,
     },
     /// The supervisor has ended.
     Ended,
@@ -73,7 +74,7 @@ impl fmt::Display for ChildError {
             }
             ChildError::Failed(reason) => write!(f, "the child did not start: {reason}"),
             ChildError::WrongType { expected, found } => {
-                write!(f, "the child takes messages of type {found}, not {expected}")
+                write!(f, "the child is {found}, not {expected}")
             }
             ChildError::Ended => f.write_str("the supervisor has ended"),
             ChildError::Deadlock(names) => {

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use kahn_core::wait::operation;
 
 use super::child_spec::ChildSpec;
-use super::children::{ChildInfo, ErasedChild};
+use super::children::{
+    ChildInfo, ErasedChild, describe_actor, describe_dynamic_supervisor, describe_supervisor,
+};
 use super::dynamic::DynamicSupervisorRef;
 use super::error::ChildError;
 use crate::address::{ActorRef, Address};
@@ -215,12 +217,17 @@ impl SupervisorRef {
     /// ```
     #[track_caller]
     pub fn actor_ref<M: Send + 'static>(&self, id: &str) -> Result<ActorRef<M>, ChildError> {
+        self.find(id, describe_actor::<M>)
+    }
+
+    /// Returns the reference to a child. `expected` describes a child of the requested type.
+    #[track_caller]
+    fn find<M: Send + 'static>(&self, id: &str, expected: fn() -> String) -> Result<ActorRef<M>, ChildError> {
         request(&self.actor, |reply: Reply<Result<ActorRef<M>, ChildError>>| {
             let inspect: Inspect = Box::new(move |child| {
                 let found = child.ok_or(ChildError::NotFound).and_then(|child| {
-                    child.typed().downcast_ref::<ActorRef<M>>().cloned().ok_or(ChildError::WrongType {
-                        expected: core::any::type_name::<M>(),
-                        found: child.message_type(),
+                    child.typed().downcast_ref::<ActorRef<M>>().cloned().ok_or_else(|| {
+                        ChildError::WrongType { expected: expected(), found: child.describe() }
                     })
                 });
                 drop(reply.send(found));
@@ -251,7 +258,7 @@ impl SupervisorRef {
     /// ```
     #[track_caller]
     pub fn supervisor(&self, id: &str) -> Result<SupervisorRef, ChildError> {
-        self.actor_ref(id).map(SupervisorRef::new)
+        self.find(id, describe_supervisor).map(SupervisorRef::new)
     }
 
     /// Returns the reference to a child that is a [`DynamicSupervisor`](super::DynamicSupervisor). `Args` is the type
@@ -274,7 +281,7 @@ impl SupervisorRef {
         Args: Send + 'static,
         M: Send + 'static,
     {
-        self.actor_ref(id).map(DynamicSupervisorRef::new)
+        self.find(id, describe_dynamic_supervisor::<Args, M>).map(DynamicSupervisorRef::new)
     }
 
     /// Returns the children, in their start order. Returns an empty vector if the supervisor has ended or waits for the
@@ -449,12 +456,12 @@ pub(super) fn request<R: Send + 'static, T: Send>(
 #[track_caller]
 pub(super) fn stop_and_join<R: Send + 'static>(supervisor: &ActorRef<R>) {
     operation();
+    let at = Location::caller();
     let supervisor = supervisor.any();
     let lives = lives(supervisor);
     stop(supervisor, ExitReason::Shutdown);
     if !is_inside(supervisor) {
-        let location = Location::caller();
-        wait_as_actor(supervisor, WaitFor::End, || join_life(supervisor, lives, location));
+        wait_as_actor(supervisor, WaitFor::End, || join_life(supervisor, lives, at));
     }
 }
 
