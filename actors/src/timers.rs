@@ -10,6 +10,7 @@
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use kahn_core::primitives::now;
@@ -26,7 +27,8 @@ pub(crate) enum Ready<M> {
     Message(M),
 }
 
-/// A timer of an actor; see [`Context::send_after`](crate::Context::send_after).
+/// A timer of an actor; see [`Context::send_after`](crate::Context::send_after). It is unique in the process: the id of
+/// a timer of another actor, or of an earlier life of the actor, cancels nothing.
 ///
 /// # Examples
 ///
@@ -52,8 +54,15 @@ pub(crate) struct Timers<M> {
     clock: Clock,
     /// The time that the timer is set to.
     set_to: Option<Instant>,
+    /// The number of the last timer that was created.
     last: u64,
 }
+
+/// The number of timers that an actor numbers before it takes another block of numbers.
+const BLOCK: u64 = 64;
+/// The number of blocks that were taken. No number is used twice in the process, so the number of a timer of another
+/// actor, or of an earlier life, is that of no timer.
+static BLOCKS: AtomicU64 = AtomicU64::new(0);
 
 /// The source of the time.
 enum Clock {
@@ -136,9 +145,17 @@ impl<M> Timers<M> {
         self.add(period, What::Every(period, Box::new(make)))
     }
 
-    fn add(&mut self, delay: Duration, what: What<M>) -> TimerId {
+    fn next_id(&mut self) -> TimerId {
+        if self.last & (BLOCK - 1) == 0 {
+            // Relaxed: the numbers only need to be unique. They grow, because the next block is a later one.
+            self.last = BLOCKS.fetch_add(1, Ordering::Relaxed) * BLOCK;
+        }
         self.last += 1;
-        let id = TimerId(self.last);
+        TimerId(self.last)
+    }
+
+    fn add(&mut self, delay: Duration, what: What<M>) -> TimerId {
+        let id = self.next_id();
         let due = self.now().checked_add(delay);
         self.all.insert(id, Timer { due, what });
         self.order.extend(due.map(|due| (due, id)));

@@ -5,7 +5,8 @@ mod support;
 use std::time::{Duration, Instant};
 
 use kahn_actors::{
-    Actor, ActorRef, Builder, Context, ExitReason, Mailbox, MailboxError, Reply, TimerId, spawn,
+    Actor, ActorRef, Builder, ChildSpec, Context, ExitReason, Mailbox, MailboxError, Reply, Supervisor,
+    TimerId, spawn,
 };
 use kahn_channels::{Sender, bounded};
 use support::{everywhere, until};
@@ -482,5 +483,40 @@ fn try_stash_returns_the_message_when_the_stash_is_full() {
         actor.tell(None).unwrap();
         assert!(actor.join().is_normal());
         drop(answers);
+    });
+}
+
+#[test]
+fn timer_id_of_another_life_or_actor_cancels_nothing() {
+    everywhere(|| {
+        let (tx, ids) = bounded::<TimerId>(10);
+        let (tx_fired, fired) = bounded(1);
+        let mut old = None;
+        let child = ChildSpec::spawn_loop("child", move |mailbox: &mut Mailbox<u32>| {
+            let timer = mailbox.send_after(SHORT, 7);
+            tx.send(timer).unwrap();
+            match old.replace(timer) {
+                None => Err(ExitReason::failed("the first life is over")),
+                Some(old) => {
+                    assert!(!mailbox.cancel_timer(old));
+                    tx_fired.send(mailbox.recv()?).unwrap();
+                    mailbox.recv()?;
+                    Ok(())
+                }
+            }
+        });
+        let supervisor = Supervisor::default().child(child).spawn();
+        assert_eq!(fired.recv(), Ok(7));
+        let [first, second] = [ids.recv().unwrap(), ids.recv().unwrap()];
+        assert!(first < second);
+        let other = Builder::new().spawn_loop(move |mailbox: &mut Mailbox<u32>| {
+            let own = mailbox.send_after(Duration::MAX, 1);
+            assert!(!mailbox.cancel_timer(first) && !mailbox.cancel_timer(second));
+            assert!(mailbox.cancel_timer(own));
+            Ok(())
+        });
+        let reason = other.join();
+        assert!(reason.is_normal(), "{reason}");
+        supervisor.stop();
     });
 }
