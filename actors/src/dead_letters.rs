@@ -9,6 +9,7 @@ use kahn_core::wait::{operation, run_shielded_catching};
 
 use crate::cell::{AnyActor, id_of};
 use crate::exit::ActorId;
+use crate::panics;
 
 /// A message that no actor will handle, or several of them to the same actor.
 ///
@@ -155,6 +156,6 @@ pub(crate) fn note<M>(process: &AnyActor, cause: Cause, count: u64) {
 /// Drops a message that a full mailbox has thrown out, and counts and reports it as [`note`] does.
 #[cold]
 pub(crate) fn lose<M>(process: &AnyActor, message: M) {
-    run_shielded_catching(|| drop(message));
+    panics::catching_shielded(process, || drop(message));
     note::<M>(process, Cause::Overflow, 1);
 }

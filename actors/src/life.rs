@@ -16,18 +16,16 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use kahn_core::process::{Body, Leftover, Process};
-use kahn_core::wait::{
-    Claimed, is_cancelled, reject_stray_unwind_at_end, run_catching, run_shielded_catching,
-};
+use kahn_core::wait::{Claimed, is_cancelled, reject_stray_unwind_at_end, run_shielded_catching};
 
 use crate::ask_cycle;
 use crate::cell::{AnyActor, Downs, Head, Locked, Phase};
-use crate::control::{Control, LocalState, drop_each};
+use crate::control::{Control, LocalState};
 use crate::dead_letters::{self, Cause};
 use crate::exit::ExitReason;
 use crate::lifecycle::any;
 use crate::links::{ExitObservers, tell_all};
-use crate::panics;
+use crate::panics::{self, catching, catching_shielded, drop_each};
 use crate::registration::Registrations;
 use crate::ring::Ring;
 use crate::signal::MonitorId;
@@ -128,6 +126,7 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
         control: &mut Control<M>,
         reason: ExitReason,
     ) -> bool {
+        let this = any(process);
         let (first, ran) = {
             let mut state = process.core.state.lock();
             let ran = state.phase == Phase::Running;
@@ -142,17 +141,18 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
             // The first reason counts. The other one may hold an error of the user, whose destructor runs here, without
             // the lock.
             Some(first) => {
-                run_shielded_catching(|| drop(reason));
+                catching_shielded(this, || drop(reason));
                 first
             }
             None => reason,
         };
         if ran && !matches!(reason, ExitReason::Killed) {
-            run_catching(|| self.incarnation.stopped(&reason, control));
+            catching(this, || self.incarnation.stopped(&reason, control));
         }
-        run_shielded_catching(|| self.incarnation.discard());
+        catching_shielded(this, || self.incarnation.discard());
         let mut aside = VecDeque::new();
-        run_shielded_catching(|| aside = control.take_aside());
+        let drop_message = |message| catching(this, || drop(message));
+        run_shielded_catching(|| aside = control.take_aside(drop_message));
         self.finish(process, reason, aside, false)
     }
 
@@ -189,14 +189,14 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
             // From now on the actor waits for its supervisor, which may be waiting for an actor that waits for this
             // one.
             ask_cycle::release(this);
-            run_shielded_catching(|| drop(old));
-            drop_told(told);
+            catching_shielded(this, || drop(old));
+            drop_told(this, told);
             return false;
         }
         let (lane, reason, old) = leave(&mut locked, reason);
         drop(locked);
-        run_shielded_catching(|| drop(old));
-        drop_told(told);
+        catching_shielded(this, || drop(old));
+        drop_told(this, told);
         abandon(process, lane, aside);
         announce(this, &reason, !was_told);
         true
@@ -251,9 +251,9 @@ pub(crate) fn deregister(actor: &AnyActor) {
 }
 
 /// Drops what was taken out of the system lane. Nothing in here unwinds.
-pub(crate) fn drop_told((stop, downs): (Option<ExitReason>, Downs)) {
-    drop_each(stop);
-    drop_each(downs.into_items());
+pub(crate) fn drop_told(this: &AnyActor, (stop, downs): (Option<ExitReason>, Downs)) {
+    drop_each(this, stop);
+    drop_each(this, downs.into_items());
 }
 
 impl<M: Send + 'static, I: Incarnation<M>> Body<Head<M>> for Life<M, I> {
@@ -278,7 +278,7 @@ impl<M: Send + 'static, I: Incarnation<M>> Body<Head<M>> for Life<M, I> {
         wake_all(this, |cold| cold.senders.claim_next());
         let process = process.clone();
         Some(Box::new(move || {
-            run_shielded_catching(|| drop(old));
+            catching_shielded(any(&process), || drop(old));
             abandon(&process, lane, VecDeque::new());
         }))
     }
@@ -340,14 +340,11 @@ pub(crate) fn wake_all(
 
 /// Drops messages that will not be handled, and gives the senders that wait for room their messages back. Nothing in
 /// here unwinds.
-pub(crate) fn abandon<M: Send + 'static>(process: &Process<Head<M>>, lane: Ring<M>, aside: VecDeque<M>) {
+pub(crate) fn abandon<M: Send + 'static>(process: &Process<Head<M>>, mut lane: Ring<M>, aside: VecDeque<M>) {
     let this = any(process);
     let left = lane.len() + aside.len();
-    run_shielded_catching(|| {
-        // Both drop the messages one by one, and go on after a panic.
-        drop(lane);
-        drop_each(aside);
-    });
+    drop_each(this, core::iter::from_fn(|| lane.pop()));
+    drop_each(this, aside);
     if left > 0 {
         dead_letters::note::<M>(this, Cause::NotHandled, left as u64);
     }

@@ -3,16 +3,16 @@
 
 use core::any::Any as Payload;
 use core::time::Duration;
-use std::panic::{set_hook, take_hook};
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::{Arc, Once};
 
 use kahn_core::primitives::{Backoff, now};
-use kahn_core::wait::{is_internal_unwind, reject_stray_unwind, run_catching};
+use kahn_core::wait::{is_internal_unwind, reject_stray_unwind, run_catching, shield};
 
 use crate::cell::AnyActor;
 use crate::exit::ExitReason;
 use crate::lifecycle::with_current;
-use crate::stepping;
+use crate::{stepping, unobserved_panics};
 
 /// How long the hook tries to take the lock of its actor. Every holder keeps the lock for a moment only. A lock that
 /// stays taken is held by the panicking thread itself, which would be a defect of kahn.
@@ -61,6 +61,24 @@ fn write_down(actor: &AnyActor, place: Box<str>) {
 pub(crate) fn while_stepping<R>(actor: &AnyActor, f: impl FnOnce() -> R) -> R {
     watch();
     stepping::step(actor, f)
+}
+
+/// Runs code of the user whose panic ends here, because the actor's exit reason is another one or the actor is not even
+/// ending: `stopped`, and the destructors of values and messages. Records the panic as unobserved.
+pub(crate) fn catching(actor: &AnyActor, f: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
+        unobserved_panics::note_inside(actor, &reason(actor, payload));
+    }
+}
+
+/// Like [`catching`], for code that neither a cancel nor a timeout cuts short.
+pub(crate) fn catching_shielded(actor: &AnyActor, f: impl FnOnce()) {
+    catching(actor, || shield(f));
+}
+
+/// Drops the items one by one, each as by [`catching_shielded`].
+pub(crate) fn drop_each<T>(actor: &AnyActor, all: impl IntoIterator<Item = T>) {
+    all.into_iter().for_each(|one| catching_shielded(actor, || drop(one)));
 }
 
 /// Returns the exit reason of an actor that has unwound with this payload.

@@ -14,13 +14,13 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use kahn_core::process::Process;
-use kahn_core::wait::run_shielded_catching;
 
 use crate::cell::{AnyActor, Head, Phase, State};
 use crate::exit::ExitReason;
 use crate::life::{abandon, deregister, drop_told, wake_all};
 use crate::lifecycle::{any, kill, stop, wait_while_until};
 use crate::links::{demonitor, supervise, tell_all};
+use crate::panics::catching_shielded;
 use crate::signal::MonitorId;
 
 /// Returns the supervisor's monitor of a child, for its present or its last incarnation.
@@ -70,10 +70,10 @@ pub(crate) fn close<M: Send + 'static>(process: &Process<Head<M>>) {
     let lane = locked.empty(limit as u32);
     drop(locked);
     // Nothing below unwinds, so all observers are told.
-    run_shielded_catching(|| drop(old));
-    drop_told(told);
-    abandon(process, lane, VecDeque::new());
     let this = any(process);
+    catching_shielded(this, || drop(old));
+    drop_told(this, told);
+    abandon(process, lane, VecDeque::new());
     tell_all(this, &reason);
     this.state.lock().enter(Phase::Closed);
     wake_all(this, |cold| cold.joiners.claim_next());

@@ -259,12 +259,25 @@ impl<M> Timers<M> {
     }
 }
 
+impl<M> Timers<M> {
+    /// Ends all timers, and passes their messages to `drop_message` one by one. A function that makes messages is
+    /// dropped; a panic of its destructor ends here.
+    pub(crate) fn clear(&mut self, mut drop_message: impl FnMut(M)) {
+        self.order.clear();
+        self.idle.take().into_iter().for_each(|idle| drop_message(idle.message));
+        while let Some((_, timer)) = self.all.pop_first() {
+            match timer.what {
+                What::Once(message) => drop_message(message),
+                What::Every(_, make) => _ = run_catching(|| drop(make)),
+            }
+        }
+    }
+}
+
 impl<M> Drop for Timers<M> {
     fn drop(&mut self) {
         // One by one, each in its own catch: the destructors of two messages may panic.
-        while let Some((_, timer)) = self.all.pop_first() {
-            run_catching(|| drop(timer));
-        }
+        self.clear(|message| _ = run_catching(|| drop(message)));
     }
 }
 

@@ -395,7 +395,7 @@ fn unobserved_panic_fails_the_test() {
                 support::until(|| !fragile.is_alive());
             })
         });
-        assert!(text.starts_with("1 actors panicked, and nobody was told:\n  actor #"), "{text}");
+        assert!(text.starts_with("1 panics in actors were not observed:\n  actor #"), "{text}");
         assert!(
             text.contains(": panicked at actors/tests/testing.rs:") && text.ends_with(": fragile"),
             "{text}"

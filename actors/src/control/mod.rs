@@ -71,7 +71,7 @@ impl<M: Send + 'static> Drop for LocalState<M> {
 }
 
 /// Drops the items one by one, each in its own catch: the destructors of two may panic.
-pub(crate) fn drop_each<T>(all: impl IntoIterator<Item = T>) {
+fn drop_each<T>(all: impl IntoIterator<Item = T>) {
     all.into_iter().for_each(|one| _ = run_catching(|| drop(one)));
 }
 
@@ -219,7 +219,9 @@ impl<M: Send + 'static> Control<M> {
 
     /// Ends the timers, and takes out the messages that were stashed or passed over, in the order in which
     /// [`unstash_all`](Self::unstash_all) puts them. Another incarnation handles them, or none does.
-    pub(crate) fn take_aside(&mut self) -> VecDeque<M> {
+    ///
+    /// The messages of timers are dropped by `drop_message`.
+    pub(crate) fn take_aside(&mut self, mut drop_message: impl FnMut(M)) -> VecDeque<M> {
         self.stops = false;
         let Some(mut local) = self.local.take() else { return VecDeque::new() };
         let mut aside = core::mem::take(&mut local.stash);
@@ -228,6 +230,7 @@ impl<M: Send + 'static> Control<M> {
             Ready::Message(message) => Some(message),
             Ready::Timer(_) => None,
         }));
+        local.timers.clear(&mut drop_message);
         run_catching(|| drop(local));
         aside
     }

@@ -50,7 +50,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use kahn_core::primitives::now;
-use kahn_core::wait::run_shielded_catching;
 
 use super::backoff::Backoff;
 use super::child_spec::{ChildKind, ChildSpec, Restart, Shutdown};
@@ -66,6 +65,7 @@ use crate::cell::{AnyActor, WaitFor, id_of};
 use crate::exit::ExitReason;
 use crate::lifecycle::kill_life;
 use crate::links::{demonitor, unlink};
+use crate::panics::catching_shielded;
 use crate::signal::{Down, DownCause};
 use crate::supervision::{ask_to_end, end_of, let_last, monitor_of, resume, start_of};
 use crate::timers::TimerId;
@@ -103,7 +103,7 @@ impl Actor for SupervisorActor {
             }
         }
         // What the other specifications own is the user's. Its destructor must not end the supervisor.
-        run_shielded_catching(|| drop(specs));
+        catching_shielded(ctx.any(), || drop(specs));
         Ok(())
     }
 
@@ -151,7 +151,7 @@ impl SupervisorActor {
     ) -> Result<(), ChildError> {
         if let Some(error) = self.refusal(&spec) {
             // What the specification owns is the user's. Its destructor must not end the supervisor.
-            run_shielded_catching(|| drop(spec));
+            catching_shielded(me, || drop(spec));
             return Err(error);
         }
         let actor = spec.spawn(me);

@@ -10,8 +10,6 @@ use core::panic::Location;
 use core::time::Duration;
 use std::sync::Arc;
 
-use kahn_core::wait::run_shielded_catching;
-
 use super::Supervisor;
 use super::actor::{RestartContext, SupervisorActor};
 use super::backoff::Backoff;
@@ -25,6 +23,7 @@ use crate::actor::{Actor, Context};
 use crate::address::{ActorRef, Address};
 use crate::cell::{AnyActor, Overflow, id_of};
 use crate::exit::{ActorId, ExitReason};
+use crate::panics::catching_shielded;
 use crate::signal::Down;
 use crate::slot::Reply;
 use crate::spawn::Builder;
@@ -281,7 +280,7 @@ impl<Args: Send + 'static, M: Send + 'static> DynamicActor<Args, M> {
     fn start(&mut self, me: &AnyActor, args: Args) -> Result<ActorRef<M>, ChildError> {
         if self.supervisor.children.len() >= self.max {
             // The arguments are the user's. Their destructor must not end the supervisor.
-            run_shielded_catching(|| drop(args));
+            catching_shielded(me, || drop(args));
             return Err(ChildError::MaxChildren(self.max));
         }
         self.last += 1;

@@ -12,6 +12,8 @@ use crate::cell::id_of;
 #[cfg(feature = "tracing")]
 use crate::exit::Called;
 use crate::exit::ExitReason;
+use crate::lifecycle::with_current;
+use crate::panics::catching;
 use crate::signal::Down;
 
 /// An event of a supervisor's children.
@@ -138,7 +140,11 @@ impl Reporter {
         #[cfg(feature = "tracing")]
         run_catching(|| self.log(event));
         if let Some(f) = &self.on_event {
-            run_catching(|| f(event));
+            // The caller is in the supervisor's turn.
+            let told = with_current(|supervisor| catching(supervisor, || f(event)));
+            if told.is_none() {
+                run_catching(|| f(event));
+            }
         }
     }
 

@@ -204,7 +204,7 @@ impl Supervisor {
     }
 
     /// Calls `f` with each event of the children. `f` runs in the supervisor, which handles nothing else meanwhile. A
-    /// panic in `f` is ignored.
+    /// panic in `f` does not end the supervisor.
     ///
     /// Without this function, events are reported only if the feature `tracing` is enabled: see [`Event`].
     ///

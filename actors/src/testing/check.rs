@@ -13,6 +13,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Runs a test in its own runtime. The test fails if an actor of that runtime panics unobserved: no monitor, link,
 /// supervisor or joining caller learns of the panic.
 ///
+/// A panic in [`stopped`](crate::Actor::stopped), in the function of [`on_event`](crate::Supervisor::on_event), or in the
+/// destructor of the actor's value or of a message that is not handled, is not in the exit reason. So it is always
+/// unobserved.
+///
 /// When `f` has returned, the tasks that still run are cancelled, and have ten seconds to end.
 ///
 /// # Panics
@@ -60,6 +64,6 @@ pub fn check<T: Send>(f: impl FnOnce() -> T + Send) -> T {
         panic!("the test is over, and not all of it ends: {left}");
     }
     let list: String = panics.iter().map(|panic| format!("\n  {panic}")).collect();
-    assert!(panics.is_empty(), "{} actors panicked, and nobody was told:{list}", panics.len());
+    assert!(panics.is_empty(), "{} panics in actors were not observed:{list}", panics.len());
     value
 }
