@@ -126,6 +126,19 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
         control: &mut Control<M>,
         reason: ExitReason,
     ) -> bool {
+        self.end_by(process, control, reason, |incarnation, reason, control| {
+            incarnation.stopped(reason, control);
+        })
+    }
+
+    /// Like [`end`](Self::end), with `stopped` called by `stopped`.
+    pub(crate) fn end_by(
+        &mut self,
+        process: &Process<Head<M>>,
+        control: &mut Control<M>,
+        reason: ExitReason,
+        stopped: impl FnOnce(&mut I, &ExitReason, &mut Control<M>),
+    ) -> bool {
         let this = any(process);
         let (first, ran) = {
             let mut state = process.core.state.lock();
@@ -147,7 +160,7 @@ impl<M: Send + 'static, I: Incarnation<M>> Life<M, I> {
             None => reason,
         };
         if ran && !matches!(reason, ExitReason::Killed) {
-            catching(this, || self.incarnation.stopped(&reason, control));
+            catching(this, || stopped(&mut self.incarnation, &reason, control));
         }
         catching_shielded(this, || self.incarnation.discard());
         let mut aside = VecDeque::new();

@@ -2,7 +2,9 @@
 
 use core::fmt;
 use core::time::Duration;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use kahn_core::wait::ends_caller;
 
 use super::answer::{Answer, reply};
 use super::inbox::{release, unstarted};
@@ -26,6 +28,11 @@ use crate::timers::Timers;
 /// waits for it, is a [`Deadlock`](crate::AskError::Deadlock), as in every actor. A kill of itself ends it when the
 /// handler returns; it does not end a wait of the handler, which runs on the thread of the test. The messages that it
 /// sends to others may go to an [`Inbox`](super::Inbox).
+///
+/// A timeout around a step, and a cancel of the green thread that takes the step, end a wait of the handler. They unwind
+/// from the step, to the timeout or to the end of the green thread. The actor has then ended, with
+/// [`Killed`](crate::ExitReason::Killed) and without a call of [`stopped`](crate::Actor::stopped). If they cut `stopped`
+/// short, the actor has ended with the reason that `stopped` was given.
 ///
 /// # Examples
 ///
@@ -195,6 +202,11 @@ impl<A: Actor> Stepped<A> {
                 self.local = control.take_local();
                 return step;
             }
+            Err(payload) if ends_caller(&*payload) => {
+                // The timeout or the cancel is that of the caller. It has cut the handler off, as a kill does.
+                self.end(control, ExitReason::Killed);
+                resume_unwind(payload);
+            }
             Err(payload) => panics::reason(any(process), payload),
         };
         self.end(control, reason)
@@ -202,8 +214,22 @@ impl<A: Actor> Stepped<A> {
 
     fn end(&mut self, mut control: Control<A::Message>, reason: ExitReason) -> Step {
         let process = self.me.process();
-        self.life.end(process, &mut control, reason);
+        let mut unwind = None;
+        self.life.end_by(process, &mut control, reason, |being, reason, control| {
+            let stopped = catch_unwind(AssertUnwindSafe(|| {
+                panics::while_stepping(any(process), || being.stopped(reason, control));
+            }));
+            match stopped {
+                // It goes on when the end is complete.
+                Err(payload) if ends_caller(&*payload) => unwind = Some(payload),
+                Err(payload) => resume_unwind(payload),
+                Ok(()) => {}
+            }
+        });
         self.ended = Some(any(process).state.lock().reason());
+        if let Some(payload) = unwind {
+            resume_unwind(payload);
+        }
         Step::Ended
     }
 

@@ -313,6 +313,21 @@ pub fn enclosing_timeout() -> Option<(Instant, WaitError)> {
     Some((frame.deadline, WaitError::timed_out(frame.owner)))
 }
 
+/// Returns whether a payload is the unwind of an enclosing [`time::timeout`](crate::time::timeout) of the caller, or of
+/// the caller's own cancel. Code that catches panics of something else resumes such a payload.
+pub fn ends_caller(payload: &(dyn core::any::Any + Send)) -> bool {
+    if is_internal_unwind(payload) {
+        return is_cancelled();
+    }
+    let Some(unwind) = payload.downcast_ref::<TimeoutUnwind>() else { return false };
+    let me = CurrentWaiter::current();
+    // SAFETY: this is the caller's own waiter, which lives as long as the caller runs.
+    let frame = unsafe { me.waiter().as_ref() }.timeout_frame();
+    // An unwind goes to the frame with the earliest deadline, which is the `owner` of the frames inside it.
+    // SAFETY: both frames are on the caller's stack, in calls of `timeout` that enclose this one.
+    unsafe { frame.as_ref().is_some_and(|frame| unwind.is_for(&*frame.owner)) }
+}
+
 /// Runs `f` while cancels and outer timeouts are held off: they do not end the parks in `f`. A cancel takes effect at
 /// the next park after `f`. A timeout that `f` itself opens does end parks in `f`.
 pub fn shield<T>(f: impl FnOnce() -> T) -> T {
