@@ -14,9 +14,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use kahn::actor::registry::Registry;
-use kahn::actor::testing::Inbox;
+use kahn::actor::testing::{Inbox, Probe, Stepped, reply};
 use kahn::actor::{
-    Actor, ActorRef, Builder, Context, ExitReason, Group, Lag, Limiter, Overflow, PubSub, Strategy,
+    Actor, ActorRef, Builder, Context, ExitReason, Group, Lag, Limiter, Mailbox, Overflow, PubSub, Strategy,
     Supervisor, dead_letters,
 };
 use kahn::channel::{after, bounded, broadcast, oneshot, tick, watch};
@@ -892,7 +892,203 @@ fn actor_operations() -> Vec<Operation> {
             act(move || assert!(limiter.acquire_timeout(1, Duration::from_secs(1)).is_err()))
         }),
         ("watch dead letters", || act(|| drop(dead_letters::watch(1)))),
+        ("start a stepped actor", || act(|| drop(Stepped::start(Deaf)))),
+        ("step", || {
+            let mut stepped = Stepped::start(Deaf);
+            act(move || _ = stepped.step())
+        }),
+        ("run steps", || {
+            let mut stepped = Stepped::start(Deaf);
+            act(move || _ = stepped.run())
+        }),
+        ("deliver a step", || {
+            let mut stepped = Stepped::start(Deaf);
+            act(move || _ = stepped.deliver(()))
+        }),
+        ("advance steps", || {
+            let mut stepped = Stepped::start(Deaf);
+            act(move || _ = stepped.advance(Duration::from_secs(1)))
+        }),
+        ("monitor for a stepped actor", || {
+            let (mut stepped, other) = (Stepped::start(Deaf), ended());
+            act(move || stepped.monitor(&other))
+        }),
+        ("monitor for a probe", || {
+            let (mut probe, other) = (Probe::<()>::new(), ended());
+            act(move || probe.watch(&other))
+        }),
+        ("take from an inbox", || {
+            let mut inbox = Inbox::<()>::new();
+            act(move || assert!(inbox.take().is_none()))
+        }),
+        ("take all from an inbox", || {
+            let mut inbox = Inbox::<()>::new();
+            act(move || assert!(inbox.take_all().is_empty()))
+        }),
+        ("take an answer", || {
+            let (reply, mut answer) = reply::<u32>();
+            act(move || {
+                let _open = &reply;
+                assert!(answer.take().is_none());
+            })
+        }),
     ]
+}
+
+/// An operation of an actor on itself, for actors of both kinds.
+struct OnItself {
+    name: &'static str,
+    by_context: fn(&mut Context<Stepper>, &ActorRef<()>),
+    by_mailbox: fn(&mut Mailbox<()>, &ActorRef<()>),
+}
+
+macro_rules! on_itself {
+    ($($name:literal: |$me:ident, $other:ident| $act:expr;)*) => {
+        &[$(OnItself {
+            name: $name,
+            by_context: |$me, $other| $act,
+            by_mailbox: |$me, $other| $act,
+        }),*]
+    };
+}
+
+const ON_ITSELF: &[OnItself] = on_itself! {
+    "monitor and demonitor": |me, other| {
+        let monitor = me.monitor(other);
+        me.demonitor(monitor);
+    };
+    "link and unlink": |me, other| {
+        me.link(other);
+        me.unlink(other);
+    };
+    "trap exits": |me, _other| me.trap_exits(true);
+    "set and cancel a timer": |me, _other| {
+        let timer = me.send_after(Duration::MAX, ());
+        assert!(me.cancel_timer(timer));
+    };
+    "set and cancel a periodic timer": |me, _other| {
+        let timer = me.send_every(Duration::MAX, ());
+        assert!(me.cancel_timer(timer));
+    };
+    "set and cancel a timer that makes messages": |me, _other| {
+        let timer = me.send_every_with(Duration::MAX, || ());
+        assert!(me.cancel_timer(timer));
+    };
+    "set an idle timeout": |me, _other| me.set_idle_timeout(Duration::MAX, ());
+    "set and clear an idle timeout": |me, _other| {
+        me.set_idle_timeout(Duration::MAX, ());
+        me.clear_idle_timeout();
+    };
+    "try to stash": |me, _other| _ = me.try_stash(());
+    "stash and unstash": |me, _other| {
+        me.stash(());
+        me.unstash_all();
+    };
+    "unstash nothing": |me, _other| me.unstash_all();
+    "spawn a linked actor": |me, _other| drop(me.spawn_linked(Deaf));
+};
+
+type Steps = Box<dyn FnOnce(&mut Context<Stepper>) + Send>;
+
+/// Runs its steps at the first message.
+struct Stepper(Option<Steps>);
+
+impl Actor for Stepper {
+    type Message = ();
+
+    fn handle(&mut self, (): (), ctx: &mut Context<Self>) -> Result<(), ExitReason> {
+        if let Some(steps) = self.0.take() {
+            steps(ctx);
+        }
+        Ok(())
+    }
+}
+
+/// Does `act` again and again until another green thread of the worker has run. Returns whether it has.
+fn another_runs(mut act: impl FnMut()) -> bool {
+    let flag = Arc::new(AtomicBool::new(false));
+    let sets = flag.clone();
+    let _other = kahn::spawn_local(move || sets.store(true, SeqCst));
+    (0..FAIR).take_while(|_| !flag.load(SeqCst)).inspect(|_| act()).count() < FAIR
+}
+
+#[test]
+fn loop_of_any_operation_of_an_actor_on_itself_lets_others_run() {
+    let mut starving = Vec::new();
+    for OnItself { name, by_context, by_mailbox } in ON_ITSELF {
+        within(name, || {
+            runtime(1).run(|| {
+                let other = kahn::actor::spawn(Deaf);
+                let (tx, runs) = bounded(2);
+                let (sends, peer) = (tx.clone(), other.clone());
+                let steps = move |ctx: &mut Context<Stepper>| {
+                    sends.send(another_runs(|| by_context(ctx, &peer))).unwrap();
+                };
+                kahn::actor::spawn(Stepper(Some(Box::new(steps)))).tell(()).unwrap();
+                if !runs.recv().unwrap() {
+                    starving.push((name, "Context"));
+                }
+                Builder::new().spawn_loop(move |mailbox: &mut Mailbox<()>| {
+                    tx.send(another_runs(|| by_mailbox(mailbox, &other))).unwrap();
+                    Ok(())
+                });
+                if !runs.recv().unwrap() {
+                    starving.push((name, "Mailbox"));
+                }
+            });
+        });
+    }
+    assert!(starving.is_empty(), "no other runs beside a loop of: {starving:?}");
+}
+
+/// An operation of a loop on itself, and the number of those that have happened.
+type Countable =
+    (&'static str, fn(&mut Mailbox<()>, &ActorRef<()>), fn(&mut Mailbox<()>, &ActorRef<()>) -> usize);
+
+const COUNTABLE: &[Countable] = &[
+    (
+        "stash",
+        |mailbox, _| mailbox.stash(()),
+        |mailbox, _| {
+            mailbox.unstash_all();
+            std::iter::from_fn(|| mailbox.try_recv().ok()).count()
+        },
+    ),
+    (
+        "send_after",
+        |mailbox, _| _ = mailbox.send_after(Duration::ZERO, ()),
+        |mailbox, _| std::iter::from_fn(|| mailbox.try_recv().ok()).count(),
+    ),
+    (
+        "monitor",
+        |mailbox, other| _ = mailbox.monitor(other),
+        |mailbox, other| {
+            other.kill();
+            other.join();
+            std::iter::from_fn(|| mailbox.next_mail_timeout(Duration::ZERO).ok()).count()
+        },
+    ),
+];
+
+#[test]
+fn operation_of_an_actor_on_itself_ended_by_a_time_out_has_not_happened() {
+    for (name, act, done) in COUNTABLE {
+        within(name, || {
+            runtime(1).run(|| {
+                let actor = Builder::new().mailbox(MANY).spawn_loop(move |mailbox: &mut Mailbox<()>| {
+                    let other = kahn::actor::spawn(Deaf);
+                    let acted =
+                        (0..2000).filter(|_| timeout(Duration::ZERO, || act(mailbox, &other)).is_ok());
+                    let acted = acted.count();
+                    assert!(acted < 2000, "{name}: the loop yields");
+                    assert_eq!(done(mailbox, &other), acted, "{name}");
+                    Ok(())
+                });
+                let reason = actor.join();
+                assert!(reason.is_normal(), "{reason}");
+            });
+        });
+    }
 }
 
 fn registry_operations() -> Vec<Operation> {

@@ -4,6 +4,7 @@
 use core::time::Duration;
 
 use kahn_core::primitives::Ordering;
+use kahn_core::wait::operation;
 
 use super::Control;
 use crate::address::{ActorRef, Address};
@@ -41,6 +42,7 @@ impl<M: Send + 'static> Control<M> {
     }
 
     pub(crate) fn link(&mut self, other: impl Into<Address>) {
+        operation();
         links::link(self.any(), &other.into().process);
     }
 
@@ -49,6 +51,7 @@ impl<M: Send + 'static> Control<M> {
     }
 
     pub(crate) fn monitor(&mut self, other: impl Into<Address>) -> MonitorId {
+        operation();
         links::monitor(self.any(), &other.into().process)
     }
 
@@ -60,10 +63,12 @@ impl<M: Send + 'static> Control<M> {
     }
 
     pub(crate) fn trap_exits(&mut self, trap: bool) {
+        operation();
         self.me.core.state.lock().set_traps(trap);
     }
 
     pub(crate) fn send_after(&mut self, delay: Duration, message: M) -> TimerId {
+        operation();
         self.local().timers.once(delay, message)
     }
 
@@ -73,6 +78,7 @@ impl<M: Send + 'static> Control<M> {
         M: Clone,
     {
         assert!(!period.is_zero(), "send_every: the period must be longer than zero");
+        operation();
         self.local().timers.every(period, move || message.clone())
     }
 
@@ -83,6 +89,7 @@ impl<M: Send + 'static> Control<M> {
         make: impl FnMut() -> M + Send + 'static,
     ) -> TimerId {
         assert!(!period.is_zero(), "send_every_with: the period must be longer than zero");
+        operation();
         self.local().timers.every(period, make)
     }
 
@@ -91,6 +98,7 @@ impl<M: Send + 'static> Control<M> {
     }
 
     pub(crate) fn set_idle_timeout(&mut self, idle: Duration, message: M) {
+        operation();
         self.local().timers.set_idle(idle, message);
     }
 
@@ -114,6 +122,7 @@ impl<M: Send + 'static> Control<M> {
     }
 
     pub(crate) fn try_stash(&mut self, message: M) -> Result<(), StashError<M>> {
+        operation();
         let limit = self.me.lock().lane().limit();
         let stash = &mut self.local().stash;
         if stash.len() >= limit {
@@ -124,6 +133,7 @@ impl<M: Send + 'static> Control<M> {
     }
 
     pub(crate) fn unstash_all(&mut self) {
+        operation();
         let Some(local) = &mut self.local else { return };
         // A loop receives what it has passed over first. So that the stash comes before it, both go into `ready`. That
         // stays bounded: a loop takes a message of the mailbox only when `ready` is empty.

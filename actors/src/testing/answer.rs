@@ -5,6 +5,8 @@ use core::fmt;
 use core::ptr::NonNull;
 use core::task::Waker;
 
+use kahn_core::wait::operation;
+
 use crate::error::AskError;
 use crate::slot::{Asker, Reply};
 
@@ -61,6 +63,7 @@ impl<R: 'static> Answer<R> {
     /// assert_eq!(answer.take(), Some(Err(AskError::NoReply)));
     /// ```
     pub fn take(&mut self) -> Option<Result<R, AskError>> {
+        operation();
         if !self.asker.poll(Waker::noop()) {
             return None;
         }

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use kahn_core::process::{self, Body, Process};
+use kahn_core::wait::operation;
 
 use crate::address::ActorRef;
 use crate::cell::{Head, Overflow};
@@ -148,6 +149,7 @@ impl<M: Send + 'static> Inbox<M> {
     /// assert_eq!((inbox.take(), inbox.take()), (Some(1), None));
     /// ```
     pub fn take(&mut self) -> Option<M> {
+        operation();
         match Control::new(self.actor.process(), None).next() {
             Next::Message(message) => Some(message),
             _ => None,

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 use kahn_channels::{Receiver, Sender, bounded};
 use kahn_core::primitives::now;
+use kahn_core::wait::operation;
 
 use crate::actor::{Actor, Context};
 use crate::address::{ActorRef, Address};
@@ -164,6 +165,7 @@ impl<M: Send + 'static> Probe<M> {
     /// assert!(probe.expect_down(&actor).is_normal());
     /// ```
     pub fn watch(&mut self, other: impl Into<Address>) {
+        operation();
         links::monitor(self.actor.any(), &other.into().process);
     }
 

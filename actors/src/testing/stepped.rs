@@ -4,7 +4,7 @@ use core::fmt;
 use core::time::Duration;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use kahn_core::wait::ends_caller;
+use kahn_core::wait::{ends_caller, operation};
 
 use super::answer::{Answer, reply};
 use super::inbox::{release, unstarted};
@@ -160,6 +160,7 @@ impl<A: Actor> Stepped<A> {
     /// assert_eq!(sum.actor_ref().name(), Some("sum"));
     /// ```
     pub fn named(name: &str, actor: A) -> Stepped<A> {
+        operation();
         let me = unstarted(Some(name), MAILBOX);
         let timers = Timers::by_hand();
         let life = Life::new(SingleActor::once(actor));
@@ -255,6 +256,7 @@ impl<A: Actor> Stepped<A> {
     /// assert_eq!((sum.step(), sum.step()), (Step::Handled, Step::Idle));
     /// ```
     pub fn step(&mut self) -> Step {
+        operation();
         self.run_step(|being, control| match control.next() {
             Next::Message(message) => Some(being.actor().handle(message, Context::of(control))),
             Next::Down(down) => Some(being.actor().down(down, Context::of(control))),
@@ -288,6 +290,8 @@ impl<A: Actor> Stepped<A> {
     /// assert_eq!(sum.actor().unwrap().0, 6);
     /// ```
     pub fn run(&mut self) -> usize {
+        // Also if the actor has ended, so that it takes no step.
+        operation();
         let mut steps = 0;
         while self.ended.is_none() && self.step() != Step::Idle {
             steps += 1;
@@ -315,6 +319,7 @@ impl<A: Actor> Stepped<A> {
     /// assert_eq!(sum.deliver(1), Step::Handled);
     /// ```
     pub fn deliver(&mut self, message: A::Message) -> Step {
+        operation();
         self.run_step(|being, control| {
             control.busy();
             Some(being.actor().handle(message, Context::of(control)))
@@ -460,6 +465,7 @@ impl<A: Actor> Stepped<A> {
     /// assert_eq!(sum.step(), Step::Handled, "it is told of the end");
     /// ```
     pub fn monitor(&mut self, other: impl Into<Address>) {
+        operation();
         links::monitor(any(self.me.process()), &other.into().process);
     }
 

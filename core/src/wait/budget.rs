@@ -15,8 +15,9 @@
 //!
 //! Some operations are free: queries (`len`, `is_finished`, access to a value that is initialized already); creating,
 //! cloning, closing and dropping an endpoint or a guard; waking one thread (`unpark`, `cancel`, a waker); ending an
-//! actor or its membership (`stop`, `kill`, `unregister`, `leave`, `unsubscribe`). A destructor may do these, and a
-//! destructor must not yield.
+//! actor, its membership, or one of its links, monitors and timers (`stop`, `kill`, `unregister`, `leave`, `unsubscribe`,
+//! `unlink`, `demonitor`, `cancel_timer`, `clear_idle_timeout`). A destructor may do these, and a destructor must not
+//! yield.
 
 use core::task::{Context, Poll};
 
