@@ -89,7 +89,7 @@ pub fn count() -> u64 {
 }
 
 /// Returns a channel that reports every dead letter from now on, until the receiver is dropped. The channel holds
-/// `capacity` reports. While it is full, further dead letters are only counted.
+/// `capacity` reports, or one if `capacity` is zero. While it is full, further dead letters are only counted.
 ///
 /// # Examples
 ///
