@@ -17,6 +17,7 @@
 //! | [`time`] | sleep, intervals, and a timeout for any code | [`std::time`], tokio |
 //! | [`net`] | sockets | [`std::net`] |
 //! | [`fs`], [`process`], [`io`], [`os`] | files, child processes, descriptors | the same of [`std`] |
+//! | [`signal`] | signals, as messages of a channel | tokio |
 //! | [`actor`] | actors, supervisors, names, groups, pools, topics, a test kit | Erlang/OTP |
 //! | [`runtime`] | the settings and the reports of a [`Runtime`] | tokio |
 //!
@@ -159,7 +160,7 @@ pub mod channel {
 #[doc(inline)]
 pub use kahn_io::interop;
 #[doc(inline)]
-pub use kahn_io::{fs, io, net, os, process};
+pub use kahn_io::{fs, io, net, os, process, signal};
 
 pub mod actor {
     //! Actors: values that handle messages one at a time. An actor without messages uses no stack and no thread.

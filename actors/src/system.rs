@@ -3,6 +3,8 @@
 use core::error::Error;
 use core::fmt;
 use std::io;
+#[cfg(unix)]
+use std::sync::{Arc, OnceLock};
 use std::sync::{Mutex, PoisonError};
 
 use crate::address::Address;
@@ -21,8 +23,9 @@ use crate::supervisor::{StartError, Supervisor, SupervisorRef};
 /// - The second signal kills the rest of the tree.
 /// - The third signal ends the process.
 ///
-/// When no `System` exists any more, the first signal ends the process. On Unix, handlers that the program has set are
-/// called as well. A signal that the process ignores from its start (as under `nohup`) stays ignored.
+/// When no `System` exists any more, the first signal ends the process, unless the program handles it by other means: by
+/// `kahn::signal`, or, on Unix, by a handler that it had set before. On Unix, handlers that the program has set are called
+/// as well. A signal that the process ignores from its start (as under `nohup`) stays ignored.
 ///
 /// Dropping a `System` stops its handling of signals, and drops its reference to the root. If that was the last
 /// reference, the tree shuts down in order, and the drop does not wait for it. Otherwise the tree continues.
@@ -134,7 +137,7 @@ impl System {
             static WATCHED: Mutex<bool> = Mutex::new(false);
             let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
             if !*watched {
-                signals::watch(interrupt).map_err(SystemError::Signals)?;
+                watch_signals().map_err(SystemError::Signals)?;
                 *watched = true;
             }
         }
@@ -228,16 +231,29 @@ fn roots() -> std::sync::MutexGuard<'static, Vec<(Address, u32)>> {
     ROOTS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Handles a request to end the program. The caller is an OS thread of its own. Returns whether the process is to end
-/// at once.
-fn interrupt() -> bool {
+/// What a request to end the program has led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Interrupt {
+    /// No system exists.
+    NoSystem,
+    /// Systems stop, or are killed.
+    Ending,
+    /// Every system was asked too often. The process is to end at once.
+    Exhausted,
+}
+
+/// Handles a request to end the program. The caller is an OS thread of its own.
+fn interrupt() -> Interrupt {
     let asked: Vec<_> = {
         let mut roots = roots();
         roots.iter_mut().for_each(|(_, times)| *times += 1);
         roots.clone()
     };
+    if asked.is_empty() {
+        return Interrupt::NoSystem;
+    }
     if asked.iter().all(|(_, times)| *times > 2) {
-        return true;
+        return Interrupt::Exhausted;
     }
     for (root, times) in asked {
         match times {
@@ -245,62 +261,45 @@ fn interrupt() -> bool {
             _ => kill(&root.process, ExitReason::Killed),
         }
     }
-    false
+    Interrupt::Ending
+}
+
+/// Calls [`interrupt`] at each request to end the program. A second call after an error continues the first.
+#[cfg(unix)]
+fn watch_signals() -> io::Result<()> {
+    use kahn_core::signals::{SIGHUP, SIGINT, SIGTERM, Watcher, is_ignored, watch};
+    static WATCHER: OnceLock<Arc<dyn Watcher>> = OnceLock::new();
+    let watcher = WATCHER.get_or_init(|| Arc::new(Interrupts));
+    [SIGINT, SIGTERM, SIGHUP]
+        .into_iter()
+        .filter(|&signal| !is_ignored(signal))
+        .try_for_each(|signal| watch(signal, watcher))
 }
 
 #[cfg(unix)]
-mod signals {
-    //! The watcher for Unix signals.
+struct Interrupts;
 
-    use std::io;
-    use std::thread;
-
-    use libc::{SIGHUP, SIGINT, SIGTERM};
-    use signal_hook::iterator::Signals;
-    use signal_hook::low_level::emulate_default_handler;
-
-    /// Calls `f` at each signal from now on. If `f` returns true, the signal's default action is performed.
-    pub(super) fn watch(f: fn() -> bool) -> io::Result<()> {
-        let heeded: Vec<_> =
-            [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| !is_ignored(signal)).collect();
-        let mut signals = Signals::new(heeded)?;
-        let watch = move || {
-            for signal in signals.forever() {
-                if f() {
-                    // The default action ends the process. If it fails, nothing else can be done.
-                    let _ = emulate_default_handler(signal);
-                }
-            }
-        };
-        thread::Builder::new().name("kahn-signals".into()).spawn(watch).map(drop)
-    }
-
-    fn is_ignored(signal: libc::c_int) -> bool {
-        let mut action = core::mem::MaybeUninit::<libc::sigaction>::uninit();
-        // SAFETY: the call passes a null new action, so it only queries, and writes to the place given. `signal` is a
-        // valid signal number, so the call does not fail. If it did fail, the place would not be read.
-        unsafe {
-            libc::sigaction(signal, core::ptr::null(), action.as_mut_ptr()) == 0
-                && action.assume_init().sa_sigaction == libc::SIG_IGN
+#[cfg(unix)]
+impl kahn_core::signals::Watcher for Interrupts {
+    fn notify(&self, _: i32) -> kahn_core::signals::Reaction {
+        use kahn_core::signals::Reaction;
+        match interrupt() {
+            Interrupt::NoSystem => Reaction::Unhandled,
+            Interrupt::Ending => Reaction::Handled,
+            Interrupt::Exhausted => Reaction::Default,
         }
     }
 }
 
+/// Calls [`interrupt`] at each Ctrl-C. Other systems have no other signal.
 #[cfg(not(unix))]
-mod signals {
-    //! The watcher for other systems, which see Ctrl-C only.
-
-    use std::io;
-
-    /// Calls `f` at each Ctrl-C from now on. If `f` returns true, the process ends.
-    pub(super) fn watch(f: fn() -> bool) -> io::Result<()> {
-        let handler = move || {
-            if f() {
-                std::process::exit(130);
-            }
-        };
-        ctrlc::try_set_handler(handler).map_err(io::Error::other)
-    }
+fn watch_signals() -> io::Result<()> {
+    let handler = || {
+        if interrupt() != Interrupt::Ending {
+            std::process::exit(130);
+        }
+    };
+    ctrlc::try_set_handler(handler).map_err(io::Error::other)
 }
 
 #[cfg(fibers)]
@@ -320,7 +319,7 @@ mod tests {
 
         fn started(&mut self, _: &mut Context<Self>) -> Result<(), ExitReason> {
             if self.0 == "interrupts" {
-                assert!(!interrupt(), "the system is registered");
+                assert_eq!(interrupt(), Interrupt::Ending, "the system is registered");
             }
             Ok(self.1.send(format!("+{}", self.0))?)
         }

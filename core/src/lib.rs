@@ -12,6 +12,10 @@ pub mod primitives;
 #[doc(hidden)]
 pub mod wait;
 
+/// Not covered by semver.
+#[cfg(unix)]
+#[doc(hidden)]
+pub mod signals;
 #[cfg(fibers)]
 mod timer;
 #[cfg(fibers)]

@@ -12,6 +12,7 @@ pub mod net;
 
 pub mod fs;
 pub mod process;
+pub mod signal;
 pub mod os;
 
 #[cfg(any(feature = "futures-io", feature = "hyper", feature = "tokio-io"))]
