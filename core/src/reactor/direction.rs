@@ -12,8 +12,19 @@
 //! | `busy` | a thread has the turn |
 //! | `ready` | an event has come since the thread with the turn last began to try |
 //! | `drained` | the last read took all that was there, and `ready` was not set. The next thread waits without trying: a later change is an event |
-//! | `ends` | the peer has closed its side, or there is an error. Then there may be no further event, so `drained` is not set |
+//! | `ends` | the peer has closed its side, there is an error, or there has been urgent data. Then a short read does not mean that there will be an event, so `drained` is not set any more |
 //! | `closed` | the owner has closed the descriptor |
+//!
+//! # Why `drained` misses nothing
+//!
+//! A read of a TCP stream returns fewer bytes than asked for only if the stream is empty, or at its end, or at the mark of
+//! urgent data. Whatever comes into an empty stream afterwards is an event, which clears `drained`. The end, an error and
+//! urgent data are events too. If such an event is recorded before the read begins, `ends` is set, and the read does not
+//! set `drained`. If it is recorded later, it sets `ready` or clears `drained`. If the descriptor is not registered yet,
+//! the next read registers it, and the first event reports what is there.
+//!
+//! This does not hold for other streams. A read of a Unix stream also ends at bytes that carry a descriptor, of which no
+//! event tells. So only reads of TCP streams report [`Readiness::Drained`].
 
 use core::task::{Context, Poll};
 use std::io;

@@ -18,7 +18,10 @@ const READABLE: EventFlags = EventFlags::IN
     .union(EventFlags::HUP)
     .union(EventFlags::ERR);
 const WRITABLE: EventFlags = EventFlags::OUT.union(EventFlags::HUP).union(EventFlags::ERR);
-const ENDS: EventFlags = EventFlags::RDHUP.union(EventFlags::HUP).union(EventFlags::ERR);
+/// The flags after which a read of fewer bytes than asked for does not mean that the stream is empty. A read ends at
+/// urgent data (`PRI`) although there are bytes behind it.
+const ENDS: EventFlags =
+    EventFlags::RDHUP.union(EventFlags::HUP).union(EventFlags::ERR).union(EventFlags::PRI);
 /// The flags with which descriptors are added.
 const WANTED: EventFlags = EventFlags::IN
     .union(EventFlags::PRI)

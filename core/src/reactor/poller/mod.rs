@@ -30,8 +30,8 @@ pub(crate) struct Event {
     pub(crate) key: usize,
     pub(crate) readable: bool,
     pub(crate) writable: bool,
-    /// Set if there is more to come than data: the peer has closed its side, or there is an error. False if this is
-    /// not known.
+    /// Set if there is more to come than data: the peer has closed its side, there is an error, or there is urgent data.
+    /// False if this is not known.
     pub(crate) ends: bool,
 }
 
