@@ -41,9 +41,8 @@ fn sockets_that_are_not_waited_for_hide_no_deadlock() {
     if is_child("deadlock") {
         kahn::run(|| {
             let (ours, theirs) = tcp_pair();
-            let waiting = kahn::time::timeout(Duration::from_millis(5), || {
-                std::io::Read::read(&mut &ours, &mut [0])
-            });
+            let waiting =
+                kahn::time::timeout(Duration::from_millis(5), || std::io::Read::read(&mut &ours, &mut [0]));
             assert!(waiting.is_err());
             let (_sender, receiver) = kahn::channel::bounded::<()>(1);
             let _ = receiver.recv();
