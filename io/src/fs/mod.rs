@@ -25,8 +25,8 @@
 //!
 //! Unless its documentation says otherwise, each function and method parks until the operating system has done the
 //! call. A cancel of the green thread, or the deadline of an enclosing [`time::timeout`](kahn_core::time::timeout), that
-//! comes before the call unwinds, and nothing is done. If it comes during the call, the call ends first, and its result
-//! is returned. The cancel or the time-out takes effect at the next park.
+//! comes before the call, or while the call waits for a thread of the pool, unwinds, and nothing is done. If it comes
+//! during the call, the call ends first, and its result is returned. The cancel or the time-out takes effect at the next park.
 //!
 //! Dropping a [`File`] closes it on the calling thread, without a park.
 //!
