@@ -125,6 +125,7 @@ fn examples_print_help() {
         "bank",
         "savina",
         "supervisor_tour",
+        "proxy",
     ];
     for name in all {
         let output = run(name, &["--help"]);
@@ -168,6 +169,9 @@ fn examples_refuse_bad_arguments() {
     assert_refused("savina", &[], "ping-pong, counting");
     assert_refused("savina", &["ping"], "ping: no such benchmark, give all, or one of ping-pong, counting");
     assert_refused("savina", &["--large", "all"], "--large");
+    assert_refused("proxy", &["127.0.0.1:0"], "TARGET is missing");
+    assert_refused("proxy", &["127.0.0.1:0", "127.0.0.1:1", "--limit", "0"], "--limit needs a number from 1");
+    assert_refused("proxy", &["127.0.0.1:0", "127.0.0.1:1", "--bogus"], "--bogus: no such option");
 }
 
 #[test]
@@ -634,4 +638,74 @@ fn savina_computes_expected_results() {
         }
         assert_eq!(printed.lines().count(), names.len() + 1, "{printed}");
     }
+}
+
+/// Starts the proxy in front of `target`, and returns it with its address.
+fn proxy(target: std::net::SocketAddr, args: &[&str]) -> (Child, String) {
+    let mut command = example("proxy");
+    command.args(["127.0.0.1:0", &target.to_string()]).args(args).stdin(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    // Unbuffered, so that the rest of the output stays in the pipe.
+    let stdout = child.stdout.as_mut().unwrap();
+    let mut byte = [0];
+    while !line.ends_with('\n') {
+        stdout.read_exact(&mut byte).unwrap();
+        line.push(char::from(byte[0]));
+    }
+    let address = line.trim_end().strip_prefix("listening on ").expect("the proxy prints its address");
+    (child, address.to_owned())
+}
+
+#[test]
+fn proxy_passes_bytes_on_in_both_directions_with_half_close() {
+    use std::net::{Shutdown, TcpListener, TcpStream};
+    let target = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (mut child, address) = proxy(target.local_addr().unwrap(), &["--limit", "2"]);
+    let server = thread::spawn(move || {
+        for _ in 0..3 {
+            let (mut stream, _) = target.accept().unwrap();
+            thread::spawn(move || {
+                // Replies only after it has read the end of the request.
+                let mut request = String::new();
+                stream.read_to_string(&mut request).unwrap();
+                stream.write_all(request.to_uppercase().as_bytes()).unwrap();
+            });
+        }
+    });
+    // The third one is served after one of the others has ended.
+    let clients: Vec<_> = (0..3).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    for mut client in clients {
+        client.write_all(b"to be ").unwrap();
+        client.write_all(b"or not").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut reply = String::new();
+        client.read_to_string(&mut reply).unwrap();
+        assert_eq!(reply, "TO BE OR NOT");
+    }
+    server.join().unwrap();
+    drop(child.stdin.take());
+    let output = output_of(child);
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(text.matches("passed on 12 bytes there, 12 bytes back").count(), 3, "{text}");
+    assert!(text.ends_with("served 3 connections\n"), "{text}");
+}
+
+#[test]
+fn proxy_goes_on_after_a_target_that_refuses() {
+    use std::net::{TcpListener, TcpStream};
+    let target = TcpListener::bind("127.0.0.1:0").unwrap();
+    let refusing = target.local_addr().unwrap();
+    drop(target);
+    let (mut child, address) = proxy(refusing, &[]);
+    for _ in 0..2 {
+        let mut client = TcpStream::connect(&address).unwrap();
+        assert_eq!(client.read(&mut [0; 8]).unwrap(), 0);
+    }
+    drop(child.stdin.take());
+    let output = output_of(child);
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(text.matches("a connection has failed: Connection refused").count(), 2, "{text}");
 }
