@@ -206,6 +206,19 @@ fn cases() -> Vec<Named> {
                 }
             })
         }),
+        ("select a future", || {
+            receiving(|rx| {
+                kahn::channel::select! { wait(rx.recv_async()) -> message => message.map_or(0, |_| 1) }
+            })
+        }),
+        ("select a future, or nothing", || {
+            receiving(|rx| {
+                kahn::channel::select! {
+                    wait(rx.recv_async()) -> message => message.map_or(0, |_| 1),
+                    default => unreachable!(),
+                }
+            })
+        }),
         ("block on a receive", || receiving(|rx| kahn::block_on(rx.recv_async()).map_or(0, |_| 1))),
         ("a clock without a pause", || {
             let ticks = tick(Duration::ZERO);

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use crate::receiver::Receiver;
 use crate::select::engine::{Case, Goal, SelectMode, Timeout, wait_for};
+pub use crate::select::future_case::FutureCase;
 use crate::select::selected::Selected;
 use crate::sender::Sender;
 
@@ -19,13 +20,21 @@ pub fn send<T>(sender: &Sender<T>) -> Case<'_> {
     Case { operation: sender, index: 0 }
 }
 
+/// Makes the case of a future.
+#[inline]
+pub fn wait<'a, F: Future>(case: &'a FutureCase<'_, F>) -> Case<'a> {
+    Case { operation: case, index: 0 }
+}
+
 #[inline]
 #[track_caller]
 fn run<'a>(cases: &mut [Case<'a>], biased: bool, timeout: Timeout) -> Option<Selected<'a>> {
     for (index, case) in cases.iter_mut().enumerate() {
         case.index = index;
     }
-    let (case, reservation) = wait_for(cases, SelectMode { goal: Goal::Select, biased }, timeout)?;
+    let selected = wait_for(cases, SelectMode { goal: Goal::Select, biased }, timeout);
+    cases.iter().for_each(|case| case.operation.finish());
+    let (case, reservation) = selected?;
     Some(Selected::new(case, reservation))
 }
 

@@ -532,3 +532,40 @@ fn reservation_used_after_the_close_ends_the_channel() {
         closer.join().unwrap();
     });
 }
+
+/// The wake-up of a future races with a select that enters its queues. Without the look at `woken` on entering, the
+/// select would sleep on.
+#[test]
+fn select_over_a_future_races_with_its_wake_up() {
+    model(|| {
+        let (tx, rx) = kahn_channels::oneshot();
+        let (_never, never) = bounded::<i32>(1);
+        let sender = thread::spawn(move || tx.send(7).unwrap());
+        let got = kahn_channels::select_biased! {
+            recv(never) -> _ => unreachable!(),
+            wait(rx) -> answer => answer,
+        };
+        assert_eq!(got, Ok(7));
+        sender.join().unwrap();
+    });
+}
+
+/// A future that is not chosen may have been given a message, which it passes on.
+#[test]
+fn future_that_a_select_does_not_choose_passes_its_message_on() {
+    model(|| {
+        let (tx, rx) = bounded(1);
+        let (go, gone) = kahn_channels::oneshot();
+        let sender = thread::spawn(move || {
+            tx.send(1).unwrap();
+            // The receiver is gone if the other arm was chosen.
+            let _ = go.send(());
+        });
+        let got = kahn_channels::select_biased! {
+            wait(gone) -> _ => rx.recv(),
+            wait(rx.recv_async()) -> message => message,
+        };
+        assert_eq!(got, Ok(1));
+        sender.join().unwrap();
+    });
+}

@@ -1,6 +1,7 @@
 //! Waiting for descriptors: sockets, pipes, and whatever else the operating system can report as readable or writable.
 
 use core::fmt;
+use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -8,8 +9,8 @@ use std::panic::Location;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use crate::primitives::{AtomicUsize, Ordering};
-use crate::reactor::{Counted, Direction, Reactor, Readiness, Registration, Wanted, closed};
+use crate::primitives::{AtomicU64, AtomicUsize, Ordering};
+use crate::reactor::{Counted, Direction, PollId, Reactor, Readiness, Registration, Wanted, closed};
 use crate::runtime::default_shared;
 use crate::scheduler::remote_here;
 use crate::wait::{Kind, Reason, operation, poll_operation};
@@ -188,9 +189,7 @@ impl<T: AsFd> Source<T> {
     /// Returns the errors of [`io`](Self::io).
     #[track_caller]
     pub fn ready(&self, interest: Interest, deadline: Option<Instant>) -> io::Result<()> {
-        self.io(interest, deadline, |io| {
-            if is_ready(io.as_fd(), interest)? { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
-        })
+        self.io(interest, deadline, |io| try_ready(io.as_fd(), interest))
     }
 
     /// Like [`read_with`](Self::read_with) or [`write_with`](Self::write_with), with a deadline. The deadline bounds all
@@ -272,7 +271,8 @@ impl<T: AsFd> Source<T> {
     }
 
     /// Calls `f` for a task of async code. If `f` returns [`WouldBlock`](io::ErrorKind::WouldBlock), the task is woken
-    /// when the descriptor is ready. Only the last task that has polled for an interest is woken.
+    /// when the descriptor is ready. Of the tasks that poll in this way for an interest, only the last is woken, as with
+    /// the `poll_read` and `poll_write` of other libraries.
     pub fn poll_io<R>(
         &self,
         interest: Interest,
@@ -283,7 +283,40 @@ impl<T: AsFd> Source<T> {
             return Poll::Pending;
         }
         let io = self.get_ref();
-        self.direction(interest).poll(context, || self.register(), || f(io))
+        self.direction(interest).poll(PollId::Owner, context, || self.register(), || f(io))
+    }
+
+    /// Like [`readable`](Self::readable), for async code, and for an arm of `select!`. Several futures of one source
+    /// can wait at the same time, and all of them are woken. Dropping the future ends its wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn::channel::{bounded, select};
+    /// use kahn::io::Source;
+    /// use std::io::Write;
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// kahn::run(|| {
+    ///     let (ours, mut theirs) = UnixStream::pair()?;
+    ///     let ours = Source::new(ours)?;
+    ///     let (_stop, stopped) = bounded::<()>(0);
+    ///     theirs.write_all(b"hello")?;
+    ///     select! {
+    ///         wait(ours.readable_async()) -> result => result?,
+    ///         recv(stopped) -> _ => unreachable!(),
+    ///     }
+    ///     Ok::<(), std::io::Error>(())
+    /// })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn readable_async(&self) -> ReadyFuture<'_, T> {
+        ReadyFuture { source: self, interest: Interest::Readable, wait: None }
+    }
+
+    /// Like [`readable_async`](Self::readable_async), but waits until the descriptor is writable.
+    pub fn writable_async(&self) -> ReadyFuture<'_, T> {
+        ReadyFuture { source: self, interest: Interest::Writable, wait: None }
     }
 
     /// Ends all waits for the descriptor with an error, and lets all later operations fail. The descriptor itself is
@@ -333,6 +366,50 @@ impl<T: AsFd> Source<T> {
     }
 }
 
+/// The future of [`Source::readable_async`] and [`Source::writable_async`].
+///
+/// # Errors
+///
+/// Its output is an error in the cases of [`Source::read_with`].
+#[must_use = "futures do nothing unless they are polled"]
+pub struct ReadyFuture<'a, T: AsFd> {
+    source: &'a Source<T>,
+    interest: Interest,
+    /// Set while the direction may hold a waker of this future.
+    wait: Option<PollId>,
+}
+
+impl<T: AsFd> Future for ReadyFuture<'_, T> {
+    type Output = io::Result<()>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        if poll_operation(context).is_pending() {
+            return Poll::Pending;
+        }
+        let this = self.get_mut();
+        let (source, interest) = (this.source, this.interest);
+        // Relaxed: only a unique number is needed.
+        let wait = *this.wait.get_or_insert_with(|| PollId::Future(NEXT.fetch_add(1, Ordering::Relaxed)));
+        let try_it = || try_ready(source.as_fd(), interest);
+        source.direction(interest).poll(wait, context, || source.register(), try_it)
+    }
+}
+
+impl<T: AsFd> Drop for ReadyFuture<'_, T> {
+    fn drop(&mut self) {
+        if let Some(wait) = self.wait {
+            self.source.direction(self.interest).forget(wait);
+        }
+    }
+}
+
+impl<T: AsFd> fmt::Debug for ReadyFuture<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadyFuture").field("interest", &self.interest).finish_non_exhaustive()
+    }
+}
+
 /// Returns the reactor of a worker of the default runtime, for a caller that is on no worker.
 fn reactor_elsewhere() -> &'static Reactor {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -341,14 +418,17 @@ fn reactor_elsewhere() -> &'static Reactor {
     &shared.remotes[NEXT.fetch_add(1, Ordering::Relaxed) % shared.remotes.len()].reactor
 }
 
-/// Returns whether the descriptor is ready now.
-fn is_ready(fd: BorrowedFd<'_>, interest: Interest) -> io::Result<bool> {
+/// Returns `WouldBlock` unless the descriptor is ready now.
+fn try_ready(fd: BorrowedFd<'_>, interest: Interest) -> io::Result<()> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let flags = match interest {
         Interest::Readable => PollFlags::IN,
         Interest::Writable => PollFlags::OUT,
     };
-    Ok(poll(&mut [PollFd::from_borrowed_fd(fd, flags)], Some(&Timespec::default()))? > 0)
+    match poll(&mut [PollFd::from_borrowed_fd(fd, flags)], Some(&Timespec::default()))? {
+        0 => Err(io::ErrorKind::WouldBlock.into()),
+        _ => Ok(()),
+    }
 }
 
 impl<T: AsFd> Drop for Source<T> {

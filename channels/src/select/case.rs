@@ -88,10 +88,13 @@ pub(crate) trait Operation {
 
     /// Gives up an unused reservation.
     fn give_up(&self, reservation: Reservation);
+
+    /// Ends what the operation does beside the select, once that has chosen, or has given up.
+    fn finish(&self) {}
 }
 
 /// Ends the wait by the owner's own claim, and then takes a reservation.
-fn settle(wait: &Wait, reserve: impl FnOnce() -> Option<Reservation>) -> Entered {
+pub(super) fn settle(wait: &Wait, reserve: impl FnOnce() -> Option<Reservation>) -> Entered {
     if wait.claim_self() { Entered::Ready(reserve()) } else { Entered::Claimed }
 }
 

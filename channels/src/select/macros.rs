@@ -4,12 +4,13 @@
 //! remaining expansion, so that temporaries live as long as the whole. Last, the selected arm is found by its number.
 //! The bodies are expanded in the caller's function, so `break`, `return` and `?` work in them.
 
-/// Waits until one of several channel operations can be done, does it, and runs the body of its arm.
+/// Waits until one of several operations can be done, does it, and runs the body of its arm.
 ///
 /// ```text
 /// select! {
 ///     recv(receiver) -> result => …,         // result: Result<T, RecvError>
 ///     send(sender, message) -> result => …,  // result: Result<(), SendError<T>>
+///     wait(future) -> output => …,           // anything that async code can await
 ///     default => …,                          // optional: runs if no operation can be done now
 ///     default(duration) => …,                // instead of it: runs if none can be done in time
 /// }
@@ -21,6 +22,10 @@
 ///
 /// Receivers and senders are evaluated once, in source order. A message is evaluated only if its arm has been selected.
 /// To switch off an arm, use [`never`](crate::never).
+///
+/// An arm `wait(future)` takes any value that async code could await: a join handle (`&mut handle`, so that it is there
+/// afterwards), a oneshot's receiver, a future of `recv_async`, `changed_async` or `readable_async`. Its future is dropped
+/// before the body of the selected arm runs, whether it has finished or not.
 ///
 /// # Parks
 ///
@@ -44,6 +49,19 @@
 ///     }
 /// };
 /// assert!(sum == 11 || sum == 20);
+/// ```
+///
+/// With a green thread's handle:
+///
+/// ```
+/// use kahn::channel::{bounded, select};
+///
+/// let (_cancel, cancelled) = bounded::<()>(0);
+/// let mut worker = kahn::spawn(|| 6 * 7);
+/// select! {
+///     wait(&mut worker) -> result => assert_eq!(result.unwrap(), 42),
+///     recv(cancelled) -> _ => worker.cancel(),
+/// }
 /// ```
 ///
 /// With a timeout:
@@ -125,8 +143,9 @@ macro_rules! __kahn_select {
     };
     (@list $biased:tt $arms:tt $default:tt $($rest:tt)*) => {
         ::core::compile_error!(
-            "expected `recv(receiver) -> pattern => …`, `send(sender, message) -> pattern => …`, `default => …` or \
-             `default(duration) => …`, with a comma after an arm that is not a block"
+            "expected `recv(receiver) -> pattern => …`, `send(sender, message) -> pattern => …`, \
+             `wait(future) -> pattern => …`, `default => …` or `default(duration) => …`, with a comma after an arm that \
+             is not a block"
         )
     };
 
@@ -139,6 +158,9 @@ macro_rules! __kahn_select {
     ) => {
         $crate::__kahn_select!(@list $biased ($($arms)* (send ($tx) ($msg) ($res) $body)) $default $($rest)*)
     };
+    (@arm $biased:tt ($($arms:tt)*) $default:tt (wait ($future:expr $(,)?) ($res:pat) $body:tt) $($rest:tt)*) => {
+        $crate::__kahn_select!(@list $biased ($($arms)* (wait ($future) () ($res) $body)) $default $($rest)*)
+    };
     (@arm $biased:tt $arms:tt () (default ($($timeout:expr $(,)?)?) () $body:tt) $($rest:tt)*) => {
         $crate::__kahn_select!(@list $biased $arms (($($timeout)?) $body) $($rest)*)
     };
@@ -147,8 +169,8 @@ macro_rules! __kahn_select {
     };
     (@arm $biased:tt $arms:tt $default:tt ($case:ident $args:tt $res:tt $body:tt) $($rest:tt)*) => {
         ::core::compile_error!(::core::concat!(
-            "expected `recv(receiver) -> pattern`, `send(sender, message) -> pattern`, `default` or \
-             `default(duration)` before `=>`, found `",
+            "expected `recv(receiver) -> pattern`, `send(sender, message) -> pattern`, `wait(future) -> pattern`, \
+             `default` or `default(duration)` before `=>`, found `",
             ::core::stringify!($case $args),
             "`"
         ))
@@ -175,6 +197,19 @@ macro_rules! __kahn_select {
                 let operand: &$crate::Sender<_> = operand;
                 $crate::__kahn_select!(@bind $biased
                     ($($bound)* (send operand $msg $res $body)) ($($arms)*) $default)
+            }
+        }
+    };
+
+    (@bind $biased:tt ($($bound:tt)*)
+        ((wait ($future:expr) $msg:tt $res:tt $body:tt) $($arms:tt)*) $default:tt
+    ) => {
+        match ::core::pin::pin!(::core::option::Option::Some(::core::future::IntoFuture::into_future($future))) {
+            future => {
+                let operand = $crate::internal::FutureCase::new(future);
+                let operand = &operand;
+                $crate::__kahn_select!(@bind $biased
+                    ($($bound)* (wait operand $msg $res $body)) ($($arms)*) $default)
             }
         }
     };
@@ -210,6 +245,17 @@ macro_rules! __kahn_select {
     ) => {
         if $selected.index() == $at {
             let result = $selected.recv($rx);
+            let $res = result;
+            $body
+        } else {
+            $crate::__kahn_select!(@complete $selected ($at + 1) $($more)*)
+        }
+    };
+    (@complete $selected:ident ($at:expr)
+        (wait $case:ident () ($res:pat) $body:tt) $($more:tt)*
+    ) => {
+        if $selected.index() == $at {
+            let result = $selected.wait($case);
             let $res = result;
             $body
         } else {

@@ -2,6 +2,7 @@
 
 pub(crate) mod case;
 mod cases;
+pub(crate) mod future_case;
 pub(crate) mod selected;
 mod macros;
 pub(crate) mod engine;

@@ -8,6 +8,7 @@ use crate::receiver::{Receiver, Source};
 use crate::reservation::Reservation;
 use crate::select::case::{Identity, Operation};
 use crate::select::engine::Case;
+use crate::select::future_case::FutureCase;
 use crate::sender::Sender;
 
 /// A selected operation with its reservation.
@@ -49,6 +50,12 @@ impl<'a> Selected<'a> {
             (Source::Timer(timer), Reservation::Fired(when)) => Ok(timer.message(when)),
             _ => Err(RecvError),
         }
+    }
+
+    /// Returns the output of a future.
+    #[inline]
+    pub fn wait<F: Future>(self, case: &FutureCase<'_, F>) -> F::Output {
+        case.take_output().expect("a future is selected when it has its output")
     }
 
     /// Completes a send.

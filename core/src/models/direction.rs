@@ -9,7 +9,7 @@ use super::ALL;
 use crate::primitives::explore::{Arc, orders, thread};
 use crate::primitives::{AtomicUsize, Ordering, Parker, Unparker};
 use crate::reactor::Counted;
-use crate::reactor::direction::{Direction, Readiness, Wanted};
+use crate::reactor::direction::{Direction, PollId, Readiness, Wanted};
 use crate::wait::{Kind, Reason};
 
 /// A stream: its direction for reading, and the bytes that are there.
@@ -125,26 +125,40 @@ impl Wake for Unpark {
     }
 }
 
+/// A task that polls until it has read one byte.
+fn spawn_task(stream: &Arc<Stream>, wait: PollId) -> thread::JoinHandle<io::Result<()>> {
+    let stream = stream.clone();
+    thread::spawn(move || {
+        let parker = Parker::new();
+        let waker = Waker::from(std::sync::Arc::new(Unpark(parker.unparker())));
+        let context = Context::from_waker(&waker);
+        let poll = || stream.direction.poll(wait, &context, || Ok(Counted), || stream.call().map(drop));
+        loop {
+            match poll() {
+                Poll::Ready(result) => return result,
+                Poll::Pending => parker.park(),
+            }
+        }
+    })
+}
+
 #[test]
 fn event_races_with_a_task_that_polls() {
     orders(ALL, || {
         let stream = Arc::new(Stream::default());
-        let task = {
-            let stream = stream.clone();
-            thread::spawn(move || {
-                let parker = Parker::new();
-                let waker = Waker::from(std::sync::Arc::new(Unpark(parker.unparker())));
-                let context = Context::from_waker(&waker);
-                let poll = || stream.direction.poll(&context, || Ok(Counted), || stream.call().map(drop));
-                loop {
-                    match poll() {
-                        Poll::Ready(result) => return result,
-                        Poll::Pending => parker.park(),
-                    }
-                }
-            })
-        };
+        let task = spawn_task(&stream, PollId::Owner);
         stream.write();
         task.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn one_event_wakes_two_tasks() {
+    orders(2, || {
+        let stream = Arc::new(Stream::default());
+        let tasks = [spawn_task(&stream, PollId::Future(1)), spawn_task(&stream, PollId::Future(2))];
+        stream.bytes.fetch_add(2, Ordering::AcqRel);
+        stream.direction.notify(false);
+        tasks.into_iter().for_each(|task| task.join().unwrap().unwrap());
     });
 }

@@ -4,8 +4,7 @@
 //! failed, its waits included. The others wait for the turn, and get it in order. So threads that read from one
 //! descriptor are served first come, first served, and only the thread with the turn waits for an event.
 //!
-//! A task of async code polls instead. It leaves its waker before it tries. There is one such task for each direction,
-//! the one that has polled last, as `poll_read` and its kin require.
+//! A task of async code polls instead. It leaves its waker before it tries. An event wakes all tasks that have left one.
 //!
 //! | state | meaning |
 //! |---|---|
@@ -49,9 +48,25 @@ struct State {
     drained: bool,
     ends: bool,
     closed: bool,
+    polling: Vec<PollingTask>,
+}
+
+/// A task of async code that waits for an event.
+struct PollingTask {
+    /// Identifies the wait. A wait has one entry.
+    wait: PollId,
     waker: OwnedWaker,
-    /// Counts the task with this waker as waiting.
-    counted: Option<Counted>,
+    _counted: Counted,
+}
+
+/// Identifies a wait of async code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PollId {
+    /// All polls of a direction that are made for the owner of the descriptor, such as those of `poll_read`: the last
+    /// task that polls is woken.
+    Owner,
+    /// A future of its own, with a number that no other has.
+    Future(u64),
 }
 
 /// Whether a woken thread has been given the turn. If not, the descriptor was closed.
@@ -171,18 +186,26 @@ impl Direction {
     /// Tries `call` for a task, and leaves the task's waker if it returns `WouldBlock`.
     pub(crate) fn poll<R>(
         &self,
+        wait: PollId,
         context: &Context<'_>,
         mut register: impl FnMut() -> io::Result<Counted>,
         mut call: impl FnMut() -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         // The waker comes first: an event after a failed try finds it.
-        let counted = register()?;
-        let waker = OwnedWaker::new(context.waker());
+        let task = PollingTask { wait, _counted: register()?, waker: OwnedWaker::new(context.waker()) };
         let (_old, is_closed) = self.0.update(|state, _| {
             if state.closed {
-                return ((waker, Some(counted)), true);
+                return (Some(task), true);
             }
-            ((state.waker.replace(waker), state.counted.replace(counted)), false)
+            let old = state.polling.iter_mut().find(|old| old.wait == wait);
+            let old = match old {
+                Some(old) => Some(std::mem::replace(old, task)),
+                None => {
+                    state.polling.push(task);
+                    None
+                }
+            };
+            (old, false)
         });
         if is_closed {
             return Poll::Ready(Err(closed()));
@@ -190,32 +213,35 @@ impl Direction {
         match call() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
             result => {
-                drop(self.take_waker());
+                self.forget(wait);
                 Poll::Ready(result)
             }
         }
     }
 
-    /// Removes the waker of a task that polls no more.
-    pub(crate) fn take_waker(&self) -> OwnedWaker {
-        let (waker, _counted) = self.0.update(|state, _| (state.waker.take(), state.counted.take()));
-        waker
+    /// Removes the waker of a wait that is over.
+    pub(crate) fn forget(&self, wait: PollId) {
+        let place = |state: &State| state.polling.iter().position(|task| task.wait == wait);
+        let _task = self.0.update(|state, _| place(state).map(|at| state.polling.swap_remove(at)));
     }
 
-    /// Records an event, and wakes the thread and the task that wait for it.
+    /// Removes the wakers of all tasks.
+    pub(crate) fn forget_all(&self) {
+        let _tasks = self.0.update(|state, _| std::mem::take(&mut state.polling));
+    }
+
+    /// Records an event, and wakes the thread and the tasks that wait for it.
     pub(crate) fn notify(&self, ends: bool) {
-        let has_waker = self.0.update(|state, queues| {
+        let polling = self.0.update(|state, queues| {
             state.ends |= ends;
             state.drained = false;
             match queues[EVENT].claim_next() {
                 Some(granted) => *granted = true,
                 None => state.ready = true,
             }
-            state.counted.is_some()
+            std::mem::take(&mut state.polling)
         });
-        if has_waker {
-            self.take_waker().wake();
-        }
+        polling.into_iter().for_each(|task| task.waker.wake());
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -224,11 +250,12 @@ impl Direction {
 
     /// Ends all waits, now and later.
     pub(crate) fn close(&self) {
-        self.0.update(|state, queues| {
+        let polling = self.0.update(|state, queues| {
             state.closed = true;
             queues.iter_mut().for_each(|queue| _ = queue.claim_all());
+            std::mem::take(&mut state.polling)
         });
-        self.take_waker().wake();
+        polling.into_iter().for_each(|task| task.waker.wake());
     }
 }
 

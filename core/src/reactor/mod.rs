@@ -51,7 +51,7 @@ use std::time::Instant;
 
 use slab::Slab;
 
-pub(crate) use self::direction::{Direction, Readiness, Wanted, closed};
+pub(crate) use self::direction::{Direction, PollId, Readiness, Wanted, closed};
 pub(crate) use self::poller::Events;
 use self::poller::{Event, Poller};
 pub(crate) use self::registration::Registration;

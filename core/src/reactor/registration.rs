@@ -60,8 +60,8 @@ impl Registration {
     /// Removes the registration, before the descriptor is closed. No thread waits for the descriptor any more. A task
     /// that has polled and was dropped may have left its waker.
     pub(crate) fn deregister(&self, fd: BorrowedFd<'_>) {
-        drop(self.read.take_waker());
-        drop(self.write.take_waker());
+        self.read.forget_all();
+        self.write.forget_all();
         // The lock is held, so that the descriptor is not registered anew in the meantime.
         let mut home = self.home();
         if let Some(Place { reactor, key }) = home.take() {
