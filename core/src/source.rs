@@ -272,7 +272,8 @@ impl<T: AsFd> Source<T> {
 
     /// Calls `f` for a task of async code. If `f` returns [`WouldBlock`](io::ErrorKind::WouldBlock), the task is woken
     /// when the descriptor is ready. Of the tasks that poll in this way for an interest, only the last is woken, as with
-    /// the `poll_read` and `poll_write` of other libraries.
+    /// the `poll_read` and `poll_write` of other libraries. A task that has been pending is woken in any case, also if a
+    /// later poll succeeds before the event is noticed.
     pub fn poll_io<R>(
         &self,
         interest: Interest,

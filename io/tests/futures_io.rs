@@ -258,6 +258,21 @@ fn last_task_that_polls_is_woken() {
 }
 
 #[test]
+fn read_that_succeeds_before_its_event_wakes_the_task_too() {
+    // On one worker no event is noticed until this green thread parks.
+    Runtime::builder().workers(1).build().unwrap().run(|| {
+        let (ours, theirs) = pair();
+        let counter = Arc::new(Counter::default());
+        let waker = Waker::from(Arc::clone(&counter));
+        let (mut context, mut bytes) = (Context::from_waker(&waker), [0; 8]);
+        assert!(pin!((&ours).read(&mut bytes)).poll(&mut context).is_pending());
+        blocking::write_all(&theirs, b"x");
+        assert!(pin!((&ours).read(&mut bytes)).poll(&mut context).is_ready());
+        assert_eq!(counter.0.load(Ordering::SeqCst), 1);
+    });
+}
+
+#[test]
 fn timeout_async_bounds_a_read() {
     on_workers(|| {
         let (ours, theirs) = pair();

@@ -193,7 +193,7 @@ impl Direction {
     ) -> Poll<io::Result<R>> {
         // The waker comes first: an event after a failed try finds it.
         let task = PollingTask { wait, _counted: register()?, waker: OwnedWaker::new(context.waker()) };
-        let (_old, is_closed) = self.0.update(|state, _| {
+        let (old, is_closed) = self.0.update(|state, _| {
             if state.closed {
                 return (Some(task), true);
             }
@@ -214,6 +214,12 @@ impl Direction {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
             result => {
                 self.forget(wait);
+                // Each poll of a stream that is pending is followed by a wake-up, also if a later one succeeds before
+                // the event is noticed. hyper 1.12 relies on that: it flushes again after a flush that was pending, and
+                // returns `Pending` although the second one has succeeded.
+                if old.is_some() && wait == PollId::Owner {
+                    context.waker().wake_by_ref();
+                }
                 Poll::Ready(result)
             }
         }
