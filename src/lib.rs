@@ -260,6 +260,7 @@ mod guides {
         FromTokio: "../docs/from-tokio.md",
         Choosing: "../docs/choosing.md",
         Blocking: "../docs/blocking.md",
+        Libraries: "../docs/libraries.md",
         Performance: "../docs/performance.md",
     }
 }

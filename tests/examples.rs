@@ -126,6 +126,7 @@ fn examples_print_help() {
         "savina",
         "supervisor_tour",
         "proxy",
+        "http_server",
     ];
     for name in all {
         let output = run(name, &["--help"]);
@@ -140,6 +141,10 @@ fn examples_refuse_bad_arguments() {
     assert_refused("wordcount", &["--top", "few"], "few");
     assert_refused("wordcount", &["--workers", "0"], "0");
     assert_refused("wordcount", &["--bogus"], "--bogus");
+    assert_refused("http_server", &["--port", "many"], "many");
+    assert_refused("http_server", &["--bogus"], "--bogus");
+    assert_refused("http_server", &["no-such-folder"], "no-such-folder: No such file");
+    assert_refused("http_server", &["--port", "0", "Cargo.toml"], "Cargo.toml: not a directory");
     assert_refused("player", &[], "FILE.gz is missing");
     assert_refused("player", &["no-such-file.gz"], "no-such-file.gz: No such file");
     assert_refused("player", &["--block", "0", "Cargo.toml"], "--block");

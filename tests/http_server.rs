@@ -1,0 +1,476 @@
+//! The example `http_server`, run as a process, against clients that are correct, slow, broken or gone.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// Nothing here takes more than a few seconds. A hang fails the test.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A large file, which the buffers of a connection do not hold.
+const LARGE: usize = 32 << 20;
+
+/// A folder that is removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Folder {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("kahn-http-{}-{number}", std::process::id()));
+        fs::create_dir_all(path.join("site/sub")).unwrap();
+        let folder = Folder(path);
+        folder.write("secret.txt", "secret");
+        folder.write("site/a.txt", "a text");
+        folder.write("site/a b.html", "a page");
+        folder.write("site/.hidden", "hidden");
+        folder.write("site/sub/index.html", "an index");
+        symlink(folder.0.join("secret.txt"), folder.0.join("site/link.txt")).unwrap();
+        symlink(folder.0.join("site/a.txt"), folder.0.join("site/inner.txt")).unwrap();
+        folder
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.0.join(name), text).unwrap();
+    }
+
+    /// Makes a file of [`LARGE`] zeros.
+    fn add_large(&self) {
+        fs::File::create(self.0.join("site/large.bin")).unwrap().set_len(LARGE as u64).unwrap();
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A server. It is killed at the end.
+struct Server {
+    child: Child,
+    output: BufReader<ChildStdout>,
+    address: SocketAddr,
+    folder: Folder,
+}
+
+impl Server {
+    fn start(options: &[&str]) -> Server {
+        let folder = Folder::new();
+        raise_limit_of_files();
+        let test = std::env::current_exe().unwrap();
+        let program = test.parent().and_then(Path::parent).unwrap().join("examples/http_server");
+        assert!(program.exists(), "{} is not built: run `cargo build --examples` first", program.display());
+        let mut command = Command::new(program);
+        command.args(["--port", "0"]).args(options).arg(folder.0.join("site"));
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening on http://").unwrap_or_else(|| panic!("{line:?}"));
+        Server { child, output, address: address.parse().unwrap(), folder }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    /// Sends requests on a connection of their own, and returns all that comes back.
+    fn exchange(&self, requests: &str) -> String {
+        let mut stream = self.connect();
+        stream.write_all(requests.as_bytes()).unwrap();
+        read_to_end(&mut stream)
+    }
+
+    /// Sends one request, and returns its response.
+    fn request(&self, method: &str, path: &str) -> String {
+        self.exchange(&format!("{method} {path} HTTP/1.1\r\nhost: kahn\r\nconnection: close\r\n\r\n"))
+    }
+
+    fn signal(&self) {
+        let pid = i32::try_from(self.child.id()).unwrap();
+        // SAFETY: `kill` only sends a signal. The child has not been waited for, so its number is still its own.
+        assert_eq!(unsafe { libc::kill(pid, libc::SIGTERM) }, 0);
+    }
+
+    /// Waits for the line that says that the server stops.
+    fn wait_for_stopping(&mut self) {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        assert_eq!(line, "stopping\n");
+    }
+
+    /// Waits for the end of the server, and returns its last line.
+    fn wait(mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        assert_eq!(self.child.wait().unwrap().code(), Some(0), "{line}");
+        line
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Lets this process and its children open as many files as the system allows.
+fn raise_limit_of_files() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both calls get a pointer to a valid `rlimit`.
+    unsafe {
+        assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit), 0);
+        limit.rlim_cur = limit.rlim_max.min(1 << 16);
+        assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit), 0);
+    }
+}
+
+/// Reads until the server closes the connection. A reset counts as a close.
+fn read_to_end(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    match stream.read_to_end(&mut bytes) {
+        Err(error) if error.kind() != io::ErrorKind::ConnectionReset => panic!("{error}"),
+        _ => String::from_utf8(bytes).unwrap(),
+    }
+}
+
+/// Reads one response with a `content-length`, and leaves the connection open.
+fn read_response(reader: &mut BufReader<TcpStream>) -> String {
+    let mut text = String::new();
+    let mut len = 0;
+    loop {
+        let start = text.len();
+        assert!(reader.read_line(&mut text).unwrap() > 0, "the connection ends in the head: {text:?}");
+        let line = &text[start..];
+        if let Some(value) = line.strip_prefix("content-length: ") {
+            len = value.trim().parse().unwrap();
+        }
+        if line == "\r\n" {
+            break;
+        }
+    }
+    let mut body = vec![0; len];
+    reader.read_exact(&mut body).unwrap();
+    text + str::from_utf8(&body).unwrap()
+}
+
+#[track_caller]
+fn assert_status(response: &str, status: u16) {
+    assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{response}");
+}
+
+fn body(response: &str) -> &str {
+    response.split_once("\r\n\r\n").unwrap().1
+}
+
+#[test]
+fn serves_files_with_their_types() {
+    let server = Server::start(&[]);
+    let text = server.request("GET", "/a.txt");
+    assert_status(&text, 200);
+    assert!(text.contains("\r\ncontent-type: text/plain; charset=utf-8\r\n"), "{text}");
+    assert!(text.contains("\r\ncontent-length: 6\r\n"), "{text}");
+    assert_eq!(body(&text), "a text");
+    let page = server.request("GET", "/a%20b.html?query");
+    assert!(page.contains("\r\ncontent-type: text/html; charset=utf-8\r\n"), "{page}");
+    assert_eq!(body(&page), "a page");
+    assert_eq!(body(&server.request("GET", "/inner.txt")), "a text");
+    let head = server.request("HEAD", "/a.txt");
+    assert!(head.contains("\r\ncontent-length: 6\r\n") && body(&head).is_empty(), "{head}");
+    let folder = server.request("GET", "/sub");
+    assert_status(&folder, 301);
+    assert!(folder.contains("\r\nlocation: /sub/\r\n"), "{folder}");
+    assert_eq!(body(&server.request("GET", "/sub/")), "an index");
+    assert_status(&server.request("GET", "/"), 404);
+    assert_status(&server.request("GET", "/none"), 404);
+    assert_status(&server.request("GET", "/a.txt/b"), 404);
+    let post = server.request("DELETE", "/a.txt");
+    assert_status(&post, 405);
+    assert!(post.contains("\r\nallow: GET, HEAD\r\n"), "{post}");
+}
+
+#[test]
+fn serves_no_file_outside_of_the_folder() {
+    let server = Server::start(&[]);
+    let outside = [
+        "/../secret.txt",
+        "/sub/../../secret.txt",
+        "/%2e%2e/secret.txt",
+        "/..%2fsecret.txt",
+        "/sub/%2e%2e%2f%2e%2e%2fsecret.txt",
+        "/link.txt",
+        "/.hidden",
+        "//etc/passwd",
+        "/%2fetc/passwd",
+        "/a.txt%00",
+        "/%",
+        "/%zz",
+        "*",
+    ];
+    for path in outside {
+        let response = server.request("GET", path);
+        assert_status(&response, 404);
+        assert_eq!(body(&response), "not found\n");
+    }
+}
+
+#[test]
+fn counter_adds_what_many_clients_post() {
+    let server = Server::start(&[]);
+    std::thread::scope(|s| {
+        for _ in 0..8 {
+            s.spawn(|| {
+                let mut reader = BufReader::new(server.connect());
+                for _ in 0..50 {
+                    let request = b"POST /api/counter HTTP/1.1\r\nhost: kahn\r\ncontent-length: 1\r\n\r\n2";
+                    reader.get_mut().write_all(request).unwrap();
+                    assert_status(&read_response(&mut reader), 200);
+                }
+            });
+        }
+    });
+    assert_eq!(body(&server.request("GET", "/api/counter")), "{\"count\":800}\n");
+    assert!(body(&server.request("GET", "/api/time")).starts_with("{\"unix_ms\":1"));
+    let bad = "POST /api/counter HTTP/1.1\r\nhost: kahn\r\nconnection: close\r\ncontent-length: 3\r\n\r\nsix";
+    assert_status(&server.exchange(bad), 400);
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let server = Server::start(&[]);
+    let mut stream = server.connect();
+    let paths = ["/a.txt", "/sub/", "/none", "/api/counter"].repeat(25);
+    let requests =
+        paths.iter().map(|path| format!("GET {path} HTTP/1.1\r\nhost: kahn\r\n\r\n")).collect::<String>();
+    stream.write_all(requests.as_bytes()).unwrap();
+    let mut reader = BufReader::new(stream);
+    for path in paths {
+        let expected = match path {
+            "/a.txt" => "a text",
+            "/sub/" => "an index",
+            "/none" => "not found\n",
+            _ => "{\"count\":0}\n",
+        };
+        assert_eq!(body(&read_response(&mut reader)), expected);
+    }
+}
+
+#[test]
+fn garbage_and_large_heads_are_refused() {
+    let server = Server::start(&[]);
+    assert_status(&server.exchange("this is no HTTP\r\n\r\n"), 400);
+    assert_eq!(server.exchange("\0\u{1}\u{7f}\r\n\r\n").lines().next(), Some("HTTP/1.1 400 Bad Request"));
+    let large = format!("GET / HTTP/1.1\r\nhost: kahn\r\nx: {}\r\n\r\n", "x".repeat(64 << 10));
+    let mut stream = server.connect();
+    // The server may close before it has read all.
+    let _ = stream.write_all(large.as_bytes());
+    let mut status = [0; 12];
+    match stream.read_exact(&mut status) {
+        Ok(()) => assert_eq!(&status, b"HTTP/1.1 431"),
+        Err(error) => assert_eq!(error.kind(), io::ErrorKind::ConnectionReset),
+    }
+    let many = (0..100).map(|n| format!("x{n}: y\r\n")).collect::<String>();
+    assert_status(&server.exchange(&format!("GET / HTTP/1.1\r\nhost: kahn\r\n{many}\r\n")), 431);
+    assert_status(&server.request("GET", "/a.txt"), 200);
+}
+
+#[test]
+fn client_that_sends_its_head_slowly_is_disconnected() {
+    let server = Server::start(&["--idle", "200"]);
+    let mut stream = server.connect();
+    // A byte at a time keeps no connection open. The head would take half a minute.
+    for byte in format!("GET /a.txt HTTP/1.1\r\nx: {}", "x".repeat(600)).bytes() {
+        if stream.write_all(&[byte]).is_err() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+        stream.set_nonblocking(true).unwrap();
+        let read = stream.read(&mut [0; 256]);
+        stream.set_nonblocking(false).unwrap();
+        match read {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            _ => return,
+        }
+    }
+    panic!("the server still waits for the head");
+}
+
+#[test]
+fn idle_connection_is_closed() {
+    let server = Server::start(&["--idle", "100"]);
+    assert!(!read_to_end(&mut server.connect()).contains("200"));
+}
+
+#[test]
+fn client_that_sends_its_body_slowly_or_too_much_is_refused() {
+    let server = Server::start(&["--body", "100"]);
+    let late = server.exchange("POST /api/counter HTTP/1.1\r\nhost: kahn\r\ncontent-length: 2\r\n\r\n4");
+    assert_status(&late, 408);
+    let server = Server::start(&[]);
+    let mut stream = server.connect();
+    stream.write_all(b"POST /api/counter HTTP/1.1\r\nhost: kahn\r\ncontent-length: 1000000\r\n\r\n").unwrap();
+    // The server has seen the length before it has read the body.
+    let _ = stream.write_all(&[b'1'; 70_000]);
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 413");
+}
+
+#[test]
+fn client_that_closes_its_writing_side_gets_the_response() {
+    let server = Server::start(&[]);
+    server.folder.add_large();
+    let mut stream = server.connect();
+    stream.write_all(b"GET /large.bin HTTP/1.1\r\nhost: kahn\r\n\r\n").unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let response = read_to_end(&mut stream);
+    assert_status(&response, 200);
+    assert_eq!(body(&response).len(), LARGE);
+}
+
+#[test]
+fn client_that_never_reads_is_disconnected() {
+    // There is one place. So the second client waits until the first has lost it.
+    let server = Server::start(&["--connections", "1", "--stalled", "200"]);
+    server.folder.add_large();
+    let mut stalled = server.connect();
+    stalled.write_all(b"GET /large.bin HTTP/1.1\r\nhost: kahn\r\n\r\n").unwrap();
+    assert_status(&server.request("GET", "/a.txt"), 200);
+    assert!(read_to_end(&mut stalled).len() < LARGE);
+}
+
+#[test]
+fn clients_that_vanish_harm_no_other() {
+    let server = Server::start(&["--connections", "4"]);
+    server.folder.add_large();
+    for n in 0..100 {
+        let mut stream = server.connect();
+        let request: &[u8] = match n % 4 {
+            0 => b"",
+            1 => b"GET /a.t",
+            2 => b"GET /large.bin HTTP/1.1\r\nhost: kahn\r\n\r\n",
+            _ => b"POST /api/counter HTTP/1.1\r\nhost: kahn\r\ncontent-length: 9\r\n\r\n1",
+        };
+        stream.write_all(request).unwrap();
+    }
+    assert_eq!(body(&server.request("GET", "/a.txt")), "a text");
+}
+
+#[test]
+fn thousand_connections_are_served_at_once() {
+    let server = Server::start(&[]);
+    let mut readers = (0..1000).map(|_| BufReader::new(server.connect())).collect::<Vec<_>>();
+    for _ in 0..2 {
+        for reader in &mut readers {
+            reader.get_mut().write_all(b"GET /a.txt HTTP/1.1\r\nhost: kahn\r\n\r\n").unwrap();
+        }
+        for reader in &mut readers {
+            assert_eq!(body(&read_response(reader)), "a text");
+        }
+    }
+    server.signal();
+    // All are idle, so all are closed.
+    for reader in &mut readers {
+        assert_eq!(reader.read(&mut [0; 8]).unwrap(), 0);
+    }
+    assert_eq!(server_end(server), "served 1000 connections; 0 were cancelled\n");
+}
+
+fn server_end(mut server: Server) -> String {
+    server.wait_for_stopping();
+    server.wait()
+}
+
+/// A client that has sent the head of a request, and whose body the server waits for.
+fn request_in_flight(server: &Server) -> BufReader<TcpStream> {
+    let mut stream = server.connect();
+    let head =
+        b"POST /api/counter HTTP/1.1\r\nhost: kahn\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n";
+    stream.write_all(head).unwrap();
+    let mut reader = BufReader::new(stream);
+    assert_status(&read_response(&mut reader), 100);
+    reader
+}
+
+#[test]
+fn shutdown_answers_the_requests_that_have_begun() {
+    let mut server = Server::start(&[]);
+    let mut clients = (0..10).map(|_| request_in_flight(&server)).collect::<Vec<_>>();
+    // A connection that has not been accepted when the listener is closed is reset. This one has been.
+    let mut idle = BufReader::new(server.connect());
+    idle.get_mut().write_all(b"GET /a.txt HTTP/1.1\r\nhost: kahn\r\n\r\n").unwrap();
+    assert_eq!(body(&read_response(&mut idle)), "a text");
+    server.signal();
+    server.wait_for_stopping();
+    assert_eq!(idle.read(&mut [0; 8]).unwrap(), 0);
+    // The listener is closed before the idle connection, or a moment after.
+    while TcpStream::connect(server.address).is_ok() {
+        std::thread::yield_now();
+    }
+    for client in &mut clients {
+        client.get_mut().write_all(b"41").unwrap();
+        let response = read_response(client);
+        assert_status(&response, 200);
+        assert!(response.contains("\r\nconnection: close\r\n"), "{response}");
+        assert_eq!(client.read(&mut [0; 8]).unwrap(), 0);
+    }
+    let served = server.wait();
+    assert!(served.ends_with(" connections; 0 were cancelled\n"), "{served}");
+}
+
+#[test]
+fn shutdown_cancels_the_requests_that_take_too_long() {
+    let server = Server::start(&["--grace", "100"]);
+    let mut client = request_in_flight(&server);
+    server.signal();
+    assert_eq!(server_end(server), "served 1 connections; 1 were cancelled\n");
+    assert_eq!(client.read(&mut [0; 8]).unwrap(), 0);
+}
+
+/// Runs a tool that may not be installed.
+fn output_of(tool: &str, args: &[&str]) -> Option<String> {
+    match Command::new(tool).args(args).output() {
+        Ok(output) => {
+            assert!(output.status.success(), "{tool}: {}", String::from_utf8_lossy(&output.stderr));
+            Some(String::from_utf8(output.stdout).unwrap())
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            eprintln!("skipped: {tool} is not installed");
+            None
+        }
+        Err(error) => panic!("{tool}: {error}"),
+    }
+}
+
+#[test]
+fn curl_gets_and_posts() {
+    let server = Server::start(&[]);
+    let url = |path: &str| format!("http://{}{path}", server.address);
+    if let Some(text) = output_of("curl", &["-sS", "--path-as-is", "-L", &url("/sub")]) {
+        assert_eq!(text, "an index");
+        assert_eq!(
+            output_of("curl", &["-sS", "-d", "40", &url("/api/counter")]).unwrap(),
+            "{\"count\":40}\n"
+        );
+    }
+}
+
+#[test]
+fn wrk_sees_no_error() {
+    let server = Server::start(&[]);
+    let url = format!("http://{}/a.txt", server.address);
+    if let Some(text) = output_of("wrk", &["-t1", "-c64", "-d1s", "--timeout", "30s", &url]) {
+        assert!(text.contains("Requests/sec"), "{text}");
+        assert!(!text.contains("Socket errors") && !text.contains("Non-2xx"), "{text}");
+    }
+}
