@@ -199,6 +199,27 @@ fn timeout_ends_a_wait_and_loses_no_data() {
     });
 }
 
+/// Each byte ends a wait, and the call waits on. If each wait had the whole time, the call would never end.
+#[test]
+fn deadline_bounds_all_waits_of_a_call_together() {
+    kahn::run(|| {
+        let (ours, theirs) = pair();
+        let reader = kahn::spawn(move || {
+            let soon = Instant::now() + Duration::from_millis(20);
+            ours.io(Interest::Readable, Some(soon), |mut stream| {
+                let _ = stream.read(&mut [0; 64]);
+                Err::<(), _>(ErrorKind::WouldBlock.into())
+            })
+        });
+        while !reader.is_finished() {
+            // It fails when the reader has ended.
+            let _ = write(&theirs, b"x");
+            kahn::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(kind(reader.join().unwrap()), ErrorKind::TimedOut);
+    });
+}
+
 /// A read that takes less than it could does not try again before the next event. The end of the stream must not be
 /// missed by that, whether it comes with the data or after it.
 #[test]
