@@ -722,6 +722,99 @@ fn each_way_to_become_runnable_gets_turns_on_four_workers() {
     contests(4);
 }
 
+/// A loop that spawns, beside something else that keeps the only worker busy. What it spawns does not pile up, and
+/// another new green thread starts soon. Each task that the loop spawns spawns some leaves.
+fn new_green_thread_starts_beside_a_loop_of_spawns(keep_busy: Busy, leaves: usize) {
+    /// The most that the loop spawns before the start: about 64 for each one that waits.
+    const MOST: usize = 100_000;
+    /// The most tasks of the loop that wait at a time: some more than the 1024 that a spawner may get ahead of.
+    const WAITING: usize = 4096;
+    let (name, keep_busy) = keep_busy;
+    let runtime = runtime(1);
+    if runtime.workers() != 1 {
+        eprintln!("skipped: KAHN_WORKERS is not 1, and this test needs all on one worker");
+        return;
+    }
+    within(&format!("{name}, {leaves} leaves"), move || {
+        runtime.run(move || {
+            let contest = Arc::new(Contest::default());
+            let [spawned, ended] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+            let (spawns, ends, goes_on) = (spawned.clone(), ended.clone(), contest.clone());
+            let spawner = kahn::spawn(move || {
+                while goes_on.goes_on() {
+                    spawns.fetch_add(1, SeqCst);
+                    let ends = ends.clone();
+                    drop(kahn::spawn(move || {
+                        (0..leaves).for_each(|_| drop(kahn::spawn(|| ())));
+                        ends.fetch_add(1, SeqCst);
+                    }));
+                }
+            });
+            let busy = kahn::spawn({
+                let contest = contest.clone();
+                move || keep_busy(&contest)
+            });
+            let mut wrong = None;
+            for n in 1..=3 {
+                until("the loop has spawned more", || spawned.load(SeqCst) >= 2_000 / (leaves + 1) * n);
+                let before = spawned.load(SeqCst);
+                let child = kahn::spawn(|| ());
+                let since = || spawned.load(SeqCst) - before;
+                while !child.is_finished() && since() <= MOST {
+                    kahn::yield_now();
+                }
+                let waiting = spawned.load(SeqCst) - ended.load(SeqCst);
+                if since() > MOST || waiting > WAITING {
+                    wrong = Some((since(), waiting));
+                    break;
+                }
+            }
+            contest.stop.store(true, SeqCst);
+            spawner.join().unwrap();
+            busy.join().unwrap();
+            assert_eq!(wrong, None, "{name}: spawned before the start, and waiting");
+        });
+    });
+}
+
+/// A server that sends itself messages, so that it has one whenever it takes its next turn.
+const FEEDS_ITSELF: Busy = ("a server that feeds itself", |contest| {
+    let (tx, rx) = bounded(64);
+    let (sends, goes_on) = (tx.clone(), contest.clone());
+    let server = kahn::serve(rx, move |()| {
+        if goes_on.goes_on() {
+            (0..2).for_each(|_| _ = sends.try_send(()));
+        } else {
+            sends.close();
+        }
+    });
+    tx.send(()).unwrap();
+    server.join().unwrap();
+});
+
+const SLEEPS: Busy = ("timers", |contest| {
+    while contest.goes_on() {
+        kahn::sleep(Duration::from_micros(20));
+    }
+});
+
+#[test]
+fn new_green_thread_starts_beside_a_loop_of_spawns_and_a_server() {
+    new_green_thread_starts_beside_a_loop_of_spawns(FEEDS_ITSELF, 0);
+}
+
+#[test]
+fn new_green_thread_starts_beside_a_loop_of_spawns_of_trees_and_a_server() {
+    new_green_thread_starts_beside_a_loop_of_spawns(FEEDS_ITSELF, 10);
+}
+
+#[test]
+fn new_green_thread_starts_beside_a_loop_of_spawns_and_anything_else() {
+    for busy in BUSY.into_iter().chain([SLEEPS]) {
+        new_green_thread_starts_beside_a_loop_of_spawns(busy, 0);
+    }
+}
+
 /// A worker whose turns are short at first and then long: how many of the long ones something else has to wait for.
 struct LongTurns {
     long: AtomicBool,

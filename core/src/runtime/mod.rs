@@ -250,6 +250,10 @@ impl Runtime {
         T: Send + 'static,
     {
         operation();
+        if scheduler::is_worker_of(&self.shared) {
+            scheduler::let_new_start();
+        }
+        // A green thread that has yielded is still in its runtime.
         let is_own = scheduler::is_worker_of(&self.shared);
         assert!(
             !(is_own && scheduler::is_short_of_memory_for(SpawnOptions::default())),
@@ -262,7 +266,6 @@ impl Runtime {
         // SAFETY: the task has been made just now, and has not been queued.
         let task = unsafe { Runnable::new(task) };
         if is_own {
-            // A green thread that has yielded is still in its runtime.
             scheduler::spawn(task).unwrap_or_else(|task| inject(&self.shared, task));
         } else {
             inject(&self.shared, task);

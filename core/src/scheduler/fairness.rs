@@ -12,6 +12,8 @@
 //! 3. In the stacked class, `local` and `ready` alternate while both have tasks.
 //! 4. In the stackless class, new and woken tasks take turns while both wait. At least one turn in 64 takes the
 //!    oldest new task (`stackless`).
+//! 5. While more than 1024 new tasks wait, a spawner that has run before gives way before each spawn, and the next new
+//!    task to start is the oldest (`scheduler::let_new_start`).
 
 use core::cell::Cell;
 

@@ -118,6 +118,46 @@ pub(crate) fn give_way() {
     wait::check_timeout();
 }
 
+/// Called before a spawn. If many new tasks wait here, gives way to them, which a cancel or a time-out may end. Returns
+/// whether the caller is on a worker.
+#[inline]
+pub(crate) fn let_new_start() -> bool {
+    let Some(may_be_crowded) = with_worker(Worker::may_be_crowded) else { return false };
+    if may_be_crowded {
+        give_way_to_new();
+    }
+    true
+}
+
+/// Gives way while more new tasks wait here than a spawner may get ahead of, but for a bounded number of turns.
+///
+/// A task in its first turn does not give way. In a tree of tasks the parents spawn in their first turns. A parent that
+/// gave way would be alive beside its children, and the tree would be run breadth first.
+#[cold]
+fn give_way_to_new() {
+    /// The most turns. All but the first are stacked chains, even if the caller runs in a stackless one. A stackless
+    /// chain follows each of these, and one of two stackless chains starts a new task.
+    const TURNS: u32 = 64;
+    // SAFETY: the caller runs as this task, which is therefore alive.
+    let Some(task) = running_task().map(|task| unsafe { task.as_ref() }) else { return };
+    // A stackless task settles anew in each of its turns, and has an owner from the end of its first turn.
+    let has_run_before = task.settled.get() || (task.is_stackless() && !task.owner().is_null());
+    if !has_run_before {
+        return;
+    }
+    for turn in 0..TURNS {
+        if with_worker(Worker::is_crowded) != Some(true) {
+            return;
+        }
+        if turn == 0 {
+            let _ = with_worker(Worker::prefer_oldest);
+        }
+        // The turn counts as a whole budget, so that the new tasks get as much.
+        wait::charge(wait::BUDGET);
+        give_way();
+    }
+}
+
 /// Lets other green threads run. Calls `otherwise` if the caller is not a green thread. Inlined: see `Wait::park`.
 ///
 /// A yield that a cancel or a time-out may end pays for an operation first. Otherwise a loop that catches those unwinds

@@ -212,6 +212,11 @@ impl SharedQueue {
         task
     }
 
+    /// Returns how many tasks there are, without those behind.
+    pub(crate) fn count_new(&self) -> usize {
+        self.tasks.lock().stack.len()
+    }
+
     /// Takes `count` tasks: first those behind, then the oldest of the others.
     pub(crate) fn take_oldest(&self, count: usize, each: impl FnMut(Runnable)) {
         let split = |tasks: &mut VecDeque<Runnable>, count: usize| {
@@ -318,6 +323,7 @@ mod tests {
             (End::Behind, [11, 12, 13, 3, 2, 1]),
         ] {
             fill();
+            assert_eq!(queue.count_new(), 3);
             let popped: Vec<_> = std::iter::from_fn(|| queue.pop(end)).map(|task| number(&task)).collect();
             assert_eq!(popped, order, "{end:?}");
             assert_eq!(queue.len(), 0);

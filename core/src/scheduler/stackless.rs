@@ -15,6 +15,8 @@ const OLDEST_EVERY: u32 = 32;
 /// threads must stay below this: the oldest task of a tree is the largest subtree, so starting it makes the queue
 /// longer. With 1024 here such a tree was run breadth first, in four times the time and with twenty times the memory.
 const CROWD: usize = 65_536;
+/// While more new tasks wait than this, a spawner that has run before gives way to them.
+const AHEAD: usize = 1024;
 /// How many woken stackless tasks are passed over in the search for tasks to hand over.
 const PASS_OVER: usize = 16;
 
@@ -97,6 +99,25 @@ impl Worker {
         }
         let every = (OLDEST_EVERY >> (self.remote.stackless.len() / CROWD).min(31)).max(1);
         self.remote.stackless.pop(if (turn / 2).is_multiple_of(every) { End::Oldest } else { End::Newest })
+    }
+
+    /// Returns whether more new tasks may wait than a spawner may get ahead of.
+    #[inline]
+    pub(super) fn may_be_crowded(&self) -> bool {
+        self.remote.stackless.len() > AHEAD
+    }
+
+    /// Returns whether more new tasks wait than a spawner may get ahead of.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.remote.stackless.count_new() > AHEAD
+    }
+
+    /// Makes the oldest new task the next new task to start, unless thieves take it. Woken tasks keep every second
+    /// turn.
+    pub(super) fn prefer_oldest(&self) {
+        // `turns` stays even or odd, and the next even number is a multiple of `2 * OLDEST_EVERY`.
+        let turns = &self.starts.turns;
+        turns.set(turns.get() % 2 + 2 * (OLDEST_EVERY - 1));
     }
 
     /// Hands waiting tasks over to a worker with fewer parked tasks, if the placement policy says so.

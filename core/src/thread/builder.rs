@@ -121,11 +121,11 @@ where
 }
 
 /// Begins a spawn, before anything exists that an unwind would leave behind, and before the spawn is refused: a loop
-/// that retries a refused spawn pays for it. Yields if the budget is spent, which a cancel or a timeout may end. Starts
-/// the default runtime if the caller is in no runtime.
+/// that retries a refused spawn pays for it. Yields if the budget is spent, or if many new tasks wait here, which a
+/// cancel or a timeout may end. Starts the default runtime if the caller is in no runtime.
 pub(crate) fn begin() {
     consume(1);
-    if !scheduler::is_on_worker() {
+    if !scheduler::let_new_start() {
         let _ = runtime::default_shared();
     }
 }
