@@ -172,7 +172,11 @@ impl Worker {
         self.fire_timers(now_ns);
         self.poll();
         // 3. Take tasks from the injector.
-        self.take_injected();
+        if self.take_injected() && !self.shared.idle.is_watched() {
+            // The tasks are in this worker's own queue now, behind others whose turns may not end. So a sleeper is told,
+            // as for tasks that are pushed there.
+            self.shared.wake_one();
+        }
         // 4. Ask for help if the oldest stealable task was also the oldest at the last look.
         let oldest = self.remote.ready.oldest().or_else(|| self.remote.stackless.oldest());
         if oldest.is_some() && self.maintenance.waiting.replace(oldest) == oldest {

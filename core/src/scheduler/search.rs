@@ -8,7 +8,6 @@ use crate::scheduler::remote::Remote;
 use crate::scheduler::run_queue::SharedQueue;
 use crate::scheduler::turn::GATHER_NS;
 use crate::scheduler::worker::Worker;
-use crate::task::Runnable;
 use crate::timer;
 
 /// The longest search before a sleep: as long as a sleep and a wake-up cost together. So the wrong choice costs at
@@ -123,19 +122,20 @@ pub(super) struct Idling {
     search_ns: Cell<u64>,
     /// When this worker may doze instead of keeping watch.
     calm_from_ns: Cell<u64>,
+    /// Set if others have relied on this worker to search, and it has run nothing since it woke.
+    is_relied_on: Cell<bool>,
 }
 
 impl Idling {
     pub(super) const fn new() -> Idling {
-        Idling { search_ns: Cell::new(0), calm_from_ns: Cell::new(0) }
+        Idling { search_ns: Cell::new(0), calm_from_ns: Cell::new(0), is_relied_on: Cell::new(false) }
     }
 }
 
 impl Worker {
-    /// Finds work elsewhere, or sleeps until there may be some. `None` means that the caller has to look at its own
-    /// queues again.
+    /// Finds work elsewhere, or sleeps until there may be some. The caller then looks at its own queues again.
     #[cold]
-    pub(super) fn search(&self) -> Option<Runnable> {
+    pub(super) fn search(&self) {
         let mut limit = SearchLimit::default();
         let idle_ns = timer::now_ns();
         // Nothing runs here until this function returns, so no further deadline is set.
@@ -146,15 +146,14 @@ impl Worker {
             if found {
                 self.idling.search_ns.set(SEARCH_NS);
                 if last {
-                    self.pass_on();
+                    self.pass_on(1);
                 }
-                return None;
+                return;
             }
         }
         self.sleep(&mut limit);
         let paid = timer::now_ns().saturating_sub(idle_ns) < 2 * SEARCH_NS;
         self.idling.search_ns.set(if paid { SEARCH_NS } else { self.idling.search_ns.get() / 2 });
-        None
     }
 
     /// Searches until there is something in this worker's own queues. Returns false if the search found nothing in its
@@ -211,12 +210,22 @@ impl Worker {
             || self.remote.ready.len() != 0
     }
 
+    /// Called by a worker that has taken a task of its own queues after a search or a sleep. The task may have come to
+    /// the worker after it woke, by mail or by a look around, so that no search has been made. If others have relied
+    /// on the worker to search, this wakes another one.
+    pub(super) fn pass_on_if_relied_on(&self) {
+        if self.idling.is_relied_on.replace(false) {
+            self.pass_on(0);
+        }
+    }
+
     /// Called by a worker that is about to run something, and that others have relied on to notice work: it searched,
     /// kept watch, or was picked. From now on a push wakes a worker again. Work that was pushed while it did not is
-    /// looked for here, and another worker is woken for it.
-    fn pass_on(&self) {
+    /// looked for here, and another worker is woken for it. `next` is the number of tasks in the worker's queues that it
+    /// runs at once.
+    fn pass_on(&self, next: usize) {
         let own = self.remote.stackless.len() + self.remote.ready.len();
-        if own > 1 || self.work_elsewhere() != Elsewhere::Nothing {
+        if own > next || self.work_elsewhere() != Elsewhere::Nothing {
             self.shared.wake_one();
         }
     }
@@ -330,9 +339,8 @@ impl Worker {
         }
         self.fire_timers(now_ns);
         self.dispatch();
-        if (on_watch || picked) && self.has_work() {
-            self.pass_on();
-        }
+        // A worker that stays has found in its last look what was pushed during its search.
+        self.idling.is_relied_on.set(on_watch || picked || stay);
     }
 
     /// Sleeps until there may be something to do, or until the deadline.

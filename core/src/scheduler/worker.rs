@@ -91,20 +91,25 @@ impl Worker {
         loop {
             let task = match self.pick() {
                 Some(task) => task,
-                None => match self.search() {
+                None => match self.search_and_pick() {
                     Some(task) => task,
-                    None => {
-                        if self.shared.is_terminated() && !self.has_work() {
-                            break;
-                        }
-                        continue;
-                    }
+                    None if self.shared.is_terminated() && !self.has_work() => break,
+                    None => continue,
                 },
             };
             self.run_task(task);
         }
         self.running.current.set_yield(None);
         self.running.current.set_wake_outside(None);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn search_and_pick(&self) -> Option<Runnable> {
+        self.search();
+        let task = self.pick()?;
+        self.pass_on_if_relied_on();
+        Some(task)
     }
 
     /// Returns the next task from this worker's own queues, if there is one.
