@@ -230,9 +230,9 @@ impl<T: AsFd> Source<T> {
     /// reads fewer, the stream is taken for empty, and the next read waits before it tries. This saves a system call for
     /// each message.
     ///
-    /// Use it for TCP streams, and for pipes that are not in packet mode. Other streams may have more bytes after a short read, and then the next read
-    /// waits although there are some: Unix streams on which descriptors are sent, and connections whose encryption the
-    /// operating system does.
+    /// Use it for TCP streams, and for pipes that are not in packet mode. Other streams may have more bytes after a short
+    /// read, and then the next read waits although there are some: Unix streams on which descriptors are sent, and
+    /// connections whose encryption the operating system does.
     ///
     /// # Parks
     ///

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `poller` | the interface of the operating system: `epoll` on Linux, the crate `polling` elsewhere |
 //! | `sleep` | how a worker sleeps, on its parker or in its poller, and is woken |
-//! | `registration` | a descriptor: where it is registered, and who waits for it |
+//! | `registration` | a descriptor: where it is registered, and its waiters |
 //! | `direction` | the threads and tasks that wait for one direction of a descriptor |
 //!
 //! # How a wait goes

@@ -1,4 +1,4 @@
-//! A descriptor: where it is registered, and who waits for it.
+//! A descriptor: where it is registered, and its waiters.
 
 use std::io;
 use std::os::fd::BorrowedFd;

@@ -250,11 +250,11 @@ impl Runtime {
         T: Send + 'static,
     {
         operation();
-        if scheduler::is_worker_of(&self.shared) {
+        // A green thread that yields stays in its runtime.
+        let is_own = scheduler::is_worker_of(&self.shared);
+        if is_own {
             scheduler::let_new_start();
         }
-        // A green thread that has yielded is still in its runtime.
-        let is_own = scheduler::is_worker_of(&self.shared);
         assert!(
             !(is_own && scheduler::is_short_of_memory_for(SpawnOptions::default())),
             "spawn: {SHORT_OF_MEMORY}"

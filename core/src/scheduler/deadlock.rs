@@ -212,11 +212,7 @@ pub(crate) fn examine(shared: &Shared, me: &Remote, has_work: impl Fn() -> bool)
 pub(crate) fn nothing_is_due(shared: &Shared) -> bool {
     shared.idle.all_asleep()
         && shared.injector.is_empty_for_sure()
-        && shared.remotes.iter().all(|remote| {
-            !remote.inbox.has_mail()
-                && !remote.reactor.has_waiting()
-                && remote.wheel.lock().as_ref().is_none_or(|wheel| wheel.next_deadline_ns().is_none())
-        })
+        && shared.remotes.iter().all(|remote| !remote.inbox.has_mail() && !remote.wakes_by_itself())
 }
 
 /// Reports the deadlock. Without a handler, cancels every green thread that waits.

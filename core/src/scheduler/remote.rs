@@ -118,6 +118,13 @@ impl Remote {
         self.runtime.load(Ordering::Relaxed) == other.runtime.load(Ordering::Relaxed)
     }
 
+    /// Returns whether the worker, if it sleeps, wakes by itself: it has a timer, or a thread waits for a descriptor that
+    /// is registered with it.
+    pub(crate) fn wakes_by_itself(&self) -> bool {
+        self.reactor.has_waiting()
+            || self.wheel.lock().as_ref().is_some_and(|wheel| wheel.next_deadline_ns().is_some())
+    }
+
     /// Wakes the worker if it sleeps.
     pub(crate) fn unpark(&self) {
         self.reactor.unpark();

@@ -313,7 +313,7 @@ impl Worker {
             }
             if all_asleep
                 && due.is_none()
-                && !self.timers_or_descriptors_elsewhere()
+                && !self.some_worker_wakes_by_itself()
                 && self.shared.deadlock.is_on_guard(&self.shared)
             {
                 crate::scheduler::deadlock::examine(&self.shared, self.remote, || self.has_work());
@@ -348,13 +348,10 @@ impl Worker {
         self.remote.reactor.sleep(deadline, &mut self.events.borrow_mut());
     }
 
-    /// Returns whether another worker has a timer, or whether a thread waits for a descriptor that is registered with
-    /// a worker. If all workers sleep, that one wakes by itself, and decides anew when it goes to sleep.
-    fn timers_or_descriptors_elsewhere(&self) -> bool {
-        let has_timer = |remote: &Remote| {
-            remote.wheel.lock().as_ref().is_some_and(|wheel| wheel.next_deadline_ns().is_some())
-        };
-        self.shared.remotes.iter().any(|remote| has_timer(remote) || remote.reactor.has_waiting())
+    /// Returns whether some worker wakes by itself, by a timer or a descriptor. If all workers sleep, that worker decides
+    /// anew when it goes to sleep.
+    fn some_worker_wakes_by_itself(&self) -> bool {
+        self.shared.remotes.iter().any(|remote| remote.wakes_by_itself())
     }
 
     /// Returns whether this worker may doze although others are awake. `elsewhere` is what it has seen there since it
