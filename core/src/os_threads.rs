@@ -59,6 +59,7 @@ enum Role {
     HasHandler,
     /// IgnoredThread while this returns false.
     #[cfg(feature = "tracing")]
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux is examined"))]
     IgnoredUnless(Arc<dyn Fn() -> bool + Send + Sync>),
     Idle,
 }

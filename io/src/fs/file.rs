@@ -183,6 +183,10 @@ const MAX_CACHED: usize = 256 << 10;
 enum Position {
     /// At the position of the file, which it advances.
     Current,
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(dead_code, reason = "only Linux has a read that does not wait")
+    )]
     At(u64),
 }
 

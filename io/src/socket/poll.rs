@@ -17,6 +17,13 @@ use super::Socket;
 /// The number of buffers that the system takes in one call.
 const MAX_SLICES: usize = 1024;
 
+/// A write to a peer that has gone raises no signal, as in `std`.
+#[cfg(not(target_vendor = "apple"))]
+const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL;
+/// A write to a peer that has gone raises no signal: a socket has the option `SO_NOSIGPIPE`, which `std` sets too.
+#[cfg(target_vendor = "apple")]
+const SEND_FLAGS: SendFlags = SendFlags::empty();
+
 impl<T: AsFd> Socket<T> {
     /// Reads with `f`.
     pub(crate) fn poll_read(
@@ -29,10 +36,8 @@ impl<T: AsFd> Socket<T> {
 
     /// Writes as much as there is room for.
     pub(crate) fn poll_write(&self, context: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.source.poll_io(Interest::Writable, context, |io| {
-            // Without a signal if the peer has gone, as `std` writes.
-            Ok(retry_on_intr(|| send(io, bytes, SendFlags::NOSIGNAL))?)
-        })
+        self.source
+            .poll_io(Interest::Writable, context, |io| Ok(retry_on_intr(|| send(io, bytes, SEND_FLAGS))?))
     }
 
     /// Writes as much of several buffers as there is room for.
@@ -44,7 +49,7 @@ impl<T: AsFd> Socket<T> {
         let slices = &slices[..slices.len().min(MAX_SLICES)];
         self.source.poll_io(Interest::Writable, context, |io| {
             let mut control = SendAncillaryBuffer::default();
-            Ok(retry_on_intr(|| sendmsg(io, slices, &mut control, SendFlags::NOSIGNAL))?)
+            Ok(retry_on_intr(|| sendmsg(io, slices, &mut control, SEND_FLAGS))?)
         })
     }
 

@@ -21,6 +21,7 @@ use crate::primitives::now;
 /// The most events that are taken at once.
 const EVENTS: usize = 128;
 /// The key of the descriptor that interrupts a wait. No registration has it.
+#[cfg(target_os = "linux")]
 const INTERRUPT: usize = usize::MAX - 1;
 
 /// A change of a descriptor's state.
