@@ -3,7 +3,7 @@
 //	kahn-bench-go WORKLOAD ROUNDS SIZE
 //
 // For each round the program prints "WORKLOAD total". The total is in nanoseconds, or in bytes for idle. GOMAXPROCS
-// sets the number of workers. The constants are those of ../src/workloads.rs, and kahn-bench passes the size.
+// sets the number of workers. For a workload of servers it prints a port and serves. The constants are those of ../src/workloads.rs, and kahn-bench passes the size.
 //
 // Exit code: 0; 2 for a bad argument, or if a result is wrong, which panics.
 package main
@@ -55,6 +55,9 @@ var workloads = map[string]func(n uint64) float64{
 func main() {
 	if len(os.Args) != 4 {
 		fail("usage: kahn-bench-go WORKLOAD ROUNDS SIZE")
+	}
+	if server, known := servers[os.Args[1]]; known {
+		serve(server)
 	}
 	workload, known := workloads[os.Args[1]]
 	if !known {

@@ -57,13 +57,17 @@ pub fn prime(n: u64) -> u64 {
 pub fn resident() -> u64 {
     let status =
         std::fs::read_to_string("/proc/self/status").expect("`idle` needs Linux's /proc/self/status");
-    let kib = |field: &str| -> u64 {
+    resident_in(&status).expect("the sizes are in /proc/self/status")
+}
+
+/// Returns the resident bytes and those of page tables that a file `/proc/…/status` names.
+pub fn resident_in(status: &str) -> Option<u64> {
+    let kib = |field: &str| -> Option<u64> {
         status
             .lines()
             .find_map(|line| line.strip_prefix(field)?.trim().strip_suffix("kB")?.trim().parse().ok())
-            .unwrap_or_else(|| panic!("no {field} in /proc/self/status"))
     };
-    (kib("VmRSS:") + kib("VmPTE:")) * 1024
+    Some((kib("VmRSS:")? + kib("VmPTE:")?) * 1024)
 }
 
 #[cfg(test)]

@@ -34,6 +34,26 @@ pub struct Run {
     pub quick: bool,
 }
 
+impl Run {
+    /// Returns the part of the run that is about servers.
+    pub fn servers(&self) -> Run {
+        self.part(Workload::is_of_servers)
+    }
+
+    /// Returns the rest of the run.
+    pub fn without_servers(&self) -> Run {
+        self.part(|workload| !workload.is_of_servers())
+    }
+
+    fn part(&self, is_in_part: impl Fn(Workload) -> bool) -> Run {
+        let workloads: Vec<_> =
+            self.workloads.iter().copied().filter(|workload| is_in_part(*workload)).collect();
+        let applies = |row: &Row| workloads.iter().any(|workload| row.applies(*workload));
+        let rows = self.rows.iter().copied().filter(applies).collect();
+        Run { workloads, rows, workers: self.workers.clone(), ..*self }
+    }
+}
+
 /// Parses the arguments.
 ///
 /// # Errors

@@ -2,6 +2,7 @@
 //! crashes does not affect the others.
 
 use crate::rows::Row;
+use crate::servers;
 use crate::workloads::{Spec, Workload};
 use std::io::Read;
 use std::path::Path;
@@ -17,24 +18,52 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// The interval at which the parent polls a running child. It is long because the parent takes CPU time from the child.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Runs one round in a child process and returns its figure.
+/// Runs one round in a child process and returns its figures, one for each unit of the workload.
 ///
 /// # Errors
 ///
-/// The reason why there is no figure, in one line.
-pub fn measure(row: Row, spec: &Spec, quick: bool, workers: usize, go: &Path) -> Result<f64, String> {
+/// The reason why there are no figures, in one line.
+pub fn measure(row: Row, spec: &Spec, quick: bool, workers: usize, go: &Path) -> Result<Vec<f64>, String> {
     let size = row.size(spec, quick);
+    let command = command(row, spec.name, size, workers, go)?;
+    if let Workload::Server(work) = spec.workload {
+        let totals = servers::measure(command, work, size, quick)?;
+        return Ok(spec.units().iter().zip(totals).map(|(unit, total)| unit.figure(total, size)).collect());
+    }
+    let out = output(command)?;
+    match out.split_whitespace().last().and_then(|word| word.parse().ok()) {
+        Some(total) => Ok(vec![spec.unit.figure(total, size)]),
+        None => Err("printed no total".to_string()),
+    }
+}
+
+/// Returns the command that runs a row in a process of its own.
+fn command(row: Row, workload: &str, size: u64, workers: usize, go: &Path) -> Result<Command, String> {
     let mut command;
     if row == Row::Go {
         command = Command::new(go);
-        command.args([spec.name, "1", &size.to_string()]).env("GOMAXPROCS", workers.to_string());
+        command.args([workload, "1", &size.to_string()]).env("GOMAXPROCS", workers.to_string());
     } else {
-        let me = std::env::current_exe()
-            .map_err(|error| format!("the path of this program is unknown: {error}"))?;
-        command = Command::new(me);
-        command.args([FLAG, row.key(), spec.name, &size.to_string(), &workers.to_string()]);
+        command = me()?;
+        command.args([FLAG, row.key(), workload, &size.to_string(), &workers.to_string()]);
     }
     command.env_remove("KAHN_WORKERS").env("RUST_BACKTRACE", "0");
+    Ok(command)
+}
+
+/// Returns the command of this program.
+pub fn me() -> Result<Command, String> {
+    let me =
+        std::env::current_exe().map_err(|error| format!("the path of this program is unknown: {error}"))?;
+    Ok(Command::new(me))
+}
+
+/// Runs a command and returns its standard output.
+///
+/// # Errors
+///
+/// The reason, in one line, if it cannot be started, takes too long, or fails.
+pub fn output(mut command: Command) -> Result<String, String> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| format!("cannot be started: {error}"))?;
     let out = collect(child.stdout.take());
@@ -43,11 +72,7 @@ pub fn measure(row: Row, spec: &Spec, quick: bool, workers: usize, go: &Path) ->
         return Err(format!("did not finish within {} s", LIMIT.as_secs()));
     };
     let (out, err) = (out.join().unwrap_or_default(), err.join().unwrap_or_default());
-    let total = out.split_whitespace().last().and_then(|word| word.parse().ok());
-    match total {
-        Some(total) if status.success() => Ok(spec.figure(total, size)),
-        _ => Err(reason(status, &err)),
-    }
+    if status.success() { Ok(out) } else { Err(reason(status, &err)) }
 }
 
 /// Main function of a child process. Runs the workload, prints its total, and exits without shutting the runtime down,

@@ -9,6 +9,7 @@ mod kahn_side;
 mod machine;
 mod may_side;
 mod rows;
+mod servers;
 mod table;
 mod tokio_side;
 mod workloads;
@@ -17,12 +18,16 @@ use args::{Command, Run};
 use rows::Row;
 use std::path::Path;
 use std::process::ExitCode;
-use table::{Cell, Table};
+use table::{Cell, Line, Table};
+use workloads::{Unit, Workload};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.first().is_some_and(|first| first == child::FLAG) {
         child::main(&arguments[1..]);
+    }
+    if arguments.first().is_some_and(|first| first == servers::LOAD_FLAG) {
+        servers::load_main(&arguments[1..]);
     }
     match args::parse(arguments.into_iter()) {
         Ok(Command::Help) => println!("{}", args::USAGE),
@@ -38,7 +43,7 @@ fn main() -> ExitCode {
 
 fn list() {
     for spec in workloads::ALL {
-        println!("{:11} {:16} {}", spec.name, spec.unit.to_string(), spec.description);
+        println!("{:16} {:20} {}", spec.name, spec.unit.to_string(), spec.description);
     }
 }
 
@@ -53,11 +58,17 @@ fn compare(run: &Run) -> ExitCode {
     println!("{}; median of {} rounds{}", machine::describe(&go), run.rounds, quick(run));
     let mut kahn_is_complete = true;
     for &workers in &run.workers {
-        let table = measure(run, workers, &go);
-        kahn_is_complete &= table.lines.iter().all(|(_, cells)| {
-            table.rows.iter().zip(cells).all(|(row, cell)| !row.is_kahn() || cell.missing.is_none())
-        });
-        println!("\n### {workers} worker{}\n\n{}", if workers == 1 { "" } else { "s" }, table.to_markdown());
+        let title = format!("{workers} worker{}", if workers == 1 { "" } else { "s" });
+        for (part, of) in [(run.without_servers(), ""), (run.servers(), "Servers, ")] {
+            if part.workloads.is_empty() {
+                continue;
+            }
+            let table = measure(&part, workers, &go);
+            kahn_is_complete &= table.lines.iter().all(|line| {
+                table.rows.iter().zip(&line.cells).all(|(row, cell)| !row.is_kahn() || cell.missing.is_none())
+            });
+            println!("\n### {of}{title}\n\n{}", table.to_markdown());
+        }
     }
     if kahn_is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -67,39 +78,44 @@ fn quick(run: &Run) -> &'static str {
 }
 
 fn measure(run: &Run, workers: usize, go: &machine::Go) -> Table {
-    let mut lines = Vec::new();
-    for &workload in &run.workloads {
-        let mut cells: Vec<Cell> = run
-            .rows
-            .iter()
-            .map(|row| Cell { missing: known_to_be_missing(*row, workload, go), ..Cell::default() })
-            .collect();
-        for round in 1..=run.rounds {
-            eprint!("{} with {workers}, round {round} of {}:", workload.spec().name, run.rounds);
-            for (&row, cell) in run.rows.iter().zip(&mut cells) {
-                if cell.missing.is_some() || !row.applies(workload) {
-                    continue;
-                }
-                let go = go.program.as_deref().unwrap_or(Path::new("go"));
-                match child::measure(row, workload.spec(), run.quick, workers, go) {
-                    Ok(figure) => {
-                        eprint!(" {} {}", row.key(), table::number(figure));
-                        cell.figures.push(figure);
-                    }
-                    Err(reason) => {
-                        eprint!(" {} – ({reason})", row.key());
-                        cell.missing = Some(reason);
-                    }
-                }
-            }
-            eprintln!();
-        }
-        lines.push((workload, cells));
-    }
+    let lines =
+        run.workloads.iter().flat_map(|&workload| measure_workload(run, workload, workers, go)).collect();
     Table { rows: run.rows.clone(), lines, quick: run.quick }
 }
 
-fn known_to_be_missing(row: Row, workload: workloads::Workload, go: &machine::Go) -> Option<String> {
+/// Runs all rounds of a workload. Returns a line for each of its units.
+fn measure_workload(run: &Run, workload: Workload, workers: usize, go: &machine::Go) -> Vec<Line> {
+    let spec = workload.spec();
+    let cell = |row: &Row| Cell { missing: known_to_be_missing(*row, workload, go), ..Cell::default() };
+    let line = |unit: &Unit| Line { workload, unit: *unit, cells: run.rows.iter().map(cell).collect() };
+    let mut lines: Vec<Line> = spec.units().iter().map(line).collect();
+    let go = go.program.as_deref().unwrap_or(Path::new("go"));
+    for round in 1..=run.rounds {
+        eprint!("{} with {workers}, round {round} of {}:", spec.name, run.rounds);
+        for (i, &row) in run.rows.iter().enumerate() {
+            if lines[0].cells[i].missing.is_some() || !row.applies(workload) {
+                continue;
+            }
+            match child::measure(row, spec, run.quick, workers, go) {
+                Ok(figures) => {
+                    eprint!(" {} {}", row.key(), table::number(figures[0]));
+                    lines
+                        .iter_mut()
+                        .zip(figures)
+                        .for_each(|(line, figure)| line.cells[i].figures.push(figure));
+                }
+                Err(reason) => {
+                    eprint!(" {} – ({reason})", row.key());
+                    lines.iter_mut().for_each(|line| line.cells[i].missing = Some(reason.clone()));
+                }
+            }
+        }
+        eprintln!();
+    }
+    lines
+}
+
+fn known_to_be_missing(row: Row, workload: Workload, go: &machine::Go) -> Option<String> {
     match (row, &go.program) {
         (Row::Go, Err(reason)) => Some(reason.clone()),
         _ => row.cannot(workload).map(String::from),

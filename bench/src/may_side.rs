@@ -47,6 +47,7 @@ fn measure(workload: Workload, size: u64) -> f64 {
         Workload::Mutex => mutex(size),
         Workload::Idle => return idle(size) as f64,
         Workload::Actor(_) => panic!("may has no actors"),
+        Workload::Server(_) => unreachable!("`servers` runs it"),
         Workload::Spawn | Workload::Select | Workload::Skynet | Workload::Sieve | Workload::Sleep => {
             unreachable!("`cannot` excludes it")
         }

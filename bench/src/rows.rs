@@ -2,7 +2,8 @@
 
 use crate::actor_peers::{self, Peer};
 use crate::kahn_side::{self, Mode};
-use crate::workloads::{ActorWork, Spec, Workload};
+use crate::servers;
+use crate::workloads::{ActorWork, ServerWork, Spec, Workload};
 use crate::{may_side, tokio_side};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,9 @@ impl Row {
     /// Whether the row has a figure for this workload. `spawn_local` does not apply to every workload, some peers have
     /// no actors, and others have only actors.
     pub fn applies(self, workload: Workload) -> bool {
+        if let Workload::Server(work) = workload {
+            return self.serves(work);
+        }
         let of_actors = matches!(workload, Workload::Actor(_));
         match self {
             Row::Kahn(Mode::Local) => kahn_side::has_local(workload),
@@ -63,6 +67,14 @@ impl Row {
             Row::Kahn(_) => true,
             Row::Tokio | Row::May | Row::Go => !of_actors,
             Row::Actors(_) => of_actors,
+        }
+    }
+
+    fn serves(self, work: ServerWork) -> bool {
+        match self {
+            Row::Kahn(Mode::Safe | Mode::Task) | Row::Tokio | Row::Go => true,
+            Row::May => work != ServerWork::Http,
+            Row::Kahn(_) | Row::Actors(_) => false,
         }
     }
 
@@ -81,13 +93,16 @@ impl Row {
         }
     }
 
-    /// Runs the workload in this process and returns the total in nanoseconds or bytes.
+    /// Runs the workload in this process and returns the total in nanoseconds or bytes. A server does not return.
     ///
     /// # Panics
     ///
     /// Panics if the row is Go, which is a separate program; if the workload does not [apply](Self::applies); and if
     /// the workload has a wrong result.
     pub fn run(self, workload: Workload, size: u64, workers: usize) -> f64 {
+        if let Workload::Server(work) = workload {
+            servers::serve(self, work, workers);
+        }
         match self {
             Row::Kahn(mode) => kahn_side::run(mode, workload, size, workers),
             Row::Tokio => tokio_side::run(workload, size, workers),

@@ -2,7 +2,7 @@
 
 use crate::kahn_side::Mode;
 use crate::rows::Row;
-use crate::workloads::{Spec, Workload};
+use crate::workloads::{Spec, Unit, Workload};
 use std::fmt::Write;
 
 /// The figures of one row for one workload.
@@ -27,10 +27,17 @@ impl Cell {
     }
 }
 
-/// The results for one number of workers. A line has a workload and a cell for each row.
+/// The figures of one unit of a workload, a cell for each row.
+pub struct Line {
+    pub workload: Workload,
+    pub unit: Unit,
+    pub cells: Vec<Cell>,
+}
+
+/// The results for one number of workers.
 pub struct Table {
     pub rows: Vec<Row>,
-    pub lines: Vec<(Workload, Vec<Cell>)>,
+    pub lines: Vec<Line>,
     pub quick: bool,
 }
 
@@ -42,35 +49,47 @@ impl Table {
             .collect();
         let mut columns = vec!["workload".to_string(), "unit".to_string()];
         columns.extend(self.rows.iter().map(|row| row.label().to_string()));
-        columns.extend(compared.iter().map(|row| format!("best peer / {}", row.label())));
+        // Of some figures of servers, more is better. Their ratios are the other way round.
+        let of_servers = self.lines.iter().any(|line| line.workload.is_of_servers());
+        let ratio = |row: &Row| {
+            format!("{} {}", if of_servers { "advantage of" } else { "best peer /" }, row.label())
+        };
+        columns.extend(compared.iter().map(ratio));
         let mut text = line(&columns);
         text += &format!("|---|---|{}\n", "--:|".repeat(columns.len() - 2));
-        for (workload, cells) in &self.lines {
-            let spec = workload.spec();
-            let mut columns = vec![spec.name.to_string(), spec.unit.to_string()];
+        for Line { workload, unit, cells } in &self.lines {
+            let mut columns = vec![workload.spec().name.to_string(), unit.to_string()];
             columns.extend(self.rows.iter().zip(cells).map(|(row, cell)| match cell.median() {
                 Some(figure) => number(figure),
                 None if row.applies(*workload) => "–".to_string(),
                 None => String::new(),
             }));
-            columns.extend(compared.iter().map(|row| self.ratio(cells, *row).map_or("–".into(), times)));
+            let ratio = |row: &Row| self.ratio(*unit, cells, *row).map_or("–".into(), times);
+            columns.extend(compared.iter().map(ratio));
             text += &line(&columns);
         }
         text + &self.notes()
     }
 
-    /// Returns the best peer's figure divided by the figure of `row`. Above 1, `row` is faster or smaller.
-    fn ratio(&self, cells: &[Cell], row: Row) -> Option<f64> {
+    /// Returns the best peer's figure divided by the figure of `row`, or the reverse if more is better. Above 1, `row` is
+    /// faster or smaller.
+    fn ratio(&self, unit: Unit, cells: &[Cell], row: Row) -> Option<f64> {
         let figures = || self.rows.iter().zip(cells);
         let ours = figures().find(|(other, _)| **other == row)?.1.median()?;
         let peers = figures().filter(|(row, _)| !row.is_kahn()).filter_map(|(_, cell)| cell.median());
-        Some(peers.min_by(f64::total_cmp)? / ours)
+        if unit.more_is_better() {
+            Some(ours / peers.max_by(f64::total_cmp)?)
+        } else {
+            Some(peers.min_by(f64::total_cmp)? / ours)
+        }
     }
 
     /// Returns a line for each row and reason for which figures are missing, and for each row with a smaller size.
     fn notes(&self) -> String {
         let mut notes: Vec<(Row, String, Vec<&str>)> = Vec::new();
-        for (workload, cells) in &self.lines {
+        for Line { workload, cells, .. } in
+            self.lines.iter().filter(|line| line.unit == line.workload.spec().unit)
+        {
             let spec = workload.spec();
             for (row, cell) in self.rows.iter().zip(cells) {
                 let Some(note) = cell.missing.clone().or_else(|| self.smaller(*row, spec)) else { continue };
@@ -124,6 +143,7 @@ fn times(ratio: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workloads::ServerWork;
 
     fn cell(figures: &[f64]) -> Cell {
         Cell { figures: figures.to_vec(), missing: None }
@@ -142,21 +162,42 @@ mod tests {
         assert_eq!([9.04, 99.96, 1234.5, 1e6].map(number), ["9.0", "100", "1,234", "1,000,000"]);
     }
 
+    fn of(workload: Workload, cells: Vec<Cell>) -> Line {
+        Line { workload, unit: workload.spec().unit, cells }
+    }
+
+    #[test]
+    fn advantage_is_above_one_where_kahn_has_more_requests_and_less_time() {
+        let lines = |unit, ours, peers| Line {
+            workload: Workload::Server(ServerWork::Http),
+            unit,
+            cells: vec![cell(&[ours]), cell(&[peers])],
+        };
+        let table = Table {
+            rows: vec![Row::Kahn(Mode::Safe), Row::Tokio],
+            lines: vec![
+                lines(Unit::RequestsPerSecond, 30_000.0, 20_000.0),
+                lines(Unit::Percentile99, 50.0, 75.0),
+            ],
+            quick: false,
+        };
+        let expected = "\
+| workload | unit | kahn | tokio | advantage of kahn |
+|---|---|--:|--:|--:|
+| http | requests/s | 30,000 | 20,000 | 1.50 |
+| http | µs, 99th percentile | 50.0 | 75.0 | 1.50 |
+";
+        assert_eq!(table.to_markdown(), expected);
+    }
+
     #[test]
     fn table_has_ratios_and_notes() {
+        let missing = Cell { figures: vec![], missing: Some("too many".into()) };
         let table = Table {
             rows: vec![Row::Kahn(Mode::Safe), Row::Kahn(Mode::Local), Row::Tokio, Row::May],
             lines: vec![
-                (Workload::Yield, vec![cell(&[10.0]), cell(&[5.0]), cell(&[100.0]), cell(&[20.0])]),
-                (
-                    Workload::Spawn,
-                    vec![
-                        cell(&[100.0]),
-                        cell(&[]),
-                        cell(&[656.0]),
-                        Cell { figures: vec![], missing: Some("too many".into()) },
-                    ],
-                ),
+                of(Workload::Yield, vec![cell(&[10.0]), cell(&[5.0]), cell(&[100.0]), cell(&[20.0])]),
+                of(Workload::Spawn, vec![cell(&[100.0]), cell(&[]), cell(&[656.0]), missing]),
             ],
             quick: false,
         };

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-/// A workload for tasks and channels, or for actors.
+/// A workload for tasks and channels, for actors, or for servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Workload {
     Spawn,
@@ -25,6 +25,18 @@ pub enum Workload {
     Mutex,
     Idle,
     Actor(ActorWork),
+    Server(ServerWork),
+}
+
+/// A workload for servers. The side is a process that serves, and another process makes the requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerWork {
+    /// The server returns what it receives, over this many connections, each with one message in flight.
+    Echo(u64),
+    /// A short HTTP response. The size is the number of connections.
+    Http,
+    /// Connections that have sent one message, and wait.
+    Idle,
 }
 
 /// A workload for actors. Only rows with actors run it.
@@ -45,7 +57,16 @@ pub enum Unit {
     NanosecondsPer(&'static str),
     /// The total in bytes divided by the size. The string names what the size counts.
     BytesPer(&'static str),
+    /// The figure itself.
+    RequestsPerSecond,
+    /// The figure itself, in microseconds: 99 of 100 requests take less time.
+    Percentile99,
+    /// The figure itself: the CPU time of the server in microseconds, divided by the number of requests.
+    CpuPerRequest,
 }
+
+/// The units of the figures of a server that is under load.
+const OF_SERVERS: &[Unit] = &[Unit::RequestsPerSecond, Unit::Percentile99, Unit::CpuPerRequest];
 
 /// A row of the table of workloads.
 pub struct Spec {
@@ -77,6 +98,12 @@ pub const PIPELINE_CAPACITY: usize = 16;
 pub const LOCKERS: u64 = 8;
 pub const MAILBOX: usize = 128;
 pub const TELLERS: u64 = 8;
+/// The number of bytes of a message of `echo`.
+pub const MESSAGE: usize = 64;
+/// The size of the buffer in which a server of `echo` and `idle_connections` receives messages.
+pub const BUFFER: usize = 1024;
+/// The body of the response of `http`.
+pub const RESPONSE: &str = "Hello, world!";
 
 /// How long the tasks of `pool` and `pipeline` wait before the clock starts, so that all workers are parked when the
 /// work arrives.
@@ -90,7 +117,7 @@ pub fn nap(i: u64) -> Duration {
     Duration::from_millis(i % 100)
 }
 
-use Unit::{BytesPer, Milliseconds, NanosecondsPer};
+use Unit::{BytesPer, CpuPerRequest, Milliseconds, NanosecondsPer, Percentile99, RequestsPerSecond};
 
 #[rustfmt::skip]
 pub const ALL: &[Spec] = &[
@@ -134,11 +161,28 @@ pub const ALL: &[Spec] = &[
            description: "one actor, asked by one task" },
     Spec { workload: Workload::Actor(ActorWork::Idle), name: "idle_actors", unit: BytesPer("actor"), size: 1_000_000, quick: 50_000,
            description: "actors that have replied once: resident memory, including page tables" },
+    Spec { workload: Workload::Server(ServerWork::Echo(1)), name: "echo1", unit: RequestsPerSecond, size: 1, quick: 1,
+           description: "a server that returns messages of 64 bytes, over one TCP connection" },
+    Spec { workload: Workload::Server(ServerWork::Echo(64)), name: "echo64", unit: RequestsPerSecond, size: 64, quick: 16,
+           description: "the same over 64 connections, one message in flight on each" },
+    Spec { workload: Workload::Server(ServerWork::Echo(1_000)), name: "echo1000", unit: RequestsPerSecond, size: 1_000, quick: 50,
+           description: "the same over 1,000 connections" },
+    Spec { workload: Workload::Server(ServerWork::Echo(10_000)), name: "echo10000", unit: RequestsPerSecond, size: 10_000, quick: 500,
+           description: "the same over 10,000 connections" },
+    Spec { workload: Workload::Server(ServerWork::Http), name: "http", unit: RequestsPerSecond, size: 64, quick: 64,
+           description: "an HTTP server with a fixed response of 13 bytes, over 64 connections" },
+    Spec { workload: Workload::Server(ServerWork::Idle), name: "idle_connections", unit: BytesPer("connection"), size: 10_000, quick: 500,
+           description: "TCP connections that have sent one message: resident memory, including page tables" },
 ];
 
 impl Workload {
     pub fn spec(self) -> &'static Spec {
         ALL.iter().find(|spec| spec.workload == self).expect("every workload is in ALL")
+    }
+
+    /// Whether this is a workload for servers.
+    pub fn is_of_servers(self) -> bool {
+        matches!(self, Workload::Server(_))
     }
 
     pub fn named(name: &str) -> Option<Workload> {
@@ -147,12 +191,25 @@ impl Workload {
 }
 
 impl Spec {
+    /// Returns the units of the figures. There is a line in the table for each.
+    pub fn units(&self) -> &[Unit] {
+        if self.unit == RequestsPerSecond { OF_SERVERS } else { std::slice::from_ref(&self.unit) }
+    }
+}
+
+impl Unit {
     /// Converts the total of a run to the figure of the table.
-    pub fn figure(&self, total: f64, size: u64) -> f64 {
-        match self.unit {
+    pub fn figure(self, total: f64, size: u64) -> f64 {
+        match self {
             Milliseconds => total / 1e6,
             NanosecondsPer(_) | BytesPer(_) => total / size as f64,
+            RequestsPerSecond | Percentile99 | CpuPerRequest => total,
         }
+    }
+
+    /// Whether the larger of two figures is the better one.
+    pub fn more_is_better(self) -> bool {
+        self == RequestsPerSecond
     }
 }
 
@@ -162,6 +219,9 @@ impl std::fmt::Display for Unit {
             Milliseconds => f.write_str("ms"),
             NanosecondsPer(what) => write!(f, "ns {} {what}", article(what)),
             BytesPer(what) => write!(f, "bytes {} {what}", article(what)),
+            RequestsPerSecond => f.write_str("requests/s"),
+            Percentile99 => f.write_str("µs, 99th percentile"),
+            CpuPerRequest => f.write_str("CPU µs a request"),
         }
     }
 }
@@ -195,8 +255,8 @@ mod tests {
 
     #[test]
     fn figure_is_per_operation_unless_in_milliseconds() {
-        assert_eq!(Workload::Yield.spec().figure(2e8, 2_000_000), 100.0);
-        assert_eq!(Workload::Skynet.spec().figure(5e8, 1_000_000), 500.0);
+        assert_eq!(Workload::Yield.spec().unit.figure(2e8, 2_000_000), 100.0);
+        assert_eq!(Workload::Skynet.spec().unit.figure(5e8, 1_000_000), 500.0);
         let units =
             [Workload::Yield, Workload::Actor(ActorWork::Ask)].map(|work| work.spec().unit.to_string());
         assert_eq!(units, ["ns a yield", "ns an ask"]);

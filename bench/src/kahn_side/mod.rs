@@ -101,6 +101,7 @@ fn measure(start: Start, workload: Workload, size: u64) -> f64 {
         Workload::Actor(ActorWork::Tell8) => actors::tell(TELLERS, size),
         Workload::Actor(ActorWork::Ask) => actors::ask(size),
         Workload::Actor(ActorWork::Idle) => return actors::idle(size) as f64,
+        Workload::Server(_) => unreachable!("`servers` runs it"),
     };
     time.as_nanos() as f64
 }

@@ -46,6 +46,7 @@ async fn measure(workload: Workload, size: u64) -> f64 {
         Workload::Mutex => tasks::mutex(size).await,
         Workload::Idle => return tasks::idle(size).await as f64,
         Workload::Actor(_) => panic!("tokio has no actors"),
+        Workload::Server(_) => unreachable!("`servers` runs it"),
     };
     time.as_nanos() as f64
 }
