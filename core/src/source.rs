@@ -12,7 +12,7 @@ use std::time::Instant;
 use crate::primitives::{AtomicU64, AtomicUsize, Ordering};
 use crate::reactor::{Counted, Direction, PollId, Reactor, Readiness, Registration, Wanted, closed};
 use crate::runtime::default_shared;
-use crate::scheduler::remote_here;
+use crate::scheduler::{remote_here, runtime_here};
 use crate::wait::{Kind, Reason, operation, poll_operation};
 
 /// A descriptor that green threads can wait for.
@@ -355,8 +355,10 @@ impl<T: AsFd> Source<T> {
     /// Registers the descriptor, unless that has been done, and counts the caller as waiting for it.
     fn register(&self) -> io::Result<Counted> {
         let here = remote_here().map(|remote| &remote.reactor);
-        let reactor =
-            self.registration.ensure(self.get_ref().as_fd(), || here.unwrap_or_else(reactor_elsewhere))?;
+        // A worker whose runtime has given up on it runs the caller and polls no more. So it is tried once.
+        let mut first = here;
+        let choose = || first.take().unwrap_or_else(reactor_elsewhere);
+        let reactor = self.registration.ensure(self.get_ref().as_fd(), choose, reactors)?;
         Ok(Counted::new(reactor, here.is_some_and(|here| std::ptr::eq(here, reactor))))
     }
 
@@ -417,6 +419,13 @@ fn reactor_elsewhere() -> &'static Reactor {
     let shared = default_shared();
     // Relaxed: only a spread over the workers is wanted.
     &shared.remotes[NEXT.fetch_add(1, Ordering::Relaxed) % shared.remotes.len()].reactor
+}
+
+/// Returns the reactors of the caller's runtime, or of the default runtime.
+fn reactors() -> Vec<&'static Reactor> {
+    let here = runtime_here();
+    let shared = here.as_ref().unwrap_or_else(|| default_shared());
+    shared.remotes.iter().map(|remote| &remote.reactor).collect()
 }
 
 /// Returns `WouldBlock` unless the descriptor is ready now.

@@ -1,5 +1,7 @@
 //! [`Source`]: green threads and OS threads that wait for descriptors.
 
+mod support;
+
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -408,6 +410,28 @@ fn shutdown_cancels_waits() {
     wait_until(|| Arc::strong_count(&ours) == 2);
     runtime.shutdown(Duration::MAX).unwrap();
     assert!(reader.join().unwrap_err().is_cancelled());
+}
+
+/// Its worker polls no more, so the descriptor cannot be registered there.
+#[test]
+fn wait_of_a_green_thread_that_outlasts_the_shutdown_is_cancelled() {
+    support::within("the wait", || {
+        let runtime = Runtime::builder().workers(1).build().unwrap();
+        let (ours, _theirs) = pair();
+        let may_read = Arc::new(AtomicUsize::new(0));
+        let (started, reads) = (Arc::clone(&may_read), Arc::clone(&may_read));
+        let reader = runtime.spawn(move || {
+            started.store(1, Ordering::Release);
+            while started.load(Ordering::Acquire) < 2 {
+                std::thread::yield_now();
+            }
+            read(&ours, &mut [0; 1])
+        });
+        wait_until(|| may_read.load(Ordering::Acquire) == 1);
+        assert!(runtime.shutdown(Duration::from_millis(1)).is_err());
+        reads.store(2, Ordering::Release);
+        assert!(reader.join().unwrap_err().is_cancelled());
+    });
 }
 
 #[test]

@@ -32,6 +32,12 @@
 //! dropped is no longer in the table. If its place has been taken since, the generation differs. So a late event finds
 //! nothing, also if the operating system has given the number of the descriptor to another one.
 //!
+//! # When a poller cannot be made
+//!
+//! A poller takes two descriptors, and a worker makes its own for the first descriptor that is waited for there. If there
+//! are too many open files at that moment, the descriptor is registered with another worker of the runtime, which has
+//! a poller. If no worker has one, the wait fails with [`NoPoller`].
+//!
 //! # When a worker sleeps in its poller
 //!
 //! Only if a thread or a task waits for a descriptor that is registered here. Otherwise it sleeps on its parker, where
@@ -43,7 +49,11 @@ mod direction;
 mod poller;
 mod registration;
 mod sleep;
+#[cfg(test)]
+mod tests;
 
+use core::fmt;
+use std::error::Error;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -80,6 +90,44 @@ struct Table {
 struct Entry {
     generation: u32,
     registration: Arc<Registration>,
+}
+
+/// Why a descriptor was not registered.
+enum RegisterError {
+    /// No worker polls here any more.
+    Closed,
+    /// The worker has no poller, and none can be made.
+    NoPoller(io::Error),
+    /// The descriptor cannot be waited for, or its number exceeds a limit.
+    Refused(io::Error),
+}
+
+/// The error of a wait for which no worker has a poller, and none can be made. Its source is the error of the operating
+/// system.
+#[derive(Debug)]
+struct NoPoller(io::Error);
+
+impl fmt::Display for NoPoller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: the first wait for a descriptor on a worker takes two descriptors more; raise the limit on open files, \
+             or wait for a descriptor while there are few",
+            self.0
+        )
+    }
+}
+
+impl Error for NoPoller {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+impl From<NoPoller> for io::Error {
+    fn from(error: NoPoller) -> io::Error {
+        io::Error::new(error.0.kind(), error)
+    }
 }
 
 /// Counts a thread or a task as waiting for a descriptor that is registered with a reactor.
@@ -213,33 +261,38 @@ impl Reactor {
     }
 
     /// Registers a descriptor.
-    ///
-    /// # Errors
-    ///
-    /// Returns the errors of the operating system, and `Interrupted` if no worker polls here any more.
-    fn register(&self, registration: &Arc<Registration>, fd: BorrowedFd<'_>) -> io::Result<Key> {
+    fn register(&self, registration: &Arc<Registration>, fd: BorrowedFd<'_>) -> Result<Key, RegisterError> {
         let poller = match self.poller.get() {
             Some(poller) => poller,
             None => {
                 // Two threads may both get here. Then one of the two pollers is dropped.
-                let poller = Poller::new()?;
+                let poller = Poller::new().map_err(RegisterError::NoPoller)?;
                 self.poller.get_or_init(|| poller)
             }
         };
         let mut table = self.table();
         if table.closed {
-            return Err(io::ErrorKind::Interrupted.into());
+            return Err(RegisterError::Closed);
         }
         table.generation = table.generation.wrapping_add(1);
         let generation = table.generation;
         if table.entries.vacant_key() >= Key::PLACES - 1 {
-            return Err(io::Error::other("too many descriptors are registered with one worker"));
+            let error = io::Error::other("too many descriptors are registered with one worker");
+            return Err(RegisterError::Refused(error));
         }
         let entry = Entry { generation, registration: Arc::clone(registration) };
         let key = Key::new(table.entries.insert(entry), generation);
         // The lock is held, so that an event that comes at once finds the entry.
-        poller.add(fd, key.0).inspect_err(|_| drop(table.entries.remove(key.place())))?;
+        poller.add(fd, key.0).map_err(|error| {
+            table.entries.remove(key.place());
+            RegisterError::Refused(error)
+        })?;
         Ok(key)
+    }
+
+    /// Returns whether descriptors can be registered without a new poller.
+    fn has_poller(&self) -> bool {
+        self.poller.get().is_some()
     }
 
     /// Removes a registration.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::direction::Direction;
 use super::poller::Event;
-use super::{Key, Reactor};
+use super::{Key, NoPoller, Reactor, RegisterError};
 
 /// What the reactor knows of a descriptor.
 #[derive(Default)]
@@ -29,15 +29,17 @@ impl Registration {
     }
 
     /// Registers the descriptor, unless that has been done. Returns the reactor with which it is registered. `choose`
-    /// selects the reactor for a new registration.
+    /// selects the reactor for a new registration. `others` returns reactors that can be used if that one has no poller
+    /// and none can be made.
     ///
     /// # Errors
     ///
-    /// Returns the errors of the operating system.
+    /// Returns the errors of the operating system, and [`NoPoller`].
     pub(crate) fn ensure(
         self: &Arc<Self>,
         fd: BorrowedFd<'_>,
         mut choose: impl FnMut() -> &'static Reactor,
+        others: impl Fn() -> Vec<&'static Reactor>,
     ) -> io::Result<&'static Reactor> {
         let mut home = self.home();
         if let Some(home) = *home {
@@ -45,16 +47,32 @@ impl Registration {
         }
         loop {
             let reactor = choose();
-            match reactor.register(self, fd) {
-                Ok(key) => {
-                    *home = Some(Place { reactor, key });
-                    return Ok(reactor);
-                }
+            let place = match reactor.register(self, fd) {
+                Ok(key) => Place { reactor, key },
                 // The worker has just ended.
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+                Err(RegisterError::Closed) => continue,
+                Err(RegisterError::NoPoller(error)) => match self.register_with_poller(fd, others()) {
+                    Some(place) => place,
+                    None => return Err(NoPoller(error).into()),
+                },
+                Err(RegisterError::Refused(error)) => return Err(error),
+            };
+            *home = Some(place);
+            return Ok(place.reactor);
         }
+    }
+
+    /// Registers the descriptor with the first of these reactors that has a poller and takes it.
+    #[cold]
+    fn register_with_poller(
+        self: &Arc<Self>,
+        fd: BorrowedFd<'_>,
+        reactors: Vec<&'static Reactor>,
+    ) -> Option<Place> {
+        let with_poller = reactors.into_iter().filter(|reactor| reactor.has_poller());
+        with_poller
+            .map(|reactor| Some(Place { reactor, key: reactor.register(self, fd).ok()? }))
+            .find_map(|place| place)
     }
 
     /// Removes the registration, before the descriptor is closed. No thread waits for the descriptor any more. A task

@@ -71,9 +71,15 @@ pub(super) enum Failure {
     Listener,
 }
 
+/// Returns the number of the operating system's error that has caused this one.
+fn errno(error: &io::Error) -> Option<Errno> {
+    Errno::from_io_error(error)
+        .or_else(|| Errno::from_io_error(error.get_ref()?.source()?.downcast_ref::<io::Error>()?))
+}
+
 impl Failure {
     pub(super) fn of(error: &io::Error) -> Failure {
-        match Errno::from_io_error(error) {
+        match errno(error) {
             // Linux reports errors of the network that concern a new connection as errors of `accept`.
             Some(
                 Errno::CONNABORTED
