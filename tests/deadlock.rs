@@ -549,3 +549,20 @@ fn destructors_that_deadlock_end_the_process_with_both_reports() {
     assert_eq!(text.matches("all green threads are asleep: deadlock").count(), 2, "{text}");
     assert!(text.contains("their destructors wait for ever"), "{text}");
 }
+
+#[test]
+fn green_threads_with_a_home_of_their_own_are_part_of_a_deadlock() {
+    alone("green_threads_with_a_home_of_their_own_are_part_of_a_deadlock", || {
+        let runtime = runtime(2);
+        let report = report(&runtime, || {
+            let (_keep, never) = bounded::<()>(0);
+            let waits = kahn::thread::Builder::new().exclusive_home(true).name("waits".into());
+            match waits.spawn(move || never.recv()) {
+                Ok(waits) => drop(waits.join()),
+                // This system has no homes that travel.
+                Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::Unsupported),
+            }
+        });
+        line(&report, "waits");
+    });
+}

@@ -28,6 +28,8 @@ mod reactor;
 mod blocking;
 #[cfg(fibers)]
 mod fiber;
+#[cfg(fibers)]
+mod home;
 #[cfg_attr(not(fibers), allow(dead_code, reason = "models use a part of it"))]
 mod task;
 #[cfg(fibers)]

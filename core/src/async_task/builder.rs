@@ -3,7 +3,7 @@
 use core::future::Future;
 use std::io;
 
-use crate::async_task::{assert_has_worker, start};
+use crate::async_task::start;
 use crate::handle::JoinHandle;
 use crate::scheduler;
 use crate::task::SpawnOptions;
@@ -81,7 +81,7 @@ impl Builder {
         F: Future + 'static,
         F::Output: 'static,
     {
-        assert_has_worker();
+        thread::assert_stays();
         begin();
         let options = SpawnOptions { local: true, ..self.0.options(false)? };
         // SAFETY: only this worker runs a local task, and the handle is not `Send` if the output is not. The bounds

@@ -75,7 +75,7 @@ use core::panic::Location;
 pub use crate::handle::{JoinError, JoinHandle};
 use crate::scheduler::{self, Scheduler};
 use crate::task::{Runnable, SpawnOptions, allocate_future};
-use crate::thread::{begin, queue};
+use crate::thread::{self, begin, queue};
 pub use builder::Builder;
 pub use yield_now::{YieldNow, yield_now};
 
@@ -157,19 +157,11 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    assert_has_worker();
+    thread::assert_stays();
     begin();
     // SAFETY: only this worker runs a local task, and the handle is not `Send` if the output is not. The bounds require
     // that both are `'static`.
     unsafe { start(future, None, SpawnOptions { local: true, ..SpawnOptions::default() }) }
-}
-
-#[track_caller]
-fn assert_has_worker() {
-    assert!(
-        crate::thread::is_green(),
-        "spawn_local: the caller is not a green thread, so there is no worker to stay on; use spawn"
-    );
 }
 
 /// Allocates and queues a task. The caller has called [`begin`].

@@ -1,6 +1,5 @@
 //! The worker, the runtime and the task that the caller runs on.
 
-use core::cell::Cell;
 use core::ptr::{self, NonNull};
 use std::sync::Arc;
 
@@ -11,35 +10,17 @@ use crate::scheduler::worker::Worker;
 use crate::task::{SpawnOptions, Task};
 use crate::wait::current;
 
-thread_local! {
-    /// The worker that runs on this OS thread. Non-null only between `enter` and `leave`.
-    static HERE: Cell<*const Worker> = const { Cell::new(ptr::null()) };
-}
-
-/// Makes `worker` the worker of this OS thread.
-///
-/// # Safety
-///
-/// The worker stays at its address until [`leave`].
-pub(super) unsafe fn enter(worker: &Worker) {
-    HERE.set(worker);
-}
-
-/// Undoes [`enter`].
-pub(super) fn leave() {
-    HERE.set(ptr::null());
-}
-
-/// Returns the worker that the caller runs on, or null. Never inlined: see `wait::current`.
-#[inline(never)]
+/// Returns the worker that the caller runs on, or null.
+#[inline(always)]
 pub(super) fn here() -> *const Worker {
-    HERE.get()
+    current::worker().cast()
 }
 
 /// Calls `f` with the worker that the caller runs on, if there is one. `f` must not switch stacks.
 #[inline(always)]
 pub(super) fn with_worker<R>(f: impl FnOnce(&Worker) -> R) -> Option<R> {
-    // SAFETY: `HERE` is non-null only while this OS thread's worker is alive. `f` returns on this OS thread before the
+    // SAFETY: the pointer is null, or that of a worker that runs on this kernel thread: a worker sets it in its own record
+    // until it ends, and in that of a home while it carries the home. `f` returns on this kernel thread before the
     // worker's own frame goes on, because it does not switch stacks.
     unsafe { here().as_ref() }.map(f)
 }
@@ -58,6 +39,11 @@ pub(crate) fn is_worker_of(shared: &Shared) -> bool {
 /// here.
 pub(crate) fn migratory_here() -> Option<bool> {
     with_worker(|worker| worker.shared.migratory)
+}
+
+/// Records that a migratory green thread is about to be spawned in the runtime here.
+pub(crate) fn note_migratory() {
+    let _ = with_worker(|worker| worker.shared.note_migratory());
 }
 
 /// Returns whether there is a runtime here that is being shut down.

@@ -43,13 +43,14 @@ mod worker;
 use core::ptr::NonNull;
 use std::sync::Arc;
 
-pub(crate) use finish::{Scheduler, finish_by};
+pub(crate) use finish::{Scheduler, clear_locals, finish_by};
 pub(crate) use here::{
-    closing_here, is_on_worker, is_short_of_memory_for, is_worker_of, migratory_here, remote_here,
-    running_fiber, running_task, runtime_here,
+    closing_here, is_on_worker, is_short_of_memory_for, is_worker_of, migratory_here, note_migratory,
+    remote_here, running_fiber, running_task, runtime_here,
 };
 
 use crate::fiber::{Suspend, overflow};
+use crate::home::Home;
 use crate::os_threads;
 use crate::scheduler::here::with_worker;
 use crate::scheduler::shared::Shared;
@@ -75,14 +76,12 @@ pub(crate) fn run_worker(index: usize, shared: &Arc<Shared>) {
     let reactor = &shared.remotes[index].reactor;
     let _polling = os_threads::Polling::new(|| reactor.has_waiting());
     let worker = Worker::new(index, Arc::clone(shared));
-    // SAFETY: the worker stays in this frame until `leave`.
-    unsafe { here::enter(&worker) };
     worker.run();
     shared.remotes[index].set_runs(core::ptr::null_mut());
     // Threads of other runtimes may wait for descriptors that are registered here.
     reactor.close();
     shared.abandon_parked(Some(shared.remotes[index]));
-    here::leave();
+    worker.leave();
     drop(worker);
     // After the report another runtime may use the record. Only this worker changes the number of parked tasks, so it
     // is final.
@@ -116,6 +115,32 @@ pub(crate) fn give_way() {
     unsafe { fiber.as_ref().suspend(Suspend::Yielded) };
     wait::check_cancelled();
     wait::check_timeout();
+}
+
+/// Changes the identity under which the running green thread runs: to that of a home, or to that of the worker's OS thread.
+/// Yields for that.
+///
+/// Never inlined, since the address of a thread-local differs before and after.
+///
+/// # Safety
+///
+/// The caller is a migratory green thread with nothing on its stack that belongs to the present identity. The home is lent,
+/// belongs to the caller alone, and stays in place until the caller has changed to another identity.
+#[inline(never)]
+pub(crate) unsafe fn change_home(home: Option<&Home>) {
+    let fiber = running_fiber().expect("the caller is a green thread");
+    // SAFETY: the caller runs on this fiber, which is suspended at once. It guarantees the rest.
+    unsafe {
+        let fiber = fiber.as_ref();
+        fiber.set_home(home);
+        fiber.suspend(Suspend::Yielded);
+    }
+}
+
+/// Returns whether the running green thread has a home of its own.
+pub(crate) fn has_own_home() -> bool {
+    // SAFETY: the caller runs on the fiber.
+    running_fiber().is_some_and(|fiber| unsafe { fiber.as_ref().home().is_some() })
 }
 
 /// Called before a spawn. If many new tasks wait here, gives way to them, which a cancel or a time-out may end. Returns

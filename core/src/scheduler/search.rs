@@ -321,7 +321,7 @@ impl Worker {
                 self.watch(limit, elsewhere == Elsewhere::Waiting);
                 idle.leave_watch();
                 on_watch = true;
-            } else if !all_asleep && !self.shared.migratory && idle.take_doze() {
+            } else if !all_asleep && !self.shared.may_have_migratory() && idle.take_doze() {
                 let wake_at = now() + DOZE;
                 self.sleep_until(Some(due.flatten().map_or(wake_at, |due| due.min(wake_at))));
                 idle.leave_doze();
@@ -358,7 +358,9 @@ impl Worker {
     /// announced its sleep. A thread that pushes later wakes it, because there is no watch.
     fn is_calm(&self, elsewhere: Elsewhere, now_ns: u64) -> bool {
         // Pushes of woken migratory tasks are not announced.
-        !self.shared.migratory && elsewhere == Elsewhere::Nothing && now_ns >= self.idling.calm_from_ns.get()
+        !self.shared.may_have_migratory()
+            && elsewhere == Elsewhere::Nothing
+            && now_ns >= self.idling.calm_from_ns.get()
     }
 
     /// Sleeps in naps until there is something to do, or until it may doze instead. Looks after each nap whether work

@@ -31,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) name: String,
     pub(crate) class: SizeClass,
     pub(crate) migratory: bool,
+    /// Set when a migratory green thread was spawned in a runtime that is not migratory.
+    has_migratory: AtomicBool,
     pub(crate) remotes: Box<[&'static Remote]>,
     /// Tasks spawned from outside of the runtime.
     pub(crate) injector: SharedQueue,
@@ -69,6 +71,7 @@ impl Shared {
             name: settings.name.clone(),
             class,
             migratory: settings.migratory,
+            has_migratory: AtomicBool::new(false),
             remotes: (0..workers).map(|_| Remote::obtain(number)).collect(),
             injector: SharedQueue::new(),
             idle: Idle::new(workers),
@@ -86,6 +89,18 @@ impl Shared {
             #[cfg(feature = "tracing")]
             warn_after: settings.warn_after,
         }
+    }
+
+    /// Returns whether there may be migratory green threads. Idle workers then keep watch, since a wake-up of such a green
+    /// thread does not call them.
+    pub(crate) fn may_have_migratory(&self) -> bool {
+        // Relaxed: a worker that reads this too early dozes for a bounded time.
+        self.migratory || self.has_migratory.load(Ordering::Relaxed)
+    }
+
+    /// Records that a migratory green thread is about to be spawned.
+    pub(crate) fn note_migratory(&self) {
+        self.has_migratory.store(true, Ordering::Relaxed);
     }
 
     /// Returns how many workers there are.

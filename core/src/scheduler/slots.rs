@@ -1,6 +1,7 @@
-//! The scheduler's slots in the header of a task, with their types.
+//! The scheduler's slots in the headers of tasks and fibers, with their types.
 
 use crate::fiber::Fiber;
+use crate::home::Home;
 use crate::primitives::Ordering;
 use crate::scheduler::remote::Remote;
 use crate::task::Task;
@@ -40,5 +41,28 @@ impl Task {
     #[inline]
     pub(crate) fn set_owner(&self, owner: *const Remote) {
         self.owner_slot.set(owner.cast());
+    }
+}
+
+impl Fiber {
+    /// Returns the home under whose identity its work runs, if it has one.
+    ///
+    /// # Safety
+    ///
+    /// The caller runs on the fiber, or is about to resume it, and uses the home no longer than it is set.
+    #[inline]
+    pub(super) unsafe fn home<'a>(&self) -> Option<&'a Home> {
+        // SAFETY: a home that is set is alive, as `set_home` requires. The caller guarantees the lifetime.
+        unsafe { self.home_slot.get().cast::<Home>().as_ref() }
+    }
+
+    /// Sets or clears the home.
+    ///
+    /// # Safety
+    ///
+    /// The caller runs on this fiber, and suspends it before it does anything else. It clears the home before it drops it.
+    /// The home is lent.
+    pub(super) unsafe fn set_home(&self, home: Option<&Home>) {
+        self.home_slot.set(home.map_or(core::ptr::null(), core::ptr::from_ref).cast());
     }
 }

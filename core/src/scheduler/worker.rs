@@ -19,6 +19,7 @@ use core::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use crate::fiber::{Fiber, Suspend};
+use crate::home::Home;
 use crate::reactor::Events;
 use crate::scheduler::fairness::{Class, Fairness};
 use crate::scheduler::maintenance::Maintenance;
@@ -86,8 +87,8 @@ impl Worker {
 
     /// Runs tasks until the runtime ends.
     pub(super) fn run(&self) {
-        self.running.current.set_yield(Some(super::give_way));
-        self.running.current.set_wake_outside(Some(super::finish::wake_outside));
+        self.running.current.set_worker(ptr::from_ref(self).cast());
+        introduce(self.running.current);
         loop {
             let task = match self.pick() {
                 Some(task) => task,
@@ -101,6 +102,11 @@ impl Worker {
         }
         self.running.current.set_yield(None);
         self.running.current.set_wake_outside(None);
+    }
+
+    /// Undoes what `run` has recorded for this OS thread. The worker may be dropped then.
+    pub(super) fn leave(&self) {
+        self.running.current.forget_worker();
     }
 
     #[cold]
@@ -189,15 +195,20 @@ impl Worker {
         self.running.fiber.set(fiber);
         #[cfg(feature = "tracing")]
         self.note_running(Some(&task));
-        if task.options.migratory {
+        let migratory = task.options.migratory;
+        if migratory {
             task.set_at_rest(false);
         }
         // The right to run the task is used up here. A waker, or the end of the run, makes it anew.
         let task = task.into_pointer();
-        self.running.current.enter(Task::waiter(task));
-        // SAFETY: the task is suspended or new on this fiber, and was queued to be run by this worker.
-        let why = unsafe { Fiber::resume(NonNull::new_unchecked(fiber)) };
-        self.running.current.leave();
+        // SAFETY: the task is suspended or new on this fiber, and was queued to be run by this worker. The home of a fiber
+        // is alive while it is set.
+        let why = unsafe {
+            match migratory.then(|| (*fiber).home()).flatten() {
+                None => self.resume(task, NonNull::new_unchecked(fiber)),
+                Some(home) => self.resume_in_home(home, task, NonNull::new_unchecked(fiber)),
+            }
+        };
         self.remote.turn.finish();
         self.running.fiber.set(ptr::null_mut());
         #[cfg(feature = "tracing")]
@@ -237,6 +248,38 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Resumes a task under the identity of this worker's OS thread.
+    ///
+    /// # Safety
+    ///
+    /// The task is suspended or new on this fiber, and this worker has taken it from a queue. The fiber has no home.
+    #[inline]
+    unsafe fn resume(&self, task: NonNull<Task>, fiber: NonNull<Fiber>) -> Suspend {
+        self.running.current.enter(Task::waiter(task));
+        // SAFETY: as the caller guarantees.
+        let why = unsafe { Fiber::resume(fiber) };
+        self.running.current.leave();
+        why
+    }
+
+    /// Resumes a task under the identity of its home.
+    ///
+    /// # Safety
+    ///
+    /// As for `resume`, but the fiber has this home.
+    unsafe fn resume_in_home(&self, home: &Home, task: NonNull<Task>, fiber: NonNull<Fiber>) -> Suspend {
+        let identity = home.current();
+        identity.set_worker(ptr::from_ref(self).cast());
+        introduce(identity);
+        identity.enter(Task::waiter(task));
+        // SAFETY: as the caller guarantees. Whoever sets a fiber's home has seen that it is lent, and a home belongs to one
+        // task, so this worker alone carries it. `resume` uses no thread-local.
+        let why = unsafe { home.carry(|| Fiber::resume(fiber)) };
+        identity.leave();
+        self.running.current.set_budget(identity.budget());
+        why
     }
 
     /// Records the task that runs, if the runtime warns of stuck workers.
@@ -305,4 +348,10 @@ impl Worker {
     pub(super) fn running(&self) -> *mut Fiber {
         self.running.fiber.get()
     }
+}
+
+/// Records in an identity what code under it calls in the scheduler.
+fn introduce(identity: &Current) {
+    identity.set_yield(Some(super::give_way));
+    identity.set_wake_outside(Some(super::finish::wake_outside));
 }

@@ -1,13 +1,16 @@
 //! Spawning green threads.
 
 use core::num::NonZeroU8;
+use core::panic::Location;
 use std::io;
 
 use crate::fiber::stack::SizeClass;
 use crate::handle::JoinHandle;
+use crate::home::Home;
 use crate::runtime;
 use crate::scheduler::{self, SHORT_OF_MEMORY, Scheduler};
 use crate::task::{Runnable, SpawnOptions, allocate};
+use crate::thread::own_home;
 use crate::wait::consume;
 
 /// Spawns a green thread in the caller's runtime, or in the process's default runtime.
@@ -57,7 +60,8 @@ where
 ///
 /// # Panics
 ///
-/// Panics if the caller is not a green thread, because no worker would run the new one.
+/// Panics if the caller is not a green thread, because no worker would run the new one. Panics if the caller has a [home of its
+/// own](Builder::exclusive_home), because it does not stay on its worker.
 ///
 /// # Examples
 ///
@@ -92,15 +96,25 @@ pub(super) unsafe fn spawn_local_unchecked<F, T>(f: F) -> JoinHandle<T>
 where
     F: FnOnce() -> T,
 {
-    assert!(
-        crate::thread::is_green(),
-        "spawn_local: the caller is not a green thread, so there is no worker to stay on; use spawn"
-    );
+    assert_stays();
     begin();
     let options = SpawnOptions { local: true, ..SpawnOptions::default() };
     // SAFETY: only this worker runs a local task, and the handle is not `Send` if `T` is not. The caller guarantees
     // the lifetimes.
     unsafe { start(f, None, options) }
+}
+
+/// Panics if the caller does not run on a worker, or does not stay there. A local child would stay there.
+#[track_caller]
+pub(crate) fn assert_stays() {
+    assert!(
+        crate::thread::is_green(),
+        "spawn_local: the caller is not a green thread, so there is no worker to stay on; use spawn"
+    );
+    assert!(
+        !scheduler::has_own_home(),
+        "spawn_local: the caller has a home of its own, so it does not stay on its worker, as the new one would; use spawn"
+    );
 }
 
 /// Allocates and queues a task. The caller has called [`begin`]. This does not unwind.
@@ -154,6 +168,7 @@ pub(crate) fn queue(task: Runnable) {
 pub struct Builder {
     name: Option<String>,
     stack_size: Option<usize>,
+    exclusive_home: bool,
 }
 
 impl Builder {
@@ -198,6 +213,46 @@ impl Builder {
         self
     }
 
+    /// Gives the green thread a thread identity of its own: the thread-local storage of an OS thread that is started for it and
+    /// sleeps.
+    ///
+    /// - It shares the values of `thread_local!` with no other green thread. `std::thread::current()` is its own, and has its
+    ///   name. So even code that relies on the order in which a thread enters and leaves scopes is right, such as `scoped-tls`.
+    /// - It may change its worker at each park, and idle workers take it from busy ones. Everything may be on its stack
+    ///   meanwhile: `Rc`s, guards of `std`'s locks, borrows of thread-locals. This suits green threads that compute for long
+    ///   between parks.
+    ///
+    /// The OS thread costs about 20 µs at the start and some 40 KB of the system's memory. It counts against the limits of the system for threads. It ends soon after the
+    /// green thread, and drops the values of thread-locals. A join does not wait for that, as in `std` with detached threads;
+    /// a shutdown of the runtime does.
+    ///
+    /// [`spawn_local`] and [`Scope::spawn_local`](crate::thread::Scope::spawn_local) panic in such a green thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    /// use kahn::thread::Builder;
+    ///
+    /// thread_local! { static DEPTH: Cell<u32> = const { Cell::new(0) } }
+    ///
+    /// let count = || {
+    ///     DEPTH.set(DEPTH.get() + 1);
+    ///     kahn::yield_now();
+    ///     DEPTH.get()
+    /// };
+    /// # if cfg!(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))) {
+    /// let a = Builder::new().exclusive_home(true).spawn(count)?;
+    /// let b = Builder::new().exclusive_home(true).spawn(count)?;
+    /// assert_eq!((a.join().unwrap(), b.join().unwrap()), (1, 1));
+    /// # }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn exclusive_home(mut self, exclusive: bool) -> Builder {
+        self.exclusive_home = exclusive;
+        self
+    }
+
     /// Spawns the green thread.
     ///
     /// # Parks
@@ -208,6 +263,9 @@ impl Builder {
     ///
     /// Returns `InvalidInput` if the stack size is below or above the size classes. Returns `OutOfMemory` if the last
     /// attempt to allocate memory for a stack of this size failed, and no such memory has been freed since.
+    ///
+    /// With [`exclusive_home`](Self::exclusive_home), returns `Unsupported` if thread identities cannot travel between kernel
+    /// threads on this system, or the error of the system that has refused the OS thread.
     ///
     /// # Examples
     ///
@@ -220,15 +278,24 @@ impl Builder {
     /// assert_eq!(handles.into_iter().map(|handle| handle.join().unwrap()).sum::<i32>(), 4950);
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[track_caller]
     pub fn spawn<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
         begin();
-        let options = self.options(scheduler::migratory_here().unwrap_or(false))?;
+        let prepared = self.prepare()?;
         // SAFETY: the bounds require that the closure and its value are `Send` and `'static`.
-        Ok(unsafe { start(f, self.name.map(String::into_boxed_str), options) })
+        Ok(unsafe { prepared.start(f) })
+    }
+
+    /// Does all of a spawn that may fail. The caller has called [`begin`].
+    pub(super) fn prepare(self) -> io::Result<Prepared> {
+        let migratory = self.exclusive_home || scheduler::migratory_here().unwrap_or(false);
+        let options = self.options(migratory)?;
+        let home = if self.exclusive_home { Some(own_home::make(self.name.as_deref())?) } else { None };
+        Ok(Prepared { name: self.into_name(), options, home })
     }
 
     /// Spawns a green thread that may move to another OS thread when it parks.
@@ -280,6 +347,9 @@ impl Builder {
     }
 
     pub(crate) fn options(&self, migratory: bool) -> io::Result<SpawnOptions> {
+        if migratory {
+            scheduler::note_migratory();
+        }
         let class = self.stack_size.map(SizeClass::for_size).transpose()?;
         let number = |class: SizeClass| u8::try_from(class.index() + 1).ok().and_then(NonZeroU8::new);
         let class = class.map(|class| number(class).expect("there are eight classes"));
@@ -292,5 +362,32 @@ impl Builder {
 
     pub(crate) fn into_name(self) -> Option<Box<str>> {
         self.name.map(String::into_boxed_str)
+    }
+}
+
+/// A green thread that any worker may start, but for its closure.
+pub(super) struct Prepared {
+    name: Option<Box<str>>,
+    options: SpawnOptions,
+    home: Option<Home>,
+}
+
+impl Prepared {
+    /// # Safety
+    ///
+    /// `F` and `T` are `Send`. The values that they borrow outlive the task and its output.
+    #[track_caller]
+    pub(super) unsafe fn start<F, T>(self, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T,
+    {
+        let Prepared { name, options, home } = self;
+        match home {
+            // SAFETY: as the caller guarantees.
+            None => unsafe { start(f, name, options) },
+            // SAFETY: as the caller guarantees. The green thread may be migratory, with any values on its stack while it
+            // parks, since it is resumed under the same identity.
+            Some(home) => unsafe { start(own_home::run_in(home, f, Location::caller()), name, options) },
+        }
     }
 }

@@ -3,13 +3,14 @@
 mod block_on;
 mod builder;
 pub mod local;
+mod own_home;
 mod scope;
 
 pub use crate::handle::thread::{Thread, ThreadId, current, park, park_timeout};
 pub use crate::handle::{JoinError, JoinHandle};
 pub use block_on::block_on;
 pub use builder::{Builder, spawn, spawn_local};
-pub(crate) use builder::{begin, queue};
+pub(crate) use builder::{assert_stays, begin, queue};
 pub use local::{AccessError, LocalKey};
 pub use scope::{Scope, ScopedJoinHandle, scope};
 #[doc(no_inline)]

@@ -18,7 +18,7 @@ use crate::handle::{JoinError, JoinHandle};
 use crate::primitives::Lock;
 use crate::scheduler;
 use crate::task::{Output, Task};
-use crate::thread::builder::{Builder, begin, spawn_local_unchecked, start};
+use crate::thread::builder::{Builder, begin, spawn_local_unchecked};
 use crate::wait::{
     self, Kind, Reason, WaitError, WaitList, WaitOptions, is_internal_unwind, operation,
     reject_stray_unwind_at_end, run_catching, shield,
@@ -327,11 +327,10 @@ impl<'scope> Scope<'scope, '_> {
         T: Send + 'scope,
     {
         begin();
-        let options = builder.options(scheduler::migratory_here().unwrap_or(false))?;
-        let name = builder.into_name();
+        let prepared = builder.prepare()?;
         // SAFETY: `F` and `T` are `Send`. `scope` waits for the drop of `Ended`. By then nothing of `F` and `T` is
         // left but the value that the handle owns, and the handle cannot outlive `'scope`.
-        Ok(self.adopt(f, |child| unsafe { start(child, name, options) }))
+        Ok(self.adopt(f, |child| unsafe { prepared.start(child) }))
     }
 
     /// Spawns a green thread in the scope that stays on the caller's worker. Its closure need not be `Send`.

@@ -35,6 +35,8 @@ pub struct Current {
     late_users: Cell<usize>,
     /// What the stackless task that was polled last waits for.
     pending: Cell<Pending>,
+    /// The scheduler's worker that runs on this OS thread, or that carries its identity. Null if there is none.
+    worker: Cell<*const ()>,
 }
 
 /// What a future has found that it waits for, in a poll of the stackless task `task`.
@@ -62,6 +64,7 @@ thread_local! {
                 late: Cell::new(None),
                 late_users: Cell::new(0),
                 pending: Cell::new(Pending::NONE),
+                worker: Cell::new(core::ptr::null()),
             }
         };
 }
@@ -90,6 +93,25 @@ impl Current {
     #[inline]
     pub fn budget(&self) -> u32 {
         self.budget.get()
+    }
+
+    /// Gives the green thread that runs next what another record has left of its budget.
+    #[inline]
+    pub fn set_budget(&self, budget: u32) {
+        self.budget.set(budget);
+    }
+
+    /// Sets the worker that runs on this OS thread, or that carries its identity. It is only kept here.
+    #[inline]
+    pub fn set_worker(&self, worker: *const ()) {
+        self.worker.set(worker);
+    }
+
+    /// Records that no worker will run on this OS thread any more.
+    pub fn forget_worker(&self) {
+        self.worker.set(core::ptr::null());
+        self.yield_now.set(None);
+        self.wake_outside.set(None);
     }
 
     /// Sets the function that calls a waker on this OS thread while no green thread runs on it.
@@ -128,6 +150,12 @@ pub unsafe fn of_this_thread() -> &'static Current {
     // SAFETY: the record has no destructor, so it is valid until the OS thread ends. The caller does not use it for
     // longer.
     CURRENT.with(|current| unsafe { &*core::ptr::from_ref(current) })
+}
+
+/// Returns the worker that the caller runs on, or null.
+#[inline(never)]
+pub fn worker() -> *const () {
+    CURRENT.with(|current| current.worker.get())
 }
 
 /// Returns the waiter of the calling green thread, or `None` if the caller is not a green thread.
