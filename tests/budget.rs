@@ -6,6 +6,8 @@
 
 #[path = "support/parks.rs"]
 mod parks;
+#[path = "support/io_operations.rs"]
+mod io_operations;
 mod support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -171,6 +173,12 @@ fn met(receive: impl Fn(&kahn::channel::Receiver<usize>) -> usize + Send + 'stat
 type Named = (&'static str, fn() -> Case);
 
 fn cases() -> Vec<Named> {
+    let mut all = other_cases();
+    all.extend(io_operations::cases());
+    all
+}
+
+fn other_cases() -> Vec<Named> {
     vec![
         ("send", || sending(|tx| tx.send(1).unwrap())),
         ("try to send", || sending(|tx| tx.try_send(1).unwrap())),
@@ -441,6 +449,7 @@ fn operations() -> Vec<Operation> {
     all.extend(thread_operations());
     all.extend(actor_operations());
     all.extend(registry_operations());
+    all.extend(io_operations::operations());
     all
 }
 
@@ -1173,10 +1182,17 @@ type Rounds = Box<dyn FnMut() -> Round + Send>;
 
 type NamedRounds = (&'static str, fn() -> Rounds);
 
+fn rounds(f: impl FnMut() -> Round + Send + 'static) -> Rounds {
+    Box::new(f)
+}
+
 fn rounds_of_futures() -> Vec<NamedRounds> {
-    fn rounds(mut f: impl FnMut() -> Round + Send + 'static) -> Rounds {
-        Box::new(move || f())
-    }
+    let mut all = other_rounds_of_futures();
+    all.extend(io_operations::rounds_of_futures());
+    all
+}
+
+fn other_rounds_of_futures() -> Vec<NamedRounds> {
     vec![
         ("send and receive", || {
             let (tx, rx) = bounded(1);

@@ -216,3 +216,126 @@ fn locks_and_time() {
         kahn::time::interval(Duration::from_secs(1)).tick_async().await;
     });
 }
+
+#[test]
+fn sockets() -> io::Result<()> {
+    use kahn::net::{Incoming, Served, Server, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+    use kahn::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+    let listener: TcpListener = TcpListener::bind("127.0.0.1:0")?;
+    let address: SocketAddr = listener.local_addr()?;
+    let stream: TcpStream = TcpStream::connect(address)?;
+    let _accepted: (TcpStream, SocketAddr) = listener.accept()?;
+    let _stream: TcpStream = TcpStream::connect_timeout(&address, Duration::from_secs(10))?;
+    let mut incoming: Incoming<'_> = listener.incoming();
+    let _accepted: TcpStream = incoming.next().expect("it never ends")?;
+    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+    stream.try_clone()?.shutdown(Shutdown::Both)?;
+    stream.close();
+    listener.close();
+    let served: Served = kahn::net::serve(&listener, 1, drop)?;
+    assert_eq!((served.connections, served.panicked, served.cancelled), (0, 0, 0));
+    let server: Server<&TcpListener> = Server::new(&listener, 1).grace(Duration::ZERO);
+    assert_eq!(server.run(drop)?, served);
+    fn serves<L: kahn::net::Listener>(_: &L) {}
+    serves(&listener);
+    let literal = "127.0.0.1:80".to_socket_addrs()?.next();
+    assert!(literal.is_some_and(|address| address.ip().is_loopback()));
+
+    let socket: kahn::net::UdpSocket = kahn::net::UdpSocket::bind("127.0.0.1:0")?;
+    socket.send_to(b"x", socket.local_addr()?)?;
+    assert_eq!(socket.recv_from(&mut [0; 2])?.0, 1);
+
+    let (ours, theirs): (UnixStream, UnixStream) = UnixStream::pair()?;
+    let _peer: kahn::os::unix::net::SocketAddr = ours.peer_addr()?;
+    theirs.close();
+    let (_ours, _theirs): (UnixDatagram, UnixDatagram) = UnixDatagram::pair()?;
+    assert!(UnixListener::bind("/nothing/there").is_err());
+    Ok(())
+}
+
+#[test]
+fn sources_and_streams() -> io::Result<()> {
+    use kahn::io::{BufRead, BufReader, Closer, Interest, Read, Source, Stdin, Write};
+    let (ours, mut theirs) = std::os::unix::net::UnixStream::pair()?;
+    let source: Source<std::os::unix::net::UnixStream> = Source::new(ours)?;
+    let closer: Closer = source.closer();
+    theirs.write_all(b"a line\n")?;
+    source.readable()?;
+    source.ready(Interest::Writable, Some(Instant::now()))?;
+    kahn::block_on(async {
+        source.readable_async().await?;
+        source.writable_async().await
+    })?;
+    assert_eq!(source.read_with(|mut stream| stream.read(&mut [0]))?, 1);
+    assert_eq!(source.write_with(|mut stream| stream.write(b"x"))?, 1);
+    assert_eq!(source.try_io(|mut stream| stream.read(&mut [0]))?, 1);
+    let read = source.io(Interest::Readable, None, |mut stream| stream.read(&mut [0]));
+    assert_eq!(read?, 1);
+    assert_eq!(source.read_stream(2, None, |mut stream| stream.read(&mut [0; 2]))?, 2);
+    closer.close();
+    assert!(source.is_closed() && !closer.is_gone());
+    let _ours = source.into_inner();
+    assert!(closer.is_gone());
+
+    assert_eq!(kahn::io::copy(&mut &b"bytes"[..], &mut kahn::io::sink())?, 5);
+    let mut line = String::new();
+    BufReader::new(&b"one\ntwo\n"[..]).read_line(&mut line)?;
+    assert_eq!(line, "one\n");
+    let input: Stdin = kahn::io::stdin();
+    let _lock: kahn::io::StdinLock<'static> = input.lock();
+    Ok(())
+}
+
+#[test]
+fn files() -> io::Result<()> {
+    use kahn::fs::{DirBuilder, DirEntry, File, OpenOptions, ReadDir};
+    use kahn::io::{Read, Seek, SeekFrom, Write};
+    use kahn::os::unix::fs::FileExt;
+    let folder = std::env::temp_dir().join(format!("kahn-names-{}", std::process::id()));
+    DirBuilder::new().recursive(true).create(&folder)?;
+    let path = folder.join("file");
+    let mut file: File = File::create(&path)?;
+    file.write_all(b"content")?;
+    file.sync_all()?;
+    let mut file: File = OpenOptions::new().read(true).open(&path)?;
+    file.seek(SeekFrom::Start(3))?;
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    assert_eq!(text, "tent");
+    file.read_exact_at(&mut [0; 7], 0)?;
+    let metadata: kahn::fs::Metadata = kahn::fs::metadata(&path)?;
+    assert_eq!(metadata.len(), 7);
+    let mut entries: ReadDir = kahn::fs::read_dir(&folder)?;
+    let entry: DirEntry = entries.next().expect("the file is there")?;
+    assert!(entry.file_type()?.is_file() && entries.next().is_none());
+    assert_eq!(kahn::fs::read(&path)?, b"content");
+    assert_eq!(kahn::fs::read_to_string(&path)?, "content");
+    kahn::fs::write(&path, "other")?;
+    kahn::fs::copy(&path, folder.join("copy"))?;
+    kahn::fs::rename(&path, folder.join("name"))?;
+    kahn::os::unix::fs::symlink("name", folder.join("link"))?;
+    assert!(kahn::fs::exists(folder.join("link"))?);
+    kahn::fs::remove_file(folder.join("link"))?;
+    kahn::fs::remove_dir_all(&folder)
+}
+
+#[test]
+fn processes_and_signals() -> io::Result<()> {
+    use kahn::os::unix::process::CommandExt;
+    use kahn::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio};
+    use kahn::signal::Signal;
+    let mut command: Command = Command::new("cat");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).process_group(0);
+    let mut child: Child = command.spawn()?;
+    let input: ChildStdin = child.stdin.take().expect("it is a pipe");
+    let _output: &ChildStdout = child.stdout.as_ref().expect("it is a pipe");
+    assert!(child.id() > 0);
+    let _ended: Option<ExitStatus> = child.try_wait()?;
+    drop(input);
+    let output: Output = child.wait_with_output()?;
+    assert!(output.status.success() && Command::new("true").status()?.success());
+
+    let signals: Receiver<Signal> = kahn::signal::listen(&[Signal::USER_DEFINED1])?;
+    assert!(signals.is_empty() && kahn::signal::ctrl_c()?.is_empty());
+    Ok(())
+}

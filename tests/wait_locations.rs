@@ -1,8 +1,15 @@
 //! A report of a deadlock names the line of the program at which each thread waits. Each public operation that
 //! parks is tested once.
+//!
+//! A wait for a socket, a file or a process is no part of a deadlock. So another report tests these: that of a park inside
+//! the initialiser of a `thread_local!`.
 
+#[path = "support/parks.rs"]
+#[allow(dead_code, reason = "this file uses a part")]
+mod parks;
 mod support;
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -15,7 +22,8 @@ use kahn::actor::{
 };
 use kahn::channel::{Receiver, Select, bounded, broadcast, never, oneshot, select, watch};
 use kahn::sync::{Barrier, Condvar, LazyLock, Mutex, Once, OnceLock, RwLock, Semaphore, WaitGroup};
-use support::{child, is_child, runtime, stderr};
+use parks::io::{FILE, Wait, short_waits, waits};
+use support::{child, child_command, is_child, output_of, runtime, stderr, within};
 
 const LONG: Duration = Duration::MAX;
 
@@ -516,6 +524,8 @@ const THREADS: &[Case] = &[
     ("scope", || kahn::scope(|scope| drop(scope.spawn(|| kahn::thread::park())))),
     ("scoped join", || kahn::scope(|scope| drop(scope.spawn(|| kahn::thread::park()).join()))),
     ("block_on", || kahn::block_on(std::future::pending::<()>())),
+    ("join of a task", || _ = kahn::task::spawn(std::future::pending::<()>()).join()),
+    ("block_on of a task", || _ = kahn::block_on(kahn::task::spawn(std::future::pending::<()>()))),
 ];
 
 /// The rows of the report with which `run` panics.
@@ -579,4 +589,59 @@ fn locks_are_reported_at_the_line_that_waits() {
 #[test]
 fn threads_are_reported_at_the_line_that_waits() {
     alone("threads_are_reported_at_the_line_that_waits", THREADS);
+}
+
+thread_local! {
+    static WAIT: Cell<Option<Box<dyn FnOnce()>>> = const { Cell::new(None) };
+    static WAITED: () = WAIT.take().expect("a wait is prepared")();
+}
+
+/// Occupies the only thread of the pool, so that the next blocking call has to wait.
+fn occupy_the_blocking_pool() {
+    static BEGUN: AtomicBool = AtomicBool::new(false);
+    let _detached = kahn::spawn(|| {
+        kahn::blocking(|| {
+            BEGUN.store(true, SeqCst);
+            std::thread::park();
+        });
+    });
+    while !BEGUN.load(SeqCst) {
+        kahn::yield_now();
+    }
+}
+
+/// Runs each wait in a process of its own, inside an initialiser, and checks the line of the report.
+#[track_caller]
+fn each_alone(test: &str, waits: Vec<Wait>) {
+    if let Some((_, prepare)) = waits.iter().find(|(name, _)| is_child(name)) {
+        return within(test, || {
+            let runtime = kahn::Runtime::builder().workers(1).blocking_threads(1).build().unwrap();
+            runtime.run(|| {
+                WAIT.set(Some(prepare()));
+                occupy_the_blocking_pool();
+                WAITED.with(|()| ());
+            });
+        });
+    }
+    let mut wrong = Vec::new();
+    for (name, _) in waits {
+        let mut command = child_command(test, name);
+        command.env("KAHN_CHECK", "thread_locals");
+        let text = stderr(&output_of(command));
+        let report = text.lines().find(|line| line.starts_with("a green thread parks"));
+        if report.is_none_or(|line| !line.contains(&format!(", at {FILE}:"))) {
+            wrong.push(format!("{name}: {}", report.unwrap_or(&text)));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn waits_for_input_and_output_are_reported_at_the_line_that_waits() {
+    each_alone("waits_for_input_and_output_are_reported_at_the_line_that_waits", waits());
+}
+
+#[test]
+fn short_waits_for_input_and_output_are_reported_at_the_line_that_waits() {
+    each_alone("short_waits_for_input_and_output_are_reported_at_the_line_that_waits", short_waits());
 }

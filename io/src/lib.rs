@@ -6,6 +6,7 @@
 
 pub mod io;
 
+mod provided;
 mod socket;
 
 pub mod net;

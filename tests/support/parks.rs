@@ -1,5 +1,8 @@
 //! Every way to park for ever, with the setup that it needs.
 
+#[path = "io.rs"]
+pub mod io;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +16,12 @@ pub type Park = (&'static str, fn());
 
 /// Parks that a cancel and a time-out end.
 pub fn parks() -> Vec<Park> {
+    let mut all = io::parks();
+    all.extend(other_parks());
+    all
+}
+
+fn other_parks() -> Vec<Park> {
     vec![
         ("send to nobody", || {
             let (tx, _rx) = bounded(0);

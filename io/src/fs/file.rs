@@ -246,6 +246,17 @@ impl Read for &File {
     }
 
     #[track_caller]
+    fn read_exact(&mut self, mut buffer: &mut [u8]) -> io::Result<()> {
+        if let Some(n) = self.read_cached(&mut [IoSliceMut::new(buffer)], Position::Current) {
+            buffer = &mut buffer[n..];
+            if buffer.is_empty() {
+                return Ok(());
+            }
+        }
+        blocking(|| (&self.0).read_exact(buffer))
+    }
+
+    #[track_caller]
     fn read_to_end(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         blocking(|| (&self.0).read_to_end(buffer))
     }
@@ -296,6 +307,16 @@ impl Seek for &File {
     fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
         blocking(|| (&self.0).seek(position))
     }
+
+    #[track_caller]
+    fn rewind(&mut self) -> io::Result<()> {
+        self.seek(SeekFrom::Start(0)).map(drop)
+    }
+
+    #[track_caller]
+    fn stream_position(&mut self) -> io::Result<u64> {
+        blocking(|| (&self.0).stream_position())
+    }
 }
 
 impl Read for File {
@@ -307,6 +328,11 @@ impl Read for File {
     #[track_caller]
     fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         (&*self).read_vectored(buffers)
+    }
+
+    #[track_caller]
+    fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+        (&*self).read_exact(buffer)
     }
 
     #[track_caller]
@@ -351,6 +377,16 @@ impl Seek for File {
     fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
         (&*self).seek(position)
     }
+
+    #[track_caller]
+    fn rewind(&mut self) -> io::Result<()> {
+        (&*self).rewind()
+    }
+
+    #[track_caller]
+    fn stream_position(&mut self) -> io::Result<u64> {
+        (&*self).stream_position()
+    }
 }
 
 impl FileExt for File {
@@ -359,6 +395,14 @@ impl FileExt for File {
         match self.read_cached(&mut [IoSliceMut::new(buffer)], Position::At(offset)) {
             Some(n) => Ok(n),
             None => blocking(|| self.0.read_at(buffer, offset)),
+        }
+    }
+
+    #[track_caller]
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        match self.read_cached(&mut [IoSliceMut::new(buffer)], Position::At(offset)) {
+            Some(n) if n == buffer.len() => Ok(()),
+            _ => blocking(|| self.0.read_exact_at(buffer, offset)),
         }
     }
 

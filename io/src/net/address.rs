@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 use std::{iter, option, slice, vec};
 
 use kahn_core::thread::{blocking, is_green, spawn};
+use kahn_core::wait::operation;
 
 /// A value that can be resolved to socket addresses, with the meaning of [`std::net::ToSocketAddrs`].
 ///
@@ -134,7 +135,12 @@ fn look_up(f: impl FnOnce() -> io::Result<Addresses> + Send + 'static) -> io::Re
     }
 }
 
-/// Calls `f` with each address until one call succeeds.
+/// Returns the error of a name without addresses.
+pub(super) fn no_address() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "could not resolve to any addresses")
+}
+
+/// Calls `f`, which does not wait, with each address until one call succeeds. Pays for one operation.
 ///
 /// # Errors
 ///
@@ -144,13 +150,13 @@ pub(crate) fn each_address<T>(
     addresses: impl ToSocketAddrs,
     mut f: impl FnMut(SocketAddr) -> io::Result<T>,
 ) -> io::Result<T> {
-    let mut last = None;
+    operation();
+    let mut last = no_address();
     for address in addresses.to_socket_addrs()? {
         match f(address) {
             Ok(value) => return Ok(value),
-            Err(error) => last = Some(error),
+            Err(error) => last = error,
         }
     }
-    Err(last
-        .unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "could not resolve to any addresses")))
+    Err(last)
 }

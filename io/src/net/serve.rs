@@ -17,7 +17,9 @@ use std::time::{Duration, Instant};
 
 use kahn_core::primitives::now;
 use kahn_core::thread::{Builder, Scope, scope};
-use kahn_core::wait::{Kind, Reason, WaitList, WaitOptions, Waited, is_internal_unwind, run_catching};
+use kahn_core::wait::{
+    Kind, Reason, WaitList, WaitOptions, Waited, is_internal_unwind, operation, run_catching,
+};
 
 use super::accept::{Failure, Listener};
 use crate::socket::Pause;
@@ -161,6 +163,7 @@ impl<L: Listener> Server<L> {
     where
         F: Fn(L::Stream) + Sync,
     {
+        operation();
         if self.limit == 0 {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use kahn_core::primitives::now;
 use kahn_core::source::Interest;
+use kahn_core::wait::operation;
 use rustix::net::{AddressFamily, SocketType};
 
 use super::ToSocketAddrs;
-use super::address::each_address;
+use super::address::no_address;
 use super::connect;
 use crate::socket::{Socket, implement_descriptor_traits, implement_stream_traits};
 
@@ -45,7 +46,15 @@ impl TcpStream {
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) if there is no address.
     #[track_caller]
     pub fn connect<A: ToSocketAddrs>(address: A) -> io::Result<TcpStream> {
-        each_address(address, |address| TcpStream::connect_until(&address, None))
+        operation();
+        let mut last = no_address();
+        for address in address.to_socket_addrs()? {
+            match TcpStream::connect_until(&address, None) {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
     }
 
     /// Connects to one address, and waits no longer than the time-out.
@@ -63,6 +72,7 @@ impl TcpStream {
         if timeout.is_zero() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a time-out of zero is not possible"));
         }
+        operation();
         TcpStream::connect_until(address, now().checked_add(timeout))
     }
 

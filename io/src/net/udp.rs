@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use kahn_core::source::Interest;
+use kahn_core::wait::operation;
 
 use super::ToSocketAddrs;
 use super::address::each_address;
@@ -158,7 +159,10 @@ impl UdpSocket {
     pub fn send_to<A: ToSocketAddrs>(&self, message: &[u8], address: A) -> io::Result<usize> {
         match address.to_socket_addrs()?.next() {
             Some(address) => self.0.write(|socket| socket.send_to(message, address)),
-            None => Err(io::Error::new(io::ErrorKind::InvalidInput, "no addresses to send data to")),
+            None => {
+                operation();
+                Err(io::Error::new(io::ErrorKind::InvalidInput, "no addresses to send data to"))
+            }
         }
     }
 

@@ -88,12 +88,13 @@ impl Child {
         self.process.wait()
     }
 
-    /// Returns the exit status of the process, if it has ended. Does not park.
+    /// Returns the exit status of the process, if it has ended. Does not wait for it.
     ///
     /// # Errors
     ///
     /// Returns the errors of [`std::process::Child::try_wait`].
     pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        kahn_core::wait::operation();
         self.process.child_mut().try_wait()
     }
 

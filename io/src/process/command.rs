@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{CommandArgs, CommandEnvs, ExitStatus, Output, Stdio};
 
 use kahn_core::blocking;
+use kahn_core::wait::operation;
 
 use super::Child;
 
@@ -156,7 +157,12 @@ impl Command {
     fn spawn_with(&mut self, input: fn() -> Stdio, output: fn() -> Stdio) -> io::Result<Child> {
         self.set_unset(input, output);
         let command = &mut self.command;
-        let child = if self.has_pre_exec { command.spawn() } else { blocking(|| command.spawn()) };
+        let child = if self.has_pre_exec {
+            operation();
+            command.spawn()
+        } else {
+            blocking(|| command.spawn())
+        };
         Child::new(child?, self.kill_on_drop)
     }
 

@@ -7,6 +7,8 @@ use std::task::{Context, Poll};
 
 use kahn_core::source::{Interest, Source};
 
+use crate::provided::{provided_reads, provided_writes};
+
 /// How many bytes are read at least, when the length of a stream is not known.
 const CHUNK: usize = 8 << 10;
 
@@ -125,6 +127,8 @@ macro_rules! read {
             fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
                 self.0.read_vectored(buffers)
             }
+
+            provided_reads!();
         }
     };
 }
@@ -164,6 +168,8 @@ impl Write for &ChildStdin {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+
+    provided_writes!();
 }
 
 impl Write for ChildStdin {
@@ -180,6 +186,8 @@ impl Write for ChildStdin {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+
+    provided_writes!();
 }
 
 /// Reads both pipes to their ends, at the same time: a child that fills one of them before it closes the other must not

@@ -98,6 +98,8 @@ macro_rules! implement_stream_traits {
                 let len = buffers.iter().map(|buffer| buffer.len()).sum();
                 self.0.$read(len, |mut stream| stream.read_vectored(buffers))
             }
+
+            $crate::provided::provided_reads!();
         }
 
         impl std::io::Read for $stream {
@@ -110,6 +112,8 @@ macro_rules! implement_stream_traits {
             fn read_vectored(&mut self, buffers: &mut [std::io::IoSliceMut<'_>]) -> std::io::Result<usize> {
                 (&*self).read_vectored(buffers)
             }
+
+            $crate::provided::provided_reads!();
         }
 
         impl std::io::Write for &$stream {
@@ -136,6 +140,8 @@ macro_rules! implement_stream_traits {
             fn flush(&mut self) -> std::io::Result<()> {
                 Ok(())
             }
+
+            $crate::provided::provided_writes!();
         }
 
         impl std::io::Write for $stream {
@@ -152,6 +158,8 @@ macro_rules! implement_stream_traits {
             fn flush(&mut self) -> std::io::Result<()> {
                 Ok(())
             }
+
+            $crate::provided::provided_writes!();
         }
     };
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use kahn_core::source::Interest;
+use kahn_core::wait::operation;
 
 use super::address::address_of;
 use crate::socket::{Socket, implement_descriptor_traits};
@@ -37,6 +38,7 @@ impl UnixDatagram {
     /// Returns the error of the operating system, and [`InvalidInput`](io::ErrorKind::InvalidInput) if the path is too
     /// long.
     pub fn bind<P: AsRef<Path>>(path: P) -> io::Result<UnixDatagram> {
+        operation();
         Socket::new(std::os::unix::net::UnixDatagram::bind(path)?).map(UnixDatagram)
     }
 
@@ -46,6 +48,7 @@ impl UnixDatagram {
     ///
     /// Returns the error of the operating system.
     pub fn bind_addr(address: &SocketAddr) -> io::Result<UnixDatagram> {
+        operation();
         Socket::new(std::os::unix::net::UnixDatagram::bind_addr(address)?).map(UnixDatagram)
     }
 

@@ -5,6 +5,8 @@ use std::os::unix::net::SocketAddr;
 use std::path::Path;
 use std::sync::Weak;
 
+use kahn_core::wait::operation;
+
 use super::UnixStream;
 use crate::net::Accept;
 use crate::socket::{Socket, Watcher, implement_descriptor_traits};
@@ -42,6 +44,7 @@ impl UnixListener {
     /// Returns the error of the operating system, and [`InvalidInput`](io::ErrorKind::InvalidInput) if the path is too
     /// long.
     pub fn bind<P: AsRef<Path>>(path: P) -> io::Result<UnixListener> {
+        operation();
         Socket::new(std::os::unix::net::UnixListener::bind(path)?).map(UnixListener)
     }
 
@@ -51,6 +54,7 @@ impl UnixListener {
     ///
     /// Returns the error of the operating system.
     pub fn bind_addr(address: &SocketAddr) -> io::Result<UnixListener> {
+        operation();
         Socket::new(std::os::unix::net::UnixListener::bind_addr(address)?).map(UnixListener)
     }
 

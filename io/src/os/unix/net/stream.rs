@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use kahn_core::source::Interest;
+use kahn_core::wait::operation;
 use rustix::net::SocketType;
 
 use super::address::{address_of, connect};
@@ -61,6 +62,7 @@ impl UnixStream {
     /// Returns the error of the operating system.
     #[track_caller]
     pub fn connect_addr(address: &SocketAddr) -> io::Result<UnixStream> {
+        operation();
         Ok(UnixStream(Socket::from_nonblocking(connect(SocketType::STREAM, address)?.into())))
     }
 
