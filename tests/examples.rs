@@ -127,6 +127,7 @@ fn examples_print_help() {
         "supervisor_tour",
         "proxy",
         "http_server",
+        "redis_server",
     ];
     for name in all {
         let output = run(name, &["--help"]);
@@ -145,6 +146,9 @@ fn examples_refuse_bad_arguments() {
     assert_refused("http_server", &["--bogus"], "--bogus");
     assert_refused("http_server", &["no-such-folder"], "no-such-folder: No such file");
     assert_refused("http_server", &["--port", "0", "Cargo.toml"], "Cargo.toml: not a directory");
+    assert_refused("redis_server", &["--port", "many"], "many");
+    assert_refused("redis_server", &["--bogus"], "--bogus");
+    assert_refused("redis_server", &["--frame", "1"], "--frame");
     assert_refused("player", &[], "FILE.gz is missing");
     assert_refused("player", &["no-such-file.gz"], "no-such-file.gz: No such file");
     assert_refused("player", &["--block", "0", "Cargo.toml"], "--block");
