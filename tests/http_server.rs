@@ -403,9 +403,9 @@ fn request_in_flight(server: &Server) -> BufReader<TcpStream> {
 }
 
 #[test]
-fn shutdown_answers_the_requests_that_have_begun() {
-    let mut server = Server::start(&[]);
-    let mut clients = (0..10).map(|_| request_in_flight(&server)).collect::<Vec<_>>();
+fn shutdown_answers_a_thousand_requests_that_have_begun() {
+    let mut server = Server::start(&["--grace", "60000"]);
+    let mut clients = (0..1000).map(|_| request_in_flight(&server)).collect::<Vec<_>>();
     // A connection that has not been accepted when the listener is closed is reset. This one has been.
     let mut idle = BufReader::new(server.connect());
     idle.get_mut().write_all(b"GET /a.txt HTTP/1.1\r\nhost: kahn\r\n\r\n").unwrap();
@@ -419,11 +419,19 @@ fn shutdown_answers_the_requests_that_have_begun() {
     }
     for client in &mut clients {
         client.get_mut().write_all(b"41").unwrap();
+    }
+    let mut counts = Vec::new();
+    for client in &mut clients {
         let response = read_response(client);
         assert_status(&response, 200);
         assert!(response.contains("\r\nconnection: close\r\n"), "{response}");
+        let count = body(&response).strip_prefix("{\"count\":").and_then(|text| text.strip_suffix("}\n"));
+        counts.push(count.and_then(|count| count.parse::<u32>().ok()).unwrap());
         assert_eq!(client.read(&mut [0; 8]).unwrap(), 0);
     }
+    // Each request was counted once.
+    counts.sort_unstable();
+    assert!(counts.into_iter().eq((1..=1000).map(|n| 41 * n)));
     let served = server.wait();
     assert!(served.ends_with(" connections; 0 were cancelled\n"), "{served}");
 }

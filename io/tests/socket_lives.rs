@@ -4,9 +4,12 @@
 mod support;
 
 use std::io::{Read, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::process::Stdio;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
+use kahn::io::Source;
 use kahn::net::{TcpListener, TcpStream, UdpSocket};
 use kahn::os::unix::net::UnixStream;
 use support::{listener, rounds, runtime, tcp_pair, until, with_each_size, within};
@@ -145,6 +148,58 @@ fn descriptor_number_that_is_used_again_wakes_no_wrong_waiter() {
     }
 }
 
+/// Another descriptor keeps the old connection open and readable. Without a removal from the poller, the system would go
+/// on to report it under the old registration, whose number the new socket has.
+#[test]
+fn connection_that_lives_on_in_a_duplicate_wakes_no_waiter_of_the_next_socket() {
+    let _alone = alone();
+    for workers in [1, 2, 4] {
+        within(&format!("{workers} workers"), || {
+            runtime(workers).run(|| {
+                let mut reused = 0;
+                for _ in 0..rounds(500) {
+                    let (old, mut old_peer) = UnixStream::pair().unwrap();
+                    let number = old.as_raw_fd();
+                    kahn::scope(|s| {
+                        let reader = s.spawn(|| (&old).read(&mut [0]).unwrap());
+                        kahn::yield_now();
+                        old_peer.write_all(b"x").unwrap();
+                        reader.join().unwrap();
+                    });
+                    let duplicate = old.as_fd().try_clone_to_owned().unwrap();
+                    drop(old);
+                    // The lowest free number is that of the old socket.
+                    let (new, mut new_peer) = UnixStream::pair().unwrap();
+                    reused += usize::from(new.as_raw_fd() == number);
+                    let woken = AtomicUsize::new(0);
+                    let new = Source::new(std::os::unix::net::UnixStream::from(new)).unwrap();
+                    kahn::scope(|s| {
+                        let reader = s.spawn(|| {
+                            new.read_with(|mut stream| {
+                                woken.fetch_add(1, SeqCst);
+                                stream.read(&mut [0; 8])
+                            })
+                        });
+                        until("it has tried", || woken.load(SeqCst) > 0);
+                        let tries = woken.load(SeqCst);
+                        for _ in 0..3 {
+                            old_peer.write_all(b"stale").unwrap();
+                            kahn::yield_now();
+                        }
+                        // Its own registration reports the state once.
+                        assert!(woken.load(SeqCst) <= tries.max(2), "woken by the old connection");
+                        assert!(!reader.is_finished());
+                        new_peer.write_all(b"new").unwrap();
+                        assert_eq!(reader.join().unwrap().unwrap(), 3);
+                    });
+                    drop(duplicate);
+                }
+                assert!(reused > 0);
+            });
+        });
+    }
+}
+
 #[test]
 fn descriptor_that_is_given_to_std_and_back_is_registered_anew() {
     with_each_size(|| {
@@ -236,6 +291,70 @@ fn ten_thousand_connections_at_once() {
                 drop(clients);
                 listener.close();
                 assert_eq!(server.join().unwrap().unwrap().connections, connections as u64);
+            });
+        });
+    });
+}
+
+/// The clients are in a process of their own, which is killed. So the system closes all connections at once: those of
+/// clients that have unread bytes with a reset, the others with an end.
+#[test]
+fn ten_thousand_connections_that_vanish_at_once() {
+    const TEST: &str = "ten_thousand_connections_that_vanish_at_once";
+    const ADDRESS: &str = "KAHN_TEST_ADDRESS";
+    let connections = (raised_limit() - 500).min(10_000);
+    if support::is_child(TEST) {
+        let address = std::env::var(ADDRESS).unwrap();
+        let connect = || std::net::TcpStream::connect(&address).unwrap();
+        let clients: Vec<_> = (0..connections).map(|_| connect()).collect();
+        for (n, mut client) in clients.iter().enumerate() {
+            client.write_all(b"x").unwrap();
+            if n % 2 == 0 {
+                client.read_exact(&mut [0]).unwrap();
+            }
+        }
+        // Until it is killed, or the test has failed.
+        let _ = std::io::stdin().read(&mut [0]);
+        return;
+    }
+    let _alone = alone();
+    if connections < 10_000 {
+        eprintln!("with {connections} connections, because of the limit on open files");
+    }
+    within(TEST, || {
+        runtime(2).run(|| {
+            let (listener, address) = listener();
+            let (begun, ended) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            kahn::scope(|s| {
+                let server = s.spawn(|| {
+                    kahn::net::serve(&listener, connections, |mut stream: TcpStream| {
+                        stream.read_exact(&mut [0]).unwrap();
+                        stream.write_all(b"y").unwrap();
+                        begun.fetch_add(1, SeqCst);
+                        // The end, or a reset.
+                        assert_eq!(stream.read(&mut [0]).unwrap_or(0), 0);
+                        ended.fetch_add(1, SeqCst);
+                    })
+                });
+                let before = descriptors();
+                let mut clients = support::child_command(TEST, TEST);
+                clients.env(ADDRESS, address.to_string()).stdin(Stdio::piped()).stdout(Stdio::null());
+                let mut clients = clients.spawn().unwrap();
+                until("all have connected", || begun.load(SeqCst) == connections);
+                assert_eq!(ended.load(SeqCst), 0);
+                clients.kill().unwrap();
+                until("all have ended", || ended.load(SeqCst) == connections);
+                kahn::blocking(|| clients.wait()).unwrap();
+                drop(clients);
+                // A poller of two descriptors for each worker may have been made.
+                until("all descriptors are closed", || descriptors() <= before + 20);
+                let mut next = TcpStream::connect(address).unwrap();
+                next.write_all(b"x").unwrap();
+                next.read_exact(&mut [0]).unwrap();
+                drop(next);
+                listener.close();
+                let served = server.join().unwrap().unwrap();
+                assert_eq!((served.connections, served.panicked), (connections as u64 + 1, 0));
             });
         });
     });
