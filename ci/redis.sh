@@ -39,8 +39,7 @@ for protocol in -2 -3; do
     check OK "$protocol" flushall
     check OK "$protocol" set greeting hello ex 100
     check hello "$protocol" get greeting
-    check 1 "$protocol" persist greeting
-    check -1 "$protocol" ttl greeting
+    check 100 "$protocol" ttl greeting
     check 3 "$protocol" rpush list a b c
     check "a b c" "$protocol" lrange list 0 -1
     check 1 "$protocol" hset hash field value

@@ -18,6 +18,7 @@
 //! | `service.rs` | which request gets which response; the counter |
 //! | `files.rs` | files, and which paths lead to one |
 //! | `body.rs` | the body of a response |
+//! | `tls.rs` | TLS, between hyper and the stream |
 //!
 //! `net::Server` accepts connections, and runs each in a green thread of its own, which runs hyper's future with
 //! `block_on`. While a request is handled, the green thread may park: in `kahn::fs`, or in the `ask` of an actor.
@@ -25,13 +26,14 @@
 //! On Ctrl-C and SIGTERM the server accepts no more, closes idle connections, and answers the requests that have begun.
 //! It cancels those that take longer than `--grace`. A second signal ends the process at once.
 //!
-//! Start with `service.rs`. Exit code: 0, or 2 for a bad argument, a folder or a port that cannot be used.
+//! Start with `service.rs`. Exit code: 0, or 2 for a bad argument, a folder, a certificate or a port that cannot be used.
 
 mod body;
 mod connection;
 mod files;
 mod guarded;
 mod service;
+mod tls;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -42,6 +44,7 @@ use std::time::Duration;
 use kahn::channel::watch;
 use kahn::net::{Server, TcpListener};
 use kahn::signal::{self, Signal};
+use rustls::ServerConfig;
 
 use connection::Limits;
 use service::Service;
@@ -52,8 +55,9 @@ Serves the files below DIR (the current folder) over HTTP/1.1 on 127.0.0.1.
 usage: http_server [OPTIONS] [DIR]
 
   --port N         the port; 0 stands for any free one (8080)
+  --tls CERT KEY   serves HTTPS, with the certificate and the key in these files (PEM)
   --connections N  how many connections are open at a time; further ones wait (10000)
-  --idle MS        how long a client may take for the head of a request, the pause before it included (30000)
+  --idle MS        how long a client may take for the head of a request, the pause and the TLS handshake included (30000)
   --body MS        how long a client may take for the body of a request (30000)
   --stalled MS     how long a client may read nothing of a response (30000)
   --grace MS       how long requests may last after Ctrl-C or SIGTERM (10000)
@@ -61,7 +65,7 @@ usage: http_server [OPTIONS] [DIR]
 GET and HEAD of a path return a file, or the index.html of a folder. Names that begin with a dot are not served.
 GET /api/time returns the time, and GET /api/counter a counter. POST /api/counter adds the number in the body to it.
 
-Exit code: 0; 2 for a bad argument, a folder or a port that cannot be used.
+Exit code: 0; 2 for a bad argument, a folder, a certificate or a port that cannot be used.
 ";
 
 struct Options {
@@ -69,6 +73,7 @@ struct Options {
     connections: usize,
     grace: Duration,
     limits: Limits,
+    tls: Option<Arc<ServerConfig>>,
     folder: PathBuf,
 }
 
@@ -101,6 +106,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Options>, Stri
         connections: 10_000,
         grace: Duration::from_secs(10),
         limits: Limits::default(),
+        tls: None,
         folder: ".".into(),
     };
     let mut folder = None;
@@ -114,6 +120,10 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Options>, Stri
             "--grace" => options.grace = millis()?,
             "--port" => options.port = number(&arg, args.next())?,
             "--connections" => options.connections = number(&arg, args.next())?,
+            "--tls" => match (args.next(), args.next()) {
+                (Some(cert), Some(key)) => options.tls = Some(tls::config(cert.as_ref(), key.as_ref())?),
+                _ => return Err("--tls needs two files".into()),
+            },
             _ if arg.starts_with('-') => return Err(format!("{arg} is not an option; see --help")),
             _ if folder.is_none() => folder = Some(PathBuf::from(arg)),
             _ => return Err(format!("{arg} is one argument too many; see --help")),
@@ -147,9 +157,11 @@ fn serve(options: Options) -> Result<(), String> {
         }
     });
 
-    println!("listening on http://{address}");
+    let scheme = if options.tls.is_some() { "https" } else { "http" };
+    println!("listening on {scheme}://{address}");
     let server = Server::new(listener, options.connections).grace(options.grace);
-    let served = server.run(|stream| connection::run(stream, &service, &options.limits, stopping.clone()));
+    let (tls, limits) = (options.tls.as_ref(), &options.limits);
+    let served = server.run(|stream| connection::run(stream, tls, &service, limits, stopping.clone()));
     let served = served.map_err(|error| error.to_string())?;
     println!("served {} connections; {} were cancelled", served.connections, served.cancelled);
     Ok(())
