@@ -4,5 +4,6 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     cfg_aliases::cfg_aliases! {
         fibers: { not(any(kahn_loom, kahn_threads, miri)) },
+        models: { kahn_loom },
     }
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the loom models: every interleaving of a few threads, on the scheduler, tasks and waiters (core/src/models), and on the
-# locks, the channels and actors (tests/*loom*.rs of each crate).
+# Runs the loom models: every interleaving of a few threads, on the scheduler, tasks and waiters (core/src/models), on the
+# locks, the channels and actors (tests/*loom*.rs of each crate), and on whole programs (`kahn::model`, tests/*loom*.rs).
 #   ci/loom.sh [NAME…]          with at most LOOM_MAX_PREEMPTIONS (default 2) preemptions, which finds most errors
 #   ci/loom.sh --full [NAME…]   without a bound; can take hours
 # NAMEs select tests, as after `cargo test --`.
@@ -17,3 +17,6 @@ fi
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/loom"
 export RUSTFLAGS="--cfg kahn_loom ${RUSTFLAGS:-}"
 cargo test --release -p kahn-core -p kahn-channels -p kahn-actors --lib --test '*loom*' -- "$@"
+# Programs have more steps than the models above, so their own bounds on preemptions apply.
+unset LOOM_MAX_PREEMPTIONS
+cargo test --release -p kahn --test 'model_*_loom' -- "$@"

@@ -22,7 +22,7 @@ CRATES = {
 # A module at the top level of a file, with the attributes and doc comments before it.
 MODULE = re.compile(r"^((?:(?:#\[[^\n]*|///[^\n]*)\n)*)(?:pub(?:\([^)]*\))? )?mod (\w+)\s*[;{]", re.MULTILINE)
 # The builds whose modules are left out.
-OTHER_BUILDS = re.compile(r"#\[cfg\((?:test|doctest|not\(fibers\))")
+OTHER_BUILDS = re.compile(r"#\[cfg\((?:test|doctest|models|not\(fibers\))")
 
 
 def declared(lib):

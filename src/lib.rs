@@ -84,6 +84,8 @@ pub use kahn_channels::{select, select_biased, serve};
 #[doc(inline)]
 pub use kahn_core::async_task as task;
 #[doc(inline)]
+pub use kahn_core::model::{self, model};
+#[doc(inline)]
 pub use kahn_core::{
     Runtime, block_on, blocking, local, run, scope, sleep, spawn, spawn_local, sync, time, yield_now,
 };
@@ -156,9 +158,11 @@ pub mod channel {
     };
 }
 
-#[cfg(any(feature = "futures-io", feature = "hyper", feature = "tokio-io"))]
+// A model has no descriptors: what cannot be modelled does not compile.
+#[cfg(all(not(kahn_loom), any(feature = "futures-io", feature = "hyper", feature = "tokio-io")))]
 #[doc(inline)]
 pub use kahn_io::interop;
+#[cfg(not(kahn_loom))]
 #[doc(inline)]
 pub use kahn_io::{fs, io, net, os, process, signal};
 
@@ -262,5 +266,6 @@ mod guides {
         Blocking: "../docs/blocking.md",
         Libraries: "../docs/libraries.md",
         Performance: "../docs/performance.md",
+        Models: "../docs/models.md",
     }
 }

@@ -63,7 +63,7 @@ mod supervisor;
 mod system;
 mod members;
 mod group;
-#[cfg(fibers)]
+#[cfg(any(fibers, models))]
 mod limiter;
 mod pool;
 mod pubsub;
@@ -77,7 +77,7 @@ pub use cell::Overflow;
 pub use error::{AskError, StashError, TellError};
 pub use exit::{ActorId, ExitReason, LinkDied};
 pub use group::{Delivered, Group};
-#[cfg(fibers)]
+#[cfg(any(fibers, models))]
 pub use limiter::{AcquireTimeoutError, Limiter};
 pub use mailbox::{Mailbox, MailboxError};
 pub use pool::{Pool, PoolBuilder, Routing};

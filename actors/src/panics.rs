@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::{Arc, Once};
 
-use kahn_core::primitives::{Backoff, now};
+use kahn_core::primitives::{Backoff, is_of_checker, now, without_switches};
 use kahn_core::wait::{is_internal_unwind, reject_stray_unwind, run_catching, shield};
 
 use crate::cell::AnyActor;
@@ -28,11 +28,11 @@ pub(crate) fn watch() {
     SET.call_once(|| {
         let before = take_hook();
         set_hook(Box::new(move |info| {
-            if let Some(location) = info.location() {
+            if let Some(location) = info.location().filter(|location| !is_of_checker(location)) {
                 let place = location.to_string().into_boxed_str();
                 // Recorded in the actor and not in the OS thread: other green threads may panic on this OS thread
                 // before this panic is caught.
-                let _ = with_current(|actor| write_down(actor, place));
+                let _ = without_switches(|| with_current(|actor| write_down(actor, place)));
             }
             before(info);
         }));

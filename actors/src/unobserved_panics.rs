@@ -30,13 +30,13 @@ fn panics() -> MutexGuard<'static, BTreeMap<usize, Panics>> {
 }
 
 /// Records the unobserved panics in one runtime, as long as this value lives.
-#[cfg(fibers)]
+#[cfg(any(fibers, models))]
 pub(crate) struct Watch {
     runtime: usize,
 }
 
 /// Starts to record the unobserved panics in the caller's runtime.
-#[cfg(fibers)]
+#[cfg(any(fibers, models))]
 pub(crate) fn watch_here() -> Option<Watch> {
     let runtime = runtime_here()?;
     panics().insert(runtime, Panics::default());
@@ -45,7 +45,7 @@ pub(crate) fn watch_here() -> Option<Watch> {
     Some(Watch { runtime })
 }
 
-#[cfg(fibers)]
+#[cfg(any(fibers, models))]
 impl Watch {
     /// Returns the panics that were recorded.
     pub(crate) fn take(self) -> Vec<String> {
@@ -54,7 +54,7 @@ impl Watch {
     }
 }
 
-#[cfg(fibers)]
+#[cfg(any(fibers, models))]
 impl Drop for Watch {
     fn drop(&mut self) {
         WATCHED.fetch_sub(1, Ordering::Relaxed);

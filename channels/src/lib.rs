@@ -25,9 +25,9 @@ pub mod oneshot;
 pub mod broadcast;
 pub mod watch;
 
-#[cfg(fibers)]
+#[cfg(any(fibers, models))]
 mod serve;
-#[cfg(fibers)]
+#[cfg(any(fibers, models))]
 pub use serve::serve;
 
 pub use broadcast::broadcast;

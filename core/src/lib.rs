@@ -34,13 +34,13 @@ mod home;
 mod task;
 #[cfg(fibers)]
 mod scheduler;
-#[cfg(fibers)]
+#[cfg(any(fibers, models))]
 mod handle;
 #[cfg(fibers)]
 pub mod runtime;
-#[cfg(fibers)]
+#[cfg(any(fibers, models))]
 pub mod thread;
-#[cfg(fibers)]
+#[cfg(any(fibers, models))]
 pub mod async_task;
 /// Not covered by semver.
 #[cfg(fibers)]
@@ -49,18 +49,27 @@ pub mod process;
 
 pub mod sync;
 
-#[cfg(fibers)]
+#[cfg(any(fibers, models))]
 pub mod time;
 #[cfg(fibers)]
 pub mod source;
 
-#[cfg(fibers)]
+#[cfg(any(fibers, models))]
 pub use runtime::{Runtime, run};
-#[cfg(fibers)]
+#[cfg(any(fibers, models))]
 pub use thread::{block_on, blocking, scope, sleep, spawn, spawn_local, yield_now};
 
-// A model build has no fibers. It compiles the parts that work without them, for the tests in `models` and for those
-// of the actors.
+#[cfg(any(fibers, models))]
+pub mod model;
+
+// A model build has no fibers. It compiles the parts that work without them, for models of users' programs, for the tests in
+// `models`, and for those of the actors.
+#[cfg(models)]
+#[path = "fiber/model.rs"]
+mod fiber;
+#[cfg(models)]
+#[path = "runtime/model.rs"]
+pub mod runtime;
 #[cfg(not(fibers))]
 #[path = "scheduler/model.rs"]
 #[allow(dead_code, reason = "models use a part of it, in tests alone")]

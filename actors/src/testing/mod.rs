@@ -8,9 +8,9 @@
 //! | a whole test, in its own runtime, that fails if an actor panics unobserved | [`check`] |
 
 mod answer;
-#[cfg(fibers)]
+#[cfg(any(fibers, models))]
 mod check;
-#[cfg(fibers)]
+#[cfg(any(fibers, models))]
 pub use self::check::check;
 mod inbox;
 mod probe;

@@ -3,7 +3,7 @@
 use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use kahn_core::primitives::MODEL;
+use kahn_core::primitives::{MODEL, choose};
 
 /// An odd number without a pattern: 2^64 divided by the golden ratio.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -25,7 +25,6 @@ impl Choices {
     #[inline(never)]
     pub(crate) fn new() -> Choices {
         if MODEL {
-            // In a model, a run must depend on the interleaving alone.
             return Choices(0);
         }
         SEED.with(|seed| {
@@ -43,6 +42,11 @@ impl Choices {
     /// Returns a number below `bound`, which must not be 0.
     #[inline]
     pub(crate) fn below(&mut self, bound: usize) -> usize {
+        if MODEL {
+            // A model explores which case comes first, and leaves the others in their order. So each case that is ready is
+            // taken in one of the explorations.
+            return if core::mem::replace(&mut self.0, 1) == 0 { choose(bound) } else { 0 };
+        }
         // The upper bits of the state are the more random ones. The upper half of the product is below `bound`.
         let choice = (u128::from(self.0) * bound as u128) >> 64;
         self.0 = self.0.wrapping_mul(0xd134_2543_de82_ef95).wrapping_add(GOLDEN);

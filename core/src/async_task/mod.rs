@@ -175,6 +175,7 @@ unsafe fn start<F: Future>(
     name: Option<Box<str>>,
     options: SpawnOptions,
 ) -> JoinHandle<F::Output> {
+    let future = scheduler::watched_future(future);
     // SAFETY: the caller guarantees the rules of `allocate_future`.
     let task = unsafe { allocate_future::<Scheduler, _>(future, name, options, Location::caller()) };
     let handle = JoinHandle::new(task);

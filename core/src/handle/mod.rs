@@ -251,6 +251,7 @@ unsafe impl Sync for JoinError {}
 
 impl JoinError {
     pub(crate) fn new(payload: Box<dyn Any + Send>) -> JoinError {
+        scheduler::note_joined(&*payload);
         JoinError { payload: reject_stray_unwind(payload) }
     }
 

@@ -64,6 +64,7 @@ unsafe impl Sync for Thread {}
 pub struct ThreadId(NonZeroU64);
 
 impl ThreadId {
+    #[cfg_attr(not(fibers), allow(dead_code, reason = "models have no report of OS threads"))]
     pub(crate) fn number(self) -> u64 {
         self.0.get()
     }

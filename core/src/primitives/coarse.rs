@@ -38,10 +38,11 @@ pub fn deadline_about(after: Duration) -> Option<Instant> {
     origin.instant.checked_add(since.checked_add(after)?.checked_add(origin.tick)?)
 }
 
-/// Returns `None`: time does not pass in a model.
+/// Returns the instant `after` from now in a model of a user's program. Returns `None` in other models, in which time does
+/// not pass.
 #[cfg(kahn_loom)]
-pub fn deadline_about(_after: Duration) -> Option<Instant> {
-    None
+pub fn deadline_about(after: Duration) -> Option<Instant> {
+    super::explorer::model_now()?.checked_add(after)
 }
 
 /// Returns the instant `after` from now, exactly. Miri has no coarse clock.

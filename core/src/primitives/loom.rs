@@ -2,9 +2,24 @@
 
 pub use loom::sync::Arc;
 pub use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
-pub(crate) use loom::thread_local;
+
+/// Declares a thread-local of each thread of a model. One with a `const` value is there outside of users' models, too: it
+/// belongs to the OS thread then.
+macro_rules! model_thread_local {
+    ($(#[$attribute:meta])* $visibility:vis static $name:ident: $type:ty = const $init:block;) => {
+        $(#[$attribute])* $visibility static $name: $crate::primitives::explorer::Local<$type> = {
+            std::thread_local! { static OUTSIDE: $type = const $init; }
+            $crate::primitives::explorer::Local::new(|| $init, &OUTSIDE)
+        };
+    };
+    ($($declaration:tt)*) => {
+        loom::thread_local! { $($declaration)* }
+    };
+}
+pub(crate) use model_thread_local as thread_local;
 
 use std::ops::{Deref, DerefMut};
+use std::sync::{PoisonError, TryLockError};
 use std::time::Instant;
 
 /// Declares a function that is `const` except in a model, because loom's atomics cannot be created in a constant.
@@ -101,12 +116,17 @@ impl<T> Lock<T> {
 
     /// Takes the lock.
     pub fn lock(&self) -> LockGuard<'_, T> {
-        LockGuard(self.0.lock().expect("no holder panics"))
+        // Only a panic of loom itself poisons the lock. The destructors on its way must not panic, too.
+        LockGuard(self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Takes the lock if it is free.
     pub fn try_lock(&self) -> Option<LockGuard<'_, T>> {
-        self.0.try_lock().ok().map(LockGuard)
+        match self.0.try_lock() {
+            Ok(guard) => Some(LockGuard(guard)),
+            Err(TryLockError::Poisoned(error)) => Some(LockGuard(error.into_inner())),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// Returns the value, by exclusive reference to the lock.
@@ -138,10 +158,10 @@ impl<T> DerefMut for LockGuard<'_, T> {
     }
 }
 
-/// Returns true: a deadline in a model has passed as soon as it is checked, so every wait with a deadline may time
-/// out.
-pub fn deadline_passed(_deadline: Instant) -> bool {
-    true
+/// Returns whether the clock of a user's model has reached the deadline. In other models, returns true: a deadline has
+/// passed as soon as it is checked, so every wait with a deadline may time out.
+pub fn deadline_passed(deadline: Instant) -> bool {
+    super::explorer::model_now().is_none_or(|now| deadline <= now)
 }
 
 /// How tests explore the orders in which threads may run: this build runs all of them.

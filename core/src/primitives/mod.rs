@@ -11,6 +11,8 @@
 
 mod clock;
 mod coarse;
+#[cfg(kahn_loom)]
+pub mod explorer;
 #[cfg(fibers)]
 mod fibers;
 #[cfg(kahn_loom)]
@@ -34,6 +36,40 @@ pub use self::std::*;
 pub use self::threads::*;
 #[cfg(fibers)]
 pub use self::ticks::ticks;
+
+/// Chooses one of `alternatives`, for a program that must not depend on which. A model explores all of them.
+#[inline]
+pub fn choose(alternatives: usize) -> usize {
+    #[cfg(kahn_loom)]
+    return explorer::choose(alternatives);
+    #[cfg(not(kahn_loom))]
+    {
+        let _ = alternatives;
+        0
+    }
+}
+
+/// Returns whether a panic at this place is one of the model checker itself. No primitive may be used during it.
+#[inline]
+pub fn is_of_checker(location: &core::panic::Location<'_>) -> bool {
+    #[cfg(kahn_loom)]
+    return explorer::is_of_explorer(location.file());
+    #[cfg(not(kahn_loom))]
+    {
+        let _ = location;
+        false
+    }
+}
+
+/// Runs `f`, which holds something that a model does not know: a lock of `std`, or the panic hook. A model does not switch
+/// to another thread meanwhile. `f` does not unwind.
+#[inline]
+pub fn without_switches<R>(f: impl FnOnce() -> R) -> R {
+    #[cfg(kahn_loom)]
+    return explorer::without_switches(f);
+    #[cfg(not(kahn_loom))]
+    f()
+}
 
 /// True where the model checker runs: capacities are small, and nothing spins.
 pub const MODEL: bool = cfg!(kahn_loom);

@@ -107,6 +107,22 @@ pub(crate) fn spawn(task: Runnable) -> Result<(), Runnable> {
     task.map_or(Ok(()), Err)
 }
 
+/// Returns `f`. A model adds that it notes the panic of `f` until a thread joins it.
+#[inline(always)]
+pub(crate) fn watched<F: FnOnce() -> T, T>(f: F) -> F {
+    f
+}
+
+/// Returns `future`. A model adds that it notes a panic of the future until a thread joins it.
+#[inline(always)]
+pub(crate) fn watched_future<F: Future>(future: F) -> F {
+    future
+}
+
+/// Called when a thread has joined a panic. A model forgets the panic then.
+#[inline(always)]
+pub(crate) fn note_joined(_payload: &(dyn core::any::Any + Send)) {}
+
 /// Yields because the budget is spent, and then unwinds if a cancel or time-out asks for it. The order matters: code
 /// that catches the unwinding then has a new budget, and has given way for it.
 pub(crate) fn give_way() {

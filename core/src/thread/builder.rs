@@ -6,11 +6,10 @@ use std::io;
 
 use crate::fiber::stack::SizeClass;
 use crate::handle::JoinHandle;
-use crate::home::Home;
 use crate::runtime;
 use crate::scheduler::{self, SHORT_OF_MEMORY, Scheduler};
 use crate::task::{Runnable, SpawnOptions, allocate};
-use crate::thread::own_home;
+use crate::thread::own_home::{self, Home};
 use crate::wait::consume;
 
 /// Spawns a green thread in the caller's runtime, or in the process's default runtime.
@@ -127,7 +126,7 @@ where
     F: FnOnce() -> T,
 {
     // SAFETY: the caller guarantees the rules of `allocate`.
-    let task = unsafe { allocate::<Scheduler, _, _>(f, name, options) };
+    let task = unsafe { allocate::<Scheduler, _, _>(scheduler::watched(f), name, options) };
     let handle = JoinHandle::new(task);
     // SAFETY: the task has been made just now, and has not been queued.
     queue(unsafe { Runnable::new(task) });

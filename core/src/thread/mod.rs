@@ -3,6 +3,7 @@
 mod block_on;
 mod builder;
 pub mod local;
+#[cfg_attr(models, path = "own_home_model.rs")]
 mod own_home;
 mod scope;
 

@@ -18,7 +18,7 @@ use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use crate::home::Home;
+pub(super) use crate::home::Home;
 use crate::runtime;
 use crate::scheduler;
 use crate::wait::{Kind, Reason};

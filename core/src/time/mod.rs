@@ -1,5 +1,6 @@
 //! Time: sleeping, intervals, and timeouts.
 
+#[cfg_attr(models, path = "sleep_model.rs")]
 mod sleep;
 mod timeout_async;
 

@@ -51,7 +51,8 @@ impl Pending {
     const NONE: Pending = Pending { task: None, kind: Kind::Future, resource: 0 };
 }
 
-thread_local! {
+// In a model, the green threads share an OS thread, and each has a record of its own.
+primitives::thread_local! {
     pub(super) static CURRENT: Current =
         const {
             Current {

@@ -34,6 +34,7 @@ pub mod queue;
 pub mod reason;
 mod task;
 mod noting;
+#[cfg_attr(models, path = "timer_thread_model.rs")]
 mod timer_thread;
 mod unwind;
 mod wake;

@@ -106,6 +106,7 @@ impl WaitError {
     }
 
     /// Returns whether the operation's own deadline has passed.
+    #[cfg_attr(not(fibers), allow(dead_code, reason = "a model has no descriptors"))]
     pub(crate) fn is_deadline(&self) -> bool {
         matches!(self.0, Cause::Deadline)
     }
