@@ -159,7 +159,16 @@ pub mod channel {
 }
 
 // A model has no descriptors: what cannot be modelled does not compile.
-#[cfg(all(not(kahn_loom), any(feature = "futures-io", feature = "hyper", feature = "tokio-io")))]
+#[cfg(all(
+    not(kahn_loom),
+    any(
+        feature = "futures-io",
+        feature = "hyper",
+        feature = "redis",
+        feature = "tokio-io",
+        feature = "ureq"
+    )
+))]
 #[doc(inline)]
 pub use kahn_io::interop;
 #[cfg(not(kahn_loom))]

@@ -6,7 +6,8 @@ mod support;
 
 use std::collections::{HashMap, HashSet};
 
-use redis::{Commands, Value};
+use kahn::interop::RedisConnection;
+use redis::{Commands, ConnectionLike, Msg, Value};
 use support::{Raw, Server, encode, wait_until};
 
 #[test]
@@ -42,6 +43,48 @@ fn client_of_the_crate_redis_uses_all_types_in_both_protocols() {
         let pipelined: (i64, Vec<i64>) =
             redis::pipe().incr("a", 1).cmd("MGET").arg("a").arg("b").query(&mut client).unwrap();
         assert_eq!(pipelined, (2, vec![2, 2]));
+    }
+}
+
+#[test]
+fn green_threads_use_the_crate_redis_on_streams_of_kahn() {
+    const CLIENTS: usize = 20;
+    const ROUNDS: usize = 50;
+    let server = Server::start(&[]);
+    let address = server.address;
+    for (workers, protocol) in [(1, "resp2"), (1, "resp3"), (4, "resp3")] {
+        kahn::Runtime::builder().workers(workers).build().unwrap().run(|| {
+            let url = format!("redis://{address}/?protocol={protocol}");
+            let connect = || RedisConnection::connect(url.as_str()).unwrap();
+            let mut client = connect();
+            let () = redis::cmd("FLUSHALL").query(&mut client).unwrap();
+            kahn::scope(|s| {
+                for _ in 0..CLIENTS {
+                    s.spawn(|| {
+                        let mut client = connect();
+                        for _ in 0..ROUNDS {
+                            let () =
+                                redis::pipe().incr("count", 1).incr("count", 1).query(&mut client).unwrap();
+                        }
+                    });
+                }
+            });
+            assert_eq!(client.get::<_, usize>("count").unwrap(), 2 * CLIENTS * ROUNDS);
+            let () = client.sadd("set", &["a", "b"]).unwrap();
+            assert_eq!(client.smembers::<_, HashSet<String>>("set").unwrap().len(), 2);
+            let keys = client.scan::<String>().unwrap().map(Result::unwrap).collect::<HashSet<_>>();
+            assert_eq!(keys.len(), 2);
+            assert!(client.check_connection() && client.is_open());
+
+            let mut subscriber = connect();
+            subscriber
+                .send_packed_command(&redis::cmd("SUBSCRIBE").arg("news").get_packed_command())
+                .unwrap();
+            subscriber.recv_response().unwrap();
+            assert_eq!(client.publish::<_, _, usize>("news", "text").unwrap(), 1);
+            let message = Msg::from_owned_value(subscriber.recv_response().unwrap()).unwrap();
+            assert_eq!(message.get_payload::<String>().unwrap(), "text");
+        });
     }
 }
 

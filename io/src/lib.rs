@@ -16,5 +16,11 @@ pub mod process;
 pub mod signal;
 pub mod os;
 
-#[cfg(any(feature = "futures-io", feature = "hyper", feature = "tokio-io"))]
+#[cfg(any(
+    feature = "futures-io",
+    feature = "hyper",
+    feature = "redis",
+    feature = "tokio-io",
+    feature = "ureq"
+))]
 pub mod interop;

@@ -214,6 +214,37 @@ impl<T: AsFd> Socket<T> {
         })
     }
 
+    /// Reads at most `len` bytes from a stream with `f`, and waits until a deadline instead of the time-out.
+    ///
+    /// # Errors
+    ///
+    /// Returns `TimedOut` at the deadline, and what [`read_stream`](Self::read_stream) returns.
+    #[cfg(feature = "ureq")]
+    #[track_caller]
+    pub(crate) fn read_stream_until(
+        &self,
+        len: usize,
+        deadline: Option<Instant>,
+        f: impl FnMut(&T) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        self.unless_closed(self.source.read_stream(len, deadline, f))
+    }
+
+    /// Writes with `f`, and waits until a deadline instead of the time-out.
+    ///
+    /// # Errors
+    ///
+    /// Returns `TimedOut` at the deadline, and what [`write`](Self::write) returns.
+    #[cfg(feature = "ureq")]
+    #[track_caller]
+    pub(crate) fn write_until(
+        &self,
+        deadline: Option<Instant>,
+        f: impl FnMut(&T) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        self.unless_closed(self.source.io(Interest::Writable, deadline, f))
+    }
+
     /// Reads at most `len` bytes with `f`, from a stream in which a read of fewer bytes says nothing about the rest.
     #[track_caller]
     pub(crate) fn read_available(
