@@ -129,7 +129,7 @@ pub mod thread {
 /// ```
 pub mod runtime {
     #[doc(inline)]
-    pub use kahn_core::runtime::{Builder, DeadlockReport, ShutdownError, WaitKind, Waiting};
+    pub use kahn_core::runtime::{Builder, DeadlockReport, Homes, ShutdownError, WaitKind, Waiting};
 }
 
 /// Bounded channels and select, with the names and the meaning of `crossbeam-channel`.

@@ -64,7 +64,9 @@ fn computation_seldom_wakes_idle_workers() {
         }
     };
     for (workers, sleeper_ms) in [(2, None), (4, None), (2, Some(10))] {
-        runtime(workers).run(|| {
+        let runtime = runtime(workers);
+        let looks = if runtime.homes() == kahn::runtime::Homes::Travelling { 100 } else { 0 };
+        runtime.run(|| {
             let rounds = Arc::new(AtomicI64::new(0));
             let sleeper = sleeper_ms.map(|ms| {
                 let rounds = rounds.clone();
@@ -86,7 +88,8 @@ fn computation_seldom_wakes_idle_workers() {
                 let _ = sleeper.join();
             }
             // Ten in a second, one for each round of the sleeper, and a few where a worker is interrupted.
-            assert!(times <= 30 + 2 * rounds, "{workers} workers, {rounds} rounds: {times} sleeps");
+            // Where homes travel, a hundred: another worker looks whether this one is stuck and holds up others.
+            assert!(times <= 30 + looks + 2 * rounds, "{workers} workers, {rounds} rounds: {times} sleeps");
         });
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use kahn::Runtime;
 use kahn::channel::bounded;
+use kahn::runtime::Homes;
 use support::{Counted, Counter, rounds, runtime, until, within};
 
 /// A ring through several runtimes and an OS thread in between.
@@ -242,6 +243,14 @@ fn shutdown_names_leaked_green_threads() {
     });
 }
 
+/// Returns the name of the OS thread that runs the caller. In a home that travels, `std` has the name of the home.
+fn kernel_thread_name() -> String {
+    std::fs::read_to_string("/proc/thread-self/comm").map_or_else(
+        |_| std::thread::current().name().expect("a worker has a name").to_owned(),
+        |name| name.trim_end().to_owned(),
+    )
+}
+
 /// Also those that run and have never parked, whether they have a name or not.
 #[test]
 fn shutdown_counts_and_names_green_threads_that_never_park() {
@@ -252,7 +261,7 @@ fn shutdown_counts_and_names_green_threads_that_never_park() {
         let spin = || {
             let (arrived, stop) = (arrived.clone(), stop.clone());
             move || {
-                arrived.send(std::thread::current().name().map(str::to_owned)).unwrap();
+                arrived.send(kernel_thread_name()).unwrap();
                 while !stop.load(SeqCst) {
                     std::thread::sleep(Duration::from_millis(1));
                 }
@@ -264,7 +273,7 @@ fn shutdown_counts_and_names_green_threads_that_never_park() {
         });
         handles.extend((1..runtime.workers()).map(|_| runtime.spawn(spin())));
         // Each has a worker for itself.
-        let mut busy: Vec<_> = handles.iter().map(|_| arrival.recv().unwrap().unwrap()).collect();
+        let mut busy: Vec<_> = handles.iter().map(|_| arrival.recv().unwrap()).collect();
         let error = runtime.shutdown(Duration::from_millis(5)).unwrap_err();
         busy.sort();
         let mut threads = error.threads().to_vec();
@@ -342,6 +351,7 @@ fn shutdown_names_the_os_threads_that_are_left() {
             let counter = Counter::new();
             let (let_go, waits) = std::sync::mpsc::channel();
             let runtime = Runtime::builder().workers(1).name("slow").build().unwrap();
+            let homes = runtime.homes();
             let value = WaitsAtTheEnd { until: waits, _counted: counter.make() };
             let thread = runtime.run(move || {
                 let keep = move || {
@@ -353,11 +363,101 @@ fn shutdown_names_the_os_threads_that_are_left() {
             let error = runtime.shutdown(Duration::from_millis(20)).unwrap_err();
             assert_eq!((error.count(), error.names().len()), (0, 0));
             let thread = thread.expect("workers and threads of the pool have a name");
+            let named = match (named, homes) {
+                ("slow-worker-", Homes::Travelling) => "slow-home-",
+                _ => named,
+            };
             assert!(thread.starts_with(named), "{thread}");
             assert!(error.to_string().contains(&thread), "{error}");
             assert_eq!(error.threads(), [thread]);
             drop(let_go);
             until("the destructor has run", || counter.alive() == 0);
+        }
+    });
+}
+
+/// Returns how many OS threads of this process have a name that begins so.
+#[cfg(target_os = "linux")]
+fn os_threads_named(prefix: &str) -> usize {
+    std::fs::read_dir("/proc/self/task")
+        .unwrap()
+        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
+        .filter(|comm| comm.starts_with(prefix))
+        .count()
+}
+
+/// The shutdown goes on in the background. What belongs to the runtime is given back once: later runtimes do not share it.
+#[test]
+#[cfg(target_os = "linux")]
+fn runtime_that_is_shut_down_on_its_own_worker_ends_once() {
+    within("the shutdowns", || {
+        for _ in 0..rounds(20) {
+            let ended: Vec<_> = (0..4)
+                .map(|_| {
+                    let runtime = Runtime::builder().workers(2).name("own").build().unwrap();
+                    let (give, take) = bounded::<Runtime>(1);
+                    let ender = runtime.spawn(move || take.recv().unwrap().shutdown(Duration::from_secs(60)));
+                    give.send(runtime).unwrap();
+                    ender
+                })
+                .collect();
+            ended.into_iter().for_each(|ender| ender.join().unwrap().unwrap());
+            until("the shutdowns are over", || os_threads_named("own-") == 0);
+            std::thread::scope(|s| {
+                for id in 0..4 {
+                    s.spawn(move || {
+                        let runtime = runtime(2);
+                        let sum: u64 = runtime.run(|| {
+                            let tasks: Vec<_> = (0..100)
+                                .map(|n| {
+                                    kahn::spawn(move || {
+                                        kahn::sleep(Duration::from_micros(n % 7));
+                                        n * id
+                                    })
+                                })
+                                .collect();
+                            tasks.into_iter().map(|task| task.join().unwrap()).sum()
+                        });
+                        assert_eq!(sum, 4950 * id);
+                        runtime.shutdown(Duration::from_secs(60)).unwrap();
+                    });
+                }
+            });
+        }
+    });
+}
+
+/// A thread cannot wait for its own end.
+#[test]
+#[cfg(target_os = "linux")]
+fn runtime_may_be_shut_down_by_a_thread_local_of_its_own_threads() {
+    struct Ends(std::sync::mpsc::Receiver<Runtime>);
+    impl Drop for Ends {
+        fn drop(&mut self) {
+            let runtime = self.0.recv().unwrap();
+            runtime.shutdown(Duration::from_secs(3600)).unwrap();
+        }
+    }
+    thread_local! {
+        static LAST: std::cell::RefCell<Option<Ends>> = const { std::cell::RefCell::new(None) };
+    }
+    within("the shutdown", || {
+        for _ in 0..rounds(5) {
+            let runtime = Runtime::builder().workers(2).name("late").build().unwrap();
+            let (give, take) = std::sync::mpsc::channel();
+            // The home of its own ends, and drops the value, while the runtime is alive.
+            let keep = kahn::thread::Builder::new().exclusive_home(true);
+            let kept = runtime.run(move || match keep.spawn(move || LAST.set(Some(Ends(take)))) {
+                Ok(keeper) => keeper.join().is_ok(),
+                Err(error) => {
+                    assert_eq!(error.kind(), std::io::ErrorKind::Unsupported);
+                    false
+                }
+            });
+            if kept {
+                give.send(runtime).unwrap();
+            }
+            until("all threads have ended", || os_threads_named("late-") == 0);
         }
     });
 }

@@ -348,7 +348,13 @@ fn check_for_parks_in_initializers_reports_nothing_else() {
     const TEST: &str = "check_for_parks_in_initializers_reports_nothing_else";
     thread_local!(static LAZY: RefCell<Vec<usize>> = RefCell::new(vec![7]));
     kahn::thread::local!(static GREEN: usize = { kahn::yield_now(); 7 });
+    thread_local!(static PARKS: usize = { kahn::yield_now(); 7 });
     if is_child(TEST) {
+        // No other green thread comes to the values of a home that belongs to one.
+        match kahn::thread::Builder::new().exclusive_home(true).spawn(|| PARKS.with(|n| *n)) {
+            Ok(own) => assert_eq!(own.join().unwrap(), 7),
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::Unsupported),
+        }
         for stack in [64 << 10, 256 << 10] {
             let runtime = kahn::Runtime::builder().workers(2).stack_size(stack).build().unwrap();
             let handles: Vec<_> = (0..200)

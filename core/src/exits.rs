@@ -66,6 +66,16 @@ impl Exits {
     }
 }
 
+impl Exits {
+    /// Returns whether the calling thread is one of those that have not ended.
+    pub(crate) fn include_caller(&self) -> bool {
+        let is_here = |ticket: &RefCell<Option<Ticket>>| {
+            ticket.borrow().as_ref().is_some_and(|ticket| std::ptr::eq(&raw const *ticket.exits, self))
+        };
+        TICKET.try_with(is_here).unwrap_or(false)
+    }
+}
+
 impl Ticket {
     /// Keeps the ticket until the calling thread ends. The thread must call this first.
     pub(crate) fn keep(self) {

@@ -305,3 +305,67 @@ fn an_unwound_scope_and_a_shutdown_end_it() {
     runtime.shutdown(Duration::from_secs(60)).unwrap();
     assert_eq!(ended.load(Ordering::SeqCst), 8);
 }
+
+/// Parks again and again when it is dropped, and checks that the identity stays the same.
+struct ParksInItsDrop;
+
+impl Drop for ParksInItsDrop {
+    fn drop(&mut self) {
+        let address = || COUNT.with(|count| std::ptr::from_ref(count).addr());
+        let (id, place) = (std::thread::current().id(), address());
+        for _ in 0..20 {
+            kahn::yield_now();
+            assert_eq!((std::thread::current().id(), address()), (id, place));
+        }
+    }
+}
+
+/// Those of its captures, of an output and of a panic that nobody takes, and the waker of a task that waits for it.
+#[test]
+fn destructors_and_wakers_at_its_end_run_under_its_identity() {
+    struct Wakes(AtomicUsize);
+    impl std::task::Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            drop(ParksInItsDrop);
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let runtime = Runtime::builder().workers(4).build().unwrap();
+    runtime.run(|| {
+        let stop = Arc::new(AtomicBool::new(false));
+        let busy = kahn::spawn({
+            let stop = Arc::clone(&stop);
+            move || {
+                while !stop.load(Ordering::Relaxed) {
+                    (0..2_000).for_each(|_| std::hint::spin_loop());
+                    kahn::yield_now();
+                }
+            }
+        });
+        let wakes = Arc::new(Wakes(AtomicUsize::new(0)));
+        for _ in 0..50 {
+            let (gate, wait) = bounded::<()>(0);
+            drop(exclusive().spawn(|| ParksInItsDrop).unwrap());
+            drop(exclusive().spawn(|| std::panic::resume_unwind(Box::new(ParksInItsDrop))).unwrap());
+            let captured = ParksInItsDrop;
+            exclusive().spawn(move || drop(captured)).unwrap().cancel();
+            let mut polled = exclusive().spawn(move || wait.recv().is_err()).unwrap();
+            let waker = std::task::Waker::from(Arc::clone(&wakes));
+            let polls = std::future::Future::poll(
+                std::pin::Pin::new(&mut polled),
+                &mut std::task::Context::from_waker(&waker),
+            );
+            assert!(polls.is_pending());
+            drop(gate);
+            while !polled.is_finished() {
+                kahn::yield_now();
+            }
+        }
+        while wakes.0.load(Ordering::SeqCst) < 50 {
+            kahn::yield_now();
+        }
+        stop.store(true, Ordering::Relaxed);
+        busy.join().unwrap();
+    });
+    runtime.shutdown(Duration::from_secs(60)).unwrap();
+}

@@ -2,7 +2,7 @@
 //!
 //! A task is a future in a small heap cell. It has no stack while it waits, and a worker polls it, on a stack that tasks
 //! share, each time that it is woken. A task can do all that a green thread can: it is spawned, joined, cancelled, named
-//! and reported in the same way, [`thread::current`](crate::thread::current) returns its handle, and its
+//! and reported in the same way, [`thread::current`] returns its handle, and its
 //! [`JoinHandle`] works in blocking code and in async code.
 //!
 //! # When to use a task

@@ -43,9 +43,6 @@ pub(crate) struct Fiber {
     work: Cell<*mut ()>,
     /// The thread-locals of the green thread that runs.
     pub(crate) locals: Cell<*mut Locals>,
-    /// The home under whose identity the work runs, or null if it runs under that of the worker's OS thread. Opaque here:
-    /// `scheduler::slots` has the type.
-    pub(crate) home_slot: Cell<*const ()>,
     /// When the green thread parked, on the worker's coarse clock, in nanoseconds.
     pub(crate) since_ns: Cell<u64>,
     slot: Slot,
@@ -108,7 +105,6 @@ impl Fiber {
                 switch: Cell::new(Switch::NONE),
                 work: Cell::new(core::ptr::null_mut()),
                 locals: Cell::new(core::ptr::null_mut()),
-                home_slot: Cell::new(core::ptr::null()),
                 since_ns: Cell::new(0),
                 slot,
             });

@@ -20,7 +20,7 @@ use std::io::Write;
 use std::sync::{PoisonError, RwLock};
 
 use crate::primitives::{AtomicBool, Ordering};
-use crate::wait::Reason;
+use crate::wait::{Reason, current};
 
 /// The environment variable that turns checks on, and this check's name in it.
 const VARIABLE: &str = "KAHN_CHECK";
@@ -76,10 +76,14 @@ extern "C" fn note(context: *mut c_void, to: *mut c_void) -> c_int {
     GO_ON
 }
 
-/// Checks the stack of the caller, a green thread that is about to park or to yield. `reason` is set if it parks.
+/// Checks the stack of the caller, a green thread that is about to park or to yield. `reason` is set if it parks. A green thread with a
+/// home of its own may do so inside an initialiser: no other comes to the value.
 #[cold]
 #[inline(never)]
 pub(super) fn check(reason: Option<Reason>) {
+    if current::is_exclusive() {
+        return;
+    }
     let mut frames = Frames { count: 0, addresses: [0; FRAMES_MAX] };
     // SAFETY: `note` has the type that the unwinder wants, and `frames` outlives the walk.
     unsafe { _Unwind_Backtrace(note, (&raw mut frames).cast()) };

@@ -43,14 +43,18 @@ use core::cell::Cell;
 use core::ptr;
 use std::io;
 use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
 
 use crate::exits::Ticket;
 use crate::primitives::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use crate::wait::current::{self, Current};
-use crate::wait::{Reason, WaitError, WaitList, WaitOptions};
 
 /// A thread identity. Its OS thread ends after this value has been dropped.
-pub(crate) struct Home(Arc<Inner>);
+pub(crate) struct Home {
+    inner: Arc<Inner>,
+    /// Taken when the home ends.
+    thread: Option<JoinHandle<()>>,
+}
 
 struct Inner {
     /// `STARTING`, `LENT` or `OVER`. The home's OS thread sleeps on it.
@@ -59,8 +63,6 @@ struct Inner {
     base: AtomicUsize,
     /// What kahn records about the identity. Null until `LENT`.
     current: AtomicPtr<Current>,
-    /// Whether the OS thread has prepared the identity, and is about to go to sleep.
-    prepared: WaitList<bool>,
 }
 
 /// The OS thread uses its identity.
@@ -73,56 +75,61 @@ const OVER: u32 = 2;
 const UNSUPPORTED: &str = "a home that travels needs a system that lets programs set the TLS register: Linux 5.9 or later on x86-64, or Linux on aarch64; leave `exclusive_home` out, or use an OS thread";
 
 impl Home {
-    /// Starts the OS thread of a home. It keeps `ticket` until it ends.
+    /// Starts the OS thread of a home. It keeps `ticket` until it ends, and calls `prepared` just before the home can be carried.
     ///
     /// # Errors
     ///
     /// `Unsupported` if identities cannot travel here. Otherwise the error of the system that has refused the thread.
-    pub(crate) fn new(name: Option<&str>, ticket: Ticket) -> io::Result<Home> {
+    pub(crate) fn new(
+        name: Option<&str>,
+        ticket: Ticket,
+        prepared: impl FnOnce() + Send + 'static,
+    ) -> io::Result<Home> {
         if !is_supported() {
             return Err(io::Error::new(io::ErrorKind::Unsupported, UNSUPPORTED));
         }
-        Home::start(name, Some(ticket))
+        Home::start(name, Some(ticket), prepared)
     }
 
-    fn start(name: Option<&str>, ticket: Option<Ticket>) -> io::Result<Home> {
+    fn start(
+        name: Option<&str>,
+        ticket: Option<Ticket>,
+        prepared: impl FnOnce() + Send + 'static,
+    ) -> io::Result<Home> {
         let inner = Arc::new(Inner {
             phase: AtomicU32::new(STARTING),
             base: AtomicUsize::new(0),
             current: AtomicPtr::new(ptr::null_mut()),
-            prepared: WaitList::new(false),
         });
-        let home = Home(Arc::clone(&inner));
         let name = name.unwrap_or("kahn-home").to_owned();
-        std::thread::Builder::new().name(name).spawn(move || {
-            if let Some(ticket) = ticket {
-                ticket.keep();
+        let thread = std::thread::Builder::new().name(name).spawn({
+            let inner = Arc::clone(&inner);
+            move || {
+                if let Some(ticket) = ticket {
+                    ticket.keep();
+                }
+                inner.lend(prepared);
             }
-            inner.lend();
         })?;
-        Ok(home)
+        Ok(Home { inner, thread: Some(thread) })
     }
 
-    /// Waits until the home can be carried.
-    ///
-    /// # Errors
-    ///
-    /// If a cancel or a time-out ends the wait.
-    pub(crate) fn wait_until_prepared(&self, reason: Reason) -> Result<(), WaitError> {
-        self.0.prepared.wait(WaitOptions::new(reason), |prepared| prepared.then_some(())).map(drop)
+    /// Ends the home. Returns its OS thread, which drops its thread-locals and ends.
+    pub(crate) fn end(mut self) -> Option<JoinHandle<()>> {
+        self.thread.take()
     }
 
-    /// Returns whether the home can be carried. Soon after the home was prepared it can.
+    /// Returns whether the home can be carried.
     pub(crate) fn is_lent(&self) -> bool {
         // Acquire: pairs with the Release of `lend`. The caller sees what the OS thread has done under the identity.
-        self.0.phase.load(Ordering::Acquire) == LENT
+        self.inner.phase.load(Ordering::Acquire) == LENT
     }
 
     /// Returns what kahn records about the identity. Used by the carrier alone.
     #[inline]
     pub(crate) fn current(&self) -> &Current {
         // Relaxed: the caller has seen `is_lent`, or got the green thread from a thread that has.
-        let current = self.0.current.load(Ordering::Relaxed);
+        let current = self.inner.current.load(Ordering::Relaxed);
         // SAFETY: the record is in the storage of the OS thread, which is alive until this home has been dropped. Only the
         // carrier uses it.
         unsafe { &*current }
@@ -138,33 +145,76 @@ impl Home {
     /// thread-local that was computed outside.
     #[inline(never)]
     pub(crate) unsafe fn carry<R>(&self, f: impl FnOnce() -> R) -> R {
-        /// Restores the register also if `f` unwinds.
-        struct Restore(usize);
-        impl Drop for Restore {
-            #[inline(always)]
-            fn drop(&mut self) {
-                // SAFETY: this is the kernel thread's own identity, which no other thread carries, since it is no home.
-                unsafe { system::write(self.0) };
-            }
-        }
-        let _restore = Restore(system::read());
-        // SAFETY: the home's OS thread sleeps until the home is dropped, and only the caller carries the home.
-        unsafe { system::write(self.0.base.load(Ordering::Relaxed)) };
+        // SAFETY: as the caller guarantees. This function is not inlined, and uses no thread-local.
+        let _carrying = unsafe { Carrying::begin(self) };
         f()
+    }
+
+    /// Sets the register to this identity.
+    ///
+    /// # Safety
+    ///
+    /// The home is lent, and no other thread carries it.
+    #[inline(always)]
+    unsafe fn enter(&self) {
+        // SAFETY: the home's OS thread sleeps until the home is dropped, and only the caller carries the home.
+        unsafe { system::write(self.inner.base.load(Ordering::Relaxed)) };
+    }
+}
+
+/// Restores the identity under which it was made, also if its scope unwinds.
+pub(crate) struct Carrying {
+    before: usize,
+}
+
+impl Carrying {
+    /// Changes to the identity of `home`.
+    ///
+    /// # Safety
+    ///
+    /// The calling function and its callers up to one that is never inlined use no thread-local, except in functions that are
+    /// never inlined themselves. The home is lent, and no other thread carries it until the value is dropped or
+    /// [`change`](Self::change) has changed to another home.
+    #[inline(always)]
+    pub(crate) unsafe fn begin(home: &Home) -> Carrying {
+        let carrying = Carrying { before: system::read() };
+        // SAFETY: as the caller guarantees.
+        unsafe { home.enter() };
+        carrying
+    }
+
+    /// Changes from the home that is carried to another one. The caller gives the right to carry the first up only afterwards.
+    ///
+    /// # Safety
+    ///
+    /// As for [`begin`](Self::begin).
+    #[inline(always)]
+    pub(crate) unsafe fn change(&mut self, home: &Home) {
+        // SAFETY: as the caller guarantees.
+        unsafe { home.enter() };
+    }
+}
+
+impl Drop for Carrying {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SAFETY: this is the identity that the kernel thread had before. It is the thread's own, or that of a home that it
+        // carries all the time.
+        unsafe { system::write(self.before) };
     }
 }
 
 impl Drop for Home {
     fn drop(&mut self) {
         // Release: pairs with the Acquire in `sleep_until_over`. The OS thread sees what the carriers have written.
-        self.0.phase.store(OVER, Ordering::Release);
-        system::futex_wake(self.0.phase.as_ptr());
+        self.inner.phase.store(OVER, Ordering::Release);
+        system::futex_wake(self.inner.phase.as_ptr());
     }
 }
 
 impl Inner {
-    /// The life of the OS thread: lends its identity until the home is dropped.
-    fn lend(&self) {
+    /// The life of the OS thread: calls `prepared`, and lends its identity until the home is dropped.
+    fn lend(&self, prepared: impl FnOnce()) {
         // A handler that ran on this thread would use the identity beside its carrier.
         let unblocked = system::block_all();
         system::leave_restartable_sequences();
@@ -172,10 +222,7 @@ impl Inner {
         // SAFETY: the carriers use the record in place of this thread, and not after the home was dropped.
         let current = unsafe { current::of_this_thread() };
         self.current.store(ptr::from_ref(current).cast_mut(), Ordering::Relaxed);
-        self.prepared.update(|prepared, [waiter]| {
-            *prepared = true;
-            waiter.claim_next();
-        });
+        prepared();
         // From here on this thread uses no thread-local, until `OVER`. Release: publishes the two stores above, and what
         // this thread has done under its identity. If the exchange fails, the home has been dropped.
         let _ = self.phase.compare_exchange(STARTING, LENT, Ordering::Release, Ordering::Relaxed);
@@ -211,7 +258,7 @@ fn try_once() -> io::Result<bool> {
         PROBE.set(PROBE.get() + by);
         PROBE.get()
     }
-    let home = Home::start(None, None)?;
+    let home = Home::start(None, None, || ())?;
     let carried = std::thread::Builder::new().spawn(move || {
         let here = count(1);
         while !home.is_lent() {

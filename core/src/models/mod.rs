@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `inbox` | mail against going to sleep |
 //! | `direction` | an event of a descriptor against a thread or a task that begins to wait; the turns of threads |
+//! | `homes` | the right to carry a home that travels |
 //! | `idle` | work for any worker against going to sleep; stealing |
 //! | `sleep` | a wake-up against a worker that sleeps on its parker or in its poller |
 //! | `task` | the end of a task against joiners, a handle that is dropped, and wakers |
@@ -16,6 +17,7 @@
 //! A lost wake-up is a thread that waits for ever, which loom reports as a deadlock.
 
 mod direction;
+mod homes;
 mod idle;
 mod inbox;
 mod sleep;

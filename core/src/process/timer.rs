@@ -88,7 +88,7 @@ impl<H: Send + Sync + 'static> ProcessTimer<H> {
         self.unset();
         // A process that has taken no turn has no home, and sets no timer.
         // SAFETY: the process is alive, and records of workers are never freed.
-        let Some(remote) = (unsafe { self.0.process.task().as_ref().home().as_ref() }) else { return };
+        let Some(remote) = (unsafe { self.0.process.task().as_ref().worker().as_ref() }) else { return };
         self.0.waiter.prepare(true);
         let is_first = {
             let mut wheel = remote.wheel.lock();

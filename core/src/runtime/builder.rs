@@ -7,15 +7,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::fiber::stack::{DEFAULT_STACK_SIZE, SizeClass};
-use crate::runtime::{Runtime, start};
+use crate::runtime::{Homes, Runtime, start};
 use crate::scheduler::deadlock::DeadlockReport;
 use crate::scheduler::shared::Settings;
+use crate::scheduler::shared_home;
 
 /// The environment variable that overrides the number of workers.
 const WORKERS_VARIABLE: &str = "KAHN_WORKERS";
 /// The most workers that are accepted. A larger number is treated as a mistake.
 const WORKERS_MAX: usize = 4096;
 const BLOCKING_THREADS: usize = 512;
+
+/// The environment variable that overrides the kind of homes.
+const HOMES_VARIABLE: &str = "KAHN_HOMES";
+/// How many homes there are at most for each worker, by default.
+const HOMES_PER_WORKER: usize = 8;
 
 /// The settings of a [`Runtime`].
 ///
@@ -31,6 +37,8 @@ const BLOCKING_THREADS: usize = 512;
 pub struct Builder {
     pub(crate) workers: Option<usize>,
     pub(crate) stack_size: usize,
+    homes: Homes,
+    max_homes: Option<usize>,
     settings: Settings,
 }
 
@@ -49,9 +57,12 @@ impl Builder {
         Builder {
             workers: None,
             stack_size: DEFAULT_STACK_SIZE,
+            homes: Homes::default(),
+            max_homes: None,
             settings: Settings {
                 name: "kahn".to_owned(),
                 migratory: false,
+                max_homes: 0,
                 blocking_threads: BLOCKING_THREADS,
                 on_deadlock: None,
                 #[cfg(feature = "tracing")]
@@ -124,6 +135,54 @@ impl Builder {
     /// ```
     pub fn name(mut self, name: impl Into<String>) -> Builder {
         self.settings.name = name.into();
+        self
+    }
+
+    /// Sets what green threads are bound to after they have parked. The default is [`Homes::KernelThreads`]. The environment
+    /// variable `KAHN_HOMES`, which is `travelling` or `kernel`, overrides it, unless it is empty.
+    ///
+    /// Where thread identities cannot travel, the homes are kernel threads in any case: see
+    /// [`exclusive_home`](crate::thread::Builder::exclusive_home). So they are in a [`migratory`](Self::migratory) runtime.
+    /// [`Runtime::homes`] returns what the runtime has.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    /// use kahn::runtime::Homes;
+    ///
+    /// thread_local! { static COUNT: Cell<u32> = const { Cell::new(0) } }
+    ///
+    /// let runtime = kahn::Runtime::builder().workers(2).homes(Homes::Travelling).build()?;
+    /// let counted = runtime.run(|| {
+    ///     let before = COUNT.get();
+    ///     kahn::yield_now();
+    ///     // Perhaps on another worker, and yet with the same thread-locals.
+    ///     COUNT.set(COUNT.get() + 1);
+    ///     COUNT.get() - before
+    /// });
+    /// assert_eq!(counted, 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn homes(mut self, homes: Homes) -> Builder {
+        self.homes = homes;
+        self
+    }
+
+    /// Sets how many travelling homes the runtime has at most. Each is an OS thread that sleeps. The default is eight for each
+    /// worker. There is at least one for each worker, and more are started when green threads gather in few.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn::runtime::Homes;
+    ///
+    /// let runtime = kahn::Runtime::builder().workers(2).homes(Homes::Travelling).max_homes(4).build()?;
+    /// assert_eq!(runtime.run(|| 6 * 7), 42);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn max_homes(mut self, max: usize) -> Builder {
+        self.max_homes = Some(max);
         self
     }
 
@@ -213,8 +272,8 @@ impl Builder {
     /// # Errors
     ///
     /// Returns `InvalidInput` if the number of workers is 0 or above 4096, if there are no threads for blocking calls,
-    /// if the stack size is below or above the size classes, if the name has a zero byte, or if `KAHN_WORKERS` is not
-    /// a number from 1 to 4096. Returns another error if the OS refuses to start the worker threads.
+    /// if the stack size is below or above the size classes, if the name has a zero byte, if `KAHN_WORKERS` is not
+    /// a number from 1 to 4096, or if `KAHN_HOMES` is neither `travelling` nor `kernel`. Returns another error if the OS refuses to start the worker threads.
     ///
     /// # Examples
     ///
@@ -222,7 +281,7 @@ impl Builder {
     /// let error = kahn::Runtime::builder().workers(0).build().unwrap_err();
     /// assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
     /// ```
-    pub fn build(self) -> io::Result<Runtime> {
+    pub fn build(mut self) -> io::Result<Runtime> {
         let workers = self.worker_count()?;
         let class = SizeClass::for_size(self.stack_size)?;
         if self.settings.blocking_threads == 0 {
@@ -231,7 +290,24 @@ impl Builder {
         if self.settings.name.contains('\0') {
             return Err(invalid("the name of a runtime must not contain a zero byte"));
         }
+        if self.kind_of_homes()? == Homes::Travelling
+            && !self.settings.migratory
+            && shared_home::are_supported()
+        {
+            self.settings.max_homes = self.max_homes.unwrap_or(workers * HOMES_PER_WORKER).max(workers);
+        }
         start(&self.settings, class, workers)
+    }
+
+    fn kind_of_homes(&self) -> io::Result<Homes> {
+        let Some(text) = std::env::var_os(HOMES_VARIABLE).filter(|text| !text.is_empty()) else {
+            return Ok(self.homes);
+        };
+        match text.to_str().map(str::trim) {
+            Some("travelling") => Ok(Homes::Travelling),
+            Some("kernel") => Ok(Homes::KernelThreads),
+            _ => Err(invalid(&format!("{HOMES_VARIABLE}={text:?}: give \"travelling\" or \"kernel\""))),
+        }
     }
 
     pub(super) fn worker_count(&self) -> io::Result<usize> {
@@ -276,6 +352,8 @@ impl fmt::Debug for Builder {
             .field("stack_size", &self.stack_size)
             .field("blocking_threads", &self.settings.blocking_threads)
             .field("name", &self.settings.name)
+            .field("homes", &self.homes)
+            .field("max_homes", &self.max_homes)
             .field("migratory", &self.settings.migratory)
             .field("on_deadlock", &self.settings.on_deadlock.is_some())
             .finish()

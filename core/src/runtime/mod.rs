@@ -6,6 +6,7 @@ mod default;
 #[doc(hidden)]
 pub mod entry;
 mod handler;
+mod homes;
 mod shutdown;
 #[cfg(feature = "tracing")]
 mod stuck;
@@ -21,6 +22,7 @@ pub use crate::scheduler::deadlock::{DeadlockReport, Waiting};
 pub use crate::wait::Kind as WaitKind;
 pub use builder::Builder;
 pub(crate) use default::{default_shared, default_workers};
+pub use homes::Homes;
 pub use shutdown::ShutdownError;
 
 use crate::fiber::park_check;
@@ -53,7 +55,8 @@ const DROP_TIMEOUT: Duration = Duration::from_secs(2);
 /// ```
 pub struct Runtime {
     shared: Arc<Shared>,
-    threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
+    /// The OS threads of the runtime. Taken by the first call that ends it.
+    threads: Mutex<Option<Vec<std::thread::JoinHandle<()>>>>,
     /// Present if there is a handler of deadlocks, which may panic.
     runs: Option<Arc<Runs>>,
 }
@@ -225,6 +228,23 @@ impl Runtime {
         self.shared.workers()
     }
 
+    /// Returns whether the homes of green threads travel between the workers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kahn::runtime::Homes;
+    ///
+    /// let runtime = kahn::Runtime::builder().workers(2).homes(Homes::KernelThreads).build()?;
+    /// # if std::env::var_os("KAHN_HOMES").is_none() {
+    /// assert_eq!(runtime.homes(), Homes::KernelThreads);
+    /// # }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn homes(&self) -> Homes {
+        if self.shared.homes.travel() { Homes::Travelling } else { Homes::KernelThreads }
+    }
+
     /// Spawns a green thread in this runtime. If the caller is a green thread of this runtime, this is
     /// [`spawn`](crate::spawn()).
     ///
@@ -278,8 +298,8 @@ impl Runtime {
     ///
     /// # Parks
     ///
-    /// Never: it blocks the OS thread until all have ended, for `timeout` at most. On one of the runtime's own workers
-    /// it returns at once, and the shutdown continues in the background.
+    /// Never: it blocks the OS thread until all have ended, for `timeout` at most. On one of the runtime's own OS threads,
+    /// also in a destructor of a thread-local there, it returns at once, and the shutdown continues in the background.
     ///
     /// # Errors
     ///
@@ -303,8 +323,11 @@ impl Runtime {
     }
 
     fn end(&self, timeout: Duration) -> Result<(), ShutdownError> {
-        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        shutdown::shut_down(&self.shared, threads, timeout)
+        match self.threads.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(threads) => shutdown::shut_down(&self.shared, threads, timeout),
+            // It has been ended, or is being ended in the background.
+            None => Ok(()),
+        }
     }
 }
 
@@ -344,8 +367,11 @@ fn start(settings: &Settings, class: SizeClass, workers: usize) -> io::Result<Ru
     let runs = settings.on_deadlock.is_some().then(Arc::<Runs>::default);
     settings.on_deadlock = runs.as_ref().zip(settings.on_deadlock).map(|(runs, handler)| runs.guard(handler));
     let shared = Arc::new(Shared::new(&settings, class, workers));
-    let runtime = Runtime { shared, threads: Mutex::default(), runs };
+    let runtime = Runtime { shared, threads: Mutex::new(None), runs };
     let mut threads = Vec::with_capacity(workers);
+    if runtime.shared.homes.travel() {
+        runtime.shared.homes.prepare(workers, &runtime.shared.exits, &runtime.shared.remotes);
+    }
     for i in 0..workers {
         match start_worker(&runtime.shared, i) {
             Ok(thread) => threads.push(thread),
@@ -363,7 +389,7 @@ fn start(settings: &Settings, class: SizeClass, workers: usize) -> io::Result<Ru
             return Err(error);
         }
     }
-    *runtime.threads.lock().unwrap_or_else(PoisonError::into_inner) = threads;
+    *runtime.threads.lock().unwrap_or_else(PoisonError::into_inner) = Some(threads);
     Ok(runtime)
 }
 

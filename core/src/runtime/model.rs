@@ -3,6 +3,7 @@
 #[doc(hidden)]
 #[path = "model_entry.rs"]
 pub mod entry;
+mod homes;
 
 use core::fmt;
 use std::io;
@@ -14,6 +15,7 @@ use crate::handle::JoinHandle;
 use crate::scheduler::Shared;
 use crate::task::Runnable;
 pub use crate::wait::Kind as WaitKind;
+pub use homes::Homes;
 
 const NO_RUNTIME: &str =
     "this is a model build (--cfg kahn_loom): green threads run only inside `kahn::model`";
@@ -50,6 +52,10 @@ impl Runtime {
     }
 
     pub fn workers(&self) -> usize {
+        unreachable!("{NO_RUNTIME}")
+    }
+
+    pub fn homes(&self) -> Homes {
         unreachable!("{NO_RUNTIME}")
     }
 
@@ -95,6 +101,14 @@ impl Builder {
     }
 
     pub fn blocking_threads(self, _max: usize) -> Builder {
+        self
+    }
+
+    pub fn homes(self, _homes: Homes) -> Builder {
+        self
+    }
+
+    pub fn max_homes(self, _max: usize) -> Builder {
         self
     }
 

@@ -12,6 +12,7 @@
 
 use core::fmt;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::primitives::now;
@@ -72,16 +73,13 @@ impl core::error::Error for ShutdownError {}
 
 pub(super) fn shut_down(
     shared: &Arc<Shared>,
-    threads: Vec<std::thread::JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
     timeout: Duration,
 ) -> Result<(), ShutdownError> {
-    if threads.is_empty() && shared.is_terminated() {
-        return Ok(());
-    }
     let deadline = now().checked_add(timeout);
     shared.close();
-    if scheduler::is_worker_of(shared) {
-        // A green thread cannot wait for its own end. The shutdown continues on an OS thread of its own.
+    if scheduler::is_worker_of(shared) || shared.exits.include_caller() {
+        // No thread can wait for its own end. The shutdown continues on an OS thread of its own.
         let shared = Arc::clone(shared);
         std::thread::spawn(move || {
             let _ = finish(&shared, threads, deadline);
@@ -91,24 +89,28 @@ pub(super) fn shut_down(
     finish(shared, threads, deadline)
 }
 
-/// Waits until `workers` workers have left their loops, and gives all records back.
-fn leave_records(shared: &Shared, workers: usize) {
+/// Waits until `workers` workers have left their loops, and gives all records back. Returns the OS threads of homes, which are
+/// about to end.
+fn leave_records(shared: &Shared, workers: usize) -> Vec<JoinHandle<()>> {
     shared.wait_for(None, |left| left == workers);
+    // SAFETY: no task is left, and the workers have left their loops.
+    let homes = unsafe { shared.homes.end() };
     shared.remotes.iter().for_each(|remote| remote.give_back());
+    homes
 }
 
 /// Ends a runtime of which only these workers could be started.
-pub(super) fn undo_start(shared: &Shared, workers: Vec<std::thread::JoinHandle<()>>) {
+pub(super) fn undo_start(shared: &Shared, workers: Vec<JoinHandle<()>>) {
     shared.close();
     shared.terminate(true);
-    leave_records(shared, workers.len());
+    let homes = leave_records(shared, workers.len());
     // No user code has run on them, so a `join` returns soon.
-    workers.into_iter().for_each(|worker| drop(worker.join()));
+    workers.into_iter().chain(homes).for_each(|thread| drop(thread.join()));
 }
 
 fn finish(
     shared: &Arc<Shared>,
-    threads: Vec<std::thread::JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
     deadline: Option<Instant>,
 ) -> Result<(), ShutdownError> {
     let drained = shared.wait_for(deadline, |_| shared.is_drained());
@@ -116,7 +118,7 @@ fn finish(
     // A worker that is stuck in a task polls no more.
     shared.remotes.iter().for_each(|remote| remote.reactor.close());
     if drained {
-        leave_records(shared, shared.workers());
+        let homes = leave_records(shared, shared.workers());
         let deadline = deadline.map(|deadline| deadline.max(now() + GRACE));
         // This only closes the pool, so that its threads and the workers end at the same time, not one after the
         // other.
@@ -124,7 +126,7 @@ fn finish(
         let mut left = shared.exits.wait(deadline);
         if left.is_empty() {
             // A panic in a thread-local's destructor aborts, so the result holds no error that matters.
-            threads.into_iter().for_each(|thread| drop(thread.join()));
+            threads.into_iter().chain(homes).for_each(|thread| drop(thread.join()));
         }
         left.extend(shared.blocking.close(deadline));
         return if left.is_empty() {

@@ -9,7 +9,8 @@
 //!    shrinks by what chains of the stackless class have used. While both classes have tasks, the next chain is
 //!    stackless if `balance` is positive, and stacked if not. `balance` is never farther from zero than
 //!    [`BALANCE_MAX`].
-//! 3. In the stacked class, `local` and `ready` alternate while both have tasks.
+//! 3. In the stacked class, `local` and `ready` alternate while both have tasks. A worker that carries a home takes the
+//!    tasks of that home first, until it has stayed for [`STAY`] operations.
 //! 4. In the stackless class, new and woken tasks take turns while both wait. At least one turn in 64 takes the
 //!    oldest new task (`stackless`).
 //! 5. While more than 1024 new tasks wait, a spawner that has run before gives way before each spawn, and the next new
@@ -21,6 +22,9 @@ use crate::wait::BUDGET;
 
 /// The most turns of a chain.
 const STREAK: u32 = 64;
+/// The most operations for which a worker stays in a home while others wait, apart from those of the chain that it is in. Each turn
+/// counts as one at least.
+const STAY: u32 = BUDGET;
 /// How far one class may get ahead of the other, in operations.
 const BALANCE_MAX: i32 = BUDGET as i32;
 
@@ -39,6 +43,8 @@ pub(super) struct Fairness {
     streak: Cell<u32>,
     /// The class of this chain.
     chain: Cell<Class>,
+    /// Operations of stacked chains since the worker has come to the home that it carries.
+    stay: Cell<u32>,
     balance: Cell<i32>,
     /// Set when `ready` comes first, should `local` have tasks, too.
     ready_first: Cell<bool>,
@@ -49,6 +55,7 @@ impl Fairness {
         Fairness {
             streak: Cell::new(0),
             chain: Cell::new(Class::Stacked),
+            stay: Cell::new(0),
             balance: Cell::new(0),
             ready_first: Cell::new(false),
         }
@@ -69,6 +76,27 @@ impl Fairness {
     #[inline]
     pub(super) fn end_chain(&self) {
         self.streak.set(0);
+    }
+
+    /// Records that the worker has come to a home, or that others had a turn.
+    #[inline]
+    pub(super) fn begin_stay(&self) {
+        self.stay.set(0);
+    }
+
+    /// Charges a turn, which used so many operations, to the home in which the worker stays. Those of stackless chains do not count:
+    /// the home has had nothing of them.
+    #[inline]
+    pub(super) fn charge_stay(&self, used: u32) {
+        if self.chain.get() == Class::Stacked {
+            self.stay.set(self.stay.get().saturating_add(used));
+        }
+    }
+
+    /// Returns whether the worker has stayed in the home for so long that others come first.
+    #[inline]
+    pub(super) fn is_stay_over(&self) -> bool {
+        self.stay.get() >= STAY
     }
 
     /// Begins a chain of this class.

@@ -6,7 +6,7 @@ use core::task::Waker;
 use crate::fiber::{Suspend, Switch, locals};
 use crate::scheduler::here::{running_fiber, with_worker};
 use crate::scheduler::spawn;
-use crate::scheduler::suspend::GREEN;
+use crate::scheduler::suspend::{self, GREEN};
 use crate::task::{RunOutcome, Runnable, Schedule, SpawnOptions, Task, allocate};
 use crate::wait::{WaiterVtable, run_shielded_catching};
 
@@ -20,9 +20,12 @@ impl Schedule for Scheduler {
     unsafe fn schedule(task: NonNull<Task>) {
         // SAFETY: `State::wake` has returned true to the caller, which gives it the right to queue the task.
         let task = unsafe { Runnable::new(task) };
-        // SAFETY: a stackless task that is woken has run before, so it has a home. Records of workers are never freed.
-        let home = unsafe { &*task.home() };
+        // SAFETY: a stackless task that is woken has run before, on a worker, whose record is never freed.
+        let home = unsafe { &*task.worker() };
         let is_local = task.options.local;
+        if is_local && let Some(home) = task.shared_home() {
+            return suspend::wake_local(home, task);
+        }
         let mut task = Some(task);
         let turn = with_worker(|worker| {
             let runs_here =

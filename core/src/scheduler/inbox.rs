@@ -141,6 +141,13 @@ impl Inbox {
         self.head.compare_exchange(ptr::null_mut(), ASLEEP, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
+    /// Marks a sleeper as awake. Returns false if it does not sleep, or if a sender is to wake it.
+    #[must_use]
+    pub(crate) fn wake_up(&self) -> bool {
+        // Acquire: pairs with the exchange of `sleep`. The caller sees what the sleeper did before.
+        self.head.compare_exchange(ASLEEP, ptr::null_mut(), Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
     /// Marks the worker as awake again, whatever the reason.
     pub(crate) fn awake(&self) {
         // Fails if there is mail, and then the head already shows that the worker is awake. Relaxed: nothing is handed

@@ -4,8 +4,10 @@
 use core::cell::Cell;
 
 use crate::primitives::ticks;
+use crate::scheduler::remote::Remote;
 use crate::scheduler::worker::Worker;
 use crate::timer;
+use crate::timer::wheel::Wheel;
 use crate::wait::{EndedWake, Waiter};
 
 /// Nanoseconds between two looks around.
@@ -14,6 +16,10 @@ const LOOK_NS: u64 = 20_000;
 const CHECK_TURNS: u32 = 16;
 /// The most checks between two looks, in case the counter of ticks is wrong.
 const CHECKS: u32 = 64;
+/// How long a deadline must have passed for another worker to end the wait.
+const STUCK_NS: u64 = 1_000_000;
+/// Looks around between two looks at the timers of another worker.
+const OTHERS_EVERY: u32 = 16;
 /// Looks around between two trims of the stack pool.
 const TRIM_EVERY: u32 = 512;
 
@@ -191,6 +197,10 @@ impl Worker {
         if looks.is_multiple_of(TRIM_EVERY) {
             self.stacks.trim();
         }
+        if looks.is_multiple_of(OTHERS_EVERY) && self.shared.homes.travel() {
+            let other = self.starts.random() as usize % self.shared.remotes.len();
+            self.fire_timers_of(other, now_ns);
+        }
     }
 
     /// Moves the deadlines that were set since the last call into the wheel.
@@ -207,20 +217,43 @@ impl Worker {
     pub(super) fn fire_timers(&self, now_ns: u64) {
         self.gather_deadlines(now_ns);
         if self.next_timer_ns().is_some_and(|due_ns| due_ns <= now_ns) {
-            self.fire_due_timers(now_ns);
+            self.fire_due_timers(self.remote, now_ns);
         }
+    }
+
+    /// Wakes the tasks whose deadline has passed for long at another worker, which is stuck in a turn. Returns whether there were any.
+    /// Only where homes travel: there these tasks can run elsewhere, and every sleeper takes the lock of the wheel before it goes on.
+    pub(super) fn fire_timers_of(&self, other: usize, now_ns: u64) -> bool {
+        let remote = self.shared.remotes[other];
+        let due_ns = remote.wheel.lock().as_ref().and_then(Wheel::next_deadline_ns);
+        let overdue = self.shared.homes.travel()
+            && other != self.index
+            && due_ns.is_some_and(|due_ns| due_ns.saturating_add(STUCK_NS) <= now_ns);
+        if overdue {
+            self.fire_due_timers(remote, now_ns);
+        }
+        overdue
+    }
+
+    /// As `fire_timers_of`, for all other workers. Called by a worker that has nothing to run.
+    pub(super) fn fire_timers_of_others(&self, now_ns: u64) -> bool {
+        if !self.shared.homes.travel() {
+            return false;
+        }
+        let workers = 0..self.shared.remotes.len();
+        workers.filter(|&other| self.fire_timers_of(other, now_ns)).count() > 0
     }
 
     #[cold]
     #[inline(never)]
-    fn fire_due_timers(&self, now_ns: u64) {
+    fn fire_due_timers(&self, of: &Remote, now_ns: u64) {
         /// The number of wake-ups that are collected in one critical section.
         const BATCH: usize = 64;
         let mut wakes: [Option<EndedWake>; BATCH] = [const { None }; BATCH];
         loop {
             let mut count = 0;
             {
-                let mut wheel = self.remote.wheel.lock();
+                let mut wheel = of.wheel.lock();
                 let Some(wheel) = wheel.as_mut() else { return };
                 if wheel.is_empty() {
                     return;

@@ -10,6 +10,7 @@
 //! | `shared` | what the workers of a runtime share |
 //! | `turn` | counts of turns, by which other workers see whether a worker is still in the same turn |
 //! | `worker` | the main loop |
+//! | `shared_home`, `carry` | homes that travel, and how workers run their green threads |
 //! | `fairness` | from which class of queues the next turn is taken |
 //! | `stacks` | how tasks get stacks |
 //! | `here` | the worker, the runtime and the task that the caller runs on |
@@ -21,6 +22,7 @@
 //! | `deadlock` | the examination of a process in which all workers sleep |
 
 pub(crate) mod deadlock;
+mod carry;
 mod fairness;
 mod finish;
 mod here;
@@ -32,6 +34,7 @@ pub(crate) mod remote;
 mod run_queue;
 mod search;
 pub(crate) mod shared;
+pub(crate) mod shared_home;
 mod slots;
 mod stackless;
 mod stacks;
@@ -43,17 +46,17 @@ mod worker;
 use core::ptr::NonNull;
 use std::sync::Arc;
 
-pub(crate) use finish::{Scheduler, clear_locals, finish_by};
+pub(crate) use finish::{Scheduler, finish_by};
 pub(crate) use here::{
     closing_here, is_on_worker, is_short_of_memory_for, is_worker_of, migratory_here, note_migratory,
     remote_here, running_fiber, running_task, runtime_here,
 };
 
 use crate::fiber::{Suspend, overflow};
-use crate::home::Home;
 use crate::os_threads;
 use crate::scheduler::here::with_worker;
 use crate::scheduler::shared::Shared;
+use crate::scheduler::shared_home::{OwnHome, SharedHome};
 use crate::scheduler::worker::Worker;
 use crate::task::{Runnable, Task};
 use crate::wait::{self, current};
@@ -133,30 +136,14 @@ pub(crate) fn give_way() {
     wait::check_timeout();
 }
 
-/// Changes the identity under which the running green thread runs: to that of a home, or to that of the worker's OS thread.
-/// Yields for that.
-///
-/// Never inlined, since the address of a thread-local differs before and after.
-///
-/// # Safety
-///
-/// The caller is a migratory green thread with nothing on its stack that belongs to the present identity. The home is lent,
-/// belongs to the caller alone, and stays in place until the caller has changed to another identity.
-#[inline(never)]
-pub(crate) unsafe fn change_home(home: Option<&Home>) {
-    let fiber = running_fiber().expect("the caller is a green thread");
-    // SAFETY: the caller runs on this fiber, which is suspended at once. It guarantees the rest.
-    unsafe {
-        let fiber = fiber.as_ref();
-        fiber.set_home(home);
-        fiber.suspend(Suspend::Yielded);
-    }
-}
-
 /// Returns whether the running green thread has a home of its own.
 pub(crate) fn has_own_home() -> bool {
-    // SAFETY: the caller runs on the fiber.
-    running_fiber().is_some_and(|fiber| unsafe { fiber.as_ref().home().is_some() })
+    with_worker(|worker| worker.carried.get().is_some_and(SharedHome::is_exclusive)).unwrap_or(false)
+}
+
+/// Queues a new task with a home of its own. It starts as soon as the home is ready.
+pub(crate) fn spawn_in(home: OwnHome, task: Runnable) {
+    home.admit(task);
 }
 
 /// Called before a spawn. If many new tasks wait here, gives way to them, which a cancel or a time-out may end. Returns
@@ -245,9 +232,8 @@ pub(crate) unsafe fn cancel(task: NonNull<Task>) {
 /// The caller holds a reference.
 #[inline]
 pub(crate) unsafe fn wake_task_next(task: NonNull<Task>) {
-    // SAFETY: the caller holds a reference. The woken task has run before, so it has a home, whose record is never
-    // freed.
-    let home = unsafe { &*task.as_ref().home() };
+    // SAFETY: the caller holds a reference. The woken task has run before, on a worker, whose record is never freed.
+    let home = unsafe { &*task.as_ref().worker() };
     let next_here = with_worker(|worker| {
         // SAFETY: a running task has a waiter.
         let parks = current::green().is_some_and(|me| unsafe { !me.as_ref().is_cancelled() });

@@ -33,6 +33,12 @@
 /// How many more parked tasks a worker may have than another before it hands tasks over, however few there are.
 pub(crate) const SLACK: usize = 2;
 
+/// How many more members a home that travels may have than another.
+pub(crate) const SLACK_OF_HOMES: usize = 1;
+
+/// A parent and a pair of tasks that it spawns. They share a home.
+const FAMILY: usize = 3;
+
 /// Takes the place of `SLACK` while the parked tasks communicate: a group this small stays together.
 const TIGHT: usize = 16;
 
@@ -44,6 +50,18 @@ pub(crate) const TALK: u32 = 100;
 #[inline]
 pub(crate) fn slack(talks: bool) -> usize {
     if talks { TIGHT } else { SLACK }
+}
+
+/// As [`slack`], for homes that travel.
+#[inline]
+pub(crate) fn slack_of_homes(talks: bool) -> usize {
+    if talks { TIGHT } else { SLACK_OF_HOMES }
+}
+
+/// Returns whether a home with `mine` members is too small for the `waiting` tasks beside them, so that others are looked at.
+#[inline]
+pub(crate) fn outgrows(mine: usize, waiting: usize, talks: bool) -> bool {
+    mine + waiting > if talks { TIGHT } else { FAMILY }
 }
 
 /// Returns how many of the `waiting` tasks of a worker with `mine` parked tasks should start on a worker with `theirs`.

@@ -157,7 +157,7 @@ impl Remote {
     /// Gives up, at the end of the runtime, on the tasks that are parked and listed here, and on all listed tasks
     /// whose home is `left`, a worker that has left its loop.
     pub(crate) fn abandon_parked(&self, left: Option<&Remote>) -> Vec<Leftover> {
-        let is_left = |task: &Task| left.is_some_and(|left| ptr::eq(left, task.home()));
+        let is_left = |task: &Task| left.is_some_and(|left| ptr::eq(left, task.worker()));
         let tasks = self.listed();
         let given_up = tasks.iter().filter(|task| task.is_resting() || is_left(task));
         // SAFETY: each of `tasks` holds a reference.

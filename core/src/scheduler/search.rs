@@ -37,10 +37,13 @@ const WATCH_LONGEST: Duration = Duration::from_millis(1);
 /// How long a worker that was picked keeps watch in its sleeps. Afterwards it dozes, unless work waits at a busy
 /// worker. So a worker that goes on pushing work which it starts itself wakes a sleeper at most once in this time.
 const CALM_NS: u64 = 50_000_000;
-/// The longest sleep of the worker that dozes. A push to a queue of tasks without a stack wakes it; this limits the
-/// wait of what is not announced: migratory tasks, and a task that moves from the injector to a busy worker's queue
-/// between the looks at the two.
+/// The longest sleep of the worker that dozes. A push to a queue wakes it; this limits the wait of what is not announced: a task
+/// that moves from the injector to a busy worker's queue between the looks at the two.
 const DOZE: Duration = Duration::from_millis(100);
+/// The same in a runtime that has homes that travel, or migratory tasks. What its worker runs next is not announced, and has to
+/// wait if the worker goes on with a long turn. As long as the longest nap of Go's monitor, which retakes the queue of a
+/// processor that computes.
+const SHORT_DOZE: Duration = Duration::from_millis(10);
 
 /// The place at a victim where a thief finds a task.
 #[derive(Clone, Copy)]
@@ -321,8 +324,8 @@ impl Worker {
                 self.watch(limit, elsewhere == Elsewhere::Waiting);
                 idle.leave_watch();
                 on_watch = true;
-            } else if !all_asleep && !self.shared.may_have_migratory() && idle.take_doze() {
-                let wake_at = now() + DOZE;
+            } else if !all_asleep && idle.take_doze() {
+                let wake_at = now() + if self.shared.may_have_migratory() { SHORT_DOZE } else { DOZE };
                 self.sleep_until(Some(due.flatten().map_or(wake_at, |due| due.min(wake_at))));
                 idle.leave_doze();
             } else {
@@ -338,6 +341,7 @@ impl Worker {
             self.idling.calm_from_ns.set(now_ns + CALM_NS);
         }
         self.fire_timers(now_ns);
+        self.fire_timers_of_others(now_ns);
         self.dispatch();
         // A worker that stays has found in its last look what was pushed during its search.
         self.idling.is_relied_on.set(on_watch || picked || stay);
@@ -357,10 +361,7 @@ impl Worker {
     /// Returns whether this worker may doze although others are awake. `elsewhere` is what it has seen there since it
     /// announced its sleep. A thread that pushes later wakes it, because there is no watch.
     fn is_calm(&self, elsewhere: Elsewhere, now_ns: u64) -> bool {
-        // Pushes of woken migratory tasks are not announced.
-        !self.shared.may_have_migratory()
-            && elsewhere == Elsewhere::Nothing
-            && now_ns >= self.idling.calm_from_ns.get()
+        elsewhere == Elsewhere::Nothing && now_ns >= self.idling.calm_from_ns.get()
     }
 
     /// Sleeps in naps until there is something to do, or until it may doze instead. Looks after each nap whether work
@@ -385,7 +386,7 @@ impl Worker {
                 return;
             }
             let now_ns = timer::now_ns();
-            if self.steal(limit, now_ns) {
+            if self.steal(limit, now_ns) || self.fire_timers_of_others(now_ns) {
                 return;
             }
             if now_ns >= self.idling.calm_from_ns.get() && self.is_calm(self.work_elsewhere(), now_ns) {

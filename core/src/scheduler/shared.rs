@@ -11,6 +11,7 @@ use crate::scheduler::deadlock::{OnDeadlock, Watch as DeadlockWatch};
 use crate::scheduler::idle::Idle;
 use crate::scheduler::remote::Remote;
 use crate::scheduler::run_queue::SharedQueue;
+use crate::scheduler::shared_home::HomeSet;
 use crate::task::{Leftover, Runnable, SpawnOptions};
 use crate::wait::run_catching;
 
@@ -19,6 +20,8 @@ use crate::wait::run_catching;
 pub(crate) struct Settings {
     pub(crate) name: String,
     pub(crate) migratory: bool,
+    /// The most homes that travel. Zero if the homes of the runtime are the OS threads of its workers.
+    pub(crate) max_homes: usize,
     pub(crate) blocking_threads: usize,
     pub(crate) on_deadlock: Option<OnDeadlock>,
     /// The time in one task after which a worker counts as stuck, and a warning is given.
@@ -37,6 +40,7 @@ pub(crate) struct Shared {
     /// Tasks spawned from outside of the runtime.
     pub(crate) injector: SharedQueue,
     pub(crate) idle: Idle,
+    pub(crate) homes: HomeSet,
     /// Counts how often a busy worker was asked to look at the injector.
     asked: AtomicUsize,
     /// Set when the runtime shuts down: tasks that park are cancelled, and tasks that have not started never will.
@@ -75,6 +79,7 @@ impl Shared {
             remotes: (0..workers).map(|_| Remote::obtain(number)).collect(),
             injector: SharedQueue::new(),
             idle: Idle::new(workers),
+            homes: HomeSet::new(settings.max_homes, &settings.name),
             asked: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
             terminated: AtomicBool::new(false),
@@ -95,12 +100,18 @@ impl Shared {
     /// thread does not call them.
     pub(crate) fn may_have_migratory(&self) -> bool {
         // Relaxed: a worker that reads this too early dozes for a bounded time.
-        self.migratory || self.has_migratory.load(Ordering::Relaxed)
+        self.migratory || self.homes.travel() || self.has_migratory.load(Ordering::Relaxed)
     }
 
     /// Records that a migratory green thread is about to be spawned.
     pub(crate) fn note_migratory(&self) {
         self.has_migratory.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns the record of some worker, each in turn.
+    pub(crate) fn any_worker(&self) -> &'static Remote {
+        // Relaxed: any number will do.
+        self.remotes[self.asked.fetch_add(1, Ordering::Relaxed) % self.remotes.len()]
     }
 
     /// Returns how many workers there are.
@@ -119,8 +130,7 @@ impl Shared {
         } else {
             // All workers are awake, and find the task at their next look around. The worker asked here looks at its
             // next turn. The workers are asked in rotation, because one may be stuck.
-            let i = self.asked.fetch_add(1, Ordering::Relaxed) % self.remotes.len();
-            self.remotes[i].ask_to_look();
+            self.any_worker().ask_to_look();
         }
         Ok(())
     }

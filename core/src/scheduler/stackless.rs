@@ -28,6 +28,8 @@ pub(super) struct Starts {
     stolen: Cell<usize>,
     /// The worker that a run of tasks is being handed over to.
     handoff_target: Cell<Option<usize>>,
+    /// How many of the next tasks start in the home that the worker carries, whatever the policy says.
+    run: Cell<usize>,
     /// Operations on channels and the like since the last look around, counted while tasks wait to be started.
     operations: Cell<u32>,
     /// The state of a random number generator.
@@ -40,6 +42,7 @@ impl Starts {
             turns: Cell::new(0),
             stolen: Cell::new(0),
             handoff_target: Cell::new(None),
+            run: Cell::new(0),
             operations: Cell::new(0),
             seed: Cell::new((index as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15)),
         }
@@ -52,7 +55,7 @@ impl Starts {
     }
 
     /// Returns whether the parked tasks have communicated since the last look around.
-    fn is_communicating(&self) -> bool {
+    pub(super) fn is_communicating(&self) -> bool {
         self.operations.get() >= placement::TALK
     }
 
@@ -61,6 +64,18 @@ impl Starts {
         let communicating = self.is_communicating();
         self.operations.set(0);
         communicating
+    }
+
+    /// Begins a run: the next `count` tasks start in the home that the worker carries, whatever the policy says.
+    pub(super) fn begin_run(&self, count: usize) {
+        self.run.set(count);
+    }
+
+    /// Counts a task of a run. Returns false if there is no run.
+    fn continues_run(&self) -> bool {
+        let left = self.run.get();
+        self.run.set(left.saturating_sub(1));
+        left > 0
     }
 
     /// Records that the next `count` tasks without a stack were stolen.
@@ -85,12 +100,27 @@ impl Worker {
         if self.starts.stolen.get() > 0 {
             // These were stolen because their worker did not get to run them. They are not handed back.
             self.starts.stolen.set(self.starts.stolen.get() - 1);
-        } else if self.remote.parked_count() > placement::SLACK
+        } else if self.carried.get().is_none()
+            && self.remote.parked_count() > placement::SLACK
             && self.shared.remotes.len() > 1
             && !self.shared.migratory
         {
             self.hand_over();
         }
+        let task = self.pop_in_turn()?;
+        if let Some(home) = self.carried.get()
+            && !self.starts.continues_run()
+            && home.members() > placement::SLACK_OF_HOMES
+            && self.shared.workers() > 1
+        {
+            self.consider_another_home(home);
+        }
+        Some(task)
+    }
+
+    /// Takes the task without a stack whose turn it is.
+    #[inline]
+    fn pop_in_turn(&self) -> Option<Runnable> {
         let turn = self.starts.turns.get().wrapping_add(1);
         self.starts.turns.set(turn);
         // Every second turn belongs to the woken tasks, which are first in, first out.
@@ -145,7 +175,7 @@ impl Worker {
         }
         // A stackless task that was woken stays beside its waker. The placement policy applies only to tasks that have
         // not started.
-        let is_new = |task: &Runnable| task.home().is_null();
+        let is_new = |task: &Runnable| task.is_unplaced();
         let mut given = Vec::new();
         self.remote.stackless.take_oldest_that(count, PASS_OVER, is_new, |task| {
             if task.handed_over.replace(true) {
@@ -174,15 +204,26 @@ impl Worker {
     #[inline]
     pub(super) fn push_unstarted(&self, task: Runnable) {
         if task.options.local {
-            self.local.push(task);
-            return;
+            return self.push_local(task);
         }
         self.remote.stackless.push(task);
         self.call_for_help();
     }
 
+    /// Queues a new local task, which stays in the home of the task that has spawned it, or on this worker's OS thread.
+    fn push_local(&self, task: Runnable) {
+        match self.carried.get() {
+            Some(home) => {
+                task.set_shared_home(home);
+                home.tasks.push(task);
+            }
+            None => self.local.push(task),
+        }
+    }
+
     /// Queues a stackless task that was woken, or that has just had a turn. It goes behind the others. If it were the
     /// newest, tasks that are woken again and again would keep older ones waiting.
+    #[inline(never)]
     pub(super) fn push_again(&self, task: Runnable) {
         self.remote.stackless.push_behind(task);
         self.call_for_help();
@@ -191,7 +232,7 @@ impl Worker {
     /// As [`push_again`](Self::push_again). A local task goes to the queue that no other worker takes from.
     pub(super) fn queue_idle(&self, task: Runnable) {
         if task.options.local {
-            self.local.push(task);
+            self.queue_woken(task);
         } else {
             self.push_again(task);
         }

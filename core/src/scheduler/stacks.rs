@@ -78,8 +78,10 @@ impl Worker {
         self.stacks.refusals.set(refusals);
         // As many tasks as there are have been refused, and nothing else can run here. A nap keeps the worker from
         // asking the kernel again and again.
-        let others =
-            self.local.has_next() || self.remote.ready.len() != 0 || (!in_local && !self.local.is_empty());
+        let others = self.local.has_next()
+            || self.carried.get().is_some_and(|home| !home.tasks.is_empty_at_all())
+            || self.remote.ready.len() != 0
+            || (!in_local && !self.local.is_empty());
         if !others && refusals >= self.remote.stackless.len().clamp(1, REFUSALS) {
             self.stacks.refusals.set(0);
             self.nap();

@@ -5,8 +5,9 @@ use core::time::Duration;
 
 use crate::fiber::{Fiber, Suspend};
 use crate::primitives::deadline_about;
-use crate::scheduler::here::{here, with_worker};
+use crate::scheduler::here::{here, remote_here, with_worker};
 use crate::scheduler::remote;
+use crate::scheduler::shared_home::SharedHome;
 use crate::task::{Runnable, Task};
 use crate::timer::{self, pending::Due, wheel::Entry};
 use crate::wait::{Deadline, Waiter, WaiterVtable};
@@ -26,8 +27,11 @@ unsafe fn wake<const LAST: bool>(waiter: NonNull<Waiter>) {
     // SAFETY: only waiters in tasks have these functions. The caller has claimed the task, so it is alive, and the
     // caller's to queue.
     let task = unsafe { Runnable::new(Task::of_waiter(waiter)) };
-    // SAFETY: a task that has parked has a home, and records of workers are never freed.
-    let home = unsafe { &*task.home() };
+    if let Some(home) = task.shared_home() {
+        return wake_member(home, task, LAST);
+    }
+    // SAFETY: a task that has parked and is in no shared home has run on a worker, whose record is never freed.
+    let home = unsafe { &*task.worker() };
     let mut task = Some(task);
     let turn = with_worker(|worker| {
         // A migratory task runs beside its waker, which has just written the data that the task is woken for.
@@ -40,6 +44,39 @@ unsafe fn wake<const LAST: bool>(waiter: NonNull<Waiter>) {
     });
     if let Some(task) = task {
         home.deliver(task, turn);
+    }
+}
+
+/// Queues a claimed green thread of a home that travels. If no worker carries the home, the waker's worker runs it next, or the
+/// worker that carried it last if the waker is not on a worker of the runtime.
+fn wake_member(home: &'static SharedHome, task: Runnable, last: bool) {
+    let mut task = Some(task);
+    let _ = with_worker(|worker| {
+        if worker.remote.is_in_runtime_of(home.last())
+            && let Some(task) = task.take()
+        {
+            worker.wake_member(home, task, last);
+        }
+    });
+    if let Some(task) = task {
+        send_to(home, task);
+    }
+}
+
+/// Queues a woken stackless task that is bound to a home.
+pub(super) fn wake_local(home: &'static SharedHome, task: Runnable) {
+    wake_member(home, task, true);
+}
+
+/// Sends a task to its home from outside of the runtime.
+fn send_to(home: &'static SharedHome, task: Runnable) {
+    let last = home.last();
+    if home.mail.push(task) {
+        // To a queue that thieves see: any worker may carry the home if the last one is stuck.
+        //
+        // SAFETY: the home was at rest, and the push has changed that.
+        last.ready.push(unsafe { home.unit() });
+        last.unpark();
     }
 }
 
@@ -67,8 +104,10 @@ unsafe fn suspend(waiter: NonNull<Waiter>, deadline: Deadline) {
 fn suspend_until(waiter: NonNull<Waiter>, task: &Task, fiber: &Fiber, due: Due) {
     let entry = Entry::new(waiter.as_ptr().cast_const().cast());
     let place = NonNull::from(&entry);
-    if task.options.migratory {
-        return suspend_in_wheel(place, task, fiber, due);
+    // Where homes travel, another worker may find that the deadline has passed.
+    let travels = with_worker(|worker| worker.shared.homes.travel()) == Some(true);
+    if task.options.migratory || task.shared_home().is_some() || travels {
+        return suspend_in_wheel(place, fiber, due);
     }
     // SAFETY: a task runs on a worker, and a task that is not migratory comes back to the same one.
     let worker = unsafe { &*here() };
@@ -84,9 +123,8 @@ fn suspend_until(waiter: NonNull<Waiter>, task: &Task, fiber: &Fiber, due: Due) 
 
 /// As `suspend_until`, for a task that may resume on another worker.
 #[inline(never)]
-fn suspend_in_wheel(place: NonNull<Entry>, task: &Task, fiber: &Fiber, due: Due) {
-    // SAFETY: the home of a running task is a worker's record, which is never freed.
-    let remote = unsafe { &*task.home() };
+fn suspend_in_wheel(place: NonNull<Entry>, fiber: &Fiber, due: Due) {
+    let remote = remote_here().expect("a task runs on a worker");
     let deadline_ns = match due {
         Due::At(moment) => timer::to_ns(moment),
         Due::AfterNs(ns) => deadline_about(Duration::from_nanos(ns)).map_or(u64::MAX, timer::to_ns),
@@ -99,7 +137,7 @@ fn suspend_in_wheel(place: NonNull<Entry>, task: &Task, fiber: &Fiber, due: Due)
     }
     // SAFETY: the caller runs on this fiber.
     unsafe { fiber.suspend(Suspend::Parked) };
-    // `remote` has the wheel that the entry was put into. The task may have another home by now.
+    // `remote` has the wheel that the entry was put into. The task may be on another worker by now.
     forget(place, remote);
 }
 

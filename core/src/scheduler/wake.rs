@@ -3,6 +3,7 @@
 use core::cell::Cell;
 
 use crate::scheduler::run_queue::LocalQueue;
+use crate::scheduler::shared_home::SharedHome;
 use crate::scheduler::worker::Worker;
 use crate::task::Runnable;
 
@@ -45,6 +46,17 @@ impl LocalTasks {
         self.queue.pop()
     }
 
+    /// Makes a task the next to run. Returns the one that was the next.
+    #[inline]
+    pub(super) fn set_next(&self, task: Runnable) -> Option<Runnable> {
+        self.next.replace(Some(task))
+    }
+
+    /// Returns whether there is no task at all.
+    pub(super) fn is_empty_at_all(&self) -> bool {
+        self.is_empty() && !self.has_next()
+    }
+
     /// Returns whether the queue has no tasks. The task that runs next does not count.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
@@ -79,6 +91,22 @@ impl Worker {
         }
     }
 
+    /// Wakes a member of a home, from a task on this worker or from the worker itself. With `last`, the member goes to the
+    /// end of its queue.
+    #[inline]
+    pub(super) fn wake_member(&self, home: &'static SharedHome, task: Runnable, last: bool) {
+        let last = last || self.local.bulk.get();
+        if self.carries(home) {
+            if last {
+                home.tasks.push(task);
+            } else if let Some(before) = home.tasks.set_next(task) {
+                home.tasks.push(before);
+            }
+        } else {
+            self.send_home(home, task, last);
+        }
+    }
+
     /// Wakes a task without a stack on this worker, from a task that is about to park. The woken one runs after that.
     #[inline]
     pub(super) fn wake_here_next(&self, task: Runnable) {
@@ -88,16 +116,26 @@ impl Worker {
     }
 
     /// Adds a woken task at the end of its queue.
-    #[inline]
+    #[inline(always)]
     pub(super) fn queue_woken(&self, task: Runnable) {
-        if task.options.local {
-            self.local.push(task);
-        } else if task.fiber().is_null() {
+        if task.fiber().is_null() && !task.options.local {
             self.push_again(task);
         } else if task.options.migratory {
-            self.remote.ready.push(task);
+            self.push_ready(task);
+        } else if let Some(home) = task.shared_home() {
+            self.queue_in_home(home, task);
         } else {
             self.local.push(task);
+        }
+    }
+
+    /// Queues a migratory task, or the unit of a home, that this worker or another one runs later.
+    #[inline(never)]
+    pub(super) fn push_ready(&self, task: Runnable) {
+        self.remote.ready.push(task);
+        // A worker that has woken for one task runs it at once.
+        if !self.local.bulk.get() || self.remote.ready.len() > 1 {
+            self.call_for_help();
         }
     }
 

@@ -19,7 +19,6 @@ use core::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use crate::fiber::{Fiber, Suspend};
-use crate::home::Home;
 use crate::reactor::Events;
 use crate::scheduler::fairness::{Class, Fairness};
 use crate::scheduler::maintenance::Maintenance;
@@ -27,6 +26,7 @@ use crate::scheduler::remote::Remote;
 use crate::scheduler::run_queue::End;
 use crate::scheduler::search::Idling;
 use crate::scheduler::shared::Shared;
+use crate::scheduler::shared_home::SharedHome;
 use crate::scheduler::stackless::Starts;
 use crate::scheduler::stacks::Stacks;
 use crate::scheduler::wake::LocalTasks;
@@ -42,7 +42,13 @@ pub(crate) struct Worker {
     pub(super) index: usize,
     pub(super) shared: Arc<Shared>,
     pub(super) remote: &'static Remote,
-    running: Running,
+    pub(super) running: Running,
+    /// The home that the worker carries, if it carries one that several green threads share.
+    pub(super) carried: Cell<Option<&'static SharedHome>>,
+    /// The home that the worker took last for a task that had none.
+    pub(super) last_home: Cell<Option<&'static SharedHome>>,
+    /// The home in which the new task is to start that was picked just now, if that is another one than the worker carries.
+    pub(super) starts_in: Cell<Option<&'static SharedHome>>,
     pub(super) local: LocalTasks,
     pub(super) starts: Starts,
     pub(super) fairness: Fairness,
@@ -56,9 +62,10 @@ pub(crate) struct Worker {
 }
 
 /// What runs on the worker.
-struct Running {
-    /// What the OS thread records about the running green thread.
-    current: &'static Current,
+pub(super) struct Running {
+    /// What the present identity records about the running green thread: that of the OS thread, or of the home that the worker
+    /// carries.
+    pub(super) current: Cell<&'static Current>,
     /// The fiber that runs now. Null between tasks.
     fiber: Cell<*mut Fiber>,
 }
@@ -71,9 +78,12 @@ impl Worker {
             shared,
             running: Running {
                 // SAFETY: a worker lives in a frame of its OS thread, and the thread's locals outlive that frame.
-                current: unsafe { current::of_this_thread() },
+                current: Cell::new(unsafe { current::of_this_thread() }),
                 fiber: Cell::new(ptr::null_mut()),
             },
+            carried: Cell::new(None),
+            last_home: Cell::new(None),
+            starts_in: Cell::new(None),
             local: LocalTasks::new(),
             starts: Starts::new(index),
             fairness: Fairness::new(),
@@ -87,53 +97,55 @@ impl Worker {
 
     /// Runs tasks until the runtime ends.
     pub(super) fn run(&self) {
-        self.running.current.set_worker(ptr::from_ref(self).cast());
-        introduce(self.running.current);
-        loop {
-            let task = match self.pick() {
-                Some(task) => task,
-                None => match self.search_and_pick() {
-                    Some(task) => task,
-                    None if self.shared.is_terminated() && !self.has_work() => break,
-                    None => continue,
-                },
-            };
-            self.run_task(task);
-        }
-        self.running.current.set_yield(None);
-        self.running.current.set_wake_outside(None);
+        let own = self.running.current.get();
+        own.set_worker(ptr::from_ref(self).cast());
+        introduce(own);
+        self.run_until_end();
+        own.set_yield(None);
+        own.set_wake_outside(None);
     }
 
     /// Undoes what `run` has recorded for this OS thread. The worker may be dropped then.
     pub(super) fn leave(&self) {
-        self.running.current.forget_worker();
+        self.running.current.get().forget_worker();
     }
 
     #[cold]
     #[inline(never)]
-    fn search_and_pick(&self) -> Option<Runnable> {
+    pub(super) fn search_and_pick(&self) -> Option<Runnable> {
         self.search();
-        let task = self.pick()?;
+        let task = self.pick(None)?;
         self.pass_on_if_relied_on();
         Some(task)
     }
 
-    /// Returns the next task from this worker's own queues, if there is one.
-    #[inline]
-    fn pick(&self) -> Option<Runnable> {
+    /// Returns the next task from this worker's own queues, and from those of the home that it carries, if there is one.
+    #[inline(always)]
+    pub(super) fn pick(&self, home: Option<&'static SharedHome>) -> Option<Runnable> {
         if self.maintenance.count_turn() {
             self.check_time();
         }
         if self.remote.inbox.has_mail() {
             self.take_mail();
         }
+        if let Some(home) = home
+            && home.mail.has_mail()
+        {
+            self.take_mail_of(home);
+        }
         // 1. The task woken last.
-        if let Some(task) = self.local.take_next().or_else(|| self.remote.next.take()) {
+        let next = home.and_then(|home| home.tasks.take_next());
+        if let Some(task) = next.or_else(|| self.local.take_next()).or_else(|| self.remote.next.take()) {
             if self.fairness.continue_chain() {
                 return Some(task);
             }
             self.queue_woken(task);
-            // The migratory task has been kept waiting by `next`.
+            // These have been kept waiting by the first.
+            if home.is_some()
+                && let Some(task) = self.local.take_next()
+            {
+                self.queue_woken(task);
+            }
             if let Some(task) = self.remote.next.take() {
                 self.queue_woken(task);
             }
@@ -151,7 +163,10 @@ impl Worker {
         if !stackless {
             self.fairness.reset();
         }
-        let stacked = self.pop_stacked();
+        let stacked = match home {
+            Some(home) => self.pop_stacked_in(home),
+            None => self.pop_stacked(),
+        };
         if stacked.is_some() {
             self.fairness.begin_chain(Class::Stacked);
             return stacked;
@@ -166,7 +181,7 @@ impl Worker {
 
     /// Takes the oldest task of the stacked class. If both `local` and `ready` have tasks, they alternate.
     #[inline]
-    fn pop_stacked(&self) -> Option<Runnable> {
+    pub(super) fn pop_stacked(&self) -> Option<Runnable> {
         if self.remote.ready.len() != 0 && (self.fairness.alternate() || self.local.is_empty()) {
             // A thief may have emptied `ready` meanwhile.
             self.remote.ready.pop(End::Oldest).or_else(|| self.local.pop())
@@ -176,8 +191,8 @@ impl Worker {
     }
 
     /// Runs a task until it ends, parks or yields.
-    #[inline]
-    fn run_task(&self, task: Runnable) {
+    #[inline(always)]
+    pub(super) fn run_task(&self, task: Runnable) {
         let stackless = task.fiber().is_null();
         let task = if stackless {
             let Some(task) = self.give_stack(task) else { return };
@@ -186,7 +201,7 @@ impl Worker {
             task
         };
         let fiber = task.fiber();
-        task.set_home(self.remote);
+        self.place(&task);
         self.remote.set_runs(task.pointer().as_ptr());
         if stackless && task.name().is_some() && !task.is_process() && task.owner().is_null() {
             // So a shutdown can name it if it never parks. Actors are listed when they first go idle.
@@ -195,26 +210,20 @@ impl Worker {
         self.running.fiber.set(fiber);
         #[cfg(feature = "tracing")]
         self.note_running(Some(&task));
-        let migratory = task.options.migratory;
-        if migratory {
+        if task.options.migratory {
             task.set_at_rest(false);
         }
         // The right to run the task is used up here. A waker, or the end of the run, makes it anew.
         let task = task.into_pointer();
-        // SAFETY: the task is suspended or new on this fiber, and was queued to be run by this worker. The home of a fiber
-        // is alive while it is set.
-        let why = unsafe {
-            match migratory.then(|| (*fiber).home()).flatten() {
-                None => self.resume(task, NonNull::new_unchecked(fiber)),
-                Some(home) => self.resume_in_home(home, task, NonNull::new_unchecked(fiber)),
-            }
-        };
+        // SAFETY: the task is suspended or new on this fiber, and was queued to be run by this worker, under the present
+        // identity (`carry`).
+        let why = unsafe { self.resume(task, NonNull::new_unchecked(fiber)) };
         self.remote.turn.finish();
         self.running.fiber.set(ptr::null_mut());
         #[cfg(feature = "tracing")]
         self.note_running(None);
         if stackless || self.remote.stackless.len() != 0 {
-            let used = 1 + (BUDGET - self.running.current.budget()) as i32;
+            let used = 1 + (BUDGET - self.running.current.get().budget()) as i32;
             self.fairness.charge(used);
             // The start of a task counts as an operation for the balance, but does not show that the task
             // communicates.
@@ -250,35 +259,28 @@ impl Worker {
         }
     }
 
-    /// Resumes a task under the identity of this worker's OS thread.
-    ///
-    /// # Safety
-    ///
-    /// The task is suspended or new on this fiber, and this worker has taken it from a queue. The fiber has no home.
+    /// Records where a task that is about to run has its stack.
     #[inline]
-    unsafe fn resume(&self, task: NonNull<Task>, fiber: NonNull<Fiber>) -> Suspend {
-        self.running.current.enter(Task::waiter(task));
-        // SAFETY: as the caller guarantees.
-        let why = unsafe { Fiber::resume(fiber) };
-        self.running.current.leave();
-        why
+    fn place(&self, task: &Task) {
+        match self.carried.get() {
+            Some(home) if !task.options.migratory => task.set_shared_home(home),
+            _ => task.set_worker(self.remote),
+        }
     }
 
-    /// Resumes a task under the identity of its home.
+    /// Resumes a task under the present identity.
     ///
     /// # Safety
     ///
-    /// As for `resume`, but the fiber has this home.
-    unsafe fn resume_in_home(&self, home: &Home, task: NonNull<Task>, fiber: NonNull<Fiber>) -> Suspend {
-        let identity = home.current();
-        identity.set_worker(ptr::from_ref(self).cast());
-        introduce(identity);
-        identity.enter(Task::waiter(task));
-        // SAFETY: as the caller guarantees. Whoever sets a fiber's home has seen that it is lent, and a home belongs to one
-        // task, so this worker alone carries it. `resume` uses no thread-local.
-        let why = unsafe { home.carry(|| Fiber::resume(fiber)) };
-        identity.leave();
-        self.running.current.set_budget(identity.budget());
+    /// The task is suspended or new on this fiber, and this worker has taken it from a queue. If it is suspended and not migratory,
+    /// it was suspended under this identity.
+    #[inline]
+    unsafe fn resume(&self, task: NonNull<Task>, fiber: NonNull<Fiber>) -> Suspend {
+        let current = self.running.current.get();
+        current.enter(Task::waiter(task));
+        // SAFETY: as the caller guarantees.
+        let why = unsafe { Fiber::resume(fiber) };
+        current.leave();
         why
     }
 
@@ -305,7 +307,10 @@ impl Worker {
         // mail.
         let this = unsafe { task.as_ref() };
         if !this.settled.replace(true) && !this.options.migratory {
-            self.remote.add_parked();
+            match self.carried.get() {
+                Some(home) => home.add_member(),
+                None => self.remote.add_parked(),
+            }
         }
         if this.owner().is_null() {
             self.enlist(task);
@@ -331,7 +336,10 @@ impl Worker {
         // SAFETY: the task runs on this worker.
         let this = unsafe { task.as_ref() };
         if this.settled.replace(false) && !this.options.migratory {
-            self.remote.remove_parked();
+            match self.carried.get() {
+                Some(home) => home.remove_member(),
+                None => self.remote.remove_parked(),
+            }
         }
         this.set_fiber(ptr::null_mut());
     }
@@ -351,7 +359,7 @@ impl Worker {
 }
 
 /// Records in an identity what code under it calls in the scheduler.
-fn introduce(identity: &Current) {
+pub(super) fn introduce(identity: &Current) {
     identity.set_yield(Some(super::give_way));
     identity.set_wake_outside(Some(super::finish::wake_outside));
 }

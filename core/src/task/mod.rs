@@ -66,6 +66,18 @@ pub(crate) struct SpawnOptions {
     pub(crate) local: bool,
 }
 
+impl SpawnOptions {
+    /// The options of a task that stands for a home in the scheduler's queues, and is never run. No other task is both migratory and
+    /// local. A flag of its own would make every task larger.
+    pub(crate) const UNIT: SpawnOptions = SpawnOptions { class: None, migratory: true, local: true };
+
+    /// Returns whether the task stands for a home.
+    #[inline]
+    pub(crate) fn is_unit(self) -> bool {
+        self.migratory && self.local
+    }
+}
+
 /// The header of every task.
 #[repr(C)]
 pub(crate) struct Task {

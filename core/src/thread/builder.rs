@@ -1,7 +1,6 @@
 //! Spawning green threads.
 
 use core::num::NonZeroU8;
-use core::panic::Location;
 use std::io;
 
 use crate::fiber::stack::SizeClass;
@@ -291,8 +290,8 @@ impl Builder {
 
     /// Does all of a spawn that may fail. The caller has called [`begin`].
     pub(super) fn prepare(self) -> io::Result<Prepared> {
-        let migratory = self.exclusive_home || scheduler::migratory_here().unwrap_or(false);
-        let options = self.options(migratory)?;
+        let migratory = !self.exclusive_home && scheduler::migratory_here().unwrap_or(false);
+        let options = SpawnOptions { local: self.exclusive_home, ..self.options(migratory)? };
         let home = if self.exclusive_home { Some(own_home::make(self.name.as_deref())?) } else { None };
         Ok(Prepared { name: self.into_name(), options, home })
     }
@@ -352,7 +351,7 @@ impl Builder {
         let class = self.stack_size.map(SizeClass::for_size).transpose()?;
         let number = |class: SizeClass| u8::try_from(class.index() + 1).ok().and_then(NonZeroU8::new);
         let class = class.map(|class| number(class).expect("there are eight classes"));
-        let options = SpawnOptions { class, migratory, local: false };
+        let options = SpawnOptions { class, migratory, ..SpawnOptions::default() };
         if scheduler::is_short_of_memory_for(options) {
             return Err(io::Error::new(io::ErrorKind::OutOfMemory, SHORT_OF_MEMORY));
         }
@@ -381,12 +380,15 @@ impl Prepared {
         F: FnOnce() -> T,
     {
         let Prepared { name, options, home } = self;
-        match home {
+        let Some(home) = home else {
             // SAFETY: as the caller guarantees.
-            None => unsafe { start(f, name, options) },
-            // SAFETY: as the caller guarantees. The green thread may be migratory, with any values on its stack while it
-            // parks, since it is resumed under the same identity.
-            Some(home) => unsafe { start(own_home::run_in(home, f, Location::caller()), name, options) },
-        }
+            return unsafe { start(f, name, options) };
+        };
+        // SAFETY: as the caller guarantees.
+        let task = unsafe { allocate::<Scheduler, _, _>(f, name, options) };
+        let handle = JoinHandle::new(task);
+        // SAFETY: the task has been made just now, and has not been queued.
+        own_home::spawn_in(home, unsafe { Runnable::new(task) });
+        handle
     }
 }

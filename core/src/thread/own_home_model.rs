@@ -1,8 +1,9 @@
 //! Green threads with a home of their own, which a model does not have: the values of `thread_local!` belong to the OS thread
 //! that explores the model, and all green threads share them.
 
-use core::panic::Location;
 use std::io;
+
+use crate::task::Runnable;
 
 /// The home of a green thread. There is none in a model.
 pub(super) enum Home {}
@@ -13,13 +14,6 @@ pub(super) fn make(_name: Option<&str>) -> io::Result<Home> {
 }
 
 /// Never called.
-pub(super) fn run_in<F, T>(
-    home: Home,
-    _f: F,
-    _spawned_at: &'static Location<'static>,
-) -> impl FnOnce() -> T + use<F, T>
-where
-    F: FnOnce() -> T,
-{
-    move || match home {}
+pub(super) fn spawn_in(home: Home, _task: Runnable) {
+    match home {}
 }

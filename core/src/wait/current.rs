@@ -37,6 +37,8 @@ pub struct Current {
     pending: Cell<Pending>,
     /// The scheduler's worker that runs on this OS thread, or that carries its identity. Null if there is none.
     worker: Cell<*const ()>,
+    /// Whether one green thread alone runs under this identity.
+    exclusive: Cell<bool>,
 }
 
 /// What a future has found that it waits for, in a poll of the stackless task `task`.
@@ -66,6 +68,7 @@ primitives::thread_local! {
                 late_users: Cell::new(0),
                 pending: Cell::new(Pending::NONE),
                 worker: Cell::new(core::ptr::null()),
+                exclusive: Cell::new(false),
             }
         };
 }
@@ -106,6 +109,11 @@ impl Current {
     #[inline]
     pub fn set_worker(&self, worker: *const ()) {
         self.worker.set(worker);
+    }
+
+    /// Sets whether one green thread alone runs under this identity.
+    pub fn set_exclusive(&self, exclusive: bool) {
+        self.exclusive.set(exclusive);
     }
 
     /// Records that no worker will run on this OS thread any more.
@@ -157,6 +165,12 @@ pub unsafe fn of_this_thread() -> &'static Current {
 #[inline(never)]
 pub fn worker() -> *const () {
     CURRENT.with(|current| current.worker.get())
+}
+
+/// Returns whether the caller alone runs under its identity, of all green threads.
+#[inline(never)]
+pub fn is_exclusive() -> bool {
+    CURRENT.with(|current| current.exclusive.get())
 }
 
 /// Returns the waiter of the calling green thread, or `None` if the caller is not a green thread.
